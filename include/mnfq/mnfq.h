@@ -1,0 +1,547 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libmnfq: decide network packets in user space (NFQUEUE), over raw netlink.
+ *
+ * The contract, which holds for every function below unless it says otherwise:
+ *
+ * Objects.   A mnfq_socket is one NETLINK_NETFILTER socket in one network namespace. A mnfq_queue
+ *            is one queue number bound on a socket. A mnfq_packet is a view of one packet: the
+ *            callback of its queue sees it and returns the verdict.
+ *
+ * Errors.    0 or a count on success, a negative errno on failure. Constructors write *ret only on
+ *            success; destructors accept NULL and return NULL. Wrong arguments are -EINVAL, never
+ *            an abort. mnfq_socket_get_error() tells the last failure of a socket as a sentence;
+ *            a constructor that fails writes it to the buffer named in its options.
+ *
+ * Options.   Structs that begin with `size_t size`. Zero them, set .size = sizeof the struct, then
+ *            what you want to change: zero always means the default, and NULL means all defaults.
+ *            A struct that is larger than this library knows is accepted while the part that it
+ *            does not know is zero, otherwise -E2BIG.
+ *
+ * Ownership. What a getter returns belongs to the object it was asked of and lives as long as
+ *            that. A packet handed to a callback lives until the callback returns; to keep it,
+ *            mnfq_packet_retain().
+ *
+ * Bytes.     Numbers are in host byte order. Hardware addresses and payloads are bytes as they
+ *            are on the wire.
+ *
+ * Threads.   One thread at a time may use a socket, its queues and the packets in its callbacks.
+ *            Any thread may use a retained packet (one thread at a time each), and any thread or
+ *            signal handler may call mnfq_socket_stop(). No global state, no signal handlers; every
+ *            descriptor is close-on-exec.
+ *
+ * Rights.    Everything sent to the kernel, verdicts included, needs CAP_NET_ADMIN in the user
+ *            namespace that owns the socket's network namespace: of the process that sends, and of
+ *            the one that opened the socket. Receiving needs no right.
+ *
+ * The kernel's side: net/netfilter/nfnetlink_queue.c, include/uapi/linux/netfilter/nfnetlink_queue.h.
+ * Everything here exists since version 0.1.0.
+ */
+#ifndef MNFQ_H
+#define MNFQ_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include <mnfq/version.h>
+
+#ifdef __cplusplus
+extern "C" {
+#define MNFQ_ENUM_BASE : unsigned int
+#else
+#define MNFQ_ENUM_BASE
+#endif
+
+struct mnfq_socket;
+struct mnfq_queue;
+struct mnfq_packet;
+
+/** The version of the library that is running, "MAJOR.MINOR.PATCH". */
+const char *mnfq_get_version(void);
+
+/* ---- verdicts --------------------------------------------------------------------------- */
+
+/**
+ * What becomes of a packet. The values below 256 are the kernel's (linux/netfilter.h).
+ * For another queue see mnfq_verdict_queue().
+ */
+enum mnfq_verdict MNFQ_ENUM_BASE {
+	MNFQ_DROP = 0,	 /**< free it */
+	MNFQ_ACCEPT = 1, /**< go on behind the rule that queued it */
+	MNFQ_REPEAT =
+		4, /**< traverse the same hook again, from its start; change the mark, or loop */
+	MNFQ_STOP = 5,	 /**< accept and skip the rest of this hook */
+	MNFQ_DEFER = 256 /**< only from a callback that retained the packet: decided later */
+};
+
+/** Hand the packet to queue @num; without a program bound there it is dropped. */
+static inline enum mnfq_verdict mnfq_verdict_queue(uint16_t num)
+{
+	return (enum mnfq_verdict)(3u | (uint32_t)num << 16);
+}
+
+/** Hand the packet to queue @num, or on behind the rule if no program is bound there. */
+static inline enum mnfq_verdict mnfq_verdict_queue_bypass(uint16_t num)
+{
+	return (enum mnfq_verdict)(3u | 0x8000u | (uint32_t)num << 16);
+}
+
+/* ---- counters --------------------------------------------------------------------------- */
+
+/**
+ * What happened since a socket was opened or a queue was bound. Nothing is ever lost without one
+ * of these moving.
+ */
+struct mnfq_stats {
+	size_t size; /**< sizeof(struct mnfq_stats), set by the caller */
+
+	uint64_t packets; /**< packets that a callback has seen */
+	uint64_t
+		bytes; /**< their true lengths added up; received lengths where no length is known */
+
+	/* Decisions sent, each packet once. */
+	uint64_t accepted;
+	uint64_t dropped;
+	uint64_t repeated;
+	uint64_t stopped;
+	uint64_t requeued;  /**< handed to another queue */
+	uint64_t marked;    /**< decisions that carried a mark */
+	uint64_t rewritten; /**< decisions that carried a payload */
+	uint64_t
+		defaulted; /**< decisions that were the queue's default verdict, for want of another */
+	uint64_t invalid;  /**< callback results that were no verdict; a part of `defaulted` */
+	uint64_t deferred; /**< packets that a callback put off */
+	uint64_t held;	   /**< of those, not decided yet (a level, not a sum) */
+
+	/* What did not go well. */
+	uint64_t
+		lost; /**< packet ids that never reached us: overrun, a second reader, a filter */
+	uint64_t truncated; /**< messages cut in transit, their packets decided by default */
+	uint64_t
+		refused; /**< verdict messages that the kernel answered with an error; for packets that
+				 were flushed meanwhile (link down, rule removed) this is normal life */
+	uint64_t overruns; /**< times the kernel reported a full receive buffer (sockets only) */
+	uint64_t
+		forged; /**< datagrams that did not come from the kernel, ignored (sockets only) */
+	uint64_t
+		malformed; /**< messages from the kernel that make no sense, ignored (sockets only) */
+	uint64_t
+		unclaimed; /**< packets of a queue that is not bound here, ignored (sockets only) */
+};
+
+/* ---- sockets ---------------------------------------------------------------------------- */
+
+/** Options of mnfq_socket_open() and its sisters. */
+struct mnfq_socket_options {
+	size_t size; /**< sizeof(struct mnfq_socket_options) */
+
+	/** Where the constructor writes the sentence for its failure, or NULL; always terminated. */
+	char *error;
+	size_t error_size; /**< bytes at @error */
+
+	/**
+	 * Kernel memory for packets on their way to us, in bytes as the kernel accounts for it.
+	 * 0: 64 MiB, a full default queue of 64 KiB packets. The limit net.core.rmem_max applies
+	 * to callers without CAP_NET_ADMIN in the initial user namespace; the effective size is
+	 * mnfq_socket_get_receive_buffer().
+	 */
+	uint32_t receive_buffer;
+
+	/** Packets received with one system call, 1 to 1024. 0: 64. */
+	uint32_t batch;
+
+	/** How long a request to the kernel may go unanswered, in milliseconds. 0: 2000. */
+	uint32_t timeout_ms;
+};
+
+/**
+ * Open a socket in the caller's network namespace.
+ *
+ * @ret      the new socket; release it with mnfq_socket_close()
+ * @options  NULL for the defaults
+ * Returns 0, or
+ *   -EINVAL           wrong arguments
+ *   -EPROTONOSUPPORT  this kernel has no nfnetlink
+ *   -EMFILE, -ENFILE, -ENOMEM
+ * Needs no capability; binding a queue does.
+ */
+int mnfq_socket_open(struct mnfq_socket **ret, const struct mnfq_socket_options *options);
+
+/**
+ * Open a socket in another network namespace. The caller's own namespace is never changed, not
+ * even for a moment: a short-lived thread goes there and comes back with the socket.
+ *
+ * @netns  a name under /run/netns; a path (it contains a '/') to a namespace file; or a process
+ *         id in decimal digits, where no name under /run/netns is spelled like it
+ * Returns what mnfq_socket_open() does, and
+ *   -ENOENT  no such namespace or process
+ *   -EINVAL  the path is not a network namespace
+ *   -EPERM   CAP_SYS_ADMIN is missing, in the caller's user namespace or in the one that owns the
+ *            network namespace
+ *   -EACCES  the namespace file may not be opened
+ * See setns(2).
+ */
+int mnfq_socket_open_netns(struct mnfq_socket **ret, const char *netns,
+			   const struct mnfq_socket_options *options);
+
+/**
+ * As mnfq_socket_open_netns(), for a namespace given by descriptor: of a namespace file, or a
+ * pidfd. The descriptor stays the caller's.
+ */
+int mnfq_socket_open_netns_fd(struct mnfq_socket **ret, int netns_fd,
+			      const struct mnfq_socket_options *options);
+
+/**
+ * Use a netlink socket that somebody else opened: passed over a Unix socket, inherited, made by
+ * another library. It works in the namespace in which it was opened, wherever the caller is.
+ *
+ * On success the descriptor belongs to the socket object and is closed with it; on failure it is
+ * still the caller's. Its port id is used as it is (a socket that has none gets one), its file
+ * status flags are left alone, and its socket filter is locked so that nobody can attach one later.
+ *
+ * Returns 0, or
+ *   -EBADF            not an open descriptor, or opened with O_PATH
+ *   -ENOTSOCK         a file, a pipe, a device
+ *   -EAFNOSUPPORT     not a netlink socket
+ *   -EPROTONOSUPPORT  a netlink socket, but not of NETLINK_NETFILTER
+ *   -EISCONN          connected to a peer: the kernel would deliver nothing to it
+ *   -EBADFD           somebody attached a socket filter: packets would vanish
+ *   -EINVAL, -ENOMEM
+ */
+int mnfq_socket_adopt(struct mnfq_socket **ret, int fd,
+		      const struct mnfq_socket_options *options);
+
+/**
+ * Unbind all queues as mnfq_queue_unbind() does, close the descriptor and free the socket. The
+ * queues are gone with it; retained packets may still be read and must still be freed.
+ * From within a callback of the socket it takes effect once the callback returned; no further
+ * callback is called, and mnfq_socket_dispatch() returns -ECANCELED.
+ */
+struct mnfq_socket *mnfq_socket_close(struct mnfq_socket *sock);
+
+/**
+ * The netlink descriptor, readable (POLLIN, level-triggered) whenever mnfq_socket_dispatch() has
+ * something to do. It stays the socket's.
+ */
+int mnfq_socket_get_fd(const struct mnfq_socket *sock);
+
+/** The netlink port id, by which the kernel knows the owner of a queue. */
+uint32_t mnfq_socket_get_portid(const struct mnfq_socket *sock);
+
+/**
+ * The inode number of the socket's network namespace, which tells namespaces apart.
+ * Returns 0, or -EPERM without CAP_NET_ADMIN over it. See SIOCGSKNS.
+ */
+int mnfq_socket_get_netns_inode(const struct mnfq_socket *sock, uint64_t *inode);
+
+/**
+ * The name of the socket's network namespace: as under /run/netns if it has one there, else
+ * "net:[INODE]". At most @size bytes with the terminating zero are written.
+ * Returns 0, -ENOSPC if it does not fit, or as mnfq_socket_get_netns_inode().
+ */
+int mnfq_socket_get_netns_name(const struct mnfq_socket *sock, char *name, size_t size);
+
+/**
+ * The name of interface @ifindex in the socket's namespace. @name takes IF_NAMESIZE (16) bytes.
+ * Names are remembered for a second, so that asking for each packet costs no system call.
+ * Returns 0, or -ENODEV if there is no such interface (any more), -EINVAL.
+ */
+int mnfq_socket_get_ifname(struct mnfq_socket *sock, uint32_t ifindex, char *name);
+
+/**
+ * Ask for a receive buffer of @bytes, as the kernel accounts for it. Returns 0 even if the limits
+ * allow less: see mnfq_socket_get_receive_buffer().
+ */
+int mnfq_socket_set_receive_buffer(struct mnfq_socket *sock, uint32_t bytes);
+
+/** The effective size of the receive buffer in bytes, or a negative errno. */
+int64_t mnfq_socket_get_receive_buffer(const struct mnfq_socket *sock);
+
+/**
+ * Receive what is there, at most one batch, call the callbacks and send their verdicts.
+ *
+ * @timeout_ms  how long to wait for a first packet: 0 not at all, negative without end
+ * Returns the number of packets handled, 0 if none came in time, or
+ *   -ECANCELED  mnfq_socket_stop() was called (this call consumed it)
+ *   -EINTR      a signal arrived while waiting
+ *   -EBUSY      called from within a callback
+ *   -EPERM      the kernel refuses verdicts: the capability or the queue was lost
+ *   -ENODEV     somebody who shares the socket unbound a queue
+ *   -ENOMEM, -ENOBUFS  verdicts could not be sent for want of memory
+ * After any of these the socket can be used further. The descriptor's O_NONBLOCK flag is neither
+ * needed nor touched: it is shared with whoever else holds the descriptor.
+ */
+int mnfq_socket_dispatch(struct mnfq_socket *sock, int timeout_ms);
+
+/**
+ * Dispatch until mnfq_socket_stop(); signals do not end it. Returns 0 once stopped, or an error of
+ * mnfq_socket_dispatch().
+ */
+int mnfq_socket_run(struct mnfq_socket *sock);
+
+/**
+ * End the mnfq_socket_run() or mnfq_socket_dispatch() that is under way, or else the next one.
+ * Safe in signal handlers, in callbacks and from any thread while the socket exists.
+ */
+void mnfq_socket_stop(struct mnfq_socket *sock);
+
+/**
+ * Handle a datagram that the caller received from the socket by itself (recvmsg(2), io_uring, a
+ * wrapper of another language). It takes the same path as with mnfq_socket_dispatch(), and the
+ * verdicts are sent before this returns.
+ *
+ * @datagram  the bytes, unchanged for the duration of the call
+ * @len       how many were received
+ * @from      the sender, as recvmsg(2) gave it: datagrams of other senders than the kernel are
+ *            counted as forged and ignored
+ * Returns the number of packets handled, or an error as mnfq_socket_dispatch().
+ */
+int mnfq_socket_feed(struct mnfq_socket *sock, const void *datagram, size_t len,
+		     const struct sockaddr *from, socklen_t from_len);
+
+/** The counters of the socket and of all queues it ever had. Returns 0 or -EINVAL. */
+int mnfq_socket_get_stats(struct mnfq_socket *sock, struct mnfq_stats *stats);
+
+/** The last failure of this socket as a sentence that says what to do; "" if there was none. */
+const char *mnfq_socket_get_error(const struct mnfq_socket *sock);
+
+/* ---- queues ----------------------------------------------------------------------------- */
+
+/** How much of each packet the kernel copies to us. */
+enum mnfq_copy MNFQ_ENUM_BASE {
+	MNFQ_COPY_DEFAULT = 0, /**< MNFQ_COPY_PACKET */
+	MNFQ_COPY_META = 1,    /**< no payload: its bytes and its length are unknown */
+	MNFQ_COPY_PACKET = 2,  /**< the first copy_range bytes */
+	MNFQ_COPY_NONE = 3     /**< nothing: the kernel drops what reaches the queue */
+};
+
+#define MNFQ_COPY_RANGE_MAX  65531u /**< the most payload bytes a message can carry */
+#define MNFQ_MAX_LEN_DEFAULT 1024u  /**< the kernel's default queue length */
+
+/* Flags of a queue, as the kernel's NFQA_CFG_F_*. */
+#define MNFQ_QUEUE_FAIL_OPEN 0x01u /**< when the queue is full the kernel accepts, unseen */
+#define MNFQ_QUEUE_CONNTRACK 0x02u /**< send connection tracking data along */
+#define MNFQ_QUEUE_GSO	     0x04u /**< do not split large packets; checksums may be incomplete */
+#define MNFQ_QUEUE_UID_GID   0x08u /**< send the owner of a local sender's socket along */
+#define MNFQ_QUEUE_SECCTX    0x10u /**< send the security context along */
+#define MNFQ_QUEUE_FLAGS     0x1fu /**< all of them */
+
+/** Settings of a queue. */
+struct mnfq_queue_options {
+	size_t size; /**< sizeof(struct mnfq_queue_options) */
+
+	enum mnfq_copy copy_mode;
+	uint32_t copy_range; /**< bytes of payload, 1 to MNFQ_COPY_RANGE_MAX; 0: all of them */
+	uint32_t max_len;    /**< packets the kernel holds for us; 0: MNFQ_MAX_LEN_DEFAULT */
+
+	/**
+	 * The flags to set, and which flags this decides: those outside the mask take their
+	 * default, which is on for MNFQ_QUEUE_GSO and off for the others.
+	 */
+	uint32_t flags;
+	uint32_t flags_mask;
+
+	/** For what nobody decided. The default is MNFQ_DROP: fail-closed. Not MNFQ_DEFER. */
+	enum mnfq_verdict default_verdict;
+
+	/** Enlarge the socket's receive buffer to this many bytes first; 0: leave it. */
+	uint32_t receive_buffer;
+};
+
+/**
+ * Sees a packet and decides it.
+ *
+ * @packet  valid until the callback returns
+ * @data    as given to mnfq_queue_bind()
+ * Returns the verdict. MNFQ_DEFER counts only if the packet was retained. Anything that is no
+ * verdict becomes the queue's default verdict and is counted as invalid.
+ * It may call everything but mnfq_socket_dispatch(), mnfq_socket_run() and mnfq_socket_feed().
+ */
+typedef enum mnfq_verdict (*mnfq_callback)(struct mnfq_packet *packet, void *data);
+
+/**
+ * Bind a queue number and configure it, in one request to the kernel. Packets that arrive during
+ * the call are delivered by the next mnfq_socket_dispatch().
+ *
+ * A socket that was adopted may own the queue already, bound by whoever opened it: then it is
+ * taken over, and what had been queued for the former reader and was not decided gets the
+ * default verdict.
+ *
+ * @ret       the new queue; release it with mnfq_queue_unbind(). It lives no longer than its socket
+ * @num       0 to 65535
+ * @options   NULL for the defaults
+ * @callback  called for each packet, from within mnfq_socket_dispatch() and mnfq_socket_feed()
+ * @data      handed to the callback
+ * Returns 0, or, each with its sentence in mnfq_socket_get_error(),
+ *   -EINVAL           a number, length, mode, flag or verdict out of range
+ *   -EPERM            no CAP_NET_ADMIN: the sentence says whose, and over what
+ *   -EBUSY            another socket owns the queue: the sentence says which, and whose
+ *   -EEXIST           this socket has bound the queue already
+ *   -EOPNOTSUPP       the kernel lacks what a flag asks for
+ *   -EPROTONOSUPPORT  the kernel has no NFQUEUE support
+ *   -ETIMEDOUT        no answer in time: somebody else reads from the socket
+ *   -ENOMEM
+ */
+int mnfq_queue_bind(struct mnfq_queue **ret, struct mnfq_socket *sock, unsigned int num,
+		    const struct mnfq_queue_options *options, mnfq_callback callback, void *data);
+
+/**
+ * Give the default verdict to all packets of the queue that are not decided yet, retained ones
+ * included, unbind it and free it. Packets that arrive in between are dropped by the kernel.
+ * Allowed in callbacks.
+ */
+struct mnfq_queue *mnfq_queue_unbind(struct mnfq_queue *queue);
+
+/**
+ * Change the settings of a queue while it is running: all of them, as in mnfq_queue_bind(). To
+ * change one, mnfq_queue_get_options() first. Returns as mnfq_queue_bind(), or -ENODEV if the queue
+ * was unbound behind our back; after a failure the settings are as before.
+ */
+int mnfq_queue_configure(struct mnfq_queue *queue, const struct mnfq_queue_options *options);
+
+/**
+ * The settings in force, with defaults filled in and limits applied: copy_range is 0 without
+ * MNFQ_COPY_PACKET, flags_mask is MNFQ_QUEUE_FLAGS, receive_buffer is the effective size.
+ * @options  .size set by the caller
+ */
+int mnfq_queue_get_options(const struct mnfq_queue *queue, struct mnfq_queue_options *options);
+
+/** The number of the queue. */
+uint16_t mnfq_queue_get_num(const struct mnfq_queue *queue);
+
+/** The socket it is bound on. */
+struct mnfq_socket *mnfq_queue_get_socket(const struct mnfq_queue *queue);
+
+/** The counters of the queue; those marked "sockets only" are 0. Returns 0 or -EINVAL. */
+int mnfq_queue_get_stats(struct mnfq_queue *queue, struct mnfq_stats *stats);
+
+/* ---- packets ---------------------------------------------------------------------------- */
+
+/* Flags of mnfq_packet_get_skb_info(), as the kernel's NFQA_SKB_*. */
+#define MNFQ_SKB_CSUMNOTREADY	  0x1u /**< transport checksum not computed yet; not an error */
+#define MNFQ_SKB_GSO		  0x2u /**< will be split into several packets */
+#define MNFQ_SKB_CSUM_NOTVERIFIED 0x4u /**< nobody checked the checksum so far */
+
+/** The queue that it came from; NULL for a retained packet whose queue was unbound. */
+struct mnfq_queue *mnfq_packet_get_queue(const struct mnfq_packet *packet);
+
+/** The kernel's id, counting up from 1 in each queue. */
+uint32_t mnfq_packet_get_id(const struct mnfq_packet *packet);
+
+/** The protocol family of the hook: NFPROTO_IPV4, _IPV6, _ARP, _BRIDGE, … (linux/netfilter.h). */
+uint8_t mnfq_packet_get_family(const struct mnfq_packet *packet);
+
+/** The hook within its family: NF_INET_PRE_ROUTING and so on (linux/netfilter.h). */
+uint8_t mnfq_packet_get_hook(const struct mnfq_packet *packet);
+
+/**
+ * The hook as a word: prerouting, input, forward, output, postrouting, ingress, egress; "unknown"
+ * for what this version does not know. The string is static.
+ */
+const char *mnfq_packet_get_hook_name(const struct mnfq_packet *packet);
+
+/** The EtherType (linux/if_ether.h), 0 if the packet has none. */
+uint16_t mnfq_packet_get_hw_protocol(const struct mnfq_packet *packet);
+
+/** The packet's mark; 0 where none is set. A mark set for the verdict does not change it. */
+uint32_t mnfq_packet_get_mark(const struct mnfq_packet *packet);
+
+/* The interfaces, in the socket's namespace; 0 where there is none. Behind the physical ones are
+ * the ports of a bridge, as far as the packet came or goes through one. */
+uint32_t mnfq_packet_get_indev(const struct mnfq_packet *packet);
+uint32_t mnfq_packet_get_outdev(const struct mnfq_packet *packet);
+uint32_t mnfq_packet_get_physindev(const struct mnfq_packet *packet);
+uint32_t mnfq_packet_get_physoutdev(const struct mnfq_packet *packet);
+
+/**
+ * The sender's link-layer address, NULL where there is none.
+ * @len  its length in bytes, 6 for Ethernet; 0 where there is none
+ */
+const uint8_t *mnfq_packet_get_hwaddr(const struct mnfq_packet *packet, size_t *len);
+
+/**
+ * When the packet was received, in microseconds since 1970 by the system's real-time clock. The
+ * kernel stamps received packets only while some socket on the system asks for it.
+ * Returns 0, or -ENODATA where there is none.
+ */
+int mnfq_packet_get_timestamp(const struct mnfq_packet *packet, int64_t *usec);
+
+/** MNFQ_SKB_* flags; 0 where none is set. */
+uint32_t mnfq_packet_get_skb_info(const struct mnfq_packet *packet);
+
+/**
+ * The user and group id of a local sender's socket, as the initial user namespace counts them.
+ * Returns 0, or -ENODATA: not asked for with MNFQ_QUEUE_UID_GID, or no local socket behind it.
+ */
+int mnfq_packet_get_uid(const struct mnfq_packet *packet, uint32_t *uid);
+int mnfq_packet_get_gid(const struct mnfq_packet *packet, uint32_t *gid);
+
+/**
+ * The packet from its network header on (from the hardware header's end for bridges), or the new
+ * payload if one was set.
+ * @len  bytes there are, at most copy_range; 0 with MNFQ_COPY_META
+ * Returns a pointer for @len bytes; never NULL, also if @len is 0.
+ */
+const uint8_t *mnfq_packet_get_payload(const struct mnfq_packet *packet, size_t *len);
+
+/**
+ * The true length in bytes of the packet as the kernel queued it, which is more than the payload
+ * of a truncated one. Returns 0, or -ENODATA with MNFQ_COPY_META.
+ */
+int mnfq_packet_get_length(const struct mnfq_packet *packet, size_t *len);
+
+/** Set the mark that the packet gets along with its verdict. Returns 0 or -EINVAL. */
+int mnfq_packet_set_mark(struct mnfq_packet *packet, uint32_t mark);
+
+/**
+ * Replace the packet's bytes along with its verdict. The data is copied; it may overlap with the
+ * old payload. The kernel repairs neither lengths nor checksums, and drops the packet if it is
+ * shorter than its transport header.
+ *
+ * @data  the packet from its network header on; may be NULL if @len is 0
+ * @len   0 to MNFQ_COPY_RANGE_MAX bytes
+ * Returns 0, or
+ *   -EMSGSIZE  more than MNFQ_COPY_RANGE_MAX; or the packet was received truncated, and the part
+ *              that nobody saw would be cut off
+ *   -ENODATA   with MNFQ_COPY_META: nobody knows what would be replaced
+ *   -EALREADY  the packet is decided
+ *   -EINVAL, -ENOMEM (retained packets only)
+ */
+int mnfq_packet_set_payload(struct mnfq_packet *packet, const void *data, size_t len);
+
+/**
+ * Keep a packet beyond its callback: copies it, payload and settings included, to memory of its
+ * own. The callback then returns MNFQ_DEFER, and mnfq_packet_verdict() decides the copy later. If
+ * the callback returns another verdict, that decides the packet, and the copy can only be read.
+ *
+ * @ret  the copy; release it with mnfq_packet_free()
+ * Returns 0, or
+ *   -EEXIST   this packet was retained before
+ *   -EINVAL   not the packet of a callback that is running
+ *   -ENOMEM
+ */
+int mnfq_packet_retain(struct mnfq_packet **ret, struct mnfq_packet *packet);
+
+/**
+ * Decide a retained packet. Verdicts are sent at once; within a callback of the same socket they
+ * travel with those of the batch.
+ *
+ * Returns 0, or
+ *   -EINVAL    no verdict, MNFQ_DEFER, or not a retained packet
+ *   -EALREADY  it was decided, here or by its callback
+ *   -ENODEV    its queue was unbound, or its socket closed
+ *   -EPERM, -ENOMEM, -ENOBUFS  could not be sent; it is still undecided
+ */
+int mnfq_packet_verdict(struct mnfq_packet *packet, enum mnfq_verdict verdict);
+
+/** Free a retained packet; an undecided one gets its queue's default verdict. */
+struct mnfq_packet *mnfq_packet_free(struct mnfq_packet *packet);
+
+#undef MNFQ_ENUM_BASE
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
