@@ -67,11 +67,11 @@ const char *mnfq_get_version(void);
  * For another queue see mnfq_verdict_queue().
  */
 enum mnfq_verdict MNFQ_ENUM_BASE {
-	MNFQ_DROP = 0,	 /**< free it */
+	MNFQ_DROP = 0,   /**< free it */
 	MNFQ_ACCEPT = 1, /**< go on behind the rule that queued it */
 	MNFQ_REPEAT =
-		4, /**< traverse the same hook again, from its start; change the mark, or loop */
-	MNFQ_STOP = 5,	 /**< accept and skip the rest of this hook */
+		4,     /**< enter the same hook again, from its start: set a mark, or it loops */
+	MNFQ_STOP = 5, /**< accept and skip the rest of this hook */
 	MNFQ_DEFER = 256 /**< only from a callback that retained the packet: decided later */
 };
 
@@ -97,8 +97,7 @@ struct mnfq_stats {
 	size_t size; /**< sizeof(struct mnfq_stats), set by the caller */
 
 	uint64_t packets; /**< packets that a callback has seen */
-	uint64_t
-		bytes; /**< their true lengths added up; received lengths where no length is known */
+	uint64_t bytes;   /**< their true lengths, or received lengths where that is not known */
 
 	/* Decisions sent, each packet once. */
 	uint64_t accepted;
@@ -106,28 +105,26 @@ struct mnfq_stats {
 	uint64_t repeated;
 	uint64_t stopped;
 	uint64_t requeued;  /**< handed to another queue */
-	uint64_t marked;    /**< decisions that carried a mark */
+	uint64_t marked;    /**< of all these, decisions that carried a mark */
 	uint64_t rewritten; /**< decisions that carried a payload */
-	uint64_t
-		defaulted; /**< decisions that were the queue's default verdict, for want of another */
-	uint64_t invalid;  /**< callback results that were no verdict; a part of `defaulted` */
-	uint64_t deferred; /**< packets that a callback put off */
-	uint64_t held;	   /**< of those, not decided yet (a level, not a sum) */
+	uint64_t defaulted; /**< the queue's default verdict, for want of another */
+	uint64_t invalid;   /**< of `defaulted`: what a callback returned was no verdict */
+	uint64_t deferred;  /**< packets that a callback put off */
+	uint64_t held;      /**< of those, not decided yet: a level, not a sum */
 
-	/* What did not go well. */
-	uint64_t
-		lost; /**< packet ids that never reached us: overrun, a second reader, a filter */
+	/*
+	 * What did not go well. A refused verdict is normal life for packets that the kernel
+	 * flushed meanwhile, because a link went down or a rule was removed.
+	 */
+	uint64_t lost;      /**< ids that never reached us: overrun, a second reader, a filter */
 	uint64_t truncated; /**< messages cut in transit, their packets decided by default */
-	uint64_t
-		refused; /**< verdict messages that the kernel answered with an error; for packets that
-				 were flushed meanwhile (link down, rule removed) this is normal life */
-	uint64_t overruns; /**< times the kernel reported a full receive buffer (sockets only) */
-	uint64_t
-		forged; /**< datagrams that did not come from the kernel, ignored (sockets only) */
-	uint64_t
-		malformed; /**< messages from the kernel that make no sense, ignored (sockets only) */
-	uint64_t
-		unclaimed; /**< packets of a queue that is not bound here, ignored (sockets only) */
+	uint64_t refused;   /**< verdict messages that the kernel answered with an error */
+
+	/* Of a socket only; 0 for a queue. */
+	uint64_t overruns;  /**< times the kernel reported a full receive buffer */
+	uint64_t forged;    /**< datagrams that did not come from the kernel, ignored */
+	uint64_t malformed; /**< messages from the kernel that make no sense, ignored */
+	uint64_t unclaimed; /**< packets of a queue that is not bound here, ignored */
 };
 
 /* ---- sockets ---------------------------------------------------------------------------- */
@@ -322,7 +319,7 @@ enum mnfq_copy MNFQ_ENUM_BASE {
 /* Flags of a queue, as the kernel's NFQA_CFG_F_*. */
 #define MNFQ_QUEUE_FAIL_OPEN 0x01u /**< when the queue is full the kernel accepts, unseen */
 #define MNFQ_QUEUE_CONNTRACK 0x02u /**< send connection tracking data along */
-#define MNFQ_QUEUE_GSO	     0x04u /**< do not split large packets; checksums may be incomplete */
+#define MNFQ_QUEUE_GSO       0x04u /**< do not split large packets; checksums may be incomplete */
 #define MNFQ_QUEUE_UID_GID   0x08u /**< send the owner of a local sender's socket along */
 #define MNFQ_QUEUE_SECCTX    0x10u /**< send the security context along */
 #define MNFQ_QUEUE_FLAGS     0x1fu /**< all of them */
@@ -413,14 +410,14 @@ uint16_t mnfq_queue_get_num(const struct mnfq_queue *queue);
 /** The socket it is bound on. */
 struct mnfq_socket *mnfq_queue_get_socket(const struct mnfq_queue *queue);
 
-/** The counters of the queue; those marked "sockets only" are 0. Returns 0 or -EINVAL. */
+/** The counters of the queue. Returns 0 or -EINVAL. */
 int mnfq_queue_get_stats(struct mnfq_queue *queue, struct mnfq_stats *stats);
 
 /* ---- packets ---------------------------------------------------------------------------- */
 
 /* Flags of mnfq_packet_get_skb_info(), as the kernel's NFQA_SKB_*. */
-#define MNFQ_SKB_CSUMNOTREADY	  0x1u /**< transport checksum not computed yet; not an error */
-#define MNFQ_SKB_GSO		  0x2u /**< will be split into several packets */
+#define MNFQ_SKB_CSUMNOTREADY     0x1u /**< transport checksum not computed yet; not an error */
+#define MNFQ_SKB_GSO              0x2u /**< will be split into several packets */
 #define MNFQ_SKB_CSUM_NOTVERIFIED 0x4u /**< nobody checked the checksum so far */
 
 /** The queue that it came from; NULL for a retained packet whose queue was unbound. */
