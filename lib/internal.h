@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of the library share. The walk of a packet is told in receive.c. */
+#ifndef MNFQ_INTERNAL_H
+#define MNFQ_INTERNAL_H
+
+#include <mnfq/mnfq.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "wire.h"
+
+#define MNFQ_I_SENTENCE_MAX 384
+
+/* The last failure as a sentence. */
+struct mnfq_i_sentence {
+	char text[MNFQ_I_SENTENCE_MAX];
+};
+
+/* ---- verdict.c: decisions to messages, no I/O ---- */
+
+struct mnfq_i_decision {
+	uint16_t queue;
+	uint32_t id;
+	uint32_t verdict;
+	bool has_mark, has_payload;
+	uint32_t mark;
+	const void *payload;
+	size_t payload_len;
+};
+
+/* Messages that wait for the end of the batch. */
+struct mnfq_i_outbox {
+	uint8_t *bytes;
+	size_t len;
+};
+
+/* Equal plain verdicts on consecutive packets of one queue, not in the outbox yet. */
+struct mnfq_i_run {
+	uint32_t verdict;
+	uint32_t last;
+	uint32_t count;
+};
+
+bool mnfq_i_verdict_valid(uint32_t verdict);
+size_t mnfq_i_verdict_head(uint8_t *head, const struct mnfq_i_decision *decision);
+size_t mnfq_i_verdict_batch(uint8_t *head, uint16_t queue, uint32_t verdict, uint32_t last,
+			    uint32_t tag);
+size_t mnfq_i_decision_room(const struct mnfq_i_decision *decision);
+void mnfq_i_outbox_put(struct mnfq_i_outbox *outbox, struct mnfq_i_run *run,
+		       const struct mnfq_i_decision *decision, bool may_batch);
+void mnfq_i_outbox_close_run(struct mnfq_i_outbox *outbox, struct mnfq_i_run *run,
+			     uint16_t queue);
+void mnfq_i_count(struct mnfq_stats *stats, const struct mnfq_i_decision *decision);
+
+/* ---- packet.c: messages to packets, no I/O ---- */
+
+struct mnfq_packet {
+	struct mnfq_queue *queue;
+	const uint8_t *msg; /* begins with struct nlmsghdr */
+	uint32_t msg_len;
+	uint32_t id;
+	uint32_t present; /* a bit for each attribute type that is there */
+	uint32_t offset[MNFQ_I_ATTRS];
+	const uint8_t *payload;
+	size_t payload_len;
+
+	/* What goes out with the verdict. */
+	bool has_mark, has_payload;
+	uint32_t mark;
+	uint8_t *room; /* where a new payload is kept: the ring's, or our own if retained */
+
+	bool kept; /* a callback's packet of which a copy was made */
+
+	/* Of the copy; the links are guarded by the socket's lock: retain.c */
+	bool retained;
+	atomic_bool decided;
+	struct mnfq_packet *twin; /* copy and original, while the callback runs */
+	struct mnfq_packet *prev, *next;
+};
+
+int mnfq_i_packet_parse(struct mnfq_packet *packet, const uint8_t *msg, size_t len);
+struct mnfq_i_decision mnfq_i_packet_decision(const struct mnfq_packet *packet, uint16_t queue,
+					      uint32_t verdict);
+
+/* ---- ring.c: memory for a batch of messages ---- */
+
+struct mnfq_i_ring {
+	unsigned int slots;
+	bool busy; /* a round is under way: its packets are views of these slots */
+	uint8_t *memory;
+	size_t memory_size;
+	uint8_t *room; /* for the new payload of the packet in the callback */
+	struct mnfq_i_outbox outbox;
+	struct mmsghdr *messages;
+	struct iovec *iovecs;
+	struct sockaddr_nl *senders;
+};
+
+struct mnfq_i_ring *mnfq_i_ring_new(unsigned int slots);
+struct mnfq_i_ring *mnfq_i_ring_free(struct mnfq_i_ring *ring);
+int mnfq_i_ring_fill(struct mnfq_i_ring *ring, int fd);
+
+/* ---- sockets and queues ---- */
+
+/* A message that arrived while an acknowledgement was awaited. */
+struct mnfq_i_stash {
+	struct mnfq_i_stash *next;
+	size_t len;
+	uint8_t data[]; /* begins with struct nlmsghdr */
+};
+
+struct mnfq_i_ifname {
+	uint32_t index;
+	int64_t until_ms;
+	char name[16];
+};
+
+struct mnfq_queue {
+	struct mnfq_queue *next;
+	struct mnfq_socket *sock;
+	atomic_uint refs; /* the user's, and one for each retained packet */
+	uint16_t num;
+	bool closing;  /* unbind once the callback returned */
+	bool synced;   /* next_id is known */
+	uint64_t born; /* the round in which it was bound */
+	uint32_t next_id;
+	mnfq_callback callback;
+	void *data;
+	struct mnfq_queue_options options; /* normalised: the settings in force */
+	struct mnfq_i_run run;
+	struct mnfq_stats stats;
+
+	/* The rest is guarded by the socket's lock; held may be read without. */
+	bool bound;
+	atomic_uint held;
+	struct mnfq_packet *oldest, *newest; /* the held packets, by id */
+	struct mnfq_stats late;              /* decided outside of a round */
+
+	/*
+	 * Ids that were lost while older packets were held, to be decided by default as soon as
+	 * nothing older is held: up to `release` first, then up to `release_next`.
+	 */
+	bool has_release, has_release_next;
+	uint32_t release, release_next;
+};
+
+/* The request that waits for its acknowledgement; seq is 0 if none does. */
+struct mnfq_i_pending {
+	uint32_t seq;
+	bool answered;
+	int error;
+};
+
+struct mnfq_socket {
+	atomic_uint refs; /* the user's, and one for each queue */
+	int fd;
+	int wake_fd; /* written by stop; opened when somebody waits for the first time */
+	atomic_int wake;
+	atomic_bool stop;
+	atomic_uintptr_t dispatcher; /* the thread in a round, 0 if none is */
+	bool closing;                /* close once the callback returned */
+	bool reap;                   /* something is closing */
+	uint32_t portid, seq, timeout_ms;
+	size_t send_max; /* bytes the kernel takes in one send */
+	uint64_t round;
+	struct mnfq_i_ring *ring;
+	struct mnfq_queue *queues;
+	struct mnfq_queue *recent; /* found by the last look-up */
+	struct mnfq_i_pending pending;
+	struct mnfq_i_stash *stash, **stash_end;
+	int failure; /* returned by the next dispatch */
+	uint16_t failed_queue;
+	struct mnfq_stats stats;
+	struct mnfq_i_ifname ifnames[16];
+	struct mnfq_i_sentence error;
+	pthread_mutex_t lock;
+};
+
+/* socket.c */
+int mnfq_i_options_copy(void *dst, size_t dst_size, const void *src);
+void mnfq_i_options_return(void *dst, const void *src, size_t src_size);
+struct mnfq_socket *mnfq_i_socket_unref(struct mnfq_socket *sock);
+int mnfq_i_socket_set_buffer(int fd, uint32_t bytes);
+int64_t mnfq_i_now_ms(void);
+void mnfq_i_stats_add(struct mnfq_stats *sum, const struct mnfq_stats *stats);
+
+/* queue.c */
+struct mnfq_queue *mnfq_i_queue_find(struct mnfq_socket *sock, uint16_t num);
+void mnfq_i_queue_end(struct mnfq_queue *queue, bool wait);
+void mnfq_i_queue_unref(struct mnfq_queue *queue);
+
+/* request.c */
+int mnfq_i_request(struct mnfq_socket *sock, uint16_t num, uint8_t command,
+		   const struct mnfq_queue_options *settings, bool *repeated);
+int mnfq_i_request_send(struct mnfq_socket *sock, uint16_t num, uint8_t command);
+void mnfq_i_request_poke(struct mnfq_socket *sock);
+
+/* receive.c */
+bool mnfq_i_from_kernel(struct mnfq_socket *sock, const void *from, size_t from_len);
+void mnfq_i_handle_error(struct mnfq_socket *sock, const uint8_t *msg, size_t len);
+
+/* send.c */
+int mnfq_i_send(struct mnfq_socket *sock, struct iovec *iov, size_t count);
+int mnfq_i_outbox_send(struct mnfq_socket *sock);
+int mnfq_i_flush(struct mnfq_socket *sock);
+int mnfq_i_decide(struct mnfq_queue *queue, const struct mnfq_i_decision *decision);
+int mnfq_i_decide_now(struct mnfq_socket *sock, const struct mnfq_i_decision *decision);
+int mnfq_i_gap(struct mnfq_queue *queue, uint32_t last);
+void mnfq_i_release(struct mnfq_queue *queue);
+int mnfq_i_batch_now(struct mnfq_queue *queue, uint32_t last, uint32_t tag);
+bool mnfq_i_in_round(struct mnfq_socket *sock);
+
+/* retain.c */
+bool mnfq_i_retain_settle(struct mnfq_packet *packet, bool deferred);
+void mnfq_i_retain_abandon(struct mnfq_queue *queue);
+
+/* netns.c */
+int mnfq_i_netns_open(const char *netns, struct mnfq_i_sentence *error);
+int mnfq_i_netns_call(int netns_fd, int (*function)(void *arg), void *arg);
+int mnfq_i_netns_of(int fd);
+
+/* explain.c */
+int mnfq_i_fail(struct mnfq_i_sentence *error, int err, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+int mnfq_i_explain_bind(struct mnfq_socket *sock, uint16_t num, uint32_t flags, int err);
+int mnfq_i_explain_open(struct mnfq_i_sentence *error, int err);
+
+#endif
