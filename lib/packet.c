@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A netlink message to a view of a packet, and what can be asked of it. Every length is checked
+ * here, before anything else looks at the message. Nothing here does I/O.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "internal.h"
+
+/* The least length of the attributes that we read; shorter ones make the message malformed. */
+static const uint8_t min_len[MNFQ_I_ATTRS] = {
+	[NFQA_PACKET_HDR] = sizeof(struct nfqnl_msg_packet_hdr),
+	[NFQA_MARK] = sizeof(uint32_t),
+	[NFQA_TIMESTAMP] = sizeof(struct nfqnl_msg_packet_timestamp),
+	[NFQA_IFINDEX_INDEV] = sizeof(uint32_t),
+	[NFQA_IFINDEX_OUTDEV] = sizeof(uint32_t),
+	[NFQA_IFINDEX_PHYSINDEV] = sizeof(uint32_t),
+	[NFQA_IFINDEX_PHYSOUTDEV] = sizeof(uint32_t),
+	[NFQA_HWADDR] = sizeof(struct nfqnl_msg_packet_hw),
+	[NFQA_CAP_LEN] = sizeof(uint32_t),
+	[NFQA_SKB_INFO] = sizeof(uint32_t),
+	[NFQA_UID] = sizeof(uint32_t),
+	[NFQA_GID] = sizeof(uint32_t),
+};
+
+static const uint8_t *find(const struct mnfq_packet *packet, unsigned int type)
+{
+	if (!packet || !(packet->present >> type & 1))
+		return NULL;
+	return packet->msg + packet->offset[type];
+}
+
+static uint32_t find32(const struct mnfq_packet *packet, unsigned int type)
+{
+	const uint8_t *value = find(packet, type);
+
+	return value ? mnfq_i_be32(value) : 0;
+}
+
+/* Remembers one attribute. A payload's length is kept as well; the others know theirs. */
+static int take(struct mnfq_packet *packet, const struct nlattr *attr, uint32_t at)
+{
+	unsigned int type = attr->nla_type & NLA_TYPE_MASK;
+	uint32_t len = attr->nla_len - (uint32_t)sizeof(*attr);
+
+	if (type >= MNFQ_I_ATTRS)
+		return 0;
+	if (len < min_len[type])
+		return -EBADMSG;
+	packet->present |= 1u << type;
+	packet->offset[type] = at + (uint32_t)sizeof(*attr);
+	if (type == NFQA_PAYLOAD) {
+		packet->payload = packet->msg + packet->offset[type];
+		packet->payload_len = len;
+	}
+	return 0;
+}
+
+static int walk(struct mnfq_packet *packet, uint32_t len, bool cut)
+{
+	uint32_t at = MNFQ_I_HDRLEN;
+
+	while (len - at >= sizeof(struct nlattr)) {
+		struct nlattr attr;
+
+		memcpy(&attr, packet->msg + at, sizeof(attr));
+		if (attr.nla_len < sizeof(attr))
+			return -EBADMSG;
+		if (attr.nla_len > len - at)
+			return cut ? -EMSGSIZE : -EBADMSG;
+		if (take(packet, &attr, at) < 0)
+			return -EBADMSG;
+		if ((uint32_t)NLA_ALIGN(attr.nla_len) >=
+		    len - at) /* the last one is not padded */
+			break;
+		at += (uint32_t)NLA_ALIGN(attr.nla_len);
+	}
+	return cut ? -EMSGSIZE : 0;
+}
+
+/*
+ * Makes @packet a view of a NFQNL_MSG_PACKET message of which @len bytes were received; the caller
+ * has seen that a whole struct nlmsghdr is there, and that it is aligned to 4 bytes.
+ *
+ * Returns 0; -EMSGSIZE if the message is longer than what was received; -EBADMSG if it makes no
+ * sense. Also after a failure the id is known if NFQA_PACKET_HDR is present.
+ */
+int mnfq_i_packet_parse(struct mnfq_packet *packet, const uint8_t *msg, size_t len)
+{
+	const struct nlmsghdr *nlh = (const struct nlmsghdr *)msg;
+	bool cut = nlh->nlmsg_len > len;
+	const uint8_t *hdr;
+	int err;
+
+	packet->msg = msg;
+	packet->msg_len = (uint32_t)(cut ? len : nlh->nlmsg_len);
+	packet->payload = msg + packet->msg_len;
+	packet->payload_len = 0;
+	packet->present = 0;
+	packet->id = 0;
+	packet->has_mark = packet->has_payload = false;
+	packet->kept = packet->retained = false;
+	packet->decided = false;
+	packet->twin = NULL;
+	if (packet->msg_len < MNFQ_I_HDRLEN)
+		return cut ? -EMSGSIZE : -EBADMSG;
+
+	err = walk(packet, packet->msg_len, cut);
+	hdr = find(packet, NFQA_PACKET_HDR);
+	if (hdr)
+		packet->id = mnfq_i_be32(hdr);
+	else if (err == 0)
+		err = -EBADMSG;
+	return err;
+}
+
+/* The verdict for @packet as it is to be sent. */
+struct mnfq_i_decision mnfq_i_packet_decision(const struct mnfq_packet *packet, uint16_t queue,
+					      uint32_t verdict)
+{
+	return (struct mnfq_i_decision){ .queue = queue,
+					 .id = packet->id,
+					 .verdict = verdict,
+					 .has_mark = packet->has_mark,
+					 .mark = packet->mark,
+					 .has_payload = packet->has_payload,
+					 .payload = packet->payload,
+					 .payload_len =
+						 packet->has_payload ? packet->payload_len : 0 };
+}
+
+uint32_t mnfq_packet_get_id(const struct mnfq_packet *packet)
+{
+	return packet ? packet->id : 0;
+}
+
+uint8_t mnfq_packet_get_family(const struct mnfq_packet *packet)
+{
+	return packet ? ((const struct nfgenmsg *)(packet->msg + NLMSG_HDRLEN))->nfgen_family : 0;
+}
+
+uint8_t mnfq_packet_get_hook(const struct mnfq_packet *packet)
+{
+	const uint8_t *hdr = find(packet, NFQA_PACKET_HDR);
+
+	return hdr ? hdr[offsetof(struct nfqnl_msg_packet_hdr, hook)] : 0;
+}
+
+const char *mnfq_packet_get_hook_name(const struct mnfq_packet *packet)
+{
+	static const char inet[][12] = { "prerouting", "input",       "forward",
+					 "output",     "postrouting", "ingress" };
+	static const char arp[][8] = { "input", "output", "forward" };
+	static const char netdev[][8] = { "ingress", "egress" };
+	unsigned int hook = mnfq_packet_get_hook(packet);
+
+	switch (mnfq_packet_get_family(packet)) {
+	case NFPROTO_ARP:
+		return hook < 3 ? arp[hook] : "unknown";
+	case NFPROTO_NETDEV:
+		return hook < 2 ? netdev[hook] : "unknown";
+	default:
+		return hook < 6 ? inet[hook] : "unknown";
+	}
+}
+
+uint16_t mnfq_packet_get_hw_protocol(const struct mnfq_packet *packet)
+{
+	const uint8_t *hdr = find(packet, NFQA_PACKET_HDR);
+	uint16_t protocol = 0;
+
+	if (hdr)
+		memcpy(&protocol, hdr + offsetof(struct nfqnl_msg_packet_hdr, hw_protocol),
+		       sizeof(protocol));
+	return ntohs(protocol);
+}
+
+uint32_t mnfq_packet_get_mark(const struct mnfq_packet *packet)
+{
+	return find32(packet, NFQA_MARK);
+}
+
+uint32_t mnfq_packet_get_indev(const struct mnfq_packet *packet)
+{
+	return find32(packet, NFQA_IFINDEX_INDEV);
+}
+
+uint32_t mnfq_packet_get_outdev(const struct mnfq_packet *packet)
+{
+	return find32(packet, NFQA_IFINDEX_OUTDEV);
+}
+
+uint32_t mnfq_packet_get_physindev(const struct mnfq_packet *packet)
+{
+	return find32(packet, NFQA_IFINDEX_PHYSINDEV);
+}
+
+uint32_t mnfq_packet_get_physoutdev(const struct mnfq_packet *packet)
+{
+	return find32(packet, NFQA_IFINDEX_PHYSOUTDEV);
+}
+
+const uint8_t *mnfq_packet_get_hwaddr(const struct mnfq_packet *packet, size_t *len)
+{
+	const uint8_t *hw = find(packet, NFQA_HWADDR);
+	uint16_t used = 0;
+
+	if (hw) {
+		memcpy(&used, hw, sizeof(used));
+		used = ntohs(used);
+	}
+	/* A length that does not fit the field cannot be trusted at all. */
+	if (used > sizeof(((struct nfqnl_msg_packet_hw *)0)->hw_addr))
+		used = 0;
+	if (len)
+		*len = used;
+	return used ? hw + offsetof(struct nfqnl_msg_packet_hw, hw_addr) : NULL;
+}
+
+int mnfq_packet_get_timestamp(const struct mnfq_packet *packet, int64_t *usec)
+{
+	const uint8_t *stamp = find(packet, NFQA_TIMESTAMP);
+	uint64_t sec;
+
+	if (!packet || !usec)
+		return -EINVAL;
+	if (!stamp)
+		return -ENODATA;
+	/* Two 64-bit numbers of which the second is below 10^6. */
+	sec = (uint64_t)mnfq_i_be32(stamp) << 32 | mnfq_i_be32(stamp + 4);
+	*usec = (int64_t)(sec * 1000000 + mnfq_i_be32(stamp + 12));
+	return 0;
+}
+
+uint32_t mnfq_packet_get_skb_info(const struct mnfq_packet *packet)
+{
+	return find32(packet, NFQA_SKB_INFO);
+}
+
+static int get_number(const struct mnfq_packet *packet, unsigned int type, uint32_t *value)
+{
+	if (!packet || !value)
+		return -EINVAL;
+	if (!find(packet, type))
+		return -ENODATA;
+	*value = find32(packet, type);
+	return 0;
+}
+
+int mnfq_packet_get_uid(const struct mnfq_packet *packet, uint32_t *uid)
+{
+	return get_number(packet, NFQA_UID, uid);
+}
+
+int mnfq_packet_get_gid(const struct mnfq_packet *packet, uint32_t *gid)
+{
+	return get_number(packet, NFQA_GID, gid);
+}
+
+const uint8_t *mnfq_packet_get_payload(const struct mnfq_packet *packet, size_t *len)
+{
+	if (len)
+		*len = packet ? packet->payload_len : 0;
+	return packet ? packet->payload : (const uint8_t *)"";
+}
+
+int mnfq_packet_get_length(const struct mnfq_packet *packet, size_t *len)
+{
+	const uint8_t *payload = find(packet, NFQA_PAYLOAD);
+	struct nlattr attr;
+
+	if (!packet || !len)
+		return -EINVAL;
+	if (!payload)
+		return -ENODATA;
+	memcpy(&attr, payload - sizeof(attr), sizeof(attr));
+	*len = attr.nla_len - sizeof(attr);
+	if (find(packet, NFQA_CAP_LEN))
+		*len = find32(packet, NFQA_CAP_LEN);
+	return 0;
+}
+
+int mnfq_packet_set_mark(struct mnfq_packet *packet, uint32_t mark)
+{
+	if (!packet)
+		return -EINVAL;
+	packet->mark = mark;
+	packet->has_mark = true;
+	return 0;
+}
+
+int mnfq_packet_set_payload(struct mnfq_packet *packet, const void *data, size_t len)
+{
+	uint8_t *room;
+
+	if (!packet || (!data && len > 0))
+		return -EINVAL;
+	if (packet->decided)
+		return -EALREADY;
+	if (len > MNFQ_COPY_RANGE_MAX || find(packet, NFQA_CAP_LEN))
+		return -EMSGSIZE;
+	if (!find(packet, NFQA_PAYLOAD))
+		return -ENODATA;
+
+	room = packet->room;
+	if (packet->retained) {
+		room = malloc(len ? len : 1);
+		if (!room)
+			return -ENOMEM;
+	}
+	if (len > 0)
+		memmove(room, data, len);
+	if (packet->retained) {
+		free(packet->room);
+		packet->room = room;
+	}
+	packet->payload = room;
+	packet->payload_len = len;
+	packet->has_payload = true;
+	return 0;
+}
