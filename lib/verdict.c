@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Decisions to netlink messages. Runs of equal plain verdicts become one batch verdict. Nothing
+ * here does I/O.
+ */
+#include <libmnl/libmnl.h>
+
+#include "internal.h"
+
+/* The upper half is the target of a queue verdict and must be empty with the others. */
+bool mnfq_i_verdict_valid(uint32_t verdict)
+{
+	switch (verdict) {
+	case MNFQ_DROP:
+	case MNFQ_ACCEPT:
+	case MNFQ_REPEAT:
+	case MNFQ_STOP:
+		return true;
+	default:
+		return (verdict & 0xffff & ~(uint32_t)NF_VERDICT_FLAG_QUEUE_BYPASS) == NF_QUEUE;
+	}
+}
+
+static struct mnfq_i_verdict_msg message(uint16_t type, uint16_t queue, uint32_t verdict,
+					 uint32_t id, uint32_t tag)
+{
+	return (struct mnfq_i_verdict_msg){
+		.nlh = { .nlmsg_len = sizeof(struct mnfq_i_verdict_msg),
+			 .nlmsg_type = MNFQ_I_MSG(type),
+			 .nlmsg_flags = NLM_F_REQUEST,
+			 .nlmsg_seq = id,
+			 .nlmsg_pid = queue | tag },
+		.nfg = { .nfgen_family = AF_UNSPEC,
+			 .version = NFNETLINK_V0,
+			 .res_id = htons(queue) },
+		.attr = { .nla_len = sizeof(struct nlattr) + sizeof(struct nfqnl_msg_verdict_hdr),
+			  .nla_type = NFQA_VERDICT_HDR },
+		.verdict = { .verdict = htonl(verdict), .id = htonl(id) },
+	};
+}
+
+/*
+ * Writes all of a message but the payload's bytes, at most MNFQ_I_HEAD_MAX, and returns how many.
+ * The payload and its padding to 4 bytes follow it on the wire.
+ */
+size_t mnfq_i_verdict_head(uint8_t *head, const struct mnfq_i_decision *d)
+{
+	struct mnfq_i_verdict_msg msg =
+		message(NFQNL_MSG_VERDICT, d->queue, d->verdict, d->id, 0);
+	struct nlmsghdr *nlh = (struct nlmsghdr *)head;
+	size_t len;
+
+	memcpy(head, &msg, sizeof(msg));
+	if (d->has_mark)
+		mnl_attr_put_u32(nlh, NFQA_MARK, htonl(d->mark));
+	len = nlh->nlmsg_len;
+	if (d->has_payload) {
+		struct nlattr attr = { .nla_len = (uint16_t)(sizeof(attr) + d->payload_len),
+				       .nla_type = NFQA_PAYLOAD };
+
+		memcpy(head + len, &attr, sizeof(attr));
+		len += sizeof(attr);
+		nlh->nlmsg_len = (uint32_t)(len + NLA_ALIGN(d->payload_len));
+	}
+	return len;
+}
+
+/* One verdict for all packets that the kernel still holds up to id @last. */
+size_t mnfq_i_verdict_batch(uint8_t *head, uint16_t queue, uint32_t verdict, uint32_t last,
+			    uint32_t tag)
+{
+	struct mnfq_i_verdict_msg msg =
+		message(NFQNL_MSG_VERDICT_BATCH, queue, verdict, last, tag);
+
+	memcpy(head, &msg, sizeof(msg));
+	return sizeof(msg);
+}
+
+/* What mnfq_i_outbox_put() may need, including the end of a run that is open. */
+size_t mnfq_i_decision_room(const struct mnfq_i_decision *decision)
+{
+	return sizeof(struct mnfq_i_verdict_msg) + MNFQ_I_HEAD_MAX +
+	       NLA_ALIGN(decision->payload_len);
+}
+
+void mnfq_i_outbox_close_run(struct mnfq_i_outbox *outbox, struct mnfq_i_run *run, uint16_t queue)
+{
+	struct mnfq_i_decision single = { .queue = queue,
+					  .id = run->last,
+					  .verdict = run->verdict };
+
+	if (run->count == 1)
+		outbox->len += mnfq_i_verdict_head(outbox->bytes + outbox->len, &single);
+	else if (run->count > 1)
+		outbox->len += mnfq_i_verdict_batch(outbox->bytes + outbox->len, queue,
+						    run->verdict, run->last, 0);
+	run->count = 0;
+}
+
+static void put_single(struct mnfq_i_outbox *outbox, const struct mnfq_i_decision *d)
+{
+	size_t pad = NLA_ALIGN(d->payload_len) - d->payload_len;
+
+	outbox->len += mnfq_i_verdict_head(outbox->bytes + outbox->len, d);
+	if (!d->has_payload)
+		return;
+	if (d->payload_len > 0)
+		memcpy(outbox->bytes + outbox->len, d->payload, d->payload_len);
+	memset(outbox->bytes + outbox->len + d->payload_len, 0, pad);
+	outbox->len += d->payload_len + pad;
+}
+
+/*
+ * Adds a decision; there must be room for it. @may_batch says that no packet with a lower id waits
+ * for a decision of its own. The order of the messages is that of the packets: the kernel lets
+ * packets go on in the order of their verdicts, and reordering hurts TCP.
+ */
+void mnfq_i_outbox_put(struct mnfq_i_outbox *outbox, struct mnfq_i_run *run,
+		       const struct mnfq_i_decision *d, bool may_batch)
+{
+	bool plain = may_batch && !d->has_mark && !d->has_payload;
+
+	if (run->count > 0 && !(plain && run->verdict == d->verdict))
+		mnfq_i_outbox_close_run(outbox, run, d->queue);
+	if (!plain) {
+		put_single(outbox, d);
+		return;
+	}
+	run->verdict = d->verdict;
+	run->last = d->id;
+	run->count++;
+}
+
+void mnfq_i_count(struct mnfq_stats *stats, const struct mnfq_i_decision *decision)
+{
+	switch (decision->verdict & NF_VERDICT_MASK) {
+	case MNFQ_DROP:
+		stats->dropped++;
+		break;
+	case MNFQ_ACCEPT:
+		stats->accepted++;
+		break;
+	case MNFQ_REPEAT:
+		stats->repeated++;
+		break;
+	case MNFQ_STOP:
+		stats->stopped++;
+		break;
+	default:
+		stats->requeued++;
+	}
+	stats->marked += decision->has_mark;
+	stats->rewritten += decision->has_payload;
+}
