@@ -1,0 +1,406 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The walk of a packet. A round receives one batch into the ring, makes a view of each packet,
+ * calls its queue's callback, collects the verdicts in the outbox and sends them at the end:
+ *
+ *   kernel --recvmmsg--> ring --packet.c--> view --callback--> verdict --verdict.c--> outbox
+ *   kernel <---------------------------- one sendmsg --------------------------------'
+ *
+ * No memory is allocated and no system call made for each packet.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+/* Anyone with CAP_NET_ADMIN in the namespace can send to our port id. The kernel is port id 0. */
+bool mnfq_i_from_kernel(struct mnfq_socket *sock, const void *from, size_t from_len)
+{
+	struct sockaddr_nl sender;
+
+	if (from && from_len >= sizeof(sender)) {
+		memcpy(&sender, from, sizeof(sender));
+		if (sender.nl_family == AF_NETLINK && sender.nl_pid == 0)
+			return true;
+	}
+	sock->stats.forged++;
+	return false;
+}
+
+/* An error for a verdict. Packets that the kernel flushed meanwhile are no failure of the loop. */
+static void verdict_refused(struct mnfq_socket *sock, uint32_t tag, int err)
+{
+	struct mnfq_queue *queue = mnfq_i_queue_find(sock, (uint16_t)tag);
+
+	if ((tag & MNFQ_I_TAG_RELEASE) && err == -ENOENT)
+		return;
+	if (!queue) {
+		sock->stats.refused++;
+		return;
+	}
+	queue->stats.refused++;
+	if (err == -EPERM || err == -ENODEV) {
+		sock->failure = err;
+		sock->failed_queue = queue->num;
+	}
+}
+
+/* NLMSG_ERROR: the answer to a request, or what became of a verdict. */
+void mnfq_i_handle_error(struct mnfq_socket *sock, const uint8_t *msg, size_t len)
+{
+	struct nlmsgerr answer;
+
+	if (len < NLMSG_HDRLEN + sizeof(answer)) {
+		sock->stats.malformed++;
+		return;
+	}
+	memcpy(&answer, msg + NLMSG_HDRLEN, sizeof(answer));
+	switch (answer.msg.nlmsg_type) {
+	case MNFQ_I_MSG(NFQNL_MSG_CONFIG):
+		if (sock->pending.seq != 0 && answer.msg.nlmsg_seq == sock->pending.seq) {
+			sock->pending.answered = true;
+			sock->pending.error = answer.error;
+		}
+		break;
+	case MNFQ_I_MSG(NFQNL_MSG_VERDICT):
+	case MNFQ_I_MSG(NFQNL_MSG_VERDICT_BATCH):
+		if (answer.error < 0)
+			verdict_refused(sock, answer.msg.nlmsg_pid, answer.error);
+		break;
+	}
+}
+
+/* Ids that were skipped never reached us. */
+static void check_order(struct mnfq_queue *queue, uint32_t id)
+{
+	if (!queue->synced) {
+		/* Taken over: what the former reader left undecided is before this one. */
+		queue->synced = true;
+		(void)mnfq_i_gap(queue, id - 1);
+	} else if (mnfq_i_after(id, queue->next_id)) {
+		queue->stats.lost += id - queue->next_id;
+		(void)mnfq_i_gap(queue, id - 1);
+	} else if (id != queue->next_id) {
+		return; /* handed to us late: next_id stays */
+	}
+	queue->next_id = id + 1;
+}
+
+static void decide_default(struct mnfq_queue *queue, uint32_t id)
+{
+	struct mnfq_i_decision decision = { .queue = queue->num,
+					    .id = id,
+					    .verdict = queue->options.default_verdict };
+
+	queue->stats.defaulted++;
+	mnfq_i_count(&queue->stats, &decision);
+	(void)mnfq_i_decide(queue, &decision);
+}
+
+static void call(struct mnfq_queue *queue, struct mnfq_packet *packet)
+{
+	struct mnfq_i_decision decision;
+	uint32_t verdict;
+	size_t len;
+
+	if (mnfq_packet_get_length(packet, &len) < 0)
+		len = packet->payload_len;
+	queue->stats.packets++;
+	queue->stats.bytes += len;
+	verdict = queue->callback(packet, queue->data);
+
+	if (packet->kept && mnfq_i_retain_settle(packet, verdict == MNFQ_DEFER))
+		return;
+	if (!mnfq_i_verdict_valid(verdict)) {
+		queue->stats.invalid++;
+		decide_default(queue, packet->id);
+		return;
+	}
+	decision = mnfq_i_packet_decision(packet, queue->num, verdict);
+	mnfq_i_count(&queue->stats, &decision);
+	(void)mnfq_i_decide(queue, &decision);
+}
+
+/*
+ * A packet of the kernel's. Returns whether it was handled: seen by a callback, or decided by
+ * default because it arrived cut. A malformed one is left to be found as a gap.
+ */
+static int handle_packet(struct mnfq_socket *sock, const uint8_t *msg, size_t len, bool stashed)
+{
+	struct mnfq_packet packet;
+	struct mnfq_queue *queue;
+	int err = mnfq_i_packet_parse(&packet, msg, len);
+	uint16_t num;
+
+	if (err == -EBADMSG || !(packet.present & 1u << NFQA_PACKET_HDR)) {
+		sock->stats.malformed++;
+		return 0;
+	}
+	memcpy(&num, msg + NLMSG_HDRLEN + offsetof(struct nfgenmsg, res_id), sizeof(num));
+	queue = mnfq_i_queue_find(sock, ntohs(num));
+	/* What was received before a queue was bound belongs to one that is gone. */
+	if (!queue || (queue->born == sock->round && !stashed)) {
+		sock->stats.unclaimed++;
+		return 0;
+	}
+	check_order(queue, packet.id);
+	if (err == -EMSGSIZE) {
+		queue->stats.truncated++;
+		decide_default(queue, packet.id);
+		return 1;
+	}
+	packet.queue = queue;
+	packet.room = sock->ring->room;
+	call(queue, &packet);
+	return 1;
+}
+
+/* All messages of one datagram, aligned to 4 bytes. Returns how many packets were handled. */
+static int handle_datagram(struct mnfq_socket *sock, const uint8_t *data, size_t len,
+			   bool stashed)
+{
+	int handled = 0;
+
+	while (len >= NLMSG_HDRLEN) {
+		const struct nlmsghdr *nlh = (const struct nlmsghdr *)data;
+		size_t whole = nlh->nlmsg_len, step = NLMSG_ALIGN(whole);
+
+		if (whole < NLMSG_HDRLEN)
+			break;
+		if (nlh->nlmsg_type == MNFQ_I_MSG(NFQNL_MSG_PACKET))
+			handled += handle_packet(sock, data, len, stashed);
+		else if (whole > len)
+			break;
+		else if (nlh->nlmsg_type == NLMSG_ERROR)
+			mnfq_i_handle_error(sock, data, whole);
+		if (sock->closing || step >= len)
+			return handled;
+		data += step;
+		len -= step;
+	}
+	sock->stats.malformed++;
+	return handled;
+}
+
+/* What the callback asked for but could not be done under its feet. */
+static void reap(struct mnfq_socket *sock)
+{
+	struct mnfq_queue *queue, *next;
+
+	sock->reap = false;
+	(void)mnfq_i_flush(sock);
+	for (queue = sock->queues; queue; queue = next) {
+		next = queue->next;
+		if (queue->closing)
+			mnfq_i_queue_end(queue, true);
+	}
+}
+
+static int handle_stash(struct mnfq_socket *sock)
+{
+	int handled = 0;
+
+	while (sock->stash && !sock->closing) {
+		struct mnfq_i_stash *entry = sock->stash;
+
+		sock->stash = entry->next;
+		if (!sock->stash)
+			sock->stash_end = &sock->stash;
+		handled += handle_datagram(sock, entry->data, entry->len, true);
+		free(entry);
+		if (sock->reap)
+			reap(sock);
+	}
+	return handled;
+}
+
+static int handle_ring(struct mnfq_socket *sock, int count)
+{
+	struct mnfq_i_ring *ring = sock->ring;
+	int i, handled = 0;
+
+	for (i = 0; i < count && !sock->closing; i++) {
+		if (!mnfq_i_from_kernel(sock, &ring->senders[i], sizeof(ring->senders[i])))
+			continue;
+		handled += handle_datagram(sock, ring->iovecs[i].iov_base,
+					   ring->messages[i].msg_len, false);
+		if (sock->reap)
+			reap(sock);
+	}
+	return handled;
+}
+
+static int enter(struct mnfq_socket *sock)
+{
+	if (sock->ring->busy)
+		return mnfq_i_fail(&sock->error, -EBUSY,
+				   "called from within a callback: return from it first");
+	sock->ring->busy = true;
+	atomic_store(&sock->dispatcher, (uintptr_t)pthread_self());
+	sock->round++;
+	return 0;
+}
+
+/* Ends a round that handled @handled packets; may free the socket. */
+static int leave(struct mnfq_socket *sock, int handled)
+{
+	int err = mnfq_i_flush(sock);
+
+	atomic_store(&sock->dispatcher, 0);
+	sock->ring->busy = false;
+	if (sock->closing) {
+		mnfq_socket_close(sock);
+		return -ECANCELED;
+	}
+	if (handled > 0)
+		return handled;
+	if (err < 0)
+		sock->failure = 0; /* told right now */
+	return err;
+}
+
+/* One batch. Returns the packets handled, 0 if there was none, or a negative errno. */
+static int one_round(struct mnfq_socket *sock)
+{
+	int handled, count, err = enter(sock);
+
+	if (err < 0)
+		return err;
+	handled = handle_stash(sock);
+	count = sock->closing ? 0 : mnfq_i_ring_fill(sock->ring, sock->fd);
+	if (count > 0)
+		handled += handle_ring(sock, count);
+	else if (count == -ENOBUFS)
+		sock->stats.overruns++;
+	err = leave(sock, handled);
+	if (err != 0 || count >= 0 || count == -EAGAIN || count == -EINTR || count == -ENOBUFS)
+		return err;
+	return mnfq_i_fail(&sock->error, count, "cannot receive from the netlink socket: %m");
+}
+
+/* Waits until there is something to do. Returns 0 also if the time is over. */
+static int wait_for(struct mnfq_socket *sock, int timeout_ms)
+{
+	struct pollfd fds[2] = { { .fd = sock->fd, .events = POLLIN },
+				 { .fd = sock->wake_fd, .events = POLLIN } };
+	uint64_t count;
+
+	if (poll(fds, 2, timeout_ms) < 0)
+		return -errno;
+	if (fds[0].revents & POLLNVAL)
+		return mnfq_i_fail(&sock->error, -EBADF,
+				   "the socket's descriptor was closed by somebody else");
+	if (fds[1].revents & POLLIN)
+		(void)!read(sock->wake_fd, &count, sizeof(count));
+	return 0;
+}
+
+/* Something that can be waited for and be written to by a signal handler. */
+static int prepare_wake(struct mnfq_socket *sock)
+{
+	if (sock->wake_fd >= 0)
+		return 0;
+	sock->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (sock->wake_fd < 0)
+		return mnfq_i_fail(&sock->error, -errno, "cannot make an event descriptor: %m");
+	atomic_store(&sock->wake, sock->wake_fd);
+	return 0;
+}
+
+/* Tells a failure that was noted during a round. */
+static int take_failure(struct mnfq_socket *sock)
+{
+	int err = sock->failure;
+
+	sock->failure = 0;
+	if (err == -EPERM)
+		(void)mnfq_i_explain_bind(sock, sock->failed_queue, 0, err);
+	if (err == -ENODEV)
+		return mnfq_i_fail(&sock->error, err,
+				   "queue %u: unbound by somebody who shares the socket; unbind "
+				   "and bind it again",
+				   sock->failed_queue);
+	return err;
+}
+
+int mnfq_socket_dispatch(struct mnfq_socket *sock, int timeout_ms)
+{
+	int64_t deadline, left = timeout_ms;
+	int err, n;
+
+	if (!sock)
+		return -EINVAL;
+	if (timeout_ms != 0 && (err = prepare_wake(sock)) < 0)
+		return err;
+	deadline = timeout_ms > 0 ? mnfq_i_now_ms() + timeout_ms : 0;
+	for (;;) {
+		if (atomic_exchange(&sock->stop, false))
+			return -ECANCELED;
+		if (sock->failure)
+			return take_failure(sock);
+		n = one_round(sock);
+		if (n == 0 && sock->failure)
+			continue;
+		if (n != 0 || left == 0)
+			return n;
+		err = wait_for(sock, (int)left);
+		if (err < 0)
+			return err;
+		if (timeout_ms > 0) {
+			left = deadline - mnfq_i_now_ms();
+			left = left > 0 ? left : 0;
+		}
+	}
+}
+
+int mnfq_socket_run(struct mnfq_socket *sock)
+{
+	int err;
+
+	do {
+		err = mnfq_socket_dispatch(sock, -1);
+	} while (err >= 0 || err == -EINTR);
+	return err == -ECANCELED ? 0 : err;
+}
+
+void mnfq_socket_stop(struct mnfq_socket *sock)
+{
+	const uint64_t one = 1;
+	int wake, saved = errno;
+
+	if (!sock)
+		return;
+	atomic_store(&sock->stop, true);
+	wake = atomic_load(&sock->wake);
+	if (wake >= 0)
+		(void)!write(wake, &one, sizeof(one));
+	errno = saved;
+}
+
+int mnfq_socket_feed(struct mnfq_socket *sock, const void *datagram, size_t len,
+		     const struct sockaddr *from, socklen_t from_len)
+{
+	uint8_t *slot;
+	int err, handled;
+
+	if (!sock || (!datagram && len > 0))
+		return -EINVAL;
+	err = enter(sock);
+	if (err < 0)
+		return err;
+	handled = handle_stash(sock);
+	if (!sock->closing && mnfq_i_from_kernel(sock, from, from_len)) {
+		/* Copied, because nobody promised an alignment; cut as a receive would cut it. */
+		slot = sock->ring->memory;
+		len = len < MNFQ_I_SLOT_SIZE ? len : MNFQ_I_SLOT_SIZE;
+		memcpy(slot, datagram, len);
+		handled += handle_datagram(sock, slot, len, false);
+		if (sock->reap)
+			reap(sock);
+	}
+	handled = leave(sock, handled);
+	return handled == 0 && sock->failure ? take_failure(sock) : handled;
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Memory for one batch: the slots that recvmmsg fills, the room for a new payload, the outbox. It
+ * is reserved at once and mapped by the kernel page by page as it is touched, so that traffic of
+ * small packets never costs the memory of large ones.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "internal.h"
+
+/*
+ * A few cache lines more than whole pages: slots at multiples of the page size would all start in
+ * the same few sets of the cache and push each other out.
+ */
+#define SLOT_STRIDE (MNFQ_I_SLOT_SIZE + 5 * 64)
+
+struct mnfq_i_ring *mnfq_i_ring_new(unsigned int slots)
+{
+	struct mnfq_i_ring *ring = calloc(1, sizeof(*ring));
+	unsigned int i;
+
+	if (!ring)
+		return NULL;
+	ring->slots = slots;
+	ring->messages = calloc(slots, sizeof(*ring->messages));
+	ring->iovecs = calloc(slots, sizeof(*ring->iovecs));
+	ring->senders = calloc(slots, sizeof(*ring->senders));
+	ring->memory_size = (size_t)slots * SLOT_STRIDE + MNFQ_I_OUTBOX_MAX + 65536;
+	ring->memory = mmap(NULL, ring->memory_size, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (ring->memory == MAP_FAILED)
+		ring->memory = NULL;
+	if (!ring->messages || !ring->iovecs || !ring->senders || !ring->memory)
+		return mnfq_i_ring_free(ring);
+
+	/* A huge page would be touched whole by the first small packet. Only memory is at stake. */
+	(void)madvise(ring->memory, ring->memory_size, MADV_NOHUGEPAGE);
+	ring->outbox.bytes = ring->memory + (size_t)slots * SLOT_STRIDE;
+	ring->room = ring->outbox.bytes + MNFQ_I_OUTBOX_MAX;
+	for (i = 0; i < slots; i++) {
+		ring->iovecs[i].iov_base = ring->memory + (size_t)i * SLOT_STRIDE;
+		ring->iovecs[i].iov_len = MNFQ_I_SLOT_SIZE;
+		ring->messages[i].msg_hdr.msg_iov = &ring->iovecs[i];
+		ring->messages[i].msg_hdr.msg_iovlen = 1;
+		ring->messages[i].msg_hdr.msg_name = &ring->senders[i];
+		ring->messages[i].msg_hdr.msg_namelen = sizeof(ring->senders[i]);
+	}
+	return ring;
+}
+
+struct mnfq_i_ring *mnfq_i_ring_free(struct mnfq_i_ring *ring)
+{
+	if (!ring)
+		return NULL;
+	if (ring->memory)
+		munmap(ring->memory, ring->memory_size);
+	free(ring->messages);
+	free(ring->iovecs);
+	free(ring->senders);
+	free(ring);
+	return NULL;
+}
+
+/* Receives what is there without waiting. Returns the number of messages or a negative errno. */
+int mnfq_i_ring_fill(struct mnfq_i_ring *ring, int fd)
+{
+	int i, n = recvmmsg(fd, ring->messages, ring->slots, MSG_DONTWAIT, NULL);
+
+	if (n < 0)
+		return -errno;
+	for (i = 0; i < n; i++) {
+		/* The kernel writes the length that it used over the one that it may use. */
+		if (ring->messages[i].msg_hdr.msg_namelen < sizeof(ring->senders[i]))
+			ring->senders[i].nl_pid = ~0u;
+		ring->messages[i].msg_hdr.msg_namelen = sizeof(ring->senders[i]);
+	}
+	return n;
+}
