@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Packets that outlive their callback, to be decided later, in any order, by any thread. A queue
+ * lists those that are undecided, oldest first; the socket's lock guards the lists and is held
+ * while a verdict is sent, so that a packet counts as held until the kernel knows its verdict.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "internal.h"
+
+static void append(struct mnfq_queue *queue, struct mnfq_packet *packet)
+{
+	packet->next = NULL;
+	packet->prev = queue->newest;
+	if (queue->newest)
+		queue->newest->next = packet;
+	else
+		queue->oldest = packet;
+	queue->newest = packet;
+	atomic_fetch_add(&queue->held, 1);
+}
+
+/* Takes a packet off the list, with all that follows when it was the oldest. */
+static void settle(struct mnfq_packet *packet)
+{
+	struct mnfq_queue *queue = packet->queue;
+
+	packet->decided = true;
+	if (packet->prev)
+		packet->prev->next = packet->next;
+	else
+		queue->oldest = packet->next;
+	if (packet->next)
+		packet->next->prev = packet->prev;
+	else
+		queue->newest = packet->prev;
+	packet->prev = packet->next = NULL;
+	mnfq_i_release(queue);
+	/* Last, because batch verdicts are allowed from here on. */
+	atomic_fetch_sub(&queue->held, 1);
+}
+
+int mnfq_packet_retain(struct mnfq_packet **ret, struct mnfq_packet *packet)
+{
+	struct mnfq_packet *copy;
+	uint8_t *msg;
+
+	if (!ret || !packet || packet->retained || !mnfq_i_in_round(packet->queue->sock))
+		return -EINVAL;
+	if (packet->kept)
+		return -EEXIST;
+	copy = malloc(sizeof(*copy) + packet->msg_len);
+	if (!copy)
+		return -ENOMEM;
+	memcpy(copy, packet, sizeof(*copy));
+	msg = (uint8_t *)(copy + 1);
+	memcpy(msg, packet->msg, packet->msg_len);
+	copy->msg = msg;
+	copy->room = NULL;
+	copy->retained = true;
+	copy->twin = packet;
+	if (!packet->has_payload) {
+		copy->payload = msg + (packet->payload - packet->msg);
+	} else if (mnfq_packet_set_payload(copy, packet->payload, packet->payload_len) < 0) {
+		free(copy);
+		return -ENOMEM;
+	}
+
+	pthread_mutex_lock(&packet->queue->sock->lock);
+	packet->kept = true;
+	packet->twin = copy;
+	atomic_fetch_add(&packet->queue->refs, 1);
+	append(packet->queue, copy);
+	pthread_mutex_unlock(&packet->queue->sock->lock);
+	*ret = copy;
+	return 0;
+}
+
+/*
+ * The callback that retained @packet returned. Returns whether nothing is left to decide: it put
+ * the decision off, or somebody decided the copy already.
+ */
+bool mnfq_i_retain_settle(struct mnfq_packet *packet, bool deferred)
+{
+	struct mnfq_socket *sock = packet->queue->sock;
+	struct mnfq_packet *copy;
+	bool done = true;
+
+	if (deferred)
+		packet->queue->stats.deferred++;
+	pthread_mutex_lock(&sock->lock);
+	copy = packet->twin;
+	if (copy) { /* else it was freed, and so decided */
+		copy->twin = NULL;
+		done = deferred || copy->decided;
+		if (!done)
+			settle(copy);
+	}
+	pthread_mutex_unlock(&sock->lock);
+	return done;
+}
+
+/* Sends the verdict for a packet on the list; with the lock held. */
+static int decide(struct mnfq_packet *packet, uint32_t verdict)
+{
+	struct mnfq_queue *queue = packet->queue;
+	struct mnfq_i_decision decision = mnfq_i_packet_decision(packet, queue->num, verdict);
+	int err;
+
+	if (mnfq_i_in_round(queue->sock))
+		err = mnfq_i_decide(queue, &decision);
+	else
+		err = mnfq_i_decide_now(queue->sock, &decision);
+	if (err == 0)
+		mnfq_i_count(&queue->late, &decision);
+	return err;
+}
+
+int mnfq_packet_verdict(struct mnfq_packet *packet, enum mnfq_verdict verdict)
+{
+	struct mnfq_socket *sock;
+	int err;
+
+	if (!packet || !packet->retained || !mnfq_i_verdict_valid(verdict))
+		return -EINVAL;
+	sock = packet->queue->sock;
+	pthread_mutex_lock(&sock->lock);
+	if (!packet->queue->bound)
+		err = -ENODEV;
+	else if (packet->decided)
+		err = -EALREADY;
+	else
+		err = decide(packet, verdict);
+	if (err == 0)
+		settle(packet);
+	pthread_mutex_unlock(&sock->lock);
+	return err;
+}
+
+struct mnfq_packet *mnfq_packet_free(struct mnfq_packet *packet)
+{
+	struct mnfq_queue *queue;
+
+	if (!packet || !packet->retained)
+		return NULL;
+	queue = packet->queue;
+	pthread_mutex_lock(&queue->sock->lock);
+	if (packet->twin)
+		packet->twin->twin = NULL;
+	if (!packet->decided) {
+		packet->has_mark = packet->has_payload = false;
+		queue->late.defaulted++;
+		(void)decide(packet, queue->options.default_verdict);
+		settle(packet);
+	}
+	pthread_mutex_unlock(&queue->sock->lock);
+	free(packet->room);
+	free(packet);
+	mnfq_i_queue_unref(queue);
+	return NULL;
+}
+
+/* The queue is about to be unbound, which decides all that it holds; with the lock held. */
+void mnfq_i_retain_abandon(struct mnfq_queue *queue)
+{
+	struct mnfq_i_decision decision = { .verdict = queue->options.default_verdict };
+
+	queue->bound = false;
+	queue->has_release = queue->has_release_next = false;
+	while (queue->oldest) {
+		queue->late.defaulted++;
+		mnfq_i_count(&queue->late, &decision);
+		settle(queue->oldest);
+	}
+}
+
+struct mnfq_queue *mnfq_packet_get_queue(const struct mnfq_packet *packet)
+{
+	struct mnfq_queue *queue;
+	bool bound;
+
+	if (!packet)
+		return NULL;
+	queue = packet->queue;
+	pthread_mutex_lock(&queue->sock->lock);
+	bound = queue->bound;
+	pthread_mutex_unlock(&queue->sock->lock);
+	return bound ? queue : NULL;
+}
