@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: MIT
+/* Queues: bind, configure, unbind. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "internal.h"
+
+#define DEFAULT_FLAGS MNFQ_QUEUE_GSO
+
+struct mnfq_queue *mnfq_i_queue_find(struct mnfq_socket *sock, uint16_t num)
+{
+	struct mnfq_queue *queue = sock->recent;
+
+	if (queue && queue->num == num)
+		return queue;
+	for (queue = sock->queues; queue; queue = queue->next) {
+		if (queue->num == num) {
+			sock->recent = queue;
+			return queue;
+		}
+	}
+	return NULL;
+}
+
+/* Checks what the user asked for and fills in the defaults. */
+static int normalise(struct mnfq_socket *sock, struct mnfq_queue_options *to,
+		     const struct mnfq_queue_options *from)
+{
+	int err = mnfq_i_options_copy(to, sizeof(*to), from);
+
+	if (err < 0)
+		return mnfq_i_fail(
+			&sock->error, err,
+			"queue options: set .size to sizeof(struct mnfq_queue_options) "
+			"and zero the rest");
+	if (to->copy_mode > MNFQ_COPY_NONE)
+		return mnfq_i_fail(&sock->error, -EINVAL, "queue options: no copy mode %u",
+				   (unsigned int)to->copy_mode);
+	if (to->copy_range > MNFQ_COPY_RANGE_MAX)
+		return mnfq_i_fail(&sock->error, -EINVAL,
+				   "queue options: copy range %u is above %u bytes",
+				   to->copy_range, MNFQ_COPY_RANGE_MAX);
+	if ((to->flags | to->flags_mask) & ~MNFQ_QUEUE_FLAGS)
+		return mnfq_i_fail(&sock->error, -EINVAL, "queue options: unknown flags 0x%x",
+				   (to->flags | to->flags_mask) & ~MNFQ_QUEUE_FLAGS);
+	if (to->flags & ~to->flags_mask)
+		return mnfq_i_fail(&sock->error, -EINVAL,
+				   "queue options: flags 0x%x are not in the mask 0x%x",
+				   to->flags, to->flags_mask);
+	if (!mnfq_i_verdict_valid(to->default_verdict))
+		return mnfq_i_fail(&sock->error, -EINVAL,
+				   "queue options: default verdict 0x%x is no verdict",
+				   (unsigned int)to->default_verdict);
+
+	if (to->copy_mode == MNFQ_COPY_DEFAULT)
+		to->copy_mode = MNFQ_COPY_PACKET;
+	if (to->copy_mode != MNFQ_COPY_PACKET)
+		to->copy_range = 0;
+	else if (to->copy_range == 0)
+		to->copy_range = MNFQ_COPY_RANGE_MAX;
+	if (to->max_len == 0)
+		to->max_len = MNFQ_MAX_LEN_DEFAULT;
+	to->flags |= DEFAULT_FLAGS & ~to->flags_mask;
+	to->flags_mask = MNFQ_QUEUE_FLAGS;
+	return 0;
+}
+
+static int set_buffer(struct mnfq_socket *sock, uint32_t bytes)
+{
+	return bytes ? mnfq_socket_set_receive_buffer(sock, bytes) : 0;
+}
+
+/*
+ * The kernel says EBUSY if this socket owns the queue already: because an answer was lost, or
+ * because whoever passed us the socket had bound it. Then the settings alone are sent again.
+ */
+static int request_bind(struct mnfq_queue *queue)
+{
+	struct mnfq_socket *sock = queue->sock;
+	bool repeated, again;
+	int err =
+		mnfq_i_request(sock, queue->num, NFQNL_CFG_CMD_BIND, &queue->options, &repeated);
+
+	if (err == -EBUSY) {
+		err = mnfq_i_request(sock, queue->num, NFQNL_CFG_CMD_NONE, &queue->options,
+				     &again);
+		queue->synced = repeated;
+	}
+	if (err == -ETIMEDOUT)
+		(void)mnfq_i_request_send(sock, queue->num, NFQNL_CFG_CMD_UNBIND);
+	return err < 0 ? mnfq_i_explain_bind(sock, queue->num, queue->options.flags, err) : 0;
+}
+
+static struct mnfq_queue *new_queue(struct mnfq_socket *sock, uint16_t num)
+{
+	struct mnfq_queue *queue = calloc(1, sizeof(*queue));
+
+	if (!queue)
+		return NULL;
+	queue->sock = sock;
+	queue->num = num;
+	queue->next_id = 1;
+	queue->synced = true;
+	queue->born = sock->round;
+	atomic_init(&queue->refs, 1);
+	return queue;
+}
+
+int mnfq_queue_bind(struct mnfq_queue **ret, struct mnfq_socket *sock, unsigned int num,
+		    const struct mnfq_queue_options *options, mnfq_callback callback, void *data)
+{
+	struct mnfq_queue *queue;
+	int err;
+
+	if (!ret || !sock || !callback)
+		return -EINVAL;
+	if (num > UINT16_MAX)
+		return mnfq_i_fail(&sock->error, -EINVAL, "queue %u: numbers end at 65535", num);
+	if (mnfq_i_queue_find(sock, (uint16_t)num))
+		return mnfq_i_fail(&sock->error, -EEXIST,
+				   "queue %u: this socket has bound it already", num);
+	queue = new_queue(sock, (uint16_t)num);
+	if (!queue)
+		return mnfq_i_fail(&sock->error, -ENOMEM, "out of memory");
+	queue->callback = callback;
+	queue->data = data;
+	err = normalise(sock, &queue->options, options);
+	if (err == 0)
+		err = set_buffer(sock, queue->options.receive_buffer);
+	if (err == 0)
+		err = request_bind(queue);
+	mnfq_i_request_poke(sock);
+	if (err < 0) {
+		free(queue);
+		return err;
+	}
+	queue->bound = true;
+	queue->next = sock->queues;
+	sock->queues = queue;
+	atomic_fetch_add(&sock->refs, 1);
+	*ret = queue;
+	return 0;
+}
+
+int mnfq_queue_configure(struct mnfq_queue *queue, const struct mnfq_queue_options *options)
+{
+	struct mnfq_queue_options settings;
+	struct mnfq_socket *sock;
+	bool repeated;
+	int err;
+
+	if (!queue)
+		return -EINVAL;
+	sock = queue->sock;
+	err = normalise(sock, &settings, options);
+	if (err == 0)
+		err = set_buffer(sock, settings.receive_buffer);
+	if (err < 0)
+		return err;
+	err = mnfq_i_request(sock, queue->num, NFQNL_CFG_CMD_NONE, &settings, &repeated);
+	mnfq_i_request_poke(sock);
+	if (err < 0)
+		return mnfq_i_explain_bind(sock, queue->num, settings.flags, err);
+	pthread_mutex_lock(&sock->lock);
+	queue->options = settings;
+	pthread_mutex_unlock(&sock->lock);
+	return 0;
+}
+
+/* Packets of a queue that was unbound are gone; those of its successor must not be among them. */
+static void purge_stash(struct mnfq_socket *sock, uint16_t num)
+{
+	struct mnfq_i_stash **link = &sock->stash, *entry;
+
+	while ((entry = *link)) {
+		const struct nfgenmsg *nfg = (const void *)(entry->data + NLMSG_HDRLEN);
+
+		if (entry->len >= MNFQ_I_HDRLEN && nfg->res_id == htons(num)) {
+			*link = entry->next;
+			free(entry);
+		} else {
+			link = &entry->next;
+		}
+	}
+	sock->stash_end = link;
+}
+
+static void unlink_queue(struct mnfq_queue *queue)
+{
+	struct mnfq_socket *sock = queue->sock;
+	struct mnfq_queue **link = &sock->queues;
+
+	while (*link != queue)
+		link = &(*link)->next;
+	*link = queue->next;
+	if (sock->recent == queue)
+		sock->recent = NULL;
+	mnfq_i_stats_add(&sock->stats, &queue->stats);
+	mnfq_i_stats_add(&sock->stats, &queue->late);
+}
+
+/*
+ * Unbinds: the default verdict for all that the kernel holds, whatever its id, then the end of the
+ * queue. Dropping is what the kernel does at the end by itself.
+ */
+void mnfq_i_queue_end(struct mnfq_queue *queue, bool wait)
+{
+	struct mnfq_socket *sock = queue->sock;
+	bool repeated;
+
+	pthread_mutex_lock(&sock->lock);
+	mnfq_i_retain_abandon(queue);
+	pthread_mutex_unlock(&sock->lock);
+	if (queue->options.default_verdict != MNFQ_DROP)
+		(void)mnfq_i_batch_now(queue, queue->next_id + INT32_MAX / 2, MNFQ_I_TAG_RELEASE);
+	unlink_queue(queue);
+	if (wait) {
+		(void)mnfq_i_request(sock, queue->num, NFQNL_CFG_CMD_UNBIND, NULL, &repeated);
+		purge_stash(sock, queue->num);
+		mnfq_i_request_poke(sock);
+	} else {
+		(void)mnfq_i_request_send(sock, queue->num, NFQNL_CFG_CMD_UNBIND);
+	}
+	mnfq_i_queue_unref(queue);
+}
+
+void mnfq_i_queue_unref(struct mnfq_queue *queue)
+{
+	struct mnfq_socket *sock = queue->sock;
+
+	if (atomic_fetch_sub(&queue->refs, 1) != 1)
+		return;
+	free(queue);
+	mnfq_i_socket_unref(sock);
+}
+
+struct mnfq_queue *mnfq_queue_unbind(struct mnfq_queue *queue)
+{
+	if (!queue)
+		return NULL;
+	if (mnfq_i_in_round(queue->sock)) {
+		queue->closing = true;
+		queue->sock->reap = true;
+	} else {
+		mnfq_i_queue_end(queue, true);
+	}
+	return NULL;
+}
+
+int mnfq_queue_get_options(const struct mnfq_queue *queue, struct mnfq_queue_options *options)
+{
+	struct mnfq_queue_options settings;
+	int64_t buffer;
+
+	if (!queue || !options || options->size < sizeof(options->size))
+		return -EINVAL;
+	settings = queue->options;
+	buffer = mnfq_socket_get_receive_buffer(queue->sock);
+	settings.receive_buffer = buffer > 0 ? (uint32_t)buffer : 0;
+	mnfq_i_options_return(options, &settings, sizeof(settings));
+	return 0;
+}
+
+uint16_t mnfq_queue_get_num(const struct mnfq_queue *queue)
+{
+	return queue ? queue->num : 0;
+}
+
+struct mnfq_socket *mnfq_queue_get_socket(const struct mnfq_queue *queue)
+{
+	return queue ? queue->sock : NULL;
+}
+
+int mnfq_queue_get_stats(struct mnfq_queue *queue, struct mnfq_stats *stats)
+{
+	struct mnfq_stats sum;
+
+	if (!queue || !stats || stats->size < sizeof(stats->size))
+		return -EINVAL;
+	sum = queue->stats;
+	pthread_mutex_lock(&queue->sock->lock);
+	mnfq_i_stats_add(&sum, &queue->late);
+	pthread_mutex_unlock(&queue->sock->lock);
+	sum.held = atomic_load(&queue->held);
+	mnfq_i_options_return(stats, &sum, sizeof(sum));
+	return 0;
+}

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Requests to the kernel and their acknowledgements (NFQNL_MSG_CONFIG). The kernel handles a
+ * request before sendmsg returns, so its answer is in the receive buffer by then, behind the
+ * packets that came earlier; those are stashed for the next round. If the end of the buffer is
+ * reached without an answer, the answer was lost, because the buffer was full or because somebody
+ * else took it, and the request is repeated.
+ */
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <poll.h>
+#include <stdlib.h>
+
+#include "internal.h"
+
+#define REQUEST_MAX 256 /* bytes; the longest has 76 */
+
+static uint8_t kernel_copy_mode(enum mnfq_copy mode)
+{
+	switch (mode) {
+	case MNFQ_COPY_META:
+		return NFQNL_COPY_META;
+	case MNFQ_COPY_NONE:
+		return NFQNL_COPY_NONE;
+	default:
+		return NFQNL_COPY_PACKET;
+	}
+}
+
+static struct nlmsghdr *build(void *buf, uint16_t num, uint32_t seq, uint16_t flags)
+{
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+	struct nfgenmsg *nfg;
+
+	nlh->nlmsg_type = MNFQ_I_MSG(NFQNL_MSG_CONFIG);
+	nlh->nlmsg_flags = NLM_F_REQUEST | flags;
+	nlh->nlmsg_seq = seq;
+	nfg = mnl_nlmsg_put_extra_header(nlh, sizeof(*nfg));
+	nfg->nfgen_family = AF_UNSPEC;
+	nfg->version = NFNETLINK_V0;
+	nfg->res_id = htons(num);
+	return nlh;
+}
+
+static void put_command(struct nlmsghdr *nlh, uint8_t command)
+{
+	struct nfqnl_msg_config_cmd cmd = { .command = command, .pf = htons(AF_UNSPEC) };
+
+	if (command != NFQNL_CFG_CMD_NONE)
+		mnl_attr_put(nlh, NFQA_CFG_CMD, sizeof(cmd), &cmd);
+}
+
+static void put_settings(struct nlmsghdr *nlh, const struct mnfq_queue_options *settings)
+{
+	struct nfqnl_msg_config_params params = { .copy_range = htonl(settings->copy_range) };
+
+	params.copy_mode = kernel_copy_mode(settings->copy_mode);
+	mnl_attr_put(nlh, NFQA_CFG_PARAMS, sizeof(params), &params);
+	mnl_attr_put_u32(nlh, NFQA_CFG_FLAGS, htonl(settings->flags));
+	mnl_attr_put_u32(nlh, NFQA_CFG_MASK, htonl(settings->flags_mask));
+	mnl_attr_put_u32(nlh, NFQA_CFG_QUEUE_MAXLEN, htonl(settings->max_len));
+}
+
+static int send_message(struct mnfq_socket *sock, struct nlmsghdr *nlh)
+{
+	struct iovec iov = { .iov_base = nlh, .iov_len = nlh->nlmsg_len };
+
+	return mnfq_i_send(sock, &iov, 1);
+}
+
+/* Sends a command whose answer nobody waits for. */
+int mnfq_i_request_send(struct mnfq_socket *sock, uint16_t num, uint8_t command)
+{
+	uint8_t buf[REQUEST_MAX] __attribute__((aligned(4)));
+	struct nlmsghdr *nlh = build(buf, num, 0, 0);
+
+	put_command(nlh, command);
+	return send_message(sock, nlh);
+}
+
+/*
+ * Stashed packets do not make the descriptor readable for somebody's event loop. The answer to a
+ * command that does nothing (PF_BIND, since Linux 3.8) does.
+ */
+void mnfq_i_request_poke(struct mnfq_socket *sock)
+{
+	uint8_t buf[REQUEST_MAX] __attribute__((aligned(4)));
+	struct nlmsghdr *nlh = build(buf, 0, 0, NLM_F_ACK);
+
+	if (!sock->stash)
+		return;
+	put_command(nlh, NFQNL_CFG_CMD_PF_BIND);
+	(void)send_message(sock, nlh);
+}
+
+/* Keeps a packet for the next round, handles an error at once, ignores the rest. */
+static void sort(struct mnfq_socket *sock, struct mnfq_i_stash **entry, size_t len)
+{
+	const struct nlmsghdr *nlh = (const struct nlmsghdr *)(*entry)->data;
+	struct mnfq_i_stash *smaller;
+
+	if (len < NLMSG_HDRLEN || nlh->nlmsg_len < NLMSG_HDRLEN) {
+		sock->stats.malformed++;
+	} else if (nlh->nlmsg_type == NLMSG_ERROR) {
+		mnfq_i_handle_error(sock, (*entry)->data,
+				    nlh->nlmsg_len < len ? nlh->nlmsg_len : len);
+	} else if (nlh->nlmsg_type == MNFQ_I_MSG(NFQNL_MSG_PACKET)) {
+		(*entry)->len = len;
+		smaller = realloc(*entry, sizeof(**entry) + len);
+		*entry = smaller ? smaller : *entry;
+		(*entry)->next = NULL;
+		*sock->stash_end = *entry;
+		sock->stash_end = &(*entry)->next;
+		*entry = NULL;
+	}
+}
+
+/* Reads up to the answer or the end of the buffer. A full stash entry costs one allocation. */
+static int read_answer(struct mnfq_socket *sock)
+{
+	struct mnfq_i_stash *entry = NULL;
+	int err = 0;
+
+	while (!sock->pending.answered) {
+		struct sockaddr_nl from = { 0 };
+		struct iovec iov = { .iov_len = MNFQ_I_SLOT_SIZE };
+		struct msghdr msg = { .msg_name = &from,
+				      .msg_namelen = sizeof(from),
+				      .msg_iov = &iov,
+				      .msg_iovlen = 1 };
+		ssize_t len;
+
+		if (!entry)
+			entry = malloc(sizeof(*entry) + MNFQ_I_SLOT_SIZE);
+		if (!entry)
+			return -ENOMEM;
+		iov.iov_base = entry->data;
+		len = recvmsg(sock->fd, &msg, MSG_DONTWAIT);
+		if (len < 0 && errno == ENOBUFS)
+			sock->stats.overruns++;
+		else if (len < 0 && errno != EINTR)
+			err = errno == EAGAIN ? 0 : -errno;
+		else if (len >= 0 && mnfq_i_from_kernel(sock, &from, msg.msg_namelen))
+			sort(sock, &entry, (size_t)len);
+		if (len < 0 && errno != EINTR && errno != ENOBUFS)
+			break;
+	}
+	free(entry);
+	return err;
+}
+
+/* Sends one request with a sequence number of its own and looks for its answer. */
+static int attempt(struct mnfq_socket *sock, uint16_t num, uint8_t command,
+		   const struct mnfq_queue_options *settings)
+{
+	uint8_t buf[REQUEST_MAX] __attribute__((aligned(4)));
+	struct nlmsghdr *nlh;
+	int err;
+
+	sock->seq += sock->seq == UINT32_MAX ? 2 : 1; /* 0 stands for no request */
+	nlh = build(buf, num, sock->seq, NLM_F_ACK);
+	put_command(nlh, command);
+	if (settings)
+		put_settings(nlh, settings);
+	sock->pending = (struct mnfq_i_pending){ .seq = sock->seq };
+	err = send_message(sock, nlh);
+	if (err == 0)
+		err = read_answer(sock);
+	sock->pending.seq = 0;
+	if (err < 0)
+		return err;
+	return sock->pending.answered ? sock->pending.error : -ETIMEDOUT;
+}
+
+/*
+ * A command and settings for a queue, in one message. Returns what the kernel answered, or
+ * -ETIMEDOUT. @repeated tells that an earlier attempt may have taken effect already, which makes
+ * -EBUSY of a BIND and -ENODEV of an UNBIND mean success.
+ */
+int mnfq_i_request(struct mnfq_socket *sock, uint16_t num, uint8_t command,
+		   const struct mnfq_queue_options *settings, bool *repeated)
+{
+	int64_t deadline = mnfq_i_now_ms() + sock->timeout_ms;
+	struct pollfd readable = { .fd = sock->fd, .events = POLLIN };
+	int err;
+
+	*repeated = false;
+	for (;;) {
+		err = attempt(sock, num, command, settings);
+		if (err != -ETIMEDOUT || mnfq_i_now_ms() >= deadline)
+			return err;
+		*repeated = true;
+		/* Whoever else reads from this socket gets a moment to lose interest. */
+		(void)poll(&readable, 1, 5);
+	}
+}
