@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Reaching another network namespace. setns(2) changes the calling thread only, so a thread of its
+ * own goes there: the caller's namespace is never touched, and nothing has to be put back.
+ */
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+#define NETNS_DIR "/run/netns"
+
+static bool is_pid(const char *text)
+{
+	size_t i;
+
+	for (i = 0; isdigit((unsigned char)text[i]); i++)
+		;
+	return i > 0 && i < 11 && text[i] == '\0';
+}
+
+/*
+ * A path if it contains a slash, else a name, else a process. Never blocks on what is not a
+ * namespace file: that it is one shows when a thread tries to enter it.
+ */
+int mnfq_i_netns_open(const char *netns, struct mnfq_i_sentence *error)
+{
+	const int flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY;
+	char path[sizeof(NETNS_DIR) + 256];
+	int fd;
+
+	if (strchr(netns, '/')) {
+		fd = open(netns, flags);
+	} else if (netns[0] == '\0' || netns[0] == '.' || strlen(netns) > 255) {
+		return mnfq_i_fail(error, -EINVAL, "'%.64s' is no name of a network namespace",
+				   netns);
+	} else {
+		snprintf(path, sizeof(path), NETNS_DIR "/%s", netns);
+		fd = open(path, flags);
+		if (fd < 0 && errno == ENOENT && is_pid(netns)) {
+			snprintf(path, sizeof(path), "/proc/%s/ns/net", netns);
+			fd = open(path, flags);
+		}
+	}
+	if (fd >= 0)
+		return fd;
+	if (errno == ENOENT)
+		return mnfq_i_fail(error, -ENOENT,
+				   "there is no network namespace '%.200s': give a name that 'ip "
+				   "netns' lists, a path or a process id",
+				   netns);
+	return mnfq_i_fail(error, -errno, "cannot open network namespace '%.200s': %m", netns);
+}
+
+struct call {
+	int netns_fd;
+	int (*function)(void *arg);
+	void *arg;
+	int result;
+};
+
+static void *call_thread(void *arg)
+{
+	struct call *call = arg;
+
+	if (setns(call->netns_fd, CLONE_NEWNET) < 0)
+		call->result = -errno;
+	else
+		call->result = call->function(call->arg);
+	return NULL;
+}
+
+/* Calls @function within a namespace. Returns what it returns, or the reason why it was not. */
+int mnfq_i_netns_call(int netns_fd, int (*function)(void *arg), void *arg)
+{
+	struct call call = { .netns_fd = netns_fd, .function = function, .arg = arg };
+	sigset_t all, before;
+	pthread_t thread;
+	int err;
+
+	/* The program's signal handlers must not run on a thread that it does not know. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &before);
+	err = pthread_create(&thread, NULL, call_thread, &call);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (err != 0)
+		return -err;
+	pthread_join(thread, NULL);
+	return call.result;
+}
+
+/* A new descriptor of the namespace of a socket, or a negative errno. */
+int mnfq_i_netns_of(int fd)
+{
+	int netns_fd = ioctl(fd, SIOCGSKNS);
+
+	return netns_fd < 0 ? -errno : netns_fd;
+}
+
+static int stat_netns(const struct mnfq_socket *sock, struct stat *st)
+{
+	int err, fd = mnfq_i_netns_of(sock->fd);
+
+	if (fd < 0)
+		return fd;
+	err = fstat(fd, st) < 0 ? -errno : 0;
+	close(fd);
+	return err;
+}
+
+int mnfq_socket_get_netns_inode(const struct mnfq_socket *sock, uint64_t *inode)
+{
+	struct stat st;
+	int err;
+
+	if (!sock || !inode)
+		return -EINVAL;
+	err = stat_netns(sock, &st);
+	if (err == 0)
+		*inode = st.st_ino;
+	return err;
+}
+
+/* The entry of /run/netns that is the namespace @wanted. */
+static bool find_name(const struct stat *wanted, char *name, size_t size)
+{
+	DIR *dir = opendir(NETNS_DIR);
+	struct dirent *entry;
+	struct stat st;
+	bool found = false;
+
+	if (!dir)
+		return false;
+	while (!found && (entry = readdir(dir))) {
+		if (entry->d_name[0] == '.' || strlen(entry->d_name) >= size)
+			continue;
+		found = fstatat(dirfd(dir), entry->d_name, &st, 0) == 0 &&
+			st.st_dev == wanted->st_dev && st.st_ino == wanted->st_ino;
+		if (found)
+			memcpy(name, entry->d_name, strlen(entry->d_name) + 1);
+	}
+	closedir(dir);
+	return found;
+}
+
+int mnfq_socket_get_netns_name(const struct mnfq_socket *sock, char *name, size_t size)
+{
+	struct stat st;
+	int err, len;
+
+	if (!sock || !name || size == 0)
+		return -EINVAL;
+	err = stat_netns(sock, &st);
+	if (err < 0)
+		return err;
+	if (find_name(&st, name, size))
+		return 0;
+	len = snprintf(name, size, "net:[%llu]", (unsigned long long)st.st_ino);
+	return len < 0 || (size_t)len >= size ? -ENOSPC : 0;
+}

@@ -1,0 +1,452 @@
+// SPDX-License-Identifier: MIT
+/* Sockets: open, adopt, close; what can be set on them and asked of them. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <net/if.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+#define DEFAULT_BUFFER     (64u << 20)
+#define DEFAULT_BATCH      64
+#define BATCH_MAX          1024
+#define DEFAULT_TIMEOUT_MS 2000
+#define IFNAME_MS          1000
+
+const char *mnfq_get_version(void)
+{
+	return MNFQ_VERSION;
+}
+
+int64_t mnfq_i_now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Reads options of a caller who may know fewer fields than we do, or more. NULL: all defaults. */
+int mnfq_i_options_copy(void *dst, size_t dst_size, const void *src)
+{
+	const uint8_t *bytes = src;
+	size_t size, i;
+
+	memset(dst, 0, dst_size);
+	if (!src)
+		return 0;
+	memcpy(&size, src, sizeof(size));
+	if (size < sizeof(size))
+		return -EINVAL;
+	for (i = dst_size; i < size; i++)
+		if (bytes[i] != 0)
+			return -E2BIG;
+	memcpy(dst, src, size < dst_size ? size : dst_size);
+	return 0;
+}
+
+/* The other way round: fills in as much as the caller has room for. */
+void mnfq_i_options_return(void *dst, const void *src, size_t src_size)
+{
+	size_t size;
+
+	memcpy(&size, dst, sizeof(size));
+	memset(dst, 0, size);
+	memcpy(dst, src, size < src_size ? size : src_size);
+	memcpy(dst, &size, sizeof(size));
+}
+
+/* All counters of a struct mnfq_stats but its size, one by one: there is nothing else in it. */
+void mnfq_i_stats_add(struct mnfq_stats *sum, const struct mnfq_stats *stats)
+{
+	uint64_t *to = &sum->packets;
+	const uint64_t *from = &stats->packets;
+	size_t i, n = (sizeof(*sum) - offsetof(struct mnfq_stats, packets)) / sizeof(*to);
+
+	for (i = 0; i < n; i++)
+		to[i] += from[i];
+}
+
+static int get_int(int fd, int level, int name)
+{
+	int value = 0;
+	socklen_t len = sizeof(value);
+
+	return getsockopt(fd, level, name, &value, &len) < 0 ? -errno : value;
+}
+
+/*
+ * The kernel doubles what is asked for. Beyond net.core.rmem_max only CAP_NET_ADMIN in the initial
+ * user namespace helps; without it we take what we can get.
+ */
+int mnfq_i_socket_set_buffer(int fd, uint32_t bytes)
+{
+	int half = (int)(bytes / 2);
+
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &half, sizeof(half)) == 0)
+		return 0;
+	return setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &half, sizeof(half)) < 0 ? -errno : 0;
+}
+
+/* An overrun must not stop the socket until it is drained; the gap in the ids tells the loss. */
+static void set_options(int fd, uint32_t buffer)
+{
+	int one = 1, out = MNFQ_I_OUTBOX_MAX;
+
+	(void)setsockopt(fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, &one, sizeof(one));
+	if (buffer > 0 || get_int(fd, SOL_SOCKET, SO_RCVBUF) < (int)DEFAULT_BUFFER)
+		(void)mnfq_i_socket_set_buffer(fd, buffer ? buffer : DEFAULT_BUFFER);
+	if (get_int(fd, SOL_SOCKET, SO_SNDBUF) < 2 * (int)MNFQ_I_OUTBOX_MAX &&
+	    setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &out, sizeof(out)) < 0)
+		(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &out, sizeof(out));
+}
+
+/* Gives an unbound socket its port id; a bound one keeps the one it has. */
+static int get_portid(int fd, uint32_t *portid)
+{
+	struct sockaddr_nl addr = { .nl_family = AF_NETLINK };
+	socklen_t len = sizeof(addr);
+
+	if (getsockname(fd, (struct sockaddr *)&addr, &len) < 0)
+		return -errno;
+	if (addr.nl_pid == 0) {
+		if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
+			return -errno;
+		len = sizeof(addr);
+		if (getsockname(fd, (struct sockaddr *)&addr, &len) < 0)
+			return -errno;
+	}
+	*portid = addr.nl_pid;
+	return 0;
+}
+
+static int check_options(struct mnfq_socket_options *to, const struct mnfq_socket_options *from,
+			 struct mnfq_i_sentence *error)
+{
+	int err = mnfq_i_options_copy(to, sizeof(*to), from);
+
+	if (err < 0) {
+		memset(to, 0, sizeof(*to));
+		return mnfq_i_fail(error, err,
+				   "socket options: set .size to sizeof(struct "
+				   "mnfq_socket_options) and zero the rest");
+	}
+	if (to->batch > BATCH_MAX)
+		return mnfq_i_fail(error, -EINVAL, "socket options: batch %u is above %u packets",
+				   to->batch, BATCH_MAX);
+	if (to->receive_buffer > INT32_MAX)
+		return mnfq_i_fail(error, -EINVAL,
+				   "socket options: receive buffer is above 2 GiB");
+	if (to->timeout_ms > INT32_MAX)
+		return mnfq_i_fail(error, -EINVAL, "socket options: timeout is above 2^31 ms");
+	return 0;
+}
+
+/* The caller sees the sentence of a constructor that failed. */
+static int fail_constructor(const struct mnfq_socket_options *options,
+			    const struct mnfq_i_sentence *error, int err)
+{
+	size_t len;
+
+	if (!options->error || options->error_size == 0)
+		return err;
+	len = strnlen(error->text, options->error_size - 1);
+	memcpy(options->error, error->text, len);
+	options->error[len] = '\0';
+	return err;
+}
+
+/* Wraps a socket that is fit; takes the descriptor only if it succeeds. */
+static int wrap(struct mnfq_socket **ret, int fd, const struct mnfq_socket_options *options,
+		struct mnfq_i_sentence *error)
+{
+	struct mnfq_socket *sock = calloc(1, sizeof(*sock));
+	int err;
+
+	if (sock)
+		sock->ring = mnfq_i_ring_new(options->batch ? options->batch : DEFAULT_BATCH);
+	if (!sock || !sock->ring) {
+		free(sock);
+		return mnfq_i_fail(error, -ENOMEM, "out of memory");
+	}
+	err = get_portid(fd, &sock->portid);
+	if (err < 0) {
+		mnfq_i_ring_free(sock->ring);
+		free(sock);
+		return mnfq_i_fail(error, err, "the netlink socket gets no port id: %m");
+	}
+	set_options(fd, options->receive_buffer);
+	(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+	sock->fd = fd;
+	sock->wake_fd = -1;
+	atomic_init(&sock->wake, -1);
+	atomic_init(&sock->refs, 1);
+	sock->timeout_ms = options->timeout_ms ? options->timeout_ms : DEFAULT_TIMEOUT_MS;
+	sock->send_max = (size_t)get_int(fd, SOL_SOCKET, SO_SNDBUF) - 64;
+	if (sock->send_max > MNFQ_I_OUTBOX_MAX)
+		sock->send_max = MNFQ_I_OUTBOX_MAX;
+	sock->stash_end = &sock->stash;
+	pthread_mutex_init(&sock->lock, NULL);
+	*ret = sock;
+	return 0;
+}
+
+static int new_fd(void *arg)
+{
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+
+	(void)arg;
+	return fd < 0 ? -errno : fd;
+}
+
+/* Opens in the namespace of @netns_fd, or in ours if that is negative. */
+static int open_in(struct mnfq_socket **ret, int netns_fd,
+		   const struct mnfq_socket_options *options, struct mnfq_i_sentence *error)
+{
+	int err, fd = netns_fd < 0 ? new_fd(NULL) : mnfq_i_netns_call(netns_fd, new_fd, NULL);
+
+	if (fd < 0)
+		return mnfq_i_explain_open(error, fd);
+	err = wrap(ret, fd, options, error);
+	if (err < 0)
+		close(fd);
+	return err;
+}
+
+int mnfq_socket_open(struct mnfq_socket **ret, const struct mnfq_socket_options *options)
+{
+	struct mnfq_i_sentence error = { "" };
+	struct mnfq_socket_options checked;
+	int err;
+
+	if (!ret)
+		return -EINVAL;
+	err = check_options(&checked, options, &error);
+	if (err == 0)
+		err = open_in(ret, -1, &checked, &error);
+	return err < 0 ? fail_constructor(&checked, &error, err) : 0;
+}
+
+int mnfq_socket_open_netns_fd(struct mnfq_socket **ret, int netns_fd,
+			      const struct mnfq_socket_options *options)
+{
+	struct mnfq_i_sentence error = { "" };
+	struct mnfq_socket_options checked;
+	int err;
+
+	if (!ret)
+		return -EINVAL;
+	err = check_options(&checked, options, &error);
+	if (err == 0 && netns_fd < 0)
+		err = mnfq_i_fail(&error, -EBADF, "descriptor %d is not open", netns_fd);
+	if (err == 0)
+		err = open_in(ret, netns_fd, &checked, &error);
+	return err < 0 ? fail_constructor(&checked, &error, err) : 0;
+}
+
+int mnfq_socket_open_netns(struct mnfq_socket **ret, const char *netns,
+			   const struct mnfq_socket_options *options)
+{
+	struct mnfq_i_sentence error = { "" };
+	struct mnfq_socket_options checked;
+	int err, netns_fd;
+
+	if (!ret || !netns)
+		return -EINVAL;
+	err = check_options(&checked, options, &error);
+	if (err == 0)
+		err = netns_fd = mnfq_i_netns_open(netns, &error);
+	if (err >= 0) {
+		err = open_in(ret, netns_fd, &checked, &error);
+		close(netns_fd);
+	}
+	return err < 0 ? fail_constructor(&checked, &error, err) : 0;
+}
+
+/* The kernel tells how long an attached filter is, and refuses to show those made of eBPF. */
+static bool has_filter(int fd)
+{
+	socklen_t len = 0;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, NULL, &len) < 0)
+		return errno == EACCES;
+	return len > 0;
+}
+
+/* The kernel delivers nothing to a socket that is connected to another peer than itself. */
+static bool is_connected(int fd)
+{
+	struct sockaddr_nl peer = { 0 };
+	socklen_t len = sizeof(peer);
+
+	return getpeername(fd, (struct sockaddr *)&peer, &len) == 0 &&
+	       (peer.nl_pid != 0 || peer.nl_groups != 0);
+}
+
+static int check_fd(int fd, struct mnfq_i_sentence *error)
+{
+	int flags = fcntl(fd, F_GETFL), domain, protocol;
+
+	if (flags < 0)
+		return mnfq_i_fail(error, -EBADF, "descriptor %d is not open", fd);
+	if (flags & O_PATH)
+		return mnfq_i_fail(error, -EBADF,
+				   "descriptor %d was opened with O_PATH: nothing can be read",
+				   fd);
+	domain = get_int(fd, SOL_SOCKET, SO_DOMAIN);
+	if (domain < 0)
+		return mnfq_i_fail(error, domain,
+				   "descriptor %d is not a socket: pass a socket of "
+				   "NETLINK_NETFILTER",
+				   fd);
+	if (domain != AF_NETLINK)
+		return mnfq_i_fail(error, -EAFNOSUPPORT,
+				   "descriptor %d is a socket of family %d, not of AF_NETLINK",
+				   fd, domain);
+	protocol = get_int(fd, SOL_SOCKET, SO_PROTOCOL);
+	if (protocol != NETLINK_NETFILTER)
+		return mnfq_i_fail(error, -EPROTONOSUPPORT,
+				   "descriptor %d is a netlink socket of protocol %d, not of "
+				   "NETLINK_NETFILTER",
+				   fd, protocol);
+	if (is_connected(fd))
+		return mnfq_i_fail(error, -EISCONN,
+				   "descriptor %d is connected to a peer, so the kernel delivers "
+				   "nothing to it: pass one that is not",
+				   fd);
+	if (has_filter(fd))
+		return mnfq_i_fail(error, -EBADFD,
+				   "descriptor %d has a socket filter attached, which can make "
+				   "packets vanish: detach it first",
+				   fd);
+	return 0;
+}
+
+int mnfq_socket_adopt(struct mnfq_socket **ret, int fd, const struct mnfq_socket_options *options)
+{
+	struct mnfq_i_sentence error = { "" };
+	struct mnfq_socket_options checked;
+	int err, one = 1;
+
+	if (!ret)
+		return -EINVAL;
+	err = check_options(&checked, options, &error);
+	if (err == 0)
+		err = check_fd(fd, &error);
+	if (err == 0)
+		err = wrap(ret, fd, &checked, &error);
+	if (err < 0)
+		return fail_constructor(&checked, &error, err);
+	(void)setsockopt(fd, SOL_SOCKET, SO_LOCK_FILTER, &one, sizeof(one));
+	return 0;
+}
+
+struct mnfq_socket *mnfq_i_socket_unref(struct mnfq_socket *sock)
+{
+	if (atomic_fetch_sub(&sock->refs, 1) != 1)
+		return NULL;
+	pthread_mutex_destroy(&sock->lock);
+	free(sock);
+	return NULL;
+}
+
+struct mnfq_socket *mnfq_socket_close(struct mnfq_socket *sock)
+{
+	if (!sock)
+		return NULL;
+	if (mnfq_i_in_round(sock)) {
+		sock->closing = true;
+		return NULL;
+	}
+	while (sock->queues)
+		mnfq_i_queue_end(sock->queues, false);
+	while (sock->stash) {
+		struct mnfq_i_stash *entry = sock->stash;
+
+		sock->stash = entry->next;
+		free(entry);
+	}
+	close(sock->fd);
+	if (sock->wake_fd >= 0)
+		close(sock->wake_fd);
+	sock->ring = mnfq_i_ring_free(sock->ring);
+	return mnfq_i_socket_unref(sock);
+}
+
+int mnfq_socket_get_fd(const struct mnfq_socket *sock)
+{
+	return sock ? sock->fd : -EINVAL;
+}
+
+uint32_t mnfq_socket_get_portid(const struct mnfq_socket *sock)
+{
+	return sock ? sock->portid : 0;
+}
+
+int mnfq_socket_set_receive_buffer(struct mnfq_socket *sock, uint32_t bytes)
+{
+	int err;
+
+	if (!sock)
+		return -EINVAL;
+	if (bytes > INT32_MAX)
+		return mnfq_i_fail(&sock->error, -EINVAL, "receive buffer is above 2 GiB");
+	err = mnfq_i_socket_set_buffer(sock->fd, bytes);
+	return err < 0 ? mnfq_i_fail(&sock->error, err, "cannot set the receive buffer: %m") : 0;
+}
+
+int64_t mnfq_socket_get_receive_buffer(const struct mnfq_socket *sock)
+{
+	return sock ? get_int(sock->fd, SOL_SOCKET, SO_RCVBUF) : -EINVAL;
+}
+
+/* Any socket answers SIOCGIFNAME for its own namespace, so ours does for the packets'. */
+int mnfq_socket_get_ifname(struct mnfq_socket *sock, uint32_t ifindex, char *name)
+{
+	struct mnfq_i_ifname *known;
+	struct ifreq req = { .ifr_ifindex = (int)ifindex };
+	int64_t now;
+
+	if (!sock || !name || ifindex == 0)
+		return -EINVAL;
+	now = mnfq_i_now_ms();
+	known = &sock->ifnames[ifindex % (sizeof(sock->ifnames) / sizeof(sock->ifnames[0]))];
+	if (known->index != ifindex || known->until_ms <= now) {
+		if (ioctl(sock->fd, SIOCGIFNAME, &req) < 0)
+			return -errno;
+		memcpy(known->name, req.ifr_name, sizeof(known->name));
+		known->name[sizeof(known->name) - 1] = '\0';
+		known->index = ifindex;
+		known->until_ms = now + IFNAME_MS;
+	}
+	memcpy(name, known->name, sizeof(known->name));
+	return 0;
+}
+
+int mnfq_socket_get_stats(struct mnfq_socket *sock, struct mnfq_stats *stats)
+{
+	struct mnfq_queue *queue;
+	struct mnfq_stats sum;
+
+	if (!sock || !stats || stats->size < sizeof(stats->size))
+		return -EINVAL;
+	sum = sock->stats;
+	pthread_mutex_lock(&sock->lock);
+	for (queue = sock->queues; queue; queue = queue->next) {
+		mnfq_i_stats_add(&sum, &queue->stats);
+		mnfq_i_stats_add(&sum, &queue->late);
+		sum.held += atomic_load(&queue->held);
+	}
+	pthread_mutex_unlock(&sock->lock);
+	mnfq_i_options_return(stats, &sum, sizeof(sum));
+	return 0;
+}
+
+const char *mnfq_socket_get_error(const struct mnfq_socket *sock)
+{
+	return sock ? sock->error.text : "";
+}
