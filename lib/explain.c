@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What went wrong, as a sentence. The kernel answers EPERM for a missing capability and for a queue
+ * that somebody else owns; a command that needs only the capability tells them apart, and /proc
+ * tells who the somebody is.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+/* Keeps a sentence and returns @err. The format may use %m for the meaning of @err. */
+int mnfq_i_fail(struct mnfq_i_sentence *error, int err, const char *format, ...)
+{
+	int saved = errno;
+	va_list args;
+
+	va_start(args, format);
+	errno = -err;
+	vsnprintf(error->text, sizeof(error->text), format, args);
+	errno = saved;
+	va_end(args);
+	return err;
+}
+
+int mnfq_i_explain_open(struct mnfq_i_sentence *error, int err)
+{
+	switch (err) {
+	case -EPROTONOSUPPORT:
+		return mnfq_i_fail(error, err,
+				   "this kernel has no netfilter netlink: load nfnetlink and "
+				   "nfnetlink_queue");
+	case -EPERM:
+		return mnfq_i_fail(
+			error, err,
+			"no CAP_SYS_ADMIN to enter the network namespace: run as root, "
+			"or let somebody inside open the socket and pass it");
+	case -EINVAL:
+	case -EBADF:
+		return mnfq_i_fail(error, err, "that is not a network namespace");
+	default:
+		return mnfq_i_fail(error, err, "cannot open a netlink socket: %m");
+	}
+}
+
+/* Who owns a queue, as far as /proc tells. */
+struct owner {
+	uint16_t num;
+	uint32_t portid; /* 0: unknown */
+	unsigned long inode;
+	long pid; /* 0: unknown */
+	char name[32];
+};
+
+static void find_portid(struct owner *owner)
+{
+	FILE *file = fopen("/proc/thread-self/net/netfilter/nfnetlink_queue", "re");
+	unsigned int num, portid;
+	char line[256];
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "%u %u", &num, &portid) == 2 && num == owner->num)
+			owner->portid = portid;
+	if (file)
+		fclose(file);
+}
+
+/* sk Eth Pid Groups Rmem Wmem Dump Locks Drops Inode */
+static void find_inode(struct owner *owner)
+{
+	FILE *file = fopen("/proc/thread-self/net/netlink", "re");
+	unsigned int protocol, portid;
+	unsigned long inode;
+	char line[256];
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "%*s %u %u %*s %*s %*s %*s %*s %*s %lu", &protocol, &portid,
+			   &inode) == 3 &&
+		    protocol == NETLINK_NETFILTER && portid == owner->portid)
+			owner->inode = inode;
+	if (file)
+		fclose(file);
+}
+
+/* Runs in the namespace of the socket. */
+static int find_owner(void *arg)
+{
+	struct owner *owner = arg;
+
+	find_portid(owner);
+	if (owner->portid)
+		find_inode(owner);
+	return 0;
+}
+
+static bool holds(const char *pid, const char *wanted)
+{
+	char path[64], target[64];
+	struct dirent *entry;
+	bool found = false;
+	ssize_t len;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%.20s/fd", pid);
+	dir = opendir(path);
+	if (!dir)
+		return false;
+	while (!found && (entry = readdir(dir))) {
+		len = readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1);
+		target[len > 0 ? len : 0] = '\0';
+		found = strcmp(target, wanted) == 0;
+	}
+	closedir(dir);
+	return found;
+}
+
+/* A process's own name comes from the process: nothing of it may steer a terminal. */
+static void read_name(struct owner *owner)
+{
+	char path[64], *c;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%ld/comm", owner->pid);
+	file = fopen(path, "re");
+	if (!file)
+		return;
+	if (!fgets(owner->name, sizeof(owner->name), file))
+		owner->name[0] = '\0';
+	fclose(file);
+	owner->name[strcspn(owner->name, "\n")] = '\0';
+	for (c = owner->name; *c; c++)
+		if (*c < ' ' || *c > '~')
+			*c = '?';
+}
+
+static void find_process(struct owner *owner)
+{
+	char wanted[64];
+	struct dirent *entry;
+	DIR *dir = opendir("/proc");
+
+	snprintf(wanted, sizeof(wanted), "socket:[%lu]", owner->inode);
+	while (dir && owner->pid == 0 && (entry = readdir(dir)))
+		if (holds(entry->d_name, wanted))
+			owner->pid = atol(entry->d_name);
+	if (dir)
+		closedir(dir);
+	if (owner->pid)
+		read_name(owner);
+}
+
+static bool is_own(int netns_fd)
+{
+	struct stat own, other;
+
+	return stat("/proc/thread-self/ns/net", &own) == 0 && fstat(netns_fd, &other) == 0 &&
+	       own.st_dev == other.st_dev && own.st_ino == other.st_ino;
+}
+
+static int explain_owner(struct mnfq_socket *sock, uint16_t num)
+{
+	struct owner owner = { .num = num };
+	int netns_fd = mnfq_i_netns_of(sock->fd);
+
+	if (netns_fd >= 0) {
+		if (mnfq_i_netns_call(netns_fd, find_owner, &owner) < 0 && is_own(netns_fd))
+			(void)find_owner(&owner);
+		close(netns_fd);
+	}
+	if (owner.inode)
+		find_process(&owner);
+	if (owner.pid)
+		return mnfq_i_fail(
+			&sock->error, -EBUSY,
+			"queue %u is owned by portid %u (pid %ld, %s): end that process "
+			"or use another number",
+			num, owner.portid, owner.pid, owner.name);
+	if (owner.portid)
+		return mnfq_i_fail(&sock->error, -EBUSY,
+				   "queue %u is owned by portid %u, whose process is not visible "
+				   "here: end it or use another number",
+				   num, owner.portid);
+	return mnfq_i_fail(&sock->error, -EBUSY,
+			   "queue %u is owned by another socket: use another number", num);
+}
+
+static bool have_capability(void)
+{
+	FILE *file = fopen("/proc/thread-self/status", "re");
+	unsigned long long effective = 0;
+	char line[256];
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "CapEff: %llx", &effective) == 1)
+			break;
+	if (file)
+		fclose(file);
+	return effective >> 12 & 1; /* CAP_NET_ADMIN */
+}
+
+static int explain_capability(struct mnfq_socket *sock, uint16_t num)
+{
+	char netns[280];
+
+	if (mnfq_socket_get_netns_name(sock, netns, sizeof(netns)) < 0)
+		snprintf(netns, sizeof(netns), "of the socket");
+	if (!have_capability())
+		return mnfq_i_fail(
+			&sock->error, -EPERM,
+			"queue %u: this process has no CAP_NET_ADMIN over the user "
+			"namespace that owns network namespace %.100s: run it as root or "
+			"give it the capability",
+			num, netns);
+	return mnfq_i_fail(&sock->error, -EPERM,
+			   "queue %u: CAP_NET_ADMIN over the user namespace that owns network "
+			   "namespace %.100s is missing: this process has it elsewhere only, or "
+			   "whoever opened the socket had none",
+			   num, netns);
+}
+
+/* Tells why a queue could not be bound, configured or served; returns the errno that fits. */
+int mnfq_i_explain_bind(struct mnfq_socket *sock, uint16_t num, uint32_t flags, int err)
+{
+	bool repeated;
+
+	switch (err) {
+	case -EPERM:
+		if (mnfq_i_request(sock, num, NFQNL_CFG_CMD_PF_BIND, NULL, &repeated) == -EPERM)
+			return explain_capability(sock, num);
+		return explain_owner(sock, num);
+	case -EEXIST: /* somebody else was quicker */
+		return explain_owner(sock, num);
+	case -ENODEV:
+		return mnfq_i_fail(&sock->error, err,
+				   "queue %u is not bound any more: bind it again", num);
+	case -EOPNOTSUPP:
+		return mnfq_i_fail(&sock->error, err,
+				   "queue %u: this kernel does not support a flag of 0x%x%s%s",
+				   num, flags,
+				   flags & MNFQ_QUEUE_CONNTRACK
+					   ? "; connection tracking needs nf_conntrack_netlink"
+					   : "",
+				   flags & MNFQ_QUEUE_SECCTX
+					   ? "; security contexts need CONFIG_NETWORK_SECMARK"
+					   : "");
+	case -EINVAL:
+		return mnfq_i_fail(&sock->error, -EPROTONOSUPPORT,
+				   "queue %u: this kernel has no NFQUEUE: load nfnetlink_queue",
+				   num);
+	case -ETIMEDOUT:
+		return mnfq_i_fail(&sock->error, err,
+				   "queue %u: no answer from the kernel within %u ms: somebody "
+				   "else reads from this socket",
+				   num, sock->timeout_ms);
+	default:
+		return mnfq_i_fail(&sock->error, err, "queue %u: %m", num);
+	}
+}
