@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: MIT
+/* The system calls of the library, answered without a kernel. */
+#include "fake-kernel.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+
+#include "message.h"
+#include "wire.h"
+
+struct fake_kernel fake;
+
+struct datagram {
+	struct datagram *next;
+	uint32_t pid;
+	size_t len;
+	uint8_t bytes[];
+};
+
+static struct datagram *first, **last = &first;
+static struct message scratch;
+
+/* What the library asks of a descriptor: always that it is a netlink socket of port id 4242. */
+int __wrap_socket(int domain, int type, int protocol);
+int __wrap_bind(int fd, const struct sockaddr *addr, socklen_t len);
+int __wrap_getsockname(int fd, struct sockaddr *addr, socklen_t *len);
+int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t len);
+int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *len);
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *msg, int flags);
+ssize_t __wrap_recvmsg(int fd, struct msghdr *msg, int flags);
+int __wrap_recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags, struct timespec *t);
+int __wrap_poll(struct pollfd *fds, nfds_t n, int timeout);
+
+int __wrap_socket(int domain, int type, int protocol)
+{
+	(void)domain, (void)type, (void)protocol;
+	return eventfd(0, EFD_CLOEXEC);
+}
+
+int __wrap_bind(int fd, const struct sockaddr *addr, socklen_t len)
+{
+	(void)fd, (void)addr, (void)len;
+	return 0;
+}
+
+int __wrap_getsockname(int fd, struct sockaddr *addr, socklen_t *len)
+{
+	(void)fd, (void)len;
+	*(struct sockaddr_nl *)addr =
+		(struct sockaddr_nl){ .nl_family = AF_NETLINK, .nl_pid = 4242 };
+	return 0;
+}
+
+int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t len)
+{
+	(void)fd, (void)level, (void)name, (void)value, (void)len;
+	return 0;
+}
+
+int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *len)
+{
+	(void)fd, (void)level, (void)name, (void)len;
+	*(int *)value = 1 << 20;
+	return 0;
+}
+
+int __wrap_poll(struct pollfd *fds, nfds_t n, int timeout)
+{
+	(void)n, (void)timeout;
+	fds[0].revents = first ? POLLIN : 0;
+	if (n > 1)
+		fds[1].revents = 0;
+	return first != NULL;
+}
+
+void fake_reset(void)
+{
+	while (first) {
+		struct datagram *gone = first;
+
+		first = gone->next;
+		free(gone);
+	}
+	last = &first;
+	memset(&fake, 0, sizeof(fake));
+}
+
+struct fake_queue *fake_queue(uint16_t num)
+{
+	size_t i;
+
+	for (i = 0; i < 2; i++)
+		if (fake.queues[i].bound && fake.queues[i].num == num)
+			return &fake.queues[i];
+	return NULL;
+}
+
+void fake_datagram(const void *data, size_t len, uint32_t pid)
+{
+	struct datagram *datagram = malloc(sizeof(*datagram) + len);
+
+	*datagram = (struct datagram){ .pid = pid, .len = len };
+	memcpy(datagram->bytes, data, len);
+	*last = datagram;
+	last = &datagram->next;
+}
+
+static struct fake_decision *new_packet(struct fake_queue *queue)
+{
+	struct fake_decision *decision = &queue->decisions[queue->next_id];
+
+	*decision = (struct fake_decision){ .verdict = FAKE_UNDECIDED, .payload_len = SIZE_MAX };
+	queue->next_id++;
+	return decision;
+}
+
+uint32_t fake_packet(uint16_t num, size_t len, bool sent)
+{
+	struct fake_queue *queue = fake_queue(num);
+	uint32_t id = queue->next_id;
+
+	new_packet(queue)->queued = true;
+	if (sent) {
+		message_packet(&scratch, num, id, len);
+		fake_datagram(scratch.bytes, scratch.len, 0);
+	}
+	return id;
+}
+
+void fake_overrun(uint16_t num)
+{
+	new_packet(fake_queue(num));
+}
+
+unsigned int fake_queued(uint16_t num)
+{
+	struct fake_queue *queue = fake_queue(num);
+	unsigned int n = 0;
+	uint32_t id;
+
+	for (id = 1; queue && id < queue->next_id; id++)
+		n += queue->decisions[id].queued;
+	return n;
+}
+
+size_t fake_unread(void)
+{
+	struct datagram *d;
+	size_t n = 0;
+
+	for (d = first; d; d = d->next)
+		n++;
+	return n;
+}
+
+static const struct nlattr *find(const struct nlmsghdr *nlh, uint16_t type)
+{
+	const uint8_t *bytes = (const uint8_t *)nlh;
+	uint32_t at = MNFQ_I_HDRLEN;
+
+	while (at + sizeof(struct nlattr) <= nlh->nlmsg_len) {
+		const struct nlattr *attr = (const void *)(bytes + at);
+
+		if (attr->nla_len < sizeof(*attr) || attr->nla_len > nlh->nlmsg_len - at)
+			abort(); /* the library built nonsense */
+		if (attr->nla_type == type)
+			return attr;
+		at += (uint32_t)NLA_ALIGN(attr->nla_len);
+	}
+	return NULL;
+}
+
+static void decide(struct fake_decision *decision, uint32_t verdict, const struct nlmsghdr *nlh)
+{
+	const struct nlattr *mark = find(nlh, NFQA_MARK), *payload = find(nlh, NFQA_PAYLOAD);
+
+	decision->queued = false;
+	decision->verdict = verdict;
+	if (mark) {
+		decision->has_mark = true;
+		decision->mark = mnfq_i_be32(mark + 1);
+	}
+	if (payload)
+		decision->payload_len = payload->nla_len - sizeof(*payload);
+}
+
+static int verdict(const struct nlmsghdr *nlh, struct fake_queue *queue, bool batch)
+{
+	const struct nlattr *attr = find(nlh, NFQA_VERDICT_HDR);
+	uint32_t value = mnfq_i_be32(attr + 1), id = mnfq_i_be32((const uint8_t *)(attr + 1) + 4);
+	uint32_t i, found = 0;
+
+	if (batch)
+		fake.batch_verdicts++;
+	else
+		fake.single_verdicts++;
+	if (fake.verdict_error)
+		return fake.verdict_error;
+	if (!queue)
+		return -ENODEV;
+	for (i = batch ? 1 : id; i < queue->next_id; i++) {
+		if (mnfq_i_after(i, id))
+			break;
+		if (queue->decisions[i].queued) {
+			decide(&queue->decisions[i], value, nlh);
+			found++;
+		}
+	}
+	return found ? 0 : -ENOENT;
+}
+
+static int bind_queue(uint16_t num)
+{
+	size_t i;
+
+	for (i = 0; i < 2; i++) {
+		if (fake.queues[i].bound)
+			continue;
+		memset(&fake.queues[i], 0, sizeof(fake.queues[i]));
+		fake.queues[i].bound = true;
+		fake.queues[i].num = num;
+		fake.queues[i].next_id = 1;
+		return 0;
+	}
+	return -ENOMEM;
+}
+
+static void set_params(const struct nlmsghdr *nlh, struct fake_queue *queue)
+{
+	const struct nlattr *params = find(nlh, NFQA_CFG_PARAMS);
+	const struct nlattr *max_len = find(nlh, NFQA_CFG_QUEUE_MAXLEN);
+	const struct nlattr *flags = find(nlh, NFQA_CFG_FLAGS);
+
+	if (params) {
+		queue->copy_range = mnfq_i_be32(params + 1);
+		queue->copy_mode = ((const uint8_t *)(params + 1))[4];
+	}
+	if (max_len)
+		queue->max_len = mnfq_i_be32(max_len + 1);
+	if (flags)
+		queue->flags = mnfq_i_be32(flags + 1);
+}
+
+static int config(const struct nlmsghdr *nlh, uint16_t num)
+{
+	const struct nlattr *attr = find(nlh, NFQA_CFG_CMD);
+	uint8_t command = attr ? *(const uint8_t *)(attr + 1) : 0;
+	struct fake_queue *queue = fake_queue(num);
+	unsigned int i;
+	int err = 0;
+
+	if (command == NFQNL_CFG_CMD_PF_BIND)
+		return 0;
+	if (command == NFQNL_CFG_CMD_BIND) {
+		err = fake.bind_error ? fake.bind_error : queue ? -EBUSY : bind_queue(num);
+		queue = fake_queue(num);
+	}
+	if (err == 0 && !queue)
+		err = -ENODEV;
+	if (err < 0)
+		return err;
+	if (command == NFQNL_CFG_CMD_UNBIND) {
+		queue->bound = false;
+		return 0;
+	}
+	set_params(nlh, queue);
+	for (i = 0; command == NFQNL_CFG_CMD_BIND && i < fake.packets_on_bind; i++)
+		fake_packet(num, 60, true);
+	return 0;
+}
+
+static void obey(const struct nlmsghdr *nlh)
+{
+	const struct nfgenmsg *nfg = (const void *)(nlh + 1);
+	uint16_t num = ntohs(nfg->res_id);
+	int err = -EINVAL;
+
+	switch (nlh->nlmsg_type) {
+	case MNFQ_I_MSG(NFQNL_MSG_CONFIG):
+		err = config(nlh, num);
+		break;
+	case MNFQ_I_MSG(NFQNL_MSG_VERDICT):
+	case MNFQ_I_MSG(NFQNL_MSG_VERDICT_BATCH):
+		err = verdict(nlh, fake_queue(num),
+			      nlh->nlmsg_type == MNFQ_I_MSG(NFQNL_MSG_VERDICT_BATCH));
+		break;
+	}
+	if (err == 0 && !(nlh->nlmsg_flags & NLM_F_ACK))
+		return;
+	if (fake.lose_answers > 0) {
+		fake.lose_answers--;
+		return;
+	}
+	message_error(&scratch, err, nlh->nlmsg_type, nlh->nlmsg_seq, nlh->nlmsg_pid);
+	fake_datagram(scratch.bytes, scratch.len, 0);
+}
+
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+	static _Alignas(8) uint8_t bytes[1 << 20];
+	size_t len = 0, at = 0, i;
+
+	(void)fd, (void)flags;
+	if (fake.send_errors > 0) {
+		fake.send_errors--;
+		errno = fake.send_error;
+		return -1;
+	}
+	fake.sends++;
+	for (i = 0; i < msg->msg_iovlen; i++) {
+		memcpy(bytes + len, msg->msg_iov[i].iov_base, msg->msg_iov[i].iov_len);
+		len += msg->msg_iov[i].iov_len;
+	}
+	while (at < len) {
+		const struct nlmsghdr *nlh = (const void *)(bytes + at);
+
+		if (len - at < sizeof(*nlh) || nlh->nlmsg_len > len - at)
+			abort(); /* the library built nonsense */
+		obey(nlh);
+		at += NLMSG_ALIGN(nlh->nlmsg_len);
+	}
+	return (ssize_t)len;
+}
+
+ssize_t __wrap_recvmsg(int fd, struct msghdr *msg, int flags)
+{
+	struct datagram *datagram = first;
+	size_t len;
+
+	(void)fd, (void)flags;
+	if (!datagram) {
+		errno = EAGAIN;
+		return -1;
+	}
+	fake.receives++;
+	len = datagram->len;
+	msg->msg_flags = 0;
+	if (len > msg->msg_iov[0].iov_len) {
+		len = msg->msg_iov[0].iov_len;
+		msg->msg_flags = MSG_TRUNC;
+	}
+	memcpy(msg->msg_iov[0].iov_base, datagram->bytes, len);
+	*(struct sockaddr_nl *)msg->msg_name =
+		(struct sockaddr_nl){ .nl_family = AF_NETLINK, .nl_pid = datagram->pid };
+	msg->msg_namelen = sizeof(struct sockaddr_nl);
+	first = datagram->next;
+	if (!first)
+		last = &first;
+	free(datagram);
+	return (ssize_t)len;
+}
+
+int __wrap_recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags, struct timespec *t)
+{
+	unsigned int i;
+
+	(void)t;
+	for (i = 0; i < n; i++) {
+		ssize_t len = __wrap_recvmsg(fd, &msgs[i].msg_hdr, flags);
+
+		if (len < 0)
+			break;
+		msgs[i].msg_len = (unsigned int)len;
+	}
+	return i > 0 ? (int)i : -1;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A kernel of our own behind the system calls that the library makes: it owns queues, hands out
+ * packets, takes verdicts as net/netfilter/nfnetlink_queue.c does, and loses what it is told to
+ * lose. One socket at a time.
+ */
+#ifndef MNFQ_TEST_FAKE_KERNEL_H
+#define MNFQ_TEST_FAKE_KERNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define FAKE_UNDECIDED 0xffffffffu
+#define FAKE_IDS       200000
+
+struct fake_decision {
+	uint32_t verdict; /* FAKE_UNDECIDED while it is queued */
+	bool queued;
+	bool has_mark;
+	uint32_t mark;
+	size_t payload_len; /* of a new payload; SIZE_MAX without one */
+};
+
+struct fake_queue {
+	bool bound;
+	uint16_t num;
+	uint32_t next_id; /* the id that the next packet gets */
+	uint32_t copy_range, max_len, flags;
+	uint8_t copy_mode;
+	struct fake_decision decisions[FAKE_IDS];
+};
+
+struct fake_kernel {
+	struct fake_queue queues[2];
+	unsigned int sends, batch_verdicts, single_verdicts, receives;
+	int bind_error;               /* answered to a BIND instead of obeying */
+	int verdict_error;            /* answered to each verdict instead of obeying */
+	int send_error, send_errors;  /* so many sends fail with that errno */
+	unsigned int lose_answers;    /* acknowledgements that do not arrive */
+	unsigned int packets_on_bind; /* queued before the acknowledgement of a BIND */
+};
+
+extern struct fake_kernel fake;
+
+void fake_reset(void);
+struct fake_queue *fake_queue(uint16_t num);
+
+/* Queues a packet; if not @sent its message is lost on the way, or taken by somebody else. */
+uint32_t fake_packet(uint16_t num, size_t len, bool sent);
+/* As a full receive buffer: an id is used, but nothing is queued. */
+void fake_overrun(uint16_t num);
+/* A datagram of @pid's; @cut bytes of the end are missing. */
+void fake_datagram(const void *data, size_t len, uint32_t pid);
+unsigned int fake_queued(uint16_t num);
+size_t fake_unread(void);
+
+#endif
