@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/* What the bytes of a packet say: protocol, addresses, ports. No input or output. */
+#ifndef MNFQ_TOOLS_DECODE_H
+#define MNFQ_TOOLS_DECODE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/** What decode_packet() found; zero, false or NULL is what was not there. */
+struct decoded {
+	char protocol[24]; /* lower-case name of the innermost protocol that could be named */
+
+	int family; /* AF_INET or AF_INET6 if there are addresses, else 0 */
+	uint8_t src[16];
+	uint8_t dst[16];
+
+	bool has_ports;
+	uint16_t sport;
+	uint16_t dport;
+
+	bool has_tcp_flags;
+	uint8_t tcp_flags;
+
+	bool has_type; /* type and code of ICMP and ICMPv6 */
+	uint8_t type;
+	uint8_t code;
+	const char *kind; /* the type in words, or what an ARP packet wants */
+
+	bool fragment; /* a part of a datagram */
+	bool more_fragments;
+	uint16_t fragment_offset; /* in bytes */
+	uint32_t fragment_id;
+
+	const char *problem; /* why decoding ended early: "cut short", "bad … length" */
+};
+
+/**
+ * Decode a packet that begins with its network header.
+ * @ethertype  the protocol of that header (linux/if_ether.h)
+ * @data       any bytes, cut anywhere; with @len 0 only the protocol is named
+ */
+void decode_packet(struct decoded *decoded, uint16_t ethertype, const uint8_t *data, size_t len);
+
+/** The set flags as tcpdump writes them: "S" for SYN, "." for ACK, …, "none". */
+void decode_tcp_flags(uint8_t flags, char text[9]);
+
+#endif
