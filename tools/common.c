@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+/* Parsing of arguments, and how failures are told. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common.h"
+
+static int get_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return 16;
+}
+
+/* strtoull() would take signs, spaces and octal numbers. */
+int parse_number(const char *text, uint64_t min, uint64_t max, uint64_t *value)
+{
+	int base = text[0] == '0' && (text[1] == 'x' || text[1] == 'X') ? 16 : 10;
+	uint64_t number = 0;
+	int overflow = 0;
+
+	if (base == 16)
+		text += 2;
+	if (!*text)
+		return -EINVAL;
+	for (; *text; text++) {
+		int digit = get_digit(*text);
+
+		if (digit >= base)
+			return -EINVAL;
+		overflow |= __builtin_mul_overflow(number, (uint64_t)base, &number);
+		overflow |= __builtin_add_overflow(number, (uint64_t)digit, &number);
+	}
+	if (overflow || number < min || number > max)
+		return -ERANGE;
+	*value = number;
+	return 0;
+}
+
+static int parse_queue(const char *text, uint16_t *queue)
+{
+	uint64_t value;
+	int err = parse_number(text, 0, UINT16_MAX, &value);
+
+	if (!err)
+		*queue = (uint16_t)value;
+	return err;
+}
+
+int parse_queues(const char *text, uint16_t *first, uint16_t *last)
+{
+	const char *colon = strchr(text, ':');
+	char number[32];
+	int err;
+
+	if (!colon) {
+		err = parse_queue(text, first);
+		*last = *first;
+		return err;
+	}
+	if ((size_t)(colon - text) >= sizeof(number))
+		return -EINVAL;
+	memcpy(number, text, (size_t)(colon - text));
+	number[colon - text] = '\0';
+
+	err = parse_queue(number, first);
+	if (!err)
+		err = parse_queue(colon + 1, last);
+	if (!err && *last < *first)
+		err = -ERANGE;
+	return err;
+}
+
+int parse_verdict(const char *text, enum mnfq_verdict *verdict)
+{
+	static const struct {
+		const char *word;
+		enum mnfq_verdict verdict;
+	} words[] = {
+		{ "accept", MNFQ_ACCEPT },
+		{ "drop", MNFQ_DROP },
+		{ "repeat", MNFQ_REPEAT },
+		{ "stop", MNFQ_STOP },
+	};
+	uint16_t queue;
+	int err;
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (strcmp(text, words[i].word) == 0) {
+			*verdict = words[i].verdict;
+			return 0;
+		}
+	}
+	if (strncmp(text, "queue:", 6) != 0)
+		return -EINVAL;
+	err = parse_queue(text + 6, &queue);
+	if (!err)
+		*verdict = mnfq_verdict_queue(queue);
+	return err;
+}
+
+int parse_copy(const char *text, enum mnfq_copy *mode, uint32_t *range)
+{
+	uint64_t bytes = 0;
+	int err;
+
+	if (strcmp(text, "none") == 0) {
+		*mode = MNFQ_COPY_NONE;
+	} else if (strcmp(text, "meta") == 0) {
+		*mode = MNFQ_COPY_META;
+	} else {
+		if (strncmp(text, "packet", 6) != 0 || (text[6] && text[6] != ':'))
+			return -EINVAL;
+		if (text[6]) {
+			err = parse_number(text + 7, 1, MNFQ_COPY_RANGE_MAX, &bytes);
+			if (err)
+				return err;
+		}
+		*mode = MNFQ_COPY_PACKET;
+	}
+	*range = (uint32_t)bytes;
+	return 0;
+}
+
+const char *clean_text(char *out, size_t size, const char *text)
+{
+	size_t used = 0;
+
+	for (; *text; text++) {
+		unsigned char c = (unsigned char)*text;
+		char piece[5];
+		size_t len = (size_t)snprintf(piece, sizeof(piece),
+					      c >= 0x20 && c < 0x7f ? "%c" : "\\x%02x", c);
+
+		if (used + len >= size)
+			break;
+		memcpy(out + used, piece, len);
+		used += len;
+	}
+	out[used] = '\0';
+	return out;
+}
+
+/* Sentences may quote names that others chose: of namespaces, of processes. */
+static void tell(const char *command, const char *hint, const char *format, va_list args)
+{
+	char raw[1024], line[1024];
+
+	vsnprintf(raw, sizeof(raw), format, args);
+	clean_text(line, sizeof(line), raw);
+	if (hint)
+		fprintf(stderr, "%s: %s (see '%s %s')\n", command, line, command, hint);
+	else
+		fprintf(stderr, "%s: %s\n", command, line);
+}
+
+int fail(const char *command, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	tell(command, NULL, format, args);
+	va_end(args);
+	return EXIT_FAILURE;
+}
+
+int fail_usage(const char *command, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	tell(command, "--help", format, args);
+	va_end(args);
+	return EXIT_USAGE;
+}
+
+int fail_option(const char *command, int result, char **argv)
+{
+	const char *argument = argv[optind - 1];
+	int is_long = strncmp(argument, "--", 2) == 0;
+
+	if (result == ':' && is_long)
+		return fail_usage(command, "%s needs an argument", argument);
+	if (result == ':')
+		return fail_usage(command, "-%c needs an argument", optopt);
+	if (is_long && optopt)
+		return fail_usage(command, "%s: this option takes no argument", argument);
+	if (optopt)
+		return fail_usage(command, "unknown option -%c", optopt);
+	return fail_usage(command, "unknown option %s", argument);
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* What the sub-commands of mnfq share: parsing of arguments, and how failures are told. */
+#ifndef MNFQ_TOOLS_COMMON_H
+#define MNFQ_TOOLS_COMMON_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <mnfq/mnfq.h>
+
+#define EXIT_USAGE 2
+
+/* The sub-commands; argv[0] is the name of the sub-command. Each returns an exit status. */
+int run_dump(int argc, char **argv);
+
+/**
+ * Parse a whole number, decimal or hexadecimal with 0x, that is all of @text.
+ * Returns 0, -EINVAL if it is no number, or -ERANGE if it is not from @min to @max.
+ */
+int parse_number(const char *text, uint64_t min, uint64_t max, uint64_t *value);
+
+/** Parse "NUM" or "FIRST:LAST", queue numbers. Returns as parse_number(). */
+int parse_queues(const char *text, uint16_t *first, uint16_t *last);
+
+/** Parse accept, drop, repeat, stop, queue:NUM. Returns as parse_number(). */
+int parse_verdict(const char *text, enum mnfq_verdict *verdict);
+
+/** Parse none, meta, packet, packet:BYTES; @range is 0 without BYTES. Returns as parse_number(). */
+int parse_copy(const char *text, enum mnfq_copy *mode, uint32_t *range);
+
+/**
+ * Copy text that others chose so that it is safe on a terminal: whatever is not printable ASCII
+ * becomes \xNN. Cut to what fits in @size bytes, always terminated. Returns @out.
+ */
+const char *clean_text(char *out, size_t size, const char *text);
+
+/** Write "mnfq COMMAND: …" as one line to stderr; returns EXIT_FAILURE. */
+int fail(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/** As fail(), names --help, and returns EXIT_USAGE. */
+int fail_usage(const char *command, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/**
+ * As fail_usage(), for what getopt_long() refused: called with its result, ':' or '?' (the option
+ * string begins with ':').
+ */
+int fail_option(const char *command, int result, char **argv);
+
+#endif

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/* mnfq: one tool with sub-commands, built only on the public API. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common.h"
+
+static const struct command {
+	const char *name;
+	const char *summary;
+	int (*run)(int argc, char **argv);
+} commands[] = {
+	{ "dump", "print the packets of a queue and decide them", run_dump },
+};
+
+static int print_help(void)
+{
+	printf("Usage: mnfq COMMAND [OPTIONS]\n"
+	       "       mnfq --help | --version\n"
+	       "\n"
+	       "Decide network packets in user space (NFQUEUE), in this network namespace or\n"
+	       "in another one.\n"
+	       "\n"
+	       "Commands:\n");
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		printf("  %-10s %s\n", commands[i].name, commands[i].summary);
+	printf("\n"
+	       "'mnfq COMMAND --help' lists the options of a command.\n");
+	return EXIT_SUCCESS;
+}
+
+static int print_version(void)
+{
+	printf("mnfq %s (libmnfq %s)\n", MNFQ_VERSION, mnfq_get_version());
+	return EXIT_SUCCESS;
+}
+
+/*
+ * If we were started without stdin, stdout or stderr, the next descriptor that we open would take
+ * its place, and packets would be printed into a netlink socket. A read-only stand-in makes
+ * writing fail as it should.
+ */
+static void fill_standard_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd > STDERR_FILENO)
+		close(fd);
+}
+
+static int run(int argc, char **argv)
+{
+	if (argc < 2)
+		return fail_usage("mnfq", "no command given");
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+		return print_help();
+	if (strcmp(argv[1], "--version") == 0)
+		return print_version();
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (strcmp(argv[1], commands[i].name) == 0)
+			return commands[i].run(argc - 1, argv + 1);
+	return fail_usage("mnfq", "there is no command '%s'", argv[1]);
+}
+
+int main(int argc, char **argv)
+{
+	int status;
+
+	fill_standard_descriptors();
+	status = run(argc, argv);
+	if (fflush(stdout) && errno != EPIPE && status == EXIT_SUCCESS)
+		return fail("mnfq", "cannot write to stdout: %s", strerror(errno));
+	return status;
+}

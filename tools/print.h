@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* A packet as a line of text, or as a JSON object on a line. */
+#ifndef MNFQ_TOOLS_PRINT_H
+#define MNFQ_TOOLS_PRINT_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include <mnfq/mnfq.h>
+
+#include "decode.h"
+
+struct line {
+	const struct mnfq_packet *packet;
+	const char *netns;   /* name of the packet's namespace, NULL if nobody knows */
+	const char *verdict; /* in words */
+};
+
+/** Whether print_json() was built in. */
+extern const bool print_has_json;
+
+/**
+ * Write a line to @out, buffered as @out is.
+ * Return 0 or a negative errno; what could not be written shows in ferror(@out).
+ */
+int print_text(FILE *out, const struct line *line);
+int print_json(FILE *out, const struct line *line);
+
+#endif
