@@ -86,7 +86,8 @@ static int request_bind(struct mnfq_queue *queue)
 				     &again);
 		queue->synced = repeated;
 	}
-	if (err == -ETIMEDOUT)
+	/* Without an answer nobody knows whether it is bound now; a failure must leave nothing. */
+	if (err < 0 && !sock->pending.answered)
 		(void)mnfq_i_request_send(sock, queue->num, NFQNL_CFG_CMD_UNBIND);
 	return err < 0 ? mnfq_i_explain_bind(sock, queue->num, queue->options.flags, err) : 0;
 }

@@ -622,6 +622,57 @@ Test(rounds, a_gap_above_a_held_packet_waits_for_it)
 	mnfq_packet_free(held[1]);
 }
 
+static enum mnfq_verdict hold_once(struct mnfq_packet *packet, void *data)
+{
+	(void)data;
+	return mnfq_packet_retain(&held[0], packet) < 0 ? MNFQ_DROP : MNFQ_DEFER;
+}
+
+/* Opens, binds, holds a packet, edits and decides it. Returns the first error. */
+static int whole_life(struct mnfq_socket **socket)
+{
+	struct mnfq_queue *bound;
+	int err = mnfq_socket_open(socket, NULL);
+
+	if (err < 0)
+		return err;
+	fake.packets_on_bind = 1;
+	err = mnfq_queue_bind(&bound, *socket, 7, NULL, hold_once, NULL);
+	if (err < 0)
+		return err;
+	err = mnfq_socket_dispatch(*socket, 0);
+	if (err < 0 || !held[0])
+		return err < 0 ? err : -ENOMEM;
+	err = mnfq_packet_set_payload(held[0], "new", 3);
+	return err < 0 ? err : mnfq_packet_verdict(held[0], MNFQ_ACCEPT);
+}
+
+Test(rounds, running_out_of_memory_is_told_and_survived)
+{
+	unsigned int nth, failures = 0;
+	int err = -1;
+
+	mnfq_queue_unbind(queue);
+	mnfq_socket_close(sock);
+	for (nth = 1; err != 0; nth++) {
+		cr_assert(le(u32, nth, 100));
+		fake_reset();
+		fake.fail_allocation = nth;
+		held[0] = NULL;
+		sock = NULL;
+		err = whole_life(&sock);
+		cr_expect(err == 0 || err == -ENOMEM, "allocation %u: %d", nth, err);
+		failures += err < 0;
+		fake.fail_allocation = 0;
+		mnfq_packet_free(held[0]);
+		if (sock)
+			mnfq_socket_close(sock);
+		cr_expect(not(fake.queues[0].bound));
+	}
+	cr_expect(ge(u32, failures, 6));
+	setup();
+}
+
 /*
  * Against a model: packets come, are taken by others, lost, held and decided in random order, over
  * many rounds. Each must end with the verdict that it was given, or the default if nobody saw it.

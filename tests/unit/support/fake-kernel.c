@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include "message.h"
@@ -33,6 +34,43 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *msg, int flags);
 ssize_t __wrap_recvmsg(int fd, struct msghdr *msg, int flags);
 int __wrap_recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags, struct timespec *t);
 int __wrap_poll(struct pollfd *fds, nfds_t n, int timeout);
+
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+void *__wrap_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset);
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *old, size_t size);
+void *__real_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset);
+
+static bool out_of_memory(void)
+{
+	if (fake.fail_allocation == 0 || --fake.fail_allocation > 0)
+		return false;
+	errno = ENOMEM;
+	return true;
+}
+
+void *__wrap_malloc(size_t size)
+{
+	return out_of_memory() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+	return out_of_memory() ? NULL : __real_calloc(n, size);
+}
+
+void *__wrap_realloc(void *old, size_t size)
+{
+	return out_of_memory() ? NULL : __real_realloc(old, size);
+}
+
+void *__wrap_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
+{
+	return out_of_memory() ? MAP_FAILED : __real_mmap(addr, len, prot, flags, fd, offset);
+}
 
 int __wrap_socket(int domain, int type, int protocol)
 {
@@ -100,7 +138,7 @@ struct fake_queue *fake_queue(uint16_t num)
 
 void fake_datagram(const void *data, size_t len, uint32_t pid)
 {
-	struct datagram *datagram = malloc(sizeof(*datagram) + len);
+	struct datagram *datagram = __real_malloc(sizeof(*datagram) + len);
 
 	*datagram = (struct datagram){ .pid = pid, .len = len };
 	memcpy(datagram->bytes, data, len);
