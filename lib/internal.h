@@ -197,7 +197,6 @@ void mnfq_i_queue_unref(struct mnfq_queue *queue);
 int mnfq_i_request(struct mnfq_socket *sock, uint16_t num, uint8_t command,
 		   const struct mnfq_queue_options *settings, bool *repeated);
 int mnfq_i_request_send(struct mnfq_socket *sock, uint16_t num, uint8_t command);
-void mnfq_i_request_poke(struct mnfq_socket *sock);
 
 /* receive.c */
 bool mnfq_i_from_kernel(struct mnfq_socket *sock, const void *from, size_t from_len);

@@ -130,7 +130,6 @@ int mnfq_queue_bind(struct mnfq_queue **ret, struct mnfq_socket *sock, unsigned 
 		err = set_buffer(sock, queue->options.receive_buffer);
 	if (err == 0)
 		err = request_bind(queue);
-	mnfq_i_request_poke(sock);
 	if (err < 0) {
 		free(queue);
 		return err;
@@ -159,7 +158,6 @@ int mnfq_queue_configure(struct mnfq_queue *queue, const struct mnfq_queue_optio
 	if (err < 0)
 		return err;
 	err = mnfq_i_request(sock, queue->num, NFQNL_CFG_CMD_NONE, &settings, &repeated);
-	mnfq_i_request_poke(sock);
 	if (err < 0)
 		return mnfq_i_explain_bind(sock, queue->num, settings.flags, err);
 	pthread_mutex_lock(&sock->lock);
@@ -218,7 +216,6 @@ void mnfq_i_queue_end(struct mnfq_queue *queue, bool wait)
 	if (wait) {
 		(void)mnfq_i_request(sock, queue->num, NFQNL_CFG_CMD_UNBIND, NULL, &repeated);
 		purge_stash(sock, queue->num);
-		mnfq_i_request_poke(sock);
 	} else {
 		(void)mnfq_i_request_send(sock, queue->num, NFQNL_CFG_CMD_UNBIND);
 	}

@@ -82,7 +82,7 @@ int mnfq_i_request_send(struct mnfq_socket *sock, uint16_t num, uint8_t command)
  * Stashed packets do not make the descriptor readable for somebody's event loop. The answer to a
  * command that does nothing (PF_BIND, since Linux 3.8) does.
  */
-void mnfq_i_request_poke(struct mnfq_socket *sock)
+static void poke(struct mnfq_socket *sock)
 {
 	uint8_t buf[REQUEST_MAX] __attribute__((aligned(4)));
 	struct nlmsghdr *nlh = build(buf, 0, 0, NLM_F_ACK);
@@ -115,13 +115,16 @@ static void sort(struct mnfq_socket *sock, struct mnfq_i_stash **entry, size_t l
 	}
 }
 
-/* Reads up to the answer or the end of the buffer. A full stash entry costs one allocation. */
-static int read_answer(struct mnfq_socket *sock)
+/*
+ * Reads up to the answer or the end of the buffer; the deadline is for a flood of forged messages,
+ * which has no end.
+ */
+static int read_answer(struct mnfq_socket *sock, int64_t deadline)
 {
 	struct mnfq_i_stash *entry = NULL;
 	int err = 0;
 
-	while (!sock->pending.answered) {
+	while (!sock->pending.answered && mnfq_i_now_ms() <= deadline) {
 		struct sockaddr_nl from = { 0 };
 		struct iovec iov = { .iov_len = MNFQ_I_SLOT_SIZE };
 		struct msghdr msg = { .msg_name = &from,
@@ -151,7 +154,7 @@ static int read_answer(struct mnfq_socket *sock)
 
 /* Sends one request with a sequence number of its own and looks for its answer. */
 static int attempt(struct mnfq_socket *sock, uint16_t num, uint8_t command,
-		   const struct mnfq_queue_options *settings)
+		   const struct mnfq_queue_options *settings, int64_t deadline)
 {
 	uint8_t buf[REQUEST_MAX] __attribute__((aligned(4)));
 	struct nlmsghdr *nlh;
@@ -165,7 +168,7 @@ static int attempt(struct mnfq_socket *sock, uint16_t num, uint8_t command,
 	sock->pending = (struct mnfq_i_pending){ .seq = sock->seq };
 	err = send_message(sock, nlh);
 	if (err == 0)
-		err = read_answer(sock);
+		err = read_answer(sock, deadline);
 	sock->pending.seq = 0;
 	if (err < 0)
 		return err;
@@ -185,12 +188,12 @@ int mnfq_i_request(struct mnfq_socket *sock, uint16_t num, uint8_t command,
 	int err;
 
 	*repeated = false;
-	for (;;) {
-		err = attempt(sock, num, command, settings);
-		if (err != -ETIMEDOUT || mnfq_i_now_ms() >= deadline)
-			return err;
+	while ((err = attempt(sock, num, command, settings, deadline)) == -ETIMEDOUT &&
+	       mnfq_i_now_ms() < deadline) {
 		*repeated = true;
 		/* Whoever else reads from this socket gets a moment to lose interest. */
 		(void)poll(&readable, 1, 5);
 	}
+	poke(sock);
+	return err;
 }

@@ -268,13 +268,17 @@ int mnfq_socket_open_netns(struct mnfq_socket **ret, const char *netns,
 }
 
 /* The kernel tells how long an attached filter is, and refuses to show those made of eBPF. */
-static bool has_filter(int fd)
+static int check_filter(int fd, struct mnfq_i_sentence *error)
 {
 	socklen_t len = 0;
+	int err = getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, NULL, &len) < 0 ? errno : 0;
 
-	if (getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, NULL, &len) < 0)
-		return errno == EACCES;
-	return len > 0;
+	if (err != EACCES && len == 0)
+		return 0;
+	return mnfq_i_fail(error, -EBADFD,
+			   "descriptor %d has a socket filter attached, which can make packets "
+			   "vanish: detach it first",
+			   fd);
 }
 
 /* The kernel delivers nothing to a socket that is connected to another peer than itself. */
@@ -318,12 +322,7 @@ static int check_fd(int fd, struct mnfq_i_sentence *error)
 				   "descriptor %d is connected to a peer, so the kernel delivers "
 				   "nothing to it: pass one that is not",
 				   fd);
-	if (has_filter(fd))
-		return mnfq_i_fail(error, -EBADFD,
-				   "descriptor %d has a socket filter attached, which can make "
-				   "packets vanish: detach it first",
-				   fd);
-	return 0;
+	return check_filter(fd, error);
 }
 
 int mnfq_socket_adopt(struct mnfq_socket **ret, int fd, const struct mnfq_socket_options *options)
@@ -337,12 +336,14 @@ int mnfq_socket_adopt(struct mnfq_socket **ret, int fd, const struct mnfq_socket
 	err = check_options(&checked, options, &error);
 	if (err == 0)
 		err = check_fd(fd, &error);
+	if (err == 0) {
+		/* Between the check and the lock somebody else may have been quick. */
+		(void)setsockopt(fd, SOL_SOCKET, SO_LOCK_FILTER, &one, sizeof(one));
+		err = check_filter(fd, &error);
+	}
 	if (err == 0)
 		err = wrap(ret, fd, &checked, &error);
-	if (err < 0)
-		return fail_constructor(&checked, &error, err);
-	(void)setsockopt(fd, SOL_SOCKET, SO_LOCK_FILTER, &one, sizeof(one));
-	return 0;
+	return err < 0 ? fail_constructor(&checked, &error, err) : 0;
 }
 
 struct mnfq_socket *mnfq_i_socket_unref(struct mnfq_socket *sock)

@@ -386,7 +386,7 @@ int mnfq_queue_bind(struct mnfq_queue **ret, struct mnfq_socket *sock, unsigned 
 /**
  * Give the default verdict to all packets of the queue that are not decided yet, retained ones
  * included, unbind it and free it. Packets that arrive in between are dropped by the kernel.
- * Allowed in callbacks.
+ * From within a callback of the socket it takes effect once the callback returned.
  */
 struct mnfq_queue *mnfq_queue_unbind(struct mnfq_queue *queue);
 
