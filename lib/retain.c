@@ -183,6 +183,8 @@ struct mnfq_queue *mnfq_packet_get_queue(const struct mnfq_packet *packet)
 	if (!packet)
 		return NULL;
 	queue = packet->queue;
+	if (!packet->retained)
+		return queue;
 	pthread_mutex_lock(&queue->sock->lock);
 	bound = queue->bound;
 	pthread_mutex_unlock(&queue->sock->lock);
