@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+/* common.c: what the command line takes, and what it refuses. */
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <errno.h>
+
+#include "common.h"
+
+static void expect_number(const char *text, int err, uint64_t number)
+{
+	uint64_t value = 4711;
+
+	cr_expect_eq(parse_number(text, 1, UINT64_MAX, &value), err, "'%s'", text);
+	cr_expect_eq(value, err ? 4711 : number, "'%s': %llu", text, (unsigned long long)value);
+}
+
+Test(common, numbers)
+{
+	expect_number("1", 0, 1);
+	expect_number("010", 0, 10);
+	expect_number("0x1f", 0, 31);
+	expect_number("0XFf", 0, 255);
+	expect_number("18446744073709551615", 0, UINT64_MAX);
+	expect_number("0xffffffffffffffff", 0, UINT64_MAX);
+}
+
+Test(common, no_numbers)
+{
+	static const char *const texts[] = { "",   " 1",  "1 ",  "+1",  "-1",  "1x",
+					     "x1", "0x",  "a",   "1.0", "1e3", "0x0x1",
+					     "1,", "0xg", "\t1", "/",   ":",   "\xff" };
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		expect_number(texts[i], -EINVAL, 0);
+}
+
+Test(common, numbers_out_of_range)
+{
+	uint64_t value = 4711;
+
+	expect_number("0", -ERANGE, 0);
+	expect_number("18446744073709551616", -ERANGE, 0);
+	expect_number("18446744073709551617", -ERANGE, 0);
+	expect_number("36893488147419103233", -ERANGE, 0);
+	expect_number("0x10000000000000001", -ERANGE, 0);
+	expect_number("99999999999999999999999999999999999999999", -ERANGE, 0);
+	cr_expect_eq(parse_number("65536", 0, 65535, &value), -ERANGE);
+	cr_expect_eq(parse_number("65535", 0, 65535, &value), 0);
+}
+
+static void expect_queues(const char *text, int err, uint16_t first, uint16_t last)
+{
+	uint16_t from = 0, to = 0;
+
+	cr_expect_eq(parse_queues(text, &from, &to), err, "'%s'", text);
+	if (err)
+		return;
+	cr_expect_eq(from, first, "'%s'", text);
+	cr_expect_eq(to, last, "'%s'", text);
+}
+
+Test(common, queues)
+{
+	expect_queues("0", 0, 0, 0);
+	expect_queues("65535", 0, 65535, 65535);
+	expect_queues("0:65535", 0, 0, 65535);
+	expect_queues("3:3", 0, 3, 3);
+	expect_queues("0x10:0x11", 0, 16, 17);
+	expect_queues("65536", -ERANGE, 0, 0);
+	expect_queues("3:2", -ERANGE, 0, 0);
+	expect_queues("0:65536", -ERANGE, 0, 0);
+	expect_queues("", -EINVAL, 0, 0);
+	expect_queues(":", -EINVAL, 0, 0);
+	expect_queues("1:", -EINVAL, 0, 0);
+	expect_queues(":1", -EINVAL, 0, 0);
+	expect_queues("1:2:3", -EINVAL, 0, 0);
+	expect_queues("1-2", -EINVAL, 0, 0);
+	expect_queues("00000000000000000000000000000000000001:2", -EINVAL, 0, 0);
+}
+
+static void expect_verdict(const char *text, int err, enum mnfq_verdict expected)
+{
+	enum mnfq_verdict verdict = MNFQ_DEFER;
+
+	cr_expect_eq(parse_verdict(text, &verdict), err, "'%s'", text);
+	cr_expect_eq(verdict, err ? MNFQ_DEFER : expected, "'%s'", text);
+}
+
+Test(common, verdicts)
+{
+	expect_verdict("accept", 0, MNFQ_ACCEPT);
+	expect_verdict("drop", 0, MNFQ_DROP);
+	expect_verdict("repeat", 0, MNFQ_REPEAT);
+	expect_verdict("stop", 0, MNFQ_STOP);
+	expect_verdict("queue:7", 0, mnfq_verdict_queue(7));
+	expect_verdict("queue:65536", -ERANGE, 0);
+	expect_verdict("queue:", -EINVAL, 0);
+	expect_verdict("queue", -EINVAL, 0);
+	expect_verdict("Accept", -EINVAL, 0);
+	expect_verdict("accept ", -EINVAL, 0);
+	expect_verdict("stolen", -EINVAL, 0);
+	expect_verdict("1", -EINVAL, 0);
+	expect_verdict("", -EINVAL, 0);
+}
+
+static void expect_copy(const char *text, int err, enum mnfq_copy expected, uint32_t bytes)
+{
+	enum mnfq_copy mode = MNFQ_COPY_DEFAULT;
+	uint32_t range = 0;
+
+	cr_expect_eq(parse_copy(text, &mode, &range), err, "'%s'", text);
+	cr_expect_eq(mode, err ? MNFQ_COPY_DEFAULT : expected, "'%s'", text);
+	cr_expect_eq(range, bytes, "'%s'", text);
+}
+
+Test(common, copy_modes)
+{
+	expect_copy("none", 0, MNFQ_COPY_NONE, 0);
+	expect_copy("meta", 0, MNFQ_COPY_META, 0);
+	expect_copy("packet", 0, MNFQ_COPY_PACKET, 0);
+	expect_copy("packet:1", 0, MNFQ_COPY_PACKET, 1);
+	expect_copy("packet:65531", 0, MNFQ_COPY_PACKET, 65531);
+	expect_copy("packet:0", -ERANGE, 0, 0);
+	expect_copy("packet:65532", -ERANGE, 0, 0);
+	expect_copy("packet:", -EINVAL, 0, 0);
+	expect_copy("packets", -EINVAL, 0, 0);
+	expect_copy("packet-5", -EINVAL, 0, 0);
+	expect_copy("meta:1", -EINVAL, 0, 0);
+	expect_copy("", -EINVAL, 0, 0);
+}
+
+Test(common, text_of_others_is_made_safe)
+{
+	char out[16];
+
+	cr_expect_str_eq(clean_text(out, sizeof(out), "eth0"), "eth0");
+	cr_expect_str_eq(clean_text(out, sizeof(out), "\033[2J"), "\\x1b[2J");
+	cr_expect_str_eq(clean_text(out, sizeof(out), "a\n\x7f\xff"), "a\\x0a\\x7f\\xff");
+	cr_expect_str_eq(clean_text(out, 5, "abcdef"), "abcd");
+	cr_expect_str_eq(clean_text(out, 5, "ab\n"), "ab", "an escape is never cut");
+	cr_expect_str_eq(clean_text(out, 1, "abc"), "");
+}
