@@ -79,9 +79,9 @@ Test(packet, every_attribute_is_read)
 	cr_expect(eq(u32, number, 1001));
 	cr_expect(eq(int, mnfq_packet_get_timestamp(&packet, &usec), 0));
 	cr_expect(eq(i64, usec, 1700000000123456));
-	cr_expect(zero(memcmp(mnfq_packet_get_hwaddr(&packet, &len), "\2\4\6\10\12\14", 6)));
+	cr_expect(memcmp(mnfq_packet_get_hwaddr(&packet, &len), "\2\4\6\10\12\14", 6) == 0);
 	cr_expect(eq(sz, len, 6));
-	cr_expect(zero(memcmp(mnfq_packet_get_payload(&packet, &len), "payload", 7)));
+	cr_expect(memcmp(mnfq_packet_get_payload(&packet, &len), "payload", 7) == 0);
 	cr_expect(eq(sz, len, 7));
 	cr_expect(eq(int, mnfq_packet_get_length(&packet, &len), 0));
 	cr_expect(eq(sz, len, 7));

@@ -196,7 +196,7 @@ Test(rounds, no_acknowledgement_at_all_ends_by_the_deadline)
 	fake.lose_answers = UINT32_MAX;
 	cr_expect(eq(int, mnfq_queue_bind(&other, sock, 8, NULL, accept_all, NULL), -ETIMEDOUT));
 	cr_expect(eq(ptr, other, NULL));
-	cr_expect(ne(ptr, strstr(mnfq_socket_get_error(sock), "no answer"), NULL));
+	cr_expect(strstr(mnfq_socket_get_error(sock), "no answer") != NULL);
 	cr_expect(eq(ptr, fake_queue(8), NULL), "nothing stays bound");
 	fake.lose_answers = 0;
 	cr_expect(eq(int, mnfq_queue_bind(&other, sock, 8, NULL, accept_all, NULL), 0));
@@ -270,7 +270,7 @@ Test(rounds, wrong_options_change_nothing)
 	for (i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		err = mnfq_queue_bind(&other, sock, 8, &wrong[i].options, accept_all, NULL);
 		cr_expect(eq(int, err, i == 1 ? -E2BIG : -EINVAL), "case %zu", i);
-		cr_expect(ne(str, (char *)mnfq_socket_get_error(sock), ""));
+		cr_expect(mnfq_socket_get_error(sock)[0] != 0);
 	}
 	cr_expect(eq(int, mnfq_queue_bind(&other, sock, 65536, NULL, accept_all, NULL), -EINVAL));
 	cr_expect(eq(int, mnfq_queue_bind(&other, sock, 7, NULL, accept_all, NULL), -EEXIST));

@@ -142,8 +142,8 @@ Test(verdict, mark_and_payload_travel_as_attributes)
 	mnfq_i_outbox_put(&outbox, &run, &decision, true);
 	end(1);
 	cr_expect(eq(sz, outbox.len, 32 + 8 + 12));
-	cr_expect(zero(memcmp(tail, "\10\0\3\0\1\2\3\4", 8)));
-	cr_expect(zero(memcmp(tail + 8, "\13\0\12\0abcdefg\0", 12)));
+	cr_expect(memcmp(tail, "\10\0\3\0\1\2\3\4", 8) == 0);
+	cr_expect(memcmp(tail + 8, "\13\0\12\0abcdefg\0", 12) == 0);
 	cr_expect(le(sz, outbox.len, mnfq_i_decision_room(&decision)));
 }
 
@@ -156,7 +156,7 @@ Test(verdict, an_empty_payload_is_a_payload)
 	mnfq_i_outbox_put(&outbox, &run, &decision, true);
 	end(1);
 	cr_expect(eq(sz, outbox.len, 32 + 4));
-	cr_expect(zero(memcmp(bytes + 32, "\4\0\12\0", 4)));
+	cr_expect(memcmp(bytes + 32, "\4\0\12\0", 4) == 0);
 }
 
 Test(verdict, the_largest_payload_fits_its_room)
