@@ -2,6 +2,7 @@
 /* Sockets: open, adopt, close; what can be set on them and asked of them. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/filter.h>
 #include <net/if.h>
 #include <stdlib.h>
@@ -203,11 +204,12 @@ static int new_fd(void *arg)
 	return fd < 0 ? -errno : fd;
 }
 
-/* Opens in the namespace of @netns_fd, or in ours if that is negative. */
-static int open_in(struct mnfq_socket **ret, int netns_fd,
+#define HERE (-1) /* in place of a descriptor: the caller's own namespace */
+
+static int open_at(struct mnfq_socket **ret, int netns_fd,
 		   const struct mnfq_socket_options *options, struct mnfq_i_sentence *error)
 {
-	int err, fd = netns_fd < 0 ? new_fd(NULL) : mnfq_i_netns_call(netns_fd, new_fd, NULL);
+	int err, fd = netns_fd == HERE ? new_fd(NULL) : mnfq_i_netns_call(netns_fd, new_fd, NULL);
 
 	if (fd < 0)
 		return mnfq_i_explain_open(error, fd);
@@ -217,54 +219,39 @@ static int open_in(struct mnfq_socket **ret, int netns_fd,
 	return err;
 }
 
-int mnfq_socket_open(struct mnfq_socket **ret, const struct mnfq_socket_options *options)
+/* In the namespace called @netns if there is a name, else in that of @netns_fd. */
+static int open_socket(struct mnfq_socket **ret, const char *netns, int netns_fd,
+		       const struct mnfq_socket_options *options)
 {
 	struct mnfq_i_sentence error = { "" };
 	struct mnfq_socket_options checked;
-	int err;
+	int err = check_options(&checked, options, &error);
 
-	if (!ret)
-		return -EINVAL;
-	err = check_options(&checked, options, &error);
-	if (err == 0)
-		err = open_in(ret, -1, &checked, &error);
+	if (err == 0 && netns)
+		err = netns_fd = mnfq_i_netns_open(netns, &error);
+	if (err >= 0)
+		err = open_at(ret, netns_fd, &checked, &error);
+	if (netns && netns_fd >= 0)
+		close(netns_fd);
 	return err < 0 ? fail_constructor(&checked, &error, err) : 0;
+}
+
+int mnfq_socket_open(struct mnfq_socket **ret, const struct mnfq_socket_options *options)
+{
+	return ret ? open_socket(ret, NULL, HERE, options) : -EINVAL;
 }
 
 int mnfq_socket_open_netns_fd(struct mnfq_socket **ret, int netns_fd,
 			      const struct mnfq_socket_options *options)
 {
-	struct mnfq_i_sentence error = { "" };
-	struct mnfq_socket_options checked;
-	int err;
-
-	if (!ret)
-		return -EINVAL;
-	err = check_options(&checked, options, &error);
-	if (err == 0 && netns_fd < 0)
-		err = mnfq_i_fail(&error, -EBADF, "descriptor %d is not open", netns_fd);
-	if (err == 0)
-		err = open_in(ret, netns_fd, &checked, &error);
-	return err < 0 ? fail_constructor(&checked, &error, err) : 0;
+	/* Whatever is negative is closed; only one such number means here. */
+	return ret ? open_socket(ret, NULL, netns_fd < 0 ? INT_MIN : netns_fd, options) : -EINVAL;
 }
 
 int mnfq_socket_open_netns(struct mnfq_socket **ret, const char *netns,
 			   const struct mnfq_socket_options *options)
 {
-	struct mnfq_i_sentence error = { "" };
-	struct mnfq_socket_options checked;
-	int err, netns_fd;
-
-	if (!ret || !netns)
-		return -EINVAL;
-	err = check_options(&checked, options, &error);
-	if (err == 0)
-		err = netns_fd = mnfq_i_netns_open(netns, &error);
-	if (err >= 0) {
-		err = open_in(ret, netns_fd, &checked, &error);
-		close(netns_fd);
-	}
-	return err < 0 ? fail_constructor(&checked, &error, err) : 0;
+	return ret && netns ? open_socket(ret, netns, HERE, options) : -EINVAL;
 }
 
 /* The kernel tells how long an attached filter is, and refuses to show those made of eBPF. */
