@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/* What most tests need: a namespace, a rule, numbered datagrams over `lo`, our socket, a queue. */
+#include "scene.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+void scene_ok(const struct mnfq_socket *sock, int result)
+{
+	cr_assert(result == 0, "%s: %s", strerror(-result), mnfq_socket_get_error(sock));
+}
+
+void scene_open(struct scene *scene, int family)
+{
+	char sentence[512] = "";
+	int err;
+
+	memset(scene, 0, sizeof(*scene));
+	scene->ns = netns_new();
+	scene->verdict = MNFQ_ACCEPT;
+	netns_rule(scene->ns, family,
+		   "-t mangle -A INPUT -p udp --dport %d -j NFQUEUE --queue-num 1", PORT);
+	scene->descriptors = descriptors();
+	udp_open(&scene->udp, scene->ns, scene->ns, family == 6 ? "::1" : "127.0.0.1", PORT);
+	err = mnfq_socket_open_netns(
+		&scene->sock, scene->ns->name,
+		SOCKET_OPTIONS(.error = sentence, .error_size = sizeof(sentence)));
+	cr_assert(err == 0, "%s: %s", strerror(-err), sentence);
+}
+
+void scene_bind(struct scene *scene, const struct mnfq_queue_options *options,
+		mnfq_callback callback)
+{
+	scene_ok(scene->sock,
+		 mnfq_queue_bind(&scene->queue, scene->sock, 1, options, callback, scene));
+}
+
+void scene_serve(struct scene *scene, unsigned int count)
+{
+	const unsigned int goal = scene->handled + count;
+
+	while (scene->handled < goal) {
+		int n = mnfq_socket_dispatch(scene->sock, DEADLINE_MS);
+
+		cr_assert(n > 0, "%d after %u of %u packets: %s", n, scene->handled, goal,
+			  mnfq_socket_get_error(scene->sock));
+		scene->handled += (unsigned int)n;
+	}
+}
+
+void scene_expect(struct scene *scene, uint32_t seq)
+{
+	struct datagram datagram = { 0 };
+
+	cr_assert(udp_await(&scene->udp, &datagram), "datagram %u does not arrive", seq);
+	cr_assert(datagram.seq == seq && datagram.intact, "expected %u, got %u%s", seq,
+		  datagram.seq, datagram.intact ? "" : ", changed");
+}
+
+void scene_expect_nothing(struct scene *scene)
+{
+	struct datagram datagram = { 0 };
+
+	cr_assert(!udp_receive(&scene->udp, &datagram), "datagram %u arrived", datagram.seq);
+}
+
+void scene_close(struct scene *scene)
+{
+	struct netns_queue queue;
+
+	if (scene->sock && netns_get_queue(scene->ns, 1, &queue))
+		cr_expect(queue.waiting == 0, "%u packets wait for a verdict", queue.waiting);
+	mnfq_socket_close(scene->sock);
+	udp_close(&scene->udp);
+	check_descriptors(scene->descriptors);
+	netns_free(scene->ns);
+}
+
+struct mnfq_stats scene_stats(struct scene *scene)
+{
+	struct mnfq_stats stats = { .size = sizeof(stats) };
+
+	cr_assert(mnfq_queue_get_stats(scene->queue, &stats) == 0);
+	return stats;
+}
+
+struct mnfq_stats scene_socket_stats(struct scene *scene)
+{
+	struct mnfq_stats stats = { .size = sizeof(stats) };
+
+	cr_assert(mnfq_socket_get_stats(scene->sock, &stats) == 0);
+	return stats;
+}
+
+enum mnfq_verdict scene_count(struct mnfq_packet *packet, void *data)
+{
+	struct scene *scene = data;
+
+	(void)packet;
+	scene->seen++;
+	return scene->verdict;
+}
+
+enum mnfq_verdict scene_keep(struct mnfq_packet *packet, void *data)
+{
+	struct scene *scene = data;
+
+	if (mnfq_packet_retain(&scene->kept[scene->kept_count], packet) < 0)
+		abort();
+	scene->kept_count++;
+	return MNFQ_DEFER;
+}
+
+uint32_t scene_seq(const struct mnfq_packet *packet)
+{
+	size_t len;
+	const uint8_t *payload = mnfq_packet_get_payload(packet, &len);
+
+	return packet_seq(payload, len);
+}

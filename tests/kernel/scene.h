@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* What most tests need: a namespace, a rule, numbered datagrams over `lo`, our socket, a queue. */
+#ifndef TEST_SCENE_H
+#define TEST_SCENE_H
+
+#include <mnfq/mnfq.h>
+
+#include "child.h"
+#include "netns.h"
+#include "traffic.h"
+#include "wait.h"
+
+#define PORT 7000
+
+struct scene {
+	struct netns *ns;
+	struct udp udp; /* to ::1 and 127.0.0.1, that is through INPUT of `lo` */
+	struct mnfq_socket *sock;
+	struct mnfq_queue *queue; /* number 1 */
+	unsigned int handled;     /* packets so far, by scene_serve() */
+
+	/* For the callbacks of the tests. */
+	enum mnfq_verdict verdict;
+	unsigned int seen;
+	struct mnfq_packet *kept[1024];
+	unsigned int kept_count;
+
+	char *descriptors;
+};
+
+/*
+ * A namespace where datagrams of @family (4, 6) to PORT go to queue 1 on INPUT, and our socket,
+ * opened by the namespace's name. The rule is the first of table mangle.
+ */
+void scene_open(struct scene *scene, int family);
+
+/* Binds queue 1 with the scene as data; fails the test with the library's sentence. */
+void scene_bind(struct scene *scene, const struct mnfq_queue_options *options,
+		mnfq_callback callback);
+
+/* Dispatches until @count more packets were handled. */
+void scene_serve(struct scene *scene, unsigned int count);
+
+/* Waits for the next datagram, which must be number @seq and intact. */
+void scene_expect(struct scene *scene, uint32_t seq);
+
+/* Nothing has arrived. Packets get there before the verdict's system call ends. */
+void scene_expect_nothing(struct scene *scene);
+
+/* Closes everything; fails the test if packets wait in queue 1 or a descriptor stays open. */
+void scene_close(struct scene *scene);
+
+/* The counters of queue 1 and of the socket. */
+struct mnfq_stats scene_stats(struct scene *scene);
+struct mnfq_stats scene_socket_stats(struct scene *scene);
+
+/* Callbacks. This one counts in scene->seen and returns scene->verdict. */
+enum mnfq_verdict scene_count(struct mnfq_packet *packet, void *data);
+
+/* This one retains into scene->kept and defers. */
+enum mnfq_verdict scene_keep(struct mnfq_packet *packet, void *data);
+
+/* The number of the datagram within. */
+uint32_t scene_seq(const struct mnfq_packet *packet);
+
+/* Fails the test with the socket's sentence unless @result is 0. */
+void scene_ok(const struct mnfq_socket *sock, int result);
+
+/* Options with their size set. */
+#define QUEUE_OPTIONS(...)                                                                       \
+	(&(struct mnfq_queue_options){ .size = sizeof(struct mnfq_queue_options), __VA_ARGS__ })
+#define SOCKET_OPTIONS(...)                                                                      \
+	(&(struct mnfq_socket_options){ .size = sizeof(struct mnfq_socket_options), __VA_ARGS__ })
+
+#endif
