@@ -1,0 +1,26 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The header, the version script and the shared library name the same functions; the static library
+# defines nothing but these and names that begin with mnfq_i_.
+. "$(dirname "$0")/common.sh"
+temporary
+
+header_functions >"$tmp/header"
+[ -s "$tmp/header" ] || fail "found no function in mnfq.h"
+
+sed -n '/global:/,/local:/s/^[[:space:]]*\([a-z0-9_]*\);$/\1/p' "$SOURCE/lib/mnfq.map" |
+	LC_ALL=C sort >"$tmp/map"
+nm -D --defined-only "$BUILD/lib/libmnfq.so" | awk '$2 != "A" { print $3 }' |
+	sed 's/@@*MNFQ_.*//' | LC_ALL=C sort >"$tmp/shared"
+nm -g --defined-only "$BUILD/lib/libmnfq.a" | awk 'NF == 3 { print $3 }' |
+	LC_ALL=C sort >"$tmp/static"
+
+diff -u "$tmp/header" "$tmp/map" || fail "lib/mnfq.map is not what mnfq.h declares"
+diff -u "$tmp/header" "$tmp/shared" || fail "libmnfq.so does not export what mnfq.h declares"
+nm -D --defined-only "$BUILD/lib/libmnfq.so" | awk '$2 != "A"' | grep -v '@@MNFQ_' &&
+	fail "libmnfq.so exports names without a version"
+
+grep -v '^mnfq_i_' "$tmp/static" >"$tmp/public" || fail "libmnfq.a defines nothing public"
+diff -u "$tmp/header" "$tmp/public" ||
+	fail "libmnfq.a defines names that are neither public nor mnfq_i_"
+echo "$(wc -l <"$tmp/header") functions"
