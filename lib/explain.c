@@ -205,21 +205,21 @@ static bool have_capability(void)
 
 static int explain_capability(struct mnfq_socket *sock, uint16_t num)
 {
-	char netns[280];
+	char netns[128] = "network namespace ";
+	size_t len = strlen(netns);
 
-	if (mnfq_socket_get_netns_name(sock, netns, sizeof(netns)) < 0)
-		snprintf(netns, sizeof(netns), "of the socket");
+	if (mnfq_socket_get_netns_name(sock, netns + len, sizeof(netns) - len) < 0)
+		strcpy(netns, "the socket's network namespace");
 	if (!have_capability())
-		return mnfq_i_fail(
-			&sock->error, -EPERM,
-			"queue %u: this process has no CAP_NET_ADMIN over the user "
-			"namespace that owns network namespace %.100s: run it as root or "
-			"give it the capability",
-			num, netns);
+		return mnfq_i_fail(&sock->error, -EPERM,
+				   "queue %u: this process has no CAP_NET_ADMIN over the user "
+				   "namespace that owns %s: run it as root or give it the "
+				   "capability",
+				   num, netns);
 	return mnfq_i_fail(&sock->error, -EPERM,
-			   "queue %u: CAP_NET_ADMIN over the user namespace that owns network "
-			   "namespace %.100s is missing: this process has it elsewhere only, or "
-			   "whoever opened the socket had none",
+			   "queue %u: CAP_NET_ADMIN over the user namespace that owns %s is "
+			   "missing: this process has it elsewhere only, or whoever opened the "
+			   "socket had none",
 			   num, netns);
 }
 
