@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: MIT */
+/* Descriptors that somebody else opened: which are refused and how, and which work. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/netlink.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "scene.h"
+
+/* Refused, with a sentence, and nothing about the caller's descriptors has changed. */
+static void refuse(int fd, int expected)
+{
+	char *before = descriptors(), sentence[256] = "";
+	struct mnfq_socket *const untouched = (struct mnfq_socket *)&untouched, *sock = untouched;
+	const int fd_flags = fcntl(fd, F_GETFD), flags = fcntl(fd, F_GETFL);
+	int err = mnfq_socket_adopt(
+		&sock, fd, SOCKET_OPTIONS(.error = sentence, .error_size = sizeof(sentence)));
+
+	cr_assert(err == expected, "%s, not %s: %s", strerror(-err), strerror(-expected),
+		  sentence);
+	cr_assert(sock == untouched && sentence[0] != '\0');
+	cr_assert(fcntl(fd, F_GETFD) == fd_flags && fcntl(fd, F_GETFL) == flags);
+	check_descriptors(before);
+	if (fd_flags >= 0)
+		close(fd);
+}
+
+static int netlink(int protocol)
+{
+	int fd = socket(AF_NETLINK, SOCK_RAW, protocol);
+
+	cr_assert(fd >= 0, "%s", strerror(errno));
+	return fd;
+}
+
+Test(adopt, refuses_a_closed_descriptor)
+{
+	refuse(-1, -EBADF);
+	refuse(1000, -EBADF);
+}
+
+Test(adopt, refuses_a_file)
+{
+	refuse(open("/proc/self/exe", O_RDONLY), -ENOTSOCK);
+	refuse(open("/dev/null", O_RDWR), -ENOTSOCK);
+	refuse(open("/", O_RDONLY | O_DIRECTORY), -ENOTSOCK);
+}
+
+Test(adopt, refuses_o_path)
+{
+	refuse(open("/dev/null", O_PATH), -EBADF);
+}
+
+Test(adopt, refuses_a_pipe)
+{
+	int ends[2];
+
+	cr_assert(pipe(ends) == 0);
+	refuse(ends[0], -ENOTSOCK);
+	refuse(ends[1], -ENOTSOCK);
+}
+
+Test(adopt, refuses_other_families)
+{
+	int ends[2];
+
+	cr_assert(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+	refuse(ends[0], -EAFNOSUPPORT);
+	refuse(ends[1], -EAFNOSUPPORT);
+	refuse(socket(AF_UNIX, SOCK_DGRAM, 0), -EAFNOSUPPORT);
+	refuse(socket(AF_INET, SOCK_DGRAM, 0), -EAFNOSUPPORT);
+}
+
+Test(adopt, refuses_other_netlink_protocols)
+{
+	refuse(netlink(NETLINK_ROUTE), -EPROTONOSUPPORT);
+	refuse(netlink(NETLINK_GENERIC), -EPROTONOSUPPORT);
+}
+
+Test(adopt, refuses_a_connected_one)
+{
+	struct sockaddr_nl peer = { .nl_family = AF_NETLINK, .nl_pid = 4711 };
+	struct netns *ns = netns_new();
+	int fd = netns_socket(ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
+
+	cr_assert(connect(fd, (struct sockaddr *)&peer, sizeof(peer)) == 0);
+	refuse(fd, -EISCONN);
+}
+
+Test(adopt, refuses_a_filtered_one)
+{
+	struct sock_filter reject = BPF_STMT(BPF_RET | BPF_K, 0);
+	struct sock_fprog program = { .len = 1, .filter = &reject };
+	int fd = netlink(NETLINK_NETFILTER);
+
+	cr_assert(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) == 0);
+	refuse(fd, -EBADFD);
+}
+
+Test(adopt, refuses_wrong_arguments)
+{
+	int fd = netlink(NETLINK_NETFILTER);
+	struct mnfq_socket *sock;
+
+	cr_assert(mnfq_socket_adopt(NULL, fd, NULL) == -EINVAL);
+	cr_assert(mnfq_socket_adopt(&sock, fd, SOCKET_OPTIONS(.batch = 1025)) == -EINVAL);
+	cr_assert(fcntl(fd, F_GETFD) >= 0);
+	close(fd);
+}
+
+/* ---- what works ---- */
+
+/* The descriptor is the socket's: same port id, serves packets, and goes with the socket. */
+static void serve(struct scene *scene, int fd)
+{
+	struct sockaddr_nl before = { 0 }, after = { 0 };
+	socklen_t len = sizeof(before);
+
+	scene->sock = mnfq_socket_close(scene->sock);
+	cr_assert(getsockname(fd, (struct sockaddr *)&before, &len) == 0);
+	scene_ok(NULL, mnfq_socket_adopt(&scene->sock, fd, NULL));
+	cr_assert(mnfq_socket_get_fd(scene->sock) == fd);
+	cr_assert(getsockname(fd, (struct sockaddr *)&after, &len) == 0);
+	cr_assert(after.nl_pid != 0 && after.nl_pid == mnfq_socket_get_portid(scene->sock));
+	cr_assert(before.nl_pid == 0 || before.nl_pid == after.nl_pid);
+	scene_bind(scene, NULL, scene_count);
+	udp_send_many(&scene->udp, 0, 3);
+	scene_serve(scene, 3);
+	scene_expect(scene, 0);
+	scene_expect(scene, 1);
+	scene_expect(scene, 2);
+	scene->sock = mnfq_socket_close(scene->sock);
+	cr_assert(fcntl(fd, F_GETFD) < 0, "still open");
+	scene_close(scene);
+}
+
+static int fresh(struct scene *scene)
+{
+	scene_open(scene, 4);
+	return netns_socket(scene->ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
+}
+
+static void set_option(int fd, int option)
+{
+	int one = 1;
+
+	cr_assert(setsockopt(fd, SOL_NETLINK, option, &one, sizeof(one)) == 0);
+}
+
+Test(adopt, takes_an_unbound_one)
+{
+	struct scene scene;
+	int fd = fresh(&scene);
+
+	serve(&scene, fd);
+}
+
+Test(adopt, takes_a_bound_one)
+{
+	struct sockaddr_nl any = { .nl_family = AF_NETLINK, .nl_pid = 123456 };
+	struct scene scene;
+	int fd = fresh(&scene);
+
+	cr_assert(bind(fd, (struct sockaddr *)&any, sizeof(any)) == 0);
+	serve(&scene, fd);
+}
+
+Test(adopt, takes_one_with_cap_ack)
+{
+	struct scene scene;
+	int fd = fresh(&scene);
+
+	set_option(fd, NETLINK_CAP_ACK);
+	serve(&scene, fd);
+}
+
+Test(adopt, takes_one_with_ext_ack)
+{
+	struct scene scene;
+	int fd = fresh(&scene);
+
+	set_option(fd, NETLINK_EXT_ACK);
+	serve(&scene, fd);
+}
+
+Test(adopt, takes_a_member_of_a_group)
+{
+	struct scene scene;
+	int group = 1, fd = fresh(&scene);
+
+	cr_assert(setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) ==
+		  0);
+	serve(&scene, fd);
+}
+
+Test(adopt, leaves_the_status_flags_alone)
+{
+	struct scene scene;
+	int copy, fd = fresh(&scene);
+
+	cr_assert(fcntl(fd, F_SETFL, O_NONBLOCK) == 0);
+	copy = dup(fd);
+	mnfq_socket_close(scene.sock);
+	scene_ok(NULL, mnfq_socket_adopt(&scene.sock, fd, NULL));
+	scene_bind(&scene, NULL, scene_count);
+	udp_send(&scene.udp, 1);
+	scene_serve(&scene, 1);
+	cr_assert(fcntl(copy, F_GETFL) & O_NONBLOCK);
+	cr_assert(fcntl(copy, F_SETFL, 0) == 0);
+	cr_assert(mnfq_socket_dispatch(scene.sock, 1) == 0);
+	cr_assert((fcntl(copy, F_GETFL) & O_NONBLOCK) == 0);
+	close(copy);
+	scene_close(&scene);
+}
+
+/* Otherwise whoever holds a copy could make packets vanish later. */
+Test(adopt, locks_the_filter)
+{
+	struct sock_filter reject = BPF_STMT(BPF_RET | BPF_K, 0);
+	struct sock_fprog program = { .len = 1, .filter = &reject };
+	struct scene scene;
+	int fd = fresh(&scene), copy = dup(fd);
+
+	mnfq_socket_close(scene.sock);
+	scene_ok(NULL, mnfq_socket_adopt(&scene.sock, fd, NULL));
+	cr_assert(setsockopt(copy, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0);
+	cr_assert(errno == EPERM);
+	close(copy);
+	scene_close(&scene);
+}
+
+/* ---- taking a queue over ---- */
+
+/* Binds the queue, holds five packets undecided, and is gone without closing anything. */
+static int former_reader(int stream, void *arg)
+{
+	struct scene *scene = arg;
+	char byte = 0;
+
+	if (mnfq_queue_bind(&scene->queue, scene->sock, 1, NULL, scene_keep, scene) < 0)
+		return 1;
+	if (write(stream, &byte, 1) != 1)
+		return 2;
+	while (scene->kept_count < 5)
+		if (mnfq_socket_dispatch(scene->sock, DEADLINE_MS) <= 0)
+			return 3;
+	return write(stream, &byte, 1) == 1 && read(stream, &byte, 1) == 0 ? 0 : 4;
+}
+
+static void take_over(enum mnfq_verdict default_verdict)
+{
+	struct scene scene;
+	struct child child;
+	uint32_t i;
+
+	scene_open(&scene, 4);
+	child = child_start(former_reader, &scene);
+	child_await(&child);
+	udp_send_many(&scene.udp, 0, 5);
+	child_await(&child);
+	cr_assert(child_finish(&child) == 0);
+	udp_send_many(&scene.udp, 5, 2);
+	cr_assert(netns_wait_waiting(scene.ns, 1, 7));
+	scene_bind(&scene, QUEUE_OPTIONS(.default_verdict = default_verdict), scene_count);
+	scene_serve(&scene, 2);
+	for (i = default_verdict == MNFQ_ACCEPT ? 0 : 5; i < 7; i++)
+		scene_expect(&scene, i);
+	scene_expect_nothing(&scene);
+	cr_assert(scene.seen == 2 && scene_stats(&scene).lost == 0);
+	udp_send(&scene.udp, 8);
+	scene_serve(&scene, 1);
+	scene_expect(&scene, 8);
+	scene_close(&scene);
+}
+
+Test(adopt, takes_a_queue_over_and_drops_what_was_left)
+{
+	take_over(MNFQ_DROP);
+}
+
+Test(adopt, takes_a_queue_over_and_accepts_what_was_left)
+{
+	take_over(MNFQ_ACCEPT);
+}
