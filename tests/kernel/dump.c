@@ -1,0 +1,488 @@
+/* SPDX-License-Identifier: MIT */
+/* The tool as its users run it: mnfq dump on real packets, and what it says when it cannot. */
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <linux/netlink.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tool.h"
+#include "traffic.h"
+#include "wait.h"
+
+TestSuite(dump, .timeout = 300);
+
+/* A namespace in which UDP to port 9 goes through queue 1 before it arrives. */
+static struct netns *make_scene(struct udp *udp)
+{
+	struct netns *ns = netns_new();
+
+	netns_rule(ns, 4, "-A OUTPUT -p udp --dport 9 -j NFQUEUE --queue-num 1 --queue-bypass");
+	udp_open(udp, ns, ns, "127.0.0.1", 9);
+	return ns;
+}
+
+/* Exactly the datagrams 0 to @count - 1 arrive, before one that is sent now and meets no queue. */
+static void expect_arrived(struct netns *ns, const struct udp *udp, uint32_t count)
+{
+	struct datagram datagram;
+
+	netns_run(ns, "iptables-legacy -F OUTPUT");
+	udp_send(udp, 4711);
+	for (uint32_t seq = 0; seq < count; seq++) {
+		cr_assert(udp_await(udp, &datagram));
+		cr_assert_eq(datagram.seq, seq);
+		cr_assert(datagram.intact);
+	}
+	cr_assert(udp_await(udp, &datagram));
+	cr_assert_eq(datagram.seq, 4711);
+}
+
+static void expect_contains(const char *text, const char *part)
+{
+	cr_assert(strstr(text, part), "'%s' lacks '%s'", text, part);
+}
+
+static void expect_summary(struct tool *tool, const char *summary)
+{
+	cr_assert_str_eq(tool_err(tool), summary);
+	cr_assert_str_eq(tool_err(tool), "", "one line");
+	cr_assert_eq(tool_finish(tool), 0);
+}
+
+/* Stops the tool, so that packets wait in the queue while they are sent. */
+static void freeze(const struct tool *tool)
+{
+	int status;
+
+	kill(tool->pid, SIGSTOP);
+	cr_assert_eq(waitpid(tool->pid, &status, WUNTRACED), tool->pid);
+	cr_assert(WIFSTOPPED(status));
+}
+
+/* ---- what it prints ----------------------------------------------------------------------- */
+
+Test(dump, prints_a_line_a_packet)
+{
+	struct udp udp;
+	struct netns *ns = make_scene(&udp);
+	struct tool tool;
+	const char *line;
+
+	tool_start(&tool, NULL, -1, "dump -q 1 -n %s -c 2", ns->name);
+	tool_listening(&tool);
+	expect_contains(tool.line, "listening on queue 1 of namespace ");
+	expect_contains(tool.line, ns->name);
+	expect_contains(tool.line, "whole packets");
+	udp_send_many(&udp, 0, 2);
+
+	line = tool_out(&tool);
+	cr_assert(strlen(line) > 16 && line[2] == ':' && line[5] == ':' && line[8] == '.');
+	cr_assert(strncmp(line + 15, " queue 1 id 1 output out lo: udp 127.0.0.1.", 43) == 0,
+		  "%s", line);
+	expect_contains(line, " > 127.0.0.1.9: length 60, accept");
+	expect_contains(tool_out(&tool), " queue 1 id 2 output");
+	cr_assert_str_eq(tool_out(&tool), "");
+	expect_summary(&tool, "2 packets, 120 bytes, 2 accepted, 0 dropped");
+	expect_arrived(ns, &udp, 2);
+}
+
+Test(dump, lines_are_there_before_the_next_packet)
+{
+	struct udp udp;
+	struct netns *ns = make_scene(&udp);
+	struct tool tool;
+
+	tool_start(&tool, NULL, -1, "dump -q 1 -n %s", ns->name);
+	tool_listening(&tool);
+	for (uint32_t seq = 0; seq < 3; seq++) {
+		udp_send(&udp, seq);
+		expect_contains(tool_out(&tool), "udp 127.0.0.1.");
+	}
+	kill(tool.pid, SIGINT);
+	expect_summary(&tool, "3 packets, 180 bytes, 3 accepted, 0 dropped");
+}
+
+Test(dump, tells_what_was_captured)
+{
+	struct udp udp;
+	struct netns *ns = make_scene(&udp);
+	struct tool tool;
+
+	tool_start(&tool, NULL, -1, "dump -q 1 -n %s -c 1 --copy packet:24", ns->name);
+	tool_listening(&tool);
+	expect_contains(tool.line, "first 24 bytes");
+	udp_send(&udp, 0);
+	expect_contains(tool_out(&tool), ".9: cut short, length 60, captured 24, accept");
+	cr_assert_eq(tool_finish(&tool), 0);
+
+	tool_start(&tool, NULL, -1, "dump -q 1 -n %s -c 1 --copy meta --uid-gid", ns->name);
+	tool_listening(&tool);
+	expect_contains(tool.line, "no payload");
+	udp_send(&udp, 1);
+	expect_contains(tool_out(&tool), "output out lo: ipv4: uid 0, gid 0, accept");
+	cr_assert_eq(tool_finish(&tool), 0);
+	expect_arrived(ns, &udp, 2);
+}
+
+Test(dump, quiet_prints_no_packets)
+{
+	struct udp udp;
+	struct netns *ns = make_scene(&udp);
+	struct tool tool;
+
+	tool_start(&tool, NULL, -1, "dump -q 1 -n %s -c 2 --quiet", ns->name);
+	tool_listening(&tool);
+	udp_send_many(&udp, 0, 2);
+	cr_assert_str_eq(tool_out(&tool), "");
+	expect_summary(&tool, "2 packets, 120 bytes, 2 accepted, 0 dropped");
+}
+
+Test(dump, names_of_devices_are_made_safe)
+{
+	struct netns *ns = netns_new(), *other = netns_new();
+	struct tool tool;
+	struct udp udp;
+
+	netns_join(ns, "plain", other, "eth0", 1);
+	netns_run(ns,
+		  "ip link set plain down && ip link set plain name \"$(printf 'e\\033[2J')\" &&"
+		  " ip link set \"$(printf 'e\\033[2J')\" up");
+	netns_rule(ns, 4, "-A OUTPUT -p udp -j NFQUEUE --queue-num 1");
+	udp_open(&udp, ns, other, "10.0.1.2", 9);
+	for (int json = 0; json < 2; json++) {
+		tool_start(&tool, NULL, -1, "dump -q 1 -n %s -c 1 %s", ns->name,
+			   json ? "--json" : "");
+		tool_listening(&tool);
+		udp_send(&udp, 0);
+		expect_contains(tool_out(&tool),
+				json ? "\"outdev\":\"e\\u001B[2J\"" : " out e\\x1b[2J: udp");
+		cr_assert_eq(tool_finish(&tool), 0);
+	}
+}
+
+/* ---- where ---------------------------------------------------------------------------------- */
+
+Test(dump, serves_a_range_of_queues)
+{
+	struct netns *ns = netns_new();
+	struct tool tool;
+	struct udp udp;
+
+	netns_rule(ns, 4, "-A OUTPUT -p udp -m u32 --u32 28=0 -j NFQUEUE --queue-num 4");
+	netns_rule(ns, 4, "-A OUTPUT -p udp -j NFQUEUE --queue-num 6");
+	udp_open(&udp, ns, ns, "127.0.0.1", 9);
+	tool_start(&tool, NULL, -1, "dump -q 4:6 -n %s -c 2", ns->name);
+	tool_listening(&tool);
+	expect_contains(tool.line, "listening on queues 4:6 ");
+	udp_send(&udp, 0);
+	expect_contains(tool_out(&tool), " queue 4 id 1 ");
+	udp_send(&udp, 1);
+	expect_contains(tool_out(&tool), " queue 6 id 1 ");
+	cr_assert_eq(tool_finish(&tool), 0);
+	expect_arrived(ns, &udp, 2);
+}
+
+Test(dump, serves_the_namespace_it_is_in)
+{
+	struct udp udp;
+	struct netns *ns = make_scene(&udp);
+	struct tool tool;
+
+	tool_start(&tool, ns, -1, "dump -q 1 -c 1");
+	tool_listening(&tool);
+	expect_contains(tool.line, ns->name);
+	udp_send(&udp, 0);
+	expect_contains(tool_out(&tool), "out lo: udp");
+	cr_assert_eq(tool_finish(&tool), 0);
+	expect_arrived(ns, &udp, 1);
+}
+
+Test(dump, serves_a_socket_passed_in)
+{
+	struct udp udp;
+	struct netns *ns = make_scene(&udp);
+	struct tool tool;
+	int fd = netns_socket(ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
+
+	tool_start(&tool, NULL, fd, "dump -q 1 --fd 7 -c 1");
+	close(fd);
+	tool_listening(&tool);
+	expect_contains(tool.line, ns->name);
+	udp_send(&udp, 0);
+	expect_contains(tool_out(&tool), "out lo: udp");
+	cr_assert_eq(tool_finish(&tool), 0);
+	expect_arrived(ns, &udp, 1);
+}
+
+/* ---- what becomes of the packets ------------------------------------------------------------ */
+
+Test(dump, ends_after_count_packets_and_accepts_the_rest)
+{
+	struct udp udp;
+	struct netns *ns = make_scene(&udp);
+	struct tool tool;
+
+	tool_start(&tool, NULL, -1, "dump -q 1 -n %s -c 5", ns->name);
+	tool_listening(&tool);
+	freeze(&tool);
+	udp_send_many(&udp, 0, 200);
+	cr_assert(netns_wait_waiting(ns, 1, 200));
+	kill(tool.pid, SIGCONT);
+	for (int i = 0; i < 5; i++)
+		expect_contains(tool_out(&tool), ".9: length 60, accept");
+	cr_assert_str_eq(tool_out(&tool), "");
+	cr_assert_eq(tool_finish(&tool), 0);
+	expect_arrived(ns, &udp, 200);
+}
+
+Test(dump, drop_drops)
+{
+	struct udp udp;
+	struct netns *ns = make_scene(&udp);
+	struct tool tool;
+
+	tool_start(&tool, NULL, -1, "dump -q 1 -n %s -c 3 --verdict drop", ns->name);
+	tool_listening(&tool);
+	freeze(&tool);
+	udp_send_many(&udp, 0, 200);
+	cr_assert(netns_wait_waiting(ns, 1, 200));
+	kill(tool.pid, SIGCONT);
+	expect_contains(tool_out(&tool), ", drop");
+	expect_contains(tool_err(&tool), " 0 accepted, ");
+	cr_assert_eq(tool_finish(&tool), 0);
+	expect_arrived(ns, &udp, 0);
+}
+
+Test(dump, mark_is_seen_by_the_next_table)
+{
+	struct udp udp;
+	struct netns *ns = make_scene(&udp);
+	struct tool tool;
+
+	netns_rule(ns, 4, "-t mangle -A POSTROUTING -m mark --mark 0x2a");
+	tool_start(&tool, NULL, -1, "dump -q 1 -n %s -c 3 --mark 42", ns->name);
+	tool_listening(&tool);
+	udp_send_many(&udp, 0, 3);
+	expect_summary(&tool, "3 packets, 180 bytes, 3 accepted, 0 dropped, 3 marked");
+	cr_assert_eq(netns_rule_packets(ns, 4, "mangle", "POSTROUTING", 1), 3);
+	expect_arrived(ns, &udp, 3);
+}
+
+Test(dump, repeat_with_a_mark_goes_through_the_rules_again)
+{
+	struct udp udp;
+	struct netns *ns = make_scene(&udp);
+	struct tool tool;
+
+	netns_run(ns, "iptables-legacy -I OUTPUT -m mark --mark 0x1 -j ACCEPT");
+	tool_start(&tool, NULL, -1, "dump -q 1 -n %s -c 2 --verdict repeat --mark 0x1", ns->name);
+	tool_listening(&tool);
+	udp_send_many(&udp, 0, 2);
+	expect_summary(&tool,
+		       "2 packets, 120 bytes, 0 accepted, 0 dropped, 2 repeated, 2 marked");
+	cr_assert_eq(netns_rule_packets(ns, 4, "filter", "OUTPUT", 1), 2);
+	expect_arrived(ns, &udp, 2);
+}
+
+Test(dump, hands_packets_to_another_queue)
+{
+	struct udp udp;
+	struct netns *ns = make_scene(&udp);
+	struct tool first, second;
+
+	tool_start(&second, NULL, -1, "dump -q 2 -n %s -c 1", ns->name);
+	tool_listening(&second);
+	tool_start(&first, NULL, -1, "dump -q 1 -n %s -c 1 --verdict queue:2", ns->name);
+	tool_listening(&first);
+	udp_send(&udp, 0);
+	expect_contains(tool_out(&first), " queue 1 id 1 ");
+	expect_contains(first.line, ", queue:2");
+	expect_contains(tool_out(&second), " queue 2 id 1 ");
+	cr_assert_eq(tool_finish(&first), 0);
+	cr_assert_eq(tool_finish(&second), 0);
+	expect_arrived(ns, &udp, 1);
+}
+
+/* ---- how it ends ---------------------------------------------------------------------------- */
+
+Test(dump, signals_end_it_with_the_counters)
+{
+	static const int signals[] = { SIGINT, SIGTERM };
+	struct netns *ns = netns_new();
+	struct tool tool;
+
+	for (size_t i = 0; i < 2; i++) {
+		tool_start(&tool, NULL, -1, "dump -q 1 -n %s", ns->name);
+		tool_listening(&tool);
+		kill(tool.pid, signals[i]);
+		expect_summary(&tool, "0 packets, 0 bytes, 0 accepted, 0 dropped");
+	}
+}
+
+Test(dump, ends_when_the_reader_of_its_output_goes)
+{
+	struct udp udp;
+	struct netns *ns = make_scene(&udp);
+	struct tool tool;
+
+	tool_start(&tool, NULL, -1, "dump -q 1 -n %s", ns->name);
+	tool_listening(&tool);
+	fclose(tool.out);
+	tool.out = fopen("/dev/null", "r");
+	udp_send(&udp, 0);
+	expect_summary(&tool, "1 packets, 60 bytes, 1 accepted, 0 dropped");
+	expect_arrived(ns, &udp, 1);
+}
+
+/* Whether the process sleeps in writing to a pipe. */
+static bool is_stalled(pid_t pid)
+{
+	char path[64], where[64] = "";
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/wchan", (int)pid);
+	file = fopen(path, "r");
+	cr_assert_not_null(file);
+	if (!fgets(where, sizeof(where), file))
+		where[0] = '\0';
+	fclose(file);
+	return strstr(where, "pipe_write");
+}
+
+Test(dump, ends_while_nobody_reads_its_output)
+{
+	struct udp udp;
+	struct netns *ns = make_scene(&udp);
+	struct tool tool;
+
+	tool_start(&tool, NULL, -1, "dump -q 1 -n %s", ns->name);
+	tool_listening(&tool);
+	cr_assert(fcntl(fileno(tool.out), F_SETPIPE_SZ, 4096) >= 0);
+	udp_send_many(&udp, 0, 500);
+	cr_assert(wait_until(is_stalled(tool.pid)));
+	kill(tool.pid, SIGINT);
+	expect_contains(tool_err(&tool), " packets, ");
+	cr_assert_eq(tool_finish(&tool), 0);
+	expect_arrived(ns, &udp, 500);
+}
+
+Test(dump, tells_that_output_cannot_be_written)
+{
+	struct udp udp;
+	struct netns *ns = make_scene(&udp);
+	struct tool tool;
+
+	for (int closed = 0; closed < 2; closed++) {
+		tool_start(&tool, NULL, -1, "dump -q 1 -n %s %s", ns->name,
+			   closed ? ">&-" : ">/dev/full");
+		tool_listening(&tool);
+		udp_send(&udp, (uint32_t)closed);
+		expect_contains(tool_err(&tool), "mnfq dump: cannot write to stdout: ");
+		expect_contains(tool_err(&tool), "1 packets, ");
+		cr_assert_eq(tool_finish(&tool), 1);
+	}
+	expect_arrived(ns, &udp, 2);
+}
+
+/* ---- what it refuses ------------------------------------------------------------------------ */
+
+static void expect_refused(const char *arguments, int status, const char *part)
+{
+	struct tool tool;
+
+	tool_start(&tool, NULL, -1, "%s", arguments);
+	tool_err(&tool);
+	cr_expect(strncmp(tool.line, "mnfq", 4) == 0 && strstr(tool.line, part), "%s: %s",
+		  arguments, tool.line);
+	cr_expect(status != 2 || strstr(tool.line, "--help"), "%s", tool.line);
+	cr_expect_str_eq(tool_err(&tool), "", "%s: one line", arguments);
+	cr_expect_str_eq(tool_out(&tool), "", "%s", arguments);
+	cr_expect_eq(tool_finish(&tool), status, "%s", arguments);
+}
+
+Test(dump, wrong_command_lines)
+{
+	expect_refused("", 2, "no command");
+	expect_refused("dumb", 2, "dumb");
+	expect_refused("dump", 2, "-q");
+	expect_refused("dump -q", 2, "-q needs an argument");
+	expect_refused("dump --mark", 2, "--mark needs an argument");
+	expect_refused("dump -q 1 -x", 2, "-x");
+	expect_refused("dump -q 1 --foo", 2, "--foo");
+	expect_refused("dump -q 1 --quiet=1", 2, "no argument");
+	expect_refused("dump -q 1 more", 2, "more");
+	expect_refused("dump -q 65536", 2, "65536");
+	expect_refused("dump -q one", 2, "one");
+	expect_refused("dump -q 3:1", 2, "3:1");
+	expect_refused("dump -q 1 -n a --fd 7", 2, "exclude");
+	expect_refused("dump -q 1 --fd x", 2, "--fd x");
+	expect_refused("dump -q 1 -c 0", 2, "-c 0");
+	expect_refused("dump -q 1 --max-len 0", 2, "--max-len 0");
+	expect_refused("dump -q 1 --max-len 4294967296", 2, "--max-len");
+	expect_refused("dump -q 1 --mark 0x100000000", 2, "--mark");
+	expect_refused("dump -q 1 --mark -1", 2, "--mark -1");
+	expect_refused("dump -q 1 --copy packet:65532", 2, "--copy");
+	expect_refused("dump -q 1 --copy all", 2, "--copy all");
+	expect_refused("dump -q 1 --verdict stolen", 2, "--verdict stolen");
+	expect_refused("dump -q 1 --verdict queue:65536", 2, "--verdict");
+	expect_refused("dump -q 1 --verdict repeat", 2, "--mark");
+	expect_refused("dump -q 0:3 --verdict queue:2", 2, "another queue");
+}
+
+Test(dump, what_cannot_be_opened)
+{
+	expect_refused("dump -q 1 -n mnfq-no-such-namespace", 1, "mnfq-no-such-namespace");
+	expect_refused("dump -q 1 -n /dev/null", 1, "not a network namespace");
+	expect_refused("dump -q 1 --fd 99", 1, "99");
+	expect_refused("dump -q 1 --fd 0 </dev/null", 1, "not a socket");
+}
+
+Test(dump, says_who_owns_the_queue)
+{
+	struct netns *ns = netns_new();
+	struct tool owner, tool;
+	char pid[32];
+
+	tool_start(&owner, NULL, -1, "dump -q 2 -n %s", ns->name);
+	tool_listening(&owner);
+	tool_start(&tool, NULL, -1, "dump -q 1:3 -n %s", ns->name);
+	snprintf(pid, sizeof(pid), "%d", (int)owner.pid);
+	expect_contains(tool_err(&tool), "mnfq dump: ");
+	expect_contains(tool.line, "queue 2");
+	expect_contains(tool.line, pid);
+	cr_assert_str_eq(tool_err(&tool), "", "one line");
+	cr_assert_eq(tool_finish(&tool), 1);
+	kill(owner.pid, SIGTERM);
+	cr_assert_eq(tool_finish(&owner), 0);
+}
+
+Test(dump, warns_that_copy_none_drops)
+{
+	struct netns *ns = netns_new();
+	struct tool tool;
+
+	tool_start(&tool, NULL, -1, "dump -q 1 -n %s --copy none", ns->name);
+	tool_listening(&tool);
+	expect_contains(tool_err(&tool), "warning: ");
+	kill(tool.pid, SIGINT);
+	expect_summary(&tool, "0 packets, 0 bytes, 0 accepted, 0 dropped");
+}
+
+Test(dump, help_and_version)
+{
+	static const char *const arguments[] = { "--help", "dump --help", "--version" };
+	struct tool tool;
+
+	for (size_t i = 0; i < 3; i++) {
+		tool_start(&tool, NULL, -1, "%s", arguments[i]);
+		cr_expect(*tool_out(&tool), "%s", arguments[i]);
+		do
+			cr_expect_leq(strlen(tool.line), 80, "%s", tool.line);
+		while (*tool_out(&tool) || *tool_out(&tool));
+		cr_expect_eq(tool_finish(&tool), 0);
+	}
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/* The tool mnfq as a child of a test. */
+#include "tool.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define FD 7
+
+static void run_child(struct netns *ns, int fd, const char *command, const int out[2],
+		      const int err[2])
+{
+	sigset_t none;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	dup2(out[1], STDOUT_FILENO);
+	dup2(err[1], STDERR_FILENO);
+	if (ns && setns(ns->fd, CLONE_NEWNET) < 0)
+		_exit(126);
+	if (fd >= 0 && fd != FD)
+		dup2(fd, FD);
+	close_range(fd >= 0 ? FD + 1 : 3, ~0u, 0);
+	if (fd >= 0)
+		close_range(3, FD - 1, 0);
+	execl("/bin/sh", "sh", "-c", command, NULL);
+	_exit(127);
+}
+
+void tool_start(struct tool *tool, struct netns *ns, int fd, const char *format, ...)
+{
+	char arguments[1024], command[1200];
+	int out[2], err[2];
+	va_list args;
+
+	if (!getenv("MNFQ_TOOL"))
+		skip_or_fail("MNFQ_TOOL does not name the tool");
+	va_start(args, format);
+	vsnprintf(arguments, sizeof(arguments), format, args);
+	va_end(args);
+	snprintf(command, sizeof(command), "exec \"$MNFQ_TOOL\" %s", arguments);
+
+	cr_assert(pipe2(out, O_CLOEXEC) == 0 && pipe2(err, O_CLOEXEC) == 0);
+	tool->pid = fork();
+	cr_assert(tool->pid >= 0);
+	if (tool->pid == 0)
+		run_child(ns, fd, command, out, err);
+	close(out[1]);
+	close(err[1]);
+	tool->out = fdopen(out[0], "r");
+	tool->err = fdopen(err[0], "r");
+	cr_assert(tool->out && tool->err);
+}
+
+static const char *read_line(struct tool *tool, FILE *stream)
+{
+	if (!fgets(tool->line, sizeof(tool->line), stream))
+		tool->line[0] = '\0';
+	tool->line[strcspn(tool->line, "\n")] = '\0';
+	return tool->line;
+}
+
+const char *tool_out(struct tool *tool)
+{
+	return read_line(tool, tool->out);
+}
+
+const char *tool_err(struct tool *tool)
+{
+	return read_line(tool, tool->err);
+}
+
+void tool_listening(struct tool *tool)
+{
+	tool_err(tool);
+	cr_assert(strncmp(tool->line, "listening on ", 13) == 0, "%s", tool->line);
+}
+
+int tool_finish(struct tool *tool)
+{
+	int status = -1;
+
+	while (waitpid(tool->pid, &status, 0) < 0 && errno == EINTR)
+		;
+	fclose(tool->out);
+	fclose(tool->err);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
