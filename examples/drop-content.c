@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* Drop by content: packets that contain a text do not get through. */
+#include "example.h"
+
+static enum mnfq_verdict decide(struct mnfq_packet *packet, void *data)
+{
+	const char *text = data;
+	const uint8_t *payload;
+	size_t len;
+
+	payload = mnfq_packet_get_payload(packet, &len);
+	return memmem(payload, len, text, strlen(text)) ? MNFQ_DROP : MNFQ_ACCEPT;
+}
+
+int main(int argc, char **argv)
+{
+	struct mnfq_stats stats = { .size = sizeof(stats) };
+	struct mnfq_socket *sock;
+
+	if (argc != 3 || !*argv[2]) {
+		fprintf(stderr, "usage: drop-content QUEUE TEXT\n");
+		return 2;
+	}
+	sock = example_listen(example_queue(argv[1]), MNFQ_DROP, decide, argv[2]);
+	example_run(sock);
+
+	mnfq_socket_get_stats(sock, &stats);
+	printf("%llu accepted, %llu dropped\n", (unsigned long long)stats.accepted,
+	       (unsigned long long)stats.dropped);
+	mnfq_socket_close(sock);
+	return 0;
+}

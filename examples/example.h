@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/* What the examples share because it is not their point: arguments, failures, signals. */
+#ifndef MNFQ_EXAMPLE_H
+#define MNFQ_EXAMPLE_H
+
+#include <errno.h>
+#include <mnfq/mnfq.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The number of a queue; ends the program if it is none. */
+static inline unsigned int example_queue(const char *text)
+{
+	char *end;
+	unsigned long num = strtoul(text, &end, 10);
+
+	if (*text < '0' || *text > '9' || *end || num > 65535) {
+		fprintf(stderr, "'%s' is no queue number: 0 to 65535\n", text);
+		exit(2);
+	}
+	return (unsigned int)num;
+}
+
+/* Ends the program with the library's sentence for what went wrong. */
+static inline void example_fail(int err, const char *sentence)
+{
+	fprintf(stderr, "%s\n", *sentence ? sentence : strerror(-err));
+	exit(1);
+}
+
+/* A socket in this namespace with one queue, which gets @verdict for what is left undecided. */
+static inline struct mnfq_socket *example_listen(unsigned int num, enum mnfq_verdict verdict,
+						 mnfq_callback callback, void *data)
+{
+	char error[256] = "";
+	struct mnfq_socket_options socket_options = { .size = sizeof(socket_options),
+						      .error = error,
+						      .error_size = sizeof(error) };
+	struct mnfq_queue_options queue_options = { .size = sizeof(queue_options),
+						    .default_verdict = verdict };
+	struct mnfq_socket *sock;
+	struct mnfq_queue *queue;
+	int err;
+
+	err = mnfq_socket_open(&sock, &socket_options);
+	if (err < 0)
+		example_fail(err, error);
+	err = mnfq_queue_bind(&queue, sock, num, &queue_options, callback, data);
+	if (err < 0)
+		example_fail(err, mnfq_socket_get_error(sock));
+	return sock;
+}
+
+static struct mnfq_socket *volatile example_running;
+
+static inline void example_on_signal(int signal)
+{
+	(void)signal;
+	mnfq_socket_stop(example_running);
+}
+
+/* Runs until SIGINT or SIGTERM. */
+static inline void example_run(struct mnfq_socket *sock)
+{
+	struct sigaction action = { .sa_handler = example_on_signal };
+	int err;
+
+	example_running = sock;
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	err = mnfq_socket_run(sock);
+	if (err < 0)
+		example_fail(err, mnfq_socket_get_error(sock));
+}
+
+#endif

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+/* Each program of examples/ does what it says, with real packets. */
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "scene.h"
+
+struct program {
+	struct netns *ns; /* where it runs; NULL: outside */
+	const char *argv[8];
+};
+
+static int exec_program(int fd, void *arg)
+{
+	struct program *program = arg;
+	char path[4096];
+
+	if (program->ns)
+		netns_enter(program->ns);
+	dup2(fd, STDOUT_FILENO); /* what it prints is read by the test */
+	dup2(fd, STDERR_FILENO);
+	snprintf(path, sizeof(path), "%s/%s", getenv("MNFQ_EXAMPLES"), program->argv[0]);
+	execv(path, (char **)program->argv);
+	return 127;
+}
+
+static struct child start(struct program *program)
+{
+	cr_assert(getenv("MNFQ_EXAMPLES"), "MNFQ_EXAMPLES names the directory of the programs");
+	return child_start(exec_program, program);
+}
+
+/* Reads what the program prints until @text is in it. */
+static void await_text(const struct child *child, const char *text)
+{
+	char output[4096] = "";
+	size_t len = 0;
+	ssize_t got;
+
+	while (!strstr(output, text)) {
+		cr_assert(wait_readable(child->fd), "no '%s' in '%s'", text, output);
+		got = read(child->fd, output + len, sizeof(output) - 1 - len);
+		cr_assert(got > 0, "no '%s' in '%s'", text, output);
+		len += (size_t)got;
+		output[len] = '\0';
+	}
+}
+
+/* A namespace, datagrams to queue 1 over its `lo`. */
+static void open_road(struct scene *scene)
+{
+	memset(scene, 0, sizeof(*scene));
+	scene->ns = netns_new();
+	netns_rule(scene->ns, 4, "-t mangle -A INPUT -p udp --dport %d -j NFQUEUE --queue-num 1",
+		   PORT);
+	udp_open(&scene->udp, scene->ns, scene->ns, "127.0.0.1", PORT);
+}
+
+static void await_bound(struct scene *scene)
+{
+	struct netns_queue queue;
+
+	cr_assert(wait_until(netns_get_queue(scene->ns, 1, &queue)), "queue 1 was not bound");
+}
+
+static void close_road(struct scene *scene)
+{
+	udp_close(&scene->udp);
+	netns_free(scene->ns);
+}
+
+static void stop(struct child *child)
+{
+	kill(child->pid, SIGTERM);
+	cr_expect_eq(child_finish(child), 0);
+}
+
+Test(examples, acceptor)
+{
+	struct program program = { .argv = { "acceptor", "1" } };
+	struct scene scene;
+	struct child child;
+	uint32_t seq;
+
+	open_road(&scene);
+	program.ns = scene.ns;
+	child = start(&program);
+	await_bound(&scene);
+	for (seq = 1; seq <= 20; seq++)
+		udp_send(&scene.udp, seq);
+	for (seq = 1; seq <= 20; seq++)
+		scene_expect(&scene, seq);
+	child_kill(&child);
+	close_road(&scene);
+}
+
+Test(examples, epoll)
+{
+	struct program program = { .argv = { "epoll", "1" } };
+	struct scene scene;
+	struct child child;
+
+	open_road(&scene);
+	program.ns = scene.ns;
+	child = start(&program);
+	await_bound(&scene);
+	udp_send(&scene.udp, 1);
+	scene_expect(&scene, 1);
+	await_text(&child, "packet 1, 60 bytes\n");
+	stop(&child);
+	close_road(&scene);
+}
+
+Test(examples, drop_content)
+{
+	/* The bytes of a datagram begin with its number. */
+	struct program program = { .argv = { "drop-content", "1", "XYZ!" } };
+	struct scene scene;
+	struct child child;
+
+	open_road(&scene);
+	program.ns = scene.ns;
+	child = start(&program);
+	await_bound(&scene);
+	udp_send(&scene.udp, 1);
+	udp_send(&scene.udp, 0x58595a21);
+	udp_send(&scene.udp, 2);
+	scene_expect(&scene, 1);
+	scene_expect(&scene, 2);
+	kill(child.pid, SIGTERM);
+	await_text(&child, "2 accepted, 1 dropped\n");
+	cr_expect_eq(child_finish(&child), 0);
+	close_road(&scene);
+}
+
+Test(examples, reorder)
+{
+	static const uint32_t order[] = { 4, 3, 2, 1, 8, 7, 6, 5 };
+	struct program program = { .argv = { "reorder", "1" } };
+	struct scene scene;
+	struct child child;
+	uint32_t seq;
+	size_t i;
+
+	open_road(&scene);
+	program.ns = scene.ns;
+	child = start(&program);
+	await_bound(&scene);
+	for (seq = 1; seq <= 9; seq++)
+		udp_send(&scene.udp, seq);
+	for (i = 0; i < sizeof(order) / sizeof(*order); i++)
+		scene_expect(&scene, order[i]);
+	stop(&child); /* which lets go what is not a whole group */
+	scene_expect(&scene, 9);
+	close_road(&scene);
+}
+
+/* Hands a socket of the scene's namespace over to a program that waits outside. */
+static void pass_socket(struct scene *scene, const struct child *receiver, const char *path)
+{
+	struct program sender = { .ns = scene->ns, .argv = { "pass-socket", "send", path } };
+	struct child child;
+
+	await_text(receiver, "waiting for a socket");
+	child = start(&sender);
+	cr_assert_eq(child_finish(&child), 0);
+	await_bound(scene);
+}
+
+Test(examples, received_socket)
+{
+	char directory[] = "/tmp/mnfq-test-XXXXXX", path[64];
+	struct program program = { .argv = { "received-socket", path, "1" } };
+	struct scene scene;
+	struct child child;
+
+	open_road(&scene);
+	cr_assert(mkdtemp(directory));
+	snprintf(path, sizeof(path), "%s/socket", directory);
+	child = start(&program);
+	pass_socket(&scene, &child, path);
+	udp_send(&scene.udp, 1);
+	scene_expect(&scene, 1);
+	await_text(&child, "packet 1 from lo, 60 bytes\n");
+	stop(&child);
+	cr_expect_eq(rmdir(directory), 0);
+	close_road(&scene);
+}
+
+Test(examples, pass_socket_to_a_command)
+{
+	char directory[] = "/tmp/mnfq-test-XXXXXX", path[64];
+	struct program program = { .argv = { "pass-socket", "receive", path, "readlink",
+					     "/proc/self/fd/3" } };
+	struct program sender = { .argv = { "pass-socket", "send", path } };
+	struct child receiver, child;
+	struct netns *ns = netns_new();
+
+	cr_assert(mkdtemp(directory));
+	snprintf(path, sizeof(path), "%s/socket", directory);
+	receiver = start(&program);
+	await_text(&receiver, "waiting for a socket");
+	sender.ns = ns;
+	child = start(&sender);
+	cr_expect_eq(child_finish(&child), 0);
+	await_text(&receiver, "socket:[");
+	cr_expect_eq(child_finish(&receiver), 0);
+	cr_expect_eq(rmdir(directory), 0);
+	netns_free(ns);
+}
