@@ -1,6 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# mnfq.h stands alone, in C from C99 on and in C++ from C++11 on; a C++ program links each function.
+# mnfq.h stands alone, in C from C99 on and in C++ from C++11 on, and a C++ program links each of
+# its functions.
+# shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
 temporary
 

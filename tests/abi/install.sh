@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # What `meson install` leaves is enough: a program finds it with pkg-config, links it shared and
 # static, and runs.
+# shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
 temporary
 
@@ -30,17 +31,21 @@ int main(void)
 }
 END
 version=$(pkg-config --modversion libmnfq)
-grep -q "\"$version\"" "$SOURCE/include/mnfq/version.h" || fail "libmnfq.pc has version '$version'"
+grep -q "\"$version\"" "$SOURCE/include/mnfq/version.h" ||
+	fail "libmnfq.pc has version '$version'"
 
 flags=$(pkg-config --cflags --libs libmnfq)
 # shellcheck disable=SC2086
 $CC -o "$tmp/shared" "$tmp/program.c" $flags || fail "cannot link with: $flags"
-readelf -d "$tmp/shared" | grep -q 'NEEDED.*libmnfq\.so\.0\]' || fail "the soname is not libmnfq.so.0"
-readelf -d "$tmp/shared" | grep -q 'NEEDED.*libmnl' && fail "a program need not link libmnl itself"
+readelf -d "$tmp/shared" | grep -q 'NEEDED.*libmnfq\.so\.0\]' ||
+	fail "the soname is not libmnfq.so.0"
+readelf -d "$tmp/shared" | grep -q 'NEEDED.*libmnl' &&
+	fail "a program need not link libmnl itself"
 LD_LIBRARY_PATH=$lib "$tmp/shared" || fail "the program linked shared failed"
 
 # libmnl itself need not exist as a static library.
-flags=$(pkg-config --static --cflags --libs libmnfq | sed 's/-lmnfq/-Wl,-Bstatic & -Wl,-Bdynamic/')
+flags=$(pkg-config --static --cflags --libs libmnfq |
+	sed 's/-lmnfq/-Wl,-Bstatic & -Wl,-Bdynamic/')
 for library in -lmnl -pthread; do
 	case " $flags " in
 	*" $library "*) ;;

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # The checkout as a meson subproject: the parent builds and runs, and only it is installed.
+# shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
 temporary
 

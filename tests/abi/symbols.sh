@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The header, the version script and the shared library name the same functions; the static library
-# defines nothing but these and names that begin with mnfq_i_.
+# The header, the version script and the shared library name the same functions; the static
+# library defines nothing but these and names that begin with mnfq_i_.
+# shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
 temporary
 

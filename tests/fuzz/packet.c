@@ -30,6 +30,7 @@ static void ask(const struct mnfq_packet *packet)
 	bytes = mnfq_packet_get_payload(packet, &len);
 	for (i = 0; i < len; i++)
 		sink ^= bytes[i];
+	(void)sink;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
