@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: MIT */
+/* Many packets, and many set-ups while packets pour in. Every single one is accounted for. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "scene.h"
+
+/* ---- 100,000 packets ---- */
+
+#define PACKETS 100000u
+#define HELD    256u
+#define WINDOW  512u
+#define MARK    0x4d51
+
+static unsigned int deferred, most_held;
+
+/* By its number: every tenth is dropped, every tenth is marked. */
+static enum mnfq_verdict judge(struct mnfq_packet *packet)
+{
+	uint32_t seq = scene_seq(packet);
+
+	if (seq % 10 == 0)
+		return MNFQ_DROP;
+	if (seq % 10 == 5)
+		(void)mnfq_packet_set_mark(packet, MARK);
+	return MNFQ_ACCEPT;
+}
+
+/* A third of them waits, as long as there is room. */
+static enum mnfq_verdict judge_or_defer(struct mnfq_packet *packet, void *data)
+{
+	struct scene *scene = data;
+
+	scene->seen++;
+	if (scene->kept_count >= HELD || rand() % 3 != 0)
+		return judge(packet);
+	deferred++;
+	return scene_keep(packet, data);
+}
+
+/* Decides randomly chosen ones until @left are held. */
+static void decide_until(struct scene *scene, unsigned int left)
+{
+	if (scene->kept_count > most_held)
+		most_held = scene->kept_count;
+	while (scene->kept_count > left) {
+		unsigned int i = (unsigned int)rand() % scene->kept_count;
+		struct mnfq_packet *packet = scene->kept[i];
+
+		scene->kept[i] = scene->kept[--scene->kept_count];
+		cr_assert(mnfq_packet_verdict(packet, judge(packet)) == 0);
+		mnfq_packet_free(packet);
+	}
+}
+
+static void pass_all(struct scene *scene, struct tally *tally)
+{
+	uint32_t sent = 0;
+
+	while (scene->seen < PACKETS) {
+		uint32_t room = WINDOW - (sent - scene->seen);
+
+		if (room > PACKETS - sent)
+			room = PACKETS - sent;
+		udp_send_many(&scene->udp, sent, room);
+		sent += room;
+		cr_assert(mnfq_socket_dispatch(scene->sock, DEADLINE_MS) > 0, "after %u: %s",
+			  scene->seen, mnfq_socket_get_error(scene->sock));
+		decide_until(scene, scene->kept_count < HELD ? scene->kept_count
+							     : (unsigned int)rand() % HELD);
+		udp_drain(&scene->udp, tally);
+	}
+	decide_until(scene, 0);
+}
+
+static void check_all(struct scene *scene, struct tally *tally, int family)
+{
+	struct mnfq_stats stats = scene_stats(scene);
+	struct netns_queue kernel;
+	uint32_t i;
+
+	cr_assert(udp_drain_until(&scene->udp, tally, PACKETS / 10 * 9));
+	cr_assert(tally->count == PACKETS / 10 * 9);
+	cr_assert(tally->repeated == 0 && tally->strange == 0);
+	for (i = 0; i < PACKETS; i++)
+		cr_assert(tally->hits[i] == (i % 10 != 0), "datagram %u", i);
+	cr_assert_eq(netns_rule_packets(scene->ns, family, "filter", "INPUT", 1), PACKETS / 10);
+	cr_assert(mnfq_socket_dispatch(scene->sock, 0) == 0);
+	cr_assert(scene->seen == PACKETS && stats.packets == PACKETS);
+	cr_assert(stats.accepted == PACKETS / 10 * 9 && stats.dropped == PACKETS / 10);
+	cr_assert(stats.marked == PACKETS / 10);
+	cr_assert(stats.deferred == deferred && stats.held == 0 && most_held == HELD);
+	cr_assert(stats.lost == 0 && stats.refused == 0 && stats.defaulted == 0);
+	cr_assert(netns_get_queue(scene->ns, 1, &kernel));
+	cr_assert(kernel.waiting == 0 && kernel.dropped == 0 && kernel.user_dropped == 0);
+}
+
+static void hundred_thousand(int family)
+{
+	struct scene scene;
+	struct tally tally;
+
+	srand(20);
+	scene_open(&scene, family);
+	netns_rule(scene.ns, family, "-A INPUT -m mark --mark %d", MARK);
+	scene_bind(&scene, NULL, judge_or_defer);
+	tally_init(&tally, PACKETS);
+	pass_all(&scene, &tally);
+	check_all(&scene, &tally, family);
+	tally_free(&tally);
+	scene_close(&scene);
+}
+
+Test(load, hundred_thousand_with_exact_counts_ipv4)
+{
+	hundred_thousand(4);
+}
+
+Test(load, hundred_thousand_with_exact_counts_ipv6)
+{
+	hundred_thousand(6);
+}
+
+/* ---- set-ups while packets pour in ---- */
+
+/*
+ * A sender whose allowance grows with each round, faster than it sends on most machines; and a
+ * receiver that keeps up with it.
+ */
+#define ROUNDS    1000u
+#define ALLOWANCE 2000u
+#define FLOOD_MAX ((ROUNDS + 1) * ALLOWANCE)
+
+struct flood {
+	struct scene *scene;
+	struct tally tally;
+	uint8_t *seen; /* which numbers a callback has seen */
+	pthread_t thread;
+	atomic_bool stop;
+	atomic_uint allowed;
+	uint32_t sent;
+};
+
+static void *flood_thread(void *arg)
+{
+	struct flood *flood = arg;
+
+	while (!flood->stop) {
+		if (flood->sent < flood->allowed)
+			udp_send(&flood->scene->udp, flood->sent++);
+		else
+			sched_yield();
+		udp_drain(&flood->scene->udp, &flood->tally);
+	}
+	return NULL;
+}
+
+static void flood_start(struct flood *flood, struct scene *scene)
+{
+	memset(flood, 0, sizeof(*flood));
+	flood->scene = scene;
+	flood->allowed = ALLOWANCE;
+	flood->seen = calloc(FLOOD_MAX, 1);
+	tally_init(&flood->tally, FLOOD_MAX);
+	cr_assert(pthread_create(&flood->thread, NULL, flood_thread, flood) == 0);
+}
+
+/* Nobody is bound any more: what was seen has arrived, exactly. */
+static void flood_stop(struct flood *flood)
+{
+	uint32_t i, wrong = 0;
+
+	flood->stop = true;
+	pthread_join(flood->thread, NULL);
+	udp_drain(&flood->scene->udp, &flood->tally);
+	for (i = 0; i < FLOOD_MAX; i++)
+		wrong += flood->tally.hits[i] != flood->seen[i];
+	cr_assert(wrong == 0, "%u of %u", wrong, flood->sent);
+	cr_assert(flood->tally.repeated == 0 && flood->tally.strange == 0);
+	tally_free(&flood->tally);
+	free(flood->seen);
+}
+
+static enum mnfq_verdict note(struct mnfq_packet *packet, void *data)
+{
+	struct flood *flood = data;
+	uint32_t seq = scene_seq(packet);
+
+	if (seq >= FLOOD_MAX)
+		return MNFQ_DROP;
+	flood->seen[seq]++;
+	flood->scene->seen++;
+	return MNFQ_ACCEPT;
+}
+
+static void check_clean(const struct mnfq_stats *stats)
+{
+	cr_assert(stats->lost == 0 && stats->truncated == 0 && stats->refused == 0);
+	cr_assert(stats->malformed == 0 && stats->forged == 0 && stats->overruns == 0);
+	cr_assert(stats->packets == stats->accepted);
+}
+
+/* Each round serves at least one packet, so that the flood is really met. */
+static void one_life(struct flood *flood, struct mnfq_socket *sock)
+{
+	struct mnfq_queue *queue;
+	int n;
+
+	scene_ok(sock, mnfq_queue_bind(&queue, sock, 1, NULL, note, flood));
+	flood->allowed += ALLOWANCE;
+	n = mnfq_socket_dispatch(sock, DEADLINE_MS);
+	cr_assert(n > 0, "%d: %s", n, mnfq_socket_get_error(sock));
+	scene_ok(sock, mnfq_queue_configure(queue, QUEUE_OPTIONS(.copy_range = 1000)));
+	cr_assert(mnfq_socket_dispatch(sock, 0) >= 0);
+	mnfq_queue_unbind(queue);
+}
+
+Test(load, bound_and_unbound_under_load)
+{
+	struct mnfq_stats stats;
+	struct flood flood;
+	struct scene scene;
+	unsigned int i;
+
+	scene_open(&scene, 4);
+	flood_start(&flood, &scene);
+	for (i = 0; i < ROUNDS; i++)
+		one_life(&flood, scene.sock);
+	flood_stop(&flood);
+	cr_assert(mnfq_socket_dispatch(scene.sock, 0) == 0);
+	stats = scene_socket_stats(&scene);
+	cr_assert(stats.packets == scene.seen);
+	check_clean(&stats);
+	scene_close(&scene);
+}
+
+Test(load, thousand_set_ups_under_load)
+{
+	struct mnfq_stats stats;
+	struct flood flood;
+	struct scene scene;
+	unsigned int i;
+
+	scene_open(&scene, 4);
+	scene.sock = mnfq_socket_close(scene.sock);
+	flood_start(&flood, &scene);
+	for (i = 0; i < ROUNDS; i++) {
+		scene_ok(NULL, mnfq_socket_open_netns(&scene.sock, scene.ns->name, NULL));
+		one_life(&flood, scene.sock);
+		stats = scene_socket_stats(&scene);
+		check_clean(&stats);
+		scene.sock = mnfq_socket_close(scene.sock);
+	}
+	flood_stop(&flood);
+	scene_close(&scene);
+}

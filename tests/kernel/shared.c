@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT */
+/* Somebody else holds the descriptor too: reads from it, sets its flags, unbinds, closes. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "scene.h"
+
+static void steal(int fd)
+{
+	uint8_t data[4096];
+
+	cr_assert(wait_readable(fd) && recv(fd, data, sizeof(data), MSG_DONTWAIT) > 0);
+}
+
+/* What never reached us is a gap, and is decided by default. */
+static void stolen(enum mnfq_verdict default_verdict)
+{
+	struct scene scene;
+	int copy;
+
+	scene_open(&scene, 4);
+	scene_bind(&scene, QUEUE_OPTIONS(.default_verdict = default_verdict), scene_count);
+	copy = fcntl(mnfq_socket_get_fd(scene.sock), F_DUPFD_CLOEXEC, 0);
+	udp_send(&scene.udp, 1);
+	scene_serve(&scene, 1);
+	udp_send_many(&scene.udp, 2, 2);
+	steal(copy);
+	steal(copy);
+	udp_send(&scene.udp, 4);
+	scene_serve(&scene, 1);
+	scene_expect(&scene, 1);
+	if (default_verdict == MNFQ_ACCEPT) {
+		scene_expect(&scene, 2);
+		scene_expect(&scene, 3);
+	}
+	scene_expect(&scene, 4);
+	scene_expect_nothing(&scene);
+	cr_assert(scene.seen == 2 && scene_stats(&scene).lost == 2);
+	close(copy);
+	scene_close(&scene);
+}
+
+Test(shared, stolen_packets_are_counted_and_dropped)
+{
+	stolen(MNFQ_DROP);
+}
+
+Test(shared, stolen_packets_are_counted_and_accepted)
+{
+	stolen(MNFQ_ACCEPT);
+}
+
+/* A held packet is no gap: the default for what was stolen must spare it. */
+Test(shared, the_default_for_stolen_ones_spares_held_ones)
+{
+	struct netns_queue kernel;
+	struct scene scene;
+	int copy;
+
+	scene_open(&scene, 4);
+	scene_bind(&scene, QUEUE_OPTIONS(.default_verdict = MNFQ_ACCEPT), scene_keep);
+	copy = fcntl(mnfq_socket_get_fd(scene.sock), F_DUPFD_CLOEXEC, 0);
+	udp_send(&scene.udp, 1);
+	scene_serve(&scene, 1);
+	udp_send(&scene.udp, 2);
+	steal(copy);
+	udp_send(&scene.udp, 3);
+	scene_serve(&scene, 1);
+	cr_assert(netns_get_queue(scene.ns, 1, &kernel));
+	cr_assert(scene.kept_count == 2 && kernel.waiting >= 2);
+	cr_assert(mnfq_packet_verdict(scene.kept[0], MNFQ_DROP) == 0);
+	cr_assert(mnfq_packet_verdict(scene.kept[1], MNFQ_DROP) == 0);
+	mnfq_packet_free(scene.kept[0]);
+	mnfq_packet_free(scene.kept[1]);
+	cr_assert(netns_wait_waiting(scene.ns, 1, 0), "the stolen one is stuck");
+	scene_expect(&scene, 2);
+	scene_expect_nothing(&scene);
+	cr_assert(mnfq_socket_dispatch(scene.sock, 0) == 0);
+	cr_assert(scene_stats(&scene).refused == 0);
+	close(copy);
+	scene_close(&scene);
+}
+
+struct thief {
+	int fd, stop;
+	unsigned int loot;
+};
+
+/* Takes what it can, and switches the blocking mode all the time. */
+static void *thief_thread(void *arg)
+{
+	struct thief *thief = arg;
+	uint8_t data[4096];
+	int flags = 0;
+
+	while (!__atomic_load_n(&thief->stop, __ATOMIC_SEQ_CST)) {
+		fcntl(thief->fd, F_SETFL, flags ^= O_NONBLOCK);
+		thief->loot += recv(thief->fd, data, sizeof(data), MSG_DONTWAIT) > 0;
+	}
+	return NULL;
+}
+
+static pthread_t thief_start(struct thief *thief, struct scene *scene)
+{
+	pthread_t thread;
+
+	*thief = (struct thief){ .fd = fcntl(mnfq_socket_get_fd(scene->sock), F_DUPFD_CLOEXEC,
+					     0) };
+	cr_assert(pthread_create(&thread, NULL, thief_thread, thief) == 0);
+	return thread;
+}
+
+static void thief_stop(struct thief *thief, pthread_t thread)
+{
+	__atomic_store_n(&thief->stop, 1, __ATOMIC_SEQ_CST);
+	pthread_join(thread, NULL);
+	close(thief->fd);
+}
+
+Test(shared, a_reader_beside_us_never_makes_us_block)
+{
+	const int64_t begin = now_ms();
+	struct scene scene;
+	struct tally tally;
+	struct thief thief;
+	pthread_t thread;
+	uint32_t i;
+
+	scene_open(&scene, 4);
+	scene_bind(&scene, QUEUE_OPTIONS(.default_verdict = MNFQ_ACCEPT), scene_count);
+	tally_init(&tally, 3001);
+	thread = thief_start(&thief, &scene);
+	for (i = 0; i < 3000; i++) {
+		udp_send(&scene.udp, i);
+		cr_assert(mnfq_socket_dispatch(scene.sock, i % 8 == 0) >= 0);
+		udp_drain(&scene.udp, &tally);
+	}
+	thief_stop(&thief, thread);
+	udp_send(&scene.udp, 3000);
+	while (tally.hits[3000] == 0) {
+		cr_assert(mnfq_socket_dispatch(scene.sock, DEADLINE_MS) > 0);
+		udp_drain(&scene.udp, &tally);
+	}
+	cr_assert(tally.count == 3001 && tally.repeated == 0 && tally.strange == 0);
+	cr_assert_eq(scene.seen + scene_stats(&scene).lost, 3001);
+	cr_assert(thief.loot >= scene_stats(&scene).lost);
+	cr_assert(now_ms() - begin < 3 * DEADLINE_MS);
+	tally_free(&tally);
+	scene_close(&scene);
+}
+
+/* The thief may get the acknowledgement: then another attempt succeeds, or the time is over. */
+Test(shared, requests_end_in_time_with_a_reader_beside_us)
+{
+	struct scene scene;
+	struct thief thief;
+	pthread_t thread;
+	unsigned int i;
+	int err;
+
+	scene_open(&scene, 4);
+	mnfq_socket_close(scene.sock);
+	scene_ok(NULL, mnfq_socket_open_netns(&scene.sock, scene.ns->name,
+					      SOCKET_OPTIONS(.timeout_ms = 50)));
+	thread = thief_start(&thief, &scene);
+	for (i = 0; i < 50; i++) {
+		const int64_t begin = now_ms();
+
+		err = mnfq_queue_bind(&scene.queue, scene.sock, 1, NULL, scene_count, &scene);
+		cr_assert(err == 0 || err == -ETIMEDOUT, "%s", strerror(-err));
+		if (err == 0)
+			mnfq_queue_unbind(scene.queue);
+		cr_assert(now_ms() - begin < DEADLINE_MS);
+	}
+	thief_stop(&thief, thread);
+	scene_bind(&scene, NULL, scene_count);
+	udp_send(&scene.udp, 1);
+	scene_serve(&scene, 1);
+	scene_expect(&scene, 1);
+	scene_close(&scene);
+}
+
+Test(shared, a_copy_that_is_closed_changes_nothing)
+{
+	struct netns_queue kernel;
+	struct scene scene;
+	int copy;
+
+	scene_open(&scene, 4);
+	scene_bind(&scene, NULL, scene_count);
+	copy = fcntl(mnfq_socket_get_fd(scene.sock), F_DUPFD_CLOEXEC, 0);
+	close(copy);
+	udp_send(&scene.udp, 1);
+	scene_serve(&scene, 1);
+	scene_expect(&scene, 1);
+	cr_assert(netns_get_queue(scene.ns, 1, &kernel));
+	scene_close(&scene);
+}
+
+/* Our close ends the queue, although the kernel would keep it until the last copy is closed. */
+Test(shared, our_close_unbinds_although_a_copy_lives)
+{
+	struct netns_queue kernel;
+	struct scene scene;
+	int copy;
+
+	scene_open(&scene, 4);
+	scene_bind(&scene, NULL, scene_count);
+	copy = fcntl(mnfq_socket_get_fd(scene.sock), F_DUPFD_CLOEXEC, 0);
+	scene.sock = mnfq_socket_close(scene.sock);
+	cr_assert(!netns_get_queue(scene.ns, 1, &kernel));
+	close(copy);
+	scene_close(&scene);
+}
+
+/* The other one takes the queue over and unbinds it. */
+static int unbind_ours(int stream, void *arg)
+{
+	struct scene *scene = arg;
+	struct mnfq_socket *sock;
+	struct mnfq_queue *queue;
+
+	(void)stream;
+	if (mnfq_socket_adopt(&sock, dup(mnfq_socket_get_fd(scene->sock)), NULL) < 0 ||
+	    mnfq_queue_bind(&queue, sock, 1, NULL, scene_count, scene) < 0)
+		return 1;
+	mnfq_socket_close(sock);
+	return 0;
+}
+
+Test(shared, unbound_by_somebody_else_is_told)
+{
+	struct child child;
+	struct scene scene;
+	int err;
+
+	scene_open(&scene, 4);
+	scene_bind(&scene, NULL, scene_keep);
+	udp_send(&scene.udp, 1);
+	scene_serve(&scene, 1);
+	child = child_start(unbind_ours, &scene);
+	cr_assert(child_finish(&child) == 0);
+	cr_assert(mnfq_packet_verdict(scene.kept[0], MNFQ_ACCEPT) == 0);
+	err = mnfq_socket_dispatch(scene.sock, DEADLINE_MS);
+	cr_assert(err == -ENODEV, "%s", strerror(-err));
+	cr_assert(strstr(mnfq_socket_get_error(scene.sock), "queue 1"));
+	cr_assert(scene_stats(&scene).refused == 1);
+	cr_assert(mnfq_queue_configure(scene.queue, NULL) == -ENODEV);
+	mnfq_packet_free(scene.kept[0]);
+	mnfq_queue_unbind(scene.queue);
+	scene_bind(&scene, NULL, scene_count);
+	udp_send(&scene.udp, 2);
+	scene_serve(&scene, 1);
+	scene_expect(&scene, 2);
+	scene_close(&scene);
+}
