@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/* mnfq dump: what it refuses, each with one line that says why. */
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <string.h>
+
+#include "tool.h"
+
+TestSuite(dump_refusals, .timeout = 300);
+
+static void expect_refused(const char *arguments, int status, const char *part)
+{
+	struct tool tool;
+
+	tool_start(&tool, NULL, -1, "%s", arguments);
+	tool_err(&tool);
+	cr_expect(strncmp(tool.line, "mnfq", 4) == 0 && strstr(tool.line, part), "%s: %s",
+		  arguments, tool.line);
+	cr_expect(status != 2 || strstr(tool.line, "--help"), "%s", tool.line);
+	cr_expect_str_eq(tool_err(&tool), "", "%s: one line", arguments);
+	cr_expect_str_eq(tool_out(&tool), "", "%s", arguments);
+	cr_expect_eq(tool_finish(&tool), status, "%s", arguments);
+}
+
+Test(dump_refusals, wrong_command_lines)
+{
+	expect_refused("", 2, "no command");
+	expect_refused("dumb", 2, "dumb");
+	expect_refused("dump", 2, "-q");
+	expect_refused("dump -q", 2, "-q needs an argument");
+	expect_refused("dump --mark", 2, "--mark needs an argument");
+	expect_refused("dump -q 1 -x", 2, "-x");
+	expect_refused("dump -q 1 --foo", 2, "--foo");
+	expect_refused("dump -q 1 --quiet=1", 2, "no argument");
+	expect_refused("dump -q 1 more", 2, "more");
+	expect_refused("dump -q 65536", 2, "65536");
+	expect_refused("dump -q one", 2, "one");
+	expect_refused("dump -q 3:1", 2, "3:1");
+	expect_refused("dump -q 1 -n a --fd 7", 2, "exclude");
+	expect_refused("dump -q 1 --fd x", 2, "--fd x");
+	expect_refused("dump -q 1 -c 0", 2, "-c 0");
+	expect_refused("dump -q 1 --max-len 0", 2, "--max-len 0");
+	expect_refused("dump -q 1 --max-len 4294967296", 2, "--max-len");
+	expect_refused("dump -q 1 --mark 0x100000000", 2, "--mark");
+	expect_refused("dump -q 1 --mark -1", 2, "--mark -1");
+	expect_refused("dump -q 1 --copy packet:65532", 2, "--copy");
+	expect_refused("dump -q 1 --copy all", 2, "--copy all");
+	expect_refused("dump -q 1 --verdict stolen", 2, "--verdict stolen");
+	expect_refused("dump -q 1 --verdict queue:65536", 2, "--verdict");
+	expect_refused("dump -q 1 --verdict repeat", 2, "--mark");
+	expect_refused("dump -q 0:3 --verdict queue:2", 2, "another queue");
+}
+
+Test(dump_refusals, what_cannot_be_opened)
+{
+	expect_refused("dump -q 1 -n mnfq-no-such-namespace", 1, "mnfq-no-such-namespace");
+	expect_refused("dump -q 1 -n /dev/null", 1, "not a network namespace");
+	expect_refused("dump -q 1 --fd 99", 1, "99");
+	expect_refused("dump -q 1 --fd 0 </dev/null", 1, "not a socket");
+}
+
+Test(dump_refusals, says_who_owns_the_queue)
+{
+	struct netns *ns = netns_new();
+	struct tool owner, tool;
+	char pid[32];
+
+	tool_start(&owner, NULL, -1, "dump -q 2 -n %s", ns->name);
+	tool_listening(&owner);
+	tool_start(&tool, NULL, -1, "dump -q 1:3 -n %s", ns->name);
+	snprintf(pid, sizeof(pid), "%d", (int)owner.pid);
+	tool_err(&tool);
+	cr_assert(strncmp(tool.line, "mnfq dump: ", 11) == 0, "%s", tool.line);
+	cr_assert(strstr(tool.line, "queue 2") && strstr(tool.line, pid), "%s", tool.line);
+	cr_assert_str_eq(tool_err(&tool), "", "one line");
+	cr_assert_eq(tool_finish(&tool), 1);
+	kill(owner.pid, SIGTERM);
+	cr_assert_eq(tool_finish(&owner), 0);
+}
