@@ -28,8 +28,11 @@ int mnfq_i_fail(struct mnfq_i_sentence *error, int err, const char *format, ...)
 	return err;
 }
 
-int mnfq_i_explain_open(struct mnfq_i_sentence *error, int err)
+/* @netns is the name of the namespace, NULL if it has none that we know. */
+int mnfq_i_explain_open(struct mnfq_i_sentence *error, const char *netns, int err)
 {
+	const char *name = netns ? netns : "the descriptor";
+
 	switch (err) {
 	case -EPROTONOSUPPORT:
 		return mnfq_i_fail(error, err,
@@ -42,7 +45,7 @@ int mnfq_i_explain_open(struct mnfq_i_sentence *error, int err)
 			"or let somebody inside open the socket and pass it");
 	case -EINVAL:
 	case -EBADF:
-		return mnfq_i_fail(error, err, "that is not a network namespace");
+		return mnfq_i_fail(error, err, "%.200s is not a network namespace", name);
 	default:
 		return mnfq_i_fail(error, err, "cannot open a netlink socket: %m");
 	}

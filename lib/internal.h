@@ -226,6 +226,6 @@ int mnfq_i_netns_of(int fd);
 int mnfq_i_fail(struct mnfq_i_sentence *error, int err, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 int mnfq_i_explain_bind(struct mnfq_socket *sock, uint16_t num, uint32_t flags, int err);
-int mnfq_i_explain_open(struct mnfq_i_sentence *error, int err);
+int mnfq_i_explain_open(struct mnfq_i_sentence *error, const char *netns, int err);
 
 #endif

@@ -206,13 +206,13 @@ static int new_fd(void *arg)
 
 #define HERE (-1) /* in place of a descriptor: the caller's own namespace */
 
-static int open_at(struct mnfq_socket **ret, int netns_fd,
+static int open_at(struct mnfq_socket **ret, const char *netns, int netns_fd,
 		   const struct mnfq_socket_options *options, struct mnfq_i_sentence *error)
 {
 	int err, fd = netns_fd == HERE ? new_fd(NULL) : mnfq_i_netns_call(netns_fd, new_fd, NULL);
 
 	if (fd < 0)
-		return mnfq_i_explain_open(error, fd);
+		return mnfq_i_explain_open(error, netns, fd);
 	err = wrap(ret, fd, options, error);
 	if (err < 0)
 		close(fd);
@@ -230,7 +230,7 @@ static int open_socket(struct mnfq_socket **ret, const char *netns, int netns_fd
 	if (err == 0 && netns)
 		err = netns_fd = mnfq_i_netns_open(netns, &error);
 	if (err >= 0)
-		err = open_at(ret, netns_fd, &checked, &error);
+		err = open_at(ret, netns, netns_fd, &checked, &error);
 	if (netns && netns_fd >= 0)
 		close(netns_fd);
 	return err < 0 ? fail_constructor(&checked, &error, err) : 0;

@@ -68,7 +68,7 @@ const char *mnfq_get_version(void);
  */
 enum mnfq_verdict MNFQ_ENUM_BASE {
 	MNFQ_DROP = 0,   /**< free it */
-	MNFQ_ACCEPT = 1, /**< go on behind the rule that queued it */
+	MNFQ_ACCEPT = 1, /**< leave this base chain (iptables: table) and go on with the next */
 	MNFQ_REPEAT =
 		4,     /**< enter the same hook again, from its start: set a mark, or it loops */
 	MNFQ_STOP = 5, /**< accept and skip the rest of this hook */
@@ -81,7 +81,7 @@ static inline enum mnfq_verdict mnfq_verdict_queue(uint16_t num)
 	return (enum mnfq_verdict)(3u | (uint32_t)num << 16);
 }
 
-/** Hand the packet to queue @num, or on behind the rule if no program is bound there. */
+/** Hand the packet to queue @num; without a program bound there it is accepted. */
 static inline enum mnfq_verdict mnfq_verdict_queue_bypass(uint16_t num)
 {
 	return (enum mnfq_verdict)(3u | 0x8000u | (uint32_t)num << 16);

@@ -3,14 +3,12 @@
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <errno.h>
-#include <linux/capability.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_queue.h>
 #include <linux/netlink.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "scene.h"
@@ -359,48 +357,4 @@ Test(faults, a_deleted_namespace_is_served_and_freed_by_our_close)
 	udp_close(&scene.udp);
 	mnfq_socket_close(scene.sock);
 	cr_assert(wait_until(!has_device(outside, "witness")), "the namespace is still there");
-}
-
-/* ---- rights ---- */
-
-static int lose_capability(void)
-{
-	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct caps[2];
-
-	if (syscall(SYS_capget, &head, caps) < 0)
-		return -1;
-	caps[0].effective &= ~(1u << CAP_NET_ADMIN);
-	return (int)syscall(SYS_capset, &head, caps);
-}
-
-static int serve_powerless(int stream, void *arg)
-{
-	struct scene *scene = arg;
-	struct mnfq_socket *sock = scene->sock;
-	char byte = 0;
-	int n;
-
-	scene_bind(scene, NULL, scene_count);
-	if (lose_capability() < 0 || write(stream, &byte, 1) != 1)
-		return 1;
-	do {
-		n = mnfq_socket_dispatch(sock, DEADLINE_MS);
-	} while (n > 0);
-	return strstr(mnfq_socket_get_error(sock), "CAP_NET_ADMIN") ? -n : 2;
-}
-
-Test(faults, a_capability_that_is_lost_is_told)
-{
-	struct child child;
-	struct scene scene;
-
-	scene_open(&scene, 4);
-	child = child_start(serve_powerless, &scene);
-	child_await(&child);
-	udp_send(&scene.udp, 1);
-	cr_assert_eq(child_finish(&child), EPERM);
-	mnfq_socket_close(scene.sock);
-	scene.sock = NULL;
-	scene_close(&scene);
 }

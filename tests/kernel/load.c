@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "scene.h"
 
@@ -124,6 +125,86 @@ Test(load, hundred_thousand_with_exact_counts_ipv4)
 Test(load, hundred_thousand_with_exact_counts_ipv6)
 {
 	hundred_thousand(6);
+}
+
+/* ---- one receives, four decide ---- */
+
+#define SHARED 40000u
+
+/* What is held goes through a pipe, and with it whoever takes it out. */
+struct office {
+	struct scene *scene;
+	int pipe[2];
+	atomic_uint failures;
+};
+
+static void *clerk(void *arg)
+{
+	struct office *office = arg;
+	struct mnfq_packet *packet;
+
+	while (read(office->pipe[0], &packet, sizeof(packet)) == sizeof(packet)) {
+		uint32_t seq = scene_seq(packet);
+
+		if (mnfq_packet_verdict(packet, seq % 10 ? MNFQ_ACCEPT : MNFQ_DROP) < 0)
+			office->failures++;
+		mnfq_packet_free(packet);
+	}
+	return NULL;
+}
+
+/* Every fourth is decided at once, so that batches and single verdicts meet. */
+static enum mnfq_verdict hand_over(struct mnfq_packet *packet, void *data)
+{
+	struct office *office = data;
+	struct mnfq_packet *kept;
+	uint32_t seq = scene_seq(packet);
+
+	office->scene->seen++;
+	if (seq % 4 == 0)
+		return seq % 10 ? MNFQ_ACCEPT : MNFQ_DROP;
+	if (mnfq_packet_retain(&kept, packet) < 0 ||
+	    write(office->pipe[1], &kept, sizeof(kept)) != sizeof(kept))
+		abort();
+	return MNFQ_DEFER;
+}
+
+Test(load, four_threads_decide_what_one_receives)
+{
+	struct scene scene;
+	struct office office = { .scene = &scene };
+	struct mnfq_stats stats;
+	struct tally tally;
+	pthread_t clerks[4];
+	uint32_t i, sent = 0;
+
+	scene_open(&scene, 4);
+	cr_assert(pipe(office.pipe) == 0);
+	scene_ok(scene.sock,
+		 mnfq_queue_bind(&scene.queue, scene.sock, 1, NULL, hand_over, &office));
+	tally_init(&tally, SHARED);
+	for (i = 0; i < 4; i++)
+		cr_assert(pthread_create(&clerks[i], NULL, clerk, &office) == 0);
+	while (scene.seen < SHARED) {
+		/* At most 1,024 may wait in the kernel, those in the pipe included. */
+		while (sent < SHARED && sent - scene.seen < 64 && scene_stats(&scene).held < 900)
+			udp_send(&scene.udp, sent++);
+		cr_assert(mnfq_socket_dispatch(scene.sock, 1) >= 0);
+		udp_drain(&scene.udp, &tally);
+	}
+	close(office.pipe[1]);
+	for (i = 0; i < 4; i++)
+		pthread_join(clerks[i], NULL);
+	close(office.pipe[0]);
+	cr_assert(udp_drain_until(&scene.udp, &tally, SHARED / 10 * 9));
+	cr_assert(tally.count == SHARED / 10 * 9 && tally.repeated == 0 && tally.strange == 0);
+	cr_assert(mnfq_socket_dispatch(scene.sock, 0) == 0);
+	stats = scene_stats(&scene);
+	cr_assert(office.failures == 0 && stats.refused == 0 && stats.lost == 0);
+	cr_assert(stats.accepted == SHARED / 10 * 9 && stats.dropped == SHARED / 10);
+	cr_assert(stats.deferred == SHARED / 4 * 3 && stats.held == 0);
+	tally_free(&tally);
+	scene_close(&scene);
 }
 
 /* ---- set-ups while packets pour in ---- */

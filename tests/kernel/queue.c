@@ -2,13 +2,9 @@
 /* Queues: what is in force, who may have them, what happens around binding and unbinding. */
 #include <criterion/criterion.h>
 #include <errno.h>
-#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "scene.h"
 
@@ -244,81 +240,6 @@ Test(queue, a_balanced_range_on_one_socket)
 	scene_close(&scene);
 }
 
-/* ---- owners and rights ---- */
-
-static int own_it(int stream, void *arg)
-{
-	struct scene *scene = arg;
-	struct mnfq_socket *sock;
-	struct mnfq_queue *queue;
-	char byte = 0;
-
-	prctl(PR_SET_NAME, "the-owner");
-	if (mnfq_socket_open_netns(&sock, scene->ns->name, NULL) < 0 ||
-	    mnfq_queue_bind(&queue, sock, 1, NULL, scene_count, scene) < 0)
-		return 1;
-	return write(stream, &byte, 1) == 1 && read(stream, &byte, 1) == 0 ? 0 : 1;
-}
-
-Test(queue, owned_by_somebody_else_says_who)
-{
-	struct netns_queue kernel;
-	struct child child;
-	struct scene scene;
-	char portid[32], pid[32];
-	const char *error;
-
-	scene_open(&scene, 4);
-	child = child_start(own_it, &scene);
-	child_await(&child);
-	refuse(&scene, 1, NULL, -EBUSY);
-	cr_assert(netns_get_queue(scene.ns, 1, &kernel));
-	snprintf(portid, sizeof(portid), "portid %u", kernel.portid);
-	snprintf(pid, sizeof(pid), "pid %d", (int)child.pid);
-	error = mnfq_socket_get_error(scene.sock);
-	cr_assert(strstr(error, portid), "%s", error);
-	cr_assert(strstr(error, pid), "%s", error);
-	cr_assert(strstr(error, "the-owner"), "%s", error);
-	cr_assert(child_finish(&child) == 0);
-	scene_bind(&scene, NULL, scene_count);
-	scene_close(&scene);
-}
-
-/* Writes its sentence and exits with its errno. */
-static int bind_powerless(int stream, void *arg)
-{
-	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct caps[2];
-	struct scene *scene = arg;
-	int err;
-
-	if (syscall(SYS_capget, &head, caps) < 0)
-		return 255;
-	caps[0].effective &= ~(1u << CAP_NET_ADMIN);
-	caps[0].permitted &= ~(1u << CAP_NET_ADMIN);
-	caps[0].inheritable &= ~(1u << CAP_NET_ADMIN);
-	if (syscall(SYS_capset, &head, caps) < 0)
-		return 255;
-	err = mnfq_queue_bind(&scene->queue, scene->sock, 1, NULL, scene_count, scene);
-	dprintf(stream, "%s", mnfq_socket_get_error(scene->sock));
-	return -err;
-}
-
-Test(queue, no_capability_says_so)
-{
-	char sentence[512] = "";
-	struct child child;
-	struct scene scene;
-
-	scene_open(&scene, 4);
-	child = child_start(bind_powerless, &scene);
-	cr_assert(wait_readable(child.fd));
-	cr_assert(read(child.fd, sentence, sizeof(sentence) - 1) > 0);
-	cr_assert_eq(child_finish(&child), EPERM);
-	cr_assert(strstr(sentence, "no CAP_NET_ADMIN"), "%s", sentence);
-	scene_close(&scene);
-}
-
 /* ---- around binding ---- */
 
 /* They are in the socket when the acknowledgement comes, and must neither be lost nor misread. */
@@ -390,6 +311,22 @@ Test(queue, bound_again_with_old_packets_in_the_socket)
 	scene_close(&scene);
 }
 
+/* Asking for the default verdict of nothing is no failure worth telling. */
+Test(queue, an_empty_queue_is_unbound_in_silence)
+{
+	struct scene scene;
+
+	scene_open(&scene, 4);
+	scene_bind(&scene, QUEUE_OPTIONS(.default_verdict = MNFQ_ACCEPT), scene_count);
+	udp_send(&scene.udp, 1);
+	scene_serve(&scene, 1);
+	scene.queue = mnfq_queue_unbind(scene.queue);
+	cr_assert(mnfq_socket_dispatch(scene.sock, 0) == 0);
+	cr_assert(scene_socket_stats(&scene).refused == 0);
+	cr_assert(mnfq_socket_get_error(scene.sock)[0] == '\0');
+	scene_close(&scene);
+}
+
 static enum mnfq_verdict unbind_itself(struct mnfq_packet *packet, void *data)
 {
 	struct scene *scene = data;
@@ -429,6 +366,41 @@ Test(queue, unbound_within_its_callback)
 {
 	unbound_within(MNFQ_DROP);
 	unbound_within(MNFQ_ACCEPT);
+}
+
+static enum mnfq_verdict bind_it_again(struct mnfq_packet *packet, void *data)
+{
+	struct scene *scene = data;
+
+	(void)packet;
+	cr_assert(mnfq_queue_bind(&scene->queue, scene->sock, 1, NULL, scene_count, scene) == 0);
+	return MNFQ_ACCEPT;
+}
+
+/* All in one batch: the last one belongs to the life that is over. */
+Test(queue, bound_again_within_a_batch)
+{
+	struct mnfq_queue *other;
+	struct scene scene;
+	struct udp udp;
+
+	scene_open(&scene, 4);
+	netns_rule(scene.ns, 4, "-A INPUT -p udp --dport 7001 -j NFQUEUE --queue-num 2");
+	udp_open(&udp, scene.ns, scene.ns, "127.0.0.1", 7001);
+	scene_bind(&scene, NULL, unbind_itself);
+	scene_ok(scene.sock, mnfq_queue_bind(&other, scene.sock, 2, NULL, bind_it_again, &scene));
+	udp_send(&scene.udp, 1);
+	udp_send(&udp, 2);
+	udp_send_many(&scene.udp, 3, 2);
+	cr_assert(mnfq_socket_dispatch(scene.sock, DEADLINE_MS) == 2);
+	scene_expect(&scene, 1);
+	udp_send(&scene.udp, 5);
+	scene_serve(&scene, 1);
+	scene_expect(&scene, 5);
+	scene_expect_nothing(&scene);
+	cr_assert(scene.seen == 2 && scene_stats(&scene).lost == 0);
+	udp_close(&udp);
+	scene_close(&scene);
 }
 
 static enum mnfq_verdict bind_another(struct mnfq_packet *packet, void *data)
