@@ -12,8 +12,8 @@
 
 #include "scene.h"
 
-/* Refused, with a sentence, and nothing about the caller's descriptors has changed. */
-static void refuse(int fd, int expected)
+/* Refused, with a sentence that says @part, and the caller's descriptors are as they were. */
+static void refuse_and_leave(int fd, int expected, const char *part)
 {
 	char *before = descriptors(), sentence[256] = "";
 	struct mnfq_socket *const untouched = (struct mnfq_socket *)&untouched, *sock = untouched;
@@ -23,11 +23,15 @@ static void refuse(int fd, int expected)
 
 	cr_assert(err == expected, "%s, not %s: %s", strerror(-err), strerror(-expected),
 		  sentence);
-	cr_assert(sock == untouched && sentence[0] != '\0');
+	cr_assert(sock == untouched && strstr(sentence, part), "%s", sentence);
 	cr_assert(fcntl(fd, F_GETFD) == fd_flags && fcntl(fd, F_GETFL) == flags);
 	check_descriptors(before);
-	if (fd_flags >= 0)
-		close(fd);
+}
+
+static void refuse(int fd, int expected, const char *part)
+{
+	refuse_and_leave(fd, expected, part);
+	close(fd);
 }
 
 static int netlink(int protocol)
@@ -40,20 +44,20 @@ static int netlink(int protocol)
 
 Test(adopt, refuses_a_closed_descriptor)
 {
-	refuse(-1, -EBADF);
-	refuse(1000, -EBADF);
+	refuse(-1, -EBADF, "not open");
+	refuse(1000, -EBADF, "not open");
 }
 
 Test(adopt, refuses_a_file)
 {
-	refuse(open("/proc/self/exe", O_RDONLY), -ENOTSOCK);
-	refuse(open("/dev/null", O_RDWR), -ENOTSOCK);
-	refuse(open("/", O_RDONLY | O_DIRECTORY), -ENOTSOCK);
+	refuse(open("/proc/self/exe", O_RDONLY), -ENOTSOCK, "not a socket");
+	refuse(open("/dev/null", O_RDWR), -ENOTSOCK, "not a socket");
+	refuse(open("/", O_RDONLY | O_DIRECTORY), -ENOTSOCK, "not a socket");
 }
 
 Test(adopt, refuses_o_path)
 {
-	refuse(open("/dev/null", O_PATH), -EBADF);
+	refuse(open("/dev/null", O_PATH), -EBADF, "O_PATH");
 }
 
 Test(adopt, refuses_a_pipe)
@@ -61,8 +65,8 @@ Test(adopt, refuses_a_pipe)
 	int ends[2];
 
 	cr_assert(pipe(ends) == 0);
-	refuse(ends[0], -ENOTSOCK);
-	refuse(ends[1], -ENOTSOCK);
+	refuse(ends[0], -ENOTSOCK, "not a socket");
+	refuse(ends[1], -ENOTSOCK, "not a socket");
 }
 
 Test(adopt, refuses_other_families)
@@ -70,16 +74,16 @@ Test(adopt, refuses_other_families)
 	int ends[2];
 
 	cr_assert(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
-	refuse(ends[0], -EAFNOSUPPORT);
-	refuse(ends[1], -EAFNOSUPPORT);
-	refuse(socket(AF_UNIX, SOCK_DGRAM, 0), -EAFNOSUPPORT);
-	refuse(socket(AF_INET, SOCK_DGRAM, 0), -EAFNOSUPPORT);
+	refuse(ends[0], -EAFNOSUPPORT, "AF_NETLINK");
+	refuse(ends[1], -EAFNOSUPPORT, "AF_NETLINK");
+	refuse(socket(AF_UNIX, SOCK_DGRAM, 0), -EAFNOSUPPORT, "AF_NETLINK");
+	refuse(socket(AF_INET, SOCK_DGRAM, 0), -EAFNOSUPPORT, "AF_NETLINK");
 }
 
 Test(adopt, refuses_other_netlink_protocols)
 {
-	refuse(netlink(NETLINK_ROUTE), -EPROTONOSUPPORT);
-	refuse(netlink(NETLINK_GENERIC), -EPROTONOSUPPORT);
+	refuse(netlink(NETLINK_ROUTE), -EPROTONOSUPPORT, "NETLINK_NETFILTER");
+	refuse(netlink(NETLINK_GENERIC), -EPROTONOSUPPORT, "NETLINK_NETFILTER");
 }
 
 Test(adopt, refuses_a_connected_one)
@@ -89,7 +93,7 @@ Test(adopt, refuses_a_connected_one)
 	int fd = netns_socket(ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
 
 	cr_assert(connect(fd, (struct sockaddr *)&peer, sizeof(peer)) == 0);
-	refuse(fd, -EISCONN);
+	refuse(fd, -EISCONN, "connected");
 }
 
 Test(adopt, refuses_a_filtered_one)
@@ -99,7 +103,9 @@ Test(adopt, refuses_a_filtered_one)
 	int fd = netlink(NETLINK_NETFILTER);
 
 	cr_assert(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) == 0);
-	refuse(fd, -EBADFD);
+	refuse_and_leave(fd, -EBADFD, "socket filter");
+	cr_assert(setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, NULL, 0) == 0, "locked");
+	close(fd);
 }
 
 Test(adopt, refuses_wrong_arguments)

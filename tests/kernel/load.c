@@ -310,7 +310,7 @@ Test(load, bound_and_unbound_under_load)
 
 	scene_open(&scene, 4);
 	flood_start(&flood, &scene);
-	for (i = 0; i < ROUNDS; i++)
+	for (i = 0; i < ROUNDS / 4; i++)
 		one_life(&flood, scene.sock);
 	flood_stop(&flood);
 	cr_assert(mnfq_socket_dispatch(scene.sock, 0) == 0);

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT */
+/* What a socket tells and takes: options, buffers, names; and that misuse is refused. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/netlink.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "scene.h"
+
+static void reopen(struct scene *scene, const struct mnfq_socket_options *options)
+{
+	mnfq_socket_close(scene->sock);
+	scene_ok(NULL, mnfq_socket_open_netns(&scene->sock, scene->ns->name, options));
+}
+
+static void with_batch(uint32_t batch, int at_most)
+{
+	struct scene scene;
+	int n, handled = 0;
+
+	scene_open(&scene, 4);
+	reopen(&scene, SOCKET_OPTIONS(.batch = batch));
+	scene_bind(&scene, NULL, scene_count);
+	udp_send_many(&scene.udp, 0, 200);
+	while (handled < 200) {
+		n = mnfq_socket_dispatch(scene.sock, DEADLINE_MS);
+		cr_assert(n > 0 && n <= at_most, "%d", n);
+		handled += n;
+	}
+	cr_assert(scene.seen == 200 && scene_stats(&scene).lost == 0);
+	scene_close(&scene);
+}
+
+Test(socket, a_batch_is_a_limit)
+{
+	with_batch(1, 1);
+	with_batch(7, 7);
+	with_batch(0, 64);
+	with_batch(1024, 200);
+}
+
+Test(socket, receive_buffer_is_the_effective_one)
+{
+	struct scene scene;
+
+	scene_open(&scene, 4);
+	cr_assert(mnfq_socket_get_receive_buffer(scene.sock) >= 64 << 20);
+	reopen(&scene, SOCKET_OPTIONS(.receive_buffer = 100000));
+	cr_assert(mnfq_socket_get_receive_buffer(scene.sock) == 100000);
+	scene_ok(scene.sock, mnfq_socket_set_receive_buffer(scene.sock, 200000));
+	cr_assert(mnfq_socket_get_receive_buffer(scene.sock) == 200000);
+	scene_bind(&scene, QUEUE_OPTIONS(.receive_buffer = 300000), scene_count);
+	cr_assert(mnfq_socket_get_receive_buffer(scene.sock) == 300000);
+	cr_assert(mnfq_socket_set_receive_buffer(scene.sock, 0x80000000u) == -EINVAL);
+	cr_assert(mnfq_socket_get_receive_buffer(scene.sock) == 300000);
+	scene_close(&scene);
+}
+
+Test(socket, names_of_interfaces_are_those_of_its_namespace)
+{
+	struct netns *peer = netns_new();
+	struct scene scene;
+	char name[IF_NAMESIZE];
+
+	scene_open(&scene, 4);
+	netns_run(scene.ns,
+		  "ip link add fifteen-letters index 4321 type veth peer name x netns %s",
+		  peer->name);
+	cr_assert(mnfq_socket_get_ifname(scene.sock, 1, name) == 0);
+	cr_assert_str_eq(name, "lo");
+	cr_assert(mnfq_socket_get_ifname(scene.sock, 4321, name) == 0);
+	cr_assert_str_eq(name, "fifteen-letters");
+	cr_assert(mnfq_socket_get_ifname(scene.sock, 4322, name) == -ENODEV);
+	cr_assert(mnfq_socket_get_ifname(scene.sock, 0, name) < 0);
+	cr_assert(mnfq_socket_get_ifname(scene.sock, 1, NULL) == -EINVAL);
+	netns_run(scene.ns, "ip link del fifteen-letters");
+	cr_assert(wait_until(mnfq_socket_get_ifname(scene.sock, 4321, name) == -ENODEV),
+		  "remembered for ever");
+	scene_close(&scene);
+}
+
+static int live_apart(int stream, void *arg)
+{
+	char byte = 0;
+
+	(void)arg;
+	return unshare(CLONE_NEWNET) == 0 && write(stream, &byte, 1) == 1 &&
+			       read(stream, &byte, 1) == 0
+		       ? 0
+		       : 1;
+}
+
+Test(socket, a_namespace_without_a_name)
+{
+	struct scene scene;
+	struct child child;
+	char name[64], expected[64], pid[16];
+	uint64_t inode;
+
+	scene_open(&scene, 4);
+	cr_assert(mnfq_socket_get_netns_name(scene.sock, name, 0) == -EINVAL);
+	child = child_start(live_apart, NULL);
+	child_await(&child);
+	snprintf(pid, sizeof(pid), "%d", (int)child.pid);
+	mnfq_socket_close(scene.sock);
+	scene_ok(NULL, mnfq_socket_open_netns(&scene.sock, pid, NULL));
+	cr_assert(child_finish(&child) == 0);
+	cr_assert(mnfq_socket_get_netns_inode(scene.sock, &inode) == 0);
+	snprintf(expected, sizeof(expected), "net:[%llu]", (unsigned long long)inode);
+	cr_assert(mnfq_socket_get_netns_name(scene.sock, name, sizeof(name)) == 0);
+	cr_assert_str_eq(name, expected);
+	cr_assert(mnfq_socket_get_netns_name(scene.sock, name, strlen(expected)) == -ENOSPC);
+	scene_close(&scene);
+}
+
+/* Also one that was adopted without the flag, and what is made on the way. */
+Test(socket, every_descriptor_is_close_on_exec)
+{
+	struct scene scene;
+	int fd, plain[2];
+
+	scene_open(&scene, 4);
+	mnfq_socket_close(scene.sock);
+	cr_assert(pipe(plain) == 0);
+	fd = netns_socket(scene.ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
+	cr_assert(fcntl(fd, F_SETFD, 0) == 0);
+	scene_ok(NULL, mnfq_socket_adopt(&scene.sock, fd, NULL));
+	scene_bind(&scene, NULL, scene_count);
+	cr_assert(mnfq_socket_dispatch(scene.sock, 1) == 0);
+	for (fd = plain[0]; fd < 256; fd++) {
+		int flags = fcntl(fd, F_GETFD);
+
+		cr_assert(fd == plain[0] || fd == plain[1] || flags < 0 || flags & FD_CLOEXEC,
+			  "descriptor %d", fd);
+	}
+	close(plain[0]);
+	close(plain[1]);
+	scene_close(&scene);
+}
+
+static void refuse(const struct mnfq_socket_options *options, int expected)
+{
+	struct mnfq_socket *const untouched = (struct mnfq_socket *)&untouched, *sock = untouched;
+
+	cr_assert(mnfq_socket_open(&sock, options) == expected && sock == untouched);
+}
+
+Test(socket, options_out_of_range_are_refused)
+{
+	struct {
+		struct mnfq_socket_options known;
+		uint64_t unknown;
+	} newer = { .known.size = sizeof(newer), .unknown = 1 };
+	char *before = descriptors(), sentence[8] = "";
+
+	refuse(SOCKET_OPTIONS(.batch = 1025), -EINVAL);
+	refuse(SOCKET_OPTIONS(.receive_buffer = 0xffffffff), -EINVAL);
+	refuse(SOCKET_OPTIONS(.timeout_ms = 0xffffffff), -EINVAL);
+	refuse(&newer.known, -E2BIG);
+	refuse(&(struct mnfq_socket_options){ .size = 1 }, -EINVAL);
+	refuse(SOCKET_OPTIONS(.batch = 1025, .error = sentence, .error_size = sizeof(sentence)),
+	       -EINVAL);
+	cr_assert(strlen(sentence) == sizeof(sentence) - 1, "cut, but terminated");
+	check_descriptors(before);
+}
+
+Test(socket, null_is_refused_or_harmless)
+{
+	struct mnfq_stats stats = { .size = sizeof(stats) };
+	struct mnfq_queue_options options = { .size = sizeof(options) };
+	uint64_t inode;
+	char name[64];
+	size_t len;
+
+	cr_assert(mnfq_socket_open(NULL, NULL) == -EINVAL);
+	cr_assert(mnfq_socket_open_netns(NULL, "1", NULL) == -EINVAL);
+	cr_assert(mnfq_socket_open_netns_fd(NULL, 0, NULL) == -EINVAL);
+	cr_assert(mnfq_socket_close(NULL) == NULL && mnfq_queue_unbind(NULL) == NULL);
+	cr_assert(mnfq_packet_free(NULL) == NULL);
+	mnfq_socket_stop(NULL);
+	cr_assert(mnfq_socket_run(NULL) == -EINVAL && mnfq_socket_get_fd(NULL) < 0);
+	cr_assert(mnfq_socket_get_netns_inode(NULL, &inode) == -EINVAL);
+	cr_assert(mnfq_socket_get_netns_name(NULL, name, sizeof(name)) == -EINVAL);
+	cr_assert(mnfq_socket_get_ifname(NULL, 1, name) == -EINVAL);
+	cr_assert(mnfq_socket_set_receive_buffer(NULL, 1) == -EINVAL);
+	cr_assert(mnfq_socket_get_receive_buffer(NULL) == -EINVAL);
+	cr_assert(mnfq_socket_get_stats(NULL, &stats) == -EINVAL);
+	cr_assert(mnfq_queue_get_stats(NULL, &stats) == -EINVAL);
+	cr_assert(mnfq_queue_configure(NULL, &options) == -EINVAL);
+	cr_assert(mnfq_queue_get_options(NULL, &options) == -EINVAL);
+	cr_assert(mnfq_queue_get_socket(NULL) == NULL);
+	cr_assert(mnfq_packet_get_queue(NULL) == NULL);
+	cr_assert(mnfq_packet_set_mark(NULL, 1) == -EINVAL);
+	cr_assert(mnfq_packet_set_payload(NULL, "", 1) == -EINVAL);
+	cr_assert(mnfq_packet_get_length(NULL, &len) == -EINVAL);
+	cr_assert(mnfq_packet_verdict(NULL, MNFQ_DROP) == -EINVAL);
+}
