@@ -100,11 +100,12 @@ Test(adopt, refuses_a_filtered_one)
 {
 	struct sock_filter reject = BPF_STMT(BPF_RET | BPF_K, 0);
 	struct sock_fprog program = { .len = 1, .filter = &reject };
-	int fd = netlink(NETLINK_NETFILTER);
+	int zero = 0, fd = netlink(NETLINK_NETFILTER);
 
 	cr_assert(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) == 0);
 	refuse_and_leave(fd, -EBADFD, "socket filter");
-	cr_assert(setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, NULL, 0) == 0, "locked");
+	cr_assert(setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &zero, sizeof(zero)) == 0,
+		  "locked");
 	close(fd);
 }
 
