@@ -75,7 +75,7 @@ static const struct sample samples[] = {
 /* Decodes a copy that ends with its allocation, so that a sanitizer sees reading further. */
 static struct decoded decode_exactly(uint16_t ethertype, const uint8_t *bytes, size_t len)
 {
-	uint8_t *copy = malloc(len ? len : 1);
+	uint8_t *copy = calloc(1, len ? len : 1);
 	struct decoded decoded;
 
 	memcpy(copy, bytes, len);
