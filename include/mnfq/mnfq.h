@@ -69,9 +69,8 @@ const char *mnfq_get_version(void);
 enum mnfq_verdict MNFQ_ENUM_BASE {
 	MNFQ_DROP = 0,   /**< free it */
 	MNFQ_ACCEPT = 1, /**< leave this base chain (iptables: table) and go on with the next */
-	MNFQ_REPEAT =
-		4,     /**< enter the same hook again, from its start: set a mark, or it loops */
-	MNFQ_STOP = 5, /**< accept and skip the rest of this hook */
+	MNFQ_REPEAT = 4, /**< through the same base chain again: set a mark, or it loops */
+	MNFQ_STOP = 5,   /**< accept and skip the rest of this hook */
 	MNFQ_DEFER = 256 /**< only from a callback that retained the packet: decided later */
 };
 
