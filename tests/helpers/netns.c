@@ -37,7 +37,8 @@ static void require_kernel(void)
 		skip_or_fail("this needs root");
 	if (system("command -v ip iptables-legacy ip6tables-legacy >/dev/null") != 0)
 		skip_or_fail("this needs the commands ip, iptables-legacy and ip6tables-legacy");
-	if (access("/proc/net/netfilter/nfnetlink_queue", R_OK) < 0)
+	if (access("/proc/net/netfilter/nfnetlink_queue", R_OK) < 0 &&
+	    system("modprobe -q nfnetlink_queue") != 0)
 		skip_or_fail("this kernel has no NFQUEUE");
 }
 
