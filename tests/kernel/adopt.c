@@ -259,18 +259,26 @@ static int former_reader(int stream, void *arg)
 	return write(stream, &byte, 1) == 1 && read(stream, &byte, 1) == 0 ? 0 : 4;
 }
 
+/* Datagrams 0 to 4 are left in the kernel by somebody who is gone. */
+static void leave_five(struct scene *scene)
+{
+	struct child child;
+
+	scene_open(scene, 4);
+	child = child_start(former_reader, scene);
+	child_await(&child);
+	udp_send_many(&scene->udp, 0, 5);
+	child_await(&child);
+	cr_assert(child_finish(&child) == 0);
+	cr_assert(netns_wait_waiting(scene->ns, 1, 5));
+}
+
 static void take_over(enum mnfq_verdict default_verdict)
 {
 	struct scene scene;
-	struct child child;
 	uint32_t i;
 
-	scene_open(&scene, 4);
-	child = child_start(former_reader, &scene);
-	child_await(&child);
-	udp_send_many(&scene.udp, 0, 5);
-	child_await(&child);
-	cr_assert(child_finish(&child) == 0);
+	leave_five(&scene);
 	udp_send_many(&scene.udp, 5, 2);
 	cr_assert(netns_wait_waiting(scene.ns, 1, 7));
 	scene_bind(&scene, QUEUE_OPTIONS(.default_verdict = default_verdict), scene_count);
@@ -293,4 +301,20 @@ Test(adopt, takes_a_queue_over_and_drops_what_was_left)
 Test(adopt, takes_a_queue_over_and_accepts_what_was_left)
 {
 	take_over(MNFQ_ACCEPT);
+}
+
+/* At the latest when the queue ends, if nothing arrives until then. */
+Test(adopt, takes_a_queue_over_and_ends_it)
+{
+	struct scene scene;
+	uint32_t i;
+
+	leave_five(&scene);
+	scene_bind(&scene, QUEUE_OPTIONS(.default_verdict = MNFQ_ACCEPT), scene_count);
+	cr_assert(mnfq_socket_dispatch(scene.sock, 0) == 0);
+	scene.queue = mnfq_queue_unbind(scene.queue);
+	for (i = 0; i < 5; i++)
+		scene_expect(&scene, i);
+	cr_assert(scene.seen == 0 && scene_socket_stats(&scene).refused == 0);
+	scene_close(&scene);
 }
