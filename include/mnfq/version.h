@@ -6,6 +6,6 @@
 #define MNFQ_VERSION_MAJOR 0
 #define MNFQ_VERSION_MINOR 1
 #define MNFQ_VERSION_PATCH 0
-#define MNFQ_VERSION "0.1.0"
+#define MNFQ_VERSION       "0.1.0"
 
 #endif
