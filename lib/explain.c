@@ -46,6 +46,8 @@ int mnfq_i_explain_open(struct mnfq_i_sentence *error, const char *netns, int er
 	case -EINVAL:
 	case -EBADF:
 		return mnfq_i_fail(error, err, "%.200s is not a network namespace", name);
+	case -ENOENT:
+		return mnfq_i_fail(error, err, "the process of %.200s has ended", name);
 	default:
 		return mnfq_i_fail(error, err, "cannot open a netlink socket: %m");
 	}
@@ -213,17 +215,11 @@ static int explain_capability(struct mnfq_socket *sock, uint16_t num)
 
 	if (mnfq_socket_get_netns_name(sock, netns + len, sizeof(netns) - len) < 0)
 		strcpy(netns, "the socket's network namespace");
-	if (!have_capability())
-		return mnfq_i_fail(&sock->error, -EPERM,
-				   "queue %u: this process has no CAP_NET_ADMIN over the user "
-				   "namespace that owns %s: run it as root or give it the "
-				   "capability",
-				   num, netns);
-	return mnfq_i_fail(&sock->error, -EPERM,
-			   "queue %u: CAP_NET_ADMIN over the user namespace that owns %s is "
-			   "missing: this process has it elsewhere only, or whoever opened the "
-			   "socket had none",
-			   num, netns);
+	return mnfq_i_fail(
+		&sock->error, -EPERM,
+		"queue %u: this process has no CAP_NET_ADMIN over the user namespace that "
+		"owns %s%s: run it as root or give it the capability",
+		num, netns, have_capability() ? " (it has it elsewhere)" : "");
 }
 
 /* Tells why a queue could not be bound, configured or served; returns the errno that fits. */
@@ -233,9 +229,19 @@ int mnfq_i_explain_bind(struct mnfq_socket *sock, uint16_t num, uint32_t flags, 
 
 	switch (err) {
 	case -EPERM:
-		if (mnfq_i_request(sock, num, NFQNL_CFG_CMD_PF_BIND, NULL, &repeated) == -EPERM)
+		err = mnfq_i_request(sock, num, NFQNL_CFG_CMD_PF_BIND, NULL, &repeated);
+		if (err == 0)
+			return explain_owner(sock, num);
+		if (err == -EPERM)
 			return explain_capability(sock, num);
-		return explain_owner(sock, num);
+		return mnfq_i_fail(
+			&sock->error, -EPERM,
+			"queue %u: not permitted: CAP_NET_ADMIN is missing, or another "
+			"socket owns the queue",
+			num);
+	case -EBUSY:
+		return mnfq_i_fail(&sock->error, -EEXIST,
+				   "queue %u was bound by somebody who shares the socket", num);
 	case -EEXIST: /* somebody else was quicker */
 		return explain_owner(sock, num);
 	case -ENODEV:

@@ -23,7 +23,7 @@ struct mnfq_i_sentence {
 /* ---- verdict.c: decisions to messages, no I/O ---- */
 
 struct mnfq_i_decision {
-	uint16_t queue;
+	uint32_t tag; /* of the queue, see wire.h */
 	uint32_t id;
 	uint32_t verdict;
 	bool has_mark, has_payload;
@@ -36,6 +36,7 @@ struct mnfq_i_decision {
 struct mnfq_i_outbox {
 	uint8_t *bytes;
 	size_t len;
+	uint32_t decisions; /* in there */
 };
 
 /* Equal plain verdicts on consecutive packets of one queue, not in the outbox yet. */
@@ -47,13 +48,11 @@ struct mnfq_i_run {
 
 bool mnfq_i_verdict_valid(uint32_t verdict);
 size_t mnfq_i_verdict_head(uint8_t *head, const struct mnfq_i_decision *decision);
-size_t mnfq_i_verdict_batch(uint8_t *head, uint16_t queue, uint32_t verdict, uint32_t last,
-			    uint32_t tag);
+size_t mnfq_i_verdict_batch(uint8_t *head, uint32_t tag, uint32_t verdict, uint32_t last);
 size_t mnfq_i_decision_room(const struct mnfq_i_decision *decision);
 void mnfq_i_outbox_put(struct mnfq_i_outbox *outbox, struct mnfq_i_run *run,
 		       const struct mnfq_i_decision *decision, bool may_batch);
-void mnfq_i_outbox_close_run(struct mnfq_i_outbox *outbox, struct mnfq_i_run *run,
-			     uint16_t queue);
+void mnfq_i_outbox_close_run(struct mnfq_i_outbox *outbox, struct mnfq_i_run *run, uint32_t tag);
 void mnfq_i_count(struct mnfq_stats *stats, const struct mnfq_i_decision *decision);
 
 /* ---- packet.c: messages to packets, no I/O ---- */
@@ -83,14 +82,14 @@ struct mnfq_packet {
 };
 
 int mnfq_i_packet_parse(struct mnfq_packet *packet, const uint8_t *msg, size_t len);
-struct mnfq_i_decision mnfq_i_packet_decision(const struct mnfq_packet *packet, uint16_t queue,
+uint16_t mnfq_i_packet_queue_num(const struct mnfq_packet *packet);
+struct mnfq_i_decision mnfq_i_packet_decision(const struct mnfq_packet *packet, uint32_t tag,
 					      uint32_t verdict);
 
 /* ---- ring.c: memory for a batch of messages ---- */
 
 struct mnfq_i_ring {
 	unsigned int slots;
-	bool busy; /* a round is under way: its packets are views of these slots */
 	uint8_t *memory;
 	size_t memory_size;
 	uint8_t *room; /* for the new payload of the packet in the callback */
@@ -124,8 +123,11 @@ struct mnfq_queue {
 	struct mnfq_socket *sock;
 	atomic_uint refs; /* the user's, and one for each retained packet */
 	uint16_t num;
+	uint32_t tag;
 	bool closing;  /* unbind once the callback returned */
+	bool refused;  /* verdicts need another try, but not before the next packet */
 	bool synced;   /* next_id is known */
+	bool calling;  /* the callback sees the packet before next_id */
 	uint64_t born; /* the round in which it was bound */
 	uint32_t next_id;
 	mnfq_callback callback;
@@ -141,10 +143,12 @@ struct mnfq_queue {
 	struct mnfq_stats late;              /* decided outside of a round */
 
 	/*
-	 * Ids that were lost while older packets were held, to be decided by default as soon as
-	 * nothing older is held: up to `release` first, then up to `release_next`.
+	 * What is still undecided in the kernel without being held gets the default verdict, up to
+	 * `release` as soon as nothing older is held, then up to `release_next`. It got there
+	 * because ids were lost while older packets were held, or because verdicts were.
 	 */
-	bool has_release, has_release_next;
+	atomic_bool has_release; /* may be read without the lock, after `held` */
+	bool has_release_next;
 	uint32_t release, release_next;
 };
 
@@ -164,8 +168,10 @@ struct mnfq_socket {
 	atomic_uintptr_t dispatcher; /* the thread in a round, 0 if none is */
 	bool closing;                /* close once the callback returned */
 	bool reap;                   /* something is closing */
-	uint32_t portid, seq, timeout_ms;
-	size_t send_max; /* bytes the kernel takes in one send */
+	bool stale;                  /* packets of a queue that is gone may still arrive */
+	uint32_t portid, seq, tag, timeout_ms;
+	int64_t deadline; /* of the requests of the call that is under way */
+	size_t send_max;  /* bytes the kernel takes in one send */
 	uint64_t round;
 	struct mnfq_i_ring *ring;
 	struct mnfq_queue *queues;
@@ -177,14 +183,13 @@ struct mnfq_socket {
 	struct mnfq_stats stats;
 	struct mnfq_i_ifname ifnames[16];
 	struct mnfq_i_sentence error;
-	pthread_mutex_t lock;
+	pthread_mutex_t lock; /* recursive: a late verdict may fill the outbox */
 };
 
 /* socket.c */
 int mnfq_i_options_copy(void *dst, size_t dst_size, const void *src);
 void mnfq_i_options_return(void *dst, const void *src, size_t src_size);
 struct mnfq_socket *mnfq_i_socket_unref(struct mnfq_socket *sock);
-int mnfq_i_socket_set_buffer(int fd, uint32_t bytes);
 int64_t mnfq_i_now_ms(void);
 void mnfq_i_stats_add(struct mnfq_stats *sum, const struct mnfq_stats *stats);
 
@@ -196,7 +201,11 @@ void mnfq_i_queue_unref(struct mnfq_queue *queue);
 /* request.c */
 int mnfq_i_request(struct mnfq_socket *sock, uint16_t num, uint8_t command,
 		   const struct mnfq_queue_options *settings, bool *repeated);
+void mnfq_i_request_start(struct mnfq_socket *sock);
 int mnfq_i_request_send(struct mnfq_socket *sock, uint16_t num, uint8_t command);
+void mnfq_i_request_poke(struct mnfq_socket *sock);
+bool mnfq_i_stash_find(struct mnfq_socket *sock, uint16_t num, uint32_t *id);
+void mnfq_i_stash_purge(struct mnfq_socket *sock, uint16_t num);
 
 /* receive.c */
 bool mnfq_i_from_kernel(struct mnfq_socket *sock, const void *from, size_t from_len);
@@ -204,13 +213,14 @@ void mnfq_i_handle_error(struct mnfq_socket *sock, const uint8_t *msg, size_t le
 
 /* send.c */
 int mnfq_i_send(struct mnfq_socket *sock, struct iovec *iov, size_t count);
-int mnfq_i_outbox_send(struct mnfq_socket *sock);
 int mnfq_i_flush(struct mnfq_socket *sock);
-int mnfq_i_decide(struct mnfq_queue *queue, const struct mnfq_i_decision *decision);
+void mnfq_i_decide(struct mnfq_queue *queue, const struct mnfq_i_decision *decision);
 int mnfq_i_decide_now(struct mnfq_socket *sock, const struct mnfq_i_decision *decision);
-int mnfq_i_gap(struct mnfq_queue *queue, uint32_t last);
+void mnfq_i_gap(struct mnfq_queue *queue, uint32_t last);
 void mnfq_i_release(struct mnfq_queue *queue);
-int mnfq_i_batch_now(struct mnfq_queue *queue, uint32_t last, uint32_t tag);
+void mnfq_i_release_later(struct mnfq_queue *queue, uint32_t last);
+void mnfq_i_release_past(struct mnfq_queue *queue);
+int mnfq_i_release_now(struct mnfq_queue *queue, uint32_t last);
 bool mnfq_i_in_round(struct mnfq_socket *sock);
 
 /* retain.c */

@@ -73,7 +73,7 @@ static void *call_thread(void *arg)
 	struct call *call = arg;
 
 	if (setns(call->netns_fd, CLONE_NEWNET) < 0)
-		call->result = -errno;
+		call->result = errno == ESRCH ? -ENOENT : -errno; /* a pidfd of the dead */
 	else
 		call->result = call->function(call->arg);
 	return NULL;
@@ -130,26 +130,26 @@ int mnfq_socket_get_netns_inode(const struct mnfq_socket *sock, uint64_t *inode)
 	return err;
 }
 
-/* The entry of /run/netns that is the namespace @wanted. */
-static bool find_name(const struct stat *wanted, char *name, size_t size)
+/* The entry of /run/netns that is the namespace @wanted: 0, -ENOENT, or -ENOSPC. */
+static int find_name(const struct stat *wanted, char *name, size_t size)
 {
 	DIR *dir = opendir(NETNS_DIR);
 	struct dirent *entry;
 	struct stat st;
-	bool found = false;
+	int err = -ENOENT;
 
 	if (!dir)
-		return false;
-	while (!found && (entry = readdir(dir))) {
-		if (entry->d_name[0] == '.' || strlen(entry->d_name) >= size)
+		return err;
+	while (err == -ENOENT && (entry = readdir(dir))) {
+		if (entry->d_name[0] == '.' || fstatat(dirfd(dir), entry->d_name, &st, 0) < 0 ||
+		    st.st_dev != wanted->st_dev || st.st_ino != wanted->st_ino)
 			continue;
-		found = fstatat(dirfd(dir), entry->d_name, &st, 0) == 0 &&
-			st.st_dev == wanted->st_dev && st.st_ino == wanted->st_ino;
-		if (found)
+		err = strlen(entry->d_name) < size ? 0 : -ENOSPC;
+		if (err == 0)
 			memcpy(name, entry->d_name, strlen(entry->d_name) + 1);
 	}
 	closedir(dir);
-	return found;
+	return err;
 }
 
 int mnfq_socket_get_netns_name(const struct mnfq_socket *sock, char *name, size_t size)
@@ -162,8 +162,9 @@ int mnfq_socket_get_netns_name(const struct mnfq_socket *sock, char *name, size_
 	err = stat_netns(sock, &st);
 	if (err < 0)
 		return err;
-	if (find_name(&st, name, size))
-		return 0;
+	err = find_name(&st, name, size);
+	if (err != -ENOENT)
+		return err;
 	len = snprintf(name, size, "net:[%llu]", (unsigned long long)st.st_ino);
 	return len < 0 || (size_t)len >= size ? -ENOSPC : 0;
 }

@@ -115,11 +115,17 @@ int mnfq_i_packet_parse(struct mnfq_packet *packet, const uint8_t *msg, size_t l
 	return err;
 }
 
+/* The number of its queue, whether that is bound or not. */
+uint16_t mnfq_i_packet_queue_num(const struct mnfq_packet *packet)
+{
+	return ntohs(((const struct nfgenmsg *)(packet->msg + NLMSG_HDRLEN))->res_id);
+}
+
 /* The verdict for @packet as it is to be sent. */
-struct mnfq_i_decision mnfq_i_packet_decision(const struct mnfq_packet *packet, uint16_t queue,
+struct mnfq_i_decision mnfq_i_packet_decision(const struct mnfq_packet *packet, uint32_t tag,
 					      uint32_t verdict)
 {
-	return (struct mnfq_i_decision){ .queue = queue,
+	return (struct mnfq_i_decision){ .tag = tag,
 					 .id = packet->id,
 					 .verdict = verdict,
 					 .has_mark = packet->has_mark,

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 /* Queues: bind, configure, unbind. */
 #include <errno.h>
+#include <linux/membarrier.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "internal.h"
 
@@ -65,31 +68,76 @@ static int normalise(struct mnfq_socket *sock, struct mnfq_queue_options *to,
 	return 0;
 }
 
-static int set_buffer(struct mnfq_socket *sock, uint32_t bytes)
+static int enlarge_buffer(struct mnfq_socket *sock, uint32_t bytes)
 {
-	return bytes ? mnfq_socket_set_receive_buffer(sock, bytes) : 0;
+	if (mnfq_socket_get_receive_buffer(sock) >= (int64_t)bytes)
+		return 0;
+	return mnfq_socket_set_receive_buffer(sock, bytes);
 }
 
 /*
- * The kernel says EBUSY if this socket owns the queue already: because an answer was lost, or
- * because whoever passed us the socket had bound it. Then the settings alone are sent again.
+ * The socket owned the queue already: whoever opened it had bound it. Packets that the former
+ * reader took and did not decide get the default verdict; those that it did not take are ours.
+ */
+static void take_over(struct mnfq_queue *queue)
+{
+	uint32_t first;
+
+	queue->synced = mnfq_i_stash_find(queue->sock, queue->num, &first);
+	if (queue->synced) {
+		queue->next_id = first;
+		(void)mnfq_i_release_now(queue, first - 1);
+	} else {
+		/* Two halves of all ids there are; a full queue would send no packet to tell one. */
+		(void)mnfq_i_release_now(queue, INT32_MAX);
+		(void)mnfq_i_release_now(queue, UINT32_MAX);
+	}
+}
+
+/*
+ * Packets of a queue of this number that is gone must not be taken for ours, as ids begin anew.
+ * They are in the receive buffer, or an enqueuing processor has still to put them there; the
+ * latter ends with an RCU grace period, which is what a global membarrier waits for.
+ */
+static void settle_stale(struct mnfq_socket *sock)
+{
+	if (sock->stale)
+		(void)syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+	sock->stale = false;
+}
+
+/*
+ * First the settings alone: that tells whether the socket owns the queue, and what is in the
+ * receive buffer before the answer is from before the queue was bound.
  */
 static int request_bind(struct mnfq_queue *queue)
 {
 	struct mnfq_socket *sock = queue->sock;
-	bool repeated, again;
-	int err =
-		mnfq_i_request(sock, queue->num, NFQNL_CFG_CMD_BIND, &queue->options, &repeated);
+	uint16_t num = queue->num;
+	bool repeated;
+	int err;
 
-	if (err == -EBUSY) {
-		err = mnfq_i_request(sock, queue->num, NFQNL_CFG_CMD_NONE, &queue->options,
-				     &again);
-		queue->synced = repeated;
+	mnfq_i_request_start(sock);
+	settle_stale(sock);
+	err = mnfq_i_request(sock, num, NFQNL_CFG_CMD_NONE, &queue->options, &repeated);
+	if (err == 0) {
+		take_over(queue);
+		return 0;
 	}
+	if (err != -ENODEV)
+		return mnfq_i_explain_bind(sock, num, queue->options.flags, err);
+
+	mnfq_i_stash_purge(sock, num);
+	err = mnfq_i_request(sock, num, NFQNL_CFG_CMD_BIND, &queue->options, &repeated);
+	if (err == -EBUSY && repeated) /* the answer that was lost said yes */
+		return 0;
 	/* Without an answer nobody knows whether it is bound now; a failure must leave nothing. */
-	if (err < 0 && !sock->pending.answered)
-		(void)mnfq_i_request_send(sock, queue->num, NFQNL_CFG_CMD_UNBIND);
-	return err < 0 ? mnfq_i_explain_bind(sock, queue->num, queue->options.flags, err) : 0;
+	if (err < 0 && !sock->pending.answered) {
+		(void)mnfq_i_request_send(sock, num, NFQNL_CFG_CMD_UNBIND);
+		mnfq_i_stash_purge(sock, num);
+		sock->stale = true;
+	}
+	return err < 0 ? mnfq_i_explain_bind(sock, num, queue->options.flags, err) : 0;
 }
 
 static struct mnfq_queue *new_queue(struct mnfq_socket *sock, uint16_t num)
@@ -100,6 +148,7 @@ static struct mnfq_queue *new_queue(struct mnfq_socket *sock, uint16_t num)
 		return NULL;
 	queue->sock = sock;
 	queue->num = num;
+	queue->tag = sock->tag | num;
 	queue->next_id = 1;
 	queue->synced = true;
 	queue->born = sock->round;
@@ -127,7 +176,7 @@ int mnfq_queue_bind(struct mnfq_queue **ret, struct mnfq_socket *sock, unsigned 
 	queue->data = data;
 	err = normalise(sock, &queue->options, options);
 	if (err == 0)
-		err = set_buffer(sock, queue->options.receive_buffer);
+		err = enlarge_buffer(sock, queue->options.receive_buffer);
 	if (err == 0)
 		err = request_bind(queue);
 	if (err < 0) {
@@ -154,9 +203,10 @@ int mnfq_queue_configure(struct mnfq_queue *queue, const struct mnfq_queue_optio
 	sock = queue->sock;
 	err = normalise(sock, &settings, options);
 	if (err == 0)
-		err = set_buffer(sock, settings.receive_buffer);
+		err = enlarge_buffer(sock, settings.receive_buffer);
 	if (err < 0)
 		return err;
+	mnfq_i_request_start(sock);
 	err = mnfq_i_request(sock, queue->num, NFQNL_CFG_CMD_NONE, &settings, &repeated);
 	if (err < 0)
 		return mnfq_i_explain_bind(sock, queue->num, settings.flags, err);
@@ -164,24 +214,6 @@ int mnfq_queue_configure(struct mnfq_queue *queue, const struct mnfq_queue_optio
 	queue->options = settings;
 	pthread_mutex_unlock(&sock->lock);
 	return 0;
-}
-
-/* Packets of a queue that was unbound are gone; those of its successor must not be among them. */
-static void purge_stash(struct mnfq_socket *sock, uint16_t num)
-{
-	struct mnfq_i_stash **link = &sock->stash, *entry;
-
-	while ((entry = *link)) {
-		const struct nfgenmsg *nfg = (const void *)(entry->data + NLMSG_HDRLEN);
-
-		if (entry->len >= MNFQ_I_HDRLEN && nfg->res_id == htons(num)) {
-			*link = entry->next;
-			free(entry);
-		} else {
-			link = &entry->next;
-		}
-	}
-	sock->stash_end = link;
 }
 
 static void unlink_queue(struct mnfq_queue *queue)
@@ -196,6 +228,9 @@ static void unlink_queue(struct mnfq_queue *queue)
 		sock->recent = NULL;
 	mnfq_i_stats_add(&sock->stats, &queue->stats);
 	mnfq_i_stats_add(&sock->stats, &queue->late);
+	if (sock->failed_queue == queue->num &&
+	    (sock->failure == -EPERM || sock->failure == -ENODEV))
+		sock->failure = 0;
 }
 
 /*
@@ -211,11 +246,13 @@ void mnfq_i_queue_end(struct mnfq_queue *queue, bool wait)
 	mnfq_i_retain_abandon(queue);
 	pthread_mutex_unlock(&sock->lock);
 	if (queue->options.default_verdict != MNFQ_DROP)
-		(void)mnfq_i_batch_now(queue, queue->next_id + INT32_MAX / 2, MNFQ_I_TAG_RELEASE);
+		(void)mnfq_i_release_now(queue, queue->next_id + INT32_MAX / 2);
 	unlink_queue(queue);
+	sock->stale = true;
 	if (wait) {
+		mnfq_i_request_start(sock);
 		(void)mnfq_i_request(sock, queue->num, NFQNL_CFG_CMD_UNBIND, NULL, &repeated);
-		purge_stash(sock, queue->num);
+		mnfq_i_stash_purge(sock, queue->num);
 	} else {
 		(void)mnfq_i_request_send(sock, queue->num, NFQNL_CFG_CMD_UNBIND);
 	}

@@ -35,6 +35,8 @@ static void verdict_refused(struct mnfq_socket *sock, uint32_t tag, int err)
 {
 	struct mnfq_queue *queue = mnfq_i_queue_find(sock, (uint16_t)tag);
 
+	if ((tag & MNFQ_I_TAG_OWN) != sock->tag)
+		return; /* of somebody else who shares the descriptor */
 	if ((tag & MNFQ_I_TAG_RELEASE) && err == -ENOENT)
 		return;
 	if (!queue) {
@@ -45,6 +47,11 @@ static void verdict_refused(struct mnfq_socket *sock, uint32_t tag, int err)
 	if (err == -EPERM || err == -ENODEV) {
 		sock->failure = err;
 		sock->failed_queue = queue->num;
+	}
+	if (err == -EPERM) {
+		/* Some of its packets are undecided; no batch for others may reach over them. */
+		queue->refused = true;
+		mnfq_i_release_past(queue);
 	}
 }
 
@@ -79,10 +86,10 @@ static void check_order(struct mnfq_queue *queue, uint32_t id)
 	if (!queue->synced) {
 		/* Taken over: what the former reader left undecided is before this one. */
 		queue->synced = true;
-		(void)mnfq_i_gap(queue, id - 1);
+		mnfq_i_gap(queue, id - 1);
 	} else if (mnfq_i_after(id, queue->next_id)) {
 		queue->stats.lost += id - queue->next_id;
-		(void)mnfq_i_gap(queue, id - 1);
+		mnfq_i_gap(queue, id - 1);
 	} else if (id != queue->next_id) {
 		return; /* handed to us late: next_id stays */
 	}
@@ -91,13 +98,13 @@ static void check_order(struct mnfq_queue *queue, uint32_t id)
 
 static void decide_default(struct mnfq_queue *queue, uint32_t id)
 {
-	struct mnfq_i_decision decision = { .queue = queue->num,
+	struct mnfq_i_decision decision = { .tag = queue->tag,
 					    .id = id,
 					    .verdict = queue->options.default_verdict };
 
 	queue->stats.defaulted++;
 	mnfq_i_count(&queue->stats, &decision);
-	(void)mnfq_i_decide(queue, &decision);
+	mnfq_i_decide(queue, &decision);
 }
 
 static void call(struct mnfq_queue *queue, struct mnfq_packet *packet)
@@ -110,7 +117,9 @@ static void call(struct mnfq_queue *queue, struct mnfq_packet *packet)
 		len = packet->payload_len;
 	queue->stats.packets++;
 	queue->stats.bytes += len;
+	queue->calling = true;
 	verdict = queue->callback(packet, queue->data);
+	queue->calling = false;
 
 	if (packet->kept && mnfq_i_retain_settle(packet, verdict == MNFQ_DEFER))
 		return;
@@ -119,9 +128,9 @@ static void call(struct mnfq_queue *queue, struct mnfq_packet *packet)
 		decide_default(queue, packet->id);
 		return;
 	}
-	decision = mnfq_i_packet_decision(packet, queue->num, verdict);
+	decision = mnfq_i_packet_decision(packet, queue->tag, verdict);
 	mnfq_i_count(&queue->stats, &decision);
-	(void)mnfq_i_decide(queue, &decision);
+	mnfq_i_decide(queue, &decision);
 }
 
 /*
@@ -133,14 +142,12 @@ static int handle_packet(struct mnfq_socket *sock, const uint8_t *msg, size_t le
 	struct mnfq_packet packet;
 	struct mnfq_queue *queue;
 	int err = mnfq_i_packet_parse(&packet, msg, len);
-	uint16_t num;
 
 	if (err == -EBADMSG || !(packet.present & 1u << NFQA_PACKET_HDR)) {
 		sock->stats.malformed++;
 		return 0;
 	}
-	memcpy(&num, msg + NLMSG_HDRLEN + offsetof(struct nfgenmsg, res_id), sizeof(num));
-	queue = mnfq_i_queue_find(sock, ntohs(num));
+	queue = mnfq_i_queue_find(sock, mnfq_i_packet_queue_num(&packet));
 	/* What was received before a queue was bound belongs to one that is gone. */
 	if (!queue || (queue->born == sock->round && !stashed)) {
 		sock->stats.unclaimed++;
@@ -158,33 +165,6 @@ static int handle_packet(struct mnfq_socket *sock, const uint8_t *msg, size_t le
 	return 1;
 }
 
-/* All messages of one datagram, aligned to 4 bytes. Returns how many packets were handled. */
-static int handle_datagram(struct mnfq_socket *sock, const uint8_t *data, size_t len,
-			   bool stashed)
-{
-	int handled = 0;
-
-	while (len >= NLMSG_HDRLEN) {
-		const struct nlmsghdr *nlh = (const struct nlmsghdr *)data;
-		size_t whole = nlh->nlmsg_len, step = NLMSG_ALIGN(whole);
-
-		if (whole < NLMSG_HDRLEN)
-			break;
-		if (nlh->nlmsg_type == MNFQ_I_MSG(NFQNL_MSG_PACKET))
-			handled += handle_packet(sock, data, len, stashed);
-		else if (whole > len)
-			break;
-		else if (nlh->nlmsg_type == NLMSG_ERROR)
-			mnfq_i_handle_error(sock, data, whole);
-		if (sock->closing || step >= len)
-			return handled;
-		data += step;
-		len -= step;
-	}
-	sock->stats.malformed++;
-	return handled;
-}
-
 /* What the callback asked for but could not be done under its feet. */
 static void reap(struct mnfq_socket *sock)
 {
@@ -199,20 +179,51 @@ static void reap(struct mnfq_socket *sock)
 	}
 }
 
-static int handle_stash(struct mnfq_socket *sock)
+/* All messages of one datagram, aligned to 4 bytes. Returns how many packets were handled. */
+static int handle_datagram(struct mnfq_socket *sock, const uint8_t *data, size_t len,
+			   bool stashed)
 {
 	int handled = 0;
 
-	while (sock->stash && !sock->closing) {
-		struct mnfq_i_stash *entry = sock->stash;
+	while (len >= NLMSG_HDRLEN) {
+		const struct nlmsghdr *nlh = (const struct nlmsghdr *)data;
+		size_t whole = nlh->nlmsg_len;
 
+		if (whole < NLMSG_HDRLEN)
+			break;
+		if (nlh->nlmsg_type == MNFQ_I_MSG(NFQNL_MSG_PACKET))
+			handled += handle_packet(sock, data, len, stashed);
+		else if (whole > len)
+			break;
+		else if (nlh->nlmsg_type == NLMSG_ERROR)
+			mnfq_i_handle_error(sock, data, whole);
+		if (sock->reap)
+			reap(sock);
+		if (sock->closing || whole >= len || NLMSG_ALIGN(whole) >= len)
+			return handled;
+		data += NLMSG_ALIGN(whole);
+		len -= NLMSG_ALIGN(whole);
+	}
+	sock->stats.malformed++;
+	return handled;
+}
+
+/* What was stashed before, at most a batch; callbacks may cause more to be stashed meanwhile. */
+static int handle_stash(struct mnfq_socket *sock)
+{
+	struct mnfq_i_stash *entry, *last = NULL;
+	unsigned int n = 0;
+	int handled = 0;
+
+	for (entry = sock->stash; entry && n < sock->ring->slots; entry = entry->next, n++)
+		last = entry;
+	for (entry = NULL; n > 0 && entry != last && !sock->closing; n--) {
+		entry = sock->stash;
 		sock->stash = entry->next;
 		if (!sock->stash)
 			sock->stash_end = &sock->stash;
 		handled += handle_datagram(sock, entry->data, entry->len, true);
 		free(entry);
-		if (sock->reap)
-			reap(sock);
 	}
 	return handled;
 }
@@ -227,21 +238,35 @@ static int handle_ring(struct mnfq_socket *sock, int count)
 			continue;
 		handled += handle_datagram(sock, ring->iovecs[i].iov_base,
 					   ring->messages[i].msg_len, false);
-		if (sock->reap)
-			reap(sock);
 	}
 	return handled;
 }
 
 static int enter(struct mnfq_socket *sock)
 {
-	if (sock->ring->busy)
+	if (atomic_load(&sock->dispatcher) != 0)
 		return mnfq_i_fail(&sock->error, -EBUSY,
 				   "called from within a callback: return from it first");
-	sock->ring->busy = true;
 	atomic_store(&sock->dispatcher, (uintptr_t)pthread_self());
 	sock->round++;
 	return 0;
+}
+
+/* From here on other threads release what they find; what they had to leave is done now. */
+static void end_round(struct mnfq_socket *sock, int handled)
+{
+	struct mnfq_queue *queue;
+
+	pthread_mutex_lock(&sock->lock);
+	atomic_store(&sock->dispatcher, 0);
+	for (queue = sock->queues; queue; queue = queue->next) {
+		/* Without a new packet, what was refused would be refused again, for ever. */
+		if (!queue->refused || handled > 0) {
+			queue->refused = false;
+			mnfq_i_release(queue);
+		}
+	}
+	pthread_mutex_unlock(&sock->lock);
 }
 
 /* Ends a round that handled @handled packets; may free the socket. */
@@ -249,12 +274,14 @@ static int leave(struct mnfq_socket *sock, int handled)
 {
 	int err = mnfq_i_flush(sock);
 
-	atomic_store(&sock->dispatcher, 0);
-	sock->ring->busy = false;
+	end_round(sock, handled);
 	if (sock->closing) {
 		mnfq_socket_close(sock);
 		return -ECANCELED;
 	}
+	/* The rest of the stash and the failure are for the next call: it must come. */
+	if (sock->stash || (sock->failure && handled > 0))
+		mnfq_i_request_poke(sock);
 	if (handled > 0)
 		return handled;
 	if (err < 0)
@@ -262,21 +289,33 @@ static int leave(struct mnfq_socket *sock, int handled)
 	return err;
 }
 
+/* An overrun is told once, in place of what is in the buffer. */
+static int fill_ring(struct mnfq_socket *sock)
+{
+	int count = mnfq_i_ring_fill(sock->ring, sock->fd);
+
+	if (count != -ENOBUFS)
+		return count;
+	sock->stats.overruns++;
+	count = mnfq_i_ring_fill(sock->ring, sock->fd);
+	return count == -ENOBUFS ? 0 : count;
+}
+
 /* One batch. Returns the packets handled, 0 if there was none, or a negative errno. */
 static int one_round(struct mnfq_socket *sock)
 {
-	int handled, count, err = enter(sock);
+	int handled, count = 0, err = enter(sock);
 
 	if (err < 0)
 		return err;
 	handled = handle_stash(sock);
-	count = sock->closing ? 0 : mnfq_i_ring_fill(sock->ring, sock->fd);
+	sock->round++; /* what the ring receives now is for the queues bound so far */
+	if (!sock->closing && !sock->stash) /* what is stashed came first */
+		count = fill_ring(sock);
 	if (count > 0)
 		handled += handle_ring(sock, count);
-	else if (count == -ENOBUFS)
-		sock->stats.overruns++;
 	err = leave(sock, handled);
-	if (err != 0 || count >= 0 || count == -EAGAIN || count == -EINTR || count == -ENOBUFS)
+	if (err != 0 || count >= 0 || count == -EAGAIN || count == -EINTR)
 		return err;
 	return mnfq_i_fail(&sock->error, count, "cannot receive from the netlink socket: %m");
 }
@@ -316,6 +355,7 @@ static int take_failure(struct mnfq_socket *sock)
 	int err = sock->failure;
 
 	sock->failure = 0;
+	mnfq_i_request_start(sock);
 	if (err == -EPERM)
 		(void)mnfq_i_explain_bind(sock, sock->failed_queue, 0, err);
 	if (err == -ENODEV)
@@ -337,9 +377,9 @@ int mnfq_socket_dispatch(struct mnfq_socket *sock, int timeout_ms)
 		return err;
 	deadline = timeout_ms > 0 ? mnfq_i_now_ms() + timeout_ms : 0;
 	for (;;) {
-		if (atomic_exchange(&sock->stop, false))
+		if (atomic_load(&sock->dispatcher) == 0 && atomic_exchange(&sock->stop, false))
 			return -ECANCELED;
-		if (sock->failure)
+		if (atomic_load(&sock->dispatcher) == 0 && sock->failure)
 			return take_failure(sock);
 		n = one_round(sock);
 		if (n == 0 && sock->failure)
@@ -380,27 +420,46 @@ void mnfq_socket_stop(struct mnfq_socket *sock)
 	errno = saved;
 }
 
+/*
+ * Is a datagram from before what was stashed? So it is if the caller received several at once, and
+ * the callback of the first made a request that read on.
+ */
+static bool precedes_stash(struct mnfq_socket *sock, const uint8_t *data, size_t len)
+{
+	const struct nlmsghdr *nlh = (const struct nlmsghdr *)data;
+	struct mnfq_packet packet;
+	uint32_t first;
+
+	if (len < NLMSG_HDRLEN || nlh->nlmsg_type != MNFQ_I_MSG(NFQNL_MSG_PACKET))
+		return false;
+	(void)mnfq_i_packet_parse(&packet, data, len);
+	return packet.present >> NFQA_PACKET_HDR & 1 &&
+	       mnfq_i_stash_find(sock, mnfq_i_packet_queue_num(&packet), &first) &&
+	       mnfq_i_after(first, packet.id);
+}
+
 int mnfq_socket_feed(struct mnfq_socket *sock, const void *datagram, size_t len,
 		     const struct sockaddr *from, socklen_t from_len)
 {
 	uint8_t *slot;
-	int err, handled;
+	int err, handled = 0;
 
 	if (!sock || (!datagram && len > 0))
 		return -EINVAL;
 	err = enter(sock);
 	if (err < 0)
 		return err;
-	handled = handle_stash(sock);
-	if (!sock->closing && mnfq_i_from_kernel(sock, from, from_len)) {
-		/* Copied, because nobody promised an alignment; cut as a receive would cut it. */
-		slot = sock->ring->memory;
-		len = len < MNFQ_I_SLOT_SIZE ? len : MNFQ_I_SLOT_SIZE;
+	/* Copied, because nobody promised an alignment; cut as a receive would cut it. */
+	slot = sock->ring->memory;
+	len = len < MNFQ_I_SLOT_SIZE ? len : MNFQ_I_SLOT_SIZE;
+	if (len > 0)
 		memcpy(slot, datagram, len);
-		handled += handle_datagram(sock, slot, len, false);
-		if (sock->reap)
-			reap(sock);
+	while (sock->stash && !sock->closing && !precedes_stash(sock, slot, len)) {
+		handled += handle_stash(sock);
+		sock->round++;
 	}
+	if (!sock->closing && mnfq_i_from_kernel(sock, from, from_len))
+		handled += handle_datagram(sock, slot, len, false);
 	handled = leave(sock, handled);
 	return handled == 0 && sock->failure ? take_failure(sock) : handled;
 }

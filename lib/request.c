@@ -79,16 +79,14 @@ int mnfq_i_request_send(struct mnfq_socket *sock, uint16_t num, uint8_t command)
 }
 
 /*
- * Stashed packets do not make the descriptor readable for somebody's event loop. The answer to a
- * command that does nothing (PF_BIND, since Linux 3.8) does.
+ * What we know but have not told yet does not make the descriptor readable for somebody's event
+ * loop. The answer to a command that does nothing (PF_BIND, since Linux 3.8) does.
  */
-static void poke(struct mnfq_socket *sock)
+void mnfq_i_request_poke(struct mnfq_socket *sock)
 {
 	uint8_t buf[REQUEST_MAX] __attribute__((aligned(4)));
 	struct nlmsghdr *nlh = build(buf, 0, 0, NLM_F_ACK);
 
-	if (!sock->stash)
-		return;
 	put_command(nlh, NFQNL_CFG_CMD_PF_BIND);
 	(void)send_message(sock, nlh);
 }
@@ -115,16 +113,54 @@ static void sort(struct mnfq_socket *sock, struct mnfq_i_stash **entry, size_t l
 	}
 }
 
+/* A view of what was stashed, if it is a packet of queue @num. */
+static bool is_of_queue(const struct mnfq_i_stash *entry, uint16_t num,
+			struct mnfq_packet *packet)
+{
+	(void)mnfq_i_packet_parse(packet, entry->data, entry->len);
+	return packet->present >> NFQA_PACKET_HDR & 1 && mnfq_i_packet_queue_num(packet) == num;
+}
+
+/* The id of the first packet of queue @num that was stashed. */
+bool mnfq_i_stash_find(struct mnfq_socket *sock, uint16_t num, uint32_t *id)
+{
+	struct mnfq_i_stash *entry = sock->stash;
+	struct mnfq_packet packet;
+
+	while (entry && !is_of_queue(entry, num, &packet))
+		entry = entry->next;
+	if (entry)
+		*id = packet.id;
+	return entry;
+}
+
+/* Packets of a queue that is gone must not be taken for those of its successor. */
+void mnfq_i_stash_purge(struct mnfq_socket *sock, uint16_t num)
+{
+	struct mnfq_i_stash **link = &sock->stash, *entry;
+	struct mnfq_packet packet;
+
+	while ((entry = *link)) {
+		if (is_of_queue(entry, num, &packet)) {
+			*link = entry->next;
+			free(entry);
+		} else {
+			link = &entry->next;
+		}
+	}
+	sock->stash_end = link;
+}
+
 /*
  * Reads up to the answer or the end of the buffer; the deadline is for a flood of forged messages,
  * which has no end.
  */
-static int read_answer(struct mnfq_socket *sock, int64_t deadline)
+static int read_answer(struct mnfq_socket *sock)
 {
 	struct mnfq_i_stash *entry = NULL;
 	int err = 0;
 
-	while (!sock->pending.answered && mnfq_i_now_ms() <= deadline) {
+	while (!sock->pending.answered && mnfq_i_now_ms() <= sock->deadline) {
 		struct sockaddr_nl from = { 0 };
 		struct iovec iov = { .iov_len = MNFQ_I_SLOT_SIZE };
 		struct msghdr msg = { .msg_name = &from,
@@ -154,7 +190,7 @@ static int read_answer(struct mnfq_socket *sock, int64_t deadline)
 
 /* Sends one request with a sequence number of its own and looks for its answer. */
 static int attempt(struct mnfq_socket *sock, uint16_t num, uint8_t command,
-		   const struct mnfq_queue_options *settings, int64_t deadline)
+		   const struct mnfq_queue_options *settings)
 {
 	uint8_t buf[REQUEST_MAX] __attribute__((aligned(4)));
 	struct nlmsghdr *nlh;
@@ -168,11 +204,17 @@ static int attempt(struct mnfq_socket *sock, uint16_t num, uint8_t command,
 	sock->pending = (struct mnfq_i_pending){ .seq = sock->seq };
 	err = send_message(sock, nlh);
 	if (err == 0)
-		err = read_answer(sock, deadline);
+		err = read_answer(sock);
 	sock->pending.seq = 0;
 	if (err < 0)
 		return err;
 	return sock->pending.answered ? sock->pending.error : -ETIMEDOUT;
+}
+
+/* All requests of one call share its deadline. */
+void mnfq_i_request_start(struct mnfq_socket *sock)
+{
+	sock->deadline = mnfq_i_now_ms() + sock->timeout_ms;
 }
 
 /*
@@ -183,17 +225,17 @@ static int attempt(struct mnfq_socket *sock, uint16_t num, uint8_t command,
 int mnfq_i_request(struct mnfq_socket *sock, uint16_t num, uint8_t command,
 		   const struct mnfq_queue_options *settings, bool *repeated)
 {
-	int64_t deadline = mnfq_i_now_ms() + sock->timeout_ms;
 	struct pollfd readable = { .fd = sock->fd, .events = POLLIN };
 	int err;
 
 	*repeated = false;
-	while ((err = attempt(sock, num, command, settings, deadline)) == -ETIMEDOUT &&
-	       mnfq_i_now_ms() < deadline) {
+	while ((err = attempt(sock, num, command, settings)) == -ETIMEDOUT &&
+	       mnfq_i_now_ms() < sock->deadline) {
 		*repeated = true;
 		/* Whoever else reads from this socket gets a moment to lose interest. */
 		(void)poll(&readable, 1, 5);
 	}
-	poke(sock);
+	if (sock->stash)
+		mnfq_i_request_poke(sock);
 	return err;
 }

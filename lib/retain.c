@@ -9,19 +9,27 @@
 
 #include "internal.h"
 
-static void append(struct mnfq_queue *queue, struct mnfq_packet *packet)
+/* By id: one that was handed to us late goes where it belongs. */
+static void insert(struct mnfq_queue *queue, struct mnfq_packet *packet)
 {
-	packet->next = NULL;
-	packet->prev = queue->newest;
-	if (queue->newest)
-		queue->newest->next = packet;
+	struct mnfq_packet *prev = queue->newest;
+
+	while (prev && mnfq_i_after(prev->id, packet->id))
+		prev = prev->prev;
+	packet->prev = prev;
+	packet->next = prev ? prev->next : queue->oldest;
+	if (packet->next)
+		packet->next->prev = packet;
+	else
+		queue->newest = packet;
+	if (prev)
+		prev->next = packet;
 	else
 		queue->oldest = packet;
-	queue->newest = packet;
 	atomic_fetch_add(&queue->held, 1);
 }
 
-/* Takes a packet off the list, with all that follows when it was the oldest. */
+/* Takes a packet off the list, with all that waited for that. */
 static void settle(struct mnfq_packet *packet)
 {
 	struct mnfq_queue *queue = packet->queue;
@@ -71,7 +79,7 @@ int mnfq_packet_retain(struct mnfq_packet **ret, struct mnfq_packet *packet)
 	packet->kept = true;
 	packet->twin = copy;
 	atomic_fetch_add(&packet->queue->refs, 1);
-	append(packet->queue, copy);
+	insert(packet->queue, copy);
 	pthread_mutex_unlock(&packet->queue->sock->lock);
 	*ret = copy;
 	return 0;
@@ -105,11 +113,11 @@ bool mnfq_i_retain_settle(struct mnfq_packet *packet, bool deferred)
 static int decide(struct mnfq_packet *packet, uint32_t verdict)
 {
 	struct mnfq_queue *queue = packet->queue;
-	struct mnfq_i_decision decision = mnfq_i_packet_decision(packet, queue->num, verdict);
-	int err;
+	struct mnfq_i_decision decision = mnfq_i_packet_decision(packet, queue->tag, verdict);
+	int err = 0;
 
 	if (mnfq_i_in_round(queue->sock))
-		err = mnfq_i_decide(queue, &decision);
+		mnfq_i_decide(queue, &decision);
 	else
 		err = mnfq_i_decide_now(queue->sock, &decision);
 	if (err == 0)
@@ -150,8 +158,10 @@ struct mnfq_packet *mnfq_packet_free(struct mnfq_packet *packet)
 		packet->twin->twin = NULL;
 	if (!packet->decided) {
 		packet->has_mark = packet->has_payload = false;
-		queue->late.defaulted++;
-		(void)decide(packet, queue->options.default_verdict);
+		if (decide(packet, queue->options.default_verdict) == 0)
+			queue->late.defaulted++;
+		else
+			mnfq_i_release_later(queue, packet->id);
 		settle(packet);
 	}
 	pthread_mutex_unlock(&queue->sock->lock);

@@ -45,8 +45,21 @@ bool mnfq_i_in_round(struct mnfq_socket *sock)
 	return atomic_load(&sock->dispatcher) == (uintptr_t)pthread_self();
 }
 
-/* Sends the outbox as it is; open runs stay open. What could not be sent is given up and told. */
-int mnfq_i_outbox_send(struct mnfq_socket *sock)
+/*
+ * Verdicts that did not get to the kernel: their packets are to be decided by default, before any
+ * batch verdict for others reaches over them.
+ */
+static void give_up(struct mnfq_socket *sock)
+{
+	struct mnfq_queue *queue;
+
+	sock->stats.unsent += sock->ring->outbox.decisions;
+	for (queue = sock->queues; queue; queue = queue->next)
+		mnfq_i_release_past(queue);
+}
+
+/* Sends the outbox as it is; open runs stay open. */
+static int send_outbox(struct mnfq_socket *sock)
 {
 	struct mnfq_i_outbox *outbox = &sock->ring->outbox;
 	struct iovec iov = { .iov_base = outbox->bytes, .iov_len = outbox->len };
@@ -55,59 +68,61 @@ int mnfq_i_outbox_send(struct mnfq_socket *sock)
 	if (outbox->len == 0)
 		return 0;
 	err = mnfq_i_send(sock, &iov, 1);
-	outbox->len = 0;
-	if (err < 0)
+	if (err < 0) {
+		give_up(sock);
 		sock->failure =
 			mnfq_i_fail(&sock->error, err,
-				    "verdicts could not be sent (%m): their packets stay in "
-				    "the kernel until the queue is unbound");
+				    "verdicts could not be sent (%m): their packets get the "
+				    "default verdict of their queue");
+	}
+	outbox->len = outbox->decisions = 0;
 	return err;
 }
 
 /* Makes room for @need bytes. */
-static int make_room(struct mnfq_socket *sock, size_t need)
+static void make_room(struct mnfq_socket *sock, size_t need)
 {
-	return sock->ring->outbox.len + need > sock->send_max ? mnfq_i_outbox_send(sock) : 0;
+	if (sock->ring->outbox.len + need > sock->send_max)
+		(void)send_outbox(sock);
 }
 
-static int close_run(struct mnfq_queue *queue)
+static void close_run(struct mnfq_queue *queue)
 {
-	int err = 0;
-
-	if (queue->run.count > 0) {
-		err = make_room(queue->sock, sizeof(struct mnfq_i_verdict_msg));
-		mnfq_i_outbox_close_run(&queue->sock->ring->outbox, &queue->run, queue->num);
-	}
-	return err;
+	if (queue->run.count == 0)
+		return;
+	make_room(queue->sock, sizeof(struct mnfq_i_verdict_msg));
+	mnfq_i_outbox_close_run(&queue->sock->ring->outbox, &queue->run, queue->tag);
 }
 
 /* Ends all runs and sends everything. */
 int mnfq_i_flush(struct mnfq_socket *sock)
 {
 	struct mnfq_queue *queue;
-	int err = 0, last;
 
-	for (queue = sock->queues; queue; queue = queue->next) {
-		last = close_run(queue);
-		err = err ? err : last;
-	}
-	last = mnfq_i_outbox_send(sock);
-	return err ? err : last;
+	for (queue = sock->queues; queue; queue = queue->next)
+		close_run(queue);
+	return send_outbox(sock);
 }
 
 /*
  * Within a round: puts a decision into the outbox. A batch verdict reaches over all lower ids, so
- * there is none while one of them is held: those held are always older than what arrives.
+ * there is none while one of them is held or waits for a release: those are always older than what
+ * arrives. The release comes behind the decision, which it may reach over.
  */
-int mnfq_i_decide(struct mnfq_queue *queue, const struct mnfq_i_decision *decision)
+void mnfq_i_decide(struct mnfq_queue *queue, const struct mnfq_i_decision *decision)
 {
 	struct mnfq_socket *sock = queue->sock;
 	bool in_order = !mnfq_i_after(queue->next_id, decision->id + 1);
-	bool may_batch = in_order && atomic_load(&queue->held) == 0;
-	int err = make_room(sock, mnfq_i_decision_room(decision));
 
-	mnfq_i_outbox_put(&sock->ring->outbox, &queue->run, decision, may_batch);
-	return err;
+	make_room(sock, mnfq_i_decision_room(decision));
+	mnfq_i_outbox_put(&sock->ring->outbox, &queue->run, decision,
+			  in_order && atomic_load(&queue->held) == 0 &&
+				  !atomic_load(&queue->has_release));
+	if (atomic_load(&queue->has_release)) {
+		pthread_mutex_lock(&sock->lock);
+		mnfq_i_release(queue);
+		pthread_mutex_unlock(&sock->lock);
+	}
 }
 
 /* Outside of a round: sends a decision by itself. */
@@ -127,27 +142,71 @@ int mnfq_i_decide_now(struct mnfq_socket *sock, const struct mnfq_i_decision *de
 }
 
 /* The default verdict for all that the kernel still holds up to @last, sent by itself. */
-int mnfq_i_batch_now(struct mnfq_queue *queue, uint32_t last, uint32_t tag)
+int mnfq_i_release_now(struct mnfq_queue *queue, uint32_t last)
 {
 	struct mnfq_i_verdict_msg msg;
 	struct iovec iov = { .iov_base = &msg, .iov_len = sizeof(msg) };
 
-	mnfq_i_verdict_batch((uint8_t *)&msg, queue->num, queue->options.default_verdict, last,
-			     tag);
+	mnfq_i_verdict_batch((uint8_t *)&msg, queue->tag | MNFQ_I_TAG_RELEASE,
+			     queue->options.default_verdict, last);
 	return mnfq_i_send(queue->sock, &iov, 1);
 }
 
-/* Within a round: the default verdict for all that the kernel still holds up to @last. */
-static int put_release(struct mnfq_queue *queue, uint32_t last)
+/* Within a round: the same, behind what is in the outbox. */
+static void put_release(struct mnfq_queue *queue, uint32_t last)
 {
 	struct mnfq_i_outbox *outbox = &queue->sock->ring->outbox;
-	int err = close_run(queue);
-	int full = make_room(queue->sock, sizeof(struct mnfq_i_verdict_msg));
 
+	close_run(queue);
+	make_room(queue->sock, sizeof(struct mnfq_i_verdict_msg));
 	outbox->len +=
-		mnfq_i_verdict_batch(outbox->bytes + outbox->len, queue->num,
-				     queue->options.default_verdict, last, MNFQ_I_TAG_RELEASE);
-	return err ? err : full;
+		mnfq_i_verdict_batch(outbox->bytes + outbox->len, queue->tag | MNFQ_I_TAG_RELEASE,
+				     queue->options.default_verdict, last);
+}
+
+/* Remembers that all up to @last is to be released when nothing older is held any more. */
+void mnfq_i_release_later(struct mnfq_queue *queue, uint32_t last)
+{
+	pthread_mutex_lock(&queue->sock->lock);
+	if (!queue->has_release) {
+		queue->release = last;
+		queue->has_release = true;
+	} else if (mnfq_i_after(last, queue->release) &&
+		   (!queue->has_release_next || mnfq_i_after(last, queue->release_next))) {
+		queue->release_next = last;
+		queue->has_release_next = true;
+	}
+	pthread_mutex_unlock(&queue->sock->lock);
+}
+
+/* The same for all that came so far, but for the packet that is in the callback right now. */
+void mnfq_i_release_past(struct mnfq_queue *queue)
+{
+	mnfq_i_release_later(queue, queue->next_id - (queue->calling ? 2 : 1));
+}
+
+/*
+ * Releases what was to be released later, if nothing older is held; with the lock held. Two marks
+ * suffice: the first stands still until it is passed, so that steady losses cannot push it ahead
+ * for ever. While a round is under way only its own thread does this, because verdicts for lower
+ * ids may be on their way through the outbox; the end of the round makes up for it.
+ */
+void mnfq_i_release(struct mnfq_queue *queue)
+{
+	bool in_round = mnfq_i_in_round(queue->sock);
+
+	if (!in_round && atomic_load(&queue->sock->dispatcher) != 0)
+		return;
+	while (queue->has_release &&
+	       (!queue->oldest || mnfq_i_after(queue->oldest->id, queue->release))) {
+		if (in_round)
+			put_release(queue, queue->release);
+		else if (mnfq_i_release_now(queue, queue->release) < 0)
+			return; /* the next round tries again */
+		queue->release = queue->release_next;
+		queue->has_release = queue->has_release_next;
+		queue->has_release_next = false;
+	}
 }
 
 /*
@@ -155,39 +214,14 @@ static int put_release(struct mnfq_queue *queue, uint32_t last)
  * was full; but if somebody else took the messages, the packets still wait in the kernel. Decide
  * them by default, as soon as no older packet is held that such a batch would decide as well.
  */
-int mnfq_i_gap(struct mnfq_queue *queue, uint32_t last)
+void mnfq_i_gap(struct mnfq_queue *queue, uint32_t last)
 {
-	if (atomic_load(&queue->held) == 0)
-		return put_release(queue, last);
-
+	if (atomic_load(&queue->held) == 0 && !atomic_load(&queue->has_release)) {
+		put_release(queue, last);
+		return;
+	}
 	pthread_mutex_lock(&queue->sock->lock);
-	if (queue->has_release) {
-		queue->release_next = last;
-		queue->has_release_next = true;
-	} else {
-		queue->release = last;
-		queue->has_release = true;
-		mnfq_i_release(queue); /* the last one may have been decided meanwhile */
-	}
+	mnfq_i_release_later(queue, last);
+	mnfq_i_release(queue); /* the last one may have been decided meanwhile */
 	pthread_mutex_unlock(&queue->sock->lock);
-	return 0;
-}
-
-/*
- * Decides lost ids that had to wait, if nothing older is held any more; with the lock held. Two
- * marks suffice: the first stands still until it is passed, so that steady losses cannot push it
- * ahead for ever. As long as a mark is set, a packet is held.
- */
-void mnfq_i_release(struct mnfq_queue *queue)
-{
-	while (queue->has_release &&
-	       (!queue->oldest || mnfq_i_after(queue->oldest->id, queue->release))) {
-		if (mnfq_i_in_round(queue->sock))
-			(void)put_release(queue, queue->release);
-		else
-			(void)mnfq_i_batch_now(queue, queue->release, MNFQ_I_TAG_RELEASE);
-		queue->has_release = queue->has_release_next;
-		queue->release = queue->release_next;
-		queue->has_release_next = false;
-	}
 }

@@ -7,6 +7,7 @@
 #include <net/if.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -84,7 +85,7 @@ static int get_int(int fd, int level, int name)
  * The kernel doubles what is asked for. Beyond net.core.rmem_max only CAP_NET_ADMIN in the initial
  * user namespace helps; without it we take what we can get.
  */
-int mnfq_i_socket_set_buffer(int fd, uint32_t bytes)
+static int set_buffer(int fd, uint32_t bytes)
 {
 	int half = (int)(bytes / 2);
 
@@ -100,7 +101,7 @@ static void set_options(int fd, uint32_t buffer)
 
 	(void)setsockopt(fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, &one, sizeof(one));
 	if (buffer > 0 || get_int(fd, SOL_SOCKET, SO_RCVBUF) < (int)DEFAULT_BUFFER)
-		(void)mnfq_i_socket_set_buffer(fd, buffer ? buffer : DEFAULT_BUFFER);
+		(void)set_buffer(fd, buffer ? buffer : DEFAULT_BUFFER);
 	if (get_int(fd, SOL_SOCKET, SO_SNDBUF) < 2 * (int)MNFQ_I_OUTBOX_MAX &&
 	    setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &out, sizeof(out)) < 0)
 		(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &out, sizeof(out));
@@ -132,6 +133,10 @@ static int check_options(struct mnfq_socket_options *to, const struct mnfq_socke
 
 	if (err < 0) {
 		memset(to, 0, sizeof(*to));
+		if (err == -E2BIG) { /* there is still somebody to tell */
+			to->error = from->error;
+			to->error_size = from->error_size;
+		}
 		return mnfq_i_fail(error, err,
 				   "socket options: set .size to sizeof(struct "
 				   "mnfq_socket_options) and zero the rest");
@@ -159,6 +164,16 @@ static int fail_constructor(const struct mnfq_socket_options *options,
 	memcpy(options->error, error->text, len);
 	options->error[len] = '\0';
 	return err;
+}
+
+static void init_lock(pthread_mutex_t *lock)
+{
+	pthread_mutexattr_t attr;
+
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
+	pthread_mutex_init(lock, &attr);
+	pthread_mutexattr_destroy(&attr);
 }
 
 /* Wraps a socket that is fit; takes the descriptor only if it succeeds. */
@@ -191,7 +206,11 @@ static int wrap(struct mnfq_socket **ret, int fd, const struct mnfq_socket_optio
 	if (sock->send_max > MNFQ_I_OUTBOX_MAX)
 		sock->send_max = MNFQ_I_OUTBOX_MAX;
 	sock->stash_end = &sock->stash;
-	pthread_mutex_init(&sock->lock, NULL);
+	init_lock(&sock->lock);
+	/* Numbers that nobody else who shares the descriptor uses, nor anybody who did. */
+	if (getrandom(&sock->seq, sizeof(sock->seq), GRND_NONBLOCK) < 0)
+		sock->seq = (uint32_t)mnfq_i_now_ms() ^ (uint32_t)getpid() << 16;
+	sock->tag = (sock->seq << 17 | 1u << 31) & MNFQ_I_TAG_OWN;
 	*ret = sock;
 	return 0;
 }
@@ -330,7 +349,10 @@ int mnfq_socket_adopt(struct mnfq_socket **ret, int fd, const struct mnfq_socket
 	}
 	if (err == 0)
 		err = wrap(ret, fd, &checked, &error);
-	return err < 0 ? fail_constructor(&checked, &error, err) : 0;
+	if (err < 0)
+		return fail_constructor(&checked, &error, err);
+	(*ret)->stale = true; /* who knows what it was used for */
+	return 0;
 }
 
 struct mnfq_socket *mnfq_i_socket_unref(struct mnfq_socket *sock)
@@ -383,7 +405,7 @@ int mnfq_socket_set_receive_buffer(struct mnfq_socket *sock, uint32_t bytes)
 		return -EINVAL;
 	if (bytes > INT32_MAX)
 		return mnfq_i_fail(&sock->error, -EINVAL, "receive buffer is above 2 GiB");
-	err = mnfq_i_socket_set_buffer(sock->fd, bytes);
+	err = set_buffer(sock->fd, bytes ? bytes : DEFAULT_BUFFER);
 	return err < 0 ? mnfq_i_fail(&sock->error, err, "cannot set the receive buffer: %m") : 0;
 }
 

@@ -21,18 +21,18 @@ bool mnfq_i_verdict_valid(uint32_t verdict)
 	}
 }
 
-static struct mnfq_i_verdict_msg message(uint16_t type, uint16_t queue, uint32_t verdict,
-					 uint32_t id, uint32_t tag)
+static struct mnfq_i_verdict_msg message(uint16_t type, uint32_t tag, uint32_t verdict,
+					 uint32_t id)
 {
 	return (struct mnfq_i_verdict_msg){
 		.nlh = { .nlmsg_len = sizeof(struct mnfq_i_verdict_msg),
 			 .nlmsg_type = MNFQ_I_MSG(type),
 			 .nlmsg_flags = NLM_F_REQUEST,
 			 .nlmsg_seq = id,
-			 .nlmsg_pid = queue | tag },
+			 .nlmsg_pid = tag },
 		.nfg = { .nfgen_family = AF_UNSPEC,
 			 .version = NFNETLINK_V0,
-			 .res_id = htons(queue) },
+			 .res_id = htons((uint16_t)tag) },
 		.attr = { .nla_len = sizeof(struct nlattr) + sizeof(struct nfqnl_msg_verdict_hdr),
 			  .nla_type = NFQA_VERDICT_HDR },
 		.verdict = { .verdict = htonl(verdict), .id = htonl(id) },
@@ -45,8 +45,7 @@ static struct mnfq_i_verdict_msg message(uint16_t type, uint16_t queue, uint32_t
  */
 size_t mnfq_i_verdict_head(uint8_t *head, const struct mnfq_i_decision *d)
 {
-	struct mnfq_i_verdict_msg msg =
-		message(NFQNL_MSG_VERDICT, d->queue, d->verdict, d->id, 0);
+	struct mnfq_i_verdict_msg msg = message(NFQNL_MSG_VERDICT, d->tag, d->verdict, d->id);
 	struct nlmsghdr *nlh = (struct nlmsghdr *)head;
 	size_t len;
 
@@ -66,11 +65,9 @@ size_t mnfq_i_verdict_head(uint8_t *head, const struct mnfq_i_decision *d)
 }
 
 /* One verdict for all packets that the kernel still holds up to id @last. */
-size_t mnfq_i_verdict_batch(uint8_t *head, uint16_t queue, uint32_t verdict, uint32_t last,
-			    uint32_t tag)
+size_t mnfq_i_verdict_batch(uint8_t *head, uint32_t tag, uint32_t verdict, uint32_t last)
 {
-	struct mnfq_i_verdict_msg msg =
-		message(NFQNL_MSG_VERDICT_BATCH, queue, verdict, last, tag);
+	struct mnfq_i_verdict_msg msg = message(NFQNL_MSG_VERDICT_BATCH, tag, verdict, last);
 
 	memcpy(head, &msg, sizeof(msg));
 	return sizeof(msg);
@@ -83,17 +80,16 @@ size_t mnfq_i_decision_room(const struct mnfq_i_decision *decision)
 	       NLA_ALIGN(decision->payload_len);
 }
 
-void mnfq_i_outbox_close_run(struct mnfq_i_outbox *outbox, struct mnfq_i_run *run, uint16_t queue)
+void mnfq_i_outbox_close_run(struct mnfq_i_outbox *outbox, struct mnfq_i_run *run, uint32_t tag)
 {
-	struct mnfq_i_decision single = { .queue = queue,
-					  .id = run->last,
-					  .verdict = run->verdict };
+	struct mnfq_i_decision single = { .tag = tag, .id = run->last, .verdict = run->verdict };
 
 	if (run->count == 1)
 		outbox->len += mnfq_i_verdict_head(outbox->bytes + outbox->len, &single);
 	else if (run->count > 1)
-		outbox->len += mnfq_i_verdict_batch(outbox->bytes + outbox->len, queue,
-						    run->verdict, run->last, 0);
+		outbox->len += mnfq_i_verdict_batch(outbox->bytes + outbox->len, tag,
+						    run->verdict, run->last);
+	outbox->decisions += run->count;
 	run->count = 0;
 }
 
@@ -102,6 +98,7 @@ static void put_single(struct mnfq_i_outbox *outbox, const struct mnfq_i_decisio
 	size_t pad = NLA_ALIGN(d->payload_len) - d->payload_len;
 
 	outbox->len += mnfq_i_verdict_head(outbox->bytes + outbox->len, d);
+	outbox->decisions++;
 	if (!d->has_payload)
 		return;
 	if (d->payload_len > 0)
@@ -121,7 +118,7 @@ void mnfq_i_outbox_put(struct mnfq_i_outbox *outbox, struct mnfq_i_run *run,
 	bool plain = may_batch && !d->has_mark && !d->has_payload;
 
 	if (run->count > 0 && !(plain && run->verdict == d->verdict))
-		mnfq_i_outbox_close_run(outbox, run, d->queue);
+		mnfq_i_outbox_close_run(outbox, run, d->tag);
 	if (!plain) {
 		put_single(outbox, d);
 		return;

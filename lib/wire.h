@@ -29,11 +29,13 @@ struct mnfq_i_verdict_msg {
 
 /*
  * What the kernel echoes in an error are our nlmsg_seq and nlmsg_pid, which it uses for nothing
- * else: they carry the packet id and the queue number, so that an error finds its packet even if
- * the rest of the request is not echoed (NETLINK_CAP_ACK). A release decides what may or may not be
- * there, so ENOENT is no news for it.
+ * else: they carry the packet id and a tag, so that an error finds its packet even if the rest of
+ * the request is not echoed (NETLINK_CAP_ACK). A tag is the queue number, a bit for a release,
+ * which decides what may or may not be there so that ENOENT is no news, and a random number by
+ * which a socket knows its own requests from those of others who share the descriptor.
  */
 #define MNFQ_I_TAG_RELEASE 0x10000u
+#define MNFQ_I_TAG_OWN     0xfffe0000u
 
 /* The longest head of a verdict message: the header, a mark, the header of a payload. */
 #define MNFQ_I_HEAD_MAX                                                                          \

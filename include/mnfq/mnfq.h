@@ -28,11 +28,16 @@
  * Threads.   One thread at a time may use a socket, its queues and the packets in its callbacks.
  *            Any thread may use a retained packet (one thread at a time each), and any thread or
  *            signal handler may call mnfq_socket_stop(). No global state, no signal handlers; every
- *            descriptor is close-on-exec.
+ *            descriptor is close-on-exec. No function is a cancellation point to rely on: do not
+ *            pthread_cancel() a thread that may be in one.
  *
  * Rights.    Everything sent to the kernel, verdicts included, needs CAP_NET_ADMIN in the user
- *            namespace that owns the socket's network namespace: of the process that sends, and of
- *            the one that opened the socket. Receiving needs no right.
+ *            namespace that owns the socket's network namespace, of the process that sends; who
+ *            opened the socket does not matter. Receiving needs no right.
+ *
+ * fork().    A child has the descriptors too: let it close(2) mnfq_socket_get_fd(), and leave
+ *            mnfq_socket_close() to the parent, since it would unbind the parent's queues. A queue
+ *            lives until the last copy of its descriptor is closed.
  *
  * The kernel's side: net/netfilter/nfnetlink_queue.c, include/uapi/linux/netfilter/nfnetlink_queue.h.
  * Everything here exists since version 0.1.0.
@@ -118,6 +123,7 @@ struct mnfq_stats {
 	uint64_t lost;      /**< ids that never reached us: overrun, a second reader, a filter */
 	uint64_t truncated; /**< messages cut in transit, their packets decided by default */
 	uint64_t refused;   /**< verdict messages that the kernel answered with an error */
+	uint64_t unsent; /**< decisions that could not be sent: default verdict (socket only) */
 
 	/* Of a socket only; 0 for a queue. */
 	uint64_t overruns;  /**< times the kernel reported a full receive buffer */
@@ -172,7 +178,8 @@ int mnfq_socket_open(struct mnfq_socket **ret, const struct mnfq_socket_options 
  *         id in decimal digits, where no name under /run/netns is spelled like it
  * Returns what mnfq_socket_open() does, and
  *   -ENOENT  no such namespace or process
- *   -EINVAL  the path is not a network namespace
+ *   -EINVAL  the path is not a network namespace, or the name is none
+ *   -ENOTDIR, -ELOOP, … as open(2) refuses the path
  *   -EPERM   CAP_SYS_ADMIN is missing, in the caller's user namespace or in the one that owns the
  *            network namespace
  *   -EACCES  the namespace file may not be opened
@@ -183,7 +190,7 @@ int mnfq_socket_open_netns(struct mnfq_socket **ret, const char *netns,
 
 /**
  * As mnfq_socket_open_netns(), for a namespace given by descriptor: of a namespace file, or a
- * pidfd. The descriptor stays the caller's.
+ * pidfd. The descriptor stays the caller's. -EBADF: it is not open.
  */
 int mnfq_socket_open_netns_fd(struct mnfq_socket **ret, int netns_fd,
 			      const struct mnfq_socket_options *options);
@@ -193,8 +200,10 @@ int mnfq_socket_open_netns_fd(struct mnfq_socket **ret, int netns_fd,
  * another library. It works in the namespace in which it was opened, wherever the caller is.
  *
  * On success the descriptor belongs to the socket object and is closed with it; on failure it is
- * still the caller's. Its port id is used as it is (a socket that has none gets one), its file
- * status flags are left alone, and its socket filter is locked so that nobody can attach one later.
+ * still the caller's. Its port id is used as it is (a socket that has none gets one) and its file
+ * status flags are left alone. What is set holds for everybody who shares it: close-on-exec for
+ * this descriptor, NETLINK_NO_ENOBUFS, larger buffers, and a lock so that nobody can attach a
+ * socket filter later, which also stays if memory runs out afterwards (-ENOMEM).
  *
  * Returns 0, or
  *   -EBADF            not an open descriptor, or opened with O_PATH
@@ -212,7 +221,8 @@ int mnfq_socket_adopt(struct mnfq_socket **ret, int fd,
  * Unbind all queues as mnfq_queue_unbind() does, close the descriptor and free the socket. The
  * queues are gone with it; retained packets may still be read and must still be freed.
  * From within a callback of the socket it takes effect once the callback returned; no further
- * callback is called, and mnfq_socket_dispatch() returns -ECANCELED.
+ * callback is called, mnfq_socket_dispatch() returns -ECANCELED, and mnfq_socket_run() returns 0:
+ * whoever closes it there must know that it is gone.
  */
 struct mnfq_socket *mnfq_socket_close(struct mnfq_socket *sock);
 
@@ -246,8 +256,9 @@ int mnfq_socket_get_netns_name(const struct mnfq_socket *sock, char *name, size_
 int mnfq_socket_get_ifname(struct mnfq_socket *sock, uint32_t ifindex, char *name);
 
 /**
- * Ask for a receive buffer of @bytes, as the kernel accounts for it. Returns 0 even if the limits
- * allow less: see mnfq_socket_get_receive_buffer().
+ * Ask for a receive buffer of @bytes, as the kernel accounts for it; 0 asks for the default.
+ * Returns 0 even if the limits allow less: see mnfq_socket_get_receive_buffer(). -EINVAL: above
+ * 2 GiB.
  */
 int mnfq_socket_set_receive_buffer(struct mnfq_socket *sock, uint32_t bytes);
 
@@ -264,9 +275,14 @@ int64_t mnfq_socket_get_receive_buffer(const struct mnfq_socket *sock);
  *   -EBUSY      called from within a callback
  *   -EPERM      the kernel refuses verdicts: the capability or the queue was lost
  *   -ENODEV     somebody who shares the socket unbound a queue
- *   -ENOMEM, -ENOBUFS  verdicts could not be sent for want of memory
- * After any of these the socket can be used further. The descriptor's O_NONBLOCK flag is neither
- * needed nor touched: it is shared with whoever else holds the descriptor.
+ *   -ENOMEM, -ENOBUFS, -EMSGSIZE  verdicts could not be sent: no memory, or somebody shrank the
+ *               send buffer
+ *   -EBADF      somebody closed the descriptor
+ *   -EMFILE, -ENFILE  no descriptor left for waiting
+ * After any of these the socket can be used further. Packets whose verdicts were refused or could
+ * not be sent get their queue's default verdict, before any later packet is decided. The
+ * descriptor's O_NONBLOCK flag is neither needed nor touched: it is shared with whoever else holds
+ * the descriptor.
  */
 int mnfq_socket_dispatch(struct mnfq_socket *sock, int timeout_ms);
 
@@ -285,7 +301,8 @@ void mnfq_socket_stop(struct mnfq_socket *sock);
 /**
  * Handle a datagram that the caller received from the socket by itself (recvmsg(2), io_uring, a
  * wrapper of another language). It takes the same path as with mnfq_socket_dispatch(), and the
- * verdicts are sent before this returns.
+ * verdicts are sent before this returns. Feed in the order of reception, and let no receive of your
+ * own be under way while you bind, configure or unbind: it would take the kernel's answer.
  *
  * @datagram  the bytes, unchanged for the duration of the call
  * @len       how many were received
@@ -341,7 +358,7 @@ struct mnfq_queue_options {
 	/** For what nobody decided. The default is MNFQ_DROP: fail-closed. Not MNFQ_DEFER. */
 	enum mnfq_verdict default_verdict;
 
-	/** Enlarge the socket's receive buffer to this many bytes first; 0: leave it. */
+	/** Enlarge the socket's receive buffer to at least this many bytes first; 0: leave it. */
 	uint32_t receive_buffer;
 };
 
@@ -361,8 +378,8 @@ typedef enum mnfq_verdict (*mnfq_callback)(struct mnfq_packet *packet, void *dat
  * the call are delivered by the next mnfq_socket_dispatch().
  *
  * A socket that was adopted may own the queue already, bound by whoever opened it: then it is
- * taken over, and what had been queued for the former reader and was not decided gets the
- * default verdict.
+ * taken over. Packets that the former reader received and did not decide get the default verdict;
+ * those that nobody received yet are delivered.
  *
  * @ret       the new queue; release it with mnfq_queue_unbind(). It lives no longer than its socket
  * @num       0 to 65535
@@ -373,7 +390,7 @@ typedef enum mnfq_verdict (*mnfq_callback)(struct mnfq_packet *packet, void *dat
  *   -EINVAL           a number, length, mode, flag or verdict out of range
  *   -EPERM            no CAP_NET_ADMIN: the sentence says whose, and over what
  *   -EBUSY            another socket owns the queue: the sentence says which, and whose
- *   -EEXIST           this socket has bound the queue already
+ *   -EEXIST           this socket has bound the queue already, or somebody who shares it just did
  *   -EOPNOTSUPP       the kernel lacks what a flag asks for
  *   -EPROTONOSUPPORT  the kernel has no NFQUEUE support
  *   -ETIMEDOUT        no answer in time: somebody else reads from the socket
@@ -384,7 +401,9 @@ int mnfq_queue_bind(struct mnfq_queue **ret, struct mnfq_socket *sock, unsigned 
 
 /**
  * Give the default verdict to all packets of the queue that are not decided yet, retained ones
- * included, unbind it and free it. Packets that arrive in between are dropped by the kernel.
+ * included, unbind it and free it. Packets that arrive in between are dropped by the kernel. It
+ * cannot fail as far as the program is concerned; but without CAP_NET_ADMIN the kernel refuses, and
+ * the queue ends when the socket is closed.
  * From within a callback of the socket it takes effect once the callback returned.
  */
 struct mnfq_queue *mnfq_queue_unbind(struct mnfq_queue *queue);
@@ -392,7 +411,8 @@ struct mnfq_queue *mnfq_queue_unbind(struct mnfq_queue *queue);
 /**
  * Change the settings of a queue while it is running: all of them, as in mnfq_queue_bind(). To
  * change one, mnfq_queue_get_options() first. Returns as mnfq_queue_bind(), or -ENODEV if the queue
- * was unbound behind our back; after a failure the settings are as before.
+ * was unbound behind our back. After a failure the settings are as before; only after -ETIMEDOUT
+ * and -ENOMEM nobody knows, so configure again.
  */
 int mnfq_queue_configure(struct mnfq_queue *queue, const struct mnfq_queue_options *options);
 
@@ -521,13 +541,14 @@ int mnfq_packet_retain(struct mnfq_packet **ret, struct mnfq_packet *packet);
 
 /**
  * Decide a retained packet. Verdicts are sent at once; within a callback of the same socket they
- * travel with those of the batch.
+ * travel with those of the batch. Should the kernel refuse the verdict, mnfq_socket_dispatch() tells
+ * and counts it.
  *
  * Returns 0, or
  *   -EINVAL    no verdict, MNFQ_DEFER, or not a retained packet
  *   -EALREADY  it was decided, here or by its callback
  *   -ENODEV    its queue was unbound, or its socket closed
- *   -EPERM, -ENOMEM, -ENOBUFS  could not be sent; it is still undecided
+ *   -ENOMEM, -ENOBUFS, -EMSGSIZE  could not be sent; it is still undecided
  */
 int mnfq_packet_verdict(struct mnfq_packet *packet, enum mnfq_verdict verdict);
 

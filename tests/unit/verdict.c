@@ -11,7 +11,7 @@ static struct mnfq_i_run run;
 
 static void put(uint32_t id, uint32_t verdict, bool may_batch)
 {
-	struct mnfq_i_decision decision = { .queue = 5, .id = id, .verdict = verdict };
+	struct mnfq_i_decision decision = { .tag = 5, .id = id, .verdict = verdict };
 
 	mnfq_i_outbox_put(&outbox, &run, &decision, may_batch);
 }
@@ -19,7 +19,7 @@ static void put(uint32_t id, uint32_t verdict, bool may_batch)
 static void put_mark(uint32_t id, uint32_t mark)
 {
 	struct mnfq_i_decision decision = {
-		.queue = 5, .id = id, .verdict = MNFQ_ACCEPT, .has_mark = true, .mark = mark
+		.tag = 5, .id = id, .verdict = MNFQ_ACCEPT, .has_mark = true, .mark = mark
 	};
 
 	mnfq_i_outbox_put(&outbox, &run, &decision, true);
@@ -128,7 +128,7 @@ Test(verdict, nothing_is_joined_where_it_must_not)
 
 Test(verdict, mark_and_payload_travel_as_attributes)
 {
-	struct mnfq_i_decision decision = { .queue = 5,
+	struct mnfq_i_decision decision = { .tag = 5,
 					    .id = 1,
 					    .verdict = MNFQ_ACCEPT,
 					    .has_mark = true,
@@ -150,7 +150,7 @@ Test(verdict, mark_and_payload_travel_as_attributes)
 Test(verdict, an_empty_payload_is_a_payload)
 {
 	struct mnfq_i_decision decision = {
-		.queue = 5, .id = 1, .verdict = MNFQ_ACCEPT, .has_payload = true
+		.tag = 5, .id = 1, .verdict = MNFQ_ACCEPT, .has_payload = true
 	};
 
 	mnfq_i_outbox_put(&outbox, &run, &decision, true);
@@ -162,7 +162,7 @@ Test(verdict, an_empty_payload_is_a_payload)
 Test(verdict, the_largest_payload_fits_its_room)
 {
 	static uint8_t payload[MNFQ_COPY_RANGE_MAX];
-	struct mnfq_i_decision decision = { .queue = 5,
+	struct mnfq_i_decision decision = { .tag = 5,
 					    .id = 3,
 					    .has_mark = true,
 					    .has_payload = true,

@@ -94,7 +94,9 @@ int __wrap_getsockname(int fd, struct sockaddr *addr, socklen_t *len)
 
 int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t len)
 {
-	(void)fd, (void)level, (void)name, (void)value, (void)len;
+	(void)fd, (void)level, (void)len;
+	if (name == SO_RCVBUFFORCE)
+		fake.buffer = 2 * *(const unsigned int *)value;
 	return 0;
 }
 

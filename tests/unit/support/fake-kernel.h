@@ -39,6 +39,7 @@ struct fake_kernel {
 	int send_error, send_errors;  /* so many sends fail with that errno */
 	unsigned int lose_answers;    /* acknowledgements that do not arrive */
 	unsigned int packets_on_bind; /* queued before the acknowledgement of a BIND */
+	unsigned int buffer;          /* the last receive buffer asked for */
 	unsigned int fail_allocation; /* counts down; the allocation that reaches 0 fails */
 };
 

@@ -1,0 +1,394 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Packets that are decided later, or never, and a game in which all of it happens at once.
+ */
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "support/fixture.h"
+
+TestSuite(held, .init = setup, .fini = teardown);
+
+static struct mnfq_packet *held[FAKE_IDS];
+static unsigned int n_held;
+
+static enum mnfq_verdict hold(struct mnfq_packet *packet, void *data)
+{
+	struct mnfq_packet *again;
+
+	(void)data;
+	cr_expect(eq(int, mnfq_packet_retain(&held[n_held], packet), 0));
+	cr_expect(eq(int, mnfq_packet_retain(&again, packet), -EEXIST));
+	n_held++;
+	return MNFQ_DEFER;
+}
+
+static void hold_all(unsigned int n, enum mnfq_verdict fallback)
+{
+	unsigned int i;
+
+	rebind_seven(hold, fallback);
+	for (i = 0; i < n; i++)
+		fake_packet(7, 60, true);
+	cr_assert(eq(int, mnfq_socket_dispatch(sock, 0), (int)n));
+	cr_assert(eq(u32, fake_queued(7), n));
+}
+
+Test(held, a_retained_packet_is_decided_later)
+{
+	uint8_t payload[100] = { 1 };
+	size_t len;
+
+	hold_all(4, MNFQ_DROP);
+	cr_expect(eq(u64, stats().held, 4));
+	cr_expect(eq(u64, stats().deferred, 4));
+	mnfq_packet_set_mark(held[2], 5);
+	cr_expect(eq(int, mnfq_packet_set_payload(held[2], payload, sizeof(payload)), 0));
+	cr_expect(eq(int, mnfq_packet_verdict(held[2], MNFQ_ACCEPT), 0));
+	cr_expect(eq(int, mnfq_packet_verdict(held[2], MNFQ_ACCEPT), -EALREADY));
+	cr_expect(eq(int, mnfq_packet_set_payload(held[2], payload, 1), -EALREADY));
+	cr_expect(eq(u32, mnfq_packet_get_payload(held[2], &len)[0], 1));
+	cr_expect(fake_queue(7)->decisions[3].has_mark);
+	cr_expect(eq(sz, fake_queue(7)->decisions[3].payload_len, sizeof(payload)));
+
+	cr_expect(eq(int, mnfq_packet_verdict(held[0], 99), -EINVAL));
+	cr_expect(eq(int, mnfq_packet_verdict(held[0], 2), -EINVAL));
+	cr_expect(eq(int, mnfq_packet_verdict(held[0], MNFQ_DEFER), -EINVAL));
+	expect_verdict(1, FAKE_UNDECIDED);
+	cr_expect(eq(int, mnfq_packet_verdict(held[0], MNFQ_REPEAT), 0));
+	held[1] = mnfq_packet_free(held[1]);
+	expect_verdict(1, MNFQ_REPEAT);
+	expect_verdict(2, MNFQ_DROP);
+	expect_verdict(4, FAKE_UNDECIDED);
+	cr_expect(eq(u64, stats().held, 1));
+	cr_expect(eq(u64, stats().defaulted, 1));
+	mnfq_packet_free(held[0]);
+	mnfq_packet_free(held[2]);
+	mnfq_packet_free(held[3]);
+	cr_expect(eq(u32, fake_queued(7), 0));
+}
+
+Test(held, unbinding_decides_what_is_held)
+{
+	hold_all(3, MNFQ_ACCEPT);
+	queue = mnfq_queue_unbind(queue);
+	cr_expect(eq(u32, fake.queues[0].decisions[3].verdict, MNFQ_ACCEPT));
+	cr_expect(eq(int, mnfq_packet_verdict(held[0], MNFQ_DROP), -ENODEV));
+	cr_expect(eq(ptr, mnfq_packet_get_queue(held[0]), NULL));
+	cr_expect(eq(u32, mnfq_packet_get_id(held[1]), 2));
+	cr_expect(eq(u64, stats().held, 0));
+	cr_expect(eq(u64, stats().defaulted, 3));
+	cr_expect(eq(u64, stats().accepted, 3));
+	mnfq_packet_free(held[0]);
+	sock = mnfq_socket_close(sock);
+	mnfq_packet_free(held[1]);
+	cr_expect(eq(int, mnfq_packet_verdict(held[2], MNFQ_DROP), -ENODEV));
+	mnfq_packet_free(held[2]);
+}
+
+static enum mnfq_verdict copy_and_accept(struct mnfq_packet *packet, void *data)
+{
+	(void)data;
+	cr_expect(eq(int, mnfq_packet_retain(&held[n_held++], packet), 0));
+	return MNFQ_ACCEPT;
+}
+
+Test(held, a_copy_of_a_decided_packet_can_only_be_read)
+{
+	rebind_seven(copy_and_accept, MNFQ_DROP);
+	fake_packet(7, 60, true);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	expect_verdict(1, MNFQ_ACCEPT);
+	cr_expect(eq(int, mnfq_packet_verdict(held[0], MNFQ_DROP), -EALREADY));
+	cr_expect(eq(u64, stats().held, 0));
+	mnfq_packet_free(held[0]);
+	cr_expect(eq(u64, stats().defaulted, 0));
+}
+
+static enum mnfq_verdict copy_and_free(struct mnfq_packet *packet, void *data)
+{
+	struct mnfq_packet *copy;
+
+	(void)data;
+	cr_expect(eq(int, mnfq_packet_retain(&copy, packet), 0));
+	mnfq_packet_free(copy);
+	return MNFQ_ACCEPT; /* too late: freeing decided it */
+}
+
+Test(held, freeing_the_copy_in_its_callback_decides)
+{
+	rebind_seven(copy_and_free, MNFQ_STOP);
+	fake_packet(7, 60, true);
+	fake_packet(7, 60, true);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 2));
+	expect_verdict(1, MNFQ_STOP);
+	expect_verdict(2, MNFQ_STOP);
+	cr_expect(eq(u64, stats().stopped, 2));
+	cr_expect(eq(u64, stats().accepted, 0));
+}
+
+Test(held, a_gap_above_a_held_packet_waits_for_it)
+{
+	hold_all(1, MNFQ_STOP);
+	fake_packet(7, 60, false);
+	fake_packet(7, 60, true);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	expect_verdict(1, FAKE_UNDECIDED);
+	expect_verdict(2, FAKE_UNDECIDED);
+	cr_expect(eq(int, mnfq_packet_verdict(held[0], MNFQ_ACCEPT), 0));
+	expect_verdict(1, MNFQ_ACCEPT);
+	expect_verdict(2, MNFQ_STOP);
+	expect_verdict(3, FAKE_UNDECIDED);
+	mnfq_packet_free(held[0]);
+	mnfq_packet_free(held[1]);
+}
+
+/*
+ * Against a model: packets come, are taken by others, lost, held and decided in random order, over
+ * many rounds. Each must end with the verdict that it was given, or the default if nobody saw it.
+ */
+static uint32_t seed, expected[FAKE_IDS];
+
+static uint32_t random32(void)
+{
+	seed = seed * 1664525 + 1013904223;
+	return seed >> 8;
+}
+
+static void decide_one(void)
+{
+	unsigned int i = random32() % n_held;
+	struct mnfq_packet *packet = held[i];
+	uint32_t id = mnfq_packet_get_id(packet);
+
+	if (random32() % 8 == 0) {
+		expected[id] = MNFQ_STOP;
+	} else {
+		expected[id] = random32() % 2;
+		cr_assert(eq(int, mnfq_packet_verdict(packet, expected[id]), 0));
+	}
+	held[i] = held[--n_held];
+	mnfq_packet_free(packet);
+}
+
+static enum mnfq_verdict play(struct mnfq_packet *packet, void *data)
+{
+	uint32_t id = mnfq_packet_get_id(packet), choice = random32() % 64;
+
+	(void)data;
+	if (n_held > 0 && choice < 8)
+		decide_one();
+	if (choice == 20) {
+		cr_assert(eq(int, mnfq_packet_retain(&held[n_held], packet), 0));
+		n_held++;
+		return MNFQ_DEFER;
+	}
+	if (choice == 21)
+		mnfq_packet_set_mark(packet, id);
+	if (choice == 22)
+		cr_assert(eq(int, mnfq_packet_set_payload(packet, "new", 3), 0));
+	expected[id] = choice == 23 ? MNFQ_DROP : choice == 24 ? MNFQ_REPEAT : MNFQ_ACCEPT;
+	return expected[id];
+}
+
+static void play_a_game(uint32_t new_seed)
+{
+	uint32_t id, round, i;
+
+	seed = new_seed;
+	n_held = 0;
+	bind_seven(play, MNFQ_STOP);
+	for (round = 0; round < 200; round++) {
+		for (i = random32() % 80; i > 0; i--) {
+			uint32_t choice = random32() % 100;
+
+			expected[fake_queue(7)->next_id] =
+				choice < 98 ? FAKE_UNDECIDED : MNFQ_STOP;
+			if (choice == 99)
+				fake_overrun(7);
+			else
+				fake_packet(7, 40, choice < 98);
+		}
+		while (mnfq_socket_dispatch(sock, 0) > 0)
+			;
+		while (n_held > 0 && random32() % 4 == 0)
+			decide_one();
+	}
+	/* Something to show the last gap by, and the end of all that is held. */
+	expected[fake_packet(7, 40, true)] = FAKE_UNDECIDED;
+	while (mnfq_socket_dispatch(sock, 0) > 0)
+		;
+	while (n_held > 0)
+		decide_one();
+	cr_assert(eq(u32, fake_queued(7), 0), "seed %u", new_seed);
+	for (id = 1; id < fake_queue(7)->next_id; id++) {
+		uint32_t is = fake_queue(7)->decisions[id].verdict;
+
+		if (is != FAKE_UNDECIDED) /* an overrun was never there */
+			cr_assert(eq(u32, is, expected[id]), "seed %u packet %u", new_seed, id);
+	}
+	cr_assert(eq(u64, stats().refused, 0));
+	queue = mnfq_queue_unbind(queue);
+}
+
+Test(held, every_packet_ends_with_its_own_verdict)
+{
+	uint32_t game;
+
+	mnfq_queue_unbind(queue);
+	for (game = 1; game <= 50; game++)
+		play_a_game(game);
+	cr_expect(ge(u32, fake.batch_verdicts, 1000));
+	cr_expect(ge(u64, stats().lost, 1000));
+	cr_expect(ge(u64, stats().deferred, 1000));
+}
+static enum mnfq_verdict hold_once(struct mnfq_packet *packet, void *data)
+{
+	(void)data;
+	return mnfq_packet_retain(&held[0], packet) < 0 ? MNFQ_DROP : MNFQ_DEFER;
+}
+
+/* Opens, binds, holds a packet, edits and decides it. Returns the first error. */
+static int whole_life(struct mnfq_socket **socket)
+{
+	struct mnfq_queue *bound;
+	int err = mnfq_socket_open(socket, NULL);
+
+	if (err < 0)
+		return err;
+	fake.packets_on_bind = 1;
+	err = mnfq_queue_bind(&bound, *socket, 7, NULL, hold_once, NULL);
+	if (err < 0)
+		return err;
+	err = mnfq_socket_dispatch(*socket, 0);
+	if (err < 0 || !held[0])
+		return err < 0 ? err : -ENOMEM;
+	err = mnfq_packet_set_payload(held[0], "new", 3);
+	return err < 0 ? err : mnfq_packet_verdict(held[0], MNFQ_ACCEPT);
+}
+
+Test(rounds, running_out_of_memory_is_told_and_survived)
+{
+	unsigned int nth, failures = 0;
+	int err = -1;
+
+	mnfq_queue_unbind(queue);
+	mnfq_socket_close(sock);
+	for (nth = 1; err != 0; nth++) {
+		cr_assert(le(u32, nth, 100));
+		fake_reset();
+		fake.fail_allocation = nth;
+		held[0] = NULL;
+		sock = NULL;
+		err = whole_life(&sock);
+		cr_expect(err == 0 || err == -ENOMEM, "allocation %u: %d", nth, err);
+		failures += err < 0;
+		fake.fail_allocation = 0;
+		mnfq_packet_free(held[0]);
+		if (sock)
+			mnfq_socket_close(sock);
+		cr_expect(not(fake.queues[0].bound));
+	}
+	cr_expect(ge(u32, failures, 6));
+	setup();
+}
+
+static void *decide_in_thread(void *arg)
+{
+	cr_expect(eq(int, mnfq_packet_verdict(arg, MNFQ_ACCEPT), 0));
+	return NULL;
+}
+
+static enum mnfq_verdict hold_three(struct mnfq_packet *packet, void *data)
+{
+	uint32_t id = mnfq_packet_get_id(packet);
+	pthread_t thread;
+
+	(void)data;
+	if (id == 3) {
+		cr_assert(eq(int, mnfq_packet_retain(&held[0], packet), 0));
+		return MNFQ_DEFER;
+	}
+	if (id == 6) {
+		cr_assert(eq(int, pthread_create(&thread, NULL, decide_in_thread, held[0]), 0));
+		pthread_join(thread, NULL);
+	}
+	return MNFQ_ACCEPT;
+}
+
+/* 5 is lost while 3 is held; that 3 is decided elsewhere must not decide 1, 2 and 4, whose verdicts
+ * have not left yet. */
+Test(held, another_thread_does_not_overtake_the_outbox)
+{
+	uint32_t id;
+
+	rebind_seven(hold_three, MNFQ_STOP);
+	for (id = 1; id <= 7; id++)
+		fake_packet(7, 60, id != 5);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 6));
+	for (id = 1; id <= 7; id++)
+		expect_verdict(id, id == 5 ? MNFQ_STOP : MNFQ_ACCEPT);
+	cr_expect(eq(u64, stats().refused, 0));
+	mnfq_packet_free(held[0]);
+}
+
+static enum mnfq_verdict hold_first(struct mnfq_packet *packet, void *data)
+{
+	(void)data;
+	if (mnfq_packet_get_id(packet) > 1)
+		return MNFQ_ACCEPT;
+	cr_assert(eq(int, mnfq_packet_retain(&held[0], packet), 0));
+	return MNFQ_DEFER;
+}
+
+Test(held, a_packet_freed_in_vain_is_not_overtaken)
+{
+	rebind_seven(hold_first, MNFQ_STOP);
+	fake_packet(7, 60, true);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	fake.send_error = EMSGSIZE;
+	fake.send_errors = 2;
+	mnfq_packet_free(held[0]);
+	fake_packet(7, 60, true);
+	fake_packet(7, 60, true);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 2));
+	expect_verdict(1, MNFQ_STOP);
+	expect_verdict(2, MNFQ_ACCEPT);
+	expect_verdict(3, MNFQ_ACCEPT);
+}
+
+static enum mnfq_verdict rewrite_largely(struct mnfq_packet *packet, void *data)
+{
+	static uint8_t big[65000];
+	uint32_t id = mnfq_packet_get_id(packet);
+
+	if (id == 1)
+		return hold_first(packet, data);
+	if (id == 4) { /* the outbox is full; sending the others' verdicts fails */
+		fake.send_error = EMSGSIZE;
+		fake.send_errors = 1;
+		cr_expect(eq(int, mnfq_packet_set_payload(held[0], big, sizeof(big)), 0));
+		cr_expect(eq(int, mnfq_packet_verdict(held[0], MNFQ_ACCEPT), 0));
+	} else {
+		cr_expect(eq(int, mnfq_packet_set_payload(packet, big, sizeof(big)), 0));
+	}
+	return MNFQ_ACCEPT;
+}
+
+Test(held, a_failure_of_others_is_not_ones_own)
+{
+	uint32_t id;
+
+	rebind_seven(rewrite_largely, MNFQ_STOP);
+	for (id = 1; id <= 4; id++)
+		fake_packet(7, 60, true);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 4));
+	expect_verdict(1, MNFQ_ACCEPT);
+	expect_verdict(4, MNFQ_ACCEPT);
+	cr_expect(ne(u64, stats().unsent, 0));
+	cr_expect(eq(u32, fake_queued(7), 0));
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -EMSGSIZE));
+	mnfq_packet_free(held[0]);
+}

@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Requests to the kernel: binding, configuring, unbinding, and answers that do not come.
+ */
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "support/fixture.h"
+
+TestSuite(requests, .init = setup, .fini = teardown);
+
+Test(requests, packets_before_an_acknowledgement_are_kept)
+{
+	struct mnfq_queue *other;
+
+	fake.packets_on_bind = 5;
+	fake_packet(7, 60, true);
+	cr_assert(eq(int, mnfq_queue_bind(&other, sock, 8, NULL, accept_all, NULL), 0));
+	cr_expect(eq(u32, seen, 0), "no callback runs under the feet of bind");
+	cr_expect(eq(sz, fake_unread(), 1), "the descriptor is readable for an event loop");
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 6));
+	cr_expect(eq(u32, fake_queued(7) + fake_queued(8), 0));
+	cr_expect(eq(u64, stats().lost, 0));
+	cr_expect(eq(u64, stats().unclaimed, 0));
+}
+
+Test(requests, a_lost_acknowledgement_is_asked_for_again)
+{
+	struct mnfq_queue *other;
+
+	fake.lose_answers = 2;
+	cr_assert(eq(int, mnfq_queue_bind(&other, sock, 8, NULL, accept_all, NULL), 0));
+	fake_packet(8, 60, true);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	cr_expect(eq(u64, stats().lost, 0));
+}
+
+Test(requests, no_acknowledgement_at_all_ends_by_the_deadline)
+{
+	struct mnfq_queue *other = NULL;
+
+	fake.lose_answers = UINT32_MAX;
+	cr_expect(eq(int, mnfq_queue_bind(&other, sock, 8, NULL, accept_all, NULL), -ETIMEDOUT));
+	cr_expect(eq(ptr, other, NULL));
+	cr_expect(strstr(mnfq_socket_get_error(sock), "no answer") != NULL);
+	cr_expect(eq(ptr, fake_queue(8), NULL), "nothing stays bound");
+	fake.lose_answers = 0;
+	cr_expect(eq(int, mnfq_queue_bind(&other, sock, 8, NULL, accept_all, NULL), 0));
+}
+
+Test(requests, a_queue_of_the_former_reader_is_taken_over)
+{
+	/* The former reader left packet 1 undecided, and packet 2 in the receive buffer. */
+	mnfq_i_request_send(sock, 9, NFQNL_CFG_CMD_BIND);
+	fake_packet(9, 60, false);
+	fake_packet(9, 60, true);
+	cr_assert(eq(int, mnfq_queue_bind(&queue, sock, 9, NULL, accept_all, NULL), 0));
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	cr_expect(eq(u64, stats().lost, 0));
+	cr_expect(eq(u32, fake_queue(9)->decisions[1].verdict, MNFQ_DROP));
+	cr_expect(eq(u32, fake_queue(9)->decisions[2].verdict, MNFQ_ACCEPT));
+}
+
+Test(requests, settings_reach_the_kernel)
+{
+	struct mnfq_queue_options options = { .size = sizeof(options),
+					      .copy_mode = MNFQ_COPY_PACKET,
+					      .copy_range = 128,
+					      .max_len = 4096,
+					      .flags = MNFQ_QUEUE_FAIL_OPEN,
+					      .flags_mask = MNFQ_QUEUE_FAIL_OPEN };
+
+	cr_expect(eq(u32, fake_queue(7)->copy_range, 65531));
+	cr_expect(eq(u8, fake_queue(7)->copy_mode, NFQNL_COPY_PACKET));
+	cr_expect(eq(u32, fake_queue(7)->flags, MNFQ_QUEUE_GSO));
+	cr_expect(eq(u32, fake_queue(7)->max_len, 1024));
+	cr_assert(eq(int, mnfq_queue_configure(queue, &options), 0));
+	cr_expect(eq(u32, fake_queue(7)->copy_range, 128));
+	cr_expect(eq(u32, fake_queue(7)->flags, MNFQ_QUEUE_GSO | MNFQ_QUEUE_FAIL_OPEN));
+	cr_expect(eq(u32, fake_queue(7)->max_len, 4096));
+	options.flags_mask |= MNFQ_QUEUE_GSO;
+	options.copy_mode = MNFQ_COPY_META;
+	cr_assert(eq(int, mnfq_queue_configure(queue, &options), 0));
+	cr_expect(eq(u32, fake_queue(7)->flags, MNFQ_QUEUE_FAIL_OPEN));
+	cr_expect(eq(u8, fake_queue(7)->copy_mode, NFQNL_COPY_META));
+	memset(&options, 0, sizeof(options));
+	options.size = sizeof(options);
+	cr_assert(eq(int, mnfq_queue_get_options(queue, &options), 0));
+	cr_expect(eq(u32, options.copy_range, 0));
+	cr_expect(eq(u32, options.copy_mode, MNFQ_COPY_META));
+	cr_expect(eq(u32, options.flags, MNFQ_QUEUE_FAIL_OPEN));
+	cr_expect(eq(u32, options.flags_mask, MNFQ_QUEUE_FLAGS));
+	cr_expect(eq(u32, options.max_len, 4096));
+}
+
+Test(requests, wrong_options_change_nothing)
+{
+	struct {
+		struct mnfq_queue_options options;
+		uint64_t future;
+	} wrong[] = {
+		{ { .size = 1 }, 0 },
+		{ { .size = sizeof(wrong[0]) }, 1 },
+		{ { .size = sizeof(wrong[0].options), .copy_mode = 4 }, 0 },
+		{ { .size = sizeof(wrong[0].options), .copy_range = 65532 }, 0 },
+		{ { .size = sizeof(wrong[0].options), .flags = 0x20, .flags_mask = 0x20 }, 0 },
+		{ { .size = sizeof(wrong[0].options), .flags = MNFQ_QUEUE_GSO }, 0 },
+		{ { .size = sizeof(wrong[0].options), .default_verdict = 2 }, 0 },
+		{ { .size = sizeof(wrong[0].options), .default_verdict = MNFQ_DEFER }, 0 },
+	};
+	struct mnfq_queue *other = NULL;
+	unsigned int sends = fake.sends;
+	size_t i;
+	int err;
+
+	for (i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		err = mnfq_queue_bind(&other, sock, 8, &wrong[i].options, accept_all, NULL);
+		cr_expect(eq(int, err, i == 1 ? -E2BIG : -EINVAL), "case %zu", i);
+		cr_expect(mnfq_socket_get_error(sock)[0] != 0);
+	}
+	cr_expect(eq(int, mnfq_queue_bind(&other, sock, 65536, NULL, accept_all, NULL), -EINVAL));
+	cr_expect(eq(int, mnfq_queue_bind(&other, sock, 7, NULL, accept_all, NULL), -EEXIST));
+	cr_expect(eq(int, mnfq_queue_bind(&other, sock, 8, NULL, NULL, NULL), -EINVAL));
+	cr_expect(eq(int, mnfq_queue_bind(NULL, sock, 8, NULL, accept_all, NULL), -EINVAL));
+	cr_expect(eq(u32, fake.sends, sends));
+	cr_expect(eq(ptr, other, NULL));
+	/* A struct of the future whose unknown part is zero is fine. */
+	wrong[1].future = 0;
+	cr_expect(eq(int, mnfq_queue_bind(&other, sock, 8, &wrong[1].options, accept_all, NULL),
+		     0));
+}
+
+Test(requests, what_a_former_queue_left_is_not_its_successors)
+{
+	fake_packet(7, 60, true);
+	fake_packet(7, 60, true);
+	rebind_seven(accept_all, MNFQ_DROP);
+	fake_packet(7, 60, true);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	cr_expect(eq(u32, last_id, 1));
+	cr_expect(eq(u64, stats().lost, 0));
+}
+
+static enum mnfq_verdict bind_once(struct mnfq_packet *packet, void *data)
+{
+	(void)data, (void)packet;
+	if (!queue)
+		bind_seven(accept_all, MNFQ_DROP);
+	return MNFQ_ACCEPT;
+}
+
+Test(requests, a_queue_born_in_a_round_takes_no_part_in_it)
+{
+	struct mnfq_queue *other;
+
+	cr_assert(eq(int, mnfq_queue_bind(&other, sock, 8, NULL, bind_once, NULL), 0));
+	queue = mnfq_queue_unbind(queue);
+	cr_assert(eq(int, mnfq_socket_dispatch(sock, 0), 0));
+	fake_packet(8, 60, true);
+	message_packet(&msg, 7, 5, 60); /* from a queue 7 that was */
+	fake_datagram(msg.bytes, msg.len, 0);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	cr_expect(eq(u64, stats().lost, 0));
+	cr_expect(eq(u64, stats().unclaimed, 1));
+}
+
+Test(requests, a_bind_that_timed_out_leaves_no_packets)
+{
+	struct mnfq_queue *other;
+
+	fake.lose_answers = UINT32_MAX;
+	fake.packets_on_bind = 3;
+	cr_assert(eq(int, mnfq_queue_bind(&other, sock, 8, NULL, accept_all, NULL), -ETIMEDOUT));
+	fake.lose_answers = fake.packets_on_bind = 0;
+	cr_assert(eq(int, mnfq_queue_bind(&other, sock, 8, NULL, accept_all, NULL), 0));
+	fake_packet(8, 60, false);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 0));
+	cr_expect(eq(u32, fake_queued(8), 1), "nobody has seen it");
+	cr_expect(eq(u32, seen, 0));
+}
+
+Test(requests, what_somebody_elses_queue_left_is_not_ours)
+{
+	struct mnfq_queue *other;
+
+	mnfq_i_request_send(sock, 8, NFQNL_CFG_CMD_BIND);
+	fake_packet(8, 60, true);
+	mnfq_i_request_send(sock, 8, NFQNL_CFG_CMD_UNBIND);
+	cr_assert(eq(int, mnfq_queue_bind(&other, sock, 8, NULL, accept_all, NULL), 0));
+	fake_packet(8, 60, false);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 0));
+	cr_expect(eq(u32, fake_queued(8), 1), "nobody has seen it");
+}
+
+Test(requests, more_than_a_batch_may_come_before_the_answer)
+{
+	struct mnfq_queue *other;
+	int i, handled = 0;
+
+	fake.packets_on_bind = 150;
+	cr_assert(eq(int, mnfq_queue_bind(&other, sock, 8, NULL, accept_all, NULL), 0));
+	for (i = 0; i < 10; i++)
+		fake_packet(8, 60, true);
+	for (i = 0; i < 10; i++) {
+		int n = mnfq_socket_dispatch(sock, 0);
+
+		cr_expect(le(int, n, 64));
+		handled += n;
+	}
+	cr_expect(eq(int, handled, 160));
+	cr_expect(eq(u64, stats().lost, 0));
+	cr_expect(eq(u32, fake_queued(8), 0));
+}
+
+static enum mnfq_verdict bind_eight(struct mnfq_packet *packet, void *data)
+{
+	struct mnfq_queue **other = data;
+
+	(void)packet;
+	if (!*other) {
+		cr_assert(eq(int, mnfq_queue_bind(other, sock, 8, NULL, accept_all, NULL), 0));
+		fake_packet(8, 60, true);
+		fake_packet(8, 60, true);
+	}
+	return MNFQ_ACCEPT;
+}
+
+Test(requests, a_queue_bound_for_a_stashed_packet_misses_none)
+{
+	struct mnfq_queue *seven, *eight = NULL;
+
+	queue = mnfq_queue_unbind(queue);
+	fake.packets_on_bind = 1;
+	cr_assert(eq(int, mnfq_queue_bind(&seven, sock, 7, NULL, bind_eight, &eight), 0));
+	fake.packets_on_bind = 0;
+	while (mnfq_socket_dispatch(sock, 0) > 0)
+		;
+	cr_expect(eq(u32, seen, 2));
+	cr_expect(eq(u64, stats().lost, 0));
+	cr_expect(eq(u64, stats().unclaimed, 0));
+}
+
+/* A full queue sends no packet by which its ids could be told. */
+Test(requests, a_full_queue_is_taken_over)
+{
+	struct mnfq_queue *other;
+	unsigned int i;
+
+	mnfq_i_request_send(sock, 9, NFQNL_CFG_CMD_BIND);
+	for (i = 0; i < 100; i++)
+		fake_packet(9, 60, false);
+	cr_assert(eq(int, mnfq_queue_bind(&other, sock, 9, NULL, accept_all, NULL), 0));
+	cr_expect(eq(u32, fake_queued(9), 0));
+	fake_packet(9, 60, true);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	cr_expect(eq(u32, last_id, 101));
+	cr_expect(eq(u64, stats().lost, 0));
+	cr_expect(eq(u32, fake_queue(9)->decisions[101].verdict, MNFQ_ACCEPT));
+}
+
+Test(requests, a_take_over_that_fails_leaves_the_queue)
+{
+	struct mnfq_queue *other;
+
+	mnfq_i_request_send(sock, 9, NFQNL_CFG_CMD_BIND);
+	fake.lose_answers = UINT32_MAX;
+	cr_expect(eq(int, mnfq_queue_bind(&other, sock, 9, NULL, accept_all, NULL), -ETIMEDOUT));
+	cr_expect(fake_queue(9) != NULL);
+	fake.lose_answers = 1;
+	fake_packet(9, 60, false);
+	cr_expect(eq(int, mnfq_queue_bind(&other, sock, 9, NULL, accept_all, NULL), 0));
+	fake_packet(9, 60, true);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	cr_expect(eq(u64, stats().lost, 0), "taken over, not lost");
+}
+
+Test(requests, an_answer_to_somebody_else_is_not_ours)
+{
+	struct mnfq_queue *other = NULL;
+	uint32_t seq;
+
+	for (seq = 0; seq < 16; seq++) {
+		message_error(&msg, 0, MNFQ_I_MSG(NFQNL_MSG_CONFIG), seq, 0);
+		fake_datagram(msg.bytes, msg.len, 0);
+	}
+	fake.bind_error = -EPERM;
+	cr_expect(eq(int, mnfq_queue_bind(&other, sock, 8, NULL, accept_all, NULL), -EBUSY));
+	cr_expect(eq(ptr, other, NULL));
+}
+
+Test(requests, a_failure_ends_with_its_queue)
+{
+	fake.verdict_error = -ENODEV;
+	fake_packet(7, 60, true);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	fake_packet(7, 60, true);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1)); /* with the error for the first */
+	fake.verdict_error = 0;
+	rebind_seven(accept_all, MNFQ_DROP);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 0));
+}
+
+Test(requests, a_receive_buffer_only_grows)
+{
+	struct mnfq_queue_options options = { .size = sizeof(options) };
+	struct mnfq_queue *other;
+
+	fake.buffer = 0;
+	options.receive_buffer = 1 << 19; /* the fake kernel says that there are 2^20 */
+	cr_assert(eq(int, mnfq_queue_bind(&other, sock, 8, &options, accept_all, NULL), 0));
+	cr_expect(eq(u32, fake.buffer, 0));
+	options.receive_buffer = 1 << 21;
+	cr_assert(eq(int, mnfq_queue_configure(other, &options), 0));
+	cr_expect(eq(u32, fake.buffer, 1 << 21));
+	cr_assert(eq(int, mnfq_socket_set_receive_buffer(sock, 0), 0));
+	cr_expect(eq(u32, fake.buffer, 64 << 20));
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* A socket with queue 7 bound on it, on a kernel of our own. */
+#ifndef MNFQ_TEST_FIXTURE_H
+#define MNFQ_TEST_FIXTURE_H
+
+#include "fake-kernel.h"
+#include "internal.h"
+#include "message.h"
+
+extern struct mnfq_socket *sock;
+extern struct mnfq_queue *queue;
+extern struct message msg;
+
+/* What accept_all() has seen. */
+extern unsigned int seen;
+extern uint32_t last_id;
+
+enum mnfq_verdict accept_all(struct mnfq_packet *packet, void *data);
+
+/* Binds queue 7. */
+void bind_seven(mnfq_callback callback, enum mnfq_verdict fallback);
+
+/* Replaces queue 7 by another one. */
+void rebind_seven(mnfq_callback callback, enum mnfq_verdict fallback);
+
+/* For TestSuite: a socket, queue 7 with accept_all(); closing it leaves nothing bound. */
+void setup(void);
+void teardown(void);
+
+struct mnfq_stats stats(void);
+
+/* What became of packet @id of queue 7. */
+void expect_verdict(uint32_t id, uint32_t verdict);
+
+/* Feeds what is in `msg`, as if from the kernel. */
+int feed(void);
+
+#endif
