@@ -101,7 +101,8 @@ Test(faults, an_overrun_is_counted_exactly)
 	struct scene scene;
 
 	scene_open(&scene, 4);
-	scene_bind(&scene, QUEUE_OPTIONS(.receive_buffer = 16384), scene_count);
+	scene_ok(scene.sock, mnfq_socket_set_receive_buffer(scene.sock, 16384));
+	scene_bind(&scene, NULL, scene_count);
 	cr_assert(mnfq_socket_get_receive_buffer(scene.sock) == 16384);
 	(void)overrun(&scene, 500);
 	check_overrun(&scene, 501);
@@ -116,7 +117,8 @@ Test(faults, an_overrun_with_enobufs_is_counted_exactly)
 	int zero = 0;
 
 	scene_open(&scene, 4);
-	scene_bind(&scene, QUEUE_OPTIONS(.receive_buffer = 16384), scene_count);
+	scene_ok(scene.sock, mnfq_socket_set_receive_buffer(scene.sock, 16384));
+	scene_bind(&scene, NULL, scene_count);
 	cr_assert(setsockopt(mnfq_socket_get_fd(scene.sock), SOL_NETLINK, NETLINK_NO_ENOBUFS,
 			     &zero, sizeof(zero)) == 0);
 	(void)overrun(&scene, 500);
@@ -133,10 +135,11 @@ Test(faults, an_overrun_with_fail_open_loses_no_datagram)
 	unsigned int seen;
 
 	scene_open(&scene, 4);
-	scene_bind(&scene,
-		   QUEUE_OPTIONS(.receive_buffer = 16384, .flags = MNFQ_QUEUE_FAIL_OPEN,
-				 .flags_mask = MNFQ_QUEUE_FAIL_OPEN),
-		   scene_count);
+	scene_ok(scene.sock, mnfq_socket_set_receive_buffer(scene.sock, 16384));
+	scene_bind(
+		&scene,
+		QUEUE_OPTIONS(.flags = MNFQ_QUEUE_FAIL_OPEN, .flags_mask = MNFQ_QUEUE_FAIL_OPEN),
+		scene_count);
 	seen = overrun(&scene, 500);
 	tally_init(&tally, 501);
 	cr_assert(udp_drain_until(&scene.udp, &tally, 501));
@@ -153,7 +156,8 @@ Test(faults, a_request_with_a_full_buffer)
 	struct scene scene;
 
 	scene_open(&scene, 4);
-	scene_bind(&scene, QUEUE_OPTIONS(.receive_buffer = 8192), scene_count);
+	scene_ok(scene.sock, mnfq_socket_set_receive_buffer(scene.sock, 8192));
+	scene_bind(&scene, NULL, scene_count);
 	udp_send_many(&scene.udp, 0, 200);
 	scene_ok(scene.sock, mnfq_queue_bind(&other, scene.sock, 2, NULL, scene_count, &scene));
 	scene_ok(scene.sock, mnfq_queue_configure(scene.queue, QUEUE_OPTIONS(.copy_range = 500)));

@@ -59,6 +59,9 @@ Test(socket, receive_buffer_is_the_effective_one)
 	cr_assert(mnfq_socket_get_receive_buffer(scene.sock) == 200000);
 	scene_bind(&scene, QUEUE_OPTIONS(.receive_buffer = 300000), scene_count);
 	cr_assert(mnfq_socket_get_receive_buffer(scene.sock) == 300000);
+	mnfq_queue_unbind(scene.queue);
+	scene_bind(&scene, QUEUE_OPTIONS(.receive_buffer = 100000), scene_count);
+	cr_assert(mnfq_socket_get_receive_buffer(scene.sock) == 300000, "it only grows");
 	cr_assert(mnfq_socket_set_receive_buffer(scene.sock, 0x80000000u) == -EINVAL);
 	cr_assert(mnfq_socket_get_receive_buffer(scene.sock) == 300000);
 	scene_close(&scene);
