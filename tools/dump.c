@@ -439,8 +439,8 @@ static void print_summary(const struct dump *dump)
 		COUNTER(dropped, true),    COUNTER(repeated, false),  COUNTER(stopped, false),
 		COUNTER(requeued, false),  COUNTER(marked, false),    COUNTER(defaulted, false),
 		COUNTER(lost, false),      COUNTER(truncated, false), COUNTER(refused, false),
-		COUNTER(overruns, false),  COUNTER(forged, false),    COUNTER(malformed, false),
-		COUNTER(unclaimed, false),
+		COUNTER(unsent, false),    COUNTER(overruns, false),  COUNTER(forged, false),
+		COUNTER(malformed, false), COUNTER(unclaimed, false),
 #undef COUNTER
 	};
 	struct mnfq_stats stats = { .size = sizeof(stats) };
