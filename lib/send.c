@@ -54,8 +54,12 @@ static void give_up(struct mnfq_socket *sock)
 	struct mnfq_queue *queue;
 
 	sock->stats.unsent += sock->ring->outbox.decisions;
-	for (queue = sock->queues; queue; queue = queue->next)
+	for (queue = sock->queues; queue; queue = queue->next) {
+		/* An open run is given up as well: its batch would reach over the others. */
+		sock->stats.unsent += queue->run.count;
+		queue->run.count = 0;
 		mnfq_i_release_past(queue);
+	}
 }
 
 /* Sends the outbox as it is; open runs stay open. */

@@ -428,3 +428,31 @@ Test(rounds, two_packets_in_a_datagram_are_two_packets)
 	cr_expect(eq(u32, seen, 1), "the queue is gone before the second");
 	cr_expect(eq(u64, stats().unclaimed, 1));
 }
+
+static enum mnfq_verdict drop_and_rewrite(struct mnfq_packet *packet, void *data)
+{
+	static uint8_t big[65000];
+	uint32_t id = mnfq_packet_get_id(packet);
+
+	(void)data;
+	if (id == 2 || id == 3 || id == 6) /* two of them fill the outbox */
+		cr_expect(eq(int, mnfq_packet_set_payload(packet, big, sizeof(big)), 0));
+	return id == 1 ? MNFQ_DROP : MNFQ_ACCEPT;
+}
+
+/* While the verdicts for 1 to 3 are lost, 4 and 5 are about to become a batch. */
+Test(rounds, a_run_that_is_open_does_not_reach_over_lost_verdicts)
+{
+	uint32_t id;
+
+	rebind_seven(drop_and_rewrite, MNFQ_STOP);
+	for (id = 1; id <= 6; id++)
+		fake_packet(7, 60, true);
+	fake.send_error = EMSGSIZE;
+	fake.send_errors = 1;
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 6));
+	for (id = 1; id <= 5; id++)
+		expect_verdict(id, MNFQ_STOP);
+	expect_verdict(6, MNFQ_ACCEPT);
+	cr_expect(eq(u64, stats().unsent, 5));
+}
