@@ -54,12 +54,8 @@ static void give_up(struct mnfq_socket *sock)
 	struct mnfq_queue *queue;
 
 	sock->stats.unsent += sock->ring->outbox.decisions;
-	for (queue = sock->queues; queue; queue = queue->next) {
-		/* An open run is given up as well: its batch would reach over the others. */
-		sock->stats.unsent += queue->run.count;
-		queue->run.count = 0;
+	for (queue = sock->queues; queue; queue = queue->next)
 		mnfq_i_release_past(queue);
-	}
 }
 
 /* Sends the outbox as it is; open runs stay open. */
@@ -183,9 +179,14 @@ void mnfq_i_release_later(struct mnfq_queue *queue, uint32_t last)
 	pthread_mutex_unlock(&queue->sock->lock);
 }
 
-/* The same for all that came so far, but for the packet that is in the callback right now. */
+/*
+ * The same for all that came so far, but for the packet that is in the callback right now. A run
+ * that is open is given up with it: its batch would reach over the others.
+ */
 void mnfq_i_release_past(struct mnfq_queue *queue)
 {
+	queue->sock->stats.unsent += queue->run.count;
+	queue->run.count = 0;
 	mnfq_i_release_later(queue, queue->next_id - (queue->calling ? 2 : 1));
 }
 

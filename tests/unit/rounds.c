@@ -322,6 +322,24 @@ Test(rounds, verdicts_refused_for_want_of_a_right_become_the_default)
 	expect_default_for_two();
 }
 
+/* The refusal for 1 is read behind packets 2 and 3, which are about to become a batch. */
+Test(rounds, a_run_that_is_open_does_not_reach_over_refused_verdicts)
+{
+	uint32_t id;
+
+	rebind_seven(drop_two, MNFQ_STOP);
+	for (id = 1; id <= 4; id++)
+		fake_packet(7, 60, id != 1);
+	message_error(&msg, -EPERM, MNFQ_I_MSG(NFQNL_MSG_VERDICT), 1, queue->tag);
+	fake_datagram(msg.bytes, msg.len, 0);
+	queue->next_id = 2; /* 1 was seen and dropped */
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 3));
+	expect_verdict(1, MNFQ_STOP);
+	expect_verdict(2, MNFQ_DROP);
+	cr_expect(eq(u32, fake_queued(7), 0));
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -EPERM));
+}
+
 Test(rounds, a_failure_makes_the_descriptor_readable)
 {
 	fake.send_error = EMSGSIZE;
