@@ -177,6 +177,12 @@ static int explain_owner(struct mnfq_socket *sock, uint16_t num)
 			(void)find_owner(&owner);
 		close(netns_fd);
 	}
+	if (owner.portid == sock->portid)
+		return mnfq_i_fail(
+			&sock->error, -EPERM,
+			"queue %u: a thread that sent verdicts has no CAP_NET_ADMIN, or had "
+			"none for a while",
+			num);
 	if (owner.inode)
 		find_process(&owner);
 	if (owner.pid)
@@ -222,23 +228,29 @@ static int explain_capability(struct mnfq_socket *sock, uint16_t num)
 		num, netns, have_capability() ? " (it has it elsewhere)" : "");
 }
 
+/* A command that needs the capability and no queue tells the two meanings of EPERM apart. */
+static int explain_permission(struct mnfq_socket *sock, uint16_t num)
+{
+	bool repeated;
+	int err = mnfq_i_request(sock, num, NFQNL_CFG_CMD_PF_BIND, NULL, &repeated);
+
+	if (err == 0)
+		return explain_owner(sock, num);
+	if (err == -EPERM)
+		return explain_capability(sock, num);
+	return mnfq_i_fail(
+		&sock->error, -EPERM,
+		"queue %u: not permitted: CAP_NET_ADMIN is missing, or another socket owns "
+		"the queue",
+		num);
+}
+
 /* Tells why a queue could not be bound, configured or served; returns the errno that fits. */
 int mnfq_i_explain_bind(struct mnfq_socket *sock, uint16_t num, uint32_t flags, int err)
 {
-	bool repeated;
-
 	switch (err) {
 	case -EPERM:
-		err = mnfq_i_request(sock, num, NFQNL_CFG_CMD_PF_BIND, NULL, &repeated);
-		if (err == 0)
-			return explain_owner(sock, num);
-		if (err == -EPERM)
-			return explain_capability(sock, num);
-		return mnfq_i_fail(
-			&sock->error, -EPERM,
-			"queue %u: not permitted: CAP_NET_ADMIN is missing, or another "
-			"socket owns the queue",
-			num);
+		return explain_permission(sock, num);
 	case -EBUSY:
 		return mnfq_i_fail(&sock->error, -EEXIST,
 				   "queue %u was bound by somebody who shares the socket", num);

@@ -81,6 +81,12 @@ struct mnfq_packet {
 	struct mnfq_packet *prev, *next;
 };
 
+/* Also a packet that is cut may tell its id. */
+static inline bool mnfq_i_packet_has_id(const struct mnfq_packet *packet)
+{
+	return packet->present >> NFQA_PACKET_HDR & 1;
+}
+
 int mnfq_i_packet_parse(struct mnfq_packet *packet, const uint8_t *msg, size_t len);
 uint16_t mnfq_i_packet_queue_num(const struct mnfq_packet *packet);
 struct mnfq_i_decision mnfq_i_packet_decision(const struct mnfq_packet *packet, uint32_t tag,
@@ -124,10 +130,11 @@ struct mnfq_queue {
 	atomic_uint refs; /* the user's, and one for each retained packet */
 	uint16_t num;
 	uint32_t tag;
-	bool closing;  /* unbind once the callback returned */
-	bool refused;  /* verdicts need another try, but not before the next packet */
-	bool synced;   /* next_id is known */
-	bool calling;  /* the callback sees the packet before next_id */
+	bool closing; /* unbind once the callback returned */
+	bool refused; /* verdicts need another try, but not before the next packet */
+	bool synced;  /* next_id is known */
+	bool calling; /* the packet of calling_id has no verdict in the outbox yet */
+	uint32_t calling_id;
 	uint64_t born; /* the round in which it was bound */
 	uint32_t next_id;
 	mnfq_callback callback;
@@ -204,6 +211,7 @@ int mnfq_i_request(struct mnfq_socket *sock, uint16_t num, uint8_t command,
 void mnfq_i_request_start(struct mnfq_socket *sock);
 int mnfq_i_request_send(struct mnfq_socket *sock, uint16_t num, uint8_t command);
 void mnfq_i_request_poke(struct mnfq_socket *sock);
+int mnfq_i_stash_add(struct mnfq_socket *sock, const uint8_t *data, size_t len);
 bool mnfq_i_stash_find(struct mnfq_socket *sock, uint16_t num, uint32_t *id);
 void mnfq_i_stash_purge(struct mnfq_socket *sock, uint16_t num);
 
@@ -213,14 +221,16 @@ void mnfq_i_handle_error(struct mnfq_socket *sock, const uint8_t *msg, size_t le
 
 /* send.c */
 int mnfq_i_send(struct mnfq_socket *sock, struct iovec *iov, size_t count);
+int mnfq_i_send_once(struct mnfq_socket *sock, struct iovec *iov, size_t count);
 int mnfq_i_flush(struct mnfq_socket *sock);
 void mnfq_i_decide(struct mnfq_queue *queue, const struct mnfq_i_decision *decision);
 int mnfq_i_decide_now(struct mnfq_socket *sock, const struct mnfq_i_decision *decision);
 void mnfq_i_gap(struct mnfq_queue *queue, uint32_t last);
-void mnfq_i_release(struct mnfq_queue *queue);
+int mnfq_i_release(struct mnfq_queue *queue);
+void mnfq_i_release_pending(struct mnfq_queue *queue);
 void mnfq_i_release_later(struct mnfq_queue *queue, uint32_t last);
 void mnfq_i_release_past(struct mnfq_queue *queue);
-int mnfq_i_release_now(struct mnfq_queue *queue, uint32_t last);
+int mnfq_i_release_now(struct mnfq_queue *queue, uint32_t last, bool patient);
 bool mnfq_i_in_round(struct mnfq_socket *sock);
 
 /* retain.c */

@@ -76,6 +76,17 @@ static int enlarge_buffer(struct mnfq_socket *sock, uint32_t bytes)
 }
 
 /*
+ * The default verdict for all that the kernel holds, whatever its id. A batch reaches over half of
+ * all numbers; the first half comes again, since a list that wraps around begins with the second.
+ */
+static void release_all(struct mnfq_queue *queue)
+{
+	(void)mnfq_i_release_now(queue, INT32_MAX, true);
+	(void)mnfq_i_release_now(queue, UINT32_MAX, true);
+	(void)mnfq_i_release_now(queue, INT32_MAX, true);
+}
+
+/*
  * The socket owned the queue already: whoever opened it had bound it. Packets that the former
  * reader took and did not decide get the default verdict; those that it did not take are ours.
  */
@@ -84,14 +95,13 @@ static void take_over(struct mnfq_queue *queue)
 	uint32_t first;
 
 	queue->synced = mnfq_i_stash_find(queue->sock, queue->num, &first);
-	if (queue->synced) {
-		queue->next_id = first;
-		(void)mnfq_i_release_now(queue, first - 1);
-	} else {
-		/* Two halves of all ids there are; a full queue would send no packet to tell one. */
-		(void)mnfq_i_release_now(queue, INT32_MAX);
-		(void)mnfq_i_release_now(queue, UINT32_MAX);
+	if (!queue->synced) {
+		release_all(queue); /* a full queue would send no packet to tell an id */
+		return;
 	}
+	queue->next_id = first;
+	if (mnfq_i_release_now(queue, first - 1, true) < 0)
+		mnfq_i_release_later(queue, first - 1);
 }
 
 /*
@@ -117,8 +127,8 @@ static int request_bind(struct mnfq_queue *queue)
 	bool repeated;
 	int err;
 
-	mnfq_i_request_start(sock);
 	settle_stale(sock);
+	mnfq_i_request_start(sock);
 	err = mnfq_i_request(sock, num, NFQNL_CFG_CMD_NONE, &queue->options, &repeated);
 	if (err == 0) {
 		take_over(queue);
@@ -246,7 +256,7 @@ void mnfq_i_queue_end(struct mnfq_queue *queue, bool wait)
 	mnfq_i_retain_abandon(queue);
 	pthread_mutex_unlock(&sock->lock);
 	if (queue->options.default_verdict != MNFQ_DROP)
-		(void)mnfq_i_release_now(queue, queue->next_id + INT32_MAX / 2);
+		release_all(queue);
 	unlink_queue(queue);
 	sock->stale = true;
 	if (wait) {

@@ -30,6 +30,20 @@ bool mnfq_i_from_kernel(struct mnfq_socket *sock, const void *from, size_t from_
 	return false;
 }
 
+/*
+ * The right to send verdicts was missing. The kernel answers only the first message of those that
+ * were sent together, so any queue may have undecided packets over which no batch may reach.
+ */
+static void refuse_all(struct mnfq_socket *sock)
+{
+	struct mnfq_queue *queue;
+
+	for (queue = sock->queues; queue; queue = queue->next) {
+		queue->refused = true;
+		mnfq_i_release_past(queue);
+	}
+}
+
 /* An error for a verdict. Packets that the kernel flushed meanwhile are no failure of the loop. */
 static void verdict_refused(struct mnfq_socket *sock, uint32_t tag, int err)
 {
@@ -39,6 +53,8 @@ static void verdict_refused(struct mnfq_socket *sock, uint32_t tag, int err)
 		return; /* of somebody else who shares the descriptor */
 	if ((tag & MNFQ_I_TAG_RELEASE) && err == -ENOENT)
 		return;
+	if (err == -EPERM)
+		refuse_all(sock);
 	if (!queue) {
 		sock->stats.refused++;
 		return;
@@ -47,11 +63,6 @@ static void verdict_refused(struct mnfq_socket *sock, uint32_t tag, int err)
 	if (err == -EPERM || err == -ENODEV) {
 		sock->failure = err;
 		sock->failed_queue = queue->num;
-	}
-	if (err == -EPERM) {
-		/* Some of its packets are undecided; no batch for others may reach over them. */
-		queue->refused = true;
-		mnfq_i_release_past(queue);
 	}
 }
 
@@ -107,19 +118,9 @@ static void decide_default(struct mnfq_queue *queue, uint32_t id)
 	mnfq_i_decide(queue, &decision);
 }
 
-static void call(struct mnfq_queue *queue, struct mnfq_packet *packet)
+static void decide(struct mnfq_queue *queue, struct mnfq_packet *packet, uint32_t verdict)
 {
 	struct mnfq_i_decision decision;
-	uint32_t verdict;
-	size_t len;
-
-	if (mnfq_packet_get_length(packet, &len) < 0)
-		len = packet->payload_len;
-	queue->stats.packets++;
-	queue->stats.bytes += len;
-	queue->calling = true;
-	verdict = queue->callback(packet, queue->data);
-	queue->calling = false;
 
 	if (packet->kept && mnfq_i_retain_settle(packet, verdict == MNFQ_DEFER))
 		return;
@@ -133,6 +134,21 @@ static void call(struct mnfq_queue *queue, struct mnfq_packet *packet)
 	mnfq_i_decide(queue, &decision);
 }
 
+static void call(struct mnfq_queue *queue, struct mnfq_packet *packet)
+{
+	size_t len;
+
+	if (mnfq_packet_get_length(packet, &len) < 0)
+		len = packet->payload_len;
+	queue->stats.packets++;
+	queue->stats.bytes += len;
+	queue->calling_id = packet->id;
+	queue->calling = true;
+	decide(queue, packet, queue->callback(packet, queue->data));
+	queue->calling = false;
+	mnfq_i_release_pending(queue);
+}
+
 /*
  * A packet of the kernel's. Returns whether it was handled: seen by a callback, or decided by
  * default because it arrived cut. A malformed one is left to be found as a gap.
@@ -143,7 +159,7 @@ static int handle_packet(struct mnfq_socket *sock, const uint8_t *msg, size_t le
 	struct mnfq_queue *queue;
 	int err = mnfq_i_packet_parse(&packet, msg, len);
 
-	if (err == -EBADMSG || !(packet.present & 1u << NFQA_PACKET_HDR)) {
+	if (err == -EBADMSG || !mnfq_i_packet_has_id(&packet)) {
 		sock->stats.malformed++;
 		return 0;
 	}
@@ -211,13 +227,11 @@ static int handle_datagram(struct mnfq_socket *sock, const uint8_t *data, size_t
 /* What was stashed before, at most a batch; callbacks may cause more to be stashed meanwhile. */
 static int handle_stash(struct mnfq_socket *sock)
 {
-	struct mnfq_i_stash *entry, *last = NULL;
-	unsigned int n = 0;
+	struct mnfq_i_stash *entry;
+	unsigned int n;
 	int handled = 0;
 
-	for (entry = sock->stash; entry && n < sock->ring->slots; entry = entry->next, n++)
-		last = entry;
-	for (entry = NULL; n > 0 && entry != last && !sock->closing; n--) {
+	for (n = sock->ring->slots; n > 0 && sock->stash && !sock->closing; n--) {
 		entry = sock->stash;
 		sock->stash = entry->next;
 		if (!sock->stash)
@@ -256,15 +270,20 @@ static int enter(struct mnfq_socket *sock)
 static void end_round(struct mnfq_socket *sock, int handled)
 {
 	struct mnfq_queue *queue;
+	int err = 0;
 
 	pthread_mutex_lock(&sock->lock);
 	atomic_store(&sock->dispatcher, 0);
 	for (queue = sock->queues; queue; queue = queue->next) {
-		/* Without a new packet, what was refused would be refused again, for ever. */
-		if (!queue->refused || handled > 0) {
-			queue->refused = false;
-			mnfq_i_release(queue);
-		}
+		/* Without news, what was refused would be refused again, for ever. */
+		if (queue->refused && handled == 0)
+			continue;
+		queue->refused = false;
+		err = mnfq_i_release(queue);
+		if (err < 0)
+			sock->failure = mnfq_i_fail(&sock->error, err,
+						    "default verdicts could not be sent (%m): "
+						    "dispatch again");
 	}
 	pthread_mutex_unlock(&sock->lock);
 }
@@ -352,9 +371,12 @@ static int prepare_wake(struct mnfq_socket *sock)
 /* Tells a failure that was noted during a round. */
 static int take_failure(struct mnfq_socket *sock)
 {
+	struct mnfq_queue *queue;
 	int err = sock->failure;
 
 	sock->failure = 0;
+	for (queue = sock->queues; queue; queue = queue->next)
+		queue->refused = false; /* whoever was told may have mended it */
 	mnfq_i_request_start(sock);
 	if (err == -EPERM)
 		(void)mnfq_i_explain_bind(sock, sock->failed_queue, 0, err);
@@ -421,8 +443,9 @@ void mnfq_socket_stop(struct mnfq_socket *sock)
 }
 
 /*
- * Is a datagram from before what was stashed? So it is if the caller received several at once, and
- * the callback of the first made a request that read on.
+ * May a datagram be handled although something is stashed? That came later if the caller received
+ * several datagrams at once, and the callback of the first made a request that read on. Only what
+ * is stashed for the same queue matters for the order.
  */
 static bool precedes_stash(struct mnfq_socket *sock, const uint8_t *data, size_t len)
 {
@@ -430,18 +453,36 @@ static bool precedes_stash(struct mnfq_socket *sock, const uint8_t *data, size_t
 	struct mnfq_packet packet;
 	uint32_t first;
 
+	if (!sock->stash)
+		return true;
 	if (len < NLMSG_HDRLEN || nlh->nlmsg_type != MNFQ_I_MSG(NFQNL_MSG_PACKET))
 		return false;
 	(void)mnfq_i_packet_parse(&packet, data, len);
-	return packet.present >> NFQA_PACKET_HDR & 1 &&
-	       mnfq_i_stash_find(sock, mnfq_i_packet_queue_num(&packet), &first) &&
-	       mnfq_i_after(first, packet.id);
+	return mnfq_i_packet_has_id(&packet) &&
+	       (!mnfq_i_stash_find(sock, mnfq_i_packet_queue_num(&packet), &first) ||
+		mnfq_i_after(first, packet.id));
+}
+
+/* Handles a datagram of the kernel's in its turn; returns the packets handled, or -ENOMEM. */
+static int take_turn(struct mnfq_socket *sock, const uint8_t *data, size_t len)
+{
+	int err, handled = 0;
+
+	if (!precedes_stash(sock, data, len)) {
+		handled = handle_stash(sock);
+		sock->round++;
+	}
+	if (sock->closing)
+		return handled;
+	if (precedes_stash(sock, data, len))
+		return handled + handle_datagram(sock, data, len, false);
+	err = mnfq_i_stash_add(sock, data, len); /* behind the rest */
+	return err < 0 ? err : handled;
 }
 
 int mnfq_socket_feed(struct mnfq_socket *sock, const void *datagram, size_t len,
 		     const struct sockaddr *from, socklen_t from_len)
 {
-	uint8_t *slot;
 	int err, handled = 0;
 
 	if (!sock || (!datagram && len > 0))
@@ -450,16 +491,13 @@ int mnfq_socket_feed(struct mnfq_socket *sock, const void *datagram, size_t len,
 	if (err < 0)
 		return err;
 	/* Copied, because nobody promised an alignment; cut as a receive would cut it. */
-	slot = sock->ring->memory;
 	len = len < MNFQ_I_SLOT_SIZE ? len : MNFQ_I_SLOT_SIZE;
 	if (len > 0)
-		memcpy(slot, datagram, len);
-	while (sock->stash && !sock->closing && !precedes_stash(sock, slot, len)) {
-		handled += handle_stash(sock);
-		sock->round++;
-	}
-	if (!sock->closing && mnfq_i_from_kernel(sock, from, from_len))
-		handled += handle_datagram(sock, slot, len, false);
-	handled = leave(sock, handled);
-	return handled == 0 && sock->failure ? take_failure(sock) : handled;
+		memcpy(sock->ring->memory, datagram, len);
+	if (mnfq_i_from_kernel(sock, from, from_len))
+		handled = take_turn(sock, sock->ring->memory, len);
+	err = leave(sock, handled > 0 ? handled : 0);
+	if (handled < 0)
+		return handled;
+	return err == 0 && sock->failure ? take_failure(sock) : err;
 }

@@ -88,7 +88,7 @@ void mnfq_i_request_poke(struct mnfq_socket *sock)
 	struct nlmsghdr *nlh = build(buf, 0, 0, NLM_F_ACK);
 
 	put_command(nlh, NFQNL_CFG_CMD_PF_BIND);
-	(void)send_message(sock, nlh);
+	(void)mnfq_i_send_once(sock, &(struct iovec){ nlh, nlh->nlmsg_len }, 1);
 }
 
 /* Keeps a packet for the next round, handles an error at once, ignores the rest. */
@@ -118,7 +118,22 @@ static bool is_of_queue(const struct mnfq_i_stash *entry, uint16_t num,
 			struct mnfq_packet *packet)
 {
 	(void)mnfq_i_packet_parse(packet, entry->data, entry->len);
-	return packet->present >> NFQA_PACKET_HDR & 1 && mnfq_i_packet_queue_num(packet) == num;
+	return mnfq_i_packet_has_id(packet) && mnfq_i_packet_queue_num(packet) == num;
+}
+
+/* Puts a copy of a datagram behind what is stashed. */
+int mnfq_i_stash_add(struct mnfq_socket *sock, const uint8_t *data, size_t len)
+{
+	struct mnfq_i_stash *entry = malloc(sizeof(*entry) + len);
+
+	if (!entry)
+		return -ENOMEM;
+	entry->next = NULL;
+	entry->len = len;
+	memcpy(entry->data, data, len);
+	*sock->stash_end = entry;
+	sock->stash_end = &entry->next;
+	return 0;
 }
 
 /* The id of the first packet of queue @num that was stashed. */
@@ -235,7 +250,7 @@ int mnfq_i_request(struct mnfq_socket *sock, uint16_t num, uint8_t command,
 		/* Whoever else reads from this socket gets a moment to lose interest. */
 		(void)poll(&readable, 1, 5);
 	}
-	if (sock->stash)
+	if (sock->stash || sock->failure)
 		mnfq_i_request_poke(sock);
 	return err;
 }

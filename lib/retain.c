@@ -44,7 +44,7 @@ static void settle(struct mnfq_packet *packet)
 	else
 		queue->newest = packet->prev;
 	packet->prev = packet->next = NULL;
-	mnfq_i_release(queue);
+	(void)mnfq_i_release(queue);
 	/* Last, because batch verdicts are allowed from here on. */
 	atomic_fetch_sub(&queue->held, 1);
 }
@@ -158,10 +158,12 @@ struct mnfq_packet *mnfq_packet_free(struct mnfq_packet *packet)
 		packet->twin->twin = NULL;
 	if (!packet->decided) {
 		packet->has_mark = packet->has_payload = false;
-		if (decide(packet, queue->options.default_verdict) == 0)
+		if (decide(packet, queue->options.default_verdict) == 0) {
 			queue->late.defaulted++;
-		else
+		} else {
+			queue->late.unsent++;
 			mnfq_i_release_later(queue, packet->id);
+		}
 		settle(packet);
 	}
 	pthread_mutex_unlock(&queue->sock->lock);

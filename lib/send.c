@@ -10,7 +10,8 @@
 
 #define RETRY_MS 1000 /* how long a want of memory may last before verdicts are given up */
 
-static int send_once(int fd, struct iovec *iov, size_t count)
+/* Sends whole messages to the kernel. */
+int mnfq_i_send_once(struct mnfq_socket *sock, struct iovec *iov, size_t count)
 {
 	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
 	struct msghdr msg = { .msg_name = &kernel,
@@ -18,17 +19,17 @@ static int send_once(int fd, struct iovec *iov, size_t count)
 			      .msg_iov = iov,
 			      .msg_iovlen = count };
 
-	return sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+	return sendmsg(sock->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-/* Sends one piece of memory, whole messages. What passes by itself is waited for. */
+/* The same, but what passes by itself is waited for. */
 int mnfq_i_send(struct mnfq_socket *sock, struct iovec *iov, size_t count)
 {
 	const struct timespec pause = { .tv_nsec = 1000000 };
 	int err, tries = 0;
 
 	for (;;) {
-		err = send_once(sock->fd, iov, count);
+		err = mnfq_i_send_once(sock, iov, count);
 		if (err != -EINTR && err != -EAGAIN && err != -ENOBUFS && err != -ENOMEM)
 			return err;
 		if (err == -EINTR)
@@ -58,7 +59,7 @@ static void give_up(struct mnfq_socket *sock)
 		mnfq_i_release_past(queue);
 }
 
-/* Sends the outbox as it is; open runs stay open. */
+/* Sends the outbox as it is; runs stay open unless that fails. */
 static int send_outbox(struct mnfq_socket *sock)
 {
 	struct mnfq_i_outbox *outbox = &sock->ring->outbox;
@@ -106,8 +107,8 @@ int mnfq_i_flush(struct mnfq_socket *sock)
 
 /*
  * Within a round: puts a decision into the outbox. A batch verdict reaches over all lower ids, so
- * there is none while one of them is held or waits for a release: those are always older than what
- * arrives. The release comes behind the decision, which it may reach over.
+ * there is none while one of them is held or waits for a release, nor for a packet that was handed
+ * to us late. A release that waits comes behind the decision, which it may reach over.
  */
 void mnfq_i_decide(struct mnfq_queue *queue, const struct mnfq_i_decision *decision)
 {
@@ -118,11 +119,7 @@ void mnfq_i_decide(struct mnfq_queue *queue, const struct mnfq_i_decision *decis
 	mnfq_i_outbox_put(&sock->ring->outbox, &queue->run, decision,
 			  in_order && atomic_load(&queue->held) == 0 &&
 				  !atomic_load(&queue->has_release));
-	if (atomic_load(&queue->has_release)) {
-		pthread_mutex_lock(&sock->lock);
-		mnfq_i_release(queue);
-		pthread_mutex_unlock(&sock->lock);
-	}
+	mnfq_i_release_pending(queue);
 }
 
 /* Outside of a round: sends a decision by itself. */
@@ -142,14 +139,15 @@ int mnfq_i_decide_now(struct mnfq_socket *sock, const struct mnfq_i_decision *de
 }
 
 /* The default verdict for all that the kernel still holds up to @last, sent by itself. */
-int mnfq_i_release_now(struct mnfq_queue *queue, uint32_t last)
+int mnfq_i_release_now(struct mnfq_queue *queue, uint32_t last, bool patient)
 {
 	struct mnfq_i_verdict_msg msg;
 	struct iovec iov = { .iov_base = &msg, .iov_len = sizeof(msg) };
 
 	mnfq_i_verdict_batch((uint8_t *)&msg, queue->tag | MNFQ_I_TAG_RELEASE,
 			     queue->options.default_verdict, last);
-	return mnfq_i_send(queue->sock, &iov, 1);
+	return patient ? mnfq_i_send(queue->sock, &iov, 1)
+		       : mnfq_i_send_once(queue->sock, &iov, 1);
 }
 
 /* Within a round: the same, behind what is in the outbox. */
@@ -180,38 +178,56 @@ void mnfq_i_release_later(struct mnfq_queue *queue, uint32_t last)
 }
 
 /*
- * The same for all that came so far, but for the packet that is in the callback right now. A run
- * that is open is given up with it: its batch would reach over the others.
+ * The same for all that came so far. A run that is open is given up with it: its batch would reach
+ * over the others.
  */
 void mnfq_i_release_past(struct mnfq_queue *queue)
 {
 	queue->sock->stats.unsent += queue->run.count;
 	queue->run.count = 0;
-	mnfq_i_release_later(queue, queue->next_id - (queue->calling ? 2 : 1));
+	mnfq_i_release_later(queue, queue->next_id - 1);
+}
+
+/* Does a packet that must get a verdict of its own stand in the way? */
+static bool must_wait(const struct mnfq_queue *queue)
+{
+	return (queue->oldest && !mnfq_i_after(queue->oldest->id, queue->release)) ||
+	       (queue->calling && !mnfq_i_after(queue->calling_id, queue->release));
 }
 
 /*
- * Releases what was to be released later, if nothing older is held; with the lock held. Two marks
- * suffice: the first stands still until it is passed, so that steady losses cannot push it ahead
- * for ever. While a round is under way only its own thread does this, because verdicts for lower
- * ids may be on their way through the outbox; the end of the round makes up for it.
+ * Releases what was to be released later, if nothing older is held any more; with the lock held. Two
+ * marks suffice: the first stands still until it is passed, so that steady losses cannot push it
+ * ahead for ever. While a round is under way only its own thread does this, because verdicts for
+ * lower ids may be on their way through the outbox; the end of the round makes up for it.
  */
-void mnfq_i_release(struct mnfq_queue *queue)
+int mnfq_i_release(struct mnfq_queue *queue)
 {
 	bool in_round = mnfq_i_in_round(queue->sock);
+	int err;
 
 	if (!in_round && atomic_load(&queue->sock->dispatcher) != 0)
-		return;
-	while (queue->has_release &&
-	       (!queue->oldest || mnfq_i_after(queue->oldest->id, queue->release))) {
+		return 0;
+	while (queue->has_release && !must_wait(queue)) {
 		if (in_round)
 			put_release(queue, queue->release);
-		else if (mnfq_i_release_now(queue, queue->release) < 0)
-			return; /* the next round tries again */
+		else if ((err = mnfq_i_release_now(queue, queue->release, false)) < 0)
+			return err; /* the end of the next round tries again */
 		queue->release = queue->release_next;
 		queue->has_release = queue->has_release_next;
 		queue->has_release_next = false;
 	}
+	return 0;
+}
+
+/* The same within a round, without the lock held; nearly always there is nothing to do. */
+void mnfq_i_release_pending(struct mnfq_queue *queue)
+{
+	if (!atomic_load(&queue->has_release))
+		return;
+	pthread_mutex_lock(&queue->sock->lock);
+	(void)mnfq_i_release(queue);
+	pthread_mutex_unlock(&queue->sock->lock);
 }
 
 /*
@@ -225,8 +241,6 @@ void mnfq_i_gap(struct mnfq_queue *queue, uint32_t last)
 		put_release(queue, last);
 		return;
 	}
-	pthread_mutex_lock(&queue->sock->lock);
 	mnfq_i_release_later(queue, last);
-	mnfq_i_release(queue); /* the last one may have been decided meanwhile */
-	pthread_mutex_unlock(&queue->sock->lock);
+	mnfq_i_release_pending(queue); /* the last one may have been decided meanwhile */
 }

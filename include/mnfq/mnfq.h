@@ -32,7 +32,7 @@
  *            pthread_cancel() a thread that may be in one.
  *
  * Rights.    Everything sent to the kernel, verdicts included, needs CAP_NET_ADMIN in the user
- *            namespace that owns the socket's network namespace, of the process that sends; who
+ *            namespace that owns the socket's network namespace, of the thread that sends; who
  *            opened the socket does not matter. Receiving needs no right.
  *
  * fork().    A child has the descriptors too: let it close(2) mnfq_socket_get_fd(), and leave
@@ -123,7 +123,7 @@ struct mnfq_stats {
 	uint64_t lost;      /**< ids that never reached us: overrun, a second reader, a filter */
 	uint64_t truncated; /**< messages cut in transit, their packets decided by default */
 	uint64_t refused;   /**< verdict messages that the kernel answered with an error */
-	uint64_t unsent; /**< decisions that could not be sent: default verdict (socket only) */
+	uint64_t unsent;    /**< decisions given up, since sending failed: default verdict */
 
 	/* Of a socket only; 0 for a queue. */
 	uint64_t overruns;  /**< times the kernel reported a full receive buffer */
@@ -279,10 +279,11 @@ int64_t mnfq_socket_get_receive_buffer(const struct mnfq_socket *sock);
  *               send buffer
  *   -EBADF      somebody closed the descriptor
  *   -EMFILE, -ENFILE  no descriptor left for waiting
- * After any of these the socket can be used further. Packets whose verdicts were refused or could
- * not be sent get their queue's default verdict, before any later packet is decided. The
- * descriptor's O_NONBLOCK flag is neither needed nor touched: it is shared with whoever else holds
- * the descriptor.
+ * After any of these the socket can be used further. Packets whose verdicts could not be sent get
+ * their queue's default verdict before any later packet is decided; those whose verdicts were
+ * refused with -EPERM get it as soon as the refusal was read, which may be after later verdicts, and
+ * the kernel answers only once for all that were sent together. The descriptor's O_NONBLOCK flag is
+ * neither needed nor touched: it is shared with whoever else holds the descriptor.
  */
 int mnfq_socket_dispatch(struct mnfq_socket *sock, int timeout_ms);
 
@@ -301,14 +302,16 @@ void mnfq_socket_stop(struct mnfq_socket *sock);
 /**
  * Handle a datagram that the caller received from the socket by itself (recvmsg(2), io_uring, a
  * wrapper of another language). It takes the same path as with mnfq_socket_dispatch(), and the
- * verdicts are sent before this returns. Feed in the order of reception, and let no receive of your
- * own be under way while you bind, configure or unbind: it would take the kernel's answer.
+ * verdicts are sent before this returns. Feed in the order of reception. Let no receive of your own
+ * be under way while you bind, configure or unbind: it would take the kernel's answer. Feed or throw
+ * away all that you received before you unbind a queue, and never feed it to a successor.
  *
  * @datagram  the bytes, unchanged for the duration of the call
  * @len       how many were received
  * @from      the sender, as recvmsg(2) gave it: datagrams of other senders than the kernel are
  *            counted as forged and ignored
- * Returns the number of packets handled, or an error as mnfq_socket_dispatch().
+ * Returns the number of packets handled, or an error as mnfq_socket_dispatch(). After -ENOMEM the
+ * datagram may have been lost, which is counted.
  */
 int mnfq_socket_feed(struct mnfq_socket *sock, const void *datagram, size_t len,
 		     const struct sockaddr *from, socklen_t from_len);
@@ -378,8 +381,12 @@ typedef enum mnfq_verdict (*mnfq_callback)(struct mnfq_packet *packet, void *dat
  * the call are delivered by the next mnfq_socket_dispatch().
  *
  * A socket that was adopted may own the queue already, bound by whoever opened it: then it is
- * taken over. Packets that the former reader received and did not decide get the default verdict;
- * those that nobody received yet are delivered.
+ * taken over. Packets that the former reader received and did not decide get the default verdict,
+ * and so may those that arrive in this moment; what nobody received yet is delivered.
+ *
+ * Binding a number again on a socket, and binding on an adopted one, waits for a grace period of the
+ * kernel (membarrier(2), about 20 ms), so that packets of the former queue are not taken for those of
+ * the new one.
  *
  * @ret       the new queue; release it with mnfq_queue_unbind(). It lives no longer than its socket
  * @num       0 to 65535

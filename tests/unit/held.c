@@ -425,3 +425,62 @@ Test(held, a_failure_of_others_is_not_ones_own)
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -EMSGSIZE));
 	mnfq_packet_free(held[0]);
 }
+
+static enum mnfq_verdict hold_one_free_it_at_two(struct mnfq_packet *packet, void *data)
+{
+	uint32_t id = mnfq_packet_get_id(packet);
+
+	if (id == 1)
+		return hold_first(packet, data);
+	if (id == 2)
+		cr_expect(eq(int, mnfq_packet_verdict(held[0], MNFQ_ACCEPT), 0));
+	return MNFQ_ACCEPT;
+}
+
+static enum mnfq_verdict hold_one_copy_two(struct mnfq_packet *packet, void *data)
+{
+	uint32_t id = mnfq_packet_get_id(packet);
+
+	if (id == 1)
+		return hold_first(packet, data);
+	if (id == 2) {
+		mnfq_packet_verdict(held[0], MNFQ_ACCEPT);
+		cr_assert(eq(int, mnfq_packet_retain(&held[1], packet), 0));
+	}
+	return MNFQ_ACCEPT;
+}
+
+/* 2 is handed to us behind 3, by which time it counts as lost and waits to be released. */
+static void hand_over_late(mnfq_callback callback)
+{
+	static const uint32_t order[] = { 1, 3, 2 };
+	uint32_t i;
+
+	rebind_seven(callback, MNFQ_STOP);
+	for (i = 0; i < 3; i++)
+		fake_packet(7, 60, false);
+	for (i = 0; i < 3; i++) {
+		message_packet(&msg, 7, order[i], 60);
+		cr_expect(eq(int, feed(), 1));
+	}
+	for (i = 1; i <= 3; i++)
+		expect_verdict(i, MNFQ_ACCEPT);
+	mnfq_packet_free(held[0]);
+	mnfq_packet_free(held[1]);
+}
+
+Test(held, a_late_packet_is_not_released_in_its_callback)
+{
+	hand_over_late(hold_one_free_it_at_two);
+	hand_over_late(hold_one_copy_two);
+}
+
+Test(held, a_packet_freed_in_vain_is_counted)
+{
+	hold_all(1, MNFQ_STOP);
+	fake.send_error = EMSGSIZE;
+	fake.send_errors = 1;
+	mnfq_packet_free(held[0]);
+	cr_expect(eq(u64, stats().unsent, 1));
+	cr_expect(eq(u64, stats().held, 0));
+}

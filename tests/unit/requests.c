@@ -317,3 +317,48 @@ Test(requests, a_receive_buffer_only_grows)
 	cr_assert(eq(int, mnfq_socket_set_receive_buffer(sock, 0), 0));
 	cr_expect(eq(u32, fake.buffer, 64 << 20));
 }
+
+static enum mnfq_verdict unbind_me(struct mnfq_packet *packet, void *data)
+{
+	struct mnfq_queue **me = data;
+
+	(void)packet;
+	seen++;
+	*me = mnfq_queue_unbind(*me);
+	return MNFQ_ACCEPT;
+}
+
+/* What is stashed may vanish while it is being handled. */
+Test(requests, a_callback_for_a_stashed_packet_may_unbind)
+{
+	struct mnfq_queue *other;
+
+	fake.packets_on_bind = 3;
+	cr_assert(eq(int, mnfq_queue_bind(&other, sock, 8, NULL, unbind_me, &other), 0));
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	cr_expect(eq(u32, seen, 1));
+	cr_expect(eq(ptr, fake_queue(8), NULL));
+}
+
+Test(requests, a_callback_for_a_stashed_packet_may_unbind_another)
+{
+	struct mnfq_queue *other;
+
+	fake.packets_on_bind = 1;
+	cr_assert(eq(int, mnfq_queue_bind(&other, sock, 8, NULL, unbind_me, &queue), 0));
+	fake_packet(7, 60, true);
+	fake_packet(7, 60, true);
+	cr_assert(eq(int, mnfq_queue_configure(other, NULL), 0)); /* stashes them */
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	cr_expect(eq(ptr, fake_queue(7), NULL));
+}
+
+Test(requests, a_failure_that_a_request_met_makes_the_descriptor_readable)
+{
+	fake.verdict_error = -EPERM;
+	fake_packet(7, 60, true);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	cr_assert(eq(int, mnfq_queue_configure(queue, NULL), 0)); /* reads the refusal */
+	cr_expect(ne(sz, fake_unread(), 0));
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -EPERM));
+}

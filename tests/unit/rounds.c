@@ -317,8 +317,42 @@ Test(rounds, verdicts_refused_for_want_of_a_right_become_the_default)
 	fake.verdict_error = -EPERM;
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 2));
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -EPERM));
-	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 0), "not refused again and again");
 	fake.verdict_error = 0;
+	expect_default_for_two();
+}
+
+/* A full queue sends no packet by which we would be woken. */
+Test(rounds, refused_verdicts_are_tried_again_once_they_were_told)
+{
+	unsigned int sends;
+
+	lose_two_verdicts();
+	fake.verdict_error = -EPERM;
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 2));
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -EPERM));
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 0));
+	sends = fake.single_verdicts + fake.batch_verdicts;
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -EPERM), "still");
+	cr_expect(eq(u32, fake.single_verdicts + fake.batch_verdicts, sends));
+	fake.verdict_error = 0;
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 0));
+	expect_verdict(1, MNFQ_STOP);
+	expect_verdict(2, MNFQ_STOP);
+}
+
+/* The kernel answers one message of those that it refused. */
+Test(rounds, a_refusal_is_for_all_queues)
+{
+	struct mnfq_queue_options options = { .size = sizeof(options),
+					      .default_verdict = MNFQ_STOP };
+	struct mnfq_queue *other;
+
+	lose_two_verdicts();
+	cr_assert(eq(int, mnfq_queue_bind(&other, sock, 8, &options, accept_all, NULL), 0));
+	fake.send_swallowed = 1; /* as if refused */
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 2));
+	message_error(&msg, -EPERM, MNFQ_I_MSG(NFQNL_MSG_VERDICT), 1, other->tag);
+	fake_datagram(msg.bytes, msg.len, 0);
 	expect_default_for_two();
 }
 
@@ -473,4 +507,54 @@ Test(rounds, a_run_that_is_open_does_not_reach_over_lost_verdicts)
 		expect_verdict(id, MNFQ_STOP);
 	expect_verdict(6, MNFQ_ACCEPT);
 	cr_expect(eq(u64, stats().unsent, 5));
+}
+
+static enum mnfq_verdict configure_at_first(struct mnfq_packet *packet, void *data)
+{
+	(void)data;
+	if (mnfq_packet_get_queue(packet) == queue && mnfq_packet_get_id(packet) == 1)
+		cr_expect(eq(int, mnfq_queue_configure(queue, NULL), 0));
+	return MNFQ_ACCEPT;
+}
+
+static int feed_packet(uint16_t num, uint32_t id)
+{
+	message_packet(&msg, num, id, 60);
+	return feed();
+}
+
+/* The caller took 7:1, 8:1 and 7:2; the library took 7:3. */
+Test(rounds, fed_datagrams_keep_their_order_across_queues)
+{
+	struct mnfq_queue *other;
+	uint32_t id;
+
+	rebind_seven(configure_at_first, MNFQ_DROP);
+	cr_assert(eq(int, mnfq_queue_bind(&other, sock, 8, NULL, configure_at_first, NULL), 0));
+	fake_packet(7, 60, false);
+	fake_packet(8, 60, false);
+	fake_packet(7, 60, false);
+	fake_packet(7, 60, true);
+	cr_expect(eq(int, feed_packet(7, 1), 1));
+	cr_expect(eq(int, feed_packet(8, 1), 1));
+	cr_expect(eq(int, feed_packet(7, 2), 1));
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	cr_expect(eq(u64, stats().lost, 0));
+	for (id = 1; id <= 3; id++)
+		expect_verdict(id, MNFQ_ACCEPT);
+}
+
+/* Feeding what is no packet, such as the answer that woke the caller, serves the stash. */
+Test(rounds, feeding_is_bounded_although_callbacks_stash_more)
+{
+	rebind_seven(configure_and_go_on, MNFQ_DROP);
+	fake_packet(7, 60, true);
+	cr_expect(eq(int, mnfq_queue_configure(queue, NULL), 0));
+	message_error(&msg, 0, MNFQ_I_MSG(NFQNL_MSG_CONFIG), 0, 0);
+	cr_expect(eq(int, feed(), 64));
+	cr_expect(ne(sz, fake_unread(), 0));
+	while (mnfq_socket_dispatch(sock, 0) > 0)
+		;
+	cr_expect(eq(u32, seen, 1000));
+	cr_expect(eq(u64, stats().lost, 0));
 }

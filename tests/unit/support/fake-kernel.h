@@ -37,6 +37,7 @@ struct fake_kernel {
 	int bind_error;               /* answered to a BIND instead of obeying */
 	int verdict_error;            /* answered to each verdict instead of obeying */
 	int send_error, send_errors;  /* so many sends fail with that errno */
+	unsigned int send_swallowed;  /* so many sends of verdicts have no effect */
 	unsigned int lose_answers;    /* acknowledgements that do not arrive */
 	unsigned int packets_on_bind; /* queued before the acknowledgement of a BIND */
 	unsigned int buffer;          /* the last receive buffer asked for */
