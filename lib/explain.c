@@ -43,9 +43,14 @@ int mnfq_i_explain_open(struct mnfq_i_sentence *error, const char *netns, int er
 			error, err,
 			"no CAP_SYS_ADMIN to enter the network namespace: run as root, "
 			"or let somebody inside open the socket and pass it");
-	case -EINVAL:
 	case -EBADF:
-		return mnfq_i_fail(error, err, "%.200s is not a network namespace", name);
+		return mnfq_i_fail(error, err, "%.200s is not open", name);
+	case -EINVAL:
+		return mnfq_i_fail(
+			error, err,
+			"%.200s is not a network namespace: give a name that 'ip netns' "
+			"lists, a path or a process id",
+			name);
 	case -ENOENT:
 		return mnfq_i_fail(error, err, "the process of %.200s has ended", name);
 	default:

@@ -41,8 +41,11 @@ int mnfq_i_netns_open(const char *netns, struct mnfq_i_sentence *error)
 	if (strchr(netns, '/')) {
 		fd = open(netns, flags);
 	} else if (netns[0] == '\0' || netns[0] == '.' || strlen(netns) > 255) {
-		return mnfq_i_fail(error, -EINVAL, "'%.64s' is no name of a network namespace",
-				   netns);
+		return mnfq_i_fail(
+			error, -EINVAL,
+			"'%.64s' is no name of a network namespace: give one that 'ip netns' "
+			"lists, a path or a process id",
+			netns);
 	} else {
 		snprintf(path, sizeof(path), NETNS_DIR "/%s", netns);
 		fd = open(path, flags);
@@ -58,7 +61,11 @@ int mnfq_i_netns_open(const char *netns, struct mnfq_i_sentence *error)
 				   "there is no network namespace '%.200s': give a name that 'ip "
 				   "netns' lists, a path or a process id",
 				   netns);
-	return mnfq_i_fail(error, -errno, "cannot open network namespace '%.200s': %m", netns);
+	return mnfq_i_fail(
+		error, -errno,
+		"cannot open network namespace '%.200s': %m: run as root, or let somebody "
+		"inside open the socket and pass it",
+		netns);
 }
 
 struct call {

@@ -291,6 +291,8 @@ int mnfq_packet_set_mark(struct mnfq_packet *packet, uint32_t mark)
 {
 	if (!packet)
 		return -EINVAL;
+	if (packet->decided)
+		return -EALREADY;
 	packet->mark = mark;
 	packet->has_mark = true;
 	return 0;

@@ -172,8 +172,10 @@ int mnfq_queue_bind(struct mnfq_queue **ret, struct mnfq_socket *sock, unsigned 
 	struct mnfq_queue *queue;
 	int err;
 
-	if (!ret || !sock || !callback)
+	if (!ret || !sock)
 		return -EINVAL;
+	if (!callback)
+		return mnfq_i_fail(&sock->error, -EINVAL, "queue %u: there is no callback", num);
 	if (num > UINT16_MAX)
 		return mnfq_i_fail(&sock->error, -EINVAL, "queue %u: numbers end at 65535", num);
 	if (mnfq_i_queue_find(sock, (uint16_t)num))

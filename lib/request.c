@@ -71,7 +71,7 @@ static int send_message(struct mnfq_socket *sock, struct nlmsghdr *nlh)
 /* Sends a command whose answer nobody waits for. */
 int mnfq_i_request_send(struct mnfq_socket *sock, uint16_t num, uint8_t command)
 {
-	uint8_t buf[REQUEST_MAX] __attribute__((aligned(4)));
+	uint8_t buf[REQUEST_MAX] __attribute__((aligned(4))) = { 0 };
 	struct nlmsghdr *nlh = build(buf, num, 0, 0);
 
 	put_command(nlh, command);
@@ -84,7 +84,7 @@ int mnfq_i_request_send(struct mnfq_socket *sock, uint16_t num, uint8_t command)
  */
 void mnfq_i_request_poke(struct mnfq_socket *sock)
 {
-	uint8_t buf[REQUEST_MAX] __attribute__((aligned(4)));
+	uint8_t buf[REQUEST_MAX] __attribute__((aligned(4))) = { 0 };
 	struct nlmsghdr *nlh = build(buf, 0, 0, NLM_F_ACK);
 
 	put_command(nlh, NFQNL_CFG_CMD_PF_BIND);
@@ -207,7 +207,7 @@ static int read_answer(struct mnfq_socket *sock)
 static int attempt(struct mnfq_socket *sock, uint16_t num, uint8_t command,
 		   const struct mnfq_queue_options *settings)
 {
-	uint8_t buf[REQUEST_MAX] __attribute__((aligned(4)));
+	uint8_t buf[REQUEST_MAX] __attribute__((aligned(4))) = { 0 };
 	struct nlmsghdr *nlh;
 	int err;
 

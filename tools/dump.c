@@ -13,7 +13,8 @@
 #include "common.h"
 #include "print.h"
 
-#define NAME "mnfq dump"
+#define NAME       "mnfq dump"
+#define QUEUES_MAX 4096 /* the kernel looks for more ever more slowly */
 
 struct dump {
 	/* what the command line says */
@@ -120,10 +121,14 @@ static int take_number(const char *option, uint64_t min, uint64_t max, uint64_t 
 
 static int take_queues(struct dump *dump)
 {
+	if (dump->has_queues)
+		return fail_usage(NAME, "-q was given twice: FIRST:LAST gives a range");
 	if (parse_queues(optarg, &dump->first, &dump->last) < 0)
 		return fail_usage(NAME,
 				  "-q %s: give a queue from 0 to 65535, or FIRST:LAST in order",
 				  optarg);
+	if (dump->last - dump->first >= QUEUES_MAX)
+		return fail_usage(NAME, "-q %s: give %u queues at most", optarg, QUEUES_MAX);
 	dump->has_queues = true;
 	return 0;
 }

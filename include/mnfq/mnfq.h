@@ -295,7 +295,8 @@ int mnfq_socket_run(struct mnfq_socket *sock);
 
 /**
  * End the mnfq_socket_run() or mnfq_socket_dispatch() that is under way, or else the next one.
- * Safe in signal handlers, in callbacks and from any thread while the socket exists.
+ * Safe in signal handlers, in callbacks and from any thread while the socket exists. It does not make
+ * mnfq_socket_get_fd() readable: an event loop ends by a descriptor of its own.
  */
 void mnfq_socket_stop(struct mnfq_socket *sock);
 
@@ -514,7 +515,10 @@ const uint8_t *mnfq_packet_get_payload(const struct mnfq_packet *packet, size_t 
  */
 int mnfq_packet_get_length(const struct mnfq_packet *packet, size_t *len);
 
-/** Set the mark that the packet gets along with its verdict. Returns 0 or -EINVAL. */
+/**
+ * Set the mark that the packet gets along with its verdict. Returns 0, or -EINVAL, or -EALREADY for
+ * a packet that is decided.
+ */
 int mnfq_packet_set_mark(struct mnfq_packet *packet, uint32_t mark);
 
 /**

@@ -36,6 +36,8 @@ Test(dump_refusals, wrong_command_lines)
 	expect_refused("dump -q 65536", 2, "65536");
 	expect_refused("dump -q one", 2, "one");
 	expect_refused("dump -q 3:1", 2, "3:1");
+	expect_refused("dump -q 0:4096", 2, "4096 queues at most");
+	expect_refused("dump -q 1 -q 2", 2, "twice");
 	expect_refused("dump -q 1 -n a --fd 7", 2, "exclude");
 	expect_refused("dump -q 1 --fd x", 2, "--fd x");
 	expect_refused("dump -q 1 -c 0", 2, "-c 0");
@@ -54,7 +56,7 @@ Test(dump_refusals, wrong_command_lines)
 Test(dump_refusals, what_cannot_be_opened)
 {
 	expect_refused("dump -q 1 -n mnfq-no-such-namespace", 1, "mnfq-no-such-namespace");
-	expect_refused("dump -q 1 -n /dev/null", 1, "not a network namespace");
+	expect_refused("dump -q 1 -n /dev/null", 1, "/dev/null is not a network namespace");
 	expect_refused("dump -q 1 --fd 99", 1, "99");
 	expect_refused("dump -q 1 --fd 0 </dev/null", 1, "not a socket");
 }

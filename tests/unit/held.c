@@ -49,6 +49,7 @@ Test(held, a_retained_packet_is_decided_later)
 	cr_expect(eq(int, mnfq_packet_verdict(held[2], MNFQ_ACCEPT), 0));
 	cr_expect(eq(int, mnfq_packet_verdict(held[2], MNFQ_ACCEPT), -EALREADY));
 	cr_expect(eq(int, mnfq_packet_set_payload(held[2], payload, 1), -EALREADY));
+	cr_expect(eq(int, mnfq_packet_set_mark(held[2], 6), -EALREADY));
 	cr_expect(eq(u32, mnfq_packet_get_payload(held[2], &len)[0], 1));
 	cr_expect(fake_queue(7)->decisions[3].has_mark);
 	cr_expect(eq(sz, fake_queue(7)->decisions[3].payload_len, sizeof(payload)));
