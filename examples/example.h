@@ -3,6 +3,10 @@
 #ifndef MNFQ_EXAMPLE_H
 #define MNFQ_EXAMPLE_H
 
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
 #include <errno.h>
 #include <mnfq/mnfq.h>
 #include <signal.h>

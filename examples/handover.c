@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* A descriptor goes from one process to another over a Unix socket. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
 #include "handover.h"
 
 #include <errno.h>
