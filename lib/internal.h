@@ -217,6 +217,8 @@ void mnfq_i_stash_purge(struct mnfq_socket *sock, uint16_t num);
 
 /* receive.c */
 bool mnfq_i_from_kernel(struct mnfq_socket *sock, const void *from, size_t from_len);
+int mnfq_i_round(struct mnfq_socket *sock);
+int mnfq_i_take_failure(struct mnfq_socket *sock);
 void mnfq_i_handle_error(struct mnfq_socket *sock, const uint8_t *msg, size_t len);
 
 /* send.c */

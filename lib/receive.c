@@ -9,10 +9,7 @@
  * No memory is allocated and no system call made for each packet.
  */
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "internal.h"
 
@@ -321,7 +318,7 @@ static int fill_ring(struct mnfq_socket *sock)
 }
 
 /* One batch. Returns the packets handled, 0 if there was none, or a negative errno. */
-static int one_round(struct mnfq_socket *sock)
+int mnfq_i_round(struct mnfq_socket *sock)
 {
 	int handled, count = 0, err = enter(sock);
 
@@ -339,37 +336,8 @@ static int one_round(struct mnfq_socket *sock)
 	return mnfq_i_fail(&sock->error, count, "cannot receive from the netlink socket: %m");
 }
 
-/* Waits until there is something to do. Returns 0 also if the time is over. */
-static int wait_for(struct mnfq_socket *sock, int timeout_ms)
-{
-	struct pollfd fds[2] = { { .fd = sock->fd, .events = POLLIN },
-				 { .fd = sock->wake_fd, .events = POLLIN } };
-	uint64_t count;
-
-	if (poll(fds, 2, timeout_ms) < 0)
-		return -errno;
-	if (fds[0].revents & POLLNVAL)
-		return mnfq_i_fail(&sock->error, -EBADF,
-				   "the socket's descriptor was closed by somebody else");
-	if (fds[1].revents & POLLIN)
-		(void)!read(sock->wake_fd, &count, sizeof(count));
-	return 0;
-}
-
-/* Something that can be waited for and be written to by a signal handler. */
-static int prepare_wake(struct mnfq_socket *sock)
-{
-	if (sock->wake_fd >= 0)
-		return 0;
-	sock->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (sock->wake_fd < 0)
-		return mnfq_i_fail(&sock->error, -errno, "cannot make an event descriptor: %m");
-	atomic_store(&sock->wake, sock->wake_fd);
-	return 0;
-}
-
 /* Tells a failure that was noted during a round. */
-static int take_failure(struct mnfq_socket *sock)
+int mnfq_i_take_failure(struct mnfq_socket *sock)
 {
 	struct mnfq_queue *queue;
 	int err = sock->failure;
@@ -386,60 +354,6 @@ static int take_failure(struct mnfq_socket *sock)
 				   "and bind it again",
 				   sock->failed_queue);
 	return err;
-}
-
-int mnfq_socket_dispatch(struct mnfq_socket *sock, int timeout_ms)
-{
-	int64_t deadline, left = timeout_ms;
-	int err, n;
-
-	if (!sock)
-		return -EINVAL;
-	if (timeout_ms != 0 && (err = prepare_wake(sock)) < 0)
-		return err;
-	deadline = timeout_ms > 0 ? mnfq_i_now_ms() + timeout_ms : 0;
-	for (;;) {
-		if (atomic_load(&sock->dispatcher) == 0 && atomic_exchange(&sock->stop, false))
-			return -ECANCELED;
-		if (atomic_load(&sock->dispatcher) == 0 && sock->failure)
-			return take_failure(sock);
-		n = one_round(sock);
-		if (n == 0 && sock->failure)
-			continue;
-		if (n != 0 || left == 0)
-			return n;
-		err = wait_for(sock, (int)left);
-		if (err < 0)
-			return err;
-		if (timeout_ms > 0) {
-			left = deadline - mnfq_i_now_ms();
-			left = left > 0 ? left : 0;
-		}
-	}
-}
-
-int mnfq_socket_run(struct mnfq_socket *sock)
-{
-	int err;
-
-	do {
-		err = mnfq_socket_dispatch(sock, -1);
-	} while (err >= 0 || err == -EINTR);
-	return err == -ECANCELED ? 0 : err;
-}
-
-void mnfq_socket_stop(struct mnfq_socket *sock)
-{
-	const uint64_t one = 1;
-	int wake, saved = errno;
-
-	if (!sock)
-		return;
-	atomic_store(&sock->stop, true);
-	wake = atomic_load(&sock->wake);
-	if (wake >= 0)
-		(void)!write(wake, &one, sizeof(one));
-	errno = saved;
 }
 
 /*
@@ -499,5 +413,5 @@ int mnfq_socket_feed(struct mnfq_socket *sock, const void *datagram, size_t len,
 	err = leave(sock, handled > 0 ? handled : 0);
 	if (handled < 0)
 		return handled;
-	return err == 0 && sock->failure ? take_failure(sock) : err;
+	return err == 0 && sock->failure ? mnfq_i_take_failure(sock) : err;
 }

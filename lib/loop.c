@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+/* Rounds one after the other: waiting for the next, and being stopped. */
+#include <errno.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+/* Waits until there is something to do. Returns 0 also if the time is over. */
+static int wait_for(struct mnfq_socket *sock, int timeout_ms)
+{
+	struct pollfd fds[2] = { { .fd = sock->fd, .events = POLLIN },
+				 { .fd = sock->wake_fd, .events = POLLIN } };
+	uint64_t count;
+
+	if (poll(fds, 2, timeout_ms) < 0)
+		return -errno;
+	if (fds[0].revents & POLLNVAL)
+		return mnfq_i_fail(&sock->error, -EBADF,
+				   "the socket's descriptor was closed by somebody else");
+	if (fds[1].revents & POLLIN)
+		(void)!read(sock->wake_fd, &count, sizeof(count));
+	return 0;
+}
+
+/* Something that can be waited for and be written to by a signal handler. */
+static int prepare_wake(struct mnfq_socket *sock)
+{
+	if (sock->wake_fd >= 0)
+		return 0;
+	sock->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (sock->wake_fd < 0)
+		return mnfq_i_fail(&sock->error, -errno, "cannot make an event descriptor: %m");
+	atomic_store(&sock->wake, sock->wake_fd);
+	return 0;
+}
+
+int mnfq_socket_dispatch(struct mnfq_socket *sock, int timeout_ms)
+{
+	int64_t deadline, left = timeout_ms;
+	int err, n;
+
+	if (!sock)
+		return -EINVAL;
+	if (timeout_ms != 0 && (err = prepare_wake(sock)) < 0)
+		return err;
+	deadline = timeout_ms > 0 ? mnfq_i_now_ms() + timeout_ms : 0;
+	for (;;) {
+		if (atomic_load(&sock->dispatcher) == 0 && atomic_exchange(&sock->stop, false))
+			return -ECANCELED;
+		if (atomic_load(&sock->dispatcher) == 0 && sock->failure)
+			return mnfq_i_take_failure(sock);
+		n = mnfq_i_round(sock);
+		if (n == 0 && sock->failure)
+			continue;
+		if (n != 0 || left == 0)
+			return n;
+		err = wait_for(sock, (int)left);
+		if (err < 0)
+			return err;
+		if (timeout_ms > 0) {
+			left = deadline - mnfq_i_now_ms();
+			left = left > 0 ? left : 0;
+		}
+	}
+}
+
+int mnfq_socket_run(struct mnfq_socket *sock)
+{
+	int err;
+
+	do {
+		err = mnfq_socket_dispatch(sock, -1);
+	} while (err >= 0 || err == -EINTR);
+	return err == -ECANCELED ? 0 : err;
+}
+
+void mnfq_socket_stop(struct mnfq_socket *sock)
+{
+	const uint64_t one = 1;
+	int wake, saved = errno;
+
+	if (!sock)
+		return;
+	atomic_store(&sock->stop, true);
+	wake = atomic_load(&sock->wake);
+	if (wake >= 0)
+		(void)!write(wake, &one, sizeof(one));
+	errno = saved;
+}
