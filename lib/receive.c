@@ -382,10 +382,8 @@ static int take_turn(struct mnfq_socket *sock, const uint8_t *data, size_t len)
 {
 	int err, handled = 0;
 
-	if (!precedes_stash(sock, data, len)) {
+	if (!precedes_stash(sock, data, len))
 		handled = handle_stash(sock);
-		sock->round++;
-	}
 	if (sock->closing)
 		return handled;
 	if (precedes_stash(sock, data, len))

@@ -189,10 +189,10 @@ void mnfq_i_release_past(struct mnfq_queue *queue)
 }
 
 /* Does a packet that must get a verdict of its own stand in the way? */
-static bool must_wait(const struct mnfq_queue *queue)
+static bool must_wait(const struct mnfq_queue *queue, bool in_round)
 {
 	return (queue->oldest && !mnfq_i_after(queue->oldest->id, queue->release)) ||
-	       (queue->calling && !mnfq_i_after(queue->calling_id, queue->release));
+	       (in_round && queue->calling && !mnfq_i_after(queue->calling_id, queue->release));
 }
 
 /*
@@ -208,7 +208,7 @@ int mnfq_i_release(struct mnfq_queue *queue)
 
 	if (!in_round && atomic_load(&queue->sock->dispatcher) != 0)
 		return 0;
-	while (queue->has_release && !must_wait(queue)) {
+	while (queue->has_release && !must_wait(queue, in_round)) {
 		if (in_round)
 			put_release(queue, queue->release);
 		else if ((err = mnfq_i_release_now(queue, queue->release, false)) < 0)
