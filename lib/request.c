@@ -91,6 +91,13 @@ void mnfq_i_request_poke(struct mnfq_socket *sock)
 	(void)mnfq_i_send_once(sock, &(struct iovec){ nlh, nlh->nlmsg_len }, 1);
 }
 
+static void append(struct mnfq_socket *sock, struct mnfq_i_stash *entry)
+{
+	entry->next = NULL;
+	*sock->stash_end = entry;
+	sock->stash_end = &entry->next;
+}
+
 /* Keeps a packet for the next round, handles an error at once, ignores the rest. */
 static void sort(struct mnfq_socket *sock, struct mnfq_i_stash **entry, size_t len)
 {
@@ -106,9 +113,7 @@ static void sort(struct mnfq_socket *sock, struct mnfq_i_stash **entry, size_t l
 		(*entry)->len = len;
 		smaller = realloc(*entry, sizeof(**entry) + len);
 		*entry = smaller ? smaller : *entry;
-		(*entry)->next = NULL;
-		*sock->stash_end = *entry;
-		sock->stash_end = &(*entry)->next;
+		append(sock, *entry);
 		*entry = NULL;
 	}
 }
@@ -128,11 +133,9 @@ int mnfq_i_stash_add(struct mnfq_socket *sock, const uint8_t *data, size_t len)
 
 	if (!entry)
 		return -ENOMEM;
-	entry->next = NULL;
 	entry->len = len;
 	memcpy(entry->data, data, len);
-	*sock->stash_end = entry;
-	sock->stash_end = &entry->next;
+	append(sock, entry);
 	return 0;
 }
 
