@@ -118,6 +118,10 @@ struct mnfq_i_stash {
 	uint8_t data[]; /* begins with struct nlmsghdr */
 };
 
+/* A cache of interface names: those of equal index modulo SETS compete for WAYS places. */
+#define MNFQ_I_IFNAME_SETS 16u
+#define MNFQ_I_IFNAME_WAYS 4u
+
 struct mnfq_i_ifname {
 	uint32_t index;
 	int64_t until_ms;
@@ -188,7 +192,7 @@ struct mnfq_socket {
 	int failure; /* returned by the next dispatch */
 	uint16_t failed_queue;
 	struct mnfq_stats stats;
-	struct mnfq_i_ifname ifnames[16];
+	struct mnfq_i_ifname ifnames[MNFQ_I_IFNAME_SETS][MNFQ_I_IFNAME_WAYS];
 	struct mnfq_i_sentence error;
 	pthread_mutex_t lock; /* recursive: a late verdict may fill the outbox */
 };
