@@ -111,7 +111,7 @@ int mnfq_i_ring_fill(struct mnfq_i_ring *ring, int fd);
 
 /* ---- sockets and queues ---- */
 
-/* A message that arrived while an acknowledgement was awaited. */
+/* A message that arrived while an acknowledgement was awaited: a packet, or a refused verdict. */
 struct mnfq_i_stash {
 	struct mnfq_i_stash *next;
 	size_t len;
@@ -215,6 +215,7 @@ int mnfq_i_request(struct mnfq_socket *sock, uint16_t num, uint8_t command,
 void mnfq_i_request_start(struct mnfq_socket *sock);
 int mnfq_i_request_send(struct mnfq_socket *sock, uint16_t num, uint8_t command);
 void mnfq_i_request_poke(struct mnfq_socket *sock);
+bool mnfq_i_request_answer(struct mnfq_socket *sock, const uint8_t *msg, size_t len);
 int mnfq_i_stash_add(struct mnfq_socket *sock, const uint8_t *data, size_t len);
 bool mnfq_i_stash_find(struct mnfq_socket *sock, uint16_t num, uint32_t *id);
 void mnfq_i_stash_purge(struct mnfq_socket *sock, uint16_t num);
@@ -223,7 +224,6 @@ void mnfq_i_stash_purge(struct mnfq_socket *sock, uint16_t num);
 bool mnfq_i_from_kernel(struct mnfq_socket *sock, const void *from, size_t from_len);
 int mnfq_i_round(struct mnfq_socket *sock);
 int mnfq_i_take_failure(struct mnfq_socket *sock);
-void mnfq_i_handle_error(struct mnfq_socket *sock, const uint8_t *msg, size_t len);
 
 /* send.c */
 int mnfq_i_send(struct mnfq_socket *sock, struct iovec *iov, size_t count);

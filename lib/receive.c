@@ -42,8 +42,9 @@ static void refuse_all(struct mnfq_socket *sock)
 }
 
 /* An error for a verdict. Packets that the kernel flushed meanwhile are no failure of the loop. */
-static void verdict_refused(struct mnfq_socket *sock, uint32_t tag, int err)
+static void verdict_refused(struct mnfq_socket *sock, const struct nlmsghdr *request, int err)
 {
+	uint32_t tag = request->nlmsg_pid;
 	struct mnfq_queue *queue = mnfq_i_queue_find(sock, (uint16_t)tag);
 
 	if ((tag & MNFQ_I_TAG_OWN) != sock->tag)
@@ -61,31 +62,25 @@ static void verdict_refused(struct mnfq_socket *sock, uint32_t tag, int err)
 		sock->failure = err;
 		sock->failed_queue = queue->num;
 	}
+	/* A release is for packets that nobody has seen. */
+	if (queue->options.refused && !(tag & MNFQ_I_TAG_RELEASE))
+		queue->options.refused(queue, request->nlmsg_seq, err, queue->data);
 }
 
-/* NLMSG_ERROR: the answer to a request, or what became of a verdict. */
-void mnfq_i_handle_error(struct mnfq_socket *sock, const uint8_t *msg, size_t len)
+/* NLMSG_ERROR: the answer to a request was taken by request.c; this is what became of a verdict. */
+static void handle_error(struct mnfq_socket *sock, const uint8_t *msg, size_t len)
 {
 	struct nlmsgerr answer;
 
+	if (mnfq_i_request_answer(sock, msg, len))
+		return;
 	if (len < NLMSG_HDRLEN + sizeof(answer)) {
 		sock->stats.malformed++;
 		return;
 	}
 	memcpy(&answer, msg + NLMSG_HDRLEN, sizeof(answer));
-	switch (answer.msg.nlmsg_type) {
-	case MNFQ_I_MSG(NFQNL_MSG_CONFIG):
-		if (sock->pending.seq != 0 && answer.msg.nlmsg_seq == sock->pending.seq) {
-			sock->pending.answered = true;
-			sock->pending.error = answer.error;
-		}
-		break;
-	case MNFQ_I_MSG(NFQNL_MSG_VERDICT):
-	case MNFQ_I_MSG(NFQNL_MSG_VERDICT_BATCH):
-		if (answer.error < 0)
-			verdict_refused(sock, answer.msg.nlmsg_pid, answer.error);
-		break;
-	}
+	if (answer.error < 0 && mnfq_i_is_verdict(answer.msg.nlmsg_type))
+		verdict_refused(sock, &answer.msg, answer.error);
 }
 
 /* Ids that were skipped never reached us. */
@@ -209,7 +204,7 @@ static int handle_datagram(struct mnfq_socket *sock, const uint8_t *data, size_t
 		else if (whole > len)
 			break;
 		else if (nlh->nlmsg_type == NLMSG_ERROR)
-			mnfq_i_handle_error(sock, data, whole);
+			handle_error(sock, data, whole);
 		if (sock->reap)
 			reap(sock);
 		if (sock->closing || whole >= len || NLMSG_ALIGN(whole) >= len)

@@ -2,7 +2,7 @@
 /*
  * Requests to the kernel and their acknowledgements (NFQNL_MSG_CONFIG). The kernel handles a
  * request before sendmsg returns, so its answer is in the receive buffer by then, behind the
- * packets that came earlier; those are stashed for the next round. If the end of the buffer is
+ * packets and refused verdicts that came earlier; those are stashed for the next round. If the end of the buffer is
  * reached without an answer, the answer was lost, because the buffer was full or because somebody
  * else took it, and the request is repeated.
  */
@@ -98,7 +98,35 @@ static void append(struct mnfq_socket *sock, struct mnfq_i_stash *entry)
 	sock->stash_end = &entry->next;
 }
 
-/* Keeps a packet for the next round, handles an error at once, ignores the rest. */
+/* Takes NLMSG_ERROR if it answers a request of ours, which may be one that nobody waits for. */
+bool mnfq_i_request_answer(struct mnfq_socket *sock, const uint8_t *msg, size_t len)
+{
+	struct nlmsgerr answer;
+
+	if (len < NLMSG_HDRLEN + sizeof(answer))
+		return false;
+	memcpy(&answer, msg + NLMSG_HDRLEN, sizeof(answer));
+	if (answer.msg.nlmsg_type != MNFQ_I_MSG(NFQNL_MSG_CONFIG))
+		return false;
+	if (sock->pending.seq != 0 && answer.msg.nlmsg_seq == sock->pending.seq) {
+		sock->pending.answered = true;
+		sock->pending.error = answer.error;
+	}
+	return true;
+}
+
+static bool is_answer(struct mnfq_socket *sock, const uint8_t *data, size_t len)
+{
+	const struct nlmsghdr *nlh = (const struct nlmsghdr *)data;
+
+	return nlh->nlmsg_type == NLMSG_ERROR &&
+	       mnfq_i_request_answer(sock, data, nlh->nlmsg_len < len ? nlh->nlmsg_len : len);
+}
+
+/*
+ * Takes an answer, ignores what is nothing for us, and keeps the rest for the next round: packets,
+ * and refused verdicts, because the user may be told of them, who may do anything then.
+ */
 static void sort(struct mnfq_socket *sock, struct mnfq_i_stash **entry, size_t len)
 {
 	const struct nlmsghdr *nlh = (const struct nlmsghdr *)(*entry)->data;
@@ -106,22 +134,26 @@ static void sort(struct mnfq_socket *sock, struct mnfq_i_stash **entry, size_t l
 
 	if (len < NLMSG_HDRLEN || nlh->nlmsg_len < NLMSG_HDRLEN) {
 		sock->stats.malformed++;
-	} else if (nlh->nlmsg_type == NLMSG_ERROR) {
-		mnfq_i_handle_error(sock, (*entry)->data,
-				    nlh->nlmsg_len < len ? nlh->nlmsg_len : len);
-	} else if (nlh->nlmsg_type == MNFQ_I_MSG(NFQNL_MSG_PACKET)) {
-		(*entry)->len = len;
-		smaller = realloc(*entry, sizeof(**entry) + len);
-		*entry = smaller ? smaller : *entry;
-		append(sock, *entry);
-		*entry = NULL;
+		return;
 	}
+	if (is_answer(sock, (*entry)->data, len) ||
+	    (nlh->nlmsg_type != NLMSG_ERROR && nlh->nlmsg_type != MNFQ_I_MSG(NFQNL_MSG_PACKET)))
+		return;
+	(*entry)->len = len;
+	smaller = realloc(*entry, sizeof(**entry) + len);
+	*entry = smaller ? smaller : *entry;
+	append(sock, *entry);
+	*entry = NULL;
 }
 
 /* A view of what was stashed, if it is a packet of queue @num. */
 static bool is_of_queue(const struct mnfq_i_stash *entry, uint16_t num,
 			struct mnfq_packet *packet)
 {
+	const struct nlmsghdr *nlh = (const struct nlmsghdr *)entry->data;
+
+	if (nlh->nlmsg_type != MNFQ_I_MSG(NFQNL_MSG_PACKET))
+		return false;
 	(void)mnfq_i_packet_parse(packet, entry->data, entry->len);
 	return mnfq_i_packet_has_id(packet) && mnfq_i_packet_queue_num(packet) == num;
 }
@@ -152,14 +184,31 @@ bool mnfq_i_stash_find(struct mnfq_socket *sock, uint16_t num, uint32_t *id)
 	return entry;
 }
 
-/* Packets of a queue that is gone must not be taken for those of its successor. */
+/* Is it a refused verdict for a packet of queue @num? Nobody has seen what a release is for. */
+static bool is_refusal(const struct mnfq_socket *sock, const struct mnfq_i_stash *entry,
+		       uint16_t num)
+{
+	const struct nlmsghdr *nlh = (const struct nlmsghdr *)entry->data;
+	struct nlmsgerr answer;
+
+	if (nlh->nlmsg_type != NLMSG_ERROR || entry->len < NLMSG_HDRLEN + sizeof(answer))
+		return false;
+	memcpy(&answer, entry->data + NLMSG_HDRLEN, sizeof(answer));
+	return mnfq_i_is_verdict(answer.msg.nlmsg_type) &&
+	       answer.msg.nlmsg_pid == (sock->tag | num);
+}
+
+/* Packets and refusals of a queue that is gone must not be taken for those of its successor. */
 void mnfq_i_stash_purge(struct mnfq_socket *sock, uint16_t num)
 {
 	struct mnfq_i_stash **link = &sock->stash, *entry;
 	struct mnfq_packet packet;
+	bool refusal;
 
 	while ((entry = *link)) {
-		if (is_of_queue(entry, num, &packet)) {
+		refusal = is_refusal(sock, entry, num);
+		if (refusal || is_of_queue(entry, num, &packet)) {
+			sock->stats.refused += refusal;
 			*link = entry->next;
 			free(entry);
 		} else {

@@ -46,6 +46,12 @@ struct mnfq_i_verdict_msg {
 #define MNFQ_I_SLOT_SIZE  (65536u + MNFQ_I_ATTRS_MAX)
 #define MNFQ_I_OUTBOX_MAX (128u * 1024)
 
+static inline int mnfq_i_is_verdict(uint16_t type)
+{
+	return type == MNFQ_I_MSG(NFQNL_MSG_VERDICT) ||
+	       type == MNFQ_I_MSG(NFQNL_MSG_VERDICT_BATCH);
+}
+
 static inline uint32_t mnfq_i_load32(const void *p)
 {
 	uint32_t value;

@@ -344,6 +344,21 @@ enum mnfq_copy MNFQ_ENUM_BASE {
 #define MNFQ_QUEUE_SECCTX    0x10u /**< send the security context along */
 #define MNFQ_QUEUE_FLAGS     0x1fu /**< all of them */
 
+/**
+ * Hears that the kernel refused a verdict.
+ *
+ * @queue  the queue of the packet
+ * @id     the id of the packet; of a batch verdict, which the library makes of equal verdicts on
+ *         consecutive packets, the id of the last one
+ * @error  a negative errno: -ENOENT if the packet was gone (or all those of the batch were), because
+ *         an interface went down or a rule was removed; -EPERM, -ENODEV, -EINVAL, -ENOMEM
+ * @data   as given to mnfq_queue_bind()
+ * Called from within mnfq_socket_dispatch() and mnfq_socket_feed(), after the refusal was counted. It
+ * may call what a mnfq_callback may.
+ */
+typedef void (*mnfq_refused_callback)(struct mnfq_queue *queue, uint32_t id, int error,
+				      void *data);
+
 /** Settings of a queue. */
 struct mnfq_queue_options {
 	size_t size; /**< sizeof(struct mnfq_queue_options) */
@@ -364,6 +379,9 @@ struct mnfq_queue_options {
 
 	/** Enlarge the socket's receive buffer to at least this many bytes first; 0: leave it. */
 	uint32_t receive_buffer;
+
+	/** Called when the kernel refuses a verdict, or NULL. It counts as `refused` anyway. */
+	mnfq_refused_callback refused;
 };
 
 /**
