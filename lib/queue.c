@@ -65,7 +65,37 @@ static int normalise(struct mnfq_socket *sock, struct mnfq_queue_options *to,
 		to->max_len = MNFQ_MAX_LEN_DEFAULT;
 	to->flags |= DEFAULT_FLAGS & ~to->flags_mask;
 	to->flags_mask = MNFQ_QUEUE_FLAGS;
+	if (to->flags_optional & ~to->flags)
+		return mnfq_i_fail(&sock->error, -EINVAL,
+				   "queue options: optional flags 0x%x are not set",
+				   to->flags_optional & ~to->flags);
 	return 0;
+}
+
+/*
+ * A request with settings. The kernel does not tell which flag it lacks, so those that the user can
+ * do without are asked for one by one, and what it lacks is left out.
+ */
+static int request_settings(struct mnfq_socket *sock, uint16_t num, uint8_t command,
+			    struct mnfq_queue_options *settings, bool *repeated)
+{
+	int err = mnfq_i_request(sock, num, command, settings, repeated);
+	uint32_t flag, lacking = 0;
+
+	if (err != -EOPNOTSUPP || !settings->flags_optional)
+		return err;
+	for (flag = 1; flag & MNFQ_QUEUE_FLAGS; flag <<= 1) {
+		struct mnfq_queue_options probe = { .flags = flag, .flags_mask = flag };
+
+		if ((settings->flags_optional & flag) &&
+		    mnfq_i_request(sock, num, NFQNL_CFG_CMD_NONE, &probe, repeated) ==
+			    -EOPNOTSUPP)
+			lacking |= flag;
+	}
+	if (!lacking)
+		return err;
+	settings->flags &= ~lacking;
+	return mnfq_i_request(sock, num, command, settings, repeated);
 }
 
 static int enlarge_buffer(struct mnfq_socket *sock, uint32_t bytes)
@@ -129,7 +159,7 @@ static int request_bind(struct mnfq_queue *queue)
 
 	settle_stale(sock);
 	mnfq_i_request_start(sock);
-	err = mnfq_i_request(sock, num, NFQNL_CFG_CMD_NONE, &queue->options, &repeated);
+	err = request_settings(sock, num, NFQNL_CFG_CMD_NONE, &queue->options, &repeated);
 	if (err == 0) {
 		take_over(queue);
 		return 0;
@@ -219,12 +249,36 @@ int mnfq_queue_configure(struct mnfq_queue *queue, const struct mnfq_queue_optio
 	if (err < 0)
 		return err;
 	mnfq_i_request_start(sock);
-	err = mnfq_i_request(sock, queue->num, NFQNL_CFG_CMD_NONE, &settings, &repeated);
+	err = request_settings(sock, queue->num, NFQNL_CFG_CMD_NONE, &settings, &repeated);
 	if (err < 0)
 		return mnfq_i_explain_bind(sock, queue->num, settings.flags, err);
 	pthread_mutex_lock(&sock->lock);
 	queue->options = settings;
 	pthread_mutex_unlock(&sock->lock);
+	return 0;
+}
+
+int mnfq_queue_set_flags(struct mnfq_queue *queue, uint32_t flags, uint32_t mask)
+{
+	struct mnfq_queue_options change = { .flags = flags, .flags_mask = mask };
+	struct mnfq_socket *sock;
+	bool repeated;
+	int err;
+
+	if (!queue)
+		return -EINVAL;
+	sock = queue->sock;
+	if ((mask & ~MNFQ_QUEUE_FLAGS) || (flags & ~mask))
+		return mnfq_i_fail(
+			&sock->error, -EINVAL,
+			"queue %u: flags 0x%x with mask 0x%x: unknown, or not in the mask",
+			queue->num, flags, mask);
+	change.flags_optional = queue->options.flags_optional & flags;
+	mnfq_i_request_start(sock);
+	err = request_settings(sock, queue->num, NFQNL_CFG_CMD_NONE, &change, &repeated);
+	if (err < 0)
+		return mnfq_i_explain_bind(sock, queue->num, flags, err);
+	queue->options.flags = (queue->options.flags & ~mask) | change.flags;
 	return 0;
 }
 

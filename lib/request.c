@@ -50,15 +50,18 @@ static void put_command(struct nlmsghdr *nlh, uint8_t command)
 		mnl_attr_put(nlh, NFQA_CFG_CMD, sizeof(cmd), &cmd);
 }
 
+/* Settings that are 0 stay as they are: only after being normalised all are there. */
 static void put_settings(struct nlmsghdr *nlh, const struct mnfq_queue_options *settings)
 {
 	struct nfqnl_msg_config_params params = { .copy_range = htonl(settings->copy_range) };
 
 	params.copy_mode = kernel_copy_mode(settings->copy_mode);
-	mnl_attr_put(nlh, NFQA_CFG_PARAMS, sizeof(params), &params);
+	if (settings->copy_mode != MNFQ_COPY_DEFAULT)
+		mnl_attr_put(nlh, NFQA_CFG_PARAMS, sizeof(params), &params);
 	mnl_attr_put_u32(nlh, NFQA_CFG_FLAGS, htonl(settings->flags));
 	mnl_attr_put_u32(nlh, NFQA_CFG_MASK, htonl(settings->flags_mask));
-	mnl_attr_put_u32(nlh, NFQA_CFG_QUEUE_MAXLEN, htonl(settings->max_len));
+	if (settings->max_len > 0)
+		mnl_attr_put_u32(nlh, NFQA_CFG_QUEUE_MAXLEN, htonl(settings->max_len));
 }
 
 static int send_message(struct mnfq_socket *sock, struct nlmsghdr *nlh)

@@ -374,6 +374,12 @@ struct mnfq_queue_options {
 	uint32_t flags;
 	uint32_t flags_mask;
 
+	/**
+	 * Those of the flags that the caller can do without: where the kernel lacks what such a flag
+	 * asks for, the flag is left out. mnfq_queue_get_options() tells what is in force.
+	 */
+	uint32_t flags_optional;
+
 	/** For what nobody decided. The default is MNFQ_DROP: fail-closed. Not MNFQ_DEFER. */
 	enum mnfq_verdict default_verdict;
 
@@ -441,6 +447,16 @@ struct mnfq_queue *mnfq_queue_unbind(struct mnfq_queue *queue);
  * and -ENOMEM nobody knows, so configure again.
  */
 int mnfq_queue_configure(struct mnfq_queue *queue, const struct mnfq_queue_options *options);
+
+/**
+ * Set and clear flags of a queue while it is running; all other settings stay as they are.
+ *
+ * @flags  MNFQ_QUEUE_* to set
+ * @mask   the flags that this is about: those of them that are not in @flags are cleared
+ * Returns as mnfq_queue_configure(); -EINVAL: unknown flags, or some outside of the mask. A flag that
+ * is among the queue's flags_optional and that the kernel lacks stays cleared.
+ */
+int mnfq_queue_set_flags(struct mnfq_queue *queue, uint32_t flags, uint32_t mask);
 
 /**
  * The settings in force, with defaults filled in and limits applied: copy_range is 0 without
