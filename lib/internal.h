@@ -22,15 +22,37 @@ struct mnfq_i_sentence {
 
 /* ---- verdict.c: decisions to messages, no I/O ---- */
 
+/* What goes out with a verdict. */
+#define MNFQ_I_CHANGE_MARK       0x01u
+#define MNFQ_I_CHANGE_PAYLOAD    0x02u
+#define MNFQ_I_CHANGE_PRIORITY   0x04u
+#define MNFQ_I_CHANGE_VLAN       0x08u
+#define MNFQ_I_CHANGE_L2HDR      0x10u
+#define MNFQ_I_CHANGE_CT_MARK    0x20u
+#define MNFQ_I_CHANGE_CT_LABELS  0x40u
+#define MNFQ_I_CHANGE_SEQ_ADJUST 0x80u /* have the kernel adjust TCP sequence numbers */
+
+struct mnfq_i_changes {
+	uint32_t set; /* MNFQ_I_CHANGE_*: which of the others mean something */
+	uint32_t mark, priority, ct_mark, ct_mark_mask;
+	uint16_t vlan_tci, vlan_protocol, l2hdr_len;
+	uint8_t ct_labels[MNFQ_CT_LABELS_SIZE], ct_labels_mask[MNFQ_CT_LABELS_SIZE];
+	uint8_t l2hdr[MNFQ_I_L2HDR_MAX];
+};
+
 struct mnfq_i_decision {
 	uint32_t tag; /* of the queue, see wire.h */
 	uint32_t id;
 	uint32_t verdict;
-	bool has_mark, has_payload;
-	uint32_t mark;
-	const void *payload;
+	const struct mnfq_i_changes *changes; /* NULL: none */
+	const void *payload;                  /* if that is one of the changes */
 	size_t payload_len;
 };
+
+static inline bool mnfq_i_changes(const struct mnfq_i_decision *decision, uint32_t what)
+{
+	return decision->changes && (decision->changes->set & what);
+}
 
 /* Messages that wait for the end of the batch. */
 struct mnfq_i_outbox {
@@ -67,10 +89,10 @@ struct mnfq_packet {
 	const uint8_t *payload;
 	size_t payload_len;
 
-	/* What goes out with the verdict. */
-	bool has_mark, has_payload;
-	uint32_t mark;
-	uint8_t *room; /* where a new payload is kept: the ring's, or our own if retained */
+	struct mnfq_i_changes changes;
+	uint8_t *room;     /* where a new payload is kept: the ring's, or our own if retained */
+	uint32_t allowed;  /* MNFQ_ALLOW_* */
+	const char *error; /* the last refusal of a setter */
 
 	bool kept; /* a callback's packet of which a copy was made */
 
@@ -81,6 +103,12 @@ struct mnfq_packet {
 	struct mnfq_packet *prev, *next;
 };
 
+/* The contents of an attribute. */
+struct mnfq_i_bytes {
+	const uint8_t *data;
+	uint32_t len;
+};
+
 /* Also a packet that is cut may tell its id. */
 static inline bool mnfq_i_packet_has_id(const struct mnfq_packet *packet)
 {
@@ -88,9 +116,24 @@ static inline bool mnfq_i_packet_has_id(const struct mnfq_packet *packet)
 }
 
 int mnfq_i_packet_parse(struct mnfq_packet *packet, const uint8_t *msg, size_t len);
+int mnfq_i_attr_next(const uint8_t *bytes, uint32_t len, uint32_t *at, struct nlattr *attr);
+int mnfq_i_attr_find(struct mnfq_i_bytes nest, unsigned int type, uint32_t min_len,
+		     struct mnfq_i_bytes *found);
+int mnfq_i_packet_find(const struct mnfq_packet *packet, unsigned int type,
+		       struct mnfq_i_bytes *found);
 uint16_t mnfq_i_packet_queue_num(const struct mnfq_packet *packet);
 struct mnfq_i_decision mnfq_i_packet_decision(const struct mnfq_packet *packet, uint32_t tag,
 					      uint32_t verdict);
+
+/* ---- change.c: what is changed with a verdict, no I/O ---- */
+
+int mnfq_i_refuse(struct mnfq_packet *packet, int err, const char *sentence);
+int mnfq_i_packet_replaceable(struct mnfq_packet *packet, size_t len);
+int mnfq_i_packet_replace(struct mnfq_packet *packet, const void *data, size_t len);
+
+/* ---- conntrack.c: what a packet tells of its connection, no I/O ---- */
+
+bool mnfq_i_packet_seq_adjustable(const struct mnfq_packet *packet);
 
 /* ---- ring.c: memory for a batch of messages ---- */
 

@@ -4,12 +4,11 @@
  * here, before anything else looks at the message. Nothing here does I/O.
  */
 #include <errno.h>
-#include <stdlib.h>
 
 #include "internal.h"
 
 /* The least length of the attributes that we read; shorter ones make the message malformed. */
-static const uint8_t min_len[MNFQ_I_ATTRS] = {
+static const uint8_t least_len[MNFQ_I_ATTRS] = {
 	[NFQA_PACKET_HDR] = sizeof(struct nfqnl_msg_packet_hdr),
 	[NFQA_MARK] = sizeof(uint32_t),
 	[NFQA_TIMESTAMP] = sizeof(struct nfqnl_msg_packet_timestamp),
@@ -22,13 +21,75 @@ static const uint8_t min_len[MNFQ_I_ATTRS] = {
 	[NFQA_SKB_INFO] = sizeof(uint32_t),
 	[NFQA_UID] = sizeof(uint32_t),
 	[NFQA_GID] = sizeof(uint32_t),
+	[NFQA_CT_INFO] = sizeof(uint32_t),
+	[MNFQ_I_NFQA_PRIORITY] = sizeof(uint32_t),
+	[MNFQ_I_NFQA_CGROUP_CLASSID] = sizeof(uint32_t),
 };
+
+/*
+ * The next of the attributes in @bytes, at *@at, which is moved behind it. Returns 1, or 0 at the
+ * end, -EBADMSG for a length that cannot be, -EMSGSIZE for one that reaches over the end.
+ */
+int mnfq_i_attr_next(const uint8_t *bytes, uint32_t len, uint32_t *at, struct nlattr *attr)
+{
+	uint32_t left = len - *at;
+
+	if (left < sizeof(*attr))
+		return 0;
+	memcpy(attr, bytes + *at, sizeof(*attr));
+	if (attr->nla_len < sizeof(*attr))
+		return -EBADMSG;
+	if (attr->nla_len > left)
+		return -EMSGSIZE;
+	/* The last one is not padded. */
+	*at += (uint32_t)NLA_ALIGN(attr->nla_len) < left ? (uint32_t)NLA_ALIGN(attr->nla_len)
+							 : left;
+	return 1;
+}
+
+/*
+ * The attribute of @type, of at least @min_len bytes, among those in @nest. Returns 0, or -ENODATA,
+ * or -EBADMSG if anything in there makes no sense.
+ */
+int mnfq_i_attr_find(struct mnfq_i_bytes nest, unsigned int type, uint32_t min_len,
+		     struct mnfq_i_bytes *found)
+{
+	uint32_t at = 0, here = 0;
+	struct nlattr attr;
+	int more, err = -ENODATA;
+
+	while ((more = mnfq_i_attr_next(nest.data, nest.len, &at, &attr)) > 0) {
+		if ((attr.nla_type & NLA_TYPE_MASK) == type) {
+			found->data = nest.data + here + sizeof(attr);
+			found->len = attr.nla_len - (uint32_t)sizeof(attr);
+			err = found->len < min_len ? -EBADMSG : 0;
+		}
+		here = at;
+	}
+	return more < 0 ? -EBADMSG : err;
+}
 
 static const uint8_t *find(const struct mnfq_packet *packet, unsigned int type)
 {
 	if (!packet || !(packet->present >> type & 1))
 		return NULL;
 	return packet->msg + packet->offset[type];
+}
+
+/* The same with its length. Returns 0, -ENODATA or -EINVAL. */
+int mnfq_i_packet_find(const struct mnfq_packet *packet, unsigned int type,
+		       struct mnfq_i_bytes *found)
+{
+	struct nlattr attr;
+
+	if (!packet)
+		return -EINVAL;
+	found->data = find(packet, type);
+	if (!found->data)
+		return -ENODATA;
+	memcpy(&attr, found->data - sizeof(attr), sizeof(attr));
+	found->len = attr.nla_len - (uint32_t)sizeof(attr);
+	return 0;
 }
 
 static uint32_t find32(const struct mnfq_packet *packet, unsigned int type)
@@ -46,7 +107,7 @@ static int take(struct mnfq_packet *packet, const struct nlattr *attr, uint32_t 
 
 	if (type >= MNFQ_I_ATTRS)
 		return 0;
-	if (len < min_len[type])
+	if (len < least_len[type])
 		return -EBADMSG;
 	packet->present |= 1u << type;
 	packet->offset[type] = at + (uint32_t)sizeof(*attr);
@@ -59,23 +120,17 @@ static int take(struct mnfq_packet *packet, const struct nlattr *attr, uint32_t 
 
 static int walk(struct mnfq_packet *packet, uint32_t len, bool cut)
 {
-	uint32_t at = MNFQ_I_HDRLEN;
+	uint32_t at = MNFQ_I_HDRLEN, here = at;
+	struct nlattr attr;
+	int more;
 
-	while (len - at >= sizeof(struct nlattr)) {
-		struct nlattr attr;
-
-		memcpy(&attr, packet->msg + at, sizeof(attr));
-		if (attr.nla_len < sizeof(attr))
+	while ((more = mnfq_i_attr_next(packet->msg, len, &at, &attr)) > 0) {
+		if (take(packet, &attr, here) < 0)
 			return -EBADMSG;
-		if (attr.nla_len > len - at)
-			return cut ? -EMSGSIZE : -EBADMSG;
-		if (take(packet, &attr, at) < 0)
-			return -EBADMSG;
-		if ((uint32_t)NLA_ALIGN(attr.nla_len) >=
-		    len - at) /* the last one is not padded */
-			break;
-		at += (uint32_t)NLA_ALIGN(attr.nla_len);
+		here = at;
 	}
+	if (more == -EBADMSG || (more < 0 && !cut))
+		return -EBADMSG;
 	return cut ? -EMSGSIZE : 0;
 }
 
@@ -99,7 +154,8 @@ int mnfq_i_packet_parse(struct mnfq_packet *packet, const uint8_t *msg, size_t l
 	packet->payload_len = 0;
 	packet->present = 0;
 	packet->id = 0;
-	packet->has_mark = packet->has_payload = false;
+	packet->changes.set = packet->allowed = 0;
+	packet->error = "";
 	packet->kept = packet->retained = false;
 	packet->decided = false;
 	packet->twin = NULL;
@@ -125,15 +181,14 @@ uint16_t mnfq_i_packet_queue_num(const struct mnfq_packet *packet)
 struct mnfq_i_decision mnfq_i_packet_decision(const struct mnfq_packet *packet, uint32_t tag,
 					      uint32_t verdict)
 {
+	bool payload = packet->changes.set & MNFQ_I_CHANGE_PAYLOAD;
+
 	return (struct mnfq_i_decision){ .tag = tag,
 					 .id = packet->id,
 					 .verdict = verdict,
-					 .has_mark = packet->has_mark,
-					 .mark = packet->mark,
-					 .has_payload = packet->has_payload,
-					 .payload = packet->payload,
-					 .payload_len =
-						 packet->has_payload ? packet->payload_len : 0 };
+					 .changes = packet->changes.set ? &packet->changes : NULL,
+					 .payload = payload ? packet->payload : NULL,
+					 .payload_len = payload ? packet->payload_len : 0 };
 }
 
 uint32_t mnfq_packet_get_id(const struct mnfq_packet *packet)
@@ -273,58 +328,76 @@ const uint8_t *mnfq_packet_get_payload(const struct mnfq_packet *packet, size_t 
 
 int mnfq_packet_get_length(const struct mnfq_packet *packet, size_t *len)
 {
-	const uint8_t *payload = find(packet, NFQA_PAYLOAD);
-	struct nlattr attr;
+	struct mnfq_i_bytes payload;
+	int err = len ? mnfq_i_packet_find(packet, NFQA_PAYLOAD, &payload) : -EINVAL;
 
-	if (!packet || !len)
-		return -EINVAL;
-	if (!payload)
-		return -ENODATA;
-	memcpy(&attr, payload - sizeof(attr), sizeof(attr));
-	*len = attr.nla_len - sizeof(attr);
-	if (find(packet, NFQA_CAP_LEN))
-		*len = find32(packet, NFQA_CAP_LEN);
+	if (err < 0)
+		return err;
+	*len = find(packet, NFQA_CAP_LEN) ? find32(packet, NFQA_CAP_LEN) : payload.len;
 	return 0;
 }
 
-int mnfq_packet_set_mark(struct mnfq_packet *packet, uint32_t mark)
+int mnfq_packet_get_secctx(const struct mnfq_packet *packet, const char **secctx, size_t *len)
 {
-	if (!packet)
-		return -EINVAL;
-	if (packet->decided)
-		return -EALREADY;
-	packet->mark = mark;
-	packet->has_mark = true;
+	struct mnfq_i_bytes text;
+	int err = secctx && len ? mnfq_i_packet_find(packet, MNFQ_I_NFQA_SECCTX, &text) : -EINVAL;
+
+	if (err < 0)
+		return err;
+	*secctx = (const char *)text.data;
+	*len = text.len;
 	return 0;
 }
 
-int mnfq_packet_set_payload(struct mnfq_packet *packet, const void *data, size_t len)
+int mnfq_packet_get_priority(const struct mnfq_packet *packet, uint32_t *priority)
 {
-	uint8_t *room;
+	return get_number(packet, MNFQ_I_NFQA_PRIORITY, priority);
+}
 
-	if (!packet || (!data && len > 0))
-		return -EINVAL;
-	if (packet->decided)
-		return -EALREADY;
-	if (len > MNFQ_COPY_RANGE_MAX || find(packet, NFQA_CAP_LEN))
-		return -EMSGSIZE;
-	if (!find(packet, NFQA_PAYLOAD))
-		return -ENODATA;
+int mnfq_packet_get_classid(const struct mnfq_packet *packet, uint32_t *classid)
+{
+	return get_number(packet, MNFQ_I_NFQA_CGROUP_CLASSID, classid);
+}
 
-	room = packet->room;
-	if (packet->retained) {
-		room = malloc(len ? len : 1);
-		if (!room)
-			return -ENOMEM;
-	}
-	if (len > 0)
-		memmove(room, data, len);
-	if (packet->retained) {
-		free(packet->room);
-		packet->room = room;
-	}
-	packet->payload = room;
-	packet->payload_len = len;
-	packet->has_payload = true;
+static int get_vlan16(struct mnfq_i_bytes nest, unsigned int type, uint16_t *value)
+{
+	struct mnfq_i_bytes bytes;
+	int err = mnfq_i_attr_find(nest, type, sizeof(*value), &bytes);
+
+	if (err < 0)
+		return -EBADMSG; /* the kernel sends both or neither */
+	memcpy(value, bytes.data, sizeof(*value));
+	*value = ntohs(*value);
+	return 0;
+}
+
+int mnfq_packet_get_vlan(const struct mnfq_packet *packet, uint16_t *tci, uint16_t *protocol)
+{
+	struct mnfq_i_bytes nest;
+	uint16_t values[2] = { 0 };
+	int err = mnfq_i_packet_find(packet, MNFQ_I_NFQA_VLAN, &nest);
+
+	if (err == 0)
+		err = get_vlan16(nest, MNFQ_I_NFQA_VLAN_TCI, &values[0]);
+	if (err == 0)
+		err = get_vlan16(nest, MNFQ_I_NFQA_VLAN_PROTO, &values[1]);
+	if (err < 0)
+		return err;
+	if (tci)
+		*tci = values[0];
+	if (protocol)
+		*protocol = values[1];
+	return 0;
+}
+
+int mnfq_packet_get_l2hdr(const struct mnfq_packet *packet, const uint8_t **l2hdr, size_t *len)
+{
+	struct mnfq_i_bytes bytes;
+	int err = l2hdr && len ? mnfq_i_packet_find(packet, MNFQ_I_NFQA_L2HDR, &bytes) : -EINVAL;
+
+	if (err < 0)
+		return err;
+	*l2hdr = bytes.data;
+	*len = bytes.len;
 	return 0;
 }

@@ -68,9 +68,9 @@ int mnfq_packet_retain(struct mnfq_packet **ret, struct mnfq_packet *packet)
 	copy->room = NULL;
 	copy->retained = true;
 	copy->twin = packet;
-	if (!packet->has_payload) {
+	if (!(packet->changes.set & MNFQ_I_CHANGE_PAYLOAD)) {
 		copy->payload = msg + (packet->payload - packet->msg);
-	} else if (mnfq_packet_set_payload(copy, packet->payload, packet->payload_len) < 0) {
+	} else if (mnfq_i_packet_replace(copy, packet->payload, packet->payload_len) < 0) {
 		free(copy);
 		return -ENOMEM;
 	}
@@ -157,7 +157,7 @@ struct mnfq_packet *mnfq_packet_free(struct mnfq_packet *packet)
 	if (packet->twin)
 		packet->twin->twin = NULL;
 	if (!packet->decided) {
-		packet->has_mark = packet->has_payload = false;
+		packet->changes.set = 0;
 		if (decide(packet, queue->options.default_verdict) == 0) {
 			queue->late.defaulted++;
 		} else {

@@ -4,6 +4,7 @@
  * here does I/O.
  */
 #include <libmnl/libmnl.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
 
 #include "internal.h"
 
@@ -39,6 +40,60 @@ static struct mnfq_i_verdict_msg message(uint16_t type, uint32_t tag, uint32_t v
 	};
 }
 
+/* The kernel toggles bits outside of the mask (x & ~mask ^ bits), so there must be none. */
+static void put_ct(struct nlmsghdr *nlh, const struct mnfq_i_changes *c)
+{
+	struct nlattr *nest = mnl_attr_nest_start(nlh, NFQA_CT);
+	uint8_t labels[MNFQ_CT_LABELS_SIZE];
+	size_t i;
+
+	if (c->set & MNFQ_I_CHANGE_CT_MARK) {
+		mnl_attr_put_u32(nlh, CTA_MARK, htonl(c->ct_mark & c->ct_mark_mask));
+		mnl_attr_put_u32(nlh, MNFQ_I_CTA_MARK_MASK, htonl(c->ct_mark_mask));
+	}
+	if (c->set & MNFQ_I_CHANGE_CT_LABELS) {
+		for (i = 0; i < sizeof(labels); i++)
+			labels[i] = c->ct_labels[i] & c->ct_labels_mask[i];
+		mnl_attr_put(nlh, MNFQ_I_CTA_LABELS, sizeof(labels), labels);
+		mnl_attr_put(nlh, MNFQ_I_CTA_LABELS_MASK, sizeof(labels), c->ct_labels_mask);
+	}
+	mnl_attr_nest_end(nlh, nest);
+}
+
+/* As mnl_attr_put(), which does not clear the padding. */
+static void put_padded(struct nlmsghdr *nlh, uint16_t type, size_t len, const void *data)
+{
+	uint8_t *value = (uint8_t *)mnl_nlmsg_get_payload_tail(nlh) + sizeof(struct nlattr);
+
+	memset(value + len, 0, NLA_ALIGN(len) - len);
+	mnl_attr_put(nlh, type, len, data);
+}
+
+static void put_vlan(struct nlmsghdr *nlh, const struct mnfq_i_changes *c)
+{
+	struct nlattr *nest = mnl_attr_nest_start(nlh, MNFQ_I_NFQA_VLAN);
+	uint16_t tci = htons(c->vlan_tci), protocol = htons(c->vlan_protocol);
+
+	put_padded(nlh, MNFQ_I_NFQA_VLAN_TCI, sizeof(tci), &tci);
+	put_padded(nlh, MNFQ_I_NFQA_VLAN_PROTO, sizeof(protocol), &protocol);
+	mnl_attr_nest_end(nlh, nest);
+}
+
+static void put_changes(struct nlmsghdr *nlh, const struct mnfq_i_changes *c)
+{
+	if (c->set & MNFQ_I_CHANGE_MARK)
+		mnl_attr_put_u32(nlh, NFQA_MARK, htonl(c->mark));
+	if (c->set & MNFQ_I_CHANGE_PRIORITY)
+		mnl_attr_put_u32(nlh, MNFQ_I_NFQA_PRIORITY, htonl(c->priority));
+	if (c->set & MNFQ_I_CHANGE_VLAN)
+		put_vlan(nlh, c);
+	if (c->set & MNFQ_I_CHANGE_L2HDR)
+		put_padded(nlh, MNFQ_I_NFQA_L2HDR, c->l2hdr_len, c->l2hdr);
+	/* An empty nest also has the kernel adjust sequence numbers if the length changes. */
+	if (c->set & (MNFQ_I_CHANGE_CT_MARK | MNFQ_I_CHANGE_CT_LABELS | MNFQ_I_CHANGE_SEQ_ADJUST))
+		put_ct(nlh, c);
+}
+
 /*
  * Writes all of a message but the payload's bytes, at most MNFQ_I_HEAD_MAX, and returns how many.
  * The payload and its padding to 4 bytes follow it on the wire.
@@ -50,10 +105,10 @@ size_t mnfq_i_verdict_head(uint8_t *head, const struct mnfq_i_decision *d)
 	size_t len;
 
 	memcpy(head, &msg, sizeof(msg));
-	if (d->has_mark)
-		mnl_attr_put_u32(nlh, NFQA_MARK, htonl(d->mark));
+	if (d->changes)
+		put_changes(nlh, d->changes);
 	len = nlh->nlmsg_len;
-	if (d->has_payload) {
+	if (mnfq_i_changes(d, MNFQ_I_CHANGE_PAYLOAD)) {
 		struct nlattr attr = { .nla_len = (uint16_t)(sizeof(attr) + d->payload_len),
 				       .nla_type = NFQA_PAYLOAD };
 
@@ -99,7 +154,7 @@ static void put_single(struct mnfq_i_outbox *outbox, const struct mnfq_i_decisio
 
 	outbox->len += mnfq_i_verdict_head(outbox->bytes + outbox->len, d);
 	outbox->decisions++;
-	if (!d->has_payload)
+	if (!mnfq_i_changes(d, MNFQ_I_CHANGE_PAYLOAD))
 		return;
 	if (d->payload_len > 0)
 		memcpy(outbox->bytes + outbox->len, d->payload, d->payload_len);
@@ -115,7 +170,7 @@ static void put_single(struct mnfq_i_outbox *outbox, const struct mnfq_i_decisio
 void mnfq_i_outbox_put(struct mnfq_i_outbox *outbox, struct mnfq_i_run *run,
 		       const struct mnfq_i_decision *d, bool may_batch)
 {
-	bool plain = may_batch && !d->has_mark && !d->has_payload;
+	bool plain = may_batch && !mnfq_i_changes(d, ~0u);
 
 	if (run->count > 0 && !(plain && run->verdict == d->verdict))
 		mnfq_i_outbox_close_run(outbox, run, d->tag);
@@ -146,6 +201,6 @@ void mnfq_i_count(struct mnfq_stats *stats, const struct mnfq_i_decision *decisi
 	default:
 		stats->requeued++;
 	}
-	stats->marked += decision->has_mark;
-	stats->rewritten += decision->has_payload;
+	stats->marked += mnfq_i_changes(decision, MNFQ_I_CHANGE_MARK);
+	stats->rewritten += mnfq_i_changes(decision, MNFQ_I_CHANGE_PAYLOAD);
 }

@@ -16,10 +16,29 @@
 
 #define MNFQ_I_ATTRS 32 /* attribute types below this are kept; the kernel uses 22 so far */
 
+/* enum nfqnl_attr_type and nfqnl_vlan_attr, what is younger than the type UID_GID of Linux 3.13. */
+#define MNFQ_I_NFQA_SECCTX         18u
+#define MNFQ_I_NFQA_VLAN           19u
+#define MNFQ_I_NFQA_L2HDR          20u
+#define MNFQ_I_NFQA_PRIORITY       21u
+#define MNFQ_I_NFQA_CGROUP_CLASSID 22u
+#define MNFQ_I_NFQA_VLAN_PROTO     1u
+#define MNFQ_I_NFQA_VLAN_TCI       2u
+
+/* enum ctattr_type and ctattr_tuple, likewise. */
+#define MNFQ_I_CTA_MARK_MASK   21u
+#define MNFQ_I_CTA_LABELS      22u
+#define MNFQ_I_CTA_LABELS_MASK 23u
+#define MNFQ_I_CTA_TUPLE_ZONE  3u
+
+/* enum ip_conntrack_info: a state, or a state and this for the other direction. */
+#define MNFQ_I_CT_IS_REPLY  3u
+#define MNFQ_I_CT_UNTRACKED 7u
+
 #define MNFQ_I_MSG(type) ((NFNL_SUBSYS_QUEUE << 8) | (type))
 #define MNFQ_I_HDRLEN    (NLMSG_HDRLEN + NLMSG_ALIGN(sizeof(struct nfgenmsg)))
 
-/* Every verdict message begins like this; mark and payload follow as attributes. */
+/* Every verdict message begins like this; what changes with it follows as attributes. */
 struct mnfq_i_verdict_msg {
 	struct nlmsghdr nlh;
 	struct nfgenmsg nfg;
@@ -37,9 +56,9 @@ struct mnfq_i_verdict_msg {
 #define MNFQ_I_TAG_RELEASE 0x10000u
 #define MNFQ_I_TAG_OWN     0xfffe0000u
 
-/* The longest head of a verdict message: the header, a mark, the header of a payload. */
-#define MNFQ_I_HEAD_MAX                                                                          \
-	(sizeof(struct mnfq_i_verdict_msg) + 2 * sizeof(struct nlattr) + sizeof(uint32_t))
+/* All of a verdict message but its payload: the header and every change there is are 224 bytes. */
+#define MNFQ_I_HEAD_MAX  256u
+#define MNFQ_I_L2HDR_MAX 64u /* ports of a bridge are Ethernet: 14 */
 
 /* All attributes that may surround a payload; names of security contexts are the longest. */
 #define MNFQ_I_ATTRS_MAX  8192u

@@ -536,6 +536,128 @@ int mnfq_packet_get_uid(const struct mnfq_packet *packet, uint32_t *uid);
 int mnfq_packet_get_gid(const struct mnfq_packet *packet, uint32_t *gid);
 
 /**
+ * The security context of the packet, from its SECMARK, as a text of the security module (SELinux,
+ * Smack). Of locally sent packets only.
+ *
+ * @secctx  the text, which need not end with a zero
+ * @len     its length in bytes
+ * Returns 0, or -ENODATA: not asked for with MNFQ_QUEUE_SECCTX, no local socket behind it, or no
+ * SECMARK on it; -EINVAL.
+ */
+int mnfq_packet_get_secctx(const struct mnfq_packet *packet, const char **secctx, size_t *len);
+
+/**
+ * The packet's priority: skb->priority, which SO_PRIORITY sets, the type of service, or a rule, and
+ * which queueing disciplines look at (tc(8), major:minor in the upper and lower 16 bits).
+ * Returns 0, or -ENODATA: it is 0, or the kernel is older than 5.18 and does not tell; -EINVAL.
+ */
+int mnfq_packet_get_priority(const struct mnfq_packet *packet, uint32_t *priority);
+
+/**
+ * The class id of the local sender's control group (net_cls.classid, cgroup v1).
+ * Returns 0, or -ENODATA: it is 0, there is no local socket behind it, or the kernel does not tell
+ * (6.4 does); -EINVAL.
+ */
+int mnfq_packet_get_classid(const struct mnfq_packet *packet, uint32_t *classid);
+
+/**
+ * The VLAN tag that the packet carries beside its bytes. Of packets of the bridge family only.
+ *
+ * @tci       priority (3 bits), drop eligible (1 bit), VLAN id (12 bits); may be NULL
+ * @protocol  ETH_P_8021Q or ETH_P_8021AD (linux/if_ether.h); may be NULL
+ * Returns 0, -ENODATA if it has none, -EBADMSG if the kernel's attribute makes no sense, -EINVAL.
+ */
+int mnfq_packet_get_vlan(const struct mnfq_packet *packet, uint16_t *tci, uint16_t *protocol);
+
+/**
+ * The link-layer header, from the first byte of the frame to the network header. Of packets of the
+ * bridge family only.
+ * @len  its length in bytes: 14 for Ethernet, since a VLAN tag is kept beside it
+ * Returns 0, -ENODATA if there is none, -EINVAL.
+ */
+int mnfq_packet_get_l2hdr(const struct mnfq_packet *packet, const uint8_t **l2hdr, size_t *len);
+
+/* ---- packets: connection tracking --------------------------------------------------------
+ *
+ * What the kernel knows about the packet's connection, for queues with MNFQ_QUEUE_CONNTRACK, of
+ * packets that are tracked (nf_conntrack and nf_conntrack_netlink are loaded, some rule or NAT asks
+ * for tracking in the namespace, and no rule exempts the packet). The getters return 0, or
+ *   -ENODATA  the packet came without such data
+ *   -EBADMSG  the kernel's attribute makes no sense
+ *   -EINVAL   wrong arguments
+ * See net/netfilter/nf_conntrack_netlink.c.
+ */
+
+/** Which way: as the packet that began the connection, or against it. */
+enum mnfq_ct_direction MNFQ_ENUM_BASE { MNFQ_CT_ORIGINAL = 0, MNFQ_CT_REPLY = 1 };
+
+/**
+ * State and direction of the packet within its connection, as a number: the kernel's enum
+ * ip_conntrack_info (linux/netfilter/nf_conntrack_common.h).
+ */
+int mnfq_packet_get_ct_info(const struct mnfq_packet *packet, uint32_t *info);
+
+/**
+ * The state as a word: new, established, related, untracked; "unknown" for what this version does
+ * not know, NULL where there is none. The string is static.
+ */
+const char *mnfq_packet_get_ct_state_name(const struct mnfq_packet *packet);
+
+/** The direction of the packet: original, reply; NULL where there is none. The string is static. */
+const char *mnfq_packet_get_ct_direction_name(const struct mnfq_packet *packet);
+
+/** The connection mark; 0 also if none was ever set. */
+int mnfq_packet_get_ct_mark(const struct mnfq_packet *packet, uint32_t *mark);
+
+/** The number that the kernel gave to the connection, as conntrack(8) shows it with --output id. */
+int mnfq_packet_get_ct_id(const struct mnfq_packet *packet, uint32_t *id);
+
+/** The status bits of the connection: IPS_* (linux/netfilter/nf_conntrack_common.h). */
+int mnfq_packet_get_ct_status(const struct mnfq_packet *packet, uint32_t *status);
+
+/** The tracking zone of the connection; 0 is the usual one. */
+int mnfq_packet_get_ct_zone(const struct mnfq_packet *packet, uint16_t *zone);
+
+#define MNFQ_CT_LABELS_SIZE 16 /**< bytes of connection labels: 128 bits */
+
+/**
+ * The connection labels: 128 bits, label n is bit n % 8 of byte n / 8 on little-endian machines (the
+ * kernel keeps them in machine words). All zero also if none was ever set.
+ * @labels  takes MNFQ_CT_LABELS_SIZE bytes
+ */
+int mnfq_packet_get_ct_labels(const struct mnfq_packet *packet, uint8_t *labels);
+
+/** The addresses of one direction of a connection, as netfilter sees them after NAT. */
+struct mnfq_ct_tuple {
+	size_t size; /**< sizeof(struct mnfq_ct_tuple), set by the caller */
+
+	uint8_t family;   /**< AF_INET, AF_INET6; 0 if the kernel did not tell */
+	uint8_t protocol; /**< IPPROTO_* */
+	uint16_t zone;    /**< of this direction only, 0 if it has none of its own */
+	uint8_t src[16];  /**< as on the wire: 4 bytes of AF_INET, 16 of AF_INET6 */
+	uint8_t dst[16];
+	uint16_t sport; /**< 0 where the protocol has none */
+	uint16_t dport;
+	uint16_t icmp_id; /**< of ICMP and ICMPv6, likewise type and code */
+	uint8_t icmp_type;
+	uint8_t icmp_code;
+};
+
+/** The addresses of the connection in direction @direction. @tuple: .size set by the caller. */
+int mnfq_packet_get_ct_tuple(const struct mnfq_packet *packet, enum mnfq_ct_direction direction,
+			     struct mnfq_ct_tuple *tuple);
+
+/**
+ * All of it: the contents of NFQA_CT, a sequence of CTA_* attributes (linux/netfilter/
+ * nfnetlink_conntrack.h), for a parser of your own or nfct_payload_parse() of
+ * libnetfilter_conntrack. Aligned to 4 bytes; nothing inside has been checked.
+ * @len  in bytes
+ */
+int mnfq_packet_get_ct(const struct mnfq_packet *packet, const void **attributes, size_t *len);
+
+/* ---- packets: what they carry, and what is changed with the verdict ----------------------- */
+
+/**
  * The packet from its network header on (from the hardware header's end for bridges), or the new
  * payload if one was set.
  * @len  bytes there are, at most copy_range; 0 with MNFQ_COPY_META
@@ -549,27 +671,86 @@ const uint8_t *mnfq_packet_get_payload(const struct mnfq_packet *packet, size_t 
  */
 int mnfq_packet_get_length(const struct mnfq_packet *packet, size_t *len);
 
-/**
- * Set the mark that the packet gets along with its verdict. Returns 0, or -EINVAL, or -EALREADY for
- * a packet that is decided.
+/*
+ * The setters below keep what is to be changed along with the verdict. Each returns 0, or
+ *   -EALREADY  the packet is decided
+ *   -EINVAL    wrong arguments
+ * and what is said there. What the kernel would refuse, or ignore without a word, is refused here:
+ * mnfq_packet_get_error() says why. After a failure everything is as before.
  */
+
+/** The last refusal of this packet's setters as a sentence; "" if there was none. It is static. */
+const char *mnfq_packet_get_error(const struct mnfq_packet *packet);
+
+/** Set the mark that the packet gets. */
 int mnfq_packet_set_mark(struct mnfq_packet *packet, uint32_t mark);
 
 /**
+ * Set the priority that the packet gets, see mnfq_packet_get_priority(). Kernels before 5.18 ignore
+ * it. A packet on its way to a local socket has no more use for it.
+ */
+int mnfq_packet_set_priority(struct mnfq_packet *packet, uint32_t priority);
+
+/**
+ * Set the mark of the packet's connection: those bits of it that are in @mask become those of @mark.
+ * -ENODATA: the packet came without connection tracking data, so there is nothing to mark, or nobody
+ * knows: bind with MNFQ_QUEUE_CONNTRACK.
+ */
+int mnfq_packet_set_ct_mark(struct mnfq_packet *packet, uint32_t mark, uint32_t mask);
+
+/**
+ * Set the labels of the packet's connection: those bits of them that are in @mask become those of
+ * @labels. The kernel ignores them, and a connection mark set with the same verdict, for connections
+ * that began while no rule of the namespace mentioned labels (it tells neither that nor whether).
+ *
+ * @labels  MNFQ_CT_LABELS_SIZE bytes
+ * @mask    MNFQ_CT_LABELS_SIZE bytes, NULL for all labels
+ * -ENODATA as mnfq_packet_set_ct_mark()
+ */
+int mnfq_packet_set_ct_labels(struct mnfq_packet *packet, const uint8_t *labels,
+			      const uint8_t *mask);
+
+/**
+ * Set the VLAN tag of a packet of the bridge family, also of one that has none. A tag cannot be taken
+ * away.
+ *
+ * @tci       as mnfq_packet_get_vlan()
+ * @protocol  ETH_P_8021Q or ETH_P_8021AD
+ * -EOPNOTSUPP: not of the bridge family; -EINVAL: another protocol
+ */
+int mnfq_packet_set_vlan(struct mnfq_packet *packet, uint16_t tci, uint16_t protocol);
+
+/**
+ * Replace the link-layer header of a packet of the bridge family. The data is copied.
+ * @len  exactly that of the header that the packet came with
+ * -EOPNOTSUPP: it came without one, or not of the bridge family; -EMSGSIZE: another length
+ */
+int mnfq_packet_set_l2hdr(struct mnfq_packet *packet, const void *data, size_t len);
+
+/**
  * Replace the packet's bytes along with its verdict. The data is copied; it may overlap with the
- * old payload. The kernel repairs neither lengths nor checksums, and drops the packet if it is
- * shorter than its transport header.
+ * old payload. The kernel repairs neither lengths nor checksums, takes the checksums for final, and
+ * drops the packet if it is shorter than its transport header.
  *
  * @data  the packet from its network header on; may be NULL if @len is 0
  * @len   0 to MNFQ_COPY_RANGE_MAX bytes
- * Returns 0, or
- *   -EMSGSIZE  more than MNFQ_COPY_RANGE_MAX; or the packet was received truncated, and the part
- *              that nobody saw would be cut off
- *   -ENODATA   with MNFQ_COPY_META: nobody knows what would be replaced
- *   -EALREADY  the packet is decided
- *   -EINVAL, -ENOMEM (retained packets only)
+ * -EMSGSIZE  more than MNFQ_COPY_RANGE_MAX; or the packet was received truncated, and the part that
+ *            nobody saw would be cut off: if that is what you want, mnfq_packet_allow()
+ * -ENODATA   with MNFQ_COPY_META: nobody knows what would be replaced
+ * -ENOMEM    (retained packets only)
  */
 int mnfq_packet_set_payload(struct mnfq_packet *packet, const void *data, size_t len);
+
+/** A truncated packet may be replaced: what was not received is cut off. */
+#define MNFQ_ALLOW_CUT 0x1u
+/** The length of TCP data may change: the caller adjusts the numbers of both directions. */
+#define MNFQ_ALLOW_TCP_RESIZE 0x2u
+
+/**
+ * Insist on what is refused for good reasons.
+ * @what  MNFQ_ALLOW_*, for this packet, in addition to what was allowed before
+ */
+int mnfq_packet_allow(struct mnfq_packet *packet, uint32_t what);
 
 /**
  * Keep a packet beyond its callback: copies it, payload and settings included, to memory of its

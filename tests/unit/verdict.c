@@ -18,8 +18,9 @@ static void put(uint32_t id, uint32_t verdict, bool may_batch)
 
 static void put_mark(uint32_t id, uint32_t mark)
 {
+	struct mnfq_i_changes changes = { .set = MNFQ_I_CHANGE_MARK, .mark = mark };
 	struct mnfq_i_decision decision = {
-		.tag = 5, .id = id, .verdict = MNFQ_ACCEPT, .has_mark = true, .mark = mark
+		.tag = 5, .id = id, .verdict = MNFQ_ACCEPT, .changes = &changes
 	};
 
 	mnfq_i_outbox_put(&outbox, &run, &decision, true);
@@ -128,12 +129,12 @@ Test(verdict, nothing_is_joined_where_it_must_not)
 
 Test(verdict, mark_and_payload_travel_as_attributes)
 {
+	struct mnfq_i_changes changes = { .set = MNFQ_I_CHANGE_MARK | MNFQ_I_CHANGE_PAYLOAD,
+					  .mark = 0x01020304 };
 	struct mnfq_i_decision decision = { .tag = 5,
 					    .id = 1,
 					    .verdict = MNFQ_ACCEPT,
-					    .has_mark = true,
-					    .mark = 0x01020304,
-					    .has_payload = true,
+					    .changes = &changes,
 					    .payload = "abcdefg",
 					    .payload_len = 7 };
 	const uint8_t *tail = bytes + sizeof(struct mnfq_i_verdict_msg);
@@ -149,8 +150,9 @@ Test(verdict, mark_and_payload_travel_as_attributes)
 
 Test(verdict, an_empty_payload_is_a_payload)
 {
+	struct mnfq_i_changes changes = { .set = MNFQ_I_CHANGE_PAYLOAD };
 	struct mnfq_i_decision decision = {
-		.tag = 5, .id = 1, .verdict = MNFQ_ACCEPT, .has_payload = true
+		.tag = 5, .id = 1, .verdict = MNFQ_ACCEPT, .changes = &changes
 	};
 
 	mnfq_i_outbox_put(&outbox, &run, &decision, true);
@@ -159,28 +161,92 @@ Test(verdict, an_empty_payload_is_a_payload)
 	cr_expect(memcmp(bytes + 32, "\4\0\12\0", 4) == 0);
 }
 
-Test(verdict, the_largest_payload_fits_its_room)
+/* The value of the attribute of @type among the changes of the message at @index, and its length. */
+static const uint8_t *find(unsigned int index, unsigned int type, uint32_t *len)
+{
+	const struct mnfq_i_verdict_msg *msg = at(index);
+	struct mnfq_i_bytes nest = { (const uint8_t *)(msg + 1),
+				     msg->nlh.nlmsg_len - (uint32_t)sizeof(*msg) };
+	struct mnfq_i_bytes found = { NULL, 0 };
+
+	cr_assert(eq(int, mnfq_i_attr_find(nest, type, 0, &found), 0), "attribute %u", type);
+	*len = found.len;
+	return found.data;
+}
+
+/* The bytes in the order and the byte order in which nfnetlink_queue.c reads them. */
+Test(verdict, every_change_travels_as_its_attribute)
+{
+	struct mnfq_i_changes changes = { .set = ~0u & ~MNFQ_I_CHANGE_PAYLOAD,
+					  .mark = 0x01020304,
+					  .priority = 0x05060708,
+					  .ct_mark = 0xffffffff,
+					  .ct_mark_mask = 0x00ff00f0,
+					  .vlan_tci = 0x6abc,
+					  .vlan_protocol = 0x88a8,
+					  .l2hdr_len = 14,
+					  .l2hdr = "abcdefghijklmn",
+					  .ct_labels = { 0xff, 0xff, [15] = 0xff },
+					  .ct_labels_mask = { 0x0f, 0x00, [15] = 0x80 } };
+	struct mnfq_i_decision decision = { .tag = 5, .id = 1, .changes = &changes };
+	uint32_t len;
+
+	memset(bytes, 0xee, 300);
+	mnfq_i_outbox_put(&outbox, &run, &decision, true);
+	end(1);
+	cr_expect(memcmp(find(0, NFQA_MARK, &len), "\1\2\3\4", 4) == 0);
+	cr_expect(memcmp(find(0, MNFQ_I_NFQA_PRIORITY, &len), "\5\6\7\10", 4) == 0);
+	cr_expect(memcmp(find(0, MNFQ_I_NFQA_L2HDR, &len), "abcdefghijklmn\0\0", 16) == 0);
+	cr_expect(eq(u32, len, 14));
+	cr_expect(memcmp(find(0, MNFQ_I_NFQA_VLAN, &len),
+			 "\6\0\2\0\x6a\xbc\0\0\6\0\1\0\x88\xa8\0\0", 16) == 0);
+	cr_expect(eq(u32, len, 16));
+	/* What is outside of a mask must be zero: the kernel would toggle it. */
+	cr_expect(memcmp(find(0, NFQA_CT, &len),
+			 "\10\0\10\0\0\xff\0\xf0\10\0\25\0\0\xff\0\xf0"
+			 "\24\0\26\0\x0f\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x80"
+			 "\24\0\27\0\x0f\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x80",
+			 56) == 0);
+	cr_expect(eq(u32, len, 56));
+}
+
+Test(verdict, sequence_numbers_are_adjusted_for_an_empty_nest)
+{
+	struct mnfq_i_changes changes = { .set = MNFQ_I_CHANGE_SEQ_ADJUST };
+	struct mnfq_i_decision decision = { .tag = 5, .id = 1, .changes = &changes };
+	uint32_t len;
+
+	mnfq_i_outbox_put(&outbox, &run, &decision, true);
+	end(1);
+	(void)find(0, NFQA_CT, &len);
+	cr_expect(eq(u32, len, 0));
+}
+
+Test(verdict, the_largest_of_everything_fits_its_room)
 {
 	static uint8_t payload[MNFQ_COPY_RANGE_MAX];
+	struct mnfq_i_changes changes = { .set = ~0u, .l2hdr_len = MNFQ_I_L2HDR_MAX };
 	struct mnfq_i_decision decision = { .tag = 5,
 					    .id = 3,
-					    .has_mark = true,
-					    .has_payload = true,
+					    .changes = &changes,
 					    .payload = payload,
 					    .payload_len = sizeof(payload) };
+	uint8_t head[2 * MNFQ_I_HEAD_MAX] __attribute__((aligned(4)));
 
 	put(1, MNFQ_ACCEPT, true);
 	put(2, MNFQ_ACCEPT, true);
 	mnfq_i_outbox_put(&outbox, &run, &decision, true);
+	cr_expect(le(sz, mnfq_i_verdict_head(head, &decision), MNFQ_I_HEAD_MAX));
 	cr_expect(le(sz, outbox.len, mnfq_i_decision_room(&decision)));
 	cr_expect(le(sz, outbox.len, MNFQ_I_OUTBOX_MAX));
 	end(2);
-	cr_expect(eq(u32, at(1)->nlh.nlmsg_len, 32 + 8 + 4 + 65532));
+	cr_expect(eq(u32, at(1)->nlh.nlmsg_len, 32 + 8 + 8 + 20 + 68 + 60 + 4 + 65532));
 }
 
 Test(verdict, each_kind_has_its_counter)
 {
 	struct mnfq_stats stats = { 0 };
+	struct mnfq_i_changes changes = { .set = MNFQ_I_CHANGE_MARK | MNFQ_I_CHANGE_PAYLOAD };
 	struct mnfq_i_decision decision = { .verdict = MNFQ_DROP };
 
 	mnfq_i_count(&stats, &decision);
@@ -191,7 +257,7 @@ Test(verdict, each_kind_has_its_counter)
 	decision.verdict = MNFQ_STOP;
 	mnfq_i_count(&stats, &decision);
 	decision.verdict = mnfq_verdict_queue_bypass(9);
-	decision.has_mark = decision.has_payload = true;
+	decision.changes = &changes;
 	mnfq_i_count(&stats, &decision);
 	cr_expect(eq(u64, stats.dropped, 1));
 	cr_expect(eq(u64, stats.accepted, 1));
