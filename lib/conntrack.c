@@ -186,17 +186,17 @@ static int read_proto(struct mnfq_i_bytes proto, struct mnfq_ct_tuple *tuple)
 	if (err == 0)
 		err = read_proto16(proto, CTA_PROTO_DST_PORT, &tuple->dport);
 	if (err == 0)
-		err = read_proto16(proto, CTA_PROTO_ICMP_ID, &tuple->icmp_id);
+		err = read_proto16(proto, CTA_PROTO_ICMP_ID, &tuple->id);
 	if (err == 0)
-		err = read_proto8(proto, CTA_PROTO_ICMP_TYPE, &tuple->icmp_type);
+		err = read_proto8(proto, CTA_PROTO_ICMP_TYPE, &tuple->type);
 	if (err == 0)
-		err = read_proto8(proto, CTA_PROTO_ICMP_CODE, &tuple->icmp_code);
+		err = read_proto8(proto, CTA_PROTO_ICMP_CODE, &tuple->code);
 	if (err == 0)
-		err = read_proto16(proto, CTA_PROTO_ICMPV6_ID, &tuple->icmp_id);
+		err = read_proto16(proto, CTA_PROTO_ICMPV6_ID, &tuple->id);
 	if (err == 0)
-		err = read_proto8(proto, CTA_PROTO_ICMPV6_TYPE, &tuple->icmp_type);
+		err = read_proto8(proto, CTA_PROTO_ICMPV6_TYPE, &tuple->type);
 	if (err == 0)
-		err = read_proto8(proto, CTA_PROTO_ICMPV6_CODE, &tuple->icmp_code);
+		err = read_proto8(proto, CTA_PROTO_ICMPV6_CODE, &tuple->code);
 	return err;
 }
 

@@ -638,9 +638,9 @@ struct mnfq_ct_tuple {
 	uint8_t dst[16];
 	uint16_t sport; /**< 0 where the protocol has none */
 	uint16_t dport;
-	uint16_t icmp_id; /**< of ICMP and ICMPv6, likewise type and code */
-	uint8_t icmp_type;
-	uint8_t icmp_code;
+	uint16_t id; /**< of ICMP and ICMPv6, likewise type and code */
+	uint8_t type;
+	uint8_t code;
 };
 
 /** The addresses of the connection in direction @direction. @tuple: .size set by the caller. */
