@@ -20,6 +20,34 @@ static inline void mnfq_i_put16(uint8_t *p, size_t value)
 	p[1] = (uint8_t)value;
 }
 
+/* ---- layers.c ---- */
+
+/* A packet as it was received; `true_len` is more than `len` if it was cut on the way. */
+struct mnfq_i_raw {
+	const uint8_t *p;
+	size_t len, true_len;
+	uint16_t ethertype;
+};
+
+struct mnfq_i_layers {
+	struct mnfq_layers at;
+	size_t whole; /* the end by the network header's length, received or not */
+	bool cut;     /* it was not */
+	bool known;   /* the transport protocol is one that we can edit */
+
+	/* The transport checksum, 0 where there is none or it is not here, and what it covers. */
+	size_t check, covered;
+
+	/* For the pseudo header: where the packet comes from and goes to in the end. */
+	uint8_t address_len;
+	uint8_t source[16], destination[16];
+};
+
+int mnfq_i_layers_network(struct mnfq_i_layers *layers, const struct mnfq_i_raw *bytes);
+int mnfq_i_layers_transport(struct mnfq_i_layers *layers, const struct mnfq_i_raw *bytes);
+int mnfq_i_layers_find(struct mnfq_i_layers *layers, const struct mnfq_i_raw *bytes);
+int mnfq_i_layers_tags(const struct mnfq_i_raw *bytes, size_t *network, uint16_t *ethertype);
+
 /* ---- checksum.c ---- */
 
 /*

@@ -752,6 +752,35 @@ int mnfq_packet_set_payload(struct mnfq_packet *packet, const void *data, size_t
  */
 int mnfq_packet_allow(struct mnfq_packet *packet, uint32_t what);
 
+/* ---- packets: editing -------------------------------------------------------------------
+ *
+ * Bytes are replaced, and lengths and checksums repaired: those of IPv4 (RFC 791), IPv6 (RFC 8200),
+ * TCP (RFC 9293), UDP (RFC 768), UDP-Lite (RFC 3828), ICMP (RFC 792), ICMPv6 (RFC 4443) and SCTP
+ * (RFC 9260). Where a route to a final destination is in the packet, or a home address, the sums
+ * are made with those (RFC 8200 section 8.1, RFC 6275 section 11.3.1).
+ */
+
+/** Where the headers of a packet are: offsets in its payload, in bytes. */
+struct mnfq_layers {
+	size_t size; /**< sizeof(struct mnfq_layers), set by the caller */
+
+	uint8_t family; /**< AF_INET or AF_INET6 */
+	/** IPPROTO_* of the transport header, or of the first header that is not understood. */
+	uint8_t protocol;
+	uint8_t fragment;         /**< 1: only a part of a datagram */
+	uint8_t more_fragments;   /**< 1: and not the last one */
+	uint32_t fragment_offset; /**< of this part in the datagram, in bytes */
+
+	size_t network; /**< the IP header; more than 0 behind VLAN tags in the frame (bridges) */
+	size_t transport; /**< behind the IP header, its options and extension headers */
+	/**
+	 * Behind the transport header, all of which is there if this is more than `transport`. It is
+	 * equal for an unknown protocol, for later fragments, and where the header was cut off.
+	 */
+	size_t data;
+	size_t end; /**< by the IP header's length; bytes behind it are padding */
+};
+
 /**
  * Keep a packet beyond its callback: copies it, payload and settings included, to memory of its
  * own. The callback then returns MNFQ_DEFER, and mnfq_packet_verdict() decides the copy later. If
