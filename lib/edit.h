@@ -69,4 +69,43 @@ static inline uint16_t mnfq_i_sum_fold(uint64_t sum)
 /* CRC32c (RFC 9260, appendix A) goes on from @crc, which is ~0 at first and inverted at last. */
 uint32_t mnfq_i_crc32c(uint32_t crc, const void *bytes, size_t len);
 
+/* ---- sums.c, payload.c, repair.c ---- */
+
+struct mnfq_i_edit {
+	size_t offset, remove;
+	const uint8_t *data;
+	size_t insert;
+};
+
+/* A packet to be changed, and what is known about it. */
+struct mnfq_i_subject {
+	struct mnfq_i_raw bytes;
+	bool not_ready;  /* MNFQ_SKB_CSUMNOTREADY, of bytes that are the kernel's */
+	bool gso;        /* MNFQ_SKB_GSO */
+	bool ours;       /* the bytes replace those of the kernel already */
+	bool may_cut;    /* what was not received may be lost */
+	bool may_resize; /* somebody adjusts the sequence numbers of TCP */
+	bool resized;    /* told afterwards: somebody has to */
+	const char *why; /* told afterwards: the reason for a refusal */
+};
+
+size_t mnfq_i_check_size(const struct mnfq_i_layers *l);
+bool mnfq_i_is_none(const struct mnfq_i_subject *s, const struct mnfq_i_layers *l,
+		    const uint8_t *p);
+bool mnfq_i_is_right(const struct mnfq_i_layers *l, const uint8_t *p);
+bool mnfq_i_is_ours_to_complete(const struct mnfq_i_layers *l, const uint8_t *p);
+void mnfq_i_compute(const struct mnfq_i_layers *l, uint8_t *p);
+void mnfq_i_compute_header(const struct mnfq_i_layers *l, uint8_t *p);
+void mnfq_i_update(const struct mnfq_i_layers *old, const struct mnfq_i_layers *l,
+		   const struct mnfq_i_edit *edit, const uint8_t *from, uint8_t *to);
+void mnfq_i_update_header(const struct mnfq_i_layers *l, const uint8_t *from, uint8_t *to);
+int mnfq_i_verify(const struct mnfq_i_subject *s);
+
+int mnfq_i_refuse_edit(struct mnfq_i_subject *s, int err, const char *why);
+int mnfq_i_unlocated(struct mnfq_i_subject *s, int err);
+void mnfq_i_put_network_length(const struct mnfq_i_layers *l, uint8_t *p, size_t end);
+int mnfq_i_edit(struct mnfq_i_subject *subject, const struct mnfq_i_edit *edit, uint8_t *out,
+		size_t *out_len);
+int mnfq_i_repair(struct mnfq_i_subject *subject, uint8_t *out, size_t *out_len);
+
 #endif
