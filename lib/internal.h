@@ -90,7 +90,8 @@ struct mnfq_packet {
 	size_t payload_len;
 
 	struct mnfq_i_changes changes;
-	uint8_t *room;     /* where a new payload is kept: the ring's, or our own if retained */
+	uint8_t *room;     /* where a new payload is kept: our own if retained, or else two times
+			      MNFQ_I_ROOM of the ring, so that an edit goes from one to the other */
 	uint32_t allowed;  /* MNFQ_ALLOW_* */
 	const char *error; /* the last refusal of a setter */
 
@@ -136,6 +137,9 @@ int mnfq_i_packet_replace(struct mnfq_packet *packet, const void *data, size_t l
 bool mnfq_i_packet_seq_adjustable(const struct mnfq_packet *packet);
 
 /* ---- ring.c: memory for a batch of messages ---- */
+
+/* For the largest payload. */
+#define MNFQ_I_ROOM 65536u
 
 struct mnfq_i_ring {
 	unsigned int slots;

@@ -27,7 +27,7 @@ struct mnfq_i_ring *mnfq_i_ring_new(unsigned int slots)
 	ring->messages = calloc(slots, sizeof(*ring->messages));
 	ring->iovecs = calloc(slots, sizeof(*ring->iovecs));
 	ring->senders = calloc(slots, sizeof(*ring->senders));
-	ring->memory_size = (size_t)slots * SLOT_STRIDE + MNFQ_I_OUTBOX_MAX + 65536;
+	ring->memory_size = (size_t)slots * SLOT_STRIDE + MNFQ_I_OUTBOX_MAX + 2 * MNFQ_I_ROOM;
 	ring->memory = mmap(NULL, ring->memory_size, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (ring->memory == MAP_FAILED)

@@ -782,6 +782,97 @@ struct mnfq_layers {
 };
 
 /**
+ * Find the headers of a packet; of the new payload if there is one. Extension headers of IPv6 are
+ * passed over up to the first that is unknown, AH, ESP, or a routing header of unknown type with
+ * segments left; at most 16 of them.
+ *
+ * @layers  .size set by the caller
+ * Returns 0, or
+ *   -EPROTONOSUPPORT  neither IPv4 nor IPv6
+ *   -EBADMSG          malformed: what a header says of lengths cannot be
+ *   -EMSGSIZE         the packet was received truncated, within its headers
+ *   -EOPNOTSUPP       the length is not in the header: a jumbogram (RFC 2675), or BIG TCP
+ *   -ENODATA          with MNFQ_COPY_META: no payload
+ *   -EINVAL
+ */
+int mnfq_packet_get_layers(const struct mnfq_packet *packet, struct mnfq_layers *layers);
+
+/**
+ * Replace some bytes of the packet by others, and repair lengths and checksums. Edits add up; each
+ * begins with the result of the one before. What an edit writes to a field that is a length or a
+ * checksum is replaced by what is right.
+ *
+ * An edit never makes a damaged packet look whole: with a packet whose checksum is wrong it is
+ * refused, or the checksum stays as wrong as it was. UDP's checksum 0, which means that there is none,
+ * stays 0 (with IPv6 too, see RFC 6936). UDP's length and UDP-Lite's coverage change by the bytes
+ * that come and go within what they cover; a coverage of the whole datagram stays that.
+ *
+ * What mnfq_packet_get_payload() returned before an edit is no longer the packet.
+ *
+ * @offset  where, in the payload: from the transport header to the end as mnfq_packet_get_layers()
+ *          finds them. Also from the network header on if @remove equals @insert, and the headers'
+ *          structure stays as it is: addresses, time to live, type of service, but no length
+ * @remove  how many bytes go
+ * @data    what comes; may be within the old payload; may be NULL if @insert is 0
+ * @insert  how many bytes come
+ * Returns 0, or, with the packet as it was and the sentence in mnfq_packet_get_error(),
+ *   -EINVAL           the range is not in the packet, or the edit breaks its headers: whoever
+ *                     builds headers anew uses mnfq_packet_set_payload(), mnfq_packet_repair()
+ *   -EPROTONOSUPPORT  not IPv4 or IPv6; or the contents of a protocol that is not listed above, or
+ *                     addresses where such a protocol may have them in its checksum
+ *   -EBADMSG          the packet is malformed or was damaged on its way
+ *   -EMSGSIZE         larger than MNFQ_COPY_RANGE_MAX then; or it was received truncated and
+ *                     MNFQ_ALLOW_CUT was not given. With it, the packet ends where the received
+ *                     bytes end, and nobody can tell whether it was damaged
+ *   -EOPNOTSUPP       another length of TCP, which shifts sequence numbers: unless the kernel will
+ *                     adjust them (a connection with NAT and a helper, of which the packet has
+ *                     MNFQ_QUEUE_CONNTRACK data), see MNFQ_ALLOW_TCP_RESIZE
+ *   -EOPNOTSUPP       another length of a fragment, other addresses of it, or contents whose
+ *                     checksum is not here; SCTP's needs all of the datagram
+ *   -EOPNOTSUPP       a large packet (MNFQ_SKB_GSO), of which only TCP can be edited, without
+ *                     changing its length: bind with MNFQ_QUEUE_GSO off
+ *   -EOPNOTSUPP       an unfinished checksum (MNFQ_SKB_CSUMNOTREADY) that is not this header's but
+ *                     that of a packet in a tunnel: bind with MNFQ_QUEUE_GSO off
+ *   -EOPNOTSUPP       as mnfq_packet_get_layers()
+ *   -ENODATA          with MNFQ_COPY_META
+ *   -EALREADY         the packet is decided
+ *   -ENOMEM           (retained packets only)
+ */
+int mnfq_packet_edit(struct mnfq_packet *packet, size_t offset, size_t remove, const void *data,
+		     size_t insert);
+
+/**
+ * Set the lengths and checksums of a packet that was put together by mnfq_packet_set_payload(), or
+ * complete that of one as it was received. All of the payload from the network header on is taken for
+ * the packet. UDP's checksum 0 stays 0: put anything else there to have it computed. A coverage of
+ * UDP-Lite that is possible stays, another one becomes 0, which is all. Of a protocol that
+ * mnfq_packet_edit() does not know only the IP header is repaired.
+ *
+ * This is for contents that are as they should be: a damaged packet looks whole afterwards.
+ *
+ * Returns 0, or, with the packet as it was and the sentence in mnfq_packet_get_error(),
+ *   -EBADMSG          the headers make no sense
+ *   -EPROTONOSUPPORT  neither IPv4 nor IPv6
+ *   -EOPNOTSUPP       a fragment: the checksum is over all of them; a large packet
+ *                     (MNFQ_SKB_GSO) that is not TCP; an unfinished checksum in a tunnel
+ *   -EMSGSIZE         truncated, as mnfq_packet_edit()
+ *   -ENODATA, -EALREADY, -ENOMEM, -EINVAL  as mnfq_packet_edit()
+ */
+int mnfq_packet_repair(struct mnfq_packet *packet);
+
+/**
+ * Are the packet's checksums right: that of the IPv4 header, and that of the transport header?
+ *
+ * Returns 0, or
+ *   -EBADMSG  wrong, or the headers make no sense
+ *   -ENODATA  there is no transport checksum to be looked at: not computed yet
+ *             (MNFQ_SKB_CSUMNOTREADY) or of a large packet (MNFQ_SKB_GSO), with the payload as
+ *             it was received; a fragment; truncated; UDP's 0; another protocol; MNFQ_COPY_META
+ *   -EINVAL
+ */
+int mnfq_packet_verify(const struct mnfq_packet *packet);
+
+/**
  * Keep a packet beyond its callback: copies it, payload and settings included, to memory of its
  * own. The callback then returns MNFQ_DEFER, and mnfq_packet_verdict() decides the copy later. If
  * the callback returns another verdict, that decides the packet, and the copy can only be read.

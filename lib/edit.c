@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The packets of the public functions that look into a payload or change it, as bytes for those
+ * files that do it: layers.c, sums.c, payload.c, repair.c. No I/O.
+ */
+#include "edit.h"
+
+#include <errno.h>
+#include <linux/if_ether.h>
+#include <stdlib.h>
+
+#include "internal.h"
+
+/* Bridges (and what else has no family of its own) tell by the EtherType. */
+static uint16_t ethertype(const struct mnfq_packet *packet)
+{
+	switch (mnfq_packet_get_family(packet)) {
+	case NFPROTO_IPV4:
+		return ETH_P_IP;
+	case NFPROTO_IPV6:
+		return ETH_P_IPV6;
+	default:
+		return mnfq_packet_get_hw_protocol(packet);
+	}
+}
+
+/* Returns 0, or -EINVAL without a packet, or -ENODATA without a payload. */
+static int look(const struct mnfq_packet *packet, struct mnfq_i_subject *s)
+{
+	size_t true_len;
+	uint32_t info;
+	int err = mnfq_packet_get_length(packet, &true_len);
+
+	if (err < 0)
+		return err;
+	info = mnfq_packet_get_skb_info(packet);
+	*s = (struct mnfq_i_subject){
+		.bytes = { .p = packet->payload,
+			   .len = packet->payload_len,
+			   .true_len = packet->payload_len,
+			   .ethertype = ethertype(packet) },
+		.gso = info & MNFQ_SKB_GSO,
+		.ours = packet->changes.set & MNFQ_I_CHANGE_PAYLOAD,
+		.may_cut = packet->allowed & MNFQ_ALLOW_CUT,
+		.may_resize = packet->allowed & MNFQ_ALLOW_TCP_RESIZE,
+	};
+	if (s->ours)
+		return 0;
+	s->not_ready = info & MNFQ_SKB_CSUMNOTREADY;
+	if (true_len > packet->payload_len)
+		s->bytes.true_len = true_len;
+	return 0;
+}
+
+int mnfq_packet_get_layers(const struct mnfq_packet *packet, struct mnfq_layers *layers)
+{
+	struct mnfq_i_layers found;
+	struct mnfq_i_subject s;
+	int err = layers ? look(packet, &s) : -EINVAL;
+
+	if (err == 0)
+		err = mnfq_i_layers_find(&found, &s.bytes);
+	if (err == 0)
+		mnfq_i_options_return(layers, &found.at, sizeof(found.at));
+	return err;
+}
+
+int mnfq_packet_verify(const struct mnfq_packet *packet)
+{
+	struct mnfq_i_subject s;
+	int err = look(packet, &s);
+
+	return err < 0 ? err : mnfq_i_verify(&s);
+}
+
+static int look_to_change(struct mnfq_packet *packet, struct mnfq_i_subject *s)
+{
+	int err;
+
+	if (!packet)
+		return -EINVAL;
+	if (packet->decided)
+		return mnfq_i_refuse(packet, -EALREADY, "the packet is decided already");
+	err = look(packet, s);
+	if (err == -ENODATA)
+		return mnfq_i_refuse(packet, err,
+				     "nobody knows what would be changed: bind its queue with "
+				     "MNFQ_COPY_PACKET");
+	return err;
+}
+
+/*
+ * Changes the packet from where it is to where it is not yet, so that a failure leaves it as it was;
+ * without an edit it is repaired.
+ */
+static int change(struct mnfq_packet *packet, struct mnfq_i_subject *s,
+		  const struct mnfq_i_edit *edit)
+{
+	uint8_t *out = packet->room;
+	size_t len;
+	int err;
+
+	if (packet->retained) {
+		/* While it is being written there is what was removed, and what is inserted. */
+		out = malloc(s->bytes.len + (edit ? edit->insert : 0) + 1);
+		if (!out)
+			return mnfq_i_refuse(packet, -ENOMEM, "out of memory");
+	} else if (packet->payload == packet->room) {
+		out += MNFQ_I_ROOM;
+	}
+	err = edit ? mnfq_i_edit(s, edit, out, &len) : mnfq_i_repair(s, out, &len);
+	if (packet->retained) {
+		free(err < 0 ? out : packet->room);
+		if (err == 0)
+			packet->room = out;
+	}
+	if (err < 0)
+		return mnfq_i_refuse(packet, err, s->why);
+	packet->payload = out;
+	packet->payload_len = len;
+	packet->changes.set |= MNFQ_I_CHANGE_PAYLOAD;
+	return 0;
+}
+
+int mnfq_packet_edit(struct mnfq_packet *packet, size_t offset, size_t remove, const void *data,
+		     size_t insert)
+{
+	struct mnfq_i_edit edit = { offset, remove, data, insert };
+	struct mnfq_i_subject s;
+	bool adjusted;
+	int err = data || insert == 0 ? look_to_change(packet, &s) : -EINVAL;
+
+	if (err < 0)
+		return err;
+	if (insert > MNFQ_COPY_RANGE_MAX)
+		return mnfq_i_refuse(packet, -EMSGSIZE, "a packet has 65531 bytes at most");
+	adjusted = !s.may_resize && mnfq_i_packet_seq_adjustable(packet);
+	s.may_resize |= adjusted;
+	err = change(packet, &s, &edit);
+	if (err == 0 && s.resized && adjusted)
+		packet->changes.set |= MNFQ_I_CHANGE_SEQ_ADJUST;
+	return err;
+}
+
+int mnfq_packet_repair(struct mnfq_packet *packet)
+{
+	struct mnfq_i_subject s;
+	int err = look_to_change(packet, &s);
+
+	return err < 0 ? err : change(packet, &s, NULL);
+}

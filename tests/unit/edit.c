@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: MIT */
+/* edit.c: packets as a callback gets them, retained ones, and what is left of refused edits. */
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <errno.h>
+#include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
+#include <netinet/in.h>
+
+#include "support/build.h"
+#include "support/fixture.h"
+
+static struct build b;
+static void (*check)(struct mnfq_packet *packet);
+static struct mnfq_packet *kept;
+
+static enum mnfq_verdict call_check(struct mnfq_packet *packet, void *data)
+{
+	(void)data;
+	seen++;
+	check(packet);
+	return kept ? MNFQ_DEFER : MNFQ_ACCEPT;
+}
+
+static void bind_check(void)
+{
+	setup();
+	rebind_seven(call_check, MNFQ_DROP);
+}
+
+TestSuite(edit, .init = bind_check, .fini = teardown);
+
+static void begin(uint8_t family, uint16_t ethertype)
+{
+	message_begin(&msg, 7);
+	((struct nfgenmsg *)(msg.bytes + NLMSG_HDRLEN))->nfgen_family = family;
+	message_hdr(&msg, fake_packet(7, b.len, false), ethertype, NF_INET_LOCAL_OUT);
+}
+
+static void deliver(void (*function)(struct mnfq_packet *packet))
+{
+	unsigned int before = seen;
+
+	message_attr(&msg, NFQA_PAYLOAD, b.p, b.len);
+	check = function;
+	feed();
+	cr_assert(eq(uint, seen, before + 1), "the callback was called");
+}
+
+static void expect_good(struct mnfq_packet *packet, const char *content)
+{
+	struct mnfq_layers layers = { .size = sizeof(layers) };
+	const uint8_t *p = mnfq_packet_get_payload(packet, NULL);
+
+	cr_assert(eq(int, mnfq_packet_get_layers(packet, &layers), 0));
+	cr_expect(eq(sz, layers.end - layers.data, strlen(content)));
+	cr_expect(memcmp(p + layers.data, content, strlen(content)) == 0, "not '%s'", content);
+	cr_expect(eq(int, mnfq_packet_verify(packet), 0));
+}
+
+/* Each edit builds on the one before, and may take its data from the packet. */
+static void edit_often(struct mnfq_packet *packet)
+{
+	const uint8_t *p;
+
+	cr_assert(eq(int, mnfq_packet_edit(packet, 28, 4, "abcdef", 6), 0));
+	expect_good(packet, "abcdefdata");
+	p = mnfq_packet_get_payload(packet, NULL);
+	cr_assert(eq(int, mnfq_packet_edit(packet, 30, 0, p + 28, 6), 0));
+	expect_good(packet, "ababcdefcdefdata");
+	p = mnfq_packet_get_payload(packet, NULL);
+	cr_assert(eq(int, mnfq_packet_edit(packet, 28, 10, p + 30, 10), 0));
+	expect_good(packet, "abcdefcdefefdata");
+	cr_assert(eq(int, mnfq_packet_edit(packet, 40, 4, NULL, 0), 0));
+	expect_good(packet, "abcdefcdefef");
+	cr_assert(eq(int,
+		     mnfq_packet_set_payload(packet, mnfq_packet_get_payload(packet, NULL), 34),
+		     0));
+	cr_expect(eq(int, mnfq_packet_verify(packet), -EBADMSG));
+	cr_assert(eq(int, mnfq_packet_repair(packet), 0));
+	expect_good(packet, "abcdef");
+	cr_assert(eq(int, mnfq_packet_edit(packet, 34, 0, "!", 1), 0));
+	expect_good(packet, "abcdef!");
+}
+
+static void make_udp(const char *data)
+{
+	b.len = 0;
+	build_ipv4(&b, IPPROTO_UDP, NULL, 0);
+	build_transport(&b, IPPROTO_UDP, data, strlen(data));
+	build_end(&b);
+}
+
+Test(edit, edits_add_up)
+{
+	make_udp("datadata");
+	begin(NFPROTO_IPV4, 0x0800);
+	deliver(edit_often);
+	cr_expect(eq(sz, fake_queue(7)->decisions[1].payload_len, 35));
+}
+
+static void retain_and_edit(struct mnfq_packet *packet)
+{
+	cr_assert(eq(int, mnfq_packet_edit(packet, 28, 0, "data", 4), 0));
+	cr_assert(eq(int, mnfq_packet_retain(&kept, packet), 0));
+	cr_assert(eq(int, mnfq_packet_edit(packet, 28, 0, "more", 4), 0));
+}
+
+Test(edit, retained_packets)
+{
+	make_udp("data");
+	begin(NFPROTO_IPV4, 0x0800);
+	deliver(retain_and_edit);
+	expect_good(kept, "datadata");
+	edit_often(kept);
+	cr_expect(eq(int, mnfq_packet_edit(kept, 5000, 0, "x", 1), -EINVAL));
+	expect_good(kept, "abcdef!");
+	fake.fail_allocation = 1;
+	cr_expect(eq(int, mnfq_packet_edit(kept, 28, 1, "x", 1), -ENOMEM));
+	fake.fail_allocation = 1;
+	cr_expect(eq(int, mnfq_packet_repair(kept), -ENOMEM));
+	fake.fail_allocation = 0;
+	expect_good(kept, "abcdef!");
+	cr_expect(eq(int, mnfq_packet_verdict(kept, MNFQ_ACCEPT), 0));
+	cr_expect(eq(sz, fake_queue(7)->decisions[1].payload_len, 35));
+	cr_expect(eq(int, mnfq_packet_edit(kept, 28, 1, "x", 1), -EALREADY));
+	cr_expect(eq(int, mnfq_packet_repair(kept), -EALREADY));
+	kept = mnfq_packet_free(kept);
+}
+
+static void refuse(struct mnfq_packet *packet)
+{
+	const uint8_t *p = mnfq_packet_get_payload(packet, NULL);
+
+	cr_expect(eq(int, mnfq_packet_edit(packet, 0, 1, "\x46", 1), -EINVAL));
+	cr_expect(strlen(mnfq_packet_get_error(packet)) > 0);
+	cr_expect(eq(int, mnfq_packet_edit(packet, 28, 0, NULL, 1), -EINVAL));
+	cr_expect(eq(int, mnfq_packet_edit(packet, 28, 0, p, 65532), -EMSGSIZE));
+	cr_expect(eq(int, mnfq_packet_edit(packet, 28, 0, p, SIZE_MAX), -EMSGSIZE));
+	cr_expect(eq(ptr, (void *)mnfq_packet_get_payload(packet, NULL), (void *)p));
+	cr_expect(memcmp(p, b.p, b.len) == 0);
+	cr_assert(eq(int, mnfq_packet_edit(packet, 28, 1, "D", 1), 0));
+	p = mnfq_packet_get_payload(packet, NULL);
+	cr_expect(eq(int, mnfq_packet_edit(packet, 0, 1, "\x46", 1), -EINVAL));
+	cr_expect(eq(ptr, (void *)mnfq_packet_get_payload(packet, NULL), (void *)p));
+	expect_good(packet, "Data");
+}
+
+static void refuse_only(struct mnfq_packet *packet)
+{
+	cr_expect(eq(int, mnfq_packet_edit(packet, 0, 1, "\x46", 1), -EINVAL));
+	cr_expect(eq(int, mnfq_packet_edit(packet, 30, 99, "x", 1), -EINVAL));
+}
+
+Test(edit, a_refused_edit_changes_nothing)
+{
+	make_udp("data");
+	begin(NFPROTO_IPV4, 0x0800);
+	deliver(refuse);
+	begin(NFPROTO_IPV4, 0x0800);
+	deliver(refuse_only);
+	cr_expect(eq(sz, fake_queue(7)->decisions[2].payload_len, SIZE_MAX), "no new payload");
+}
+
+/* The family of the hook tells; bridges have the EtherType, and tags in the frame. */
+static void tagged(struct mnfq_packet *packet)
+{
+	struct mnfq_layers layers = { .size = sizeof(layers) };
+
+	cr_assert(eq(int, mnfq_packet_get_layers(packet, &layers), 0));
+	cr_expect(eq(sz, layers.network, 4));
+	cr_assert(eq(int, mnfq_packet_edit(packet, layers.data, 0, "more", 4), 0));
+	expect_good(packet, "moredata");
+	cr_expect(eq(int, mnfq_packet_edit(packet, 0, 1, "x", 1), -EINVAL), "the tag stays");
+}
+
+static void not_ip(struct mnfq_packet *packet)
+{
+	struct mnfq_layers layers = { .size = sizeof(layers) };
+
+	cr_expect(eq(int, mnfq_packet_get_layers(packet, &layers), -EPROTONOSUPPORT));
+	cr_expect(eq(int, mnfq_packet_edit(packet, 28, 0, "x", 1), -EPROTONOSUPPORT));
+	cr_expect(eq(int, mnfq_packet_repair(packet), -EPROTONOSUPPORT));
+	cr_expect(eq(int, mnfq_packet_verify(packet), -ENODATA));
+}
+
+static void six(struct mnfq_packet *packet)
+{
+	struct mnfq_layers layers = { .size = offsetof(struct mnfq_layers, network) };
+
+	layers.end = 4711;
+	cr_assert(eq(int, mnfq_packet_get_layers(packet, &layers), 0));
+	cr_expect(eq(u8, layers.family, AF_INET6));
+	cr_expect(eq(sz, layers.end, 4711), "a program that knows less of the struct");
+	cr_expect(eq(sz, layers.size, offsetof(struct mnfq_layers, network)));
+}
+
+Test(edit, families)
+{
+	static const uint8_t tag[] = { 0, 5, 8, 0 };
+
+	b.len = 0;
+	build_add(&b, tag, 4);
+	build_ipv4(&b, IPPROTO_UDP, NULL, 0);
+	build_transport(&b, IPPROTO_UDP, "data", 4);
+	build_end(&b);
+	begin(NFPROTO_BRIDGE, 0x8100);
+	deliver(tagged);
+	make_udp("data");
+	begin(NFPROTO_BRIDGE, 0x0806);
+	deliver(not_ip);
+	begin(NFPROTO_ARP, 0x0806);
+	deliver(not_ip);
+	build(&b, AF_INET6, IPPROTO_UDP, 4);
+	begin(NFPROTO_IPV6, 0);
+	deliver(six);
+}
+
+/* Once the payload is ours its sum is final, and so is its length. */
+static void complete(struct mnfq_packet *packet)
+{
+	cr_expect(eq(int, mnfq_packet_verify(packet), -ENODATA));
+	cr_assert(eq(int, mnfq_packet_repair(packet), 0));
+	expect_good(packet, "data");
+	cr_assert(eq(int, mnfq_packet_edit(packet, 28, 1, "D", 1), 0));
+	expect_good(packet, "Data");
+}
+
+static void unfinished(struct mnfq_packet *packet)
+{
+	cr_assert(eq(int, mnfq_packet_edit(packet, 28, 1, "D", 1), 0));
+	expect_good(packet, "Data");
+}
+
+Test(edit, unfinished_checksums)
+{
+	make_udp("data");
+	build_partial(&b, true);
+	begin(NFPROTO_IPV4, 0x0800);
+	message_attr32(&msg, NFQA_SKB_INFO, MNFQ_SKB_CSUMNOTREADY);
+	deliver(complete);
+	begin(NFPROTO_IPV4, 0x0800);
+	message_attr32(&msg, NFQA_SKB_INFO, MNFQ_SKB_CSUMNOTREADY);
+	deliver(unfinished);
+}
+
+static void large(struct mnfq_packet *packet)
+{
+	cr_expect(eq(int, mnfq_packet_edit(packet, 28, 1, "D", 1), -EOPNOTSUPP));
+	cr_expect(strstr(mnfq_packet_get_error(packet), "MNFQ_QUEUE_GSO") != NULL);
+	cr_expect(eq(int, mnfq_packet_repair(packet), -EOPNOTSUPP));
+}
+
+static void cut(struct mnfq_packet *packet)
+{
+	cr_expect(eq(int, mnfq_packet_edit(packet, 28, 1, "D", 1), -EMSGSIZE));
+	cr_expect(strstr(mnfq_packet_get_error(packet), "MNFQ_ALLOW_CUT") != NULL);
+	cr_expect(eq(int, mnfq_packet_repair(packet), -EMSGSIZE));
+	cr_assert(eq(int, mnfq_packet_allow(packet, MNFQ_ALLOW_CUT), 0));
+	cr_assert(eq(int, mnfq_packet_edit(packet, 28, 1, "Da", 2), 0));
+	expect_good(packet, "Daata");
+	cr_assert(eq(int, mnfq_packet_edit(packet, 28, 2, "d", 1), 0));
+	expect_good(packet, "data");
+}
+
+static void nonsense(struct mnfq_packet *packet)
+{
+	cr_assert(eq(int, mnfq_packet_edit(packet, 28, 1, "D", 1), 0));
+	expect_good(packet, "Datamore");
+}
+
+Test(edit, large_and_truncated)
+{
+	make_udp("data");
+	begin(NFPROTO_IPV4, 0x0800);
+	message_attr32(&msg, NFQA_SKB_INFO, MNFQ_SKB_GSO);
+	deliver(large);
+	make_udp("datamore");
+	b.len -= 4;
+	begin(NFPROTO_IPV4, 0x0800);
+	message_attr32(&msg, NFQA_CAP_LEN, (uint32_t)b.len + 4);
+	deliver(cut);
+	/* Less than there is: no packet is shorter than its bytes. */
+	make_udp("datamore");
+	begin(NFPROTO_IPV4, 0x0800);
+	message_attr32(&msg, NFQA_CAP_LEN, 3);
+	deliver(nonsense);
+}
+
+static bool is_adjusted(const struct mnfq_packet *packet)
+{
+	return packet->changes.set & MNFQ_I_CHANGE_SEQ_ADJUST;
+}
+
+static void no_resize(struct mnfq_packet *packet)
+{
+	cr_expect(eq(int, mnfq_packet_edit(packet, 40, 0, "x", 1), -EOPNOTSUPP));
+	cr_expect(strstr(mnfq_packet_get_error(packet), "MNFQ_ALLOW_TCP_RESIZE") != NULL);
+	cr_assert(eq(int, mnfq_packet_allow(packet, MNFQ_ALLOW_TCP_RESIZE), 0));
+	cr_assert(eq(int, mnfq_packet_edit(packet, 40, 0, "x", 1), 0));
+	expect_good(packet, "xdata");
+	cr_expect(not(is_adjusted(packet)));
+}
+
+static void adjusted(struct mnfq_packet *packet)
+{
+	cr_assert(eq(int, mnfq_packet_edit(packet, 40, 1, "D", 1), 0));
+	cr_expect(not(is_adjusted(packet)));
+	cr_assert(eq(int, mnfq_packet_edit(packet, 40, 0, "x", 1), 0));
+	expect_good(packet, "xData");
+	cr_expect(is_adjusted(packet));
+}
+
+static void attr(uint8_t *at, uint16_t type, uint16_t len, uint32_t value)
+{
+	struct nlattr head = { .nla_len = len, .nla_type = type };
+
+	value = htonl(value);
+	memcpy(at, &head, sizeof(head));
+	memcpy(at + 4, &value, sizeof(value));
+}
+
+Test(edit, other_lengths_of_tcp)
+{
+	uint8_t ct[16];
+
+	b.len = 0;
+	build_ipv4(&b, IPPROTO_TCP, NULL, 0);
+	build_transport(&b, IPPROTO_TCP, "data", 4);
+	build_end(&b);
+	begin(NFPROTO_IPV4, 0x0800);
+	deliver(no_resize);
+	attr(ct, CTA_STATUS, 8, IPS_SRC_NAT);
+	attr(ct + 8, CTA_HELP, 8, 0);
+	begin(NFPROTO_IPV4, 0x0800);
+	message_attr(&msg, NFQA_CT, ct, sizeof(ct));
+	deliver(adjusted);
+}
+
+static void without(struct mnfq_packet *packet)
+{
+	struct mnfq_layers layers = { .size = sizeof(layers) };
+
+	cr_expect(eq(int, mnfq_packet_get_layers(packet, &layers), -ENODATA));
+	cr_expect(eq(int, mnfq_packet_edit(packet, 0, 0, "x", 1), -ENODATA));
+	cr_expect(strlen(mnfq_packet_get_error(packet)) > 0);
+	cr_expect(eq(int, mnfq_packet_repair(packet), -ENODATA));
+	cr_expect(eq(int, mnfq_packet_verify(packet), -ENODATA));
+	cr_expect(eq(int, mnfq_packet_get_layers(packet, NULL), -EINVAL));
+}
+
+Test(edit, without_a_payload)
+{
+	struct mnfq_layers layers = { .size = sizeof(layers) };
+
+	make_udp("data");
+	begin(NFPROTO_IPV4, 0x0800);
+	check = without;
+	feed();
+	cr_expect(eq(uint, seen, 1));
+	cr_expect(eq(int, mnfq_packet_get_layers(NULL, &layers), -EINVAL));
+	cr_expect(eq(int, mnfq_packet_edit(NULL, 0, 0, "x", 1), -EINVAL));
+	cr_expect(eq(int, mnfq_packet_repair(NULL), -EINVAL));
+	cr_expect(eq(int, mnfq_packet_verify(NULL), -EINVAL));
+}
