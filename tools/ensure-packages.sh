@@ -2,7 +2,8 @@
 # shellcheck shell=sh
 # Sourced by tools/demo and tests/run: installs what is missing where apt-get exists.
 
-# What building takes: Debian's package, and a command or a pkg-config module (.pc) it brings.
+# What building takes: Debian's package, and a command, a pkg-config module (.pc) or a module of
+# Debian's Python (.py) it brings.
 # shellcheck disable=SC2034
 build_packages='
 build-essential:cc
@@ -16,6 +17,7 @@ have()
 {
 	case $1 in
 	*.pc) pkg-config --exists "${1%.pc}" 2>/dev/null ;;
+	*.py) /usr/bin/python3 -c "import ${1%.py}" 2>/dev/null ;;
 	*) PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null ;;
 	esac
 }
