@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "scene.h"
@@ -156,6 +157,25 @@ Test(examples, reorder)
 		scene_expect(&scene, order[i]);
 	stop(&child); /* which lets go what is not a whole group */
 	scene_expect(&scene, 9);
+	close_road(&scene);
+}
+
+Test(examples, replace)
+{
+	struct program program = { .argv = { "replace", "1", "small", "considerable" } };
+	char text[] = "a small change, and another small one", received[128] = "";
+	struct scene scene;
+	struct child child;
+
+	open_road(&scene);
+	program.ns = scene.ns;
+	child = start(&program);
+	await_bound(&scene);
+	cr_assert(send(scene.udp.tx, text, strlen(text), 0) == (ssize_t)strlen(text));
+	cr_assert(wait_readable(scene.udp.rx));
+	cr_assert(recv(scene.udp.rx, received, sizeof(received) - 1, 0) > 0);
+	cr_assert_str_eq(received, "a considerable change, and another considerable one");
+	stop(&child);
 	close_road(&scene);
 }
 

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Replace a text in the data of packets; what is sent on is valid. In TCP both texts have to be of
+ * one length, see libmnfq(3); where an edit is refused, the packet goes on as it was.
+ */
+#include "example.h"
+
+struct texts {
+	const char *from, *to;
+};
+
+static enum mnfq_verdict decide(struct mnfq_packet *packet, void *data)
+{
+	const struct texts *texts = data;
+	struct mnfq_layers at = { .size = sizeof(at) };
+	const uint8_t *bytes, *hit;
+	size_t offset = 0;
+
+	while (mnfq_packet_get_layers(packet, &at) == 0) {
+		bytes = mnfq_packet_get_payload(packet, NULL);
+		offset = offset > at.data ? offset : at.data;
+		hit = memmem(bytes + offset, at.end - offset, texts->from, strlen(texts->from));
+		if (!hit)
+			break;
+		offset = (size_t)(hit - bytes);
+		if (mnfq_packet_edit(packet, offset, strlen(texts->from), texts->to,
+				     strlen(texts->to)) < 0) {
+			fprintf(stderr, "packet %u: %s\n", mnfq_packet_get_id(packet),
+				mnfq_packet_get_error(packet));
+			break;
+		}
+		offset += strlen(texts->to);
+	}
+	return MNFQ_ACCEPT;
+}
+
+int main(int argc, char **argv)
+{
+	struct texts texts;
+	struct mnfq_socket *sock;
+
+	if (argc != 4 || !*argv[2]) {
+		fprintf(stderr, "usage: replace QUEUE FROM TO\n");
+		return 2;
+	}
+	texts = (struct texts){ argv[2], argv[3] };
+	sock = example_listen(example_queue(argv[1]), MNFQ_ACCEPT, decide, &texts);
+	example_run(sock);
+	mnfq_socket_close(sock);
+	return 0;
+}
