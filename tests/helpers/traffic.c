@@ -169,9 +169,16 @@ uint32_t packet_seq(const uint8_t *packet, size_t len)
 
 /* ---- TCP ---- */
 
-static uint8_t tcp_byte(size_t i)
+static uint8_t tcp_byte(const struct tcp *tcp, size_t i)
 {
+	if (tcp->byte)
+		return tcp->byte(i);
 	return (uint8_t) "0123456789abcdef"[(i ^ i >> 8) & 15];
+}
+
+static bool tcp_fits(const struct tcp *tcp, size_t i, uint8_t byte)
+{
+	return tcp->fits ? tcp->fits(i, byte) : byte == tcp_byte(tcp, i);
 }
 
 static int tcp_connect(struct tcp *tcp, int ends[2])
@@ -205,7 +212,7 @@ static int tcp_pump(struct tcp *tcp, const int ends[2])
 
 	while (got < tcp->size) {
 		for (i = 0; i < sizeof(chunk) && sent + i < tcp->size; i++)
-			chunk[i] = tcp_byte(sent + i);
+			chunk[i] = tcp_byte(tcp, sent + i);
 		len = i ? send(ends[0], chunk, i, MSG_NOSIGNAL | MSG_DONTWAIT) : 0;
 		if (len < 0 && errno != EAGAIN)
 			return -errno;
@@ -216,7 +223,7 @@ static int tcp_pump(struct tcp *tcp, const int ends[2])
 		if (len == 0)
 			return -ECONNRESET;
 		for (i = 0; len > 0 && i < (size_t)len; i++)
-			if (chunk[i] != tcp_byte(got + i))
+			if (!tcp_fits(tcp, got + i, chunk[i]))
 				return -EBADMSG;
 		got += len > 0 ? (size_t)len : 0;
 	}

@@ -67,13 +67,18 @@ struct tcp {
 	const char *address;
 	uint16_t port;
 	size_t size;
+
+	/* What is sent at a position, and whether what arrives there will do; NULL: as it was sent. */
+	uint8_t (*byte)(size_t at);
+	bool (*fits)(size_t at, uint8_t byte);
+
 	pthread_t thread;
 	int done_fd; /* readable when it is over */
 	int result;
 };
 void tcp_start(struct tcp *tcp);
 
-/* Waits for its end: 0 if all bytes arrived as they were sent, else a negative errno. */
+/* Waits for its end: 0 if all bytes arrived as they should, else a negative errno. */
 int tcp_finish(struct tcp *tcp);
 
 /* A raw socket for ICMP or ICMPv6 echo, connected to @address. */
