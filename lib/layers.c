@@ -80,8 +80,6 @@ static int ipv4(struct mnfq_i_layers *l, const struct mnfq_i_raw *bytes)
 		return -EBADMSG;
 	if (total == 0) /* a large packet on its way inside of this machine (BIG TCP) */
 		return -EOPNOTSUPP;
-	if (total < header)
-		return -EBADMSG;
 	err = set_end(l, bytes, total);
 	if (err < 0)
 		return err;
