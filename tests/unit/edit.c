@@ -311,6 +311,13 @@ static void adjusted(struct mnfq_packet *packet)
 	cr_expect(is_adjusted(packet));
 }
 
+static void adjusted_by_the_caller(struct mnfq_packet *packet)
+{
+	cr_assert(eq(int, mnfq_packet_allow(packet, MNFQ_ALLOW_TCP_RESIZE), 0));
+	cr_assert(eq(int, mnfq_packet_edit(packet, 40, 0, "x", 1), 0));
+	cr_expect(not(is_adjusted(packet)));
+}
+
 static void attr(uint8_t *at, uint16_t type, uint16_t len, uint32_t value)
 {
 	struct nlattr head = { .nla_len = len, .nla_type = type };
@@ -335,6 +342,9 @@ Test(edit, other_lengths_of_tcp)
 	begin(NFPROTO_IPV4, 0x0800);
 	message_attr(&msg, NFQA_CT, ct, sizeof(ct));
 	deliver(adjusted);
+	begin(NFPROTO_IPV4, 0x0800);
+	message_attr(&msg, NFQA_CT, ct, sizeof(ct));
+	deliver(adjusted_by_the_caller);
 }
 
 static void without(struct mnfq_packet *packet)

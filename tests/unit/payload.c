@@ -163,9 +163,13 @@ Test(payload, headers_keep_their_structure)
 	static const struct {
 		uint8_t family;
 		uint8_t at, value;
-	} broken[] = { { AF_INET, 0, 0x46 }, { AF_INET, 0, 0x65 }, { AF_INET, 6, 0x20 },
-		       { AF_INET, 7, 1 },    { AF_INET, 9, 6 },    { AF_INET6, 0, 0x40 },
-		       { AF_INET6, 6, 0 },   { AF_INET6, 6, 6 } };
+	} broken[] = {
+		{ AF_INET, 0, 0x46 },  { AF_INET, 0, 0x65 },
+		{ AF_INET, 6, 0x20 },  { AF_INET, 7, 1 },
+		{ AF_INET, 9, 6 },     { AF_INET, 9, IPPROTO_UDPLITE },
+		{ AF_INET6, 0, 0x40 }, { AF_INET6, 6, 0 },
+		{ AF_INET6, 6, 6 },    { AF_INET6, 6, IPPROTO_UDPLITE },
+	};
 	uint8_t header[28];
 	size_t i;
 
@@ -173,9 +177,13 @@ Test(payload, headers_keep_their_structure)
 		make(broken[i].family, IPPROTO_UDP, 40);
 		cr_expect(eq(int, edit(broken[i].at, 1, &broken[i].value, 1), -EINVAL), "%zu", i);
 	}
+	make(AF_INET, IPPROTO_ICMP, 40);
+	b.p[20] = 0;
+	cr_expect(eq(int, edit(0, 1, "\x46", 1), -EINVAL), "data for options");
 	make(AF_INET, IPPROTO_UDP, 40);
 	cr_expect(eq(int, edit(8, 1, "ab", 2), -EINVAL), "another length");
 	cr_expect(eq(int, edit(8, 0, "ab", 2), -EINVAL));
+	cr_expect(eq(int, edit(12, 0, "12345678", 8), -EINVAL), "which looks like a header too");
 	memcpy(header, b.p, sizeof(header));
 	header[1] = 0x10, header[10] = 0x77, header[21] = 9;
 	cr_expect(eq(int, edit(0, 28, header, 28), 0));
@@ -379,6 +387,19 @@ Test(payload, an_unfinished_checksum_is_completed)
 	cr_expect(eq(int, edit(8, 1, ttl, 1), -EOPNOTSUPP));
 }
 
+/* A field of zero is a sum like others there: it does not say that there is none. */
+Test(payload, an_unfinished_checksum_of_zero)
+{
+	make(AF_INET, IPPROTO_UDP, 33);
+	build_partial(&b, true);
+	put16(b.p + 12, get16(b.p + 12) + 0xffffu - get16(b.p + 26));
+	put16(b.p + 10, build_header_sum(&b, b.p));
+	put16(b.p + 26, 0);
+	s.not_ready = true;
+	cr_assert(eq(int, edit(40, 1, "x", 1), 0), "%s", s.why);
+	expect_edited(40, 1, (const uint8_t *)"x", 1);
+}
+
 Test(payload, large_packets_that_are_split_later)
 {
 	make(AF_INET, IPPROTO_TCP, 5000);
@@ -424,6 +445,8 @@ Test(payload, first_fragments)
 				 build_sum(&b, b.p, b.len, b.len)) %
 				0xffff)));
 	put16(b.p + 24, 4000);
+	cr_expect(eq(int, edit(24, 4, "abcd", 4), 0), "length and checksum");
+	cr_expect(memcmp(out, b.p, b.len) == 0, "are not for edits");
 	cr_expect(eq(int, edit(8, 1, "a", 1), 0), "time to live");
 	cr_expect(eq(int, edit(12, 1, "a", 1), -EOPNOTSUPP), "an address");
 	cr_expect(eq(int, edit(33, 3, "ab", 2), -EOPNOTSUPP));
