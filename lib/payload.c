@@ -249,11 +249,14 @@ static int permit_addresses(struct mnfq_i_subject *s, const struct mnfq_i_layers
 	}
 }
 
-/* Whether there is no way to the new sum from the old one. */
+/*
+ * Whether there is no way to the new sum from the old one. The field of a large packet is whatever the
+ * kernel needs for splitting it, until we wrote a sum there.
+ */
 static bool needs_all(const struct mnfq_i_subject *s, const struct mnfq_i_layers *l,
 		      const struct mnfq_i_edit *edit)
 {
-	return s->not_ready || s->gso || l->cut || !is_same_length(edit) ||
+	return s->not_ready || (s->gso && !s->ours) || l->cut || !is_same_length(edit) ||
 	       (l->at.protocol == IPPROTO_SCTP && is_content(l, edit));
 }
 

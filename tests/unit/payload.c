@@ -408,6 +408,13 @@ Test(payload, large_packets_that_are_split_later)
 	cr_assert(eq(int, edit(4000, 3, "abc", 3), 0), "%s", s.why);
 	expect_edited(4000, 3, (const uint8_t *)"abc", 3);
 	cr_expect(eq(int, edit(4000, 3, "ab", 2), -EOPNOTSUPP));
+	/* After the first edit there is a sum that can be updated: it would be as wrong as it was. */
+	make(AF_INET, IPPROTO_TCP, 5000);
+	s.gso = s.ours = true;
+	put16(b.p + 36, get16(b.p + 36) ^ 1);
+	cr_assert(eq(int, edit(4000, 3, "abc", 3), 0), "%s", s.why);
+	s.bytes.p = out;
+	cr_expect(eq(int, mnfq_i_verify(&s), -EBADMSG));
 	make(AF_INET, IPPROTO_UDP, 5000);
 	s.gso = true;
 	cr_expect(eq(int, edit(4000, 3, "abc", 3), -EOPNOTSUPP));
