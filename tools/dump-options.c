@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT */
+/* mnfq dump: the command line. */
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common.h"
+#include "dump.h"
+#include "print.h"
+
+#define QUEUES_MAX 4096 /* the kernel looks for more ever more slowly */
+
+static int print_help(void)
+{
+	printf("Usage: mnfq dump -q NUM[:NUM] [-n NETNS | --fd N] [OPTIONS]\n"
+	       "\n"
+	       "Print the packets that reach a queue, one line each, and decide them.\n"
+	       "\n"
+	       "  -q, --queue NUM[:NUM]  the queue, or all queues from the first to the last\n"
+	       "  -n, --netns NETNS      in the namespace of this name, path or process id\n"
+	       "      --fd N             on a netlink socket passed in as descriptor N\n"
+	       "  -c, --count COUNT      end after COUNT packets\n"
+	       "      --quiet            print no packets\n"
+	       "      --json             print a JSON object a line\n"
+	       "      --verdict VERDICT  accept (default), drop, repeat, stop or queue:NUM\n"
+	       "      --mark N           set this mark on each packet, decimal or 0x\n"
+	       "      --max-len N        packets that the kernel holds for us (default: %u)\n"
+	       "      --copy MODE        none, meta, packet (default) or packet:BYTES\n"
+	       "      --fail-open        accept packets unseen while the queue is full\n"
+	       "      --no-gso           have large packets split before they are queued\n"
+	       "      --uid-gid          tell user and group of packets sent from here\n"
+	       "  -h, --help             print this\n"
+	       "\n"
+	       "Ends with SIGINT or SIGTERM, and prints the counters. See mnfq-dump(1).\n",
+	       MNFQ_MAX_LEN_DEFAULT);
+	return EXIT_SUCCESS;
+}
+
+enum {
+	OPT_FD = 256,
+	OPT_QUIET,
+	OPT_JSON,
+	OPT_VERDICT,
+	OPT_MARK,
+	OPT_MAX_LEN,
+	OPT_COPY,
+	OPT_FAIL_OPEN,
+	OPT_NO_GSO,
+	OPT_UID_GID,
+};
+
+static const struct option options[] = {
+	{ "queue", required_argument, NULL, 'q' },
+	{ "netns", required_argument, NULL, 'n' },
+	{ "fd", required_argument, NULL, OPT_FD },
+	{ "count", required_argument, NULL, 'c' },
+	{ "quiet", no_argument, NULL, OPT_QUIET },
+	{ "json", no_argument, NULL, OPT_JSON },
+	{ "verdict", required_argument, NULL, OPT_VERDICT },
+	{ "mark", required_argument, NULL, OPT_MARK },
+	{ "max-len", required_argument, NULL, OPT_MAX_LEN },
+	{ "copy", required_argument, NULL, OPT_COPY },
+	{ "fail-open", no_argument, NULL, OPT_FAIL_OPEN },
+	{ "no-gso", no_argument, NULL, OPT_NO_GSO },
+	{ "uid-gid", no_argument, NULL, OPT_UID_GID },
+	{ "help", no_argument, NULL, 'h' },
+	{ NULL, 0, NULL, 0 },
+};
+
+/* Sets a flag of the queues, or clears it. */
+static void set_flag(struct dump_options *opts, uint32_t flag, bool on)
+{
+	opts->queue.flags_mask |= flag;
+	if (on)
+		opts->queue.flags |= flag;
+}
+
+static int take_number(const char *option, uint64_t min, uint64_t max, uint64_t *value)
+{
+	if (parse_number(optarg, min, max, value) == 0)
+		return 0;
+	return fail_usage(DUMP_NAME, "%s %s: give a number from %llu to %llu", option, optarg,
+			  (unsigned long long)min, (unsigned long long)max);
+}
+
+static int take_queues(struct dump_options *opts)
+{
+	if (opts->has_queues)
+		return fail_usage(DUMP_NAME, "-q was given twice: FIRST:LAST gives a range");
+	if (parse_queues(optarg, &opts->first, &opts->last) < 0)
+		return fail_usage(DUMP_NAME,
+				  "-q %s: give a queue from 0 to 65535, or FIRST:LAST in order",
+				  optarg);
+	if (opts->last - opts->first >= QUEUES_MAX)
+		return fail_usage(DUMP_NAME, "-q %s: give %u queues at most", optarg, QUEUES_MAX);
+	opts->has_queues = true;
+	return 0;
+}
+
+static int take_verdict(struct dump_options *opts)
+{
+	opts->verdict_text = optarg;
+	if (parse_verdict(optarg, &opts->verdict) == 0)
+		return 0;
+	return fail_usage(DUMP_NAME,
+			  "--verdict %s: give accept, drop, repeat, stop, or queue:NUM with a "
+			  "queue from 0 to 65535",
+			  optarg);
+}
+
+static int take_copy(struct dump_options *opts)
+{
+	struct mnfq_queue_options *queue = &opts->queue;
+
+	if (parse_copy(optarg, &queue->copy_mode, &queue->copy_range) == 0)
+		return 0;
+	return fail_usage(DUMP_NAME,
+			  "--copy %s: give none, meta, packet, or packet:BYTES, 1 to %u", optarg,
+			  MNFQ_COPY_RANGE_MAX);
+}
+
+/* Options with a number. */
+static int take_value(struct dump_options *opts, int option)
+{
+	uint64_t value;
+	int status;
+
+	switch (option) {
+	case 'c':
+		return take_number("-c", 1, UINT64_MAX, &opts->count);
+	case OPT_FD:
+		status = take_number("--fd", 0, INT_MAX, &value);
+		if (!status)
+			opts->fd = (int)value;
+		return status;
+	case OPT_MARK:
+		status = take_number("--mark", 0, UINT32_MAX, &value);
+		if (!status)
+			opts->mark = (uint32_t)value;
+		opts->has_mark = true;
+		return status;
+	default:
+		status = take_number("--max-len", 1, UINT32_MAX, &value);
+		if (!status)
+			opts->queue.max_len = (uint32_t)value;
+		return status;
+	}
+}
+
+/* Returns 0 or the exit status. */
+static int take_option(struct dump_options *opts, int option, char **argv)
+{
+	switch (option) {
+	case 'q':
+		return take_queues(opts);
+	case 'n':
+		opts->netns = optarg;
+		return 0;
+	case OPT_QUIET:
+		opts->quiet = true;
+		return 0;
+	case OPT_JSON:
+		opts->json = true;
+		return 0;
+	case OPT_VERDICT:
+		return take_verdict(opts);
+	case OPT_COPY:
+		return take_copy(opts);
+	case OPT_FAIL_OPEN:
+		set_flag(opts, MNFQ_QUEUE_FAIL_OPEN, true);
+		return 0;
+	case OPT_NO_GSO:
+		set_flag(opts, MNFQ_QUEUE_GSO, false);
+		return 0;
+	case OPT_UID_GID:
+		set_flag(opts, MNFQ_QUEUE_UID_GID, true);
+		return 0;
+	case ':':
+	case '?':
+		return fail_option(DUMP_NAME, option, argv);
+	default:
+		return take_value(opts, option);
+	}
+}
+
+/* A packet that came back to us for ever would take the machine with it. */
+static int check_loop(const struct dump_options *opts)
+{
+	if (opts->verdict == MNFQ_REPEAT && !opts->has_mark)
+		return fail_usage(DUMP_NAME,
+				  "--verdict repeat sends packets through the same rule "
+				  "again, for ever: set a --mark by which the rule can tell "
+				  "them");
+	for (uint32_t num = opts->first; num <= opts->last; num++)
+		if (opts->verdict == mnfq_verdict_queue((uint16_t)num))
+			return fail_usage(DUMP_NAME,
+					  "--verdict %s hands packets to a queue that we read, "
+					  "for ever: give another queue",
+					  opts->verdict_text);
+	return 0;
+}
+
+static int check_options(const struct dump_options *opts, int argc, char **argv)
+{
+	if (optind < argc)
+		return fail_usage(DUMP_NAME, "unexpected argument '%s'", argv[optind]);
+	if (!opts->has_queues)
+		return fail_usage(DUMP_NAME, "which queue? give -q NUM");
+	if (opts->netns && opts->fd >= 0)
+		return fail_usage(DUMP_NAME,
+				  "-n and --fd exclude each other: a passed socket has "
+				  "its namespace already");
+	if (opts->json && !print_has_json)
+		return fail(DUMP_NAME, "built without JSON support: build with jansson, or do "
+				       "without --json");
+	return check_loop(opts);
+}
+
+bool take_dump_options(struct dump_options *opts, int argc, char **argv, int *status)
+{
+	int option;
+
+	*opts = (struct dump_options){ .fd = -1,
+				       .verdict_text = "accept",
+				       .verdict = MNFQ_ACCEPT };
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, ":q:n:c:h", options, NULL)) != -1) {
+		if (option == 'h') {
+			*status = print_help();
+			return false;
+		}
+		*status = take_option(opts, option, argv);
+		if (*status)
+			return false;
+	}
+	*status = check_options(opts, argc, argv);
+	return *status == 0;
+}
