@@ -8,8 +8,6 @@
 
 #include <mnfq/mnfq.h>
 
-#include "decode.h"
-
 struct line {
 	const struct mnfq_packet *packet;
 	const char *netns;   /* name of the packet's namespace, NULL if nobody knows */

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/* What is told of a packet, whether as text or as JSON. */
+#include "fields.h"
+
+#include <linux/if_ether.h>
+#include <linux/netfilter.h>
+#include <stdio.h>
+#include <time.h>
+
+const struct device devices[DEVICES] = {
+	{ "in", "indev", mnfq_packet_get_indev },
+	{ "out", "outdev", mnfq_packet_get_outdev },
+	{ "physin", "physindev", mnfq_packet_get_physindev },
+	{ "physout", "physoutdev", mnfq_packet_get_physoutdev },
+};
+
+bool get_device(char name[IF_NAMESIZE], const struct mnfq_packet *packet,
+		const struct device *device)
+{
+	struct mnfq_socket *sock = mnfq_queue_get_socket(mnfq_packet_get_queue(packet));
+	uint32_t ifindex = device->get(packet);
+
+	if (!ifindex)
+		return false;
+	if (mnfq_socket_get_ifname(sock, ifindex, name) < 0)
+		snprintf(name, IF_NAMESIZE, "if%u", ifindex);
+	return true;
+}
+
+int64_t get_time(const struct mnfq_packet *packet)
+{
+	struct timespec now;
+	int64_t usec;
+
+	if (mnfq_packet_get_timestamp(packet, &usec) == 0)
+		return usec;
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+void decode(struct decoded *decoded, const struct mnfq_packet *packet)
+{
+	uint16_t ethertype = mnfq_packet_get_hw_protocol(packet);
+	uint8_t family = mnfq_packet_get_family(packet);
+	const uint8_t *payload;
+	size_t len;
+
+	if (family == NFPROTO_IPV4)
+		ethertype = ETH_P_IP;
+	else if (family == NFPROTO_IPV6)
+		ethertype = ETH_P_IPV6;
+	payload = mnfq_packet_get_payload(packet, &len);
+	decode_packet(decoded, ethertype, payload, len);
+}

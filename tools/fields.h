@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/* What is told of a packet, whether as text or as JSON. */
+#ifndef MNFQ_TOOLS_FIELDS_H
+#define MNFQ_TOOLS_FIELDS_H
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <mnfq/mnfq.h>
+
+#include "decode.h"
+
+struct device {
+	const char *word; /* in a line of text */
+	const char *key;  /* of a JSON object */
+	uint32_t (*get)(const struct mnfq_packet *packet);
+};
+
+#define DEVICES 4
+extern const struct device devices[DEVICES];
+
+/** The name of a packet's interface, raw; false if it has none. One that is gone is "if7". */
+bool get_device(char name[IF_NAMESIZE], const struct mnfq_packet *packet,
+		const struct device *device);
+
+/** When the packet was received, or else now, in microseconds since 1970. */
+int64_t get_time(const struct mnfq_packet *packet);
+
+/** What its bytes say. */
+void decode(struct decoded *decoded, const struct mnfq_packet *packet);
+
+#endif

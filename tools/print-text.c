@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/* A packet as a line of text. */
+#include <arpa/inet.h>
+#include <stdarg.h>
+#include <time.h>
+
+#include "common.h"
+#include "fields.h"
+#include "print.h"
+
+/* What follows the addresses: the first detail behind a colon, the others behind commas. */
+struct details {
+	FILE *out;
+	const char *separator;
+};
+
+__attribute__((format(printf, 2, 3))) static void print_detail(struct details *details,
+							       const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	fputs(details->separator, details->out);
+	vfprintf(details->out, format, args);
+	details->separator = ", ";
+	va_end(args);
+}
+
+static void print_origin(FILE *out, const struct mnfq_packet *packet)
+{
+	int64_t usec = get_time(packet);
+	time_t seconds = (time_t)(usec / 1000000);
+	char raw[IF_NAMESIZE], name[4 * IF_NAMESIZE];
+	struct tm tm = { 0 };
+
+	localtime_r(&seconds, &tm);
+	fprintf(out, "%02d:%02d:%02d.%06d queue %u id %u %s", tm.tm_hour, tm.tm_min, tm.tm_sec,
+		(int)(usec % 1000000), mnfq_queue_get_num(mnfq_packet_get_queue(packet)),
+		mnfq_packet_get_id(packet), mnfq_packet_get_hook_name(packet));
+	for (size_t i = 0; i < DEVICES; i++)
+		if (get_device(raw, packet, &devices[i]))
+			fprintf(out, " %s %s", devices[i].word,
+				clean_text(name, sizeof(name), raw));
+}
+
+static void print_addresses(FILE *out, const struct decoded *decoded)
+{
+	char src[INET6_ADDRSTRLEN], dst[INET6_ADDRSTRLEN];
+
+	fprintf(out, ": %s", decoded->protocol);
+	if (!decoded->family)
+		return;
+	inet_ntop(decoded->family, decoded->src, src, sizeof(src));
+	inet_ntop(decoded->family, decoded->dst, dst, sizeof(dst));
+	if (decoded->has_ports)
+		fprintf(out, " %s.%u > %s.%u", src, decoded->sport, dst, decoded->dport);
+	else
+		fprintf(out, " %s > %s", src, dst);
+}
+
+static void print_decoded(struct details *details, const struct decoded *decoded)
+{
+	char flags[9];
+
+	if (decoded->has_tcp_flags) {
+		decode_tcp_flags(decoded->tcp_flags, flags);
+		print_detail(details, "Flags [%s]", flags);
+	}
+	if (decoded->kind)
+		print_detail(details, "%s", decoded->kind);
+	else if (decoded->has_type)
+		print_detail(details, "type %u code %u", decoded->type, decoded->code);
+	if (decoded->fragment)
+		print_detail(details, "fragment id %u offset %u%s", decoded->fragment_id,
+			     decoded->fragment_offset, decoded->more_fragments ? "+" : "");
+	if (decoded->problem)
+		print_detail(details, "%s", decoded->problem);
+}
+
+int print_text(FILE *out, const struct line *line)
+{
+	const struct mnfq_packet *packet = line->packet;
+	struct details details = { out, ": " };
+	struct decoded decoded;
+	size_t length, caplen;
+	uint32_t number;
+
+	decode(&decoded, packet);
+	print_origin(out, packet);
+	print_addresses(out, &decoded);
+	print_decoded(&details, &decoded);
+
+	mnfq_packet_get_payload(packet, &caplen);
+	if (mnfq_packet_get_length(packet, &length) == 0) {
+		print_detail(&details, "length %zu", length);
+		if (caplen < length)
+			print_detail(&details, "captured %zu", caplen);
+	}
+	if (mnfq_packet_get_uid(packet, &number) == 0)
+		print_detail(&details, "uid %u", number);
+	if (mnfq_packet_get_gid(packet, &number) == 0)
+		print_detail(&details, "gid %u", number);
+	number = mnfq_packet_get_mark(packet);
+	if (number)
+		print_detail(&details, "mark 0x%x", number);
+	print_detail(&details, "%s\n", line->verdict);
+	return 0;
+}
