@@ -265,15 +265,15 @@ int mnfq_i_explain_bind(struct mnfq_socket *sock, uint16_t num, uint32_t flags, 
 		return mnfq_i_fail(&sock->error, err,
 				   "queue %u is not bound any more: bind it again", num);
 	case -EOPNOTSUPP:
-		return mnfq_i_fail(&sock->error, err,
-				   "queue %u: this kernel does not support a flag of 0x%x%s%s",
-				   num, flags,
-				   flags & MNFQ_QUEUE_CONNTRACK
-					   ? "; connection tracking needs nf_conntrack_netlink"
-					   : "",
-				   flags & MNFQ_QUEUE_SECCTX
-					   ? "; security contexts need CONFIG_NETWORK_SECMARK"
-					   : "");
+		return mnfq_i_fail(
+			&sock->error, err,
+			"queue %u: this kernel does not support a flag of 0x%x%s%s", num, flags,
+			flags & MNFQ_QUEUE_CONNTRACK
+				? "; for connection tracking data load nf_conntrack_netlink"
+				: "",
+			flags & MNFQ_QUEUE_SECCTX
+				? "; security contexts need CONFIG_NETWORK_SECMARK"
+				: "");
 	case -EINVAL:
 		return mnfq_i_fail(&sock->error, -EPROTONOSUPPORT,
 				   "queue %u: this kernel has no NFQUEUE: load nfnetlink_queue",
