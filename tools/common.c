@@ -130,23 +130,98 @@ int parse_copy(const char *text, enum mnfq_copy *mode, uint32_t *range)
 	return 0;
 }
 
-const char *clean_text(char *out, size_t size, const char *text)
+/* A half of MAJOR:MINOR, @len characters; 0 if it is missing. */
+static int parse_half(const char *text, size_t len, uint32_t *half)
+{
+	uint64_t value = 0;
+	char number[16];
+	int err = 0;
+
+	if (len + 3 > sizeof(number))
+		return -ERANGE;
+	snprintf(number, sizeof(number), "0x%.*s", (int)len, text);
+	if (len > 0)
+		err = parse_number(number, 0, UINT16_MAX, &value);
+	*half = (uint32_t)value;
+	return err;
+}
+
+int parse_priority(const char *text, uint32_t *priority)
+{
+	const char *colon = strchr(text, ':');
+	uint32_t major = 0, minor = 0;
+	uint64_t value = 0;
+	int err;
+
+	if (!colon) {
+		err = parse_number(text, 0, UINT32_MAX, &value);
+	} else if (!text[1]) {
+		err = -EINVAL;
+	} else {
+		err = parse_half(text, (size_t)(colon - text), &major);
+		if (!err)
+			err = parse_half(colon + 1, strlen(colon + 1), &minor);
+		value = major << 16 | minor;
+	}
+	if (!err)
+		*priority = (uint32_t)value;
+	return err;
+}
+
+const char *format_priority(char out[PRIORITY_SIZE], uint32_t priority)
+{
+	if (priority >> 16)
+		snprintf(out, PRIORITY_SIZE, "%x:%x", priority >> 16, priority & 0xffff);
+	else
+		snprintf(out, PRIORITY_SIZE, "%u", priority);
+	return out;
+}
+
+int parse_masked(const char *text, uint32_t *value, uint32_t *mask)
+{
+	const char *slash = strchrnul(text, '/');
+	uint64_t bits, in = UINT32_MAX;
+	char number[32];
+	int err;
+
+	if ((size_t)(slash - text) >= sizeof(number))
+		return -EINVAL;
+	memcpy(number, text, (size_t)(slash - text));
+	number[slash - text] = '\0';
+	err = parse_number(number, 0, UINT32_MAX, &bits);
+	if (!err && *slash)
+		err = parse_number(slash + 1, 0, UINT32_MAX, &in);
+	if (!err && (bits & ~in || !in))
+		err = -EDOM;
+	if (err)
+		return err;
+	*value = (uint32_t)bits;
+	*mask = (uint32_t)in;
+	return 0;
+}
+
+const char *clean_bytes(char *out, size_t size, const char *bytes, size_t len)
 {
 	size_t used = 0;
 
-	for (; *text; text++) {
-		unsigned char c = (unsigned char)*text;
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)bytes[i];
 		char piece[5];
-		size_t len = (size_t)snprintf(piece, sizeof(piece),
-					      c >= 0x20 && c < 0x7f ? "%c" : "\\x%02x", c);
+		size_t more = (size_t)snprintf(piece, sizeof(piece),
+					       c >= 0x20 && c < 0x7f ? "%c" : "\\x%02x", c);
 
-		if (used + len >= size)
+		if (used + more >= size)
 			break;
-		memcpy(out + used, piece, len);
-		used += len;
+		memcpy(out + used, piece, more);
+		used += more;
 	}
 	out[used] = '\0';
 	return out;
+}
+
+const char *clean_text(char *out, size_t size, const char *text)
+{
+	return clean_bytes(out, size, text, strlen(text));
 }
 
 /* Sentences may quote names that others chose: of namespaces, of processes. */

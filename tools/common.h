@@ -29,10 +29,29 @@ int parse_verdict(const char *text, enum mnfq_verdict *verdict);
 int parse_copy(const char *text, enum mnfq_copy *mode, uint32_t *range);
 
 /**
+ * Parse a packet's priority: a number of 32 bits, or MAJOR:MINOR in hexadecimal as tc(8) has it, of
+ * which one may be missing. Returns as parse_number().
+ */
+int parse_priority(const char *text, uint32_t *priority);
+
+/** A priority as parse_priority() reads it; MAJOR:MINOR if there is a major number. Returns @out. */
+#define PRIORITY_SIZE 12
+const char *format_priority(char out[PRIORITY_SIZE], uint32_t priority);
+
+/**
+ * Parse "N" or "N/MASK", 32 bits each; without a mask it is all bits. Returns as parse_number(), or
+ * -EDOM if there are bits outside of the mask, or none in it.
+ */
+int parse_masked(const char *text, uint32_t *value, uint32_t *mask);
+
+/**
  * Copy text that others chose so that it is safe on a terminal: whatever is not printable ASCII
  * becomes \xNN. Cut to what fits in @size bytes, always terminated. Returns @out.
  */
 const char *clean_text(char *out, size_t size, const char *text);
+
+/** The same for @len bytes, zeros among them. */
+const char *clean_bytes(char *out, size_t size, const char *bytes, size_t len);
 
 /** Write "mnfq COMMAND: …" as one line to stderr; returns EXIT_FAILURE. */
 int fail(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));

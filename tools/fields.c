@@ -52,3 +52,36 @@ void decode(struct decoded *decoded, const struct mnfq_packet *packet)
 	payload = mnfq_packet_get_payload(packet, &len);
 	decode_packet(decoded, ethertype, payload, len);
 }
+
+const char *get_checksum(const struct mnfq_packet *packet)
+{
+	uint32_t info = mnfq_packet_get_skb_info(packet);
+
+	if (info & MNFQ_SKB_CSUMNOTREADY)
+		return "not-ready";
+	return info & MNFQ_SKB_CSUM_NOTVERIFIED ? "not-verified" : NULL;
+}
+
+bool get_vlan(struct vlan *vlan, const struct mnfq_packet *packet)
+{
+	uint16_t tci;
+
+	if (mnfq_packet_get_vlan(packet, &tci, &vlan->protocol) < 0)
+		return false;
+	vlan->id = tci & 0xfffu;
+	vlan->priority = tci >> 13;
+	vlan->dei = tci >> 12 & 1;
+	return true;
+}
+
+/* SELinux counts the zero, Smack does not. */
+const char *get_secctx(const struct mnfq_packet *packet, size_t *len)
+{
+	const char *secctx;
+
+	if (mnfq_packet_get_secctx(packet, &secctx, len) < 0)
+		return NULL;
+	if (*len > 0 && !secctx[*len - 1])
+		--*len;
+	return secctx;
+}

@@ -30,4 +30,22 @@ int64_t get_time(const struct mnfq_packet *packet);
 /** What its bytes say. */
 void decode(struct decoded *decoded, const struct mnfq_packet *packet);
 
+/** What is known of its checksums: not-ready, not-verified; NULL where nothing can be told. */
+const char *get_checksum(const struct mnfq_packet *packet);
+
+struct vlan {
+	unsigned int id;
+	unsigned int priority;
+	bool dei; /* may be dropped first */
+	uint16_t protocol;
+};
+
+/** The VLAN tag beside its bytes; false if there is none. */
+bool get_vlan(struct vlan *vlan, const struct mnfq_packet *packet);
+
+/**
+ * Its security context, without the zero that may end it; NULL if there is none. Any bytes.
+ */
+const char *get_secctx(const struct mnfq_packet *packet, size_t *len);
+
 #endif

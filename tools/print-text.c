@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* A packet as a line of text. */
 #include <arpa/inet.h>
+#include <linux/if_ether.h>
 #include <stdarg.h>
+#include <string.h>
 #include <time.h>
 
 #include "common.h"
@@ -77,32 +79,109 @@ static void print_decoded(struct details *details, const struct decoded *decoded
 		print_detail(details, "%s", decoded->problem);
 }
 
+/* A checksum that is right, or that nobody has verified yet, is no news. */
+static void print_sizes(struct details *details, const struct mnfq_packet *packet)
+{
+	const char *checksum = get_checksum(packet);
+	size_t length, caplen;
+
+	mnfq_packet_get_payload(packet, &caplen);
+	if (mnfq_packet_get_length(packet, &length) == 0) {
+		print_detail(details, "length %zu", length);
+		if (caplen < length)
+			print_detail(details, "captured %zu", caplen);
+	}
+	if (checksum && strcmp(checksum, "not-ready") == 0)
+		print_detail(details, "checksum not ready");
+}
+
+static void print_vlan(struct details *details, const struct mnfq_packet *packet)
+{
+	struct vlan vlan;
+
+	if (!get_vlan(&vlan, packet))
+		return;
+	print_detail(details, "vlan %u p %u%s%s", vlan.id, vlan.priority, vlan.dei ? " dei" : "",
+		     vlan.protocol == ETH_P_8021AD ? " 802.1ad" : "");
+}
+
+/* Others choose it, and how long it is. */
+static void print_secctx(struct details *details, const struct mnfq_packet *packet)
+{
+	size_t len, piece;
+	const char *secctx = get_secctx(packet, &len);
+	char clean[4 * 64 + 1];
+
+	if (!secctx)
+		return;
+	print_detail(details, "secctx ");
+	for (; len > 0; len -= piece, secctx += piece) {
+		piece = len < 64 ? len : 64;
+		fputs(clean_bytes(clean, sizeof(clean), secctx, piece), details->out);
+	}
+}
+
+static void print_sender(struct details *details, const struct mnfq_packet *packet)
+{
+	char class[PRIORITY_SIZE];
+	uint32_t number;
+
+	if (mnfq_packet_get_uid(packet, &number) == 0)
+		print_detail(details, "uid %u", number);
+	if (mnfq_packet_get_gid(packet, &number) == 0)
+		print_detail(details, "gid %u", number);
+	if (mnfq_packet_get_classid(packet, &number) == 0)
+		print_detail(details, "classid %s", format_priority(class, number));
+	print_secctx(details, packet);
+}
+
+static void print_marks(struct details *details, const struct mnfq_packet *packet)
+{
+	uint32_t number = mnfq_packet_get_mark(packet);
+	char priority[PRIORITY_SIZE];
+
+	if (number)
+		print_detail(details, "mark 0x%x", number);
+	if (mnfq_packet_get_priority(packet, &number) == 0)
+		print_detail(details, "priority %s", format_priority(priority, number));
+}
+
+/* Packets go in the original direction unless something else is said. */
+static void print_connection(struct details *details, const struct mnfq_packet *packet)
+{
+	const char *state = mnfq_packet_get_ct_state_name(packet);
+	const char *direction = mnfq_packet_get_ct_direction_name(packet);
+	uint32_t number;
+	uint16_t zone;
+
+	if (!state)
+		return;
+	print_detail(details, "ct %s", state);
+	if (direction && strcmp(direction, "reply") == 0)
+		fprintf(details->out, " reply");
+	if (mnfq_packet_get_ct_mark(packet, &number) == 0 && number)
+		fprintf(details->out, " mark 0x%x", number);
+	if (mnfq_packet_get_ct_id(packet, &number) == 0)
+		fprintf(details->out, " id %u", number);
+	if (mnfq_packet_get_ct_zone(packet, &zone) == 0 && zone)
+		fprintf(details->out, " zone %u", zone);
+}
+
 int print_text(FILE *out, const struct line *line)
 {
 	const struct mnfq_packet *packet = line->packet;
 	struct details details = { out, ": " };
 	struct decoded decoded;
-	size_t length, caplen;
-	uint32_t number;
 
 	decode(&decoded, packet);
 	print_origin(out, packet);
 	print_addresses(out, &decoded);
 	print_decoded(&details, &decoded);
-
-	mnfq_packet_get_payload(packet, &caplen);
-	if (mnfq_packet_get_length(packet, &length) == 0) {
-		print_detail(&details, "length %zu", length);
-		if (caplen < length)
-			print_detail(&details, "captured %zu", caplen);
-	}
-	if (mnfq_packet_get_uid(packet, &number) == 0)
-		print_detail(&details, "uid %u", number);
-	if (mnfq_packet_get_gid(packet, &number) == 0)
-		print_detail(&details, "gid %u", number);
-	number = mnfq_packet_get_mark(packet);
-	if (number)
-		print_detail(&details, "mark 0x%x", number);
+	print_sizes(&details, packet);
+	print_vlan(&details, packet);
+	print_sender(&details, packet);
+	print_marks(&details, packet);
+	print_connection(&details, packet);
 	print_detail(&details, "%s\n", line->verdict);
 	return 0;
 }

@@ -90,9 +90,9 @@ static double now(void)
 	return (double)ts.tv_sec + (double)(ts.tv_nsec / 1000) / 1e6;
 }
 
-#define KEYS_IP                                                                                   \
-	"time netns queue id hook hw_protocol indev hwaddr length caplen family protocol src dst" \
-	" verdict"
+#define KEYS_IP                                                                                  \
+	"time netns queue id hook hw_protocol indev hwaddr length caplen checksum family"        \
+	" protocol src dst verdict"
 
 Test(dump_json, udp_over_ipv4)
 {
@@ -116,6 +116,7 @@ Test(dump_json, udp_over_ipv4)
 	expect_text(object, "indev", "veth7");
 	expect_number(object, "length", 128);
 	expect_number(object, "caplen", 128);
+	expect_text(object, "checksum", "not-ready");
 	expect_number(object, "family", 2);
 	expect_text(object, "protocol", "udp");
 	expect_text(object, "src", "10.0.1.1");
@@ -232,6 +233,7 @@ static void expect_echo(int family, const char *protocol, const char *name, cons
 	expect_keys(object, KEYS_IP);
 	expect_text(object, "protocol", name);
 	expect_text(object, "dst", address);
+	expect_text(object, "checksum", "not-verified");
 	json_decref(object);
 	close(fd);
 	end_scene(&scene);
@@ -249,6 +251,7 @@ Test(dump_json, icmpv6)
 
 Test(dump_json, what_a_local_sender_adds)
 {
+	const int priority = 0x10002;
 	struct netns *ns = netns_new();
 	struct scene scene;
 	json_t *object;
@@ -259,12 +262,15 @@ Test(dump_json, what_a_local_sender_adds)
 	tool_start(&scene.tool, NULL, -1, "dump --json -q 1 -n %s --uid-gid --mark 3", ns->name);
 	tool_listening(&scene.tool);
 	udp_open(&udp, ns, ns, "127.0.0.1", 9);
+	setsockopt(udp.tx, SOL_SOCKET, SO_PRIORITY, &priority, sizeof(priority));
 	udp_send(&udp, 1);
 	object = next_object(&scene);
-	expect_keys(object,
-		    "time netns queue id hook hw_protocol outdev mark length caplen uid gid"
-		    " family protocol src dst sport dport verdict");
+	expect_keys(
+		object,
+		"time netns queue id hook hw_protocol outdev mark priority length caplen checksum"
+		" uid gid family protocol src dst sport dport verdict");
 	expect_number(object, "mark", 0xfffffffe);
+	expect_number(object, "priority", 0x10002);
 	expect_text(object, "outdev", "lo");
 	expect_number(object, "uid", 0);
 	expect_number(object, "gid", 0);
@@ -282,8 +288,8 @@ Test(dump_json, without_payload)
 	udp_open(&udp, scene.left, scene.right, "10.0.1.2", 9);
 	udp_send(&udp, 1);
 	object = next_object(&scene);
-	expect_keys(object, "time netns queue id hook hw_protocol indev hwaddr caplen family"
-			    " protocol verdict");
+	expect_keys(object, "time netns queue id hook hw_protocol indev hwaddr caplen checksum"
+			    " family protocol verdict");
 	expect_text(object, "protocol", "ipv4");
 	expect_number(object, "caplen", 0);
 	json_decref(object);

@@ -129,6 +129,77 @@ Test(common, copy_modes)
 	expect_copy("", -EINVAL, 0, 0);
 }
 
+static void expect_priority(const char *text, int err, uint32_t expected)
+{
+	uint32_t priority = 4711;
+
+	cr_expect_eq(parse_priority(text, &priority), err, "'%s'", text);
+	cr_expect_eq(priority, err ? 4711 : expected, "'%s': 0x%x", text, priority);
+}
+
+Test(common, priorities)
+{
+	expect_priority("0", 0, 0);
+	expect_priority("10", 0, 10);
+	expect_priority("0xffffffff", 0, 0xffffffff);
+	expect_priority("1:10", 0, 0x10010);
+	expect_priority("ffff:FFFF", 0, 0xffffffff);
+	expect_priority("00001:0002", 0, 0x10002);
+	expect_priority("1:", 0, 0x10000);
+	expect_priority(":2", 0, 2);
+	expect_priority("4294967296", -ERANGE, 0);
+	expect_priority("10000:0", -ERANGE, 0);
+	expect_priority("0:10000", -ERANGE, 0);
+	expect_priority("00000000000000000000000000000000001:0", -ERANGE, 0);
+	expect_priority("", -EINVAL, 0);
+	expect_priority(":", -EINVAL, 0);
+	expect_priority("1:2:3", -EINVAL, 0);
+	expect_priority("1:0x2", -EINVAL, 0);
+	expect_priority("g:1", -EINVAL, 0);
+	expect_priority("-1:1", -EINVAL, 0);
+	expect_priority("ff", -EINVAL, 0);
+	expect_priority("1 :1", -EINVAL, 0);
+}
+
+Test(common, priorities_are_written_as_they_are_read)
+{
+	static const uint32_t numbers[] = { 0, 6, 0xffff, 0x10000, 0x10010, 0xffffffff };
+	char text[PRIORITY_SIZE];
+
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		expect_priority(format_priority(text, numbers[i]), 0, numbers[i]);
+	cr_expect_str_eq(format_priority(text, 0x10010), "1:10");
+	cr_expect_str_eq(format_priority(text, 16), "16");
+}
+
+static void expect_masked(const char *text, int err, uint32_t value, uint32_t mask)
+{
+	uint32_t bits = 0, in = 0;
+
+	cr_expect_eq(parse_masked(text, &bits, &in), err, "'%s'", text);
+	cr_expect_eq(bits, value, "'%s'", text);
+	cr_expect_eq(in, mask, "'%s'", text);
+}
+
+Test(common, masked_marks)
+{
+	expect_masked("5", 0, 5, 0xffffffff);
+	expect_masked("0", 0, 0, 0xffffffff);
+	expect_masked("0x10/0xff", 0, 0x10, 0xff);
+	expect_masked("0/1", 0, 0, 1);
+	expect_masked("4294967295/4294967295", 0, 0xffffffff, 0xffffffff);
+	expect_masked("3/1", -EDOM, 0, 0);
+	expect_masked("0/0", -EDOM, 0, 0);
+	expect_masked("4294967296", -ERANGE, 0, 0);
+	expect_masked("1/4294967296", -ERANGE, 0, 0);
+	expect_masked("", -EINVAL, 0, 0);
+	expect_masked("/", -EINVAL, 0, 0);
+	expect_masked("/1", -EINVAL, 0, 0);
+	expect_masked("1/", -EINVAL, 0, 0);
+	expect_masked("1/1/1", -EINVAL, 0, 0);
+	expect_masked("00000000000000000000000000000000000001/1", -EINVAL, 0, 0);
+}
+
 Test(common, text_of_others_is_made_safe)
 {
 	char out[16];
@@ -139,4 +210,5 @@ Test(common, text_of_others_is_made_safe)
 	cr_expect_str_eq(clean_text(out, 5, "abcdef"), "abcd");
 	cr_expect_str_eq(clean_text(out, 5, "ab\n"), "ab", "an escape is never cut");
 	cr_expect_str_eq(clean_text(out, 1, "abc"), "");
+	cr_expect_str_eq(clean_bytes(out, sizeof(out), "a\0b\n", 3), "a\\x00b");
 }

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT */
+/* print-text.c, print-json.c: what a kernel may tell of a packet, and what must not get through. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <linux/if_ether.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
+#include <stdlib.h>
+
+#include "internal.h"
+#include "print.h"
+#include "support/message.h"
+
+static struct message msg;
+static char *text, *json;
+
+static void begin(void)
+{
+	message_begin(&msg, 7);
+	message_hdr(&msg, 1, 0x0800, NF_INET_LOCAL_OUT);
+}
+
+/* What has been put into `msg`, as text and as JSON. */
+static void print(void)
+{
+	static struct mnfq_packet packet; /* of no queue */
+	struct line line = { &packet, NULL, "accept" };
+	size_t size;
+	FILE *out;
+
+	cr_assert_eq(mnfq_i_packet_parse(&packet, msg.bytes, msg.len), 0);
+	free(text);
+	out = open_memstream(&text, &size);
+	cr_assert_eq(print_text(out, &line), 0);
+	fclose(out);
+	cr_assert_eq(strlen(text), size);
+	free(json);
+	json = NULL;
+	out = open_memstream(&json, &size);
+	cr_assert_eq(print_json(out, &line), print_has_json ? 0 : -EOPNOTSUPP);
+	fclose(out);
+	cr_assert_eq(strlen(json), size);
+}
+
+static void expect_text(const char *part)
+{
+	cr_expect(strstr(text, part), "'%s' lacks '%s'", text, part);
+}
+
+static void expect_json(const char *part)
+{
+	cr_expect(!print_has_json || strstr(json, part), "'%s' lacks '%s'", json, part);
+}
+
+static void expect_nowhere(const char *part)
+{
+	cr_expect(!strstr(text, part), "'%s' has '%s'", text, part);
+	cr_expect(!strstr(json, part), "'%s' has '%s'", json, part);
+}
+
+/* An attribute with attributes in it: what follows the headers of another message. */
+static void put_nest(uint16_t type, const struct message *nest)
+{
+	message_attr(&msg, type | NLA_F_NESTED, nest->bytes + MNFQ_I_HDRLEN,
+		     nest->len - MNFQ_I_HDRLEN);
+}
+
+static void put_vlan(uint16_t tci, uint16_t protocol)
+{
+	static struct message nest;
+
+	tci = htons(tci);
+	protocol = htons(protocol);
+	message_begin(&nest, 0);
+	message_attr(&nest, MNFQ_I_NFQA_VLAN_TCI, &tci, sizeof(tci));
+	message_attr(&nest, MNFQ_I_NFQA_VLAN_PROTO, &protocol, sizeof(protocol));
+	put_nest(MNFQ_I_NFQA_VLAN, &nest);
+}
+
+static void put_connection(uint32_t info, uint32_t mark, uint16_t zone)
+{
+	static struct message nest;
+
+	zone = htons(zone);
+	message_begin(&nest, 0);
+	message_attr32(&nest, CTA_ID, 4000000000);
+	if (mark)
+		message_attr32(&nest, CTA_MARK, mark);
+	if (zone)
+		message_attr(&nest, CTA_ZONE, &zone, sizeof(zone));
+	put_nest(NFQA_CT, &nest);
+	message_attr32(&msg, NFQA_CT_INFO, info);
+}
+
+Test(print, a_plain_packet_has_none_of_it)
+{
+	static const char *const words[] = { "checksum", "vlan",   "l2hdr",  "classid",
+					     "priority", "secctx", "ct_",    " ct ",
+					     "uid",      "gid",    "\"mark", " mark" };
+
+	begin();
+	print();
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		expect_nowhere(words[i]);
+}
+
+Test(print, checksums)
+{
+	begin();
+	message_attr32(&msg, NFQA_SKB_INFO, MNFQ_SKB_CSUMNOTREADY | MNFQ_SKB_GSO);
+	print();
+	expect_text(": checksum not ready, accept\n");
+	expect_json(",\"checksum\":\"not-ready\",");
+
+	begin();
+	message_attr32(&msg, NFQA_SKB_INFO, MNFQ_SKB_CSUM_NOTVERIFIED);
+	print();
+	expect_json(",\"checksum\":\"not-verified\",");
+	cr_expect_null(strstr(text, "checksum"), "%s", text);
+}
+
+Test(print, priorities_and_classes)
+{
+	begin();
+	message_attr32(&msg, MNFQ_I_NFQA_PRIORITY, 6);
+	message_attr32(&msg, MNFQ_I_NFQA_CGROUP_CLASSID, 0x10fffe);
+	print();
+	expect_text(": classid 10:fffe, priority 6, accept\n");
+	expect_json(",\"classid\":1114110,");
+	expect_json(",\"priority\":6,");
+}
+
+Test(print, vlan_and_header)
+{
+	begin();
+	put_vlan(0x6005, ETH_P_8021Q);
+	message_attr(&msg, MNFQ_I_NFQA_L2HDR, "\x02\x00\xff", 3);
+	print();
+	expect_text(": vlan 5 p 3, accept\n");
+	expect_json(",\"vlan\":{\"id\":5,\"priority\":3,\"dei\":false,\"protocol\":33024},");
+	expect_json(",\"l2hdr\":\"0200ff\",");
+
+	begin();
+	put_vlan(0xffff, ETH_P_8021AD);
+	print();
+	expect_text(": vlan 4095 p 7 dei 802.1ad, accept\n");
+	expect_json(",\"vlan\":{\"id\":4095,\"priority\":7,\"dei\":true,\"protocol\":34984},");
+}
+
+Test(print, connections)
+{
+	begin();
+	put_connection(2, 0, 0);
+	print();
+	expect_text(": ct new id 4000000000, accept\n");
+	expect_json(",\"ct_state\":\"new\",\"ct_direction\":\"original\",\"ct_id\":4000000000,");
+	expect_nowhere("ct_mark");
+	expect_nowhere("ct_zone");
+
+	begin();
+	put_connection(MNFQ_I_CT_IS_REPLY, 0xcafe, 9);
+	print();
+	expect_text(": ct established reply mark 0xcafe id 4000000000 zone 9, accept\n");
+	expect_json(
+		",\"ct_state\":\"established\",\"ct_direction\":\"reply\",\"ct_mark\":51966,");
+	expect_json(",\"ct_zone\":9,");
+}
+
+Test(print, security_contexts)
+{
+	static const char selinux[] = "system_u:object_r:ssh_packet_t:s0";
+
+	begin();
+	message_attr(&msg, MNFQ_I_NFQA_SECCTX, selinux, sizeof(selinux)); /* with its zero */
+	print();
+	expect_text(": secctx system_u:object_r:ssh_packet_t:s0, accept\n");
+	expect_json(",\"secctx\":\"system_u:object_r:ssh_packet_t:s0\",");
+}
+
+Test(print, hostile_security_contexts)
+{
+	static char longest[4000];
+
+	begin();
+	message_attr(&msg, MNFQ_I_NFQA_SECCTX, "\033[2J\n\",\0\xff\r", 10);
+	print();
+	expect_text(": secctx \\x1b[2J\\x0a\",\\x00\\xff\\x0d, accept\n");
+	expect_json(",\"secctx\":\"\\\\x1b[2J\\\\x0a\\\",\\\\x00\\\\xff\\\\x0d\",");
+
+	begin();
+	message_attr(&msg, MNFQ_I_NFQA_SECCTX, "a\0\"\033", 4);
+	print();
+	expect_text(": secctx a\\x00\"\\x1b, accept\n");
+	expect_json(",\"secctx\":\"a\\u0000\\\"\\u001B\",");
+
+	memset(longest, 'x', sizeof(longest));
+	begin();
+	message_attr(&msg, MNFQ_I_NFQA_SECCTX, longest, sizeof(longest));
+	print();
+	cr_expect(strlen(text) > sizeof(longest), "%zu", strlen(text));
+	cr_expect(!print_has_json || strlen(json) > sizeof(longest), "%zu", strlen(json));
+
+	begin();
+	message_attr(&msg, MNFQ_I_NFQA_SECCTX, "", 0);
+	print();
+	expect_text(": secctx , accept\n");
+	expect_json(",\"secctx\":\"\",");
+}
+
+/* Attributes that make no sense, or are too long, leave nothing behind. */
+Test(print, nonsense)
+{
+	static uint8_t header[300];
+
+	begin();
+	message_attr(&msg, MNFQ_I_NFQA_VLAN | NLA_F_NESTED, "\xff\xff\xff\xff", 4);
+	message_attr(&msg, MNFQ_I_NFQA_L2HDR, header, sizeof(header));
+	message_attr(&msg, NFQA_CT | NLA_F_NESTED, "\x03\x00\x01\x00", 4);
+	message_attr32(&msg, NFQA_CT_INFO, 0xffffffff);
+	print();
+	expect_text(": ct unknown, accept\n");
+	expect_nowhere("vlan");
+	expect_nowhere("l2hdr");
+	expect_nowhere("ct_id");
+}
