@@ -26,11 +26,15 @@ static int print_help(void)
 	       "      --json             print a JSON object a line\n"
 	       "      --verdict VERDICT  accept (default), drop, repeat, stop or queue:NUM\n"
 	       "      --mark N           set this mark on each packet, decimal or 0x\n"
+	       "      --set-priority P   set this priority: a number, or MAJOR:MINOR as in tc\n"
+	       "      --ct-mark N[/MASK] set these bits of the mark of its connection\n"
 	       "      --max-len N        packets that the kernel holds for us (default: %u)\n"
 	       "      --copy MODE        none, meta, packet (default) or packet:BYTES\n"
 	       "      --fail-open        accept packets unseen while the queue is full\n"
 	       "      --no-gso           have large packets split before they are queued\n"
 	       "      --uid-gid          tell user and group of packets sent from here\n"
+	       "      --secctx           tell the security context of packets sent from here\n"
+	       "      --conntrack        tell what is known of each packet's connection\n"
 	       "  -h, --help             print this\n"
 	       "\n"
 	       "Ends with SIGINT or SIGTERM, and prints the counters. See mnfq-dump(1).\n",
@@ -44,11 +48,15 @@ enum {
 	OPT_JSON,
 	OPT_VERDICT,
 	OPT_MARK,
+	OPT_SET_PRIORITY,
+	OPT_CT_MARK,
 	OPT_MAX_LEN,
 	OPT_COPY,
 	OPT_FAIL_OPEN,
 	OPT_NO_GSO,
 	OPT_UID_GID,
+	OPT_SECCTX,
+	OPT_CONNTRACK,
 };
 
 static const struct option options[] = {
@@ -60,11 +68,15 @@ static const struct option options[] = {
 	{ "json", no_argument, NULL, OPT_JSON },
 	{ "verdict", required_argument, NULL, OPT_VERDICT },
 	{ "mark", required_argument, NULL, OPT_MARK },
+	{ "set-priority", required_argument, NULL, OPT_SET_PRIORITY },
+	{ "ct-mark", required_argument, NULL, OPT_CT_MARK },
 	{ "max-len", required_argument, NULL, OPT_MAX_LEN },
 	{ "copy", required_argument, NULL, OPT_COPY },
 	{ "fail-open", no_argument, NULL, OPT_FAIL_OPEN },
 	{ "no-gso", no_argument, NULL, OPT_NO_GSO },
 	{ "uid-gid", no_argument, NULL, OPT_UID_GID },
+	{ "secctx", no_argument, NULL, OPT_SECCTX },
+	{ "conntrack", no_argument, NULL, OPT_CONNTRACK },
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
 };
@@ -121,6 +133,37 @@ static int take_copy(struct dump_options *opts)
 			  MNFQ_COPY_RANGE_MAX);
 }
 
+static int take_priority(struct dump_options *opts)
+{
+	opts->has_priority = true;
+	if (parse_priority(optarg, &opts->priority) == 0)
+		return 0;
+	return fail_usage(DUMP_NAME,
+			  "--set-priority %s: give a number from 0 to 4294967295, or MAJOR:MINOR "
+			  "in hexadecimal",
+			  optarg);
+}
+
+/* Without the data of the connection nobody knows which one it is. */
+static int take_ct_mark(struct dump_options *opts)
+{
+	int err = parse_masked(optarg, &opts->ct_mark, &opts->ct_mark_mask);
+
+	opts->has_ct_mark = true;
+	set_flag(opts, MNFQ_QUEUE_CONNTRACK, true);
+	if (err == -EDOM)
+		return fail_usage(
+			DUMP_NAME,
+			"--ct-mark %s: the mask must not be 0, and must contain all bits "
+			"of the mark",
+			optarg);
+	if (err)
+		return fail_usage(DUMP_NAME,
+				  "--ct-mark %s: give a number from 0 to 4294967295, or N/MASK",
+				  optarg);
+	return 0;
+}
+
 /* Options with a number. */
 static int take_value(struct dump_options *opts, int option)
 {
@@ -149,34 +192,55 @@ static int take_value(struct dump_options *opts, int option)
 	}
 }
 
+/* Options without an argument; whether it is one. */
+static bool take_switch(struct dump_options *opts, int option)
+{
+	switch (option) {
+	case OPT_QUIET:
+		opts->quiet = true;
+		return true;
+	case OPT_JSON:
+		opts->json = true;
+		return true;
+	case OPT_FAIL_OPEN:
+		set_flag(opts, MNFQ_QUEUE_FAIL_OPEN, true);
+		return true;
+	case OPT_NO_GSO:
+		set_flag(opts, MNFQ_QUEUE_GSO, false);
+		return true;
+	case OPT_UID_GID:
+		set_flag(opts, MNFQ_QUEUE_UID_GID, true);
+		return true;
+	case OPT_SECCTX:
+		set_flag(opts, MNFQ_QUEUE_SECCTX, true);
+		return true;
+	case OPT_CONNTRACK:
+		set_flag(opts, MNFQ_QUEUE_CONNTRACK, true);
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* Returns 0 or the exit status. */
 static int take_option(struct dump_options *opts, int option, char **argv)
 {
+	if (take_switch(opts, option))
+		return 0;
 	switch (option) {
 	case 'q':
 		return take_queues(opts);
 	case 'n':
 		opts->netns = optarg;
 		return 0;
-	case OPT_QUIET:
-		opts->quiet = true;
-		return 0;
-	case OPT_JSON:
-		opts->json = true;
-		return 0;
 	case OPT_VERDICT:
 		return take_verdict(opts);
+	case OPT_SET_PRIORITY:
+		return take_priority(opts);
+	case OPT_CT_MARK:
+		return take_ct_mark(opts);
 	case OPT_COPY:
 		return take_copy(opts);
-	case OPT_FAIL_OPEN:
-		set_flag(opts, MNFQ_QUEUE_FAIL_OPEN, true);
-		return 0;
-	case OPT_NO_GSO:
-		set_flag(opts, MNFQ_QUEUE_GSO, false);
-		return 0;
-	case OPT_UID_GID:
-		set_flag(opts, MNFQ_QUEUE_UID_GID, true);
-		return 0;
 	case ':':
 	case '?':
 		return fail_option(DUMP_NAME, option, argv);

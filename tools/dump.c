@@ -19,7 +19,8 @@ struct dump {
 	const char *netns_name; /* NULL if nobody knows */
 	char netns_buffer[256];
 	uint64_t seen;
-	int output_error; /* errno */
+	uint64_t untracked; /* of these, packets without a connection that --ct-mark could mark */
+	int output_error;   /* errno */
 };
 
 /* What the signal handlers stop. */
@@ -33,6 +34,19 @@ static bool check_output(struct dump *dump, int err)
 	return !dump->output_error;
 }
 
+static void change(struct dump *dump, struct mnfq_packet *packet)
+{
+	const struct dump_options *opts = dump->opts;
+
+	if (opts->has_mark)
+		mnfq_packet_set_mark(packet, opts->mark);
+	if (opts->has_priority)
+		mnfq_packet_set_priority(packet, opts->priority);
+	if (opts->has_ct_mark &&
+	    mnfq_packet_set_ct_mark(packet, opts->ct_mark, opts->ct_mark_mask) < 0)
+		dump->untracked++;
+}
+
 static enum mnfq_verdict decide(struct mnfq_packet *packet, void *data)
 {
 	struct dump *dump = data;
@@ -41,8 +55,7 @@ static enum mnfq_verdict decide(struct mnfq_packet *packet, void *data)
 	int err = 0;
 
 	dump->seen++;
-	if (dump->opts->has_mark)
-		mnfq_packet_set_mark(packet, dump->opts->mark);
+	change(dump, packet);
 	if (wanted && !dump->opts->quiet && !dump->output_error)
 		err = dump->opts->json ? print_json(stdout, &line) : print_text(stdout, &line);
 	if (!check_output(dump, err) || dump->seen == dump->opts->count)
@@ -120,6 +133,26 @@ static void unbind_queues(struct dump *dump)
 	free(dump->queues);
 }
 
+/* What else happens to the packets, behind the verdict. */
+static void print_changes(const struct dump_options *opts)
+{
+	const char *separator = " with";
+	char priority[PRIORITY_SIZE];
+
+	if (opts->has_mark) {
+		fprintf(stderr, "%s mark 0x%x", separator, opts->mark);
+		separator = ",";
+	}
+	if (opts->has_priority) {
+		fprintf(stderr, "%s priority %s", separator,
+			format_priority(priority, opts->priority));
+		separator = ",";
+	}
+	if (opts->has_ct_mark)
+		fprintf(stderr, "%s connection mark 0x%x/0x%x", separator, opts->ct_mark,
+			opts->ct_mark_mask);
+}
+
 static void print_listening(const struct dump *dump)
 {
 	struct mnfq_queue_options opts = { .size = sizeof(opts) };
@@ -141,8 +174,7 @@ static void print_listening(const struct dump *dump)
 		fprintf(stderr, ", whole packets");
 	fprintf(stderr, ", receive buffer %lld bytes, verdict %s",
 		(long long)mnfq_socket_get_receive_buffer(dump->sock), dump->opts->verdict_text);
-	if (dump->opts->has_mark)
-		fprintf(stderr, " with mark 0x%x", dump->opts->mark);
+	print_changes(dump->opts);
 	fprintf(stderr, "\n");
 	if (opts.copy_mode == MNFQ_COPY_NONE)
 		fprintf(stderr, "warning: with --copy none the kernel drops every packet that "
@@ -236,6 +268,8 @@ static void print_summary(const struct dump *dump)
 			counters[i].word);
 		separator = ", ";
 	}
+	if (dump->untracked)
+		fprintf(stderr, ", %llu untracked", (unsigned long long)dump->untracked);
 	fprintf(stderr, "\n");
 }
 

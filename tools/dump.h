@@ -23,6 +23,11 @@ struct dump_options {
 	enum mnfq_verdict verdict;
 	bool has_mark;
 	uint32_t mark;
+	bool has_priority;
+	uint32_t priority;
+	bool has_ct_mark;
+	uint32_t ct_mark;
+	uint32_t ct_mark_mask;
 	struct mnfq_queue_options queue;
 };
 

@@ -45,6 +45,16 @@ Test(dump_refusals, wrong_command_lines)
 	expect_refused("dump -q 1 --max-len 4294967296", 2, "--max-len");
 	expect_refused("dump -q 1 --mark 0x100000000", 2, "--mark");
 	expect_refused("dump -q 1 --mark -1", 2, "--mark -1");
+	expect_refused("dump -q 1 --set-priority", 2, "--set-priority needs an argument");
+	expect_refused("dump -q 1 --set-priority 4294967296", 2, "--set-priority 4294967296");
+	expect_refused("dump -q 1 --set-priority 1:2:3", 2, "MAJOR:MINOR");
+	expect_refused("dump -q 1 --set-priority high", 2, "--set-priority high");
+	expect_refused("dump -q 1 --ct-mark", 2, "--ct-mark needs an argument");
+	expect_refused("dump -q 1 --ct-mark 0x100000000", 2, "--ct-mark 0x100000000");
+	expect_refused("dump -q 1 --ct-mark 1/", 2, "N/MASK");
+	expect_refused("dump -q 1 --ct-mark 3/1", 2, "mask");
+	expect_refused("dump -q 1 --ct-mark 0/0", 2, "mask");
+	expect_refused("dump -q 1 --conntrack=1", 2, "no argument");
 	expect_refused("dump -q 1 --copy packet:65532", 2, "--copy");
 	expect_refused("dump -q 1 --copy all", 2, "--copy all");
 	expect_refused("dump -q 1 --verdict stolen", 2, "--verdict stolen");
@@ -59,6 +69,31 @@ Test(dump_refusals, what_cannot_be_opened)
 	expect_refused("dump -q 1 -n /dev/null", 1, "/dev/null is not a network namespace");
 	expect_refused("dump -q 1 --fd 99", 1, "99");
 	expect_refused("dump -q 1 --fd 0 </dev/null", 1, "not a socket");
+}
+
+/* Where the kernel can do it, it must run. */
+static void expect_run_or_refused(const char *option, const char *part)
+{
+	struct netns *ns = netns_new();
+	struct tool tool;
+
+	tool_start(&tool, NULL, -1, "dump -q 1 -n %s %s", ns->name, option);
+	if (strncmp(tool_err(&tool), "listening on ", 13) == 0) {
+		kill(tool.pid, SIGTERM);
+		cr_expect_eq(tool_finish(&tool), 0);
+		return;
+	}
+	cr_expect(strncmp(tool.line, "mnfq dump: ", 11) == 0 && strstr(tool.line, part), "%s: %s",
+		  option, tool.line);
+	cr_expect_str_eq(tool_err(&tool), "", "%s: one line", option);
+	cr_expect_eq(tool_finish(&tool), 1, "%s", option);
+}
+
+Test(dump_refusals, what_the_kernel_lacks)
+{
+	expect_run_or_refused("--conntrack", "load nf_conntrack_netlink");
+	expect_run_or_refused("--ct-mark 1", "load nf_conntrack_netlink");
+	expect_run_or_refused("--secctx", "CONFIG_NETWORK_SECMARK");
 }
 
 Test(dump_refusals, says_who_owns_the_queue)

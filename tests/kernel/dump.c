@@ -305,6 +305,53 @@ Test(dump, mark_is_seen_by_the_next_table)
 	expect_arrived(ns, &udp, 3);
 }
 
+static void set_priority(const struct udp *udp, int priority)
+{
+	cr_assert_eq(setsockopt(udp->tx, SOL_SOCKET, SO_PRIORITY, &priority, sizeof(priority)),
+		     0);
+}
+
+Test(dump, priority_of_the_sender_and_another_one)
+{
+	static const struct {
+		const char *option, *seen, *told;
+	} cases[] = {
+		{ "", ", priority 6, queue:2", ", priority 6, accept" },
+		{ "--set-priority 1:10", ", priority 6, queue:2", ", priority 1:10, accept" },
+		{ "--set-priority 3", ", priority 6, queue:2", ", priority 3, accept" },
+		{ "--set-priority 0", ", priority 6, queue:2", "checksum not ready, accept" },
+	};
+	struct udp udp;
+	struct netns *ns = make_scene(&udp);
+	struct tool first, second;
+
+	set_priority(&udp, 6);
+	for (uint32_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		tool_start(&second, NULL, -1, "dump -q 2 -n %s -c 1", ns->name);
+		tool_listening(&second);
+		tool_start(&first, NULL, -1, "dump -q 1 -n %s -c 1 --verdict queue:2 %s",
+			   ns->name, cases[i].option);
+		tool_listening(&first);
+		udp_send(&udp, i);
+		expect_contains(tool_out(&first), cases[i].seen);
+		expect_contains(tool_out(&second), cases[i].told);
+		cr_assert_eq(tool_finish(&first), 0);
+		cr_assert_eq(tool_finish(&second), 0);
+	}
+}
+
+Test(dump, says_what_it_changes)
+{
+	struct netns *ns = netns_new();
+	struct tool tool;
+
+	tool_start(&tool, NULL, -1, "dump -q 1 -n %s --set-priority 0x10010 --mark 7", ns->name);
+	tool_listening(&tool);
+	expect_contains(tool.line, ", verdict accept with mark 0x7, priority 1:10");
+	kill(tool.pid, SIGINT);
+	expect_summary(&tool, "0 packets, 0 bytes, 0 accepted, 0 dropped");
+}
+
 Test(dump, repeat_with_a_mark_goes_through_the_rules_again)
 {
 	struct udp udp;
