@@ -34,15 +34,19 @@ static inline void example_fail(int err, const char *sentence)
 	exit(1);
 }
 
-/* A socket in this namespace with one queue, which gets @verdict for what is left undecided. */
-static inline struct mnfq_socket *example_listen(unsigned int num, enum mnfq_verdict verdict,
-						 mnfq_callback callback, void *data)
+/* A socket in this namespace with one queue, which gets @verdict for what is left undecided, and
+ * the flags MNFQ_QUEUE_* besides those that are default. */
+static inline struct mnfq_socket *example_listen_with(unsigned int num, uint32_t flags,
+						      enum mnfq_verdict verdict,
+						      mnfq_callback callback, void *data)
 {
 	char error[256] = "";
 	struct mnfq_socket_options socket_options = { .size = sizeof(socket_options),
 						      .error = error,
 						      .error_size = sizeof(error) };
 	struct mnfq_queue_options queue_options = { .size = sizeof(queue_options),
+						    .flags = flags,
+						    .flags_mask = flags,
 						    .default_verdict = verdict };
 	struct mnfq_socket *sock;
 	struct mnfq_queue *queue;
@@ -55,6 +59,12 @@ static inline struct mnfq_socket *example_listen(unsigned int num, enum mnfq_ver
 	if (err < 0)
 		example_fail(err, mnfq_socket_get_error(sock));
 	return sock;
+}
+
+static inline struct mnfq_socket *example_listen(unsigned int num, enum mnfq_verdict verdict,
+						 mnfq_callback callback, void *data)
+{
+	return example_listen_with(num, 0, verdict, callback, data);
 }
 
 static struct mnfq_socket *volatile example_running;

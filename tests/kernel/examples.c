@@ -179,6 +179,65 @@ Test(examples, replace)
 	close_road(&scene);
 }
 
+/* Whether this kernel gives connection tracking data to a queue. */
+static bool has_conntrack(struct netns *ns)
+{
+	struct mnfq_queue *queue;
+	struct mnfq_socket *sock;
+	int err;
+
+	cr_assert_eq(mnfq_socket_open_netns(&sock, ns->name, NULL), 0);
+	err = mnfq_queue_bind(
+		&queue, sock, 1,
+		QUEUE_OPTIONS(.flags = MNFQ_QUEUE_CONNTRACK, .flags_mask = MNFQ_QUEUE_CONNTRACK),
+		scene_count, NULL);
+	mnfq_socket_close(sock);
+	return err == 0;
+}
+
+/* A program that asks for connection tracking data says what is missing where there is none. */
+static void run_tracking(struct program *program, const char *output)
+{
+	struct scene scene;
+	struct child child;
+
+	open_road(&scene);
+	netns_run(scene.ns, "iptables-legacy -A OUTPUT -m conntrack --ctstate NEW || true");
+	program->ns = scene.ns;
+	if (!has_conntrack(scene.ns)) {
+		child = start(program);
+		await_text(&child, "for connection tracking data load nf_conntrack_netlink\n");
+		cr_expect_eq(child_finish(&child), 1);
+	} else {
+		child = start(program);
+		await_bound(&scene);
+		udp_send(&scene.udp, 0x58595a21);
+		scene_expect(&scene, 0x58595a21);
+		kill(child.pid, SIGTERM);
+		await_text(&child, output);
+		cr_expect_eq(child_finish(&child), 0);
+	}
+	close_road(&scene);
+}
+
+Test(examples, conntrack)
+{
+	struct program program = { .argv = { "conntrack", "1" } };
+	char path[4096];
+
+	snprintf(path, sizeof(path), "%s/conntrack", getenv("MNFQ_EXAMPLES"));
+	if (access(path, X_OK) < 0)
+		skip_or_fail("conntrack was not built: libnetfilter_conntrack is missing");
+	run_tracking(&program, "src=127.0.0.1 dst=127.0.0.1 ");
+}
+
+Test(examples, mark_flow)
+{
+	struct program program = { .argv = { "mark-flow", "1", "XYZ!" } };
+
+	run_tracking(&program, "1 packets marked their connections\n");
+}
+
 /* Hands a socket of the scene's namespace over to a program that waits outside. */
 static void pass_socket(struct scene *scene, const struct child *receiver, const char *path)
 {

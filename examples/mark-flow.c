@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* Decide about a whole connection: one packet with a text in it, and the connection gets a mark, by
+ * which rules deal with all that follows: iptables -A INPUT -m connmark --mark 0x1 -j DROP */
+#include "example.h"
+
+#define MARK 0x1u /* this bit is ours; others may use the rest */
+
+struct flows {
+	const char *text;
+	unsigned int marked;
+};
+
+static enum mnfq_verdict decide(struct mnfq_packet *packet, void *data)
+{
+	struct flows *flows = data;
+	const uint8_t *payload;
+	size_t len;
+
+	payload = mnfq_packet_get_payload(packet, &len);
+	if (!memmem(payload, len, flows->text, strlen(flows->text)))
+		return MNFQ_ACCEPT;
+	if (mnfq_packet_set_ct_mark(packet, MARK, MARK) < 0)
+		fprintf(stderr, "packet %u: %s\n", mnfq_packet_get_id(packet),
+			mnfq_packet_get_error(packet));
+	else
+		flows->marked++;
+	return MNFQ_ACCEPT;
+}
+
+int main(int argc, char **argv)
+{
+	struct flows flows = { 0 };
+	struct mnfq_socket *sock;
+
+	if (argc != 3 || !*argv[2]) {
+		fprintf(stderr, "usage: mark-flow QUEUE TEXT\n");
+		return 2;
+	}
+	flows.text = argv[2];
+	sock = example_listen_with(example_queue(argv[1]), MNFQ_QUEUE_CONNTRACK, MNFQ_ACCEPT,
+				   decide, &flows);
+	example_run(sock);
+	printf("%u packets marked their connections\n", flows.marked);
+	mnfq_socket_close(sock);
+	return 0;
+}
