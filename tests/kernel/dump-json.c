@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "tool.h"
-#include "traffic.h"
 
 TestSuite(dump_json, .timeout = 300);
 

@@ -7,69 +7,19 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tool.h"
-#include "traffic.h"
 #include "wait.h"
 
 TestSuite(dump, .timeout = 300);
-
-/* A namespace in which UDP to port 9 goes through queue 1 before it arrives. */
-static struct netns *make_scene(struct udp *udp)
-{
-	struct netns *ns = netns_new();
-
-	netns_rule(ns, 4, "-A OUTPUT -p udp --dport 9 -j NFQUEUE --queue-num 1 --queue-bypass");
-	udp_open(udp, ns, ns, "127.0.0.1", 9);
-	return ns;
-}
-
-/* Exactly the datagrams 0 to @count - 1 arrive, before one that is sent now and meets no queue. */
-static void expect_arrived(struct netns *ns, const struct udp *udp, uint32_t count)
-{
-	struct datagram datagram;
-
-	netns_run(ns, "iptables-legacy -F OUTPUT");
-	udp_send(udp, 4711);
-	for (uint32_t seq = 0; seq < count; seq++) {
-		cr_assert(udp_await(udp, &datagram));
-		cr_assert_eq(datagram.seq, seq);
-		cr_assert(datagram.intact);
-	}
-	cr_assert(udp_await(udp, &datagram));
-	cr_assert_eq(datagram.seq, 4711);
-}
-
-static void expect_contains(const char *text, const char *part)
-{
-	cr_assert(strstr(text, part), "'%s' lacks '%s'", text, part);
-}
-
-static void expect_summary(struct tool *tool, const char *summary)
-{
-	cr_assert_str_eq(tool_err(tool), summary);
-	cr_assert_str_eq(tool_err(tool), "", "one line");
-	cr_assert_eq(tool_finish(tool), 0);
-}
-
-/* Stops the tool, so that packets wait in the queue while they are sent. */
-static void freeze(const struct tool *tool)
-{
-	int status;
-
-	kill(tool->pid, SIGSTOP);
-	cr_assert_eq(waitpid(tool->pid, &status, WUNTRACED), tool->pid);
-	cr_assert(WIFSTOPPED(status));
-}
 
 /* ---- what it prints ----------------------------------------------------------------------- */
 
 Test(dump, prints_a_line_a_packet)
 {
 	struct udp udp;
-	struct netns *ns = make_scene(&udp);
+	struct netns *ns = road_open(&udp);
 	struct tool tool;
 	const char *line;
 
@@ -87,8 +37,8 @@ Test(dump, prints_a_line_a_packet)
 	expect_contains(line, " > 127.0.0.1.9: length 60, checksum not ready, accept");
 	expect_contains(tool_out(&tool), " queue 1 id 2 output");
 	cr_assert_str_eq(tool_out(&tool), "");
-	expect_summary(&tool, "2 packets, 120 bytes, 2 accepted, 0 dropped");
-	expect_arrived(ns, &udp, 2);
+	tool_expect_end(&tool, "2 packets, 120 bytes, 2 accepted, 0 dropped");
+	road_expect(ns, &udp, 2);
 }
 
 Test(dump, prints_tcp_flags_and_fragments)
@@ -125,7 +75,7 @@ Test(dump, prints_tcp_flags_and_fragments)
 Test(dump, lines_are_there_before_the_next_packet)
 {
 	struct udp udp;
-	struct netns *ns = make_scene(&udp);
+	struct netns *ns = road_open(&udp);
 	struct tool tool;
 
 	tool_start(&tool, NULL, -1, "dump -q 1 -n %s", ns->name);
@@ -135,13 +85,13 @@ Test(dump, lines_are_there_before_the_next_packet)
 		expect_contains(tool_out(&tool), "udp 127.0.0.1.");
 	}
 	kill(tool.pid, SIGINT);
-	expect_summary(&tool, "3 packets, 180 bytes, 3 accepted, 0 dropped");
+	tool_expect_end(&tool, "3 packets, 180 bytes, 3 accepted, 0 dropped");
 }
 
 Test(dump, tells_what_was_captured)
 {
 	struct udp udp;
-	struct netns *ns = make_scene(&udp);
+	struct netns *ns = road_open(&udp);
 	struct tool tool;
 
 	tool_start(&tool, NULL, -1, "dump -q 1 -n %s -c 1 --copy packet:24", ns->name);
@@ -157,20 +107,20 @@ Test(dump, tells_what_was_captured)
 	udp_send(&udp, 1);
 	expect_contains(tool_out(&tool), ": ipv4: checksum not ready, uid 0, gid 0, accept");
 	cr_assert_eq(tool_finish(&tool), 0);
-	expect_arrived(ns, &udp, 2);
+	road_expect(ns, &udp, 2);
 }
 
 Test(dump, quiet_prints_no_packets)
 {
 	struct udp udp;
-	struct netns *ns = make_scene(&udp);
+	struct netns *ns = road_open(&udp);
 	struct tool tool;
 
 	tool_start(&tool, NULL, -1, "dump -q 1 -n %s -c 2 --quiet", ns->name);
 	tool_listening(&tool);
 	udp_send_many(&udp, 0, 2);
 	cr_assert_str_eq(tool_out(&tool), "");
-	expect_summary(&tool, "2 packets, 120 bytes, 2 accepted, 0 dropped");
+	tool_expect_end(&tool, "2 packets, 120 bytes, 2 accepted, 0 dropped");
 }
 
 Test(dump, names_of_devices_are_made_safe)
@@ -216,13 +166,13 @@ Test(dump, serves_a_range_of_queues)
 	udp_send(&udp, 1);
 	expect_contains(tool_out(&tool), " queue 6 id 1 ");
 	cr_assert_eq(tool_finish(&tool), 0);
-	expect_arrived(ns, &udp, 2);
+	road_expect(ns, &udp, 2);
 }
 
 Test(dump, serves_the_namespace_it_is_in)
 {
 	struct udp udp;
-	struct netns *ns = make_scene(&udp);
+	struct netns *ns = road_open(&udp);
 	struct tool tool;
 
 	tool_start(&tool, ns, -1, "dump -q 1 -c 1");
@@ -231,13 +181,13 @@ Test(dump, serves_the_namespace_it_is_in)
 	udp_send(&udp, 0);
 	expect_contains(tool_out(&tool), "out lo: udp");
 	cr_assert_eq(tool_finish(&tool), 0);
-	expect_arrived(ns, &udp, 1);
+	road_expect(ns, &udp, 1);
 }
 
 Test(dump, serves_a_socket_passed_in)
 {
 	struct udp udp;
-	struct netns *ns = make_scene(&udp);
+	struct netns *ns = road_open(&udp);
 	struct tool tool;
 	int fd = netns_socket(ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
 
@@ -248,175 +198,7 @@ Test(dump, serves_a_socket_passed_in)
 	udp_send(&udp, 0);
 	expect_contains(tool_out(&tool), "out lo: udp");
 	cr_assert_eq(tool_finish(&tool), 0);
-	expect_arrived(ns, &udp, 1);
-}
-
-/* ---- what becomes of the packets ------------------------------------------------------------ */
-
-Test(dump, ends_after_count_packets_and_accepts_the_rest)
-{
-	struct udp udp;
-	struct netns *ns = make_scene(&udp);
-	struct tool tool;
-
-	tool_start(&tool, NULL, -1, "dump -q 1 -n %s -c 5", ns->name);
-	tool_listening(&tool);
-	freeze(&tool);
-	udp_send_many(&udp, 0, 200);
-	cr_assert(netns_wait_waiting(ns, 1, 200));
-	kill(tool.pid, SIGCONT);
-	for (int i = 0; i < 5; i++)
-		expect_contains(tool_out(&tool), ".9: length 60, ");
-	cr_assert_str_eq(tool_out(&tool), "");
-	cr_assert_eq(tool_finish(&tool), 0);
-	expect_arrived(ns, &udp, 200);
-}
-
-Test(dump, drop_drops)
-{
-	struct udp udp;
-	struct netns *ns = make_scene(&udp);
-	struct tool tool;
-
-	tool_start(&tool, NULL, -1, "dump -q 1 -n %s -c 3 --verdict drop", ns->name);
-	tool_listening(&tool);
-	freeze(&tool);
-	udp_send_many(&udp, 0, 200);
-	cr_assert(netns_wait_waiting(ns, 1, 200));
-	kill(tool.pid, SIGCONT);
-	expect_contains(tool_out(&tool), ", drop");
-	expect_contains(tool_err(&tool), " 0 accepted, ");
-	cr_assert_eq(tool_finish(&tool), 0);
-	expect_arrived(ns, &udp, 0);
-}
-
-Test(dump, mark_is_seen_by_the_next_table)
-{
-	struct udp udp;
-	struct netns *ns = make_scene(&udp);
-	struct tool tool;
-
-	netns_rule(ns, 4, "-t mangle -A POSTROUTING -m mark --mark 0x2a");
-	tool_start(&tool, NULL, -1, "dump -q 1 -n %s -c 3 --mark 42", ns->name);
-	tool_listening(&tool);
-	udp_send_many(&udp, 0, 3);
-	expect_summary(&tool, "3 packets, 180 bytes, 3 accepted, 0 dropped, 3 marked");
-	cr_assert_eq(netns_rule_packets(ns, 4, "mangle", "POSTROUTING", 1), 3);
-	expect_arrived(ns, &udp, 3);
-}
-
-static void set_priority(const struct udp *udp, int priority)
-{
-	cr_assert_eq(setsockopt(udp->tx, SOL_SOCKET, SO_PRIORITY, &priority, sizeof(priority)),
-		     0);
-}
-
-Test(dump, priority_of_the_sender_and_another_one)
-{
-	static const struct {
-		const char *option, *seen, *told;
-	} cases[] = {
-		{ "", ", priority 6, queue:2", ", priority 6, accept" },
-		{ "--set-priority 1:10", ", priority 6, queue:2", ", priority 1:10, accept" },
-		{ "--set-priority 3", ", priority 6, queue:2", ", priority 3, accept" },
-		{ "--set-priority 0", ", priority 6, queue:2", "checksum not ready, accept" },
-	};
-	struct udp udp;
-	struct netns *ns = make_scene(&udp);
-	struct tool first, second;
-
-	set_priority(&udp, 6);
-	for (uint32_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		tool_start(&second, NULL, -1, "dump -q 2 -n %s -c 1", ns->name);
-		tool_listening(&second);
-		tool_start(&first, NULL, -1, "dump -q 1 -n %s -c 1 --verdict queue:2 %s",
-			   ns->name, cases[i].option);
-		tool_listening(&first);
-		udp_send(&udp, i);
-		expect_contains(tool_out(&first), cases[i].seen);
-		expect_contains(tool_out(&second), cases[i].told);
-		cr_assert_eq(tool_finish(&first), 0);
-		cr_assert_eq(tool_finish(&second), 0);
-	}
-}
-
-Test(dump, says_what_it_changes)
-{
-	struct netns *ns = netns_new();
-	struct tool tool;
-
-	tool_start(&tool, NULL, -1, "dump -q 1 -n %s --set-priority 0x10010 --mark 7", ns->name);
-	tool_listening(&tool);
-	expect_contains(tool.line, ", verdict accept with mark 0x7, priority 1:10");
-	kill(tool.pid, SIGINT);
-	expect_summary(&tool, "0 packets, 0 bytes, 0 accepted, 0 dropped");
-}
-
-Test(dump, repeat_with_a_mark_goes_through_the_rules_again)
-{
-	struct udp udp;
-	struct netns *ns = make_scene(&udp);
-	struct tool tool;
-
-	netns_run(ns, "iptables-legacy -I OUTPUT -m mark --mark 0x1 -j ACCEPT");
-	tool_start(&tool, NULL, -1, "dump -q 1 -n %s -c 2 --verdict repeat --mark 0x1", ns->name);
-	tool_listening(&tool);
-	udp_send_many(&udp, 0, 2);
-	expect_summary(&tool,
-		       "2 packets, 120 bytes, 0 accepted, 0 dropped, 2 repeated, 2 marked");
-	cr_assert_eq(netns_rule_packets(ns, 4, "filter", "OUTPUT", 1), 2);
-	expect_arrived(ns, &udp, 2);
-}
-
-Test(dump, hands_packets_to_another_queue)
-{
-	struct udp udp;
-	struct netns *ns = make_scene(&udp);
-	struct tool first, second;
-
-	tool_start(&second, NULL, -1, "dump -q 2 -n %s -c 1", ns->name);
-	tool_listening(&second);
-	tool_start(&first, NULL, -1, "dump -q 1 -n %s -c 1 --verdict queue:2", ns->name);
-	tool_listening(&first);
-	udp_send(&udp, 0);
-	expect_contains(tool_out(&first), " queue 1 id 1 ");
-	expect_contains(first.line, ", queue:2");
-	expect_contains(tool_out(&second), " queue 2 id 1 ");
-	cr_assert_eq(tool_finish(&first), 0);
-	cr_assert_eq(tool_finish(&second), 0);
-	expect_arrived(ns, &udp, 1);
-}
-
-Test(dump, a_full_queue_drops_unless_it_fails_open)
-{
-	struct udp udp;
-	struct netns *ns = make_scene(&udp);
-	struct datagram datagram;
-	struct tool tool;
-
-	tool_start(&tool, NULL, -1, "dump -q 1 -n %s --max-len 2 --verdict drop", ns->name);
-	tool_listening(&tool);
-	freeze(&tool);
-	udp_send_many(&udp, 0, 5);
-	cr_assert(netns_wait_waiting(ns, 1, 2));
-	kill(tool.pid, SIGCONT);
-	kill(tool.pid, SIGINT);
-	cr_assert_eq(tool_finish(&tool), 0);
-
-	tool_start(&tool, NULL, -1, "dump -q 1 -n %s --max-len 2 --verdict drop --fail-open",
-		   ns->name);
-	tool_listening(&tool);
-	freeze(&tool);
-	udp_send_many(&udp, 10, 5);
-	cr_assert(netns_wait_waiting(ns, 1, 2));
-	for (uint32_t seq = 12; seq < 15; seq++) {
-		cr_assert(udp_await(&udp, &datagram));
-		cr_assert_eq(datagram.seq, seq);
-	}
-	kill(tool.pid, SIGCONT);
-	kill(tool.pid, SIGINT);
-	cr_assert_eq(tool_finish(&tool), 0);
-	expect_arrived(ns, &udp, 0);
+	road_expect(ns, &udp, 1);
 }
 
 /* ---- how it ends ---------------------------------------------------------------------------- */
@@ -431,14 +213,14 @@ Test(dump, signals_end_it_with_the_counters)
 		tool_start(&tool, NULL, -1, "dump -q 1 -n %s", ns->name);
 		tool_listening(&tool);
 		kill(tool.pid, signals[i]);
-		expect_summary(&tool, "0 packets, 0 bytes, 0 accepted, 0 dropped");
+		tool_expect_end(&tool, "0 packets, 0 bytes, 0 accepted, 0 dropped");
 	}
 }
 
 Test(dump, ends_when_the_reader_of_its_output_goes)
 {
 	struct udp udp;
-	struct netns *ns = make_scene(&udp);
+	struct netns *ns = road_open(&udp);
 	struct tool tool;
 
 	tool_start(&tool, NULL, -1, "dump -q 1 -n %s", ns->name);
@@ -446,8 +228,8 @@ Test(dump, ends_when_the_reader_of_its_output_goes)
 	fclose(tool.out);
 	tool.out = fopen("/dev/null", "r");
 	udp_send(&udp, 0);
-	expect_summary(&tool, "1 packets, 60 bytes, 1 accepted, 0 dropped");
-	expect_arrived(ns, &udp, 1);
+	tool_expect_end(&tool, "1 packets, 60 bytes, 1 accepted, 0 dropped");
+	road_expect(ns, &udp, 1);
 }
 
 /* Whether the process sleeps in writing to a pipe. */
@@ -468,7 +250,7 @@ static bool is_stalled(pid_t pid)
 Test(dump, ends_while_nobody_reads_its_output)
 {
 	struct udp udp;
-	struct netns *ns = make_scene(&udp);
+	struct netns *ns = road_open(&udp);
 	struct tool tool;
 
 	tool_start(&tool, NULL, -1, "dump -q 1 -n %s", ns->name);
@@ -479,13 +261,13 @@ Test(dump, ends_while_nobody_reads_its_output)
 	kill(tool.pid, SIGINT);
 	expect_contains(tool_err(&tool), " packets, ");
 	cr_assert_eq(tool_finish(&tool), 0);
-	expect_arrived(ns, &udp, 500);
+	road_expect(ns, &udp, 500);
 }
 
 Test(dump, tells_that_output_cannot_be_written)
 {
 	struct udp udp;
-	struct netns *ns = make_scene(&udp);
+	struct netns *ns = road_open(&udp);
 	struct tool tool;
 
 	for (int closed = 0; closed < 2; closed++) {
@@ -498,7 +280,7 @@ Test(dump, tells_that_output_cannot_be_written)
 		expect_contains(tool_err(&tool), "1 packets, ");
 		cr_assert_eq(tool_finish(&tool), 1);
 	}
-	expect_arrived(ns, &udp, 2);
+	road_expect(ns, &udp, 2);
 }
 
 Test(dump, warns_that_copy_none_drops)
@@ -510,7 +292,7 @@ Test(dump, warns_that_copy_none_drops)
 	tool_listening(&tool);
 	expect_contains(tool_err(&tool), "warning: ");
 	kill(tool.pid, SIGINT);
-	expect_summary(&tool, "0 packets, 0 bytes, 0 accepted, 0 dropped");
+	tool_expect_end(&tool, "0 packets, 0 bytes, 0 accepted, 0 dropped");
 }
 
 Test(dump, help_and_version)

@@ -96,3 +96,48 @@ int tool_finish(struct tool *tool)
 	fclose(tool->err);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
+
+void tool_expect_end(struct tool *tool, const char *summary)
+{
+	cr_assert_str_eq(tool_err(tool), summary);
+	cr_assert_str_eq(tool_err(tool), "", "one line");
+	cr_assert_eq(tool_finish(tool), 0);
+}
+
+void tool_freeze(const struct tool *tool)
+{
+	int status;
+
+	kill(tool->pid, SIGSTOP);
+	cr_assert_eq(waitpid(tool->pid, &status, WUNTRACED), tool->pid);
+	cr_assert(WIFSTOPPED(status));
+}
+
+void expect_contains(const char *text, const char *part)
+{
+	cr_assert(strstr(text, part), "'%s' lacks '%s'", text, part);
+}
+
+struct netns *road_open(struct udp *udp)
+{
+	struct netns *ns = netns_new();
+
+	netns_rule(ns, 4, "-A OUTPUT -p udp --dport 9 -j NFQUEUE --queue-num 1 --queue-bypass");
+	udp_open(udp, ns, ns, "127.0.0.1", 9);
+	return ns;
+}
+
+void road_expect(struct netns *ns, const struct udp *udp, uint32_t count)
+{
+	struct datagram datagram;
+
+	netns_run(ns, "iptables-legacy -F OUTPUT");
+	udp_send(udp, 4711);
+	for (uint32_t seq = 0; seq < count; seq++) {
+		cr_assert(udp_await(udp, &datagram));
+		cr_assert_eq(datagram.seq, seq);
+		cr_assert(datagram.intact);
+	}
+	cr_assert(udp_await(udp, &datagram));
+	cr_assert_eq(datagram.seq, 4711);
+}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The tool mnfq as a child of a test, with its output read line by line. */
+/* The tool mnfq as a child of a test, with its output read line by line, and packets for it. */
 #ifndef TEST_TOOL_H
 #define TEST_TOOL_H
 
@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include "netns.h"
+#include "traffic.h"
 
 struct tool {
 	pid_t pid;
@@ -33,5 +34,19 @@ void tool_listening(struct tool *tool);
 
 /* Waits for its end: the exit status, or minus the signal that ended it. */
 int tool_finish(struct tool *tool);
+
+/* Waits for its end, which must be a success with this as its last line on stderr. */
+void tool_expect_end(struct tool *tool, const char *summary);
+
+/* Stops it, so that packets wait in the queue while they are sent. */
+void tool_freeze(const struct tool *tool);
+
+void expect_contains(const char *text, const char *part);
+
+/* A namespace in which UDP to port 9 goes through queue 1 before it arrives. */
+struct netns *road_open(struct udp *udp);
+
+/* Exactly the datagrams 0 to @count - 1 arrive, before one that is sent now and meets no queue. */
+void road_expect(struct netns *ns, const struct udp *udp, uint32_t count);
 
 #endif

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+/* mnfq dump: what becomes of the packets. */
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "tool.h"
+
+TestSuite(dump_verdicts, .timeout = 300);
+
+Test(dump_verdicts, ends_after_count_packets_and_accepts_the_rest)
+{
+	struct udp udp;
+	struct netns *ns = road_open(&udp);
+	struct tool tool;
+
+	tool_start(&tool, NULL, -1, "dump -q 1 -n %s -c 5", ns->name);
+	tool_listening(&tool);
+	tool_freeze(&tool);
+	udp_send_many(&udp, 0, 200);
+	cr_assert(netns_wait_waiting(ns, 1, 200));
+	kill(tool.pid, SIGCONT);
+	for (int i = 0; i < 5; i++)
+		expect_contains(tool_out(&tool), ".9: length 60, ");
+	cr_assert_str_eq(tool_out(&tool), "");
+	cr_assert_eq(tool_finish(&tool), 0);
+	road_expect(ns, &udp, 200);
+}
+
+Test(dump_verdicts, drop_drops)
+{
+	struct udp udp;
+	struct netns *ns = road_open(&udp);
+	struct tool tool;
+
+	tool_start(&tool, NULL, -1, "dump -q 1 -n %s -c 3 --verdict drop", ns->name);
+	tool_listening(&tool);
+	tool_freeze(&tool);
+	udp_send_many(&udp, 0, 200);
+	cr_assert(netns_wait_waiting(ns, 1, 200));
+	kill(tool.pid, SIGCONT);
+	expect_contains(tool_out(&tool), ", drop");
+	expect_contains(tool_err(&tool), " 0 accepted, ");
+	cr_assert_eq(tool_finish(&tool), 0);
+	road_expect(ns, &udp, 0);
+}
+
+Test(dump_verdicts, mark_is_seen_by_the_next_table)
+{
+	struct udp udp;
+	struct netns *ns = road_open(&udp);
+	struct tool tool;
+
+	netns_rule(ns, 4, "-t mangle -A POSTROUTING -m mark --mark 0x2a");
+	tool_start(&tool, NULL, -1, "dump -q 1 -n %s -c 3 --mark 42", ns->name);
+	tool_listening(&tool);
+	udp_send_many(&udp, 0, 3);
+	tool_expect_end(&tool, "3 packets, 180 bytes, 3 accepted, 0 dropped, 3 marked");
+	cr_assert_eq(netns_rule_packets(ns, 4, "mangle", "POSTROUTING", 1), 3);
+	road_expect(ns, &udp, 3);
+}
+
+static void set_priority(const struct udp *udp, int priority)
+{
+	cr_assert_eq(setsockopt(udp->tx, SOL_SOCKET, SO_PRIORITY, &priority, sizeof(priority)),
+		     0);
+}
+
+Test(dump_verdicts, priority_of_the_sender_and_another_one)
+{
+	static const struct {
+		const char *option, *seen, *told;
+	} cases[] = {
+		{ "", ", priority 6, queue:2", ", priority 6, accept" },
+		{ "--set-priority 1:10", ", priority 6, queue:2", ", priority 1:10, accept" },
+		{ "--set-priority 3", ", priority 6, queue:2", ", priority 3, accept" },
+		{ "--set-priority 0", ", priority 6, queue:2", "checksum not ready, accept" },
+	};
+	struct udp udp;
+	struct netns *ns = road_open(&udp);
+	struct tool first, second;
+
+	set_priority(&udp, 6);
+	for (uint32_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		tool_start(&second, NULL, -1, "dump -q 2 -n %s -c 1", ns->name);
+		tool_listening(&second);
+		tool_start(&first, NULL, -1, "dump -q 1 -n %s -c 1 --verdict queue:2 %s",
+			   ns->name, cases[i].option);
+		tool_listening(&first);
+		udp_send(&udp, i);
+		expect_contains(tool_out(&first), cases[i].seen);
+		expect_contains(tool_out(&second), cases[i].told);
+		cr_assert_eq(tool_finish(&first), 0);
+		cr_assert_eq(tool_finish(&second), 0);
+	}
+}
+
+Test(dump_verdicts, says_what_it_changes)
+{
+	struct netns *ns = netns_new();
+	struct tool tool;
+
+	tool_start(&tool, NULL, -1, "dump -q 1 -n %s --set-priority 0x10010 --mark 7", ns->name);
+	tool_listening(&tool);
+	expect_contains(tool.line, ", verdict accept with mark 0x7, priority 1:10");
+	kill(tool.pid, SIGINT);
+	tool_expect_end(&tool, "0 packets, 0 bytes, 0 accepted, 0 dropped");
+}
+
+Test(dump_verdicts, repeat_with_a_mark_goes_through_the_rules_again)
+{
+	struct udp udp;
+	struct netns *ns = road_open(&udp);
+	struct tool tool;
+
+	netns_run(ns, "iptables-legacy -I OUTPUT -m mark --mark 0x1 -j ACCEPT");
+	tool_start(&tool, NULL, -1, "dump -q 1 -n %s -c 2 --verdict repeat --mark 0x1", ns->name);
+	tool_listening(&tool);
+	udp_send_many(&udp, 0, 2);
+	tool_expect_end(&tool,
+			"2 packets, 120 bytes, 0 accepted, 0 dropped, 2 repeated, 2 marked");
+	cr_assert_eq(netns_rule_packets(ns, 4, "filter", "OUTPUT", 1), 2);
+	road_expect(ns, &udp, 2);
+}
+
+Test(dump_verdicts, hands_packets_to_another_queue)
+{
+	struct udp udp;
+	struct netns *ns = road_open(&udp);
+	struct tool first, second;
+
+	tool_start(&second, NULL, -1, "dump -q 2 -n %s -c 1", ns->name);
+	tool_listening(&second);
+	tool_start(&first, NULL, -1, "dump -q 1 -n %s -c 1 --verdict queue:2", ns->name);
+	tool_listening(&first);
+	udp_send(&udp, 0);
+	expect_contains(tool_out(&first), " queue 1 id 1 ");
+	expect_contains(first.line, ", queue:2");
+	expect_contains(tool_out(&second), " queue 2 id 1 ");
+	cr_assert_eq(tool_finish(&first), 0);
+	cr_assert_eq(tool_finish(&second), 0);
+	road_expect(ns, &udp, 1);
+}
+
+Test(dump_verdicts, a_full_queue_drops_unless_it_fails_open)
+{
+	struct udp udp;
+	struct netns *ns = road_open(&udp);
+	struct datagram datagram;
+	struct tool tool;
+
+	tool_start(&tool, NULL, -1, "dump -q 1 -n %s --max-len 2 --verdict drop", ns->name);
+	tool_listening(&tool);
+	tool_freeze(&tool);
+	udp_send_many(&udp, 0, 5);
+	cr_assert(netns_wait_waiting(ns, 1, 2));
+	kill(tool.pid, SIGCONT);
+	kill(tool.pid, SIGINT);
+	cr_assert_eq(tool_finish(&tool), 0);
+
+	tool_start(&tool, NULL, -1, "dump -q 1 -n %s --max-len 2 --verdict drop --fail-open",
+		   ns->name);
+	tool_listening(&tool);
+	tool_freeze(&tool);
+	udp_send_many(&udp, 10, 5);
+	cr_assert(netns_wait_waiting(ns, 1, 2));
+	for (uint32_t seq = 12; seq < 15; seq++) {
+		cr_assert(udp_await(&udp, &datagram));
+		cr_assert_eq(datagram.seq, seq);
+	}
+	kill(tool.pid, SIGCONT);
+	kill(tool.pid, SIGINT);
+	cr_assert_eq(tool_finish(&tool), 0);
+	road_expect(ns, &udp, 0);
+}
