@@ -179,22 +179,6 @@ Test(examples, replace)
 	close_road(&scene);
 }
 
-/* Whether this kernel gives connection tracking data to a queue. */
-static bool has_conntrack(struct netns *ns)
-{
-	struct mnfq_queue *queue;
-	struct mnfq_socket *sock;
-	int err;
-
-	cr_assert_eq(mnfq_socket_open_netns(&sock, ns->name, NULL), 0);
-	err = mnfq_queue_bind(
-		&queue, sock, 1,
-		QUEUE_OPTIONS(.flags = MNFQ_QUEUE_CONNTRACK, .flags_mask = MNFQ_QUEUE_CONNTRACK),
-		scene_count, NULL);
-	mnfq_socket_close(sock);
-	return err == 0;
-}
-
 /* A program that asks for connection tracking data says what is missing where there is none. */
 static void run_tracking(struct program *program, const char *output)
 {
@@ -204,7 +188,7 @@ static void run_tracking(struct program *program, const char *output)
 	open_road(&scene);
 	netns_run(scene.ns, "iptables-legacy -A OUTPUT -m conntrack --ctstate NEW || true");
 	program->ns = scene.ns;
-	if (!has_conntrack(scene.ns)) {
+	if (!kernel_has(scene.ns, MNFQ_QUEUE_CONNTRACK)) {
 		child = start(program);
 		await_text(&child, "for connection tracking data load nf_conntrack_netlink\n");
 		cr_expect_eq(child_finish(&child), 1);

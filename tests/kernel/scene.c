@@ -3,6 +3,7 @@
 #include "scene.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -118,4 +119,18 @@ uint32_t scene_seq(const struct mnfq_packet *packet)
 	const uint8_t *payload = mnfq_packet_get_payload(packet, &len);
 
 	return packet_seq(payload, len);
+}
+
+bool kernel_has(struct netns *ns, uint32_t flag)
+{
+	struct mnfq_queue *queue;
+	struct mnfq_socket *sock;
+	int err;
+
+	cr_assert_eq(mnfq_socket_open_netns(&sock, ns->name, NULL), 0);
+	err = mnfq_queue_bind(&queue, sock, 1, QUEUE_OPTIONS(.flags = flag, .flags_mask = flag),
+			      scene_count, NULL);
+	cr_assert(err == 0 || err == -EOPNOTSUPP, "%s", mnfq_socket_get_error(sock));
+	mnfq_socket_close(sock);
+	return err == 0;
 }

@@ -66,6 +66,9 @@ uint32_t scene_seq(const struct mnfq_packet *packet);
 /* Fails the test with the socket's sentence unless @result is 0. */
 void scene_ok(const struct mnfq_socket *sock, int result);
 
+/* Whether the kernel can do what a flag of a queue asks for. */
+bool kernel_has(struct netns *ns, uint32_t flag);
+
 /* Options with their size set. */
 #define QUEUE_OPTIONS(...)                                                                       \
 	(&(struct mnfq_queue_options){ .size = sizeof(struct mnfq_queue_options), __VA_ARGS__ })

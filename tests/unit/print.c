@@ -178,7 +178,7 @@ Test(print, security_contexts)
 
 Test(print, hostile_security_contexts)
 {
-	static char longest[4000];
+	static char longest[4001];
 
 	begin();
 	message_attr(&msg, MNFQ_I_NFQA_SECCTX, "\033[2J\n\",\0\xff\r", 10);
@@ -192,12 +192,13 @@ Test(print, hostile_security_contexts)
 	expect_text(": secctx a\\x00\"\\x1b, accept\n");
 	expect_json(",\"secctx\":\"a\\u0000\\\"\\u001B\",");
 
-	memset(longest, 'x', sizeof(longest));
+	for (size_t i = 0; i < sizeof(longest) - 1; i++)
+		longest[i] = (char)('a' + i % 23);
 	begin();
 	message_attr(&msg, MNFQ_I_NFQA_SECCTX, longest, sizeof(longest));
 	print();
-	cr_expect(strlen(text) > sizeof(longest), "%zu", strlen(text));
-	cr_expect(!print_has_json || strlen(json) > sizeof(longest), "%zu", strlen(json));
+	expect_text(longest);
+	expect_json(longest);
 
 	begin();
 	message_attr(&msg, MNFQ_I_NFQA_SECCTX, "", 0);
