@@ -2,6 +2,7 @@
 /* What is told of a packet, whether as text or as JSON. */
 #include "fields.h"
 
+#include <errno.h>
 #include <linux/if_ether.h>
 #include <linux/netfilter.h>
 #include <stdio.h>
@@ -55,11 +56,16 @@ void decode(struct decoded *decoded, const struct mnfq_packet *packet)
 
 const char *get_checksum(const struct mnfq_packet *packet)
 {
-	uint32_t info = mnfq_packet_get_skb_info(packet);
-
-	if (info & MNFQ_SKB_CSUMNOTREADY)
+	if (mnfq_packet_get_skb_info(packet) & MNFQ_SKB_CSUMNOTREADY)
 		return "not-ready";
-	return info & MNFQ_SKB_CSUM_NOTVERIFIED ? "not-verified" : NULL;
+	switch (mnfq_packet_verify(packet)) {
+	case 0:
+		return "good";
+	case -EBADMSG:
+		return "bad";
+	default:
+		return NULL;
+	}
 }
 
 bool get_vlan(struct vlan *vlan, const struct mnfq_packet *packet)

@@ -30,7 +30,7 @@ int64_t get_time(const struct mnfq_packet *packet);
 /** What its bytes say. */
 void decode(struct decoded *decoded, const struct mnfq_packet *packet);
 
-/** What is known of its checksums: not-ready, not-verified; NULL where nothing can be told. */
+/** What is to be said of its checksums: good, bad, not-ready; NULL where nothing can be told. */
 const char *get_checksum(const struct mnfq_packet *packet);
 
 struct vlan {

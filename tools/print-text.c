@@ -79,7 +79,7 @@ static void print_decoded(struct details *details, const struct decoded *decoded
 		print_detail(details, "%s", decoded->problem);
 }
 
-/* A checksum that is right, or that nobody has verified yet, is no news. */
+/* That a checksum is right is no news. */
 static void print_sizes(struct details *details, const struct mnfq_packet *packet)
 {
 	const char *checksum = get_checksum(packet);
@@ -93,6 +93,8 @@ static void print_sizes(struct details *details, const struct mnfq_packet *packe
 	}
 	if (checksum && strcmp(checksum, "not-ready") == 0)
 		print_detail(details, "checksum not ready");
+	else if (checksum && strcmp(checksum, "good") != 0)
+		print_detail(details, "checksum %s", checksum);
 }
 
 static void print_vlan(struct details *details, const struct mnfq_packet *packet)

@@ -110,6 +110,22 @@ Test(dump, tells_what_was_captured)
 	road_expect(ns, &udp, 2);
 }
 
+Test(dump, tells_that_a_checksum_is_bad)
+{
+	struct netns *ns = netns_new();
+	struct tool tool;
+	int fd;
+
+	netns_rule(ns, 4, "-A OUTPUT -p icmp -j NFQUEUE --queue-num 1");
+	tool_start(&tool, NULL, -1, "dump -q 1 -n %s -c 1", ns->name);
+	tool_listening(&tool);
+	fd = icmp_open(ns, "127.0.0.1");
+	cr_assert_eq(send(fd, "\x08\0\xf7\xfe\0\0\0\0", 8, 0), 8);
+	expect_contains(tool_out(&tool), ": echo request, length 28, checksum bad, accept");
+	cr_assert_eq(tool_finish(&tool), 0);
+	close(fd);
+}
+
 Test(dump, quiet_prints_no_packets)
 {
 	struct udp udp;

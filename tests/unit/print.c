@@ -19,6 +19,21 @@ static void begin(void)
 	message_hdr(&msg, 1, 0x0800, NF_INET_LOCAL_OUT);
 }
 
+/* From 127.0.0.1 to 127.0.0.1. */
+static void put_echo(uint16_t checksum)
+{
+	static const uint8_t header[] = { 0x45, 0,    0,   28, 0, 0, 0,   0, 64, 1,
+					  0x7c, 0xdf, 127, 0,  0, 1, 127, 0, 0,  1 };
+	uint8_t packet[28] = { 0 };
+
+	memcpy(packet, header, sizeof(header));
+	packet[20] = 8;
+	packet[22] = (uint8_t)(checksum >> 8);
+	packet[23] = (uint8_t)checksum;
+	begin();
+	message_attr(&msg, NFQA_PAYLOAD, packet, sizeof(packet));
+}
+
 /* What has been put into `msg`, as text and as JSON. */
 static void print(void)
 {
@@ -111,11 +126,15 @@ Test(print, checksums)
 	expect_text(": checksum not ready, accept\n");
 	expect_json(",\"checksum\":\"not-ready\",");
 
-	begin();
-	message_attr32(&msg, NFQA_SKB_INFO, MNFQ_SKB_CSUM_NOTVERIFIED);
+	put_echo(0xf7ff);
 	print();
-	expect_json(",\"checksum\":\"not-verified\",");
+	expect_json(",\"checksum\":\"good\",");
 	cr_expect_null(strstr(text, "checksum"), "%s", text);
+
+	put_echo(0xf7fe);
+	print();
+	expect_text("echo request, length 28, checksum bad, accept\n");
+	expect_json(",\"checksum\":\"bad\",");
 }
 
 Test(print, priorities_and_classes)
