@@ -16,6 +16,17 @@ static int parse(void)
 	return mnfq_i_packet_parse(&packet, msg.bytes, msg.len);
 }
 
+/* The same of a copy that ends where the allocation ends, and that stays until the next. */
+static int parse_copy(void)
+{
+	static uint8_t *copy;
+
+	free(copy);
+	copy = malloc(msg.len);
+	memcpy(copy, msg.bytes, msg.len);
+	return mnfq_i_packet_parse(&packet, copy, msg.len);
+}
+
 /* A copy that ends where the allocation ends, so that reading further is seen by a sanitizer. */
 static int parse_exactly(size_t len)
 {
@@ -195,9 +206,11 @@ Test(packet, attributes_that_lie_about_their_length_are_refused)
 
 Test(packet, attributes_that_are_too_short_are_refused)
 {
-	static const uint16_t types[] = { NFQA_PACKET_HDR,    NFQA_MARK,   NFQA_TIMESTAMP,
-					  NFQA_IFINDEX_INDEV, NFQA_HWADDR, NFQA_CAP_LEN,
-					  NFQA_SKB_INFO,      NFQA_UID,    NFQA_GID };
+	static const uint16_t types[] = {
+		NFQA_PACKET_HDR, NFQA_MARK,    NFQA_TIMESTAMP,       NFQA_IFINDEX_INDEV,
+		NFQA_HWADDR,     NFQA_CAP_LEN, NFQA_SKB_INFO,        NFQA_UID,
+		NFQA_GID,        NFQA_CT_INFO, MNFQ_I_NFQA_PRIORITY, MNFQ_I_NFQA_CGROUP_CLASSID
+	};
 	size_t i;
 
 	for (i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
@@ -291,4 +304,181 @@ Test(packet, nothing_is_asked_of_null)
 	cr_expect(eq(int, mnfq_packet_verdict(NULL, MNFQ_ACCEPT), -EINVAL));
 	cr_expect(eq(ptr, mnfq_packet_free(NULL), NULL));
 	cr_expect(eq(ptr, mnfq_packet_get_queue(NULL), NULL));
+}
+
+/* ---- what newer kernels tell ---- */
+
+static void begin(void)
+{
+	message_begin(&msg, 7);
+	((struct nfgenmsg *)(msg.bytes + NLMSG_HDRLEN))->nfgen_family = NFPROTO_BRIDGE;
+	message_hdr(&msg, 1, 0x0800, NF_INET_FORWARD);
+}
+
+Test(packet, what_newer_kernels_tell_is_read)
+{
+	const uint8_t *l2hdr;
+	const char *secctx;
+	uint16_t tci, protocol;
+	uint32_t number;
+	size_t len, nest;
+
+	begin();
+	nest = message_open(&msg, MNFQ_I_NFQA_VLAN);
+	message_attr16(&msg, MNFQ_I_NFQA_VLAN_TCI, 0x6abc);
+	message_attr16(&msg, MNFQ_I_NFQA_VLAN_PROTO, 0x88a8);
+	message_close(&msg, nest);
+	message_attr(&msg, MNFQ_I_NFQA_L2HDR, "\2\4\6\10\12\14\2\4\6\10\12\16\10\0", 14);
+	message_attr32(&msg, MNFQ_I_NFQA_PRIORITY, 0x00010002);
+	message_attr32(&msg, MNFQ_I_NFQA_CGROUP_CLASSID, 0x00100001);
+	message_attr(&msg, MNFQ_I_NFQA_SECCTX, "system_u", 8);
+	cr_assert(eq(int, parse_copy(), 0));
+	cr_expect(eq(int, mnfq_packet_get_vlan(&packet, &tci, &protocol), 0));
+	cr_expect(eq(u16, tci, 0x6abc));
+	cr_expect(eq(u16, protocol, 0x88a8));
+	cr_expect(eq(int, mnfq_packet_get_vlan(&packet, NULL, NULL), 0));
+	cr_expect(eq(int, mnfq_packet_get_l2hdr(&packet, &l2hdr, &len), 0));
+	cr_expect(eq(sz, len, 14));
+	cr_expect(memcmp(l2hdr, "\2\4\6\10\12\14\2\4\6\10\12\16\10\0", 14) == 0);
+	cr_expect(eq(int, mnfq_packet_get_priority(&packet, &number), 0));
+	cr_expect(eq(u32, number, 0x00010002));
+	cr_expect(eq(int, mnfq_packet_get_classid(&packet, &number), 0));
+	cr_expect(eq(u32, number, 0x00100001));
+	cr_expect(eq(int, mnfq_packet_get_secctx(&packet, &secctx, &len), 0));
+	cr_expect(eq(sz, len, 8));
+	cr_expect(memcmp(secctx, "system_u", 8) == 0);
+}
+
+Test(packet, what_newer_kernels_do_not_tell_is_not_there)
+{
+	const uint8_t *l2hdr = (const uint8_t *)"";
+	const char *secctx = "";
+	uint16_t tci = 4711, protocol = 4711;
+	uint32_t number = 4711;
+	size_t len = 4711;
+
+	begin();
+	cr_assert(eq(int, parse_copy(), 0));
+	cr_expect(eq(int, mnfq_packet_get_vlan(&packet, &tci, &protocol), -ENODATA));
+	cr_expect(eq(int, mnfq_packet_get_l2hdr(&packet, &l2hdr, &len), -ENODATA));
+	cr_expect(eq(int, mnfq_packet_get_secctx(&packet, &secctx, &len), -ENODATA));
+	cr_expect(eq(int, mnfq_packet_get_priority(&packet, &number), -ENODATA));
+	cr_expect(eq(int, mnfq_packet_get_classid(&packet, &number), -ENODATA));
+	cr_expect(l2hdr && *l2hdr == 0 && secctx && *secctx == 0, "untouched");
+	cr_expect(tci == 4711 && protocol == 4711 && number == 4711 && len == 4711, "untouched");
+}
+
+Test(packet, what_newer_kernels_tell_needs_a_place_to_go)
+{
+	const uint8_t *l2hdr;
+	const char *secctx;
+	uint16_t tci;
+	uint32_t number;
+	size_t len;
+
+	begin();
+	message_attr(&msg, MNFQ_I_NFQA_L2HDR, "abcdefghijklmn", 14);
+	message_attr32(&msg, MNFQ_I_NFQA_PRIORITY, 1);
+	message_attr32(&msg, MNFQ_I_NFQA_CGROUP_CLASSID, 1);
+	message_attr(&msg, MNFQ_I_NFQA_SECCTX, "x", 1);
+	cr_assert(eq(int, parse_copy(), 0));
+	cr_expect(eq(int, mnfq_packet_get_priority(NULL, &number), -EINVAL));
+	cr_expect(eq(int, mnfq_packet_get_priority(&packet, NULL), -EINVAL));
+	cr_expect(eq(int, mnfq_packet_get_classid(NULL, &number), -EINVAL));
+	cr_expect(eq(int, mnfq_packet_get_classid(&packet, NULL), -EINVAL));
+	cr_expect(eq(int, mnfq_packet_get_vlan(NULL, &tci, &tci), -EINVAL));
+	cr_expect(eq(int, mnfq_packet_get_l2hdr(NULL, &l2hdr, &len), -EINVAL));
+	cr_expect(eq(int, mnfq_packet_get_l2hdr(&packet, NULL, &len), -EINVAL));
+	cr_expect(eq(int, mnfq_packet_get_l2hdr(&packet, &l2hdr, NULL), -EINVAL));
+	cr_expect(eq(int, mnfq_packet_get_secctx(NULL, &secctx, &len), -EINVAL));
+	cr_expect(eq(int, mnfq_packet_get_secctx(&packet, NULL, &len), -EINVAL));
+	cr_expect(eq(int, mnfq_packet_get_secctx(&packet, &secctx, NULL), -EINVAL));
+}
+
+Test(packet, what_is_empty_is_there)
+{
+	const uint8_t *l2hdr;
+	const char *secctx;
+	size_t len = 1;
+
+	begin();
+	message_attr(&msg, MNFQ_I_NFQA_SECCTX, NULL, 0);
+	message_attr(&msg, MNFQ_I_NFQA_L2HDR, NULL, 0);
+	cr_assert(eq(int, parse_copy(), 0));
+	cr_expect(eq(int, mnfq_packet_get_secctx(&packet, &secctx, &len), 0));
+	cr_expect(eq(sz, len, 0));
+	cr_expect(eq(int, mnfq_packet_get_l2hdr(&packet, &l2hdr, &len), 0));
+	cr_expect(eq(sz, len, 0));
+}
+
+#define TCI   "\6\0\2\0\x6a\xbc\0\0"
+#define PROTO "\6\0\1\0\x81\0\0\0"
+#define NEST(name, err, bytes)                                                                   \
+	{                                                                                        \
+		name, err, bytes, sizeof(bytes) - 1                                              \
+	}
+
+static const struct {
+	const char *name;
+	int err;
+	const char *bytes;
+	size_t len;
+} vlans[] = {
+	NEST("both", 0, TCI PROTO),
+	NEST("both, the other way round", 0, PROTO TCI),
+	NEST("the last without padding", 0, TCI "\6\0\1\0\x81\0"),
+	NEST("the last with less padding", 0, TCI "\6\0\1\0\x81\0\0"),
+	NEST("flags at the types", 0, "\6\0\2\x40\x6a\xbc\0\0\6\0\1\x80\x81\0\0\0"),
+	NEST("one of the future between", 0, TCI "\7\0\x03\0abc\0" PROTO),
+	NEST("less than a header behind", 0, TCI PROTO "\xff\xff\xff"),
+	NEST("longer than known", 0, "\10\0\2\0\x6a\xbc\1\2\10\0\1\0\x81\0\1\2"),
+	NEST("the last of two counts", 0, "\6\0\2\0\1\2\0\0" TCI PROTO),
+	NEST("nothing", -EBADMSG, ""),
+	NEST("less than a header", -EBADMSG, "\6\0\2"),
+	NEST("one only", -EBADMSG, TCI),
+	NEST("the other only", -EBADMSG, PROTO),
+	NEST("one twice", -EBADMSG, TCI TCI),
+	NEST("one of one byte", -EBADMSG, "\5\0\2\0\x6a\0\0\0" PROTO),
+	NEST("the other of one byte", -EBADMSG, TCI "\5\0\1\0\x81"),
+	NEST("the other of no byte", -EBADMSG, TCI "\4\0\1\0"),
+	NEST("a length of 0", -EBADMSG, "\0\0\2\0\x6a\xbc\0\0" PROTO),
+	NEST("a length of 3", -EBADMSG, TCI "\3\0\1\0\x81\0\0\0"),
+	NEST("the first over the end", -EBADMSG, "\x11\0\2\0\x6a\xbc\0\0" PROTO),
+	NEST("the last over the end", -EBADMSG, TCI "\11\0\1\0\x81\0\0\0"),
+	NEST("the last over all ends", -EBADMSG, TCI "\xff\xff\1\0\x81\0\0\0"),
+	NEST("zeros behind", -EBADMSG, TCI PROTO "\0\0\0\0"),
+	NEST("nonsense behind", -EBADMSG, TCI PROTO "\xff\xff\xff\xff"),
+	NEST("nonsense before", -EBADMSG, "\0\0\0\0" TCI PROTO),
+};
+
+Test(packet, a_vlan_tag_is_whole_or_makes_no_sense)
+{
+	uint16_t tci, protocol;
+	size_t i;
+
+	for (i = 0; i < sizeof(vlans) / sizeof(vlans[0]); i++) {
+		tci = protocol = 4711;
+		begin();
+		message_attr(&msg, MNFQ_I_NFQA_VLAN, vlans[i].bytes, vlans[i].len);
+		cr_assert(eq(int, parse_copy(), 0));
+		cr_expect(eq(int, mnfq_packet_get_vlan(&packet, &tci, &protocol), vlans[i].err),
+			  "%s", vlans[i].name);
+		cr_expect(eq(u16, tci, vlans[i].err ? 4711 : 0x6abc), "%s", vlans[i].name);
+		cr_expect(eq(u16, protocol, vlans[i].err ? 4711 : 0x8100), "%s", vlans[i].name);
+	}
+}
+
+Test(packet, a_vlan_tag_is_survived_at_every_cut)
+{
+	uint16_t tci, protocol;
+	size_t len;
+
+	for (len = 0; len < 16; len++) {
+		begin();
+		message_attr(&msg, MNFQ_I_NFQA_VLAN, TCI PROTO, len);
+		cr_assert(eq(int, parse_copy(), 0));
+		cr_expect(eq(int, mnfq_packet_get_vlan(&packet, &tci, &protocol),
+			     len < 14 ? -EBADMSG : 0),
+			  "%zu bytes", len);
+	}
 }

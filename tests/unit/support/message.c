@@ -33,11 +33,33 @@ void message_attr(struct message *message, uint16_t type, const void *data, size
 	finish(message);
 }
 
+void message_attr16(struct message *message, uint16_t type, uint16_t value)
+{
+	uint16_t big = htons(value);
+
+	message_attr(message, type, &big, sizeof(big));
+}
+
 void message_attr32(struct message *message, uint16_t type, uint32_t value)
 {
 	uint32_t big = htonl(value);
 
 	message_attr(message, type, &big, sizeof(big));
+}
+
+size_t message_open(struct message *message, uint16_t type)
+{
+	message_attr(message, type | NLA_F_NESTED, NULL, 0);
+	return message->len - sizeof(struct nlattr);
+}
+
+void message_close(struct message *message, size_t nest)
+{
+	struct nlattr *attr = (struct nlattr *)(message->bytes + nest);
+
+	message->len = NLA_ALIGN(message->len);
+	attr->nla_len = (uint16_t)(message->len - nest);
+	finish(message);
 }
 
 void message_hdr(struct message *message, uint32_t id, uint16_t protocol, uint8_t hook)

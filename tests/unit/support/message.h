@@ -14,7 +14,13 @@ struct message {
 /* Begins a packet message of IPv4 at the output hook. */
 void message_begin(struct message *message, uint16_t queue);
 void message_attr(struct message *message, uint16_t type, const void *data, size_t len);
+void message_attr16(struct message *message, uint16_t type, uint16_t value);
 void message_attr32(struct message *message, uint16_t type, uint32_t value);
+
+/* A nest, around what is added between both calls; open returns where it begins. */
+size_t message_open(struct message *message, uint16_t type);
+void message_close(struct message *message, size_t nest);
+
 void message_hdr(struct message *message, uint32_t id, uint16_t protocol, uint8_t hook);
 
 /* A whole packet: a header, an output device, a payload of @len bytes that count up. */
