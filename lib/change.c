@@ -30,6 +30,15 @@ static int check_undecided(struct mnfq_packet *packet)
 	return 0;
 }
 
+static int check_given(struct mnfq_packet *packet, bool given)
+{
+	int err = check_undecided(packet);
+
+	if (err == 0 && !given)
+		err = mnfq_i_refuse(packet, -EINVAL, "what to set was not given: it is NULL");
+	return err;
+}
+
 static int check_tracked(struct mnfq_packet *packet)
 {
 	struct mnfq_i_bytes ct;
@@ -104,8 +113,10 @@ int mnfq_packet_set_ct_mark(struct mnfq_packet *packet, uint32_t mark, uint32_t 
 int mnfq_packet_set_ct_labels(struct mnfq_packet *packet, const uint8_t *labels,
 			      const uint8_t *mask)
 {
-	int err = labels ? check_tracked(packet) : -EINVAL;
+	int err = check_given(packet, labels);
 
+	if (err == 0)
+		err = check_tracked(packet);
 	if (err < 0)
 		return err;
 	memcpy(packet->changes.ct_labels, labels, MNFQ_CT_LABELS_SIZE);
@@ -137,8 +148,10 @@ int mnfq_packet_set_vlan(struct mnfq_packet *packet, uint16_t tci, uint16_t prot
 int mnfq_packet_set_l2hdr(struct mnfq_packet *packet, const void *data, size_t len)
 {
 	struct mnfq_i_bytes old;
-	int err = data ? check_bridge(packet) : -EINVAL;
+	int err = check_given(packet, data);
 
+	if (err == 0)
+		err = check_bridge(packet);
 	if (err < 0)
 		return err;
 	if (mnfq_i_packet_find(packet, MNFQ_I_NFQA_L2HDR, &old) < 0)
@@ -200,7 +213,9 @@ int mnfq_i_packet_replaceable(struct mnfq_packet *packet, size_t len)
 
 int mnfq_packet_set_payload(struct mnfq_packet *packet, const void *data, size_t len)
 {
-	int err = data || len == 0 ? mnfq_i_packet_replaceable(packet, len) : -EINVAL;
+	int err = check_given(packet, data || len == 0);
 
+	if (err == 0)
+		err = mnfq_i_packet_replaceable(packet, len);
 	return err < 0 ? err : mnfq_i_packet_replace(packet, data, len);
 }
