@@ -152,7 +152,11 @@ static struct fake_decision *new_packet(struct fake_queue *queue)
 {
 	struct fake_decision *decision = &queue->decisions[queue->next_id];
 
-	*decision = (struct fake_decision){ .verdict = FAKE_UNDECIDED, .payload_len = SIZE_MAX };
+	*decision = (struct fake_decision){ .verdict = FAKE_UNDECIDED,
+					    .payload_len = SIZE_MAX,
+					    .vlan_len = SIZE_MAX,
+					    .l2hdr_len = SIZE_MAX,
+					    .ct_len = SIZE_MAX };
 	queue->next_id++;
 	return decision;
 }
@@ -206,16 +210,24 @@ static const struct nlattr *find(const struct nlmsghdr *nlh, uint16_t type)
 
 		if (attr->nla_len < sizeof(*attr) || attr->nla_len > nlh->nlmsg_len - at)
 			abort(); /* the library built nonsense */
-		if (attr->nla_type == type)
+		if ((attr->nla_type & NLA_TYPE_MASK) == type)
 			return attr;
 		at += (uint32_t)NLA_ALIGN(attr->nla_len);
 	}
 	return NULL;
 }
 
+static size_t length(const struct nlmsghdr *nlh, uint16_t type)
+{
+	const struct nlattr *attr = find(nlh, type);
+
+	return attr ? attr->nla_len - sizeof(*attr) : SIZE_MAX;
+}
+
 static void decide(struct fake_decision *decision, uint32_t verdict, const struct nlmsghdr *nlh)
 {
-	const struct nlattr *mark = find(nlh, NFQA_MARK), *payload = find(nlh, NFQA_PAYLOAD);
+	const struct nlattr *mark = find(nlh, NFQA_MARK);
+	const struct nlattr *priority = find(nlh, MNFQ_I_NFQA_PRIORITY);
 
 	decision->queued = false;
 	decision->verdict = verdict;
@@ -223,8 +235,14 @@ static void decide(struct fake_decision *decision, uint32_t verdict, const struc
 		decision->has_mark = true;
 		decision->mark = mnfq_i_be32(mark + 1);
 	}
-	if (payload)
-		decision->payload_len = payload->nla_len - sizeof(*payload);
+	if (priority) {
+		decision->has_priority = true;
+		decision->priority = mnfq_i_be32(priority + 1);
+	}
+	decision->payload_len = length(nlh, NFQA_PAYLOAD);
+	decision->vlan_len = length(nlh, MNFQ_I_NFQA_VLAN);
+	decision->l2hdr_len = length(nlh, MNFQ_I_NFQA_L2HDR);
+	decision->ct_len = length(nlh, NFQA_CT);
 }
 
 static int verdict(const struct nlmsghdr *nlh, struct fake_queue *queue, bool batch)

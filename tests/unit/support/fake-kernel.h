@@ -19,7 +19,10 @@ struct fake_decision {
 	bool queued;
 	bool has_mark;
 	uint32_t mark;
-	size_t payload_len; /* of a new payload; SIZE_MAX without one */
+	bool has_priority;
+	uint32_t priority;
+	/* Of what came with it; SIZE_MAX without such a thing. */
+	size_t payload_len, vlan_len, l2hdr_len, ct_len;
 };
 
 struct fake_queue {
