@@ -72,9 +72,19 @@ static int normalise(struct mnfq_socket *sock, struct mnfq_queue_options *to,
 	return 0;
 }
 
+/* Some flags alone, which tells whether the kernel knows them. They are to be set anyway. */
+static int request_flags(struct mnfq_socket *sock, uint16_t num, uint32_t flags)
+{
+	struct mnfq_queue_options only = { .flags = flags, .flags_mask = flags };
+	bool repeated;
+
+	return mnfq_i_request(sock, num, NFQNL_CFG_CMD_NONE, &only, &repeated);
+}
+
 /*
  * A request with settings. The kernel does not tell which flag it lacks, so those that the user can
- * do without are asked for one by one, and what it lacks is left out.
+ * do without are asked for one by one, and what it lacks is left out. Those that the user insists on
+ * come first: if the kernel lacks one of them, nothing has been changed yet.
  */
 static int request_settings(struct mnfq_socket *sock, uint16_t num, uint8_t command,
 			    struct mnfq_queue_options *settings, bool *repeated)
@@ -84,16 +94,18 @@ static int request_settings(struct mnfq_socket *sock, uint16_t num, uint8_t comm
 
 	if (err != -EOPNOTSUPP || !settings->flags_optional)
 		return err;
-	for (flag = 1; flag & MNFQ_QUEUE_FLAGS; flag <<= 1) {
-		struct mnfq_queue_options probe = { .flags = flag, .flags_mask = flag };
-
-		if ((settings->flags_optional & flag) &&
-		    mnfq_i_request(sock, num, NFQNL_CFG_CMD_NONE, &probe, repeated) ==
-			    -EOPNOTSUPP)
-			lacking |= flag;
-	}
-	if (!lacking)
+	err = request_flags(sock, num, settings->flags & ~settings->flags_optional);
+	if (err < 0 && err != -ENODEV)
 		return err;
+	for (flag = 1; flag & MNFQ_QUEUE_FLAGS; flag <<= 1) {
+		if (!(settings->flags_optional & flag))
+			continue;
+		err = request_flags(sock, num, flag);
+		if (err == -EOPNOTSUPP)
+			lacking |= flag;
+		else if (err < 0 && err != -ENODEV)
+			return err;
+	}
 	settings->flags &= ~lacking;
 	return mnfq_i_request(sock, num, command, settings, repeated);
 }
