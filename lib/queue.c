@@ -368,6 +368,7 @@ int mnfq_queue_get_options(const struct mnfq_queue *queue, struct mnfq_queue_opt
 	if (!queue || !options || options->size < sizeof(options->size))
 		return -EINVAL;
 	settings = queue->options;
+	settings.flags_optional &= settings.flags; /* as they can be set again */
 	buffer = mnfq_socket_get_receive_buffer(queue->sock);
 	settings.receive_buffer = buffer > 0 ? (uint32_t)buffer : 0;
 	mnfq_i_options_return(options, &settings, sizeof(settings));

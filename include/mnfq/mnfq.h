@@ -460,7 +460,8 @@ int mnfq_queue_set_flags(struct mnfq_queue *queue, uint32_t flags, uint32_t mask
 
 /**
  * The settings in force, with defaults filled in and limits applied: copy_range is 0 without
- * MNFQ_COPY_PACKET, flags_mask is MNFQ_QUEUE_FLAGS, receive_buffer is the effective size.
+ * MNFQ_COPY_PACKET, flags_mask is MNFQ_QUEUE_FLAGS, flags_optional has those that are set, and
+ * receive_buffer is the effective size.
  * @options  .size set by the caller
  */
 int mnfq_queue_get_options(const struct mnfq_queue *queue, struct mnfq_queue_options *options);
