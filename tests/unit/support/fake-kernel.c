@@ -291,6 +291,7 @@ static void set_params(const struct nlmsghdr *nlh, struct fake_queue *queue)
 	const struct nlattr *params = find(nlh, NFQA_CFG_PARAMS);
 	const struct nlattr *max_len = find(nlh, NFQA_CFG_QUEUE_MAXLEN);
 	const struct nlattr *flags = find(nlh, NFQA_CFG_FLAGS);
+	uint32_t mask = flags ? mnfq_i_be32(find(nlh, NFQA_CFG_MASK) + 1) : 0;
 
 	if (params) {
 		queue->copy_range = mnfq_i_be32(params + 1);
@@ -299,7 +300,21 @@ static void set_params(const struct nlmsghdr *nlh, struct fake_queue *queue)
 	if (max_len)
 		queue->max_len = mnfq_i_be32(max_len + 1);
 	if (flags)
-		queue->flags = mnfq_i_be32(flags + 1);
+		queue->flags = (queue->flags & ~mask) | (mnfq_i_be32(flags + 1) & mask);
+}
+
+/* The kernel looks at the flags before it looks for the queue. */
+static int check_flags(const struct nlmsghdr *nlh)
+{
+	const struct nlattr *flags = find(nlh, NFQA_CFG_FLAGS), *mask = find(nlh, NFQA_CFG_MASK);
+
+	if (!flags)
+		return 0;
+	if (!mask)
+		return -EINVAL;
+	return mnfq_i_be32(flags + 1) & mnfq_i_be32(mask + 1) & fake.unsupported_flags
+		       ? -EOPNOTSUPP
+		       : 0;
 }
 
 static int config(const struct nlmsghdr *nlh, uint16_t num)
@@ -308,10 +323,12 @@ static int config(const struct nlmsghdr *nlh, uint16_t num)
 	uint8_t command = attr ? *(const uint8_t *)(attr + 1) : 0;
 	struct fake_queue *queue = fake_queue(num);
 	unsigned int i;
-	int err = 0;
+	int err = check_flags(nlh);
 
 	if (command == NFQNL_CFG_CMD_PF_BIND)
 		return 0;
+	if (err < 0)
+		return err;
 	if (command == NFQNL_CFG_CMD_BIND) {
 		err = fake.bind_error ? fake.bind_error : queue ? -EBUSY : bind_queue(num);
 		queue = fake_queue(num);
@@ -352,6 +369,8 @@ static void obey(const struct nlmsghdr *nlh)
 		fake.lose_answers--;
 		return;
 	}
+	if (fake.lose_answer > 0 && --fake.lose_answer == 0)
+		return;
 	message_error(&scratch, err, nlh->nlmsg_type, nlh->nlmsg_seq, nlh->nlmsg_pid);
 	fake_datagram(scratch.bytes, scratch.len, 0);
 }

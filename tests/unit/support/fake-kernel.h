@@ -42,6 +42,8 @@ struct fake_kernel {
 	int send_error, send_errors;  /* so many sends fail with that errno */
 	unsigned int send_swallowed;  /* so many sends of verdicts have no effect */
 	unsigned int lose_answers;    /* acknowledgements that do not arrive */
+	unsigned int lose_answer;     /* counts down; the acknowledgement that reaches 0 is lost */
+	uint32_t unsupported_flags;   /* of a queue: NFQA_CFG_F_* */
 	unsigned int packets_on_bind; /* queued before the acknowledgement of a BIND */
 	unsigned int buffer;          /* the last receive buffer asked for */
 	unsigned int fail_allocation; /* counts down; the allocation that reaches 0 fails */

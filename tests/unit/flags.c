@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: MIT
+/* queue.c: the flags of a queue, and kernels that lack what one of them asks for. */
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <errno.h>
+
+#include "support/fixture.h"
+
+TestSuite(flags, .init = setup, .fini = teardown);
+
+#define ALL MNFQ_QUEUE_FLAGS
+
+static struct mnfq_queue *other;
+
+static struct mnfq_queue_options with(uint32_t flags, uint32_t optional)
+{
+	return (struct mnfq_queue_options){ .size = sizeof(struct mnfq_queue_options),
+					    .copy_range = 128,
+					    .max_len = 99,
+					    .flags = flags,
+					    .flags_mask = ALL,
+					    .flags_optional = optional };
+}
+
+static struct mnfq_queue_options in_force(struct mnfq_queue *which)
+{
+	struct mnfq_queue_options options = { .size = sizeof(options) };
+
+	cr_assert(eq(int, mnfq_queue_get_options(which, &options), 0));
+	return options;
+}
+
+/* The kernel and the library agree on it, and nothing else of queue 7 was touched. */
+static void expect_flags(uint32_t flags)
+{
+	struct mnfq_queue_options options = in_force(queue);
+
+	cr_expect(eq(u32, fake_queue(7)->flags, flags));
+	cr_expect(eq(u32, options.flags, flags));
+	cr_expect(eq(u32, options.flags_mask, ALL));
+	cr_expect(eq(u32, fake_queue(7)->copy_range, options.copy_range));
+	cr_expect(eq(u32, fake_queue(7)->max_len, options.max_len));
+	cr_expect(eq(u8, fake_queue(7)->copy_mode, NFQNL_COPY_PACKET));
+}
+
+static int configure(uint32_t flags, uint32_t optional)
+{
+	struct mnfq_queue_options options = with(flags, optional);
+
+	return mnfq_queue_configure(queue, &options);
+}
+
+static int bind_eight(uint32_t flags, uint32_t optional)
+{
+	struct mnfq_queue_options options = with(flags, optional);
+
+	return mnfq_queue_bind(&other, sock, 8, &options, accept_all, NULL);
+}
+
+/* Every kernel, and everything that can be asked of it. */
+Test(flags, exactly_what_the_kernel_lacks_is_left_out)
+{
+	uint32_t lacking, optional;
+	int err;
+
+	for (lacking = 0; lacking <= ALL; lacking++) {
+		for (optional = 0; optional <= ALL; optional++) {
+			fake.unsupported_flags = lacking;
+			sock->stale = false; /* a thousand grace periods are long */
+			err = bind_eight(ALL, optional);
+			cr_assert(eq(int, err, lacking & ~optional ? -EOPNOTSUPP : 0),
+				  "lacking 0x%x, optional 0x%x", lacking, optional);
+			if (err < 0) {
+				cr_expect(eq(ptr, fake_queue(8), NULL));
+				continue;
+			}
+			cr_expect(eq(u32, fake_queue(8)->flags, ALL & ~lacking));
+			cr_expect(eq(u32, in_force(other).flags, ALL & ~lacking));
+			cr_expect(eq(u32, fake_queue(8)->max_len, 99));
+			mnfq_queue_unbind(other);
+		}
+	}
+}
+
+Test(flags, a_failure_leaves_them_as_they_were)
+{
+	uint32_t before, lacking, optional;
+	int err;
+
+	for (before = 0; before <= ALL; before += ALL) {
+		for (lacking = 0; lacking <= ALL; lacking++) {
+			for (optional = 0; optional <= ALL; optional++) {
+				fake.unsupported_flags = 0;
+				cr_assert(eq(int, configure(before, 0), 0));
+				fake.unsupported_flags = lacking;
+				err = configure(ALL, optional);
+				cr_expect(eq(int, err, lacking & ~optional ? -EOPNOTSUPP : 0));
+				expect_flags(err < 0 ? before : ALL & ~lacking);
+			}
+		}
+	}
+}
+
+Test(flags, what_is_lacking_is_told)
+{
+	fake.unsupported_flags = MNFQ_QUEUE_CONNTRACK | MNFQ_QUEUE_SECCTX;
+	cr_expect(eq(int, bind_eight(MNFQ_QUEUE_CONNTRACK, 0), -EOPNOTSUPP));
+	cr_expect(strstr(mnfq_socket_get_error(sock), "nf_conntrack_netlink") != NULL);
+	cr_expect(strstr(mnfq_socket_get_error(sock), "SECMARK") == NULL);
+	cr_expect(eq(int, bind_eight(MNFQ_QUEUE_SECCTX, 0), -EOPNOTSUPP));
+	cr_expect(strstr(mnfq_socket_get_error(sock), "SECMARK") != NULL);
+	cr_expect(eq(int, mnfq_queue_set_flags(queue, MNFQ_QUEUE_CONNTRACK, ALL), -EOPNOTSUPP));
+	cr_expect(strstr(mnfq_socket_get_error(sock), "nf_conntrack_netlink") != NULL);
+	expect_flags(MNFQ_QUEUE_GSO);
+}
+
+/* What nobody asked for cannot be optional, which would hide a mistake. */
+Test(flags, only_what_is_asked_for_can_be_optional)
+{
+	struct mnfq_queue_options options = { .size = sizeof(options) };
+	unsigned int sends = fake.sends;
+
+	cr_expect(eq(int, configure(MNFQ_QUEUE_GSO, MNFQ_QUEUE_SECCTX), -EINVAL));
+	cr_expect(strstr(mnfq_socket_get_error(sock), "0x10 are not set") != NULL);
+	cr_expect(eq(int, configure(MNFQ_QUEUE_GSO, 0x20), -EINVAL));
+	cr_expect(eq(int, configure(0, MNFQ_QUEUE_GSO), -EINVAL));
+	cr_expect(eq(u32, fake.sends, sends));
+	options.flags_optional = MNFQ_QUEUE_GSO; /* which is set by default */
+	cr_expect(eq(int, mnfq_queue_configure(queue, &options), 0));
+	fake.unsupported_flags = MNFQ_QUEUE_GSO;
+	cr_expect(eq(int, mnfq_queue_configure(queue, &options), 0));
+	expect_flags(0);
+}
+
+/* To change one thing: get all, change it, configure. */
+Test(flags, what_is_in_force_can_be_set_again)
+{
+	struct mnfq_queue_options options;
+
+	fake.unsupported_flags = MNFQ_QUEUE_SECCTX;
+	cr_assert(eq(int, configure(MNFQ_QUEUE_SECCTX | MNFQ_QUEUE_GSO, MNFQ_QUEUE_SECCTX), 0));
+	options = in_force(queue);
+	options.max_len = 5;
+	cr_expect(eq(int, mnfq_queue_configure(queue, &options), 0), "%s",
+		  mnfq_socket_get_error(sock));
+	expect_flags(MNFQ_QUEUE_GSO);
+	cr_expect(eq(u32, fake_queue(7)->max_len, 5));
+
+	fake.unsupported_flags = 0;
+	cr_assert(eq(int, configure(ALL, MNFQ_QUEUE_UID_GID), 0));
+	cr_assert(eq(int, mnfq_queue_set_flags(queue, 0, MNFQ_QUEUE_UID_GID), 0));
+	options = in_force(queue);
+	cr_expect(eq(int, mnfq_queue_configure(queue, &options), 0), "%s",
+		  mnfq_socket_get_error(sock));
+	expect_flags(ALL & ~MNFQ_QUEUE_UID_GID);
+}
+
+Test(flags, only_those_of_the_mask_are_set_and_cleared)
+{
+	uint32_t before = 0x15, flags, mask;
+
+	cr_assert(eq(int, configure(before, 0), 0));
+	for (mask = 0; mask <= ALL; mask++) {
+		for (flags = 0; flags <= ALL; flags++) {
+			int err = mnfq_queue_set_flags(queue, flags, mask);
+
+			cr_assert(eq(int, err, flags & ~mask ? -EINVAL : 0));
+			if (err == 0)
+				before = (before & ~mask) | flags;
+			expect_flags(before);
+		}
+	}
+	cr_expect(eq(u32, fake_queue(7)->max_len, 99));
+	cr_expect(eq(u32, fake_queue(7)->copy_range, 128));
+}
+
+Test(flags, unknown_ones_are_refused)
+{
+	unsigned int sends = fake.sends;
+
+	cr_expect(eq(int, mnfq_queue_set_flags(queue, 0x20, 0x20), -EINVAL));
+	cr_expect(mnfq_socket_get_error(sock)[0] != '\0');
+	cr_expect(eq(int, mnfq_queue_set_flags(queue, 0, 0x20), -EINVAL));
+	cr_expect(eq(int, mnfq_queue_set_flags(queue, 0x20, 0), -EINVAL));
+	cr_expect(eq(int, mnfq_queue_set_flags(NULL, 0, 0), -EINVAL));
+	cr_expect(eq(u32, fake.sends, sends));
+	expect_flags(MNFQ_QUEUE_GSO);
+}
+
+Test(flags, setting_one_that_is_lacking_leaves_the_others)
+{
+	cr_assert(eq(int, configure(MNFQ_QUEUE_GSO | MNFQ_QUEUE_SECCTX, MNFQ_QUEUE_SECCTX), 0));
+	fake.unsupported_flags = MNFQ_QUEUE_SECCTX | MNFQ_QUEUE_CONNTRACK;
+	/* This one is optional, and stays cleared. */
+	cr_expect(eq(int,
+		     mnfq_queue_set_flags(queue, MNFQ_QUEUE_SECCTX | MNFQ_QUEUE_UID_GID,
+					  MNFQ_QUEUE_SECCTX | MNFQ_QUEUE_UID_GID),
+		     0));
+	expect_flags(MNFQ_QUEUE_GSO | MNFQ_QUEUE_UID_GID);
+	/* That one is not. */
+	cr_expect(eq(int, mnfq_queue_set_flags(queue, MNFQ_QUEUE_CONNTRACK, ALL), -EOPNOTSUPP));
+	cr_expect(eq(int,
+		     mnfq_queue_set_flags(queue, MNFQ_QUEUE_CONNTRACK | MNFQ_QUEUE_SECCTX, ALL),
+		     -EOPNOTSUPP));
+	expect_flags(MNFQ_QUEUE_GSO | MNFQ_QUEUE_UID_GID);
+	cr_expect(eq(int, mnfq_queue_set_flags(queue, 0, ALL), 0));
+	expect_flags(0);
+}
+
+Test(flags, a_queue_that_is_gone_has_none)
+{
+	mnfq_i_request_send(sock, 7, NFQNL_CFG_CMD_UNBIND);
+	cr_expect(eq(int, mnfq_queue_set_flags(queue, MNFQ_QUEUE_UID_GID, ALL), -ENODEV));
+	cr_expect(strstr(mnfq_socket_get_error(sock), "not bound any more") != NULL);
+	cr_expect(eq(u32, in_force(queue).flags, MNFQ_QUEUE_GSO));
+}
+
+Test(flags, a_lost_answer_changes_nothing)
+{
+	const uint32_t wanted = ALL & ~MNFQ_QUEUE_SECCTX & ~MNFQ_QUEUE_CONNTRACK;
+	unsigned int nth;
+
+	fake.unsupported_flags = MNFQ_QUEUE_SECCTX | MNFQ_QUEUE_CONNTRACK;
+	for (nth = 1; nth < 20; nth++) {
+		fake.lose_answer = nth;
+		cr_assert(eq(int, bind_eight(ALL, ALL), 0), "answer %u", nth);
+		cr_expect(eq(u32, fake_queue(8)->flags, wanted), "answer %u", nth);
+		cr_expect(eq(u32, in_force(other).flags, wanted), "answer %u", nth);
+		mnfq_queue_unbind(other);
+		fake.lose_answer = nth;
+		cr_assert(eq(int, configure(ALL, ALL), 0), "answer %u", nth);
+		expect_flags(wanted);
+		fake.lose_answer = nth;
+		cr_assert(eq(int, mnfq_queue_set_flags(queue, 0, MNFQ_QUEUE_GSO), 0));
+		expect_flags(wanted & ~MNFQ_QUEUE_GSO);
+		fake.lose_answer = 0;
+	}
+}
+
+/* Packets come between the requests by which the kernel's mind is found out. */
+Test(flags, packets_meanwhile_are_kept)
+{
+	fake.unsupported_flags = MNFQ_QUEUE_SECCTX;
+	fake_packet(7, 60, true);
+	fake.packets_on_bind = 3;
+	cr_assert(eq(int, bind_eight(ALL, ALL), 0));
+	fake.packets_on_bind = 0;
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 4));
+	cr_expect(eq(u64, stats().lost, 0));
+}
+
+Test(flags, no_answer_at_all_ends_by_the_deadline)
+{
+	fake.unsupported_flags = MNFQ_QUEUE_SECCTX;
+	fake.lose_answers = UINT32_MAX;
+	cr_expect(eq(int, configure(ALL, ALL), -ETIMEDOUT));
+	cr_expect(eq(int, mnfq_queue_set_flags(queue, 0, ALL), -ETIMEDOUT));
+	cr_expect(eq(u32, in_force(queue).flags, MNFQ_QUEUE_GSO));
+	cr_expect(eq(int, bind_eight(ALL, ALL), -ETIMEDOUT));
+	cr_expect(eq(ptr, fake_queue(8), NULL));
+	fake.lose_answers = 0;
+	cr_expect(eq(int, configure(MNFQ_QUEUE_GSO, 0), 0));
+	expect_flags(MNFQ_QUEUE_GSO);
+}
