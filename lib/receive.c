@@ -41,11 +41,20 @@ static void refuse_all(struct mnfq_socket *sock)
 	}
 }
 
+/* The queue that a message is for; one received before a queue was bound is for one that is gone. */
+static struct mnfq_queue *find_queue(struct mnfq_socket *sock, uint16_t num, bool stashed)
+{
+	struct mnfq_queue *queue = mnfq_i_queue_find(sock, num);
+
+	return queue && (stashed || queue->born != sock->round) ? queue : NULL;
+}
+
 /* An error for a verdict. Packets that the kernel flushed meanwhile are no failure of the loop. */
-static void verdict_refused(struct mnfq_socket *sock, const struct nlmsghdr *request, int err)
+static void verdict_refused(struct mnfq_socket *sock, const struct nlmsghdr *request, int err,
+			    bool stashed)
 {
 	uint32_t tag = request->nlmsg_pid;
-	struct mnfq_queue *queue = mnfq_i_queue_find(sock, (uint16_t)tag);
+	struct mnfq_queue *queue = find_queue(sock, (uint16_t)tag, stashed);
 
 	if ((tag & MNFQ_I_TAG_OWN) != sock->tag)
 		return; /* of somebody else who shares the descriptor */
@@ -68,7 +77,7 @@ static void verdict_refused(struct mnfq_socket *sock, const struct nlmsghdr *req
 }
 
 /* NLMSG_ERROR: the answer to a request was taken by request.c; this is what became of a verdict. */
-static void handle_error(struct mnfq_socket *sock, const uint8_t *msg, size_t len)
+static void handle_error(struct mnfq_socket *sock, const uint8_t *msg, size_t len, bool stashed)
 {
 	struct nlmsgerr answer;
 
@@ -80,7 +89,7 @@ static void handle_error(struct mnfq_socket *sock, const uint8_t *msg, size_t le
 	}
 	memcpy(&answer, msg + NLMSG_HDRLEN, sizeof(answer));
 	if (answer.error < 0 && mnfq_i_is_verdict(answer.msg.nlmsg_type))
-		verdict_refused(sock, &answer.msg, answer.error);
+		verdict_refused(sock, &answer.msg, answer.error, stashed);
 }
 
 /* Ids that were skipped never reached us. */
@@ -155,9 +164,8 @@ static int handle_packet(struct mnfq_socket *sock, const uint8_t *msg, size_t le
 		sock->stats.malformed++;
 		return 0;
 	}
-	queue = mnfq_i_queue_find(sock, mnfq_i_packet_queue_num(&packet));
-	/* What was received before a queue was bound belongs to one that is gone. */
-	if (!queue || (queue->born == sock->round && !stashed)) {
+	queue = find_queue(sock, mnfq_i_packet_queue_num(&packet), stashed);
+	if (!queue) {
 		sock->stats.unclaimed++;
 		return 0;
 	}
@@ -204,7 +212,7 @@ static int handle_datagram(struct mnfq_socket *sock, const uint8_t *data, size_t
 		else if (whole > len)
 			break;
 		else if (nlh->nlmsg_type == NLMSG_ERROR)
-			handle_error(sock, data, whole);
+			handle_error(sock, data, whole, stashed);
 		if (sock->reap)
 			reap(sock);
 		if (sock->closing || whole >= len || NLMSG_ALIGN(whole) >= len)
