@@ -269,6 +269,8 @@ void mnfq_i_stash_purge(struct mnfq_socket *sock, uint16_t num);
 
 /* receive.c */
 bool mnfq_i_from_kernel(struct mnfq_socket *sock, const void *from, size_t from_len);
+void mnfq_i_refused(struct mnfq_socket *sock, struct mnfq_queue *queue,
+		    const struct nlmsghdr *request, int err);
 int mnfq_i_round(struct mnfq_socket *sock);
 int mnfq_i_take_failure(struct mnfq_socket *sock);
 

@@ -29,14 +29,16 @@ bool mnfq_i_from_kernel(struct mnfq_socket *sock, const void *from, size_t from_
 
 /*
  * The right to send verdicts was missing. The kernel answers only the first message of those that
- * were sent together, so any queue may have undecided packets over which no batch may reach.
+ * were sent together, so any queue may have undecided packets over which no batch may reach. If
+ * nobody is told, because the one that was answered is of a queue that is gone, the next round tries
+ * at once.
  */
-static void refuse_all(struct mnfq_socket *sock)
+static void refuse_all(struct mnfq_socket *sock, bool told)
 {
 	struct mnfq_queue *queue;
 
 	for (queue = sock->queues; queue; queue = queue->next) {
-		queue->refused = true;
+		queue->refused = told;
 		mnfq_i_release_past(queue);
 	}
 }
@@ -49,19 +51,21 @@ static struct mnfq_queue *find_queue(struct mnfq_socket *sock, uint16_t num, boo
 	return queue && (stashed || queue->born != sock->round) ? queue : NULL;
 }
 
-/* An error for a verdict. Packets that the kernel flushed meanwhile are no failure of the loop. */
-static void verdict_refused(struct mnfq_socket *sock, const struct nlmsghdr *request, int err,
-			    bool stashed)
+/*
+ * An error for a verdict; @queue is NULL if its queue is gone. Packets that the kernel flushed
+ * meanwhile are no failure of the loop.
+ */
+void mnfq_i_refused(struct mnfq_socket *sock, struct mnfq_queue *queue,
+		    const struct nlmsghdr *request, int err)
 {
 	uint32_t tag = request->nlmsg_pid;
-	struct mnfq_queue *queue = find_queue(sock, (uint16_t)tag, stashed);
 
 	if ((tag & MNFQ_I_TAG_OWN) != sock->tag)
 		return; /* of somebody else who shares the descriptor */
 	if ((tag & MNFQ_I_TAG_RELEASE) && err == -ENOENT)
 		return;
 	if (err == -EPERM)
-		refuse_all(sock);
+		refuse_all(sock, queue);
 	if (!queue) {
 		sock->stats.refused++;
 		return;
@@ -89,7 +93,8 @@ static void handle_error(struct mnfq_socket *sock, const uint8_t *msg, size_t le
 	}
 	memcpy(&answer, msg + NLMSG_HDRLEN, sizeof(answer));
 	if (answer.error < 0 && mnfq_i_is_verdict(answer.msg.nlmsg_type))
-		verdict_refused(sock, &answer.msg, answer.error, stashed);
+		mnfq_i_refused(sock, find_queue(sock, (uint16_t)answer.msg.nlmsg_pid, stashed),
+			       &answer.msg, answer.error);
 }
 
 /* Ids that were skipped never reached us. */

@@ -187,36 +187,38 @@ bool mnfq_i_stash_find(struct mnfq_socket *sock, uint16_t num, uint32_t *id)
 	return entry;
 }
 
-/* Is it a refused verdict for a packet of queue @num? Nobody has seen what a release is for. */
+/* Is it a refused verdict of ours for queue @num? */
 static bool is_refusal(const struct mnfq_socket *sock, const struct mnfq_i_stash *entry,
-		       uint16_t num)
+		       uint16_t num, struct nlmsgerr *answer)
 {
 	const struct nlmsghdr *nlh = (const struct nlmsghdr *)entry->data;
-	struct nlmsgerr answer;
 
-	if (nlh->nlmsg_type != NLMSG_ERROR || entry->len < NLMSG_HDRLEN + sizeof(answer))
+	if (nlh->nlmsg_type != NLMSG_ERROR || entry->len < NLMSG_HDRLEN + sizeof(*answer))
 		return false;
-	memcpy(&answer, entry->data + NLMSG_HDRLEN, sizeof(answer));
-	return mnfq_i_is_verdict(answer.msg.nlmsg_type) &&
-	       answer.msg.nlmsg_pid == (sock->tag | num);
+	memcpy(answer, entry->data + NLMSG_HDRLEN, sizeof(*answer));
+	return answer->error < 0 && mnfq_i_is_verdict(answer->msg.nlmsg_type) &&
+	       (answer->msg.nlmsg_pid & ~MNFQ_I_TAG_RELEASE) == (sock->tag | num);
 }
 
-/* Packets and refusals of a queue that is gone must not be taken for those of its successor. */
+/*
+ * Packets and refusals of a queue that is gone must not be taken for those of its successor. What a
+ * refusal means for the other queues it means nevertheless.
+ */
 void mnfq_i_stash_purge(struct mnfq_socket *sock, uint16_t num)
 {
 	struct mnfq_i_stash **link = &sock->stash, *entry;
 	struct mnfq_packet packet;
-	bool refusal;
+	struct nlmsgerr answer;
 
 	while ((entry = *link)) {
-		refusal = is_refusal(sock, entry, num);
-		if (refusal || is_of_queue(entry, num, &packet)) {
-			sock->stats.refused += refusal;
-			*link = entry->next;
-			free(entry);
-		} else {
+		if (is_refusal(sock, entry, num, &answer)) {
+			mnfq_i_refused(sock, NULL, &answer.msg, answer.error);
+		} else if (!is_of_queue(entry, num, &packet)) {
 			link = &entry->next;
+			continue;
 		}
+		*link = entry->next;
+		free(entry);
 	}
 	sock->stash_end = link;
 }
