@@ -3,11 +3,16 @@
 #include "fake-kernel.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "message.h"
 #include "wire.h"
@@ -34,6 +39,11 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *msg, int flags);
 ssize_t __wrap_recvmsg(int fd, struct msghdr *msg, int flags);
 int __wrap_recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags, struct timespec *t);
 int __wrap_poll(struct pollfd *fds, nfds_t n, int timeout);
+
+int __wrap_ioctl(int fd, unsigned long request, ...);
+int __real_ioctl(int fd, unsigned long request, ...);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
+int __real_clock_gettime(clockid_t clock, struct timespec *now);
 
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t n, size_t size);
@@ -114,6 +124,34 @@ int __wrap_poll(struct pollfd *fds, nfds_t n, int timeout)
 	if (n > 1)
 		fds[1].revents = 0;
 	return first != NULL;
+}
+
+int __wrap_ioctl(int fd, unsigned long request, ...)
+{
+	struct ifreq *req;
+	va_list args;
+
+	if (request != SIOCGIFNAME) /* all that is left takes no argument */
+		return __real_ioctl(fd, request);
+	va_start(args, request);
+	req = va_arg(args, struct ifreq *);
+	va_end(args);
+	fake.name_calls++;
+	if (!fake.name_error && (unsigned int)req->ifr_ifindex <= fake.interfaces) {
+		snprintf(req->ifr_name, sizeof(req->ifr_name), "eth%d", req->ifr_ifindex);
+		return 0;
+	}
+	errno = fake.name_error ? fake.name_error : ENODEV;
+	return -1;
+}
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
+{
+	if (fake.clock_ms == 0)
+		return __real_clock_gettime(clock, now);
+	*now = (struct timespec){ .tv_sec = fake.clock_ms / 1000,
+				  .tv_nsec = fake.clock_ms % 1000 * 1000000 };
+	return 0;
 }
 
 void fake_reset(void)

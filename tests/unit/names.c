@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: MIT
+/* socket.c: names of interfaces, which cost no system call for each packet. */
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <errno.h>
+#include <stdio.h>
+
+#include "support/fixture.h"
+
+static char name[17];
+
+static void begin(void)
+{
+	setup();
+	fake.interfaces = 1000;
+	fake.clock_ms = 1000000;
+}
+
+TestSuite(names, .init = begin, .fini = teardown);
+
+static void expect_name(uint32_t ifindex, const char *expected)
+{
+	memset(name, '!', 16);
+	cr_expect(eq(int, mnfq_socket_get_ifname(sock, ifindex, name), 0));
+	cr_expect(eq(str, name, (char *)expected));
+}
+
+static void expect_none(uint32_t ifindex, int err)
+{
+	memset(name, '!', 16);
+	cr_expect(eq(int, mnfq_socket_get_ifname(sock, ifindex, name), err));
+	cr_expect(eq(int, name[0], '!'), "untouched");
+}
+
+static void expect_calls(unsigned int calls)
+{
+	cr_expect(eq(u32, fake.name_calls, calls));
+}
+
+Test(names, one_is_asked_for_once)
+{
+	unsigned int i;
+
+	for (i = 0; i < 100; i++)
+		expect_name(3, "eth3");
+	expect_calls(1);
+	expect_name(4, "eth4");
+	expect_name(3, "eth3");
+	expect_calls(2);
+}
+
+/* An index may be any number, and what is near each other by chance shares its places. */
+Test(names, four_that_share_a_set_do_not_push_each_other_out)
+{
+	unsigned int i;
+
+	for (i = 0; i < 100; i++) {
+		expect_name(5, "eth5");
+		expect_name(21, "eth21");
+		expect_name(37, "eth37");
+		expect_name(853, "eth853");
+	}
+	expect_calls(4);
+}
+
+Test(names, many_are_asked_for_once)
+{
+	char expected[16];
+	unsigned int i, j;
+
+	for (j = 0; j < 10; j++) {
+		for (i = 1; i <= 64; i++) {
+			snprintf(expected, sizeof(expected), "eth%u", i);
+			expect_name(i, expected);
+		}
+	}
+	expect_calls(64);
+}
+
+Test(names, a_fifth_takes_the_place_of_the_oldest)
+{
+	uint32_t i;
+
+	for (i = 0; i < 4; i++) {
+		fake.clock_ms += 10;
+		cr_expect(eq(int, mnfq_socket_get_ifname(sock, 16 * i + 1, name), 0));
+	}
+	expect_calls(4);
+	expect_name(65, "eth65");
+	expect_calls(5);
+	for (i = 1; i <= 4; i++)
+		cr_expect(eq(int, mnfq_socket_get_ifname(sock, 16 * i + 1, name), 0));
+	expect_calls(5);
+	expect_name(1, "eth1");
+	expect_calls(6);
+}
+
+Test(names, that_there_is_none_is_remembered)
+{
+	unsigned int i;
+
+	for (i = 0; i < 100; i++) {
+		expect_none(1001, -ENODEV);
+		expect_none(UINT32_MAX, -ENODEV);
+	}
+	expect_calls(2);
+}
+
+Test(names, a_change_is_seen_after_a_second)
+{
+	expect_none(1001, -ENODEV);
+	expect_name(9, "eth9");
+	fake.interfaces = 2000;
+	fake.clock_ms += 999;
+	expect_none(1001, -ENODEV);
+	expect_name(9, "eth9");
+	expect_calls(2);
+	fake.clock_ms += 1;
+	expect_name(1001, "eth1001");
+	expect_calls(3);
+	fake.interfaces = 2;
+	expect_none(9, -ENODEV);
+	expect_calls(4);
+	fake.clock_ms += 1000;
+	expect_none(1001, -ENODEV);
+	expect_calls(5);
+}
+
+/* Nothing is concluded from a failure to ask. */
+Test(names, a_failure_is_not_remembered)
+{
+	fake.name_error = EPERM;
+	expect_none(3, -EPERM);
+	fake.name_error = 0;
+	expect_name(3, "eth3");
+	fake.clock_ms += 1000;
+	fake.name_error = EPERM;
+	expect_none(3, -EPERM);
+	expect_calls(3);
+}
+
+Test(names, wrong_arguments_ask_nobody)
+{
+	expect_none(0, -EINVAL);
+	cr_expect(eq(int, mnfq_socket_get_ifname(NULL, 1, name), -EINVAL));
+	cr_expect(eq(int, mnfq_socket_get_ifname(sock, 1, NULL), -EINVAL));
+	expect_calls(0);
+}
