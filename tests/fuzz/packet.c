@@ -1,10 +1,95 @@
 // SPDX-License-Identifier: MIT
-/* Any bytes as a packet message: parsed, and everything asked of it that can be asked. */
+/*
+ * Any bytes as a packet message: parsed, everything asked of it that can be asked, and changed where
+ * that depends on what it says.
+ */
 #include <stdlib.h>
 
 #include "internal.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static uint8_t read_all(const void *bytes, size_t len)
+{
+	uint8_t sum = 0;
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		sum ^= ((const uint8_t *)bytes)[i];
+	return sum;
+}
+
+/* What newer kernels tell. */
+static void ask_more(const struct mnfq_packet *packet)
+{
+	volatile uint8_t sink = 0;
+	const uint8_t *l2hdr;
+	const char *secctx;
+	uint16_t tci, protocol;
+	uint32_t number;
+	size_t len;
+
+	(void)mnfq_packet_get_priority(packet, &number);
+	(void)mnfq_packet_get_classid(packet, &number);
+	if (mnfq_packet_get_vlan(packet, &tci, &protocol) == 0)
+		sink ^= (uint8_t)(tci ^ protocol);
+	if (mnfq_packet_get_secctx(packet, &secctx, &len) == 0)
+		sink ^= read_all(secctx, len);
+	if (mnfq_packet_get_l2hdr(packet, &l2hdr, &len) == 0)
+		sink ^= read_all(l2hdr, len);
+	(void)sink;
+}
+
+/* Also what was found is looked at: whatever was not written is seen by a sanitizer. */
+static void ask_connection(const struct mnfq_packet *packet)
+{
+	volatile uint8_t sink = mnfq_i_packet_seq_adjustable(packet);
+	struct mnfq_ct_tuple tuple = { .size = sizeof(tuple) };
+	uint8_t labels[MNFQ_CT_LABELS_SIZE];
+	const char *name;
+	const void *bytes;
+	uint32_t number;
+	uint16_t zone;
+	size_t len;
+
+	name = mnfq_packet_get_ct_state_name(packet);
+	sink ^= name ? (uint8_t)*name : 0;
+	name = mnfq_packet_get_ct_direction_name(packet);
+	sink ^= name ? (uint8_t)*name : 0;
+	if (mnfq_packet_get_ct(packet, &bytes, &len) == 0)
+		sink ^= read_all(bytes, len);
+	if (mnfq_packet_get_ct_labels(packet, labels) == 0)
+		sink ^= read_all(labels, sizeof(labels));
+	if (mnfq_packet_get_ct_zone(packet, &zone) == 0)
+		sink ^= (uint8_t)zone;
+	if (mnfq_packet_get_ct_mark(packet, &number) == 0)
+		sink ^= (uint8_t)number;
+	(void)mnfq_packet_get_ct_info(packet, &number);
+	(void)mnfq_packet_get_ct_id(packet, &number);
+	(void)mnfq_packet_get_ct_status(packet, &number);
+	if (mnfq_packet_get_ct_tuple(packet, MNFQ_CT_ORIGINAL, &tuple) == 0)
+		sink ^= read_all(&tuple, sizeof(tuple));
+	if (mnfq_packet_get_ct_tuple(packet, MNFQ_CT_REPLY, &tuple) == 0)
+		sink ^= read_all(&tuple, sizeof(tuple));
+	(void)sink;
+}
+
+/* A link-layer header is copied by its length: the setter must not believe it. */
+static void set(struct mnfq_packet *packet)
+{
+	uint8_t head[2 * MNFQ_I_HEAD_MAX] __attribute__((aligned(4)));
+	struct mnfq_i_decision decision;
+	const uint8_t *l2hdr;
+	size_t len;
+
+	if (mnfq_packet_get_l2hdr(packet, &l2hdr, &len) == 0)
+		(void)mnfq_packet_set_l2hdr(packet, l2hdr, len);
+	(void)mnfq_packet_set_ct_mark(packet, 1, 2);
+	(void)mnfq_packet_set_vlan(packet, 1, 0x8100);
+	decision = mnfq_i_packet_decision(packet, 1, MNFQ_ACCEPT);
+	if (mnfq_i_verdict_head(head, &decision) > MNFQ_I_HEAD_MAX)
+		abort();
+}
 
 static void ask(const struct mnfq_packet *packet)
 {
@@ -12,7 +97,7 @@ static void ask(const struct mnfq_packet *packet)
 	const uint8_t *bytes;
 	uint32_t number;
 	int64_t usec;
-	size_t len, i;
+	size_t len;
 
 	sink ^= (uint8_t)(mnfq_packet_get_family(packet) ^ mnfq_packet_get_hook(packet));
 	sink ^= (uint8_t)*mnfq_packet_get_hook_name(packet);
@@ -25,12 +110,12 @@ static void ask(const struct mnfq_packet *packet)
 	(void)mnfq_packet_get_timestamp(packet, &usec);
 	(void)mnfq_packet_get_length(packet, &len);
 	bytes = mnfq_packet_get_hwaddr(packet, &len);
-	for (i = 0; i < len; i++)
-		sink ^= bytes[i];
+	sink ^= read_all(bytes, len);
 	bytes = mnfq_packet_get_payload(packet, &len);
-	for (i = 0; i < len; i++)
-		sink ^= bytes[i];
+	sink ^= read_all(bytes, len);
 	(void)sink;
+	ask_more(packet);
+	ask_connection(packet);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -46,8 +131,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	memcpy(copy, data, size);
 	err = mnfq_i_packet_parse(&packet, copy, size);
-	if (err == 0)
+	if (err == 0) {
 		ask(&packet);
+		set(&packet);
+	}
 	free(copy);
 	return 0;
 }
