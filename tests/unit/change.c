@@ -338,13 +338,15 @@ Test(changes, all_travel_with_the_verdict)
 
 Test(changes, a_copy_keeps_them)
 {
-	const char *why = "";
 	size_t len;
 
 	hand_over(change_and_hold);
 	cr_expect(memcmp(mnfq_packet_get_payload(held, &len), "new", 3) == 0);
 	cr_expect(eq(sz, len, 3));
-	cr_expect(eq(str, (char *)mnfq_packet_get_error(held), (char *)why));
+	cr_expect(eq(str, (char *)mnfq_packet_get_error(held), (char *)""));
+	cr_expect(eq(int, mnfq_packet_set_payload(held, "other", 5), 0));
+	cr_expect(memcmp(mnfq_packet_get_payload(held, &len), "other", 5) == 0);
+	cr_expect(eq(int, mnfq_packet_set_payload(held, "new", 3), 0));
 	cr_expect(eq(int, mnfq_packet_verdict(held, MNFQ_ACCEPT), 0));
 	expect_changes(true);
 	cr_expect(eq(int, mnfq_packet_set_priority(held, 1), -EALREADY));

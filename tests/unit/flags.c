@@ -207,6 +207,17 @@ Test(flags, setting_one_that_is_lacking_leaves_the_others)
 	expect_flags(0);
 }
 
+Test(flags, one_that_is_not_asked_for_is_not_tried)
+{
+	const uint32_t optional = MNFQ_QUEUE_SECCTX | MNFQ_QUEUE_UID_GID;
+
+	cr_assert(eq(int, configure(MNFQ_QUEUE_GSO | optional, optional), 0));
+	cr_assert(eq(int, mnfq_queue_set_flags(queue, 0, optional), 0));
+	fake.unsupported_flags = MNFQ_QUEUE_SECCTX;
+	cr_expect(eq(int, mnfq_queue_set_flags(queue, MNFQ_QUEUE_SECCTX, MNFQ_QUEUE_SECCTX), 0));
+	expect_flags(MNFQ_QUEUE_GSO);
+}
+
 Test(flags, a_queue_that_is_gone_has_none)
 {
 	mnfq_i_request_send(sock, 7, NFQNL_CFG_CMD_UNBIND);

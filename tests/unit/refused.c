@@ -317,6 +317,7 @@ Test(refused, what_is_stashed_ends_with_its_queue)
 	refuse(-ENOENT, 1);
 	cr_assert(eq(int, bind_with(&other, 8, hear, MNFQ_DROP), 0));
 	refuse(-ENOENT, 2);
+	refuse(0, 2); /* this is no refusal */
 	refuse_tag(-ENOENT, 3, other->tag);
 	queue = mnfq_queue_unbind(queue);
 	expect_heard(0);
@@ -333,10 +334,11 @@ Test(refused, a_successor_does_not_hear_of_its_predecessor)
 	cr_assert(eq(int, mnfq_queue_set_flags(queue, 0, 0), 0));
 	refuse(-ENOENT, 2);
 	rebind_with(hear);
-	dispatch();
 	expect_heard(0);
 	cr_expect(eq(u64, stats().refused, 2));
+	/* Its own, which is stashed behind nothing. */
 	refuse(-ENOENT, 1);
+	cr_assert(eq(int, mnfq_queue_set_flags(queue, 0, 0), 0));
 	dispatch();
 	expect_heard(1);
 	cr_expect(eq(ptr, heard.queue, queue));

@@ -87,7 +87,7 @@ void put_connection(void)
 	ct = mnl_attr_nest_start(nlh, NFQA_CT);
 	put_tuple(nlh, CTA_TUPLE_ORIG, IPPROTO_TCP, false, &original);
 	put_tuple(nlh, CTA_TUPLE_REPLY, IPPROTO_TCP, false, &reply);
-	mnl_attr_put_u16(nlh, CTA_ZONE, htons(42));
+	mnl_attr_put_u16(nlh, CTA_ZONE, htons(0x1234));
 	mnl_attr_put_u32(nlh, CTA_ID, htonl(0xdeadbeef));
 	mnl_attr_put_u32(nlh, CTA_STATUS, htonl(IPS_SEEN_REPLY | IPS_ASSURED | IPS_SRC_NAT));
 	mnl_attr_put_u32(nlh, CTA_TIMEOUT, htonl(431999));
