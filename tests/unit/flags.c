@@ -226,6 +226,13 @@ Test(flags, a_queue_that_is_gone_has_none)
 	cr_expect(eq(u32, in_force(queue).flags, MNFQ_QUEUE_GSO));
 }
 
+/* The @nth answer, if that is not 0. */
+static void lose(unsigned int nth)
+{
+	fake.keep_answers = nth ? nth - 1 : 0;
+	fake.lose_answers = nth ? 1 : 0;
+}
+
 Test(flags, a_lost_answer_changes_nothing)
 {
 	const uint32_t wanted = ALL & ~MNFQ_QUEUE_SECCTX & ~MNFQ_QUEUE_CONNTRACK;
@@ -233,19 +240,30 @@ Test(flags, a_lost_answer_changes_nothing)
 
 	fake.unsupported_flags = MNFQ_QUEUE_SECCTX | MNFQ_QUEUE_CONNTRACK;
 	for (nth = 1; nth < 20; nth++) {
-		fake.lose_answer = nth;
+		lose(nth);
 		cr_assert(eq(int, bind_eight(ALL, ALL), 0), "answer %u", nth);
 		cr_expect(eq(u32, fake_queue(8)->flags, wanted), "answer %u", nth);
 		cr_expect(eq(u32, in_force(other).flags, wanted), "answer %u", nth);
 		mnfq_queue_unbind(other);
-		fake.lose_answer = nth;
+		lose(nth);
 		cr_assert(eq(int, configure(ALL, ALL), 0), "answer %u", nth);
 		expect_flags(wanted);
-		fake.lose_answer = nth;
+		lose(nth);
 		cr_assert(eq(int, mnfq_queue_set_flags(queue, 0, MNFQ_QUEUE_GSO), 0));
 		expect_flags(wanted & ~MNFQ_QUEUE_GSO);
-		fake.lose_answer = 0;
+		lose(0);
 	}
+}
+
+/* Whether the kernel lacks an optional flag remains unknown: that is no reason to leave it out. */
+Test(flags, what_could_not_be_found_out_is_told)
+{
+	fake.unsupported_flags = MNFQ_QUEUE_SECCTX;
+	fake.keep_answers = 2;  /* to all of it, and to what is not optional */
+	fake.lose_answers = 11; /* one each 5 ms until the deadline */
+	cr_expect(eq(int, configure(ALL, MNFQ_QUEUE_SECCTX), -ETIMEDOUT));
+	cr_expect(eq(u32, fake.lose_answers, 0));
+	cr_expect(eq(u32, in_force(queue).flags, MNFQ_QUEUE_GSO));
 }
 
 /* Packets come between the requests by which the kernel's mind is found out. */

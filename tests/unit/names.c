@@ -13,7 +13,6 @@ static void begin(void)
 {
 	setup();
 	fake.interfaces = 1000;
-	fake.clock_ms = 1000000;
 }
 
 TestSuite(names, .init = begin, .fini = teardown);

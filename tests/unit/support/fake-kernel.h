@@ -37,19 +37,19 @@ struct fake_queue {
 struct fake_kernel {
 	struct fake_queue queues[2];
 	unsigned int sends, batch_verdicts, single_verdicts, receives;
-	int bind_error;              /* answered to a BIND instead of obeying */
-	int verdict_error;           /* answered to each verdict instead of obeying */
-	int send_error, send_errors; /* so many sends fail with that errno */
-	unsigned int send_swallowed; /* so many sends of verdicts have no effect */
-	unsigned int lose_answers;   /* acknowledgements that do not arrive */
-	unsigned int lose_answer;    /* counts down; the acknowledgement that reaches 0 is lost */
-	uint32_t unsupported_flags;  /* of a queue: NFQA_CFG_F_* */
+	int bind_error;               /* answered to a BIND instead of obeying */
+	int verdict_error;            /* answered to each verdict instead of obeying */
+	int send_error, send_errors;  /* so many sends fail with that errno */
+	unsigned int send_swallowed;  /* so many sends of verdicts have no effect */
+	unsigned int lose_answers;    /* acknowledgements that do not arrive */
+	unsigned int keep_answers;    /* but these do, before it begins */
+	uint32_t unsupported_flags;   /* of a queue: NFQA_CFG_F_* */
 	unsigned int packets_on_bind; /* queued before the acknowledgement of a BIND */
 	unsigned int buffer;          /* the last receive buffer asked for */
 	unsigned int interfaces;      /* there are eth1 up to so many */
 	int name_error;               /* answered to a question for a name instead */
 	unsigned int name_calls;      /* questions for a name */
-	int64_t clock_ms;             /* the monotonic clock stands there; 0: the system's */
+	int64_t clock_ms;             /* goes on only while somebody waits */
 	unsigned int fail_allocation; /* counts down; the allocation that reaches 0 fails */
 };
 
