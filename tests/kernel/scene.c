@@ -2,8 +2,12 @@
 /* What most tests need: a namespace, a rule, numbered datagrams over `lo`, our socket, a queue. */
 #include "scene.h"
 
+#include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_queue.h>
+#include <linux/netlink.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -133,4 +137,55 @@ bool kernel_has(struct netns *ns, uint32_t flag)
 	cr_assert(err == 0 || err == -EOPNOTSUPP, "%s", mnfq_socket_get_error(sock));
 	mnfq_socket_close(sock);
 	return err == 0;
+}
+
+uint8_t *scene_raw_put(uint8_t *to, unsigned int type, const void *data, size_t len)
+{
+	struct nlattr attr = { .nla_len = (uint16_t)(sizeof(attr) + len),
+			       .nla_type = (uint16_t)type };
+
+	memset(to, 0, sizeof(attr) + NLA_ALIGN(len));
+	memcpy(to, &attr, sizeof(attr));
+	if (len > 0)
+		memcpy(to + sizeof(attr), data, len);
+	return to + sizeof(attr) + NLA_ALIGN(len);
+}
+
+static void raw_verdict(int fd, uint16_t flags, uint32_t id, const void *attributes, size_t len)
+{
+	const struct nfqnl_msg_verdict_hdr verdict = { htonl(MNFQ_ACCEPT), htonl(id) };
+	struct {
+		struct nlmsghdr nlh;
+		struct nfgenmsg nfg;
+		uint8_t attributes[512];
+	} request = { .nlh = { .nlmsg_type = NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_VERDICT,
+			       .nlmsg_flags = NLM_F_REQUEST | flags },
+		      .nfg = { .res_id = htons(1) } };
+	uint8_t *end =
+		scene_raw_put(request.attributes, NFQA_VERDICT_HDR, &verdict, sizeof(verdict));
+
+	memcpy(end, attributes, len);
+	request.nlh.nlmsg_len = (uint32_t)(end + len - (uint8_t *)&request);
+	cr_assert(send(fd, &request, request.nlh.nlmsg_len, 0) > 0);
+}
+
+void scene_raw_send(struct scene *scene, uint32_t id, const void *attributes, size_t len)
+{
+	raw_verdict(mnfq_socket_get_fd(scene->sock), 0, id, attributes, len);
+}
+
+int scene_raw_accept(struct scene *scene, uint32_t id, const void *attributes, size_t len)
+{
+	const int fd = mnfq_socket_get_fd(scene->sock);
+	struct {
+		struct nlmsghdr nlh;
+		struct nlmsgerr error;
+		uint8_t more[1024];
+	} answer = { .nlh = { .nlmsg_len = 0 } };
+
+	raw_verdict(fd, NLM_F_ACK, id, attributes, len);
+	cr_assert(wait_readable(fd));
+	cr_assert(recv(fd, &answer, sizeof(answer), MSG_DONTWAIT) > 0);
+	cr_assert(answer.nlh.nlmsg_type == NLMSG_ERROR);
+	return answer.error.error;
 }

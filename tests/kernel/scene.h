@@ -63,6 +63,17 @@ enum mnfq_verdict scene_keep(struct mnfq_packet *packet, void *data);
 /* The number of the datagram within. */
 uint32_t scene_seq(const struct mnfq_packet *packet);
 
+/*
+ * Accepts packet @id of queue 1 with @len bytes of attributes, past the library: what it refuses to
+ * send, the kernel would do this with. The one returns the kernel's answer, a negative errno, and
+ * nothing else may be on its way to the socket; the other does not ask.
+ */
+int scene_raw_accept(struct scene *scene, uint32_t id, const void *attributes, size_t len);
+void scene_raw_send(struct scene *scene, uint32_t id, const void *attributes, size_t len);
+
+/* Writes an attribute; returns where the next one goes. */
+uint8_t *scene_raw_put(uint8_t *to, unsigned int type, const void *data, size_t len);
+
 /* Fails the test with the socket's sentence unless @result is 0. */
 void scene_ok(const struct mnfq_socket *sock, int result);
 
