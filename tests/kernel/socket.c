@@ -90,6 +90,51 @@ Test(socket, names_of_interfaces_are_those_of_its_namespace)
 	scene_close(&scene);
 }
 
+/* The name of the device that its datagram came in by, as its own socket tells it. */
+static enum mnfq_verdict name_device(struct mnfq_packet *packet, void *data)
+{
+	struct mnfq_socket *sock = mnfq_queue_get_socket(mnfq_packet_get_queue(packet));
+
+	cr_assert(mnfq_packet_get_indev(packet) == 77);
+	cr_assert(mnfq_socket_get_ifname(sock, mnfq_packet_get_indev(packet), data) == 0);
+	return MNFQ_ACCEPT;
+}
+
+static void expect_device(struct netns *from, struct netns *to, const char *address,
+			  const char *expected)
+{
+	char name[IF_NAMESIZE] = "";
+	struct mnfq_socket *sock;
+	struct mnfq_queue *queue;
+	struct udp udp;
+
+	netns_rule(to, 4, "-A INPUT -p udp -j NFQUEUE --queue-num 1");
+	scene_ok(NULL, mnfq_socket_open_netns(&sock, to->name, NULL));
+	scene_ok(sock, mnfq_queue_bind(&queue, sock, 1, NULL, name_device, name));
+	udp_open(&udp, from, to, address, PORT);
+	udp_send(&udp, 1);
+	cr_assert(mnfq_socket_dispatch(sock, DEADLINE_MS) == 1);
+	cr_assert_str_eq(name, expected);
+	udp_close(&udp);
+	mnfq_socket_close(sock);
+}
+
+/* Both ends of the pair have the same index, and so has a device of the namespace that asks. */
+Test(socket, names_of_a_packets_devices_are_those_of_its_namespace)
+{
+	struct netns *here = netns_new(), *a = netns_new(), *b = netns_new();
+
+	netns_run(here, "ip link add elsewhere index 77 type veth peer name other");
+	netns_enter(here);
+	netns_run(a,
+		  "ip link add alpha index 77 type veth peer name beta index 77 netns %s &&"
+		  " ip address add 10.0.1.1/24 dev alpha && ip link set alpha up",
+		  b->name);
+	netns_run(b, "ip address add 10.0.1.2/24 dev beta && ip link set beta up");
+	expect_device(a, b, "10.0.1.2", "beta");
+	expect_device(b, a, "10.0.1.1", "alpha");
+}
+
 static int live_apart(int stream, void *arg)
 {
 	char byte = 0;
