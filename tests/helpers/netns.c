@@ -266,11 +266,12 @@ void netns_rule(struct netns *ns, int family, const char *format, ...)
 	free(rule);
 }
 
+/* The rule is the last line: extensions print their warnings before. */
 uint64_t netns_rule_packets(struct netns *ns, int family, const char *table, const char *chain,
 			    unsigned int rule)
 {
-	char *output =
-		netns_output(ns, "%s -w -t %s -nvxL %s %u", iptables(family), table, chain, rule);
+	char *output = netns_output(ns, "%s -w -t %s -nvxL %s %u 2>&1 | tail -n 1",
+				    iptables(family), table, chain, rule);
 	unsigned long long packets = 0;
 
 	cr_assert(sscanf(output, "%llu", &packets) == 1, "no rule %u in %s: '%s'", rule, chain,
