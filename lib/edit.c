@@ -134,7 +134,9 @@ int mnfq_packet_edit(struct mnfq_packet *packet, size_t offset, size_t remove, c
 		return err;
 	if (insert > MNFQ_COPY_RANGE_MAX)
 		return mnfq_i_refuse(packet, -EMSGSIZE, "a packet has 65531 bytes at most");
-	adjusted = !s.may_resize && mnfq_i_packet_seq_adjustable(packet);
+	/* The kernel looks for TCP behind a header of IPv4, whatever there is. */
+	adjusted = !s.may_resize && s.bytes.ethertype == ETH_P_IP &&
+		   mnfq_i_packet_seq_adjustable(packet);
 	s.may_resize |= adjusted;
 	err = change(packet, &s, &edit);
 	if (err == 0 && s.resized && adjusted)

@@ -826,8 +826,8 @@ int mnfq_packet_get_layers(const struct mnfq_packet *packet, struct mnfq_layers 
  *                     MNFQ_ALLOW_CUT was not given. With it, the packet ends where the received
  *                     bytes end, and nobody can tell whether it was damaged
  *   -EOPNOTSUPP       another length of TCP, which shifts sequence numbers: unless the kernel will
- *                     adjust them (a connection with NAT and a helper, of which the packet has
- *                     MNFQ_QUEUE_CONNTRACK data), see MNFQ_ALLOW_TCP_RESIZE
+ *                     adjust them (a connection over IPv4 with NAT and a helper, of which the
+ *                     packet has MNFQ_QUEUE_CONNTRACK data), see MNFQ_ALLOW_TCP_RESIZE
  *   -EOPNOTSUPP       another length of a fragment, other addresses of it, or contents whose
  *                     checksum is not here; SCTP's needs all of the datagram
  *   -EOPNOTSUPP       a large packet (MNFQ_SKB_GSO), of which only TCP can be edited, without

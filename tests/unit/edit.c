@@ -347,6 +347,28 @@ Test(edit, other_lengths_of_tcp)
 	deliver(adjusted_by_the_caller);
 }
 
+static void no_resize_of_ipv6(struct mnfq_packet *packet)
+{
+	cr_expect(eq(int, mnfq_packet_edit(packet, 60, 0, "x", 1), -EOPNOTSUPP));
+	cr_expect(not(is_adjusted(packet)));
+}
+
+/* The kernel would take the bytes behind a header of IPv4 for TCP. */
+Test(edit, other_lengths_of_tcp_over_ipv6)
+{
+	uint8_t ct[16];
+
+	b.len = 0;
+	build_ipv6(&b, IPPROTO_TCP);
+	build_transport(&b, IPPROTO_TCP, "data", 4);
+	build_end(&b);
+	attr(ct, CTA_STATUS, 8, IPS_SRC_NAT);
+	attr(ct + 8, CTA_HELP, 8, 0);
+	begin(NFPROTO_IPV6, 0x86dd);
+	message_attr(&msg, NFQA_CT, ct, sizeof(ct));
+	deliver(no_resize_of_ipv6);
+}
+
 static void without(struct mnfq_packet *packet)
 {
 	struct mnfq_layers layers = { .size = sizeof(layers) };
