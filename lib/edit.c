@@ -56,7 +56,7 @@ int mnfq_packet_get_layers(const struct mnfq_packet *packet, struct mnfq_layers 
 {
 	struct mnfq_i_layers found;
 	struct mnfq_i_subject s;
-	int err = layers ? look(packet, &s) : -EINVAL;
+	int err = layers && layers->size >= sizeof(layers->size) ? look(packet, &s) : -EINVAL;
 
 	if (err == 0)
 		err = mnfq_i_layers_find(&found, &s.bytes);
@@ -128,10 +128,12 @@ int mnfq_packet_edit(struct mnfq_packet *packet, size_t offset, size_t remove, c
 	struct mnfq_i_edit edit = { offset, remove, data, insert };
 	struct mnfq_i_subject s;
 	bool adjusted;
-	int err = data || insert == 0 ? look_to_change(packet, &s) : -EINVAL;
+	int err = look_to_change(packet, &s);
 
 	if (err < 0)
 		return err;
+	if (!data && insert > 0)
+		return mnfq_i_refuse(packet, -EINVAL, "what to insert was not given: it is NULL");
 	if (insert > MNFQ_COPY_RANGE_MAX)
 		return mnfq_i_refuse(packet, -EMSGSIZE, "a packet has 65531 bytes at most");
 	/* The kernel looks for TCP behind a header of IPv4, whatever there is. */

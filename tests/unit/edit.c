@@ -381,6 +381,22 @@ static void without(struct mnfq_packet *packet)
 	cr_expect(eq(int, mnfq_packet_get_layers(packet, NULL), -EINVAL));
 }
 
+static void without_arguments(struct mnfq_packet *packet)
+{
+	struct mnfq_layers layers = { .size = 0 };
+
+	cr_expect(eq(int, mnfq_packet_get_layers(packet, &layers), -EINVAL));
+	cr_expect(eq(int, mnfq_packet_edit(packet, 28, 0, NULL, 1), -EINVAL));
+	cr_expect(strlen(mnfq_packet_get_error(packet)) > 0, "it says why");
+}
+
+Test(edit, without_arguments)
+{
+	make_udp("data");
+	begin(NFPROTO_IPV4, 0x0800);
+	deliver(without_arguments);
+}
+
 Test(edit, without_a_payload)
 {
 	struct mnfq_layers layers = { .size = sizeof(layers) };
