@@ -21,10 +21,6 @@
 /* More than any sender has a use for; what is behind is as unknown as a new header. */
 #define EXTENSIONS_MAX 16
 
-#define PROTOCOL_MOBILITY 135
-#define PROTOCOL_HIP      139
-#define PROTOCOL_SHIM6    140
-
 /* What lies beyond the bytes that are there: was it cut off, or was it never there? */
 static int missing(bool cut)
 {
@@ -151,6 +147,10 @@ static void fragment(struct mnfq_i_layers *l, const uint8_t *header)
 	l->at.more_fragments = header[3] & 1;
 }
 
+/*
+ * Those that can be passed over. Headers of mobility (RFC 6275), HIP (RFC 7401), Shim6 (RFC 5533)
+ * are no such: they have checksums of their own, which cover addresses, and nothing behind them.
+ */
 static bool is_extension(uint8_t protocol)
 {
 	switch (protocol) {
@@ -158,9 +158,6 @@ static bool is_extension(uint8_t protocol)
 	case IPPROTO_ROUTING:
 	case IPPROTO_FRAGMENT:
 	case IPPROTO_DSTOPTS:
-	case PROTOCOL_MOBILITY:
-	case PROTOCOL_HIP:
-	case PROTOCOL_SHIM6:
 		return true;
 	default:
 		return false;

@@ -784,8 +784,8 @@ struct mnfq_layers {
 
 /**
  * Find the headers of a packet; of the new payload if there is one. Extension headers of IPv6 are
- * passed over up to the first that is unknown, AH, ESP, or a routing header of unknown type with
- * segments left; at most 16 of them.
+ * passed over up to the first that is unknown, AH, ESP, has a checksum of its own (mobility, HIP,
+ * Shim6), or is a routing header of unknown type with segments left; at most 16 of them.
  *
  * @layers  .size set by the caller
  * Returns 0, or

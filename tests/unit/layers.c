@@ -148,9 +148,7 @@ static void add_extension(uint8_t next, size_t words, const void *content, size_
 
 Test(layers, extension_headers)
 {
-	static const uint8_t kinds[] = {
-		IPPROTO_HOPOPTS, IPPROTO_DSTOPTS, IPPROTO_ROUTING, 135, 139, 140
-	};
+	static const uint8_t kinds[] = { IPPROTO_HOPOPTS, IPPROTO_DSTOPTS, IPPROTO_ROUTING };
 	size_t i, at = 40;
 
 	b.len = 0;
@@ -162,6 +160,22 @@ Test(layers, extension_headers)
 	build_transport(&b, IPPROTO_TCP, "data", 4);
 	build_end(&b);
 	expect_layers(IPPROTO_TCP, 0, at, at + 20);
+}
+
+/* Mobility (RFC 6275), HIP (RFC 7401), Shim6 (RFC 5533): they are extension headers by name. */
+Test(layers, headers_with_a_checksum_are_not_passed_over)
+{
+	static const uint8_t kinds[] = { 135, 139, 140 };
+	size_t i;
+
+	for (i = 0; i < sizeof(kinds); i++) {
+		b.len = 0;
+		build_ipv6(&b, IPPROTO_DSTOPTS);
+		add_extension(kinds[i], 0, NULL, 0);
+		add_extension(IPPROTO_NONE, 0, NULL, 0);
+		build_end(&b);
+		expect_layers(kinds[i], 0, 48, 48);
+	}
 }
 
 Test(layers, too_many_extension_headers_are_not_walked_along)
