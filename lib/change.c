@@ -39,12 +39,25 @@ static int check_given(struct mnfq_packet *packet, bool given)
 	return err;
 }
 
+static int refuse_adjusting(struct mnfq_packet *packet)
+{
+	return mnfq_i_refuse(
+		packet, -EOPNOTSUPP,
+		"a connection mark or labels, along with another length, have the kernel adjust "
+		"the sequence numbers of TCP with NAT: change the one or the other");
+}
+
 static int check_tracked(struct mnfq_packet *packet)
 {
 	struct mnfq_i_bytes ct;
 	int err = check_undecided(packet);
 
-	if (err == 0 && mnfq_i_packet_find(packet, NFQA_CT, &ct) < 0)
+	if (err < 0)
+		return err;
+	if ((packet->changes.set & MNFQ_I_CHANGE_PAYLOAD) &&
+	    mnfq_i_packet_adjusts_unasked(packet, packet->payload_len))
+		return refuse_adjusting(packet);
+	if (mnfq_i_packet_find(packet, NFQA_CT, &ct) < 0)
 		err = mnfq_i_refuse(
 			packet, -ENODATA,
 			"the packet came without connection tracking data: bind its "
@@ -188,6 +201,15 @@ int mnfq_i_packet_replace(struct mnfq_packet *packet, const void *data, size_t l
 	return 0;
 }
 
+/* May the packet get a length of @len bytes, as far as other changes are concerned? */
+int mnfq_i_packet_resizable(struct mnfq_packet *packet, size_t len)
+{
+	if (!(packet->changes.set & (MNFQ_I_CHANGE_CT_MARK | MNFQ_I_CHANGE_CT_LABELS)) ||
+	    !mnfq_i_packet_adjusts_unasked(packet, len))
+		return 0;
+	return refuse_adjusting(packet);
+}
+
 /* May the packet be replaced by @len bytes? */
 int mnfq_i_packet_replaceable(struct mnfq_packet *packet, size_t len)
 {
@@ -208,7 +230,7 @@ int mnfq_i_packet_replaceable(struct mnfq_packet *packet, size_t len)
 			packet, -EMSGSIZE,
 			"the packet was received truncated, and what nobody saw would "
 			"be cut off: raise copy_range, or allow it by MNFQ_ALLOW_CUT");
-	return 0;
+	return mnfq_i_packet_resizable(packet, len);
 }
 
 int mnfq_packet_set_payload(struct mnfq_packet *packet, const void *data, size_t len)

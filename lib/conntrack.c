@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
+#include <netinet/in.h>
 
 #include "internal.h"
 
@@ -236,6 +237,31 @@ int mnfq_packet_get_ct_tuple(const struct mnfq_packet *packet, enum mnfq_ct_dire
 	return err;
 }
 
+static bool has_nat(const struct mnfq_packet *packet)
+{
+	uint32_t status;
+
+	return mnfq_packet_get_ct_status(packet, &status) == 0 &&
+	       (status & (IPS_SRC_NAT | IPS_DST_NAT));
+}
+
+/*
+ * Will the kernel adjust sequence numbers for a payload of @len bytes, if data of the connection goes
+ * with it, although nobody asks for that? It tries for each TCP connection with NAT, and complains of
+ * those for which it cannot remember the difference (WARN in nf_ct_seqadj_set()).
+ */
+bool mnfq_i_packet_adjusts_unasked(const struct mnfq_packet *packet, size_t len)
+{
+	struct mnfq_ct_tuple tuple = { .size = sizeof(tuple) };
+	size_t before;
+
+	if ((packet->changes.set & MNFQ_I_CHANGE_SEQ_ADJUST) || !has_nat(packet) ||
+	    mnfq_packet_get_length(packet, &before) < 0 || len == before)
+		return false;
+	return mnfq_packet_get_ct_tuple(packet, MNFQ_CT_ORIGINAL, &tuple) < 0 ||
+	       tuple.protocol == IPPROTO_TCP;
+}
+
 /*
  * Would the kernel adjust the sequence numbers of the connection if this packet changed its length?
  * It does for connections with NAT, and has room to remember the difference if they have a helper.
@@ -243,9 +269,6 @@ int mnfq_packet_get_ct_tuple(const struct mnfq_packet *packet, enum mnfq_ct_dire
 bool mnfq_i_packet_seq_adjustable(const struct mnfq_packet *packet)
 {
 	struct mnfq_i_bytes helper;
-	uint32_t status;
 
-	return mnfq_packet_get_ct_status(packet, &status) == 0 &&
-	       (status & (IPS_SRC_NAT | IPS_DST_NAT)) &&
-	       find_ct(packet, CTA_HELP, 0, &helper) == 0;
+	return has_nat(packet) && find_ct(packet, CTA_HELP, 0, &helper) == 0;
 }

@@ -140,7 +140,10 @@ int mnfq_packet_edit(struct mnfq_packet *packet, size_t offset, size_t remove, c
 	adjusted = !s.may_resize && s.bytes.ethertype == ETH_P_IP &&
 		   mnfq_i_packet_seq_adjustable(packet);
 	s.may_resize |= adjusted;
-	err = change(packet, &s, &edit);
+	if (!adjusted && remove <= s.bytes.len)
+		err = mnfq_i_packet_resizable(packet, s.bytes.len - remove + insert);
+	if (err == 0)
+		err = change(packet, &s, &edit);
 	if (err == 0 && s.resized && adjusted)
 		packet->changes.set |= MNFQ_I_CHANGE_SEQ_ADJUST;
 	return err;
@@ -151,5 +154,7 @@ int mnfq_packet_repair(struct mnfq_packet *packet)
 	struct mnfq_i_subject s;
 	int err = look_to_change(packet, &s);
 
+	if (err == 0)
+		err = mnfq_i_packet_resizable(packet, s.bytes.len);
 	return err < 0 ? err : change(packet, &s, NULL);
 }

@@ -129,12 +129,14 @@ struct mnfq_i_decision mnfq_i_packet_decision(const struct mnfq_packet *packet, 
 /* ---- change.c: what is changed with a verdict, no I/O ---- */
 
 int mnfq_i_refuse(struct mnfq_packet *packet, int err, const char *sentence);
+int mnfq_i_packet_resizable(struct mnfq_packet *packet, size_t len);
 int mnfq_i_packet_replaceable(struct mnfq_packet *packet, size_t len);
 int mnfq_i_packet_replace(struct mnfq_packet *packet, const void *data, size_t len);
 
 /* ---- conntrack.c: what a packet tells of its connection, no I/O ---- */
 
 bool mnfq_i_packet_seq_adjustable(const struct mnfq_packet *packet);
+bool mnfq_i_packet_adjusts_unasked(const struct mnfq_packet *packet, size_t len);
 
 /* ---- ring.c: memory for a batch of messages ---- */
 

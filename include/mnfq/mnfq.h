@@ -695,7 +695,10 @@ int mnfq_packet_set_priority(struct mnfq_packet *packet, uint32_t priority);
 /**
  * Set the mark of the packet's connection: those bits of it that are in @mask become those of @mark.
  * -ENODATA: the packet came without connection tracking data, so there is nothing to mark, or nobody
- * knows: bind with MNFQ_QUEUE_CONNTRACK.
+ * knows: bind with MNFQ_QUEUE_CONNTRACK. -EOPNOTSUPP: the packet's payload has another length now, and
+ * it is of TCP with NAT, for which the kernel would take this for the wish to adjust the sequence
+ * numbers: change the one with this packet, the other with another. Unless mnfq_packet_edit() has the
+ * kernel adjust them anyway.
  */
 int mnfq_packet_set_ct_mark(struct mnfq_packet *packet, uint32_t mark, uint32_t mask);
 
@@ -706,7 +709,7 @@ int mnfq_packet_set_ct_mark(struct mnfq_packet *packet, uint32_t mark, uint32_t 
  *
  * @labels  MNFQ_CT_LABELS_SIZE bytes
  * @mask    MNFQ_CT_LABELS_SIZE bytes, NULL for all labels
- * -ENODATA as mnfq_packet_set_ct_mark()
+ * -ENODATA, -EOPNOTSUPP as mnfq_packet_set_ct_mark()
  */
 int mnfq_packet_set_ct_labels(struct mnfq_packet *packet, const uint8_t *labels,
 			      const uint8_t *mask);
@@ -738,6 +741,7 @@ int mnfq_packet_set_l2hdr(struct mnfq_packet *packet, const void *data, size_t l
  * -EMSGSIZE  more than MNFQ_COPY_RANGE_MAX; or the packet was received truncated, and the part that
  *            nobody saw would be cut off: if that is what you want, mnfq_packet_allow()
  * -ENODATA   with MNFQ_COPY_META: nobody knows what would be replaced
+ * -EOPNOTSUPP  another length along with a connection mark or labels, as mnfq_packet_set_ct_mark()
  * -ENOMEM    (retained packets only)
  */
 int mnfq_packet_set_payload(struct mnfq_packet *packet, const void *data, size_t len);
@@ -834,7 +838,7 @@ int mnfq_packet_get_layers(const struct mnfq_packet *packet, struct mnfq_layers 
  *                     changing its length: bind with MNFQ_QUEUE_GSO off
  *   -EOPNOTSUPP       an unfinished checksum (MNFQ_SKB_CSUMNOTREADY) that is not this header's but
  *                     that of a packet in a tunnel: bind with MNFQ_QUEUE_GSO off
- *   -EOPNOTSUPP       as mnfq_packet_get_layers()
+ *   -EOPNOTSUPP       as mnfq_packet_get_layers(); as mnfq_packet_set_ct_mark()
  *   -ENODATA          with MNFQ_COPY_META
  *   -EALREADY         the packet is decided
  *   -ENOMEM           (retained packets only)

@@ -369,6 +369,78 @@ Test(edit, other_lengths_of_tcp_over_ipv6)
 	deliver(no_resize_of_ipv6);
 }
 
+/* The data of the connection that mark and labels are for has the kernel adjust, asked or not. */
+static void resized_then_marked(struct mnfq_packet *packet)
+{
+	static const uint8_t labels[MNFQ_CT_LABELS_SIZE] = { 1 };
+
+	adjusted_by_the_caller(packet);
+	cr_expect(eq(int, mnfq_packet_set_ct_mark(packet, 1, 1), -EOPNOTSUPP));
+	cr_expect(strlen(mnfq_packet_get_error(packet)) > 0);
+	cr_expect(eq(int, mnfq_packet_set_ct_labels(packet, labels, NULL), -EOPNOTSUPP));
+	cr_expect(eq(u32, packet->changes.set, MNFQ_I_CHANGE_PAYLOAD));
+}
+
+static void marked_then_resized(struct mnfq_packet *packet)
+{
+	uint8_t longer[45] = { 0 };
+
+	cr_assert(eq(int, mnfq_packet_allow(packet, MNFQ_ALLOW_TCP_RESIZE), 0));
+	cr_assert(eq(int, mnfq_packet_set_ct_mark(packet, 1, 1), 0));
+	cr_expect(eq(int, mnfq_packet_edit(packet, 40, 0, "x", 1), -EOPNOTSUPP));
+	cr_expect(strlen(mnfq_packet_get_error(packet)) > 0);
+	cr_expect(eq(int, mnfq_packet_set_payload(packet, longer, 45), -EOPNOTSUPP));
+	cr_expect(eq(u32, packet->changes.set, MNFQ_I_CHANGE_CT_MARK));
+	cr_expect(eq(int, mnfq_packet_edit(packet, 40, 1, "x", 1), 0), "of the same length");
+	cr_expect(eq(int, mnfq_packet_set_payload(packet, longer, 44), 0));
+}
+
+static void marked_and_adjusted(struct mnfq_packet *packet)
+{
+	adjusted(packet);
+	cr_expect(eq(int, mnfq_packet_set_ct_mark(packet, 1, 1), 0), "the kernel is to adjust");
+	cr_expect(eq(int, mnfq_packet_edit(packet, 40, 0, "x", 1), 0));
+}
+
+static void marked_and_resized(struct mnfq_packet *packet)
+{
+	adjusted_by_the_caller(packet);
+	cr_expect(eq(int, mnfq_packet_set_ct_mark(packet, 1, 1), 0),
+		  "the kernel adjusts nothing");
+	cr_expect(eq(int, mnfq_packet_edit(packet, 40, 0, "x", 1), 0));
+}
+
+static void deliver_tracked(uint32_t status, uint8_t protocol, bool helper,
+			    void (*function)(struct mnfq_packet *packet))
+{
+	uint8_t ct[48];
+
+	attr(ct, CTA_STATUS, 8, status);
+	attr(ct + 8, CTA_TUPLE_ORIG, 24, 0);
+	attr(ct + 12, CTA_TUPLE_IP, 4, 0);
+	attr(ct + 16, CTA_TUPLE_PROTO, 12, 0);
+	attr(ct + 20, CTA_PROTO_NUM, 5, (uint32_t)protocol << 24);
+	attr(ct + 28, CTA_TUPLE_MAX + 1, 4, 0);
+	attr(ct + 32, CTA_HELP, 8, 0);
+	begin(NFPROTO_IPV4, 0x0800);
+	message_attr(&msg, NFQA_CT, ct, helper ? 40 : 32);
+	deliver(function);
+}
+
+Test(edit, other_lengths_of_tcp_with_a_connection_mark)
+{
+	b.len = 0;
+	build_ipv4(&b, IPPROTO_TCP, NULL, 0);
+	build_transport(&b, IPPROTO_TCP, "data", 4);
+	build_end(&b);
+	deliver_tracked(IPS_SRC_NAT, IPPROTO_TCP, false, resized_then_marked);
+	deliver_tracked(IPS_DST_NAT, IPPROTO_TCP, true, resized_then_marked);
+	deliver_tracked(IPS_SRC_NAT, IPPROTO_TCP, false, marked_then_resized);
+	deliver_tracked(IPS_SRC_NAT, IPPROTO_TCP, true, marked_and_adjusted);
+	deliver_tracked(IPS_CONFIRMED, IPPROTO_TCP, true, marked_and_resized);
+	deliver_tracked(IPS_SRC_NAT, IPPROTO_UDP, false, marked_and_resized);
+}
+
 static void without(struct mnfq_packet *packet)
 {
 	struct mnfq_layers layers = { .size = sizeof(layers) };
