@@ -211,7 +211,7 @@ int mnfq_i_packet_resizable(struct mnfq_packet *packet, size_t len)
 }
 
 /* May the packet be replaced by @len bytes? */
-int mnfq_i_packet_replaceable(struct mnfq_packet *packet, size_t len)
+static int check_replaceable(struct mnfq_packet *packet, size_t len)
 {
 	struct mnfq_i_bytes bytes;
 	int err = check_undecided(packet);
@@ -238,6 +238,6 @@ int mnfq_packet_set_payload(struct mnfq_packet *packet, const void *data, size_t
 	int err = check_given(packet, data || len == 0);
 
 	if (err == 0)
-		err = mnfq_i_packet_replaceable(packet, len);
+		err = check_replaceable(packet, len);
 	return err < 0 ? err : mnfq_i_packet_replace(packet, data, len);
 }
