@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The connection of each packet, told by libnetfilter_conntrack, which parses what came with it. */
+/* The connection of each packet: libnetfilter_conntrack parses what came with it. */
 #include <libnetfilter_conntrack/libnetfilter_conntrack.h>
 
 #include "example.h"

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Decide about a whole connection: one packet with a text in it, and the connection gets a mark, by
- * which rules deal with all that follows: iptables -A INPUT -m connmark --mark 0x1/0x1 -j DROP */
+/*
+ * Decide about a whole connection: one packet with a text in it, and the connection gets a mark, by
+ * which rules deal with all that follows: iptables -A INPUT -m connmark --mark 0x1/0x1 -j DROP
+ */
 #include "example.h"
 
 #define MARK 0x1u /* this bit is ours; others may use the rest */

@@ -246,9 +246,9 @@ static bool has_nat(const struct mnfq_packet *packet)
 }
 
 /*
- * Will the kernel adjust sequence numbers for a payload of @len bytes, if data of the connection goes
- * with it, although nobody asks for that? It tries for each TCP connection with NAT, and complains of
- * those for which it cannot remember the difference (WARN in nf_ct_seqadj_set()).
+ * Will the kernel adjust sequence numbers for a payload of @len bytes, if data of the connection
+ * goes with it, although nobody asks for that? It tries for each TCP connection with NAT, and
+ * complains of those for which it cannot remember the difference (WARN in nf_ct_seqadj_set()).
  */
 bool mnfq_i_packet_adjusts_unasked(const struct mnfq_packet *packet, size_t len)
 {
@@ -263,8 +263,9 @@ bool mnfq_i_packet_adjusts_unasked(const struct mnfq_packet *packet, size_t len)
 }
 
 /*
- * Would the kernel adjust the sequence numbers of the connection if this packet changed its length?
- * It does for connections with NAT, and has room to remember the difference if they have a helper.
+ * Would the kernel adjust the sequence numbers of the connection if this packet changed its
+ * length? It does for connections with NAT, and has room to remember the difference if they have
+ * a helper.
  */
 bool mnfq_i_packet_seq_adjustable(const struct mnfq_packet *packet)
 {

@@ -90,8 +90,8 @@ static int look_to_change(struct mnfq_packet *packet, struct mnfq_i_subject *s)
 }
 
 /*
- * Changes the packet from where it is to where it is not yet, so that a failure leaves it as it was;
- * without an edit it is repaired.
+ * Changes the packet from where it is to where it is not yet, so that a failure leaves it as it
+ * was; without an edit it is repaired.
  */
 static int change(struct mnfq_packet *packet, struct mnfq_i_subject *s,
 		  const struct mnfq_i_edit *edit)

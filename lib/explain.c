@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * What went wrong, as a sentence. The kernel answers EPERM for a missing capability and for a queue
- * that somebody else owns; a command that needs only the capability tells them apart, and /proc
- * tells who the somebody is.
+ * What went wrong, as a sentence. The kernel answers EPERM for a missing capability and for a
+ * queue that somebody else owns; a command that needs only the capability tells them apart, and
+ * /proc tells who the somebody is.
  */
 #include <dirent.h>
 #include <errno.h>

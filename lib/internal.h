@@ -90,8 +90,11 @@ struct mnfq_packet {
 	size_t payload_len;
 
 	struct mnfq_i_changes changes;
-	uint8_t *room;     /* where a new payload is kept: our own if retained, or else two times
-			      MNFQ_I_ROOM of the ring, so that an edit goes from one to the other */
+	/*
+	 * Where a new payload is kept: our own if retained, or else two times MNFQ_I_ROOM of the
+	 * ring, so that an edit goes from one to the other.
+	 */
+	uint8_t *room;
 	uint32_t allowed;  /* MNFQ_ALLOW_* */
 	const char *error; /* the last refusal of a setter */
 
@@ -202,8 +205,8 @@ struct mnfq_queue {
 	struct mnfq_stats late;              /* decided outside of a round */
 
 	/*
-	 * What is still undecided in the kernel without being held gets the default verdict, up to
-	 * `release` as soon as nothing older is held, then up to `release_next`. It got there
+	 * What is still undecided in the kernel without being held gets the default verdict, up
+	 * to `release` as soon as nothing older is held, then up to `release_next`. It got there
 	 * because ids were lost while older packets were held, or because verdicts were.
 	 */
 	atomic_bool has_release; /* may be read without the lock, after `held` */

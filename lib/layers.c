@@ -5,16 +5,12 @@
  * (UDP-Lite), RFC 792 and 4443 (ICMP), RFC 9260 (SCTP). Nothing here does I/O.
  */
 #include <errno.h>
+#include <linux/if_ether.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
 #include <sys/socket.h>
 
 #include "edit.h"
-
-#define ETHERTYPE_IPV4   0x0800
-#define ETHERTYPE_8021Q  0x8100
-#define ETHERTYPE_IPV6   0x86dd
-#define ETHERTYPE_8021AD 0x88a8
 
 #define TAGS_MAX 2
 
@@ -233,7 +229,7 @@ int mnfq_i_layers_tags(const struct mnfq_i_raw *bytes, size_t *network, uint16_t
 	*network = 0;
 	*ethertype = bytes->ethertype;
 	for (n = 0; n < TAGS_MAX; n++) {
-		if (*ethertype != ETHERTYPE_8021Q && *ethertype != ETHERTYPE_8021AD)
+		if (*ethertype != ETH_P_8021Q && *ethertype != ETH_P_8021AD)
 			break;
 		if (bytes->len - *network < 4)
 			return missing(bytes->true_len > bytes->len);
@@ -253,9 +249,9 @@ int mnfq_i_layers_network(struct mnfq_i_layers *l, const struct mnfq_i_raw *byte
 	err = mnfq_i_layers_tags(bytes, &l->at.network, &ethertype);
 	if (err < 0)
 		return err;
-	if (ethertype == ETHERTYPE_IPV4)
+	if (ethertype == ETH_P_IP)
 		err = ipv4(l, bytes);
-	else if (ethertype == ETHERTYPE_IPV6)
+	else if (ethertype == ETH_P_IPV6)
 		err = ipv6(l, bytes);
 	else
 		err = -EPROTONOSUPPORT;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Reaching another network namespace. setns(2) changes the calling thread only, so a thread of its
- * own goes there: the caller's namespace is never touched, and nothing has to be put back.
+ * Reaching another network namespace. setns(2) changes the calling thread only, so a thread of
+ * its own goes there: the caller's namespace is never touched, and nothing has to be put back.
  */
 #include <ctype.h>
 #include <dirent.h>

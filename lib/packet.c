@@ -48,8 +48,8 @@ int mnfq_i_attr_next(const uint8_t *bytes, uint32_t len, uint32_t *at, struct nl
 }
 
 /*
- * The attribute of @type, of at least @min_len bytes, among those in @nest. Returns 0, or -ENODATA,
- * or -EBADMSG if anything in there makes no sense.
+ * The attribute of @type, of at least @min_len bytes, among those in @nest. Returns 0, or
+ * -ENODATA, or -EBADMSG if anything in there makes no sense.
  */
 int mnfq_i_attr_find(struct mnfq_i_bytes nest, unsigned int type, uint32_t min_len,
 		     struct mnfq_i_bytes *found)
@@ -135,8 +135,8 @@ static int walk(struct mnfq_packet *packet, uint32_t len, bool cut)
 }
 
 /*
- * Makes @packet a view of a NFQNL_MSG_PACKET message of which @len bytes were received; the caller
- * has seen that a whole struct nlmsghdr is there, and that it is aligned to 4 bytes.
+ * Makes @packet a view of a NFQNL_MSG_PACKET message of which @len bytes were received; the
+ * caller has seen that a whole struct nlmsghdr is there, and that it is aligned to 4 bytes.
  *
  * Returns 0; -EMSGSIZE if the message is longer than what was received; -EBADMSG if it makes no
  * sense. Also after a failure the id is known if NFQA_PACKET_HDR is present.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Packets that get other bytes, and the lengths and checksums that belong to them. A sum that was
- * right stays right, and one that was wrong stays wrong: that the data was damaged on its way must
- * not be hidden by an edit. Nothing here does I/O.
+ * right stays right, and one that was wrong stays wrong: that the data was damaged on its way
+ * must not be hidden by an edit. Nothing here does I/O.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -250,8 +250,8 @@ static int permit_addresses(struct mnfq_i_subject *s, const struct mnfq_i_layers
 }
 
 /*
- * Whether there is no way to the new sum from the old one. The field of a large packet is whatever the
- * kernel needs for splitting it, until we wrote a sum there.
+ * Whether there is no way to the new sum from the old one. The field of a large packet is
+ * whatever the kernel needs for splitting it, until we wrote a sum there.
  */
 static bool needs_all(const struct mnfq_i_subject *s, const struct mnfq_i_layers *l,
 		      const struct mnfq_i_edit *edit)
@@ -282,8 +282,8 @@ static int change(struct mnfq_i_subject *s, const struct mnfq_i_layers *old,
 }
 
 /*
- * Writes the edited packet to @out, where there is room for MNFQ_COPY_RANGE_MAX bytes and where the
- * packet is not now. What a refused edit leaves there is of no use.
+ * Writes the edited packet to @out, where there is room for MNFQ_COPY_RANGE_MAX bytes and where
+ * the packet is not now. What a refused edit leaves there is of no use.
  */
 int mnfq_i_edit(struct mnfq_i_subject *s, const struct mnfq_i_edit *edit, uint8_t *out,
 		size_t *out_len)

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Queues: bind, configure, unbind. */
 #include <errno.h>
-#include <linux/membarrier.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -82,9 +81,9 @@ static int request_flags(struct mnfq_socket *sock, uint16_t num, uint32_t flags)
 }
 
 /*
- * A request with settings. The kernel does not tell which flag it lacks, so those that the user can
- * do without are asked for one by one, and what it lacks is left out. Those that the user insists on
- * come first: if the kernel lacks one of them, nothing has been changed yet.
+ * A request with settings. The kernel does not tell which flag it lacks, so those that the user
+ * can do without are asked for one by one, and what it lacks is left out. Those that the user
+ * insists on come first: if the kernel lacks one of them, nothing has been changed yet.
  */
 static int request_settings(struct mnfq_socket *sock, uint16_t num, uint8_t command,
 			    struct mnfq_queue_options *settings, bool *repeated)
@@ -118,8 +117,9 @@ static int enlarge_buffer(struct mnfq_socket *sock, uint32_t bytes)
 }
 
 /*
- * The default verdict for all that the kernel holds, whatever its id. A batch reaches over half of
- * all numbers; the first half comes again, since a list that wraps around begins with the second.
+ * The default verdict for all that the kernel holds, whatever its id. A batch reaches over half
+ * of all numbers; the first half comes again, since a list that wraps around begins with the
+ * second.
  */
 static void release_all(struct mnfq_queue *queue)
 {
@@ -154,7 +154,7 @@ static void take_over(struct mnfq_queue *queue)
 static void settle_stale(struct mnfq_socket *sock)
 {
 	if (sock->stale)
-		(void)syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+		(void)syscall(SYS_membarrier, MNFQ_I_MEMBARRIER_GLOBAL, 0, 0);
 	sock->stale = false;
 }
 
@@ -183,7 +183,7 @@ static int request_bind(struct mnfq_queue *queue)
 	err = mnfq_i_request(sock, num, NFQNL_CFG_CMD_BIND, &queue->options, &repeated);
 	if (err == -EBUSY && repeated) /* the answer that was lost said yes */
 		return 0;
-	/* Without an answer nobody knows whether it is bound now; a failure must leave nothing. */
+	/* Without an answer nobody knows whether it is bound: a failure leaves nothing. */
 	if (err < 0 && !sock->pending.answered) {
 		(void)mnfq_i_request_send(sock, num, NFQNL_CFG_CMD_UNBIND);
 		mnfq_i_stash_purge(sock, num);
@@ -312,8 +312,8 @@ static void unlink_queue(struct mnfq_queue *queue)
 }
 
 /*
- * Unbinds: the default verdict for all that the kernel holds, whatever its id, then the end of the
- * queue. Dropping is what the kernel does at the end by itself.
+ * Unbinds: the default verdict for all that the kernel holds, whatever its id, then the end of
+ * the queue. Dropping is what the kernel does at the end by itself.
  */
 void mnfq_i_queue_end(struct mnfq_queue *queue, bool wait)
 {

@@ -30,8 +30,8 @@ bool mnfq_i_from_kernel(struct mnfq_socket *sock, const void *from, size_t from_
 /*
  * The right to send verdicts was missing. The kernel answers only the first message of those that
  * were sent together, so any queue may have undecided packets over which no batch may reach. If
- * nobody is told, because the one that was answered is of a queue that is gone, the next round tries
- * at once.
+ * nobody is told, because the one that was answered is of a queue that is gone, the next round
+ * tries at once.
  */
 static void refuse_all(struct mnfq_socket *sock, bool told)
 {
@@ -43,7 +43,7 @@ static void refuse_all(struct mnfq_socket *sock, bool told)
 	}
 }
 
-/* The queue that a message is for; one received before a queue was bound is for one that is gone. */
+/* The queue of a message; one received before a queue was bound is for one that is gone. */
 static struct mnfq_queue *find_queue(struct mnfq_socket *sock, uint16_t num, bool stashed)
 {
 	struct mnfq_queue *queue = mnfq_i_queue_find(sock, num);
@@ -80,7 +80,7 @@ void mnfq_i_refused(struct mnfq_socket *sock, struct mnfq_queue *queue,
 		queue->options.refused(queue, request->nlmsg_seq, err, queue->data);
 }
 
-/* NLMSG_ERROR: the answer to a request was taken by request.c; this is what became of a verdict. */
+/* NLMSG_ERROR: the answer to a request, which request.c takes, or what became of a verdict. */
 static void handle_error(struct mnfq_socket *sock, const uint8_t *msg, size_t len, bool stashed)
 {
 	struct nlmsgerr answer;

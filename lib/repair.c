@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Lengths and checksums of a packet that somebody else has put together. No I/O. */
 #include <errno.h>
+#include <linux/if_ether.h>
 #include <netinet/in.h>
 
 #include "edit.h"
@@ -14,9 +15,9 @@ static int claim_all(const struct mnfq_i_raw *bytes, uint8_t *p)
 
 	if (err < 0)
 		return err;
-	if (ethertype != 0x0800 && ethertype != 0x86dd)
+	if (ethertype != ETH_P_IP && ethertype != ETH_P_IPV6)
 		return -EPROTONOSUPPORT;
-	l.at.family = ethertype == 0x0800 ? AF_INET : AF_INET6;
+	l.at.family = ethertype == ETH_P_IP ? AF_INET : AF_INET6;
 	if (bytes->len - l.at.network < (l.at.family == AF_INET ? 20 : 40))
 		return -EBADMSG;
 	mnfq_i_put_network_length(&l, p, bytes->len);

@@ -2,9 +2,9 @@
 /*
  * Requests to the kernel and their acknowledgements (NFQNL_MSG_CONFIG). The kernel handles a
  * request before sendmsg returns, so its answer is in the receive buffer by then, behind the
- * packets and refused verdicts that came earlier; those are stashed for the next round. If the end of the buffer is
- * reached without an answer, the answer was lost, because the buffer was full or because somebody
- * else took it, and the request is repeated.
+ * packets and refused verdicts that came earlier; those are stashed for the next round. If the
+ * end of the buffer is reached without an answer, the answer was lost, because the buffer was
+ * full or because somebody else took it, and the request is repeated.
  */
 #include <errno.h>
 #include <libmnl/libmnl.h>
@@ -127,8 +127,8 @@ static bool is_answer(struct mnfq_socket *sock, const uint8_t *data, size_t len)
 }
 
 /*
- * Takes an answer, ignores what is nothing for us, and keeps the rest for the next round: packets,
- * and refused verdicts, because the user may be told of them, who may do anything then.
+ * Takes an answer, ignores what is nothing for us, and keeps the rest for the next round:
+ * packets, and refused verdicts, because the user may be told of them, who may do anything then.
  */
 static void sort(struct mnfq_socket *sock, struct mnfq_i_stash **entry, size_t len)
 {
@@ -201,8 +201,8 @@ static bool is_refusal(const struct mnfq_socket *sock, const struct mnfq_i_stash
 }
 
 /*
- * Packets and refusals of a queue that is gone must not be taken for those of its successor. What a
- * refusal means for the other queues it means nevertheless.
+ * Packets and refusals of a queue that is gone must not be taken for those of its successor. What
+ * a refusal means for the other queues it means nevertheless.
  */
 void mnfq_i_stash_purge(struct mnfq_socket *sock, uint16_t num)
 {
@@ -224,8 +224,8 @@ void mnfq_i_stash_purge(struct mnfq_socket *sock, uint16_t num)
 }
 
 /*
- * Reads up to the answer or the end of the buffer; the deadline is for a flood of forged messages,
- * which has no end.
+ * Reads up to the answer or the end of the buffer; the deadline is for a flood of forged
+ * messages, which has no end.
  */
 static int read_answer(struct mnfq_socket *sock)
 {

@@ -35,7 +35,7 @@ struct mnfq_i_ring *mnfq_i_ring_new(unsigned int slots)
 	if (!ring->messages || !ring->iovecs || !ring->senders || !ring->memory)
 		return mnfq_i_ring_free(ring);
 
-	/* A huge page would be touched whole by the first small packet. Only memory is at stake. */
+	/* A huge page would be touched whole by the first small packet. */
 	(void)madvise(ring->memory, ring->memory_size, MADV_NOHUGEPAGE);
 	ring->outbox.bytes = ring->memory + (size_t)slots * SLOT_STRIDE;
 	ring->room = ring->outbox.bytes + MNFQ_I_OUTBOX_MAX;

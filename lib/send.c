@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Messages on their way to the kernel. Within a round they gather in the outbox and leave with one
- * sendmsg; outside of it each is sent at once. The kernel handles a message before sendmsg returns.
+ * Messages on their way to the kernel. Within a round they gather in the outbox and leave with
+ * one sendmsg; outside of it each is sent at once. The kernel handles a message before sendmsg
+ * returns.
  */
 #include <errno.h>
 #include <time.h>
@@ -107,8 +108,8 @@ int mnfq_i_flush(struct mnfq_socket *sock)
 
 /*
  * Within a round: puts a decision into the outbox. A batch verdict reaches over all lower ids, so
- * there is none while one of them is held or waits for a release, nor for a packet that was handed
- * to us late. A release that waits comes behind the decision, which it may reach over.
+ * there is none while one of them is held or waits for a release, nor for a packet that was
+ * handed to us late. A release that waits comes behind the decision, which it may reach over.
  */
 void mnfq_i_decide(struct mnfq_queue *queue, const struct mnfq_i_decision *decision)
 {
@@ -178,8 +179,8 @@ void mnfq_i_release_later(struct mnfq_queue *queue, uint32_t last)
 }
 
 /*
- * The same for all that came so far. A run that is open is given up with it: its batch would reach
- * over the others.
+ * The same for all that came so far. A run that is open is given up with it: its batch would
+ * reach over the others.
  */
 void mnfq_i_release_past(struct mnfq_queue *queue)
 {
@@ -196,10 +197,10 @@ static bool must_wait(const struct mnfq_queue *queue, bool in_round)
 }
 
 /*
- * Releases what was to be released later, if nothing older is held any more; with the lock held. Two
- * marks suffice: the first stands still until it is passed, so that steady losses cannot push it
- * ahead for ever. While a round is under way only its own thread does this, because verdicts for
- * lower ids may be on their way through the outbox; the end of the round makes up for it.
+ * Releases what was to be released later, if nothing older is held any more; with the lock held.
+ * Two marks suffice: the first stands still until it is passed, so that steady losses cannot push
+ * it ahead for ever. While a round is under way only its own thread does this, because verdicts
+ * for lower ids may be on their way through the outbox; the end of the round makes up for it.
  */
 int mnfq_i_release(struct mnfq_queue *queue)
 {
@@ -231,9 +232,10 @@ void mnfq_i_release_pending(struct mnfq_queue *queue)
 }
 
 /*
- * Ids up to @last never reached us. Most often the kernel dropped those packets because our buffer
- * was full; but if somebody else took the messages, the packets still wait in the kernel. Decide
- * them by default, as soon as no older packet is held that such a batch would decide as well.
+ * Ids up to @last never reached us. Most often the kernel dropped those packets because our
+ * buffer was full; but if somebody else took the messages, the packets still wait in the kernel.
+ * Decide them by default, as soon as no older packet is held that such a batch would decide as
+ * well.
  */
 void mnfq_i_gap(struct mnfq_queue *queue, uint32_t last)
 {

@@ -82,8 +82,8 @@ static int get_int(int fd, int level, int name)
 }
 
 /*
- * The kernel doubles what is asked for. Beyond net.core.rmem_max only CAP_NET_ADMIN in the initial
- * user namespace helps; without it we take what we can get.
+ * The kernel doubles what is asked for. Beyond net.core.rmem_max only CAP_NET_ADMIN in the
+ * initial user namespace helps; without it we take what we can get.
  */
 static int set_buffer(int fd, uint32_t bytes)
 {
@@ -414,7 +414,7 @@ int64_t mnfq_socket_get_receive_buffer(const struct mnfq_socket *sock)
 	return sock ? get_int(sock->fd, SOL_SOCKET, SO_RCVBUF) : -EINVAL;
 }
 
-/* The place for what is known of @ifindex: where it is, or the oldest of those where it may be. */
+/* The place for what is known of @ifindex: where it is, or the oldest where it may be. */
 static struct mnfq_i_ifname *find_ifname(struct mnfq_socket *sock, uint32_t ifindex)
 {
 	struct mnfq_i_ifname *set = sock->ifnames[ifindex % MNFQ_I_IFNAME_SETS], *place = set;
@@ -430,8 +430,8 @@ static struct mnfq_i_ifname *find_ifname(struct mnfq_socket *sock, uint32_t ifin
 }
 
 /*
- * Any socket answers SIOCGIFNAME for its own namespace, so ours does for the packets'. That there is
- * no such interface is remembered as well, as an empty name.
+ * Any socket answers SIOCGIFNAME for its own namespace, so ours does for the packets'. That there
+ * is no such interface is remembered as well, as an empty name.
  */
 int mnfq_socket_get_ifname(struct mnfq_socket *sock, uint32_t ifindex, char *name)
 {

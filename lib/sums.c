@@ -153,7 +153,7 @@ void mnfq_i_compute_header(const struct mnfq_i_layers *l, uint8_t *p)
 	memcpy(p + at + 10, &check, sizeof(check));
 }
 
-/* The field of a packet whose sum the kernel left to be completed holds that of the pseudo header. */
+/* A sum that the kernel left to be completed is that of the pseudo header. */
 bool mnfq_i_is_ours_to_complete(const struct mnfq_i_layers *l, const uint8_t *p)
 {
 	uint32_t sum, len, field;

@@ -163,9 +163,9 @@ static void put_single(struct mnfq_i_outbox *outbox, const struct mnfq_i_decisio
 }
 
 /*
- * Adds a decision; there must be room for it. @may_batch says that no packet with a lower id waits
- * for a decision of its own. The order of the messages is that of the packets: the kernel lets
- * packets go on in the order of their verdicts, and reordering hurts TCP.
+ * Adds a decision; there must be room for it. @may_batch says that no packet with a lower id
+ * waits for a decision of its own. The order of the messages is that of the packets: the kernel
+ * lets packets go on in the order of their verdicts, and reordering hurts TCP.
  */
 void mnfq_i_outbox_put(struct mnfq_i_outbox *outbox, struct mnfq_i_run *run,
 		       const struct mnfq_i_decision *d, bool may_batch)

@@ -16,7 +16,7 @@
 
 #define MNFQ_I_ATTRS 32 /* attribute types below this are kept; the kernel uses 22 so far */
 
-/* enum nfqnl_attr_type and nfqnl_vlan_attr, what is younger than the type UID_GID of Linux 3.13. */
+/* enum nfqnl_attr_type and nfqnl_vlan_attr, what is younger than NFQA_GID of Linux 3.13. */
 #define MNFQ_I_NFQA_SECCTX         18u
 #define MNFQ_I_NFQA_VLAN           19u
 #define MNFQ_I_NFQA_L2HDR          20u
@@ -30,6 +30,8 @@
 #define MNFQ_I_CTA_LABELS      22u
 #define MNFQ_I_CTA_LABELS_MASK 23u
 #define MNFQ_I_CTA_TUPLE_ZONE  3u
+
+#define MNFQ_I_MEMBARRIER_GLOBAL 1 /* membarrier(2), MEMBARRIER_CMD_SHARED before Linux 4.16 */
 
 /* enum ip_conntrack_info: a state, or a state and this for the other direction. */
 #define MNFQ_I_CT_IS_REPLY  3u
@@ -56,7 +58,7 @@ struct mnfq_i_verdict_msg {
 #define MNFQ_I_TAG_RELEASE 0x10000u
 #define MNFQ_I_TAG_OWN     0xfffe0000u
 
-/* All of a verdict message but its payload: the header and every change there is are 224 bytes. */
+/* All of a verdict message but its payload: header and all changes there are make 224 bytes. */
 #define MNFQ_I_HEAD_MAX  256u
 #define MNFQ_I_L2HDR_MAX 64u /* ports of a bridge are Ethernet: 14 */
 

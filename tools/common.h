@@ -25,21 +25,22 @@ int parse_queues(const char *text, uint16_t *first, uint16_t *last);
 /** Parse accept, drop, repeat, stop, queue:NUM. Returns as parse_number(). */
 int parse_verdict(const char *text, enum mnfq_verdict *verdict);
 
-/** Parse none, meta, packet, packet:BYTES; @range is 0 without BYTES. Returns as parse_number(). */
+/** Parse none, meta, packet, packet:BYTES; @range is 0 without BYTES. As parse_number(). */
 int parse_copy(const char *text, enum mnfq_copy *mode, uint32_t *range);
 
 /**
- * Parse a packet's priority: a number of 32 bits, or MAJOR:MINOR in hexadecimal as tc(8) has it, of
- * which one may be missing. Returns as parse_number().
+ * Parse a packet's priority: a number of 32 bits, or MAJOR:MINOR in hexadecimal as tc(8) has it,
+ * of which one may be missing. Returns as parse_number().
  */
 int parse_priority(const char *text, uint32_t *priority);
 
-/** A priority as parse_priority() reads it; MAJOR:MINOR if there is a major number. Returns @out. */
+/** A priority as parse_priority() reads it; MAJOR:MINOR if it has a major part. Returns @out. */
 #define PRIORITY_SIZE 12
 const char *format_priority(char out[PRIORITY_SIZE], uint32_t priority);
 
 /**
- * Parse "N" or "N/MASK", 32 bits each; without a mask it is all bits. Returns as parse_number(), or
+ * Parse "N" or "N/MASK", 32 bits each; without a mask it is all bits. Returns as parse_number(),
+ * or
  * -EDOM if there are bits outside of the mask, or none in it.
  */
 int parse_masked(const char *text, uint32_t *value, uint32_t *mask);

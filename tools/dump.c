@@ -95,8 +95,8 @@ static int fail_socket(const struct dump *dump, int err)
 }
 
 /*
- * What is still queued when we end gets the verdict too, but cannot get the mark: repeated without
- * it, it would come back.
+ * What is still queued when we end gets the verdict too, but cannot get the mark: repeated
+ * without it, it would come back.
  */
 static enum mnfq_verdict get_default_verdict(const struct dump_options *opts)
 {
@@ -200,7 +200,7 @@ static void catch_signals(struct mnfq_socket *sock)
 	sigaction(SIGPIPE, &ignore, NULL);
 }
 
-/* Output is written when nothing more is there at once: live, yet no write a packet in a flood. */
+/* Output is written when nothing more is there at once: live, yet not a write a packet. */
 static int dispatch(struct dump *dump)
 {
 	int handled = mnfq_socket_dispatch(dump->sock, 0);

@@ -56,16 +56,13 @@ void decode(struct decoded *decoded, const struct mnfq_packet *packet)
 
 const char *get_checksum(const struct mnfq_packet *packet)
 {
-	if (mnfq_packet_get_skb_info(packet) & MNFQ_SKB_CSUMNOTREADY)
-		return "not-ready";
-	switch (mnfq_packet_verify(packet)) {
-	case 0:
+	int err = mnfq_packet_verify(packet);
+
+	if (err == 0)
 		return "good";
-	case -EBADMSG:
+	if (err == -EBADMSG)
 		return "bad";
-	default:
-		return NULL;
-	}
+	return mnfq_packet_get_skb_info(packet) & MNFQ_SKB_CSUMNOTREADY ? "not-ready" : NULL;
 }
 
 bool get_vlan(struct vlan *vlan, const struct mnfq_packet *packet)

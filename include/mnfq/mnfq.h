@@ -8,15 +8,15 @@
  *            is one queue number bound on a socket. A mnfq_packet is a view of one packet: the
  *            callback of its queue sees it and returns the verdict.
  *
- * Errors.    0 or a count on success, a negative errno on failure. Constructors write *ret only on
- *            success; destructors accept NULL and return NULL. Wrong arguments are -EINVAL, never
- *            an abort. mnfq_socket_get_error() tells the last failure of a socket as a sentence;
- *            a constructor that fails writes it to the buffer named in its options.
+ * Errors.    0 or a count on success, a negative errno on failure. Constructors write *ret only
+ *            on success; destructors accept NULL and return NULL. Wrong arguments are -EINVAL,
+ *            never an abort. mnfq_socket_get_error() tells the last failure of a socket as a
+ *            sentence; a constructor that fails writes it to the buffer named in its options.
  *
- * Options.   Structs that begin with `size_t size`. Zero them, set .size = sizeof the struct, then
- *            what you want to change: zero always means the default, and NULL means all defaults.
- *            A struct that is larger than this library knows is accepted while the part that it
- *            does not know is zero, otherwise -E2BIG.
+ * Options.   Structs that begin with `size_t size`. Zero them, set .size = sizeof the struct,
+ *            then what you want to change: zero always means the default, and NULL means all
+ *            defaults. A struct that is larger than this library knows is accepted while the part
+ *            that it does not know is zero, otherwise -E2BIG.
  *
  * Ownership. What a getter returns belongs to the object it was asked of and lives as long as
  *            that. A packet handed to a callback lives until the callback returns; to keep it,
@@ -27,20 +27,20 @@
  *
  * Threads.   One thread at a time may use a socket, its queues and the packets in its callbacks.
  *            Any thread may use a retained packet (one thread at a time each), and any thread or
- *            signal handler may call mnfq_socket_stop(). No global state, no signal handlers; every
- *            descriptor is close-on-exec. No function is a cancellation point to rely on: do not
- *            pthread_cancel() a thread that may be in one.
+ *            signal handler may call mnfq_socket_stop(). No global state, no signal handlers;
+ *            every descriptor is close-on-exec. No function is a cancellation point to rely on:
+ *            do not pthread_cancel() a thread that may be in one.
  *
  * Rights.    Everything sent to the kernel, verdicts included, needs CAP_NET_ADMIN in the user
  *            namespace that owns the socket's network namespace, of the thread that sends; who
  *            opened the socket does not matter. Receiving needs no right.
  *
  * fork().    A child has the descriptors too: let it close(2) mnfq_socket_get_fd(), and leave
- *            mnfq_socket_close() to the parent, since it would unbind the parent's queues. A queue
- *            lives until the last copy of its descriptor is closed.
+ *            mnfq_socket_close() to the parent, since it would unbind the parent's queues. A
+ *            queue lives until the last copy of its descriptor is closed.
  *
- * The kernel's side: net/netfilter/nfnetlink_queue.c, include/uapi/linux/netfilter/nfnetlink_queue.h.
- * Everything here exists since version 0.1.0.
+ * The kernel's side: net/netfilter/nfnetlink_queue.c,
+ * include/uapi/linux/netfilter/nfnetlink_queue.h. Everything here exists since version 0.1.0.
  */
 #ifndef MNFQ_H
 #define MNFQ_H
@@ -138,7 +138,7 @@ struct mnfq_stats {
 struct mnfq_socket_options {
 	size_t size; /**< sizeof(struct mnfq_socket_options) */
 
-	/** Where the constructor writes the sentence for its failure, or NULL; always terminated. */
+	/** Where the constructor writes the sentence for its failure, or NULL. Terminated. */
 	char *error;
 	size_t error_size; /**< bytes at @error */
 
@@ -281,31 +281,32 @@ int64_t mnfq_socket_get_receive_buffer(const struct mnfq_socket *sock);
  *   -EMFILE, -ENFILE  no descriptor left for waiting
  * After any of these the socket can be used further. Packets whose verdicts could not be sent get
  * their queue's default verdict before any later packet is decided; those whose verdicts were
- * refused with -EPERM get it as soon as the refusal was read, which may be after later verdicts, and
- * the kernel answers only once for all that were sent together. The descriptor's O_NONBLOCK flag is
- * neither needed nor touched: it is shared with whoever else holds the descriptor.
+ * refused with -EPERM get it as soon as the refusal was read, which may be after later verdicts,
+ * and the kernel answers only once for all that were sent together. The descriptor's O_NONBLOCK
+ * flag is neither needed nor touched: it is shared with whoever else holds the descriptor.
  */
 int mnfq_socket_dispatch(struct mnfq_socket *sock, int timeout_ms);
 
 /**
- * Dispatch until mnfq_socket_stop(); signals do not end it. Returns 0 once stopped, or an error of
- * mnfq_socket_dispatch().
+ * Dispatch until mnfq_socket_stop(); signals do not end it. Returns 0 once stopped, or an error
+ * of mnfq_socket_dispatch().
  */
 int mnfq_socket_run(struct mnfq_socket *sock);
 
 /**
  * End the mnfq_socket_run() or mnfq_socket_dispatch() that is under way, or else the next one.
- * Safe in signal handlers, in callbacks and from any thread while the socket exists. It does not make
- * mnfq_socket_get_fd() readable: an event loop ends by a descriptor of its own.
+ * Safe in signal handlers, in callbacks and from any thread while the socket exists. It does not
+ * make mnfq_socket_get_fd() readable: an event loop ends by a descriptor of its own.
  */
 void mnfq_socket_stop(struct mnfq_socket *sock);
 
 /**
  * Handle a datagram that the caller received from the socket by itself (recvmsg(2), io_uring, a
  * wrapper of another language). It takes the same path as with mnfq_socket_dispatch(), and the
- * verdicts are sent before this returns. Feed in the order of reception. Let no receive of your own
- * be under way while you bind, configure or unbind: it would take the kernel's answer. Feed or throw
- * away all that you received before you unbind a queue, and never feed it to a successor.
+ * verdicts are sent before this returns. Feed in the order of reception. Let no receive of your
+ * own be under way while you bind, configure or unbind: it would take the kernel's answer. Feed
+ * or throw away all that you received before you unbind a queue, and never feed it to a
+ * successor.
  *
  * @datagram  the bytes, unchanged for the duration of the call
  * @len       how many were received
@@ -349,12 +350,13 @@ enum mnfq_copy MNFQ_ENUM_BASE {
  *
  * @queue  the queue of the packet
  * @id     the id of the packet; of a batch verdict, which the library makes of equal verdicts on
- *         consecutive packets, the id of the last one
- * @error  a negative errno: -ENOENT if the packet was gone (or all those of the batch were), because
- *         an interface went down or a rule was removed; -EPERM, -ENODEV, -EINVAL, -ENOMEM
+ *         consecutive packets, the id of the last one. Of several verdicts that were refused with
+ *         -EPERM together, the kernel tells of the first only
+ * @error  a negative errno: -ENOENT if the packet was gone (or all those of the batch were),
+ *         because an interface went down or a rule was removed; -EPERM, -ENODEV, -EINVAL, -ENOMEM
  * @data   as given to mnfq_queue_bind()
- * Called from within mnfq_socket_dispatch() and mnfq_socket_feed(), after the refusal was counted. It
- * may call what a mnfq_callback may.
+ * Called from within mnfq_socket_dispatch() and mnfq_socket_feed(), after the refusal was
+ * counted. It may call what a mnfq_callback may.
  */
 typedef void (*mnfq_refused_callback)(struct mnfq_queue *queue, uint32_t id, int error,
 				      void *data);
@@ -375,8 +377,8 @@ struct mnfq_queue_options {
 	uint32_t flags_mask;
 
 	/**
-	 * Those of the flags that the caller can do without: where the kernel lacks what such a flag
-	 * asks for, the flag is left out. mnfq_queue_get_options() tells what is in force.
+	 * Those of the flags that the caller can do without: where the kernel lacks what such a
+	 * flag asks for, the flag is left out. mnfq_queue_get_options() tells what is in force.
 	 */
 	uint32_t flags_optional;
 
@@ -409,11 +411,12 @@ typedef enum mnfq_verdict (*mnfq_callback)(struct mnfq_packet *packet, void *dat
  * taken over. Packets that the former reader received and did not decide get the default verdict,
  * and so may those that arrive in this moment; what nobody received yet is delivered.
  *
- * Binding a number again on a socket, and binding on an adopted one, waits for a grace period of the
- * kernel (membarrier(2), about 20 ms), so that packets of the former queue are not taken for those of
- * the new one.
+ * Binding a number again on a socket, and binding on an adopted one, waits for a grace period of
+ * the kernel (membarrier(2), about 20 ms), so that packets of the former queue are not taken for
+ * those of the new one.
  *
- * @ret       the new queue; release it with mnfq_queue_unbind(). It lives no longer than its socket
+ * @ret       the new queue; release it with mnfq_queue_unbind(). It lives no longer than its
+ *            socket
  * @num       0 to 65535
  * @options   NULL for the defaults
  * @callback  called for each packet, from within mnfq_socket_dispatch() and mnfq_socket_feed()
@@ -434,17 +437,17 @@ int mnfq_queue_bind(struct mnfq_queue **ret, struct mnfq_socket *sock, unsigned 
 /**
  * Give the default verdict to all packets of the queue that are not decided yet, retained ones
  * included, unbind it and free it. Packets that arrive in between are dropped by the kernel. It
- * cannot fail as far as the program is concerned; but without CAP_NET_ADMIN the kernel refuses, and
- * the queue ends when the socket is closed.
+ * cannot fail as far as the program is concerned; but without CAP_NET_ADMIN the kernel refuses,
+ * and the queue ends when the socket is closed.
  * From within a callback of the socket it takes effect once the callback returned.
  */
 struct mnfq_queue *mnfq_queue_unbind(struct mnfq_queue *queue);
 
 /**
  * Change the settings of a queue while it is running: all of them, as in mnfq_queue_bind(). To
- * change one, mnfq_queue_get_options() first. Returns as mnfq_queue_bind(), or -ENODEV if the queue
- * was unbound behind our back. After a failure the settings are as before; only after -ETIMEDOUT
- * and -ENOMEM nobody knows, so configure again.
+ * change one, mnfq_queue_get_options() first. Returns as mnfq_queue_bind(), or -ENODEV if the
+ * queue was unbound behind our back. After a failure the settings are as before; only after
+ * -ETIMEDOUT and -ENOMEM nobody knows, so configure again.
  */
 int mnfq_queue_configure(struct mnfq_queue *queue, const struct mnfq_queue_options *options);
 
@@ -453,8 +456,8 @@ int mnfq_queue_configure(struct mnfq_queue *queue, const struct mnfq_queue_optio
  *
  * @flags  MNFQ_QUEUE_* to set
  * @mask   the flags that this is about: those of them that are not in @flags are cleared
- * Returns as mnfq_queue_configure(); -EINVAL: unknown flags, or some outside of the mask. A flag that
- * is among the queue's flags_optional and that the kernel lacks stays cleared.
+ * Returns as mnfq_queue_configure(); -EINVAL: unknown flags, or some outside of the mask. A flag
+ * that is among the queue's flags_optional and that the kernel lacks stays cleared.
  */
 int mnfq_queue_set_flags(struct mnfq_queue *queue, uint32_t flags, uint32_t mask);
 
@@ -488,7 +491,7 @@ struct mnfq_queue *mnfq_packet_get_queue(const struct mnfq_packet *packet);
 /** The kernel's id, counting up from 1 in each queue. */
 uint32_t mnfq_packet_get_id(const struct mnfq_packet *packet);
 
-/** The protocol family of the hook: NFPROTO_IPV4, _IPV6, _ARP, _BRIDGE, … (linux/netfilter.h). */
+/** The protocol family of the hook: NFPROTO_IPV4, _IPV6, _BRIDGE, … (linux/netfilter.h). */
 uint8_t mnfq_packet_get_family(const struct mnfq_packet *packet);
 
 /** The hook within its family: NF_INET_PRE_ROUTING and so on (linux/netfilter.h). */
@@ -537,8 +540,8 @@ int mnfq_packet_get_uid(const struct mnfq_packet *packet, uint32_t *uid);
 int mnfq_packet_get_gid(const struct mnfq_packet *packet, uint32_t *gid);
 
 /**
- * The security context of the packet, from its SECMARK, as a text of the security module (SELinux,
- * Smack). Of locally sent packets only.
+ * The security context of the packet, from its SECMARK, as a text of the security module
+ * (SELinux, Smack). Of locally sent packets only.
  *
  * @secctx  the text, which need not end with a zero
  * @len     its length in bytes
@@ -548,16 +551,16 @@ int mnfq_packet_get_gid(const struct mnfq_packet *packet, uint32_t *gid);
 int mnfq_packet_get_secctx(const struct mnfq_packet *packet, const char **secctx, size_t *len);
 
 /**
- * The packet's priority: skb->priority, which SO_PRIORITY sets, the type of service, or a rule, and
- * which queueing disciplines look at (tc(8), major:minor in the upper and lower 16 bits).
+ * The packet's priority: skb->priority, which SO_PRIORITY sets, the type of service, or a rule,
+ * and which queueing disciplines look at (tc(8), major:minor in the upper and lower 16 bits).
  * Returns 0, or -ENODATA: it is 0, or the kernel is older than 5.18 and does not tell; -EINVAL.
  */
 int mnfq_packet_get_priority(const struct mnfq_packet *packet, uint32_t *priority);
 
 /**
  * The class id of the local sender's control group (net_cls.classid, cgroup v1).
- * Returns 0, or -ENODATA: it is 0, there is no local socket behind it, or the kernel does not tell
- * (6.4 does); -EINVAL.
+ * Returns 0, or -ENODATA: it is 0, there is no local socket behind it, or the kernel does not
+ * tell (6.4 does); -EINVAL.
  */
 int mnfq_packet_get_classid(const struct mnfq_packet *packet, uint32_t *classid);
 
@@ -571,8 +574,8 @@ int mnfq_packet_get_classid(const struct mnfq_packet *packet, uint32_t *classid)
 int mnfq_packet_get_vlan(const struct mnfq_packet *packet, uint16_t *tci, uint16_t *protocol);
 
 /**
- * The link-layer header, from the first byte of the frame to the network header. Of packets of the
- * bridge family only.
+ * The link-layer header, from the first byte of the frame to the network header. Of packets of
+ * the bridge family only.
  * @len  its length in bytes: 14 for Ethernet, since a VLAN tag is kept beside it
  * Returns 0, -ENODATA if there is none, -EINVAL.
  */
@@ -581,8 +584,8 @@ int mnfq_packet_get_l2hdr(const struct mnfq_packet *packet, const uint8_t **l2hd
 /* ---- packets: connection tracking --------------------------------------------------------
  *
  * What the kernel knows about the packet's connection, for queues with MNFQ_QUEUE_CONNTRACK, of
- * packets that are tracked (nf_conntrack and nf_conntrack_netlink are loaded, some rule or NAT asks
- * for tracking in the namespace, and no rule exempts the packet). The getters return 0, or
+ * packets that are tracked (nf_conntrack and nf_conntrack_netlink are loaded, some rule or NAT
+ * asks for tracking in the namespace, and no rule exempts the packet). The getters return 0, or
  *   -ENODATA  the packet came without such data
  *   -EBADMSG  the kernel's attribute makes no sense
  *   -EINVAL   wrong arguments
@@ -604,13 +607,13 @@ int mnfq_packet_get_ct_info(const struct mnfq_packet *packet, uint32_t *info);
  */
 const char *mnfq_packet_get_ct_state_name(const struct mnfq_packet *packet);
 
-/** The direction of the packet: original, reply; NULL where there is none. The string is static. */
+/** The direction: original, reply; NULL where there is none. The string is static. */
 const char *mnfq_packet_get_ct_direction_name(const struct mnfq_packet *packet);
 
 /** The connection mark; 0 also if none was ever set. */
 int mnfq_packet_get_ct_mark(const struct mnfq_packet *packet, uint32_t *mark);
 
-/** The number that the kernel gave to the connection, as conntrack(8) shows it with --output id. */
+/** The number that the kernel gave to the connection, as conntrack --output id shows it. */
 int mnfq_packet_get_ct_id(const struct mnfq_packet *packet, uint32_t *id);
 
 /** The status bits of the connection: IPS_* (linux/netfilter/nf_conntrack_common.h). */
@@ -622,8 +625,8 @@ int mnfq_packet_get_ct_zone(const struct mnfq_packet *packet, uint16_t *zone);
 #define MNFQ_CT_LABELS_SIZE 16 /**< bytes of connection labels: 128 bits */
 
 /**
- * The connection labels: 128 bits, label n is bit n % 8 of byte n / 8 on little-endian machines (the
- * kernel keeps them in machine words). All zero also if none was ever set.
+ * The connection labels: 128 bits, label n is bit n % 8 of byte n / 8 on little-endian machines
+ * (the kernel keeps them in machine words). All zero also if none was ever set.
  * @labels  takes MNFQ_CT_LABELS_SIZE bytes
  */
 int mnfq_packet_get_ct_labels(const struct mnfq_packet *packet, uint8_t *labels);
@@ -676,36 +679,38 @@ int mnfq_packet_get_length(const struct mnfq_packet *packet, size_t *len);
  * The setters below keep what is to be changed along with the verdict. Each returns 0, or
  *   -EALREADY  the packet is decided
  *   -EINVAL    wrong arguments
- * and what is said there. What the kernel would refuse, or ignore without a word, is refused here:
- * mnfq_packet_get_error() says why. After a failure everything is as before.
+ * and what is said there. What the kernel would refuse, or ignore without a word, is refused
+ * here: mnfq_packet_get_error() says why. After a failure everything is as before.
  */
 
-/** The last refusal of this packet's setters as a sentence; "" if there was none. It is static. */
+/** The last refusal of this packet's setters as a sentence; "" if there was none. Static. */
 const char *mnfq_packet_get_error(const struct mnfq_packet *packet);
 
 /** Set the mark that the packet gets. */
 int mnfq_packet_set_mark(struct mnfq_packet *packet, uint32_t mark);
 
 /**
- * Set the priority that the packet gets, see mnfq_packet_get_priority(). Kernels before 5.18 ignore
- * it. A packet on its way to a local socket has no more use for it.
+ * Set the priority that the packet gets, see mnfq_packet_get_priority(). Kernels before 5.18
+ * ignore it. A packet on its way to a local socket has no more use for it.
  */
 int mnfq_packet_set_priority(struct mnfq_packet *packet, uint32_t priority);
 
 /**
- * Set the mark of the packet's connection: those bits of it that are in @mask become those of @mark.
- * -ENODATA: the packet came without connection tracking data, so there is nothing to mark, or nobody
- * knows: bind with MNFQ_QUEUE_CONNTRACK. -EOPNOTSUPP: the packet's payload has another length now, and
- * it is of TCP with NAT, for which the kernel would take this for the wish to adjust the sequence
- * numbers: change the one with this packet, the other with another. Unless mnfq_packet_edit() has the
- * kernel adjust them anyway.
+ * Set the mark of the packet's connection: those bits of it that are in @mask become those of
+ * @mark.
+ * -ENODATA: the packet came without connection tracking data, so there is nothing to mark, or
+ * nobody knows: bind with MNFQ_QUEUE_CONNTRACK. -EOPNOTSUPP: the packet's payload has another
+ * length now, and it is of TCP with NAT, for which the kernel would take this for the wish to
+ * adjust the sequence numbers: change the one with this packet, the other with another. Unless
+ * mnfq_packet_edit() has the kernel adjust them anyway.
  */
 int mnfq_packet_set_ct_mark(struct mnfq_packet *packet, uint32_t mark, uint32_t mask);
 
 /**
  * Set the labels of the packet's connection: those bits of them that are in @mask become those of
- * @labels. The kernel ignores them, and a connection mark set with the same verdict, for connections
- * that began while no rule of the namespace mentioned labels (it tells neither that nor whether).
+ * @labels. The kernel ignores them, and a connection mark set with the same verdict, for
+ * connections that began while no rule of the namespace mentioned labels (it tells neither that
+ * nor whether).
  *
  * @labels  MNFQ_CT_LABELS_SIZE bytes
  * @mask    MNFQ_CT_LABELS_SIZE bytes, NULL for all labels
@@ -715,8 +720,8 @@ int mnfq_packet_set_ct_labels(struct mnfq_packet *packet, const uint8_t *labels,
 			      const uint8_t *mask);
 
 /**
- * Set the VLAN tag of a packet of the bridge family, also of one that has none. A tag cannot be taken
- * away.
+ * Set the VLAN tag of a packet of the bridge family, also of one that has none. A tag cannot be
+ * taken away.
  *
  * @tci       as mnfq_packet_get_vlan()
  * @protocol  ETH_P_8021Q or ETH_P_8021AD
@@ -733,15 +738,16 @@ int mnfq_packet_set_l2hdr(struct mnfq_packet *packet, const void *data, size_t l
 
 /**
  * Replace the packet's bytes along with its verdict. The data is copied; it may overlap with the
- * old payload. The kernel repairs neither lengths nor checksums, takes the checksums for final, and
- * drops the packet if it is shorter than its transport header.
+ * old payload. The kernel repairs neither lengths nor checksums, takes the checksums for final,
+ * and drops the packet if it is shorter than its transport header.
  *
  * @data  the packet from its network header on; may be NULL if @len is 0
  * @len   0 to MNFQ_COPY_RANGE_MAX bytes
- * -EMSGSIZE  more than MNFQ_COPY_RANGE_MAX; or the packet was received truncated, and the part that
- *            nobody saw would be cut off: if that is what you want, mnfq_packet_allow()
+ * -EMSGSIZE  more than MNFQ_COPY_RANGE_MAX; or the packet was received truncated, and the part
+ *            that nobody saw would be cut off: if that is what you want, mnfq_packet_allow()
  * -ENODATA   with MNFQ_COPY_META: nobody knows what would be replaced
- * -EOPNOTSUPP  another length along with a connection mark or labels, as mnfq_packet_set_ct_mark()
+ * -EOPNOTSUPP  another length along with a connection mark or labels, as
+ *              mnfq_packet_set_ct_mark()
  * -ENOMEM    (retained packets only)
  */
 int mnfq_packet_set_payload(struct mnfq_packet *packet, const void *data, size_t len);
@@ -759,10 +765,10 @@ int mnfq_packet_allow(struct mnfq_packet *packet, uint32_t what);
 
 /* ---- packets: editing -------------------------------------------------------------------
  *
- * Bytes are replaced, and lengths and checksums repaired: those of IPv4 (RFC 791), IPv6 (RFC 8200),
- * TCP (RFC 9293), UDP (RFC 768), UDP-Lite (RFC 3828), ICMP (RFC 792), ICMPv6 (RFC 4443) and SCTP
- * (RFC 9260). Where a route to a final destination is in the packet, or a home address, the sums
- * are made with those (RFC 8200 section 8.1, RFC 6275 section 11.3.1).
+ * Bytes are replaced, and lengths and checksums repaired: those of IPv4 (RFC 791), IPv6 (RFC
+ * 8200), TCP (RFC 9293), UDP (RFC 768), UDP-Lite (RFC 3828), ICMP (RFC 792), ICMPv6 (RFC 4443)
+ * and SCTP (RFC 9260). Where a route to a final destination is in the packet, or a home address,
+ * the sums are made with those (RFC 8200 section 8.1, RFC 6275 section 11.3.1).
  */
 
 /** Where the headers of a packet are: offsets in its payload, in bytes. */
@@ -779,8 +785,9 @@ struct mnfq_layers {
 	size_t network; /**< the IP header; more than 0 behind VLAN tags in the frame (bridges) */
 	size_t transport; /**< behind the IP header, its options and extension headers */
 	/**
-	 * Behind the transport header, all of which is there if this is more than `transport`. It is
-	 * equal for an unknown protocol, for later fragments, and where the header was cut off.
+	 * Behind the transport header, all of which is there if this is more than `transport`. It
+	 * is equal for an unknown protocol, for later fragments, and where the header was cut
+	 * off.
 	 */
 	size_t data;
 	size_t end; /**< by the IP header's length; bytes behind it are padding */
@@ -803,41 +810,42 @@ struct mnfq_layers {
 int mnfq_packet_get_layers(const struct mnfq_packet *packet, struct mnfq_layers *layers);
 
 /**
- * Replace some bytes of the packet by others, and repair lengths and checksums. Edits add up; each
- * begins with the result of the one before. What an edit writes to a field that is a length or a
- * checksum is replaced by what is right.
+ * Replace some bytes of the packet by others, and repair lengths and checksums. Edits add up;
+ * each begins with the result of the one before. What an edit writes to a field that is a length
+ * or a checksum is replaced by what is right.
  *
  * An edit never makes a damaged packet look whole: with a packet whose checksum is wrong it is
- * refused, or the checksum stays as wrong as it was. UDP's checksum 0, which means that there is none,
- * stays 0 (with IPv6 too, see RFC 6936). UDP's length and UDP-Lite's coverage change by the bytes
- * that come and go within what they cover; a coverage of the whole datagram stays that.
+ * refused, or the checksum stays as wrong as it was. UDP's checksum 0, which means that there is
+ * none, stays 0 (with IPv6 too, see RFC 6936). UDP's length and UDP-Lite's coverage change by the
+ * bytes that come and go within what they cover; a coverage of the whole datagram stays that.
  *
  * What mnfq_packet_get_payload() returned before an edit is no longer the packet.
  *
- * @offset  where, in the payload: from the transport header to the end as mnfq_packet_get_layers()
- *          finds them. Also from the network header on if @remove equals @insert, and the headers'
- *          structure stays as it is: addresses, time to live, type of service, but no length
+ * @offset  where, in the payload: from the transport header to the end as
+ *          mnfq_packet_get_layers() finds them. Also from the network header on if @remove equals
+ *          @insert, and the headers' structure stays as it is: addresses, time to live, type of
+ *          service, but no length
  * @remove  how many bytes go
  * @data    what comes; may be within the old payload; may be NULL if @insert is 0
  * @insert  how many bytes come
  * Returns 0, or, with the packet as it was and the sentence in mnfq_packet_get_error(),
  *   -EINVAL           the range is not in the packet, or the edit breaks its headers: whoever
  *                     builds headers anew uses mnfq_packet_set_payload(), mnfq_packet_repair()
- *   -EPROTONOSUPPORT  not IPv4 or IPv6; or the contents of a protocol that is not listed above, or
- *                     addresses where such a protocol may have them in its checksum
+ *   -EPROTONOSUPPORT  not IPv4 or IPv6; or the contents of a protocol that is not listed above,
+ *                     or addresses where such a protocol may have them in its checksum
  *   -EBADMSG          the packet is malformed or was damaged on its way
  *   -EMSGSIZE         larger than MNFQ_COPY_RANGE_MAX then; or it was received truncated and
  *                     MNFQ_ALLOW_CUT was not given. With it, the packet ends where the received
  *                     bytes end, and nobody can tell whether it was damaged
- *   -EOPNOTSUPP       another length of TCP, which shifts sequence numbers: unless the kernel will
- *                     adjust them (a connection over IPv4 with NAT and a helper, of which the
- *                     packet has MNFQ_QUEUE_CONNTRACK data), see MNFQ_ALLOW_TCP_RESIZE
+ *   -EOPNOTSUPP       another length of TCP, which shifts sequence numbers: unless the kernel
+ *                     will adjust them (a connection over IPv4 with NAT and a helper, of which
+ *                     the packet has MNFQ_QUEUE_CONNTRACK data), see MNFQ_ALLOW_TCP_RESIZE
  *   -EOPNOTSUPP       another length of a fragment, other addresses of it, or contents whose
  *                     checksum is not here; SCTP's needs all of the datagram
  *   -EOPNOTSUPP       a large packet (MNFQ_SKB_GSO), of which only TCP can be edited, without
  *                     changing its length: bind with MNFQ_QUEUE_GSO off
- *   -EOPNOTSUPP       an unfinished checksum (MNFQ_SKB_CSUMNOTREADY) that is not this header's but
- *                     that of a packet in a tunnel: bind with MNFQ_QUEUE_GSO off
+ *   -EOPNOTSUPP       an unfinished checksum (MNFQ_SKB_CSUMNOTREADY) that is not this header's
+ *                     but that of a packet in a tunnel: bind with MNFQ_QUEUE_GSO off
  *   -EOPNOTSUPP       as mnfq_packet_get_layers(); as mnfq_packet_set_ct_mark()
  *   -ENODATA          with MNFQ_COPY_META
  *   -EALREADY         the packet is decided
@@ -847,11 +855,11 @@ int mnfq_packet_edit(struct mnfq_packet *packet, size_t offset, size_t remove, c
 		     size_t insert);
 
 /**
- * Set the lengths and checksums of a packet that was put together by mnfq_packet_set_payload(), or
- * complete that of one as it was received. All of the payload from the network header on is taken for
- * the packet. UDP's checksum 0 stays 0: put anything else there to have it computed. A coverage of
- * UDP-Lite that is possible stays, another one becomes 0, which is all. Of a protocol that
- * mnfq_packet_edit() does not know only the IP header is repaired.
+ * Set the lengths and checksums of a packet that was put together by mnfq_packet_set_payload(),
+ * or complete that of one as it was received. All of the payload from the network header on is
+ * taken for the packet. UDP's checksum 0 stays 0: put anything else there to have it computed. A
+ * coverage of UDP-Lite that is possible stays, another one becomes 0, which is all. Of a protocol
+ * that mnfq_packet_edit() does not know only the IP header is repaired.
  *
  * This is for contents that are as they should be: a damaged packet looks whole afterwards.
  *
@@ -881,6 +889,7 @@ int mnfq_packet_verify(const struct mnfq_packet *packet);
  * Keep a packet beyond its callback: copies it, payload and settings included, to memory of its
  * own. The callback then returns MNFQ_DEFER, and mnfq_packet_verdict() decides the copy later. If
  * the callback returns another verdict, that decides the packet, and the copy can only be read.
+ * Once the copy was decided, what is set on the original counts for nothing.
  *
  * @ret  the copy; release it with mnfq_packet_free()
  * Returns 0, or
@@ -892,8 +901,8 @@ int mnfq_packet_retain(struct mnfq_packet **ret, struct mnfq_packet *packet);
 
 /**
  * Decide a retained packet. Verdicts are sent at once; within a callback of the same socket they
- * travel with those of the batch. Should the kernel refuse the verdict, mnfq_socket_dispatch() tells
- * and counts it.
+ * travel with those of the batch. Should the kernel refuse the verdict, mnfq_socket_dispatch()
+ * tells and counts it.
  *
  * Returns 0, or
  *   -EINVAL    no verdict, MNFQ_DEFER, or not a retained packet
