@@ -174,6 +174,18 @@ void netns_route(struct netns *left, struct netns *router, struct netns *right)
 			  " echo 1 >/proc/sys/net/ipv6/conf/all/forwarding");
 }
 
+void netns_bridge(struct netns *left, struct netns *middle, struct netns *right)
+{
+	netns_join(left, "eth0", middle, "p1", 1);
+	netns_join(right, "eth0", middle, "p2", 2);
+	netns_run(middle,
+		  "ip link add br0 type bridge && ip link set br0 up &&"
+		  " for i in p1 p2; do ip address flush dev $i && ip link set $i master br0"
+		  " || exit; done");
+	netns_run(right, "ip address flush dev eth0 && ip address add 10.0.1.9/24 dev eth0 &&"
+			 " ip address add fd00:0:0:1::9/64 dev eth0 nodad");
+}
+
 uint64_t netns_inode(const struct netns *ns)
 {
 	struct stat st;

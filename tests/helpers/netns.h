@@ -40,6 +40,12 @@ void netns_join(struct netns *a, const char *dev_a, struct netns *b, const char 
  */
 void netns_route(struct netns *left, struct netns *router, struct netns *right);
 
+/*
+ * @left -- p1 [br0 in @middle] p2 -- @right: one network, on which @left is 10.0.1.1 and
+ * fd00:0:0:1::1, @right .9 and ::9; their devices are `eth0`. The bridge has no address.
+ */
+void netns_bridge(struct netns *left, struct netns *middle, struct netns *right);
+
 /* Runs a shell command within; fails the test with its output unless it exits with 0. */
 void netns_run(struct netns *ns, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -165,18 +165,6 @@ Test(packet, hwaddr_is_the_senders)
 	mnfq_socket_close(road.sock);
 }
 
-/* a -- p1 [bridge br0] p2 -- b */
-static void bridge(struct netns *a, struct netns *middle, struct netns *b)
-{
-	netns_run(middle, "ip link add br0 type bridge && ip link set br0 up");
-	netns_join(a, "eth0", middle, "p1", 1);
-	netns_join(middle, "p2", b, "eth0", 2);
-	netns_run(middle, "ip address flush dev p1; ip address flush dev p2;"
-			  "ip link set p1 master br0 && ip link set p2 master br0 &&"
-			  "echo 1 >/proc/sys/net/bridge/bridge-nf-call-iptables");
-	netns_run(b, "ip address flush dev eth0; ip address add 10.0.1.9/24 dev eth0");
-}
-
 Test(packet, bridge_ports_are_told)
 {
 	struct netns *a = netns_new(), *b = netns_new();
@@ -185,7 +173,8 @@ Test(packet, bridge_ports_are_told)
 
 	if (access("/proc/sys/net/bridge", F_OK) < 0 && system("modprobe -q br_netfilter") != 0)
 		skip_or_fail("this kernel has no br_netfilter");
-	bridge(a, road.router, b);
+	netns_bridge(a, road.router, b);
+	netns_run(road.router, "echo 1 >/proc/sys/net/bridge/bridge-nf-call-iptables");
 	netns_rule(road.router, 4, "-A FORWARD -p udp -j NFQUEUE --queue-num 1");
 	scene_ok(NULL, mnfq_socket_open_netns(&road.sock, road.router->name, NULL));
 	scene_ok(road.sock, mnfq_queue_bind(&queue, road.sock, 1, NULL, look, NULL));
