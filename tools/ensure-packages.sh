@@ -35,7 +35,8 @@ as_root()
 	fi
 }
 
-# Makes sure of each PACKAGE:PROBE. Ends the script where that cannot be done.
+# Makes sure of each PACKAGE:PROBE. Ends the script where that cannot be done. $apt_options is for
+# the installation.
 ensure_packages()
 {
 	missing=
@@ -51,7 +52,7 @@ ensure_packages()
 	echo "Installing:$missing"
 	# shellcheck disable=SC2086
 	if ! { as_root apt-get update -q &&
-		as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qy $missing; }; then
+		as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qy ${apt_options-} $missing; }; then
 		echo "Could not install:$missing" >&2
 		exit 1
 	fi
