@@ -107,17 +107,45 @@ static void set_options(int fd, uint32_t buffer)
 		(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &out, sizeof(out));
 }
 
+static uint32_t random_number(void)
+{
+	uint32_t number;
+
+	if (getrandom(&number, sizeof(number), GRND_NONBLOCK) < 0)
+		number = (uint32_t)mnfq_i_now_ms() ^ (uint32_t)getpid() << 16;
+	return number;
+}
+
+/*
+ * A port id that nobody has had lately. The kernel's own choice is the process id, again and again:
+ * a packet that another processor is just enqueuing for a queue that went with the socket before
+ * would get here, and be taken for one of ours. Process ids are smaller than these.
+ */
+static int bind_portid(int fd)
+{
+	struct sockaddr_nl addr = { .nl_family = AF_NETLINK };
+	int err, tries = 10;
+
+	do {
+		addr.nl_pid = random_number() | 1u << 31;
+		err = bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ? -errno : 0;
+	} while (err == -EADDRINUSE && --tries > 0);
+	return err;
+}
+
 /* Gives an unbound socket its port id; a bound one keeps the one it has. */
 static int get_portid(int fd, uint32_t *portid)
 {
 	struct sockaddr_nl addr = { .nl_family = AF_NETLINK };
 	socklen_t len = sizeof(addr);
+	int err;
 
 	if (getsockname(fd, (struct sockaddr *)&addr, &len) < 0)
 		return -errno;
 	if (addr.nl_pid == 0) {
-		if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
-			return -errno;
+		err = bind_portid(fd);
+		if (err < 0)
+			return err;
 		len = sizeof(addr);
 		if (getsockname(fd, (struct sockaddr *)&addr, &len) < 0)
 			return -errno;
@@ -208,8 +236,7 @@ static int wrap(struct mnfq_socket **ret, int fd, const struct mnfq_socket_optio
 	sock->stash_end = &sock->stash;
 	init_lock(&sock->lock);
 	/* Numbers that nobody else who shares the descriptor uses, nor anybody who did. */
-	if (getrandom(&sock->seq, sizeof(sock->seq), GRND_NONBLOCK) < 0)
-		sock->seq = (uint32_t)mnfq_i_now_ms() ^ (uint32_t)getpid() << 16;
+	sock->seq = random_number();
 	sock->tag = (sock->seq << 17 | 1u << 31) & MNFQ_I_TAG_OWN;
 	*ret = sock;
 	return 0;

@@ -232,7 +232,10 @@ struct mnfq_socket *mnfq_socket_close(struct mnfq_socket *sock);
  */
 int mnfq_socket_get_fd(const struct mnfq_socket *sock);
 
-/** The netlink port id, by which the kernel knows the owner of a queue. */
+/**
+ * The netlink port id, by which the kernel knows the owner of a queue. A random one above 2^31, but
+ * an adopted socket keeps the one that it has.
+ */
 uint32_t mnfq_socket_get_portid(const struct mnfq_socket *sock);
 
 /**

@@ -67,6 +67,22 @@ Test(socket, receive_buffer_is_the_effective_one)
 	scene_close(&scene);
 }
 
+/* What is still on its way to a socket that was closed must not reach the next one. */
+Test(socket, a_port_id_is_not_used_again)
+{
+	struct mnfq_socket *sock;
+	struct scene scene;
+	uint32_t portid;
+
+	scene_open(&scene, 4);
+	portid = mnfq_socket_get_portid(scene.sock);
+	scene.sock = mnfq_socket_close(scene.sock);
+	scene_ok(NULL, mnfq_socket_open_netns(&sock, scene.ns->name, NULL));
+	cr_assert(mnfq_socket_get_portid(sock) != portid, "%u again", portid);
+	mnfq_socket_close(sock);
+	scene_close(&scene);
+}
+
 Test(socket, names_of_interfaces_are_those_of_its_namespace)
 {
 	struct netns *peer = netns_new();
