@@ -2,6 +2,7 @@
 /* Many packets, and many set-ups while packets pour in. Every single one is accounted for. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -281,7 +282,10 @@ static enum mnfq_verdict note(struct mnfq_packet *packet, void *data)
 
 static void check_clean(const struct mnfq_stats *stats)
 {
-	cr_assert(stats->lost == 0 && stats->truncated == 0 && stats->refused == 0);
+	cr_assert(stats->lost == 0 && stats->truncated == 0 && stats->refused == 0,
+		  "%" PRIu64 " lost, %" PRIu64 " truncated, %" PRIu64 " refused, %" PRIu64
+		  " overruns",
+		  stats->lost, stats->truncated, stats->refused, stats->overruns);
 	cr_assert(stats->malformed == 0 && stats->forged == 0 && stats->overruns == 0);
 	cr_assert(stats->packets == stats->accepted);
 }
