@@ -250,6 +250,22 @@ static int explain_permission(struct mnfq_socket *sock, uint16_t num)
 		num);
 }
 
+/* The kernel does not tell which flag it lacks, but only these depend on how it was built. */
+static int explain_flags(struct mnfq_socket *sock, uint16_t num, uint32_t flags, int err)
+{
+	bool conntrack = flags & MNFQ_QUEUE_CONNTRACK, secctx = flags & MNFQ_QUEUE_SECCTX;
+
+	if (!conntrack && !secctx)
+		return mnfq_i_fail(&sock->error, err,
+				   "queue %u: this kernel is too old for one of the flags 0x%x",
+				   num, flags);
+	return mnfq_i_fail(
+		&sock->error, err, "queue %u: this kernel does not support %s%s%s", num,
+		conntrack ? "connection tracking data (load nf_conntrack_netlink)" : "",
+		conntrack && secctx ? ", or it does not support " : "",
+		secctx ? "security contexts (built without CONFIG_NETWORK_SECMARK)" : "");
+}
+
 /* Tells why a queue could not be bound, configured or served; returns the errno that fits. */
 int mnfq_i_explain_bind(struct mnfq_socket *sock, uint16_t num, uint32_t flags, int err)
 {
@@ -265,15 +281,7 @@ int mnfq_i_explain_bind(struct mnfq_socket *sock, uint16_t num, uint32_t flags, 
 		return mnfq_i_fail(&sock->error, err,
 				   "queue %u is not bound any more: bind it again", num);
 	case -EOPNOTSUPP:
-		return mnfq_i_fail(
-			&sock->error, err,
-			"queue %u: this kernel does not support a flag of 0x%x%s%s", num, flags,
-			flags & MNFQ_QUEUE_CONNTRACK
-				? "; for connection tracking data load nf_conntrack_netlink"
-				: "",
-			flags & MNFQ_QUEUE_SECCTX
-				? "; security contexts need CONFIG_NETWORK_SECMARK"
-				: "");
+		return explain_flags(sock, num, flags, err);
 	case -EINVAL:
 		return mnfq_i_fail(&sock->error, -EPROTONOSUPPORT,
 				   "queue %u: this kernel has no NFQUEUE: load nfnetlink_queue",

@@ -42,9 +42,10 @@ static int normalise(struct mnfq_socket *sock, struct mnfq_queue_options *to,
 		return mnfq_i_fail(&sock->error, -EINVAL,
 				   "queue options: copy range %u is above %u bytes",
 				   to->copy_range, MNFQ_COPY_RANGE_MAX);
-	if ((to->flags | to->flags_mask) & ~MNFQ_QUEUE_FLAGS)
+	if ((to->flags | to->flags_mask | to->flags_optional) & ~MNFQ_QUEUE_FLAGS)
 		return mnfq_i_fail(&sock->error, -EINVAL, "queue options: unknown flags 0x%x",
-				   (to->flags | to->flags_mask) & ~MNFQ_QUEUE_FLAGS);
+				   (to->flags | to->flags_mask | to->flags_optional) &
+					   ~MNFQ_QUEUE_FLAGS);
 	if (to->flags & ~to->flags_mask)
 		return mnfq_i_fail(&sock->error, -EINVAL,
 				   "queue options: flags 0x%x are not in the mask 0x%x",
@@ -64,10 +65,6 @@ static int normalise(struct mnfq_socket *sock, struct mnfq_queue_options *to,
 		to->max_len = MNFQ_MAX_LEN_DEFAULT;
 	to->flags |= DEFAULT_FLAGS & ~to->flags_mask;
 	to->flags_mask = MNFQ_QUEUE_FLAGS;
-	if (to->flags_optional & ~to->flags)
-		return mnfq_i_fail(&sock->error, -EINVAL,
-				   "queue options: optional flags 0x%x are not set",
-				   to->flags_optional & ~to->flags);
 	return 0;
 }
 
@@ -89,15 +86,15 @@ static int request_settings(struct mnfq_socket *sock, uint16_t num, uint8_t comm
 			    struct mnfq_queue_options *settings, bool *repeated)
 {
 	int err = mnfq_i_request(sock, num, command, settings, repeated);
-	uint32_t flag, lacking = 0;
+	uint32_t optional = settings->flags & settings->flags_optional, flag, lacking = 0;
 
-	if (err != -EOPNOTSUPP || !settings->flags_optional)
+	if (err != -EOPNOTSUPP || !optional)
 		return err;
-	err = request_flags(sock, num, settings->flags & ~settings->flags_optional);
+	err = request_flags(sock, num, settings->flags & ~optional);
 	if (err < 0 && err != -ENODEV)
 		return err;
 	for (flag = 1; flag & MNFQ_QUEUE_FLAGS; flag <<= 1) {
-		if (!(settings->flags_optional & flag))
+		if (!(optional & flag))
 			continue;
 		err = request_flags(sock, num, flag);
 		if (err == -EOPNOTSUPP)
@@ -285,7 +282,7 @@ int mnfq_queue_set_flags(struct mnfq_queue *queue, uint32_t flags, uint32_t mask
 			&sock->error, -EINVAL,
 			"queue %u: flags 0x%x with mask 0x%x: unknown, or not in the mask",
 			queue->num, flags, mask);
-	change.flags_optional = queue->options.flags_optional & flags;
+	change.flags_optional = queue->options.flags_optional;
 	mnfq_i_request_start(sock);
 	err = request_settings(sock, queue->num, NFQNL_CFG_CMD_NONE, &change, &repeated);
 	if (err < 0)
@@ -368,7 +365,6 @@ int mnfq_queue_get_options(const struct mnfq_queue *queue, struct mnfq_queue_opt
 	if (!queue || !options || options->size < sizeof(options->size))
 		return -EINVAL;
 	settings = queue->options;
-	settings.flags_optional &= settings.flags; /* as they can be set again */
 	buffer = mnfq_socket_get_receive_buffer(queue->sock);
 	settings.receive_buffer = buffer > 0 ? (uint32_t)buffer : 0;
 	mnfq_i_options_return(options, &settings, sizeof(settings));

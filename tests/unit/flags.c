@@ -114,17 +114,21 @@ Test(flags, what_is_lacking_is_told)
 	expect_flags(MNFQ_QUEUE_GSO);
 }
 
-/* What nobody asked for cannot be optional, which would hide a mistake. */
-Test(flags, only_what_is_asked_for_can_be_optional)
+/* What is optional without being asked for waits until it is. */
+Test(flags, what_is_optional_need_not_be_set)
 {
 	struct mnfq_queue_options options = { .size = sizeof(options) };
 	unsigned int sends = fake.sends;
 
-	cr_expect(eq(int, configure(MNFQ_QUEUE_GSO, MNFQ_QUEUE_SECCTX), -EINVAL));
-	cr_expect(strstr(mnfq_socket_get_error(sock), "0x10 are not set") != NULL);
 	cr_expect(eq(int, configure(MNFQ_QUEUE_GSO, 0x20), -EINVAL));
-	cr_expect(eq(int, configure(0, MNFQ_QUEUE_GSO), -EINVAL));
+	cr_expect(strstr(mnfq_socket_get_error(sock), "unknown flags 0x20") != NULL);
 	cr_expect(eq(u32, fake.sends, sends));
+	fake.unsupported_flags = MNFQ_QUEUE_SECCTX;
+	cr_expect(eq(int, configure(MNFQ_QUEUE_GSO, MNFQ_QUEUE_SECCTX), 0));
+	cr_expect(eq(u32, in_force(queue).flags_optional, MNFQ_QUEUE_SECCTX));
+	cr_expect(eq(int, mnfq_queue_set_flags(queue, MNFQ_QUEUE_SECCTX, MNFQ_QUEUE_SECCTX), 0));
+	expect_flags(MNFQ_QUEUE_GSO);
+	fake.unsupported_flags = 0;
 	options.flags_optional = MNFQ_QUEUE_GSO; /* which is set by default */
 	cr_expect(eq(int, mnfq_queue_configure(queue, &options), 0));
 	fake.unsupported_flags = MNFQ_QUEUE_GSO;
