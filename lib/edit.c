@@ -89,6 +89,38 @@ static int look_to_change(struct mnfq_packet *packet, struct mnfq_i_subject *s)
 	return err;
 }
 
+/* Bytes behind the TCP header of a whole packet; -1 if it is none. */
+static long tcp_data(const struct mnfq_i_raw *bytes)
+{
+	struct mnfq_i_layers l;
+
+	if (mnfq_i_layers_find(&l, bytes) < 0 || l.at.protocol != IPPROTO_TCP || l.cut ||
+	    l.at.fragment)
+		return -1;
+	return (long)(l.at.end - l.at.data);
+}
+
+/* Would what was put together shift the numbers of the connection that the packet was received of? */
+static int check_resized(const struct mnfq_packet *packet, struct mnfq_i_subject *s,
+			 const uint8_t *repaired, size_t len)
+{
+	struct mnfq_i_raw now = { repaired, len, len, s->bytes.ethertype }, before = now;
+	struct mnfq_i_bytes received;
+	size_t true_len;
+
+	if (mnfq_i_packet_find(packet, NFQA_PAYLOAD, &received) < 0 ||
+	    mnfq_packet_get_length(packet, &true_len) < 0)
+		return 0;
+	before.p = received.data;
+	before.len = received.len;
+	before.true_len = true_len;
+	s->resized = tcp_data(&before) >= 0 && tcp_data(&now) >= 0 &&
+		     tcp_data(&before) != tcp_data(&now);
+	if (!s->resized || s->may_resize)
+		return 0;
+	return mnfq_i_refuse_edit(s, -EOPNOTSUPP, MNFQ_I_SHIFTS_NUMBERS);
+}
+
 /*
  * Changes the packet from where it is to where it is not yet, so that a failure leaves it as it
  * was; without an edit it is repaired.
@@ -109,6 +141,8 @@ static int change(struct mnfq_packet *packet, struct mnfq_i_subject *s,
 		out += MNFQ_I_ROOM;
 	}
 	err = edit ? mnfq_i_edit(s, edit, out, &len) : mnfq_i_repair(s, out, &len);
+	if (err == 0 && !edit)
+		err = check_resized(packet, s, out, len);
 	if (packet->retained) {
 		free(err < 0 ? out : packet->room);
 		if (err == 0)
@@ -122,13 +156,32 @@ static int change(struct mnfq_packet *packet, struct mnfq_i_subject *s,
 	return 0;
 }
 
+/*
+ * The same, to @len bytes. If the kernel will make up for another length of TCP data, it may change and
+ * the kernel is asked to. It looks for TCP behind a header of IPv4, whatever there is.
+ */
+static int change_length(struct mnfq_packet *packet, struct mnfq_i_subject *s,
+			 const struct mnfq_i_edit *edit, size_t len)
+{
+	bool adjusted = !s->may_resize && s->bytes.ethertype == ETH_P_IP &&
+			mnfq_i_packet_seq_adjustable(packet);
+	int err = adjusted ? 0 : mnfq_i_packet_resizable(packet, len);
+
+	s->may_resize |= adjusted;
+	if (err == 0)
+		err = change(packet, s, edit);
+	if (err == 0 && s->resized && adjusted)
+		packet->changes.set |= MNFQ_I_CHANGE_SEQ_ADJUST;
+	return err;
+}
+
 int mnfq_packet_edit(struct mnfq_packet *packet, size_t offset, size_t remove, const void *data,
 		     size_t insert)
 {
 	struct mnfq_i_edit edit = { offset, remove, data, insert };
 	struct mnfq_i_subject s;
-	bool adjusted;
 	int err = look_to_change(packet, &s);
+	size_t gone;
 
 	if (err < 0)
 		return err;
@@ -136,17 +189,8 @@ int mnfq_packet_edit(struct mnfq_packet *packet, size_t offset, size_t remove, c
 		return mnfq_i_refuse(packet, -EINVAL, "what to insert was not given: it is NULL");
 	if (insert > MNFQ_COPY_RANGE_MAX)
 		return mnfq_i_refuse(packet, -EMSGSIZE, "a packet has 65531 bytes at most");
-	/* The kernel looks for TCP behind a header of IPv4, whatever there is. */
-	adjusted = !s.may_resize && s.bytes.ethertype == ETH_P_IP &&
-		   mnfq_i_packet_seq_adjustable(packet);
-	s.may_resize |= adjusted;
-	if (!adjusted && remove <= s.bytes.len)
-		err = mnfq_i_packet_resizable(packet, s.bytes.len - remove + insert);
-	if (err == 0)
-		err = change(packet, &s, &edit);
-	if (err == 0 && s.resized && adjusted)
-		packet->changes.set |= MNFQ_I_CHANGE_SEQ_ADJUST;
-	return err;
+	gone = remove < s.bytes.len ? remove : s.bytes.len;
+	return change_length(packet, &s, &edit, s.bytes.len - gone + insert);
 }
 
 int mnfq_packet_repair(struct mnfq_packet *packet)
@@ -154,7 +198,5 @@ int mnfq_packet_repair(struct mnfq_packet *packet)
 	struct mnfq_i_subject s;
 	int err = look_to_change(packet, &s);
 
-	if (err == 0)
-		err = mnfq_i_packet_resizable(packet, s.bytes.len);
-	return err < 0 ? err : change(packet, &s, NULL);
+	return err < 0 ? err : change_length(packet, &s, NULL, s.bytes.len);
 }

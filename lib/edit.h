@@ -101,6 +101,10 @@ void mnfq_i_update(const struct mnfq_i_layers *old, const struct mnfq_i_layers *
 void mnfq_i_update_header(const struct mnfq_i_layers *l, const uint8_t *from, uint8_t *to);
 int mnfq_i_verify(const struct mnfq_i_subject *s);
 
+#define MNFQ_I_SHIFTS_NUMBERS                                                                      \
+	"another length would shift all later TCP sequence numbers: replace by as many bytes, or " \
+	"see MNFQ_ALLOW_TCP_RESIZE"
+
 int mnfq_i_refuse_edit(struct mnfq_i_subject *s, int err, const char *why);
 int mnfq_i_unlocated(struct mnfq_i_subject *s, int err);
 void mnfq_i_put_network_length(const struct mnfq_i_layers *l, uint8_t *p, size_t end);

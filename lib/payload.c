@@ -136,6 +136,8 @@ static int permit_whole(struct mnfq_i_subject *s, const struct mnfq_i_layers *l,
 	if (is_content(l, edit) && !l->known)
 		return mnfq_i_refuse_edit(s, -EPROTONOSUPPORT,
 					  "the transport protocol is not one that can be edited");
+	if (l->at.protocol == IPPROTO_TCP && !is_same_length(edit) && !s->may_resize)
+		return mnfq_i_refuse_edit(s, -EOPNOTSUPP, MNFQ_I_SHIFTS_NUMBERS);
 	if (s->gso && (l->at.protocol != IPPROTO_TCP || !is_same_length(edit) || l->cut))
 		return mnfq_i_refuse_edit(
 			s, -EOPNOTSUPP,
@@ -146,14 +148,7 @@ static int permit_whole(struct mnfq_i_subject *s, const struct mnfq_i_layers *l,
 			s, -EOPNOTSUPP,
 			"the checksum that is to be completed is in a tunnel's packet: bind "
 			"with MNFQ_QUEUE_GSO off");
-	if (l->at.protocol == IPPROTO_TCP && !is_same_length(edit)) {
-		if (!s->may_resize)
-			return mnfq_i_refuse_edit(
-				s, -EOPNOTSUPP,
-				"another length would shift TCP's sequence numbers: see "
-				"MNFQ_ALLOW_TCP_RESIZE");
-		s->resized = true;
-	}
+	s->resized = l->at.protocol == IPPROTO_TCP && !is_same_length(edit);
 	return 0;
 }
 

@@ -318,6 +318,46 @@ static void adjusted_by_the_caller(struct mnfq_packet *packet)
 	cr_expect(not(is_adjusted(packet)));
 }
 
+/* The same bytes, put together by somebody else. */
+static int rebuild(struct mnfq_packet *packet, const char *data)
+{
+	struct build built = { .len = 0 };
+
+	build_ipv4(&built, IPPROTO_TCP, NULL, 0);
+	build_transport(&built, IPPROTO_TCP, data, strlen(data));
+	cr_assert(eq(int, mnfq_packet_set_payload(packet, built.p, built.len), 0));
+	return mnfq_packet_repair(packet);
+}
+
+static void no_other_length(struct mnfq_packet *packet)
+{
+	cr_expect(eq(int, rebuild(packet, "DATA"), 0));
+	expect_good(packet, "DATA");
+	cr_expect(eq(int, rebuild(packet, "other data"), -EOPNOTSUPP));
+	cr_expect(strstr(mnfq_packet_get_error(packet), "sequence numbers") != NULL);
+	cr_assert(eq(int, mnfq_packet_allow(packet, MNFQ_ALLOW_TCP_RESIZE), 0));
+	cr_expect(eq(int, rebuild(packet, "other data"), 0));
+	expect_good(packet, "other data");
+	cr_expect(not(is_adjusted(packet)));
+}
+
+static void other_length_adjusted(struct mnfq_packet *packet)
+{
+	cr_expect(eq(int, rebuild(packet, "other data"), 0), "%s", mnfq_packet_get_error(packet));
+	expect_good(packet, "other data");
+	cr_expect(is_adjusted(packet));
+}
+
+/* Whoever follows the advice to switch GSO off would be told the same again. */
+static void no_resize_of_large(struct mnfq_packet *packet)
+{
+	cr_expect(eq(int, mnfq_packet_edit(packet, 40, 0, "x", 1), -EOPNOTSUPP));
+	cr_expect(strstr(mnfq_packet_get_error(packet), "sequence numbers") != NULL);
+	cr_assert(eq(int, mnfq_packet_allow(packet, MNFQ_ALLOW_TCP_RESIZE), 0));
+	cr_expect(eq(int, mnfq_packet_edit(packet, 40, 0, "x", 1), -EOPNOTSUPP));
+	cr_expect(strstr(mnfq_packet_get_error(packet), "MNFQ_QUEUE_GSO") != NULL);
+}
+
 static void attr(uint8_t *at, uint16_t type, uint16_t len, uint32_t value)
 {
 	struct nlattr head = { .nla_len = len, .nla_type = type };
@@ -337,11 +377,19 @@ Test(edit, other_lengths_of_tcp)
 	build_end(&b);
 	begin(NFPROTO_IPV4, 0x0800);
 	deliver(no_resize);
+	begin(NFPROTO_IPV4, 0x0800);
+	deliver(no_other_length);
+	begin(NFPROTO_IPV4, 0x0800);
+	message_attr32(&msg, NFQA_SKB_INFO, MNFQ_SKB_GSO);
+	deliver(no_resize_of_large);
 	attr(ct, CTA_STATUS, 8, IPS_SRC_NAT);
 	attr(ct + 8, CTA_HELP, 8, 0);
 	begin(NFPROTO_IPV4, 0x0800);
 	message_attr(&msg, NFQA_CT, ct, sizeof(ct));
 	deliver(adjusted);
+	begin(NFPROTO_IPV4, 0x0800);
+	message_attr(&msg, NFQA_CT, ct, sizeof(ct));
+	deliver(other_length_adjusted);
 	begin(NFPROTO_IPV4, 0x0800);
 	message_attr(&msg, NFQA_CT, ct, sizeof(ct));
 	deliver(adjusted_by_the_caller);

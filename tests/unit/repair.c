@@ -73,6 +73,9 @@ Test(repair, repairs)
 	put16(b.p + 26, 0);
 	cr_assert(eq(int, mnfq_i_repair(&s, out, &out_len), 0));
 	cr_expect(eq(u16, get16(out + 26), 0), "no checksum");
+	make(AF_INET6, IPPROTO_UDP, 33);
+	put16(b.p + 46, 0);
+	repaired("none over IPv6, where there has to be one");
 	make(AF_INET, IPPROTO_UDPLITE, 33);
 	put16(b.p + 24, 42);
 	cr_assert(eq(int, mnfq_i_repair(&s, out, &out_len), 0));
