@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Replace a text in the data of packets; what is sent on is valid. In TCP both texts have to be
- * of one length, see libmnfq(3); where an edit is refused, the packet goes on as it was.
+ * of one length, see libmnfq(3), and a text that is in two packets is in neither. Where an edit is
+ * refused, the packet goes on as it was.
  */
 #include "example.h"
 

@@ -118,7 +118,8 @@ struct mnfq_stats {
 
 	/*
 	 * What did not go well. A refused verdict is normal life for packets that the kernel
-	 * flushed meanwhile, because a link went down or a rule was removed.
+	 * flushed meanwhile, because a link went down or a base chain was removed. They stay counted
+	 * above.
 	 */
 	uint64_t lost;      /**< ids that never reached us: overrun, a second reader, a filter */
 	uint64_t truncated; /**< messages cut in transit, their packets decided by default */
@@ -356,7 +357,8 @@ enum mnfq_copy MNFQ_ENUM_BASE {
  *         consecutive packets, the id of the last one. Of several verdicts that were refused with
  *         -EPERM together, the kernel tells of the first only
  * @error  a negative errno: -ENOENT if the packet was gone (or all those of the batch were),
- *         because an interface went down or a rule was removed; -EPERM, -ENODEV, -EINVAL, -ENOMEM
+ *         because an interface went down or a base chain was removed; -EPERM, -ENODEV, -EINVAL,
+ *         -ENOMEM
  * @data   as given to mnfq_queue_bind()
  * Called from within mnfq_socket_dispatch() and mnfq_socket_feed(), after the refusal was
  * counted. It may call what a mnfq_callback may.
@@ -382,6 +384,7 @@ struct mnfq_queue_options {
 	/**
 	 * Those of the flags that the caller can do without: where the kernel lacks what such a
 	 * flag asks for, the flag is left out. mnfq_queue_get_options() tells what is in force.
+	 * Those that are not among the flags count for mnfq_queue_set_flags().
 	 */
 	uint32_t flags_optional;
 
@@ -466,8 +469,7 @@ int mnfq_queue_set_flags(struct mnfq_queue *queue, uint32_t flags, uint32_t mask
 
 /**
  * The settings in force, with defaults filled in and limits applied: copy_range is 0 without
- * MNFQ_COPY_PACKET, flags_mask is MNFQ_QUEUE_FLAGS, flags_optional has those that are set, and
- * receive_buffer is the effective size.
+ * MNFQ_COPY_PACKET, flags_mask is MNFQ_QUEUE_FLAGS, and receive_buffer is the effective size.
  * @options  .size set by the caller
  */
 int mnfq_queue_get_options(const struct mnfq_queue *queue, struct mnfq_queue_options *options);
@@ -667,7 +669,7 @@ int mnfq_packet_get_ct(const struct mnfq_packet *packet, const void **attributes
 /**
  * The packet from its network header on (from the hardware header's end for bridges), or the new
  * payload if one was set.
- * @len  bytes there are, at most copy_range; 0 with MNFQ_COPY_META
+ * @len  bytes there are, at most copy_range; 0 with MNFQ_COPY_META; may be NULL
  * Returns a pointer for @len bytes; never NULL, also if @len is 0.
  */
 const uint8_t *mnfq_packet_get_payload(const struct mnfq_packet *packet, size_t *len);
@@ -694,7 +696,8 @@ int mnfq_packet_set_mark(struct mnfq_packet *packet, uint32_t mark);
 
 /**
  * Set the priority that the packet gets, see mnfq_packet_get_priority(). Kernels before 5.18
- * ignore it. A packet on its way to a local socket has no more use for it.
+ * ignore it. Set it in FORWARD, OUTPUT or POSTROUTING: IPv4 forwarding gives the packet another one,
+ * by its type of service, and on the way to a local socket it is of no use.
  */
 int mnfq_packet_set_priority(struct mnfq_packet *packet, uint32_t priority);
 
@@ -793,7 +796,8 @@ struct mnfq_layers {
 	 * off.
 	 */
 	size_t data;
-	size_t end; /**< by the IP header's length; bytes behind it are padding */
+	/** By the IP header's length (bytes behind it are padding), or where the received bytes end. */
+	size_t end;
 };
 
 /**
@@ -860,17 +864,20 @@ int mnfq_packet_edit(struct mnfq_packet *packet, size_t offset, size_t remove, c
 /**
  * Set the lengths and checksums of a packet that was put together by mnfq_packet_set_payload(),
  * or complete that of one as it was received. All of the payload from the network header on is
- * taken for the packet. UDP's checksum 0 stays 0: put anything else there to have it computed. A
- * coverage of UDP-Lite that is possible stays, another one becomes 0, which is all. Of a protocol
+ * taken for the packet. UDP's checksum 0 stays 0 over IPv4: put anything else there to have it
+ * computed. A coverage of UDP-Lite that is possible stays, another one becomes 0, which is all. Of a protocol
  * that mnfq_packet_edit() does not know only the IP header is repaired.
  *
- * This is for contents that are as they should be: a damaged packet looks whole afterwards.
+ * This is for contents that are as they should be: a damaged packet looks whole afterwards. As an
+ * edit it is refused if TCP's data has another length than that of the packet that was received;
+ * mnfq_packet_set_payload() alone looks at nothing.
  *
  * Returns 0, or, with the packet as it was and the sentence in mnfq_packet_get_error(),
  *   -EBADMSG          the headers make no sense
  *   -EPROTONOSUPPORT  neither IPv4 nor IPv6
  *   -EOPNOTSUPP       a fragment: the checksum is over all of them; a large packet
- *                     (MNFQ_SKB_GSO) that is not TCP; an unfinished checksum in a tunnel
+ *                     (MNFQ_SKB_GSO) that is not TCP; an unfinished checksum in a tunnel; another
+ *                     length of TCP, as mnfq_packet_edit()
  *   -EMSGSIZE         truncated, as mnfq_packet_edit()
  *   -ENODATA, -EALREADY, -ENOMEM, -EINVAL  as mnfq_packet_edit()
  */
