@@ -154,12 +154,28 @@ static void add_addresses(struct netns *ns, const char *dev, unsigned int net, u
 		  dev, net, host, dev, net, host, dev);
 }
 
+static bool is_up(struct netns *ns, const char *dev)
+{
+	char *link = netns_output(ns, "ip -o link show dev %s", dev);
+	bool up = strstr(link, " state UP ") && !strstr(link, " qdisc noop ");
+
+	free(link);
+	return up;
+}
+
+void netns_wait_up(struct netns *ns, const char *dev)
+{
+	cr_assert(wait_until(is_up(ns, dev)), "%s in %s does not come up", dev, ns->name);
+}
+
 void netns_join(struct netns *a, const char *dev_a, struct netns *b, const char *dev_b,
 		unsigned int net)
 {
 	netns_run(a, "ip link add %s type veth peer name %s netns %s", dev_a, dev_b, b->name);
 	add_addresses(a, dev_a, net, 1);
 	add_addresses(b, dev_b, net, 2);
+	netns_wait_up(a, dev_a);
+	netns_wait_up(b, dev_b);
 }
 
 void netns_route(struct netns *left, struct netns *router, struct netns *right)

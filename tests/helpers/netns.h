@@ -34,6 +34,12 @@ void netns_join(struct netns *a, const char *dev_a, struct netns *b, const char 
 		unsigned int net);
 
 /*
+ * Waits until a device, whose other end is up as well, sends and a bridge uses it: the kernel sees
+ * to that some time after the command that set it up, and drops what is sent before.
+ */
+void netns_wait_up(struct netns *ns, const char *dev);
+
+/*
  * @left -- @router -- @right, on networks 1 and 2: the router's devices are `left` and `right`, the
  * others' are `eth0`, and the others reach each other through it. So @left is 10.0.1.1, the
  * router 10.0.1.2 and 10.0.2.2, @right 10.0.2.1; likewise with IPv6.
