@@ -62,6 +62,8 @@ static void end_of(struct netns *ns, const char *port, const char *address)
 		  " ip link set %s master br0 up",
 		  port, address, ns->name, port);
 	netns_run(ns, "echo 1 >/proc/sys/net/ipv6/conf/eth0/disable_ipv6; ip link set eth0 up");
+	netns_wait_up(ns, "eth0");
+	netns_wait_up(span.middle, port);
 }
 
 static void span_open(mnfq_callback callback, void *data)
@@ -69,10 +71,11 @@ static void span_open(mnfq_callback callback, void *data)
 	span.a = netns_new();
 	span.middle = netns_new();
 	span.b = netns_new();
-	netns_run(span.middle,
-		  "ip link add br0 type bridge && ip link set br0 up &&"
-		  " nft 'add table bridge t; add chain bridge t c"
-		  " { type filter hook forward priority 0; }; add rule bridge t c queue num 1'");
+	netns_run(
+		span.middle,
+		"ip link add br0 type bridge && ip link set br0 up &&"
+		" nft 'add table bridge t; add chain bridge t c"
+		" { type filter hook forward priority filter; }; add rule bridge t c queue num 1'");
 	end_of(span.a, "p1", "02:00:00:00:00:0a");
 	end_of(span.b, "p2", "02:00:00:00:00:0b");
 	span.tx = open_frames(span.a);
