@@ -71,11 +71,13 @@ static void span_open(mnfq_callback callback, void *data)
 	span.a = netns_new();
 	span.middle = netns_new();
 	span.b = netns_new();
-	netns_run(
-		span.middle,
-		"ip link add br0 type bridge && ip link set br0 up &&"
-		" nft 'add table bridge t; add chain bridge t c"
-		" { type filter hook forward priority filter; }; add rule bridge t c queue num 1'");
+	/* Where some test has loaded br_netfilter, it drops frames for the checksum that they lack. */
+	netns_run(span.middle,
+		  "nf=/proc/sys/net/bridge/bridge-nf-call-iptables; [ ! -e $nf ] || echo 0 >$nf;"
+		  " ip link add br0 type bridge && ip link set br0 up &&"
+		  " nft 'add table bridge t;"
+		  " add chain bridge t c { type filter hook forward priority filter; };"
+		  " add rule bridge t c queue num 1'");
 	end_of(span.a, "p1", "02:00:00:00:00:0a");
 	end_of(span.b, "p2", "02:00:00:00:00:0b");
 	span.tx = open_frames(span.a);
