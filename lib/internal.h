@@ -221,6 +221,13 @@ struct mnfq_i_pending {
 	int error;
 };
 
+/* Looking for packets again and again before sleeping: loop.c. Times in nanoseconds. */
+struct mnfq_i_spin {
+	int64_t max;        /* as the user asked for; 0: never */
+	int64_t limit;      /* for the time being */
+	int64_t idle_since; /* when there was nothing for the first time; 0: there was something */
+};
+
 struct mnfq_socket {
 	atomic_uint refs; /* the user's, and one for each queue */
 	int fd;
@@ -232,6 +239,7 @@ struct mnfq_socket {
 	bool reap;                   /* something is closing */
 	bool stale;                  /* packets of a queue that is gone may still arrive */
 	uint32_t portid, seq, tag, timeout_ms;
+	struct mnfq_i_spin spin;
 	int64_t deadline; /* of the requests of the call that is under way */
 	size_t send_max;  /* bytes the kernel takes in one send */
 	uint64_t round;
@@ -253,6 +261,7 @@ int mnfq_i_options_copy(void *dst, size_t dst_size, const void *src);
 void mnfq_i_options_return(void *dst, const void *src, size_t src_size);
 struct mnfq_socket *mnfq_i_socket_unref(struct mnfq_socket *sock);
 int64_t mnfq_i_now_ms(void);
+int64_t mnfq_i_now_ns(void);
 void mnfq_i_stats_add(struct mnfq_stats *sum, const struct mnfq_stats *stats);
 
 /* queue.c */

@@ -36,6 +36,55 @@ static int prepare_wake(struct mnfq_socket *sock)
 	return 0;
 }
 
+/* ---- looking again before sleeping ---- */
+
+#define SPIN_FIRST 10000 /* ns */
+
+/* Nothing was there: is it worth looking again at once? */
+static bool keeps_spinning(struct mnfq_i_spin *spin)
+{
+	int64_t now;
+
+	if (spin->max == 0)
+		return false;
+	now = mnfq_i_now_ns();
+	if (spin->idle_since == 0)
+		spin->idle_since = now;
+	return now - spin->idle_since < spin->limit;
+}
+
+/*
+ * Something was there. If it came soon enough for spinning, next time there will be more of that;
+ * if it did not, less: so nothing is spent on a socket that is mostly idle.
+ */
+static void end_spin(struct mnfq_i_spin *spin)
+{
+	int64_t idle;
+
+	if (spin->idle_since == 0)
+		return;
+	idle = mnfq_i_now_ns() - spin->idle_since;
+	spin->idle_since = 0;
+	if (idle > spin->max) {
+		spin->limit = spin->limit < SPIN_FIRST ? 0 : spin->limit / 2;
+		return;
+	}
+	spin->limit = spin->limit < SPIN_FIRST ? SPIN_FIRST : spin->limit * 2;
+	if (spin->limit > spin->max)
+		spin->limit = spin->max;
+}
+
+/* What a call was given to wait, in milliseconds; what is left of it. */
+static int64_t time_left(int timeout_ms, int64_t deadline)
+{
+	int64_t left;
+
+	if (timeout_ms <= 0)
+		return timeout_ms;
+	left = deadline - mnfq_i_now_ms();
+	return left > 0 ? left : 0;
+}
+
 int mnfq_socket_dispatch(struct mnfq_socket *sock, int timeout_ms)
 {
 	int64_t deadline, left = timeout_ms;
@@ -54,15 +103,13 @@ int mnfq_socket_dispatch(struct mnfq_socket *sock, int timeout_ms)
 		n = mnfq_i_round(sock);
 		if (n == 0 && sock->failure)
 			continue;
+		if (n > 0)
+			end_spin(&sock->spin);
 		if (n != 0 || left == 0)
 			return n;
-		err = wait_for(sock, (int)left);
-		if (err < 0)
+		if (!keeps_spinning(&sock->spin) && (err = wait_for(sock, (int)left)) < 0)
 			return err;
-		if (timeout_ms > 0) {
-			left = deadline - mnfq_i_now_ms();
-			left = left > 0 ? left : 0;
-		}
+		left = time_left(timeout_ms, deadline);
 	}
 }
 

@@ -17,6 +17,7 @@
 #define DEFAULT_BATCH      64
 #define BATCH_MAX          1024
 #define DEFAULT_TIMEOUT_MS 2000
+#define BUSY_POLL_MAX      1000000u
 #define IFNAME_MS          1000
 
 const char *mnfq_get_version(void)
@@ -30,6 +31,15 @@ int64_t mnfq_i_now_ms(void)
 
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* By the exact clock, which costs more. */
+int64_t mnfq_i_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
 /* Reads options of a caller who may know fewer fields than we do, or more. NULL: all defaults. */
@@ -175,6 +185,10 @@ static int check_options(struct mnfq_socket_options *to, const struct mnfq_socke
 	if (to->receive_buffer > INT32_MAX)
 		return mnfq_i_fail(error, -EINVAL,
 				   "socket options: receive buffer is above 2 GiB");
+	if (to->busy_poll_us > BUSY_POLL_MAX)
+		return mnfq_i_fail(error, -EINVAL,
+				   "socket options: busy polling for %u us is above %u",
+				   to->busy_poll_us, BUSY_POLL_MAX);
 	if (to->timeout_ms > INT32_MAX)
 		return mnfq_i_fail(error, -EINVAL, "socket options: timeout is above 2^31 ms");
 	return 0;
@@ -229,6 +243,7 @@ static int wrap(struct mnfq_socket **ret, int fd, const struct mnfq_socket_optio
 	sock->wake_fd = -1;
 	atomic_init(&sock->wake, -1);
 	atomic_init(&sock->refs, 1);
+	sock->spin.max = sock->spin.limit = (int64_t)options->busy_poll_us * 1000;
 	sock->timeout_ms = options->timeout_ms ? options->timeout_ms : DEFAULT_TIMEOUT_MS;
 	sock->send_max = (size_t)get_int(fd, SOL_SOCKET, SO_SNDBUF) - 64;
 	if (sock->send_max > MNFQ_I_OUTBOX_MAX)

@@ -156,6 +156,14 @@ struct mnfq_socket_options {
 
 	/** How long a request to the kernel may go unanswered, in milliseconds. 0: 2000. */
 	uint32_t timeout_ms;
+
+	/**
+	 * Before mnfq_socket_dispatch() and mnfq_socket_run() go to sleep they look for packets
+	 * again and again, for so many microseconds, 1,000,000 at most. That saves the time that
+	 * waking up takes, at the price of a processor. They stop doing so as far as packets come
+	 * more rarely, and begin again when they come more often. 0: never.
+	 */
+	uint32_t busy_poll_us;
 };
 
 /**

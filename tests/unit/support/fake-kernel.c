@@ -118,6 +118,9 @@ int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *len)
 
 int __wrap_poll(struct pollfd *fds, nfds_t n, int timeout)
 {
+	fake.polls++;
+	if (fake.on_poll)
+		fake.on_poll();
 	if (!first && timeout > 0)
 		fake.clock_ms += timeout;
 	fds[0].revents = first ? POLLIN : 0;
@@ -147,9 +150,12 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 
 int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
 {
-	(void)clock;
-	*now = (struct timespec){ .tv_sec = fake.clock_ms / 1000,
-				  .tv_nsec = fake.clock_ms % 1000 * 1000000 };
+	int64_t ns;
+
+	if (clock == CLOCK_MONOTONIC)
+		fake.clock_ns += fake.clock_step;
+	ns = fake.clock_ms * 1000000 + fake.clock_ns;
+	*now = (struct timespec){ .tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000 };
 	return 0;
 }
 
@@ -477,6 +483,9 @@ int __wrap_recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags, str
 	unsigned int i;
 
 	(void)t;
+	fake.fills++;
+	if (fake.on_fill)
+		fake.on_fill();
 	for (i = 0; i < n; i++) {
 		ssize_t len = __wrap_recvmsg(fd, &msgs[i].msg_hdr, flags);
 
@@ -484,5 +493,6 @@ int __wrap_recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags, str
 			break;
 		msgs[i].msg_len = (unsigned int)len;
 	}
+	errno = EAGAIN;
 	return i > 0 ? (int)i : -1;
 }

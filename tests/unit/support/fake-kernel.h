@@ -50,6 +50,10 @@ struct fake_kernel {
 	int name_error;               /* answered to a question for a name instead */
 	unsigned int name_calls;      /* questions for a name */
 	int64_t clock_ms;             /* goes on only while somebody waits */
+	int64_t clock_ns, clock_step; /* beyond that; a step whenever the exact clock is read */
+	unsigned int fills, polls;    /* calls of recvmmsg and poll; what happens during one: */
+	void (*on_fill)(void);
+	void (*on_poll)(void);
 	unsigned int fail_allocation; /* counts down; the allocation that reaches 0 fails */
 };
 
