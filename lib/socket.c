@@ -4,9 +4,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/filter.h>
-#include <net/if.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
@@ -18,7 +16,6 @@
 #define BATCH_MAX          1024
 #define DEFAULT_TIMEOUT_MS 2000
 #define BUSY_POLL_MAX      1000000u
-#define IFNAME_MS          1000
 
 const char *mnfq_get_version(void)
 {
@@ -454,52 +451,6 @@ int mnfq_socket_set_receive_buffer(struct mnfq_socket *sock, uint32_t bytes)
 int64_t mnfq_socket_get_receive_buffer(const struct mnfq_socket *sock)
 {
 	return sock ? get_int(sock->fd, SOL_SOCKET, SO_RCVBUF) : -EINVAL;
-}
-
-/* The place for what is known of @ifindex: where it is, or the oldest where it may be. */
-static struct mnfq_i_ifname *find_ifname(struct mnfq_socket *sock, uint32_t ifindex)
-{
-	struct mnfq_i_ifname *set = sock->ifnames[ifindex % MNFQ_I_IFNAME_SETS], *place = set;
-	unsigned int i;
-
-	for (i = 0; i < MNFQ_I_IFNAME_WAYS; i++) {
-		if (set[i].index == ifindex)
-			return &set[i];
-		if (set[i].until_ms < place->until_ms)
-			place = &set[i];
-	}
-	return place;
-}
-
-/*
- * Any socket answers SIOCGIFNAME for its own namespace, so ours does for the packets'. That there
- * is no such interface is remembered as well, as an empty name.
- */
-int mnfq_socket_get_ifname(struct mnfq_socket *sock, uint32_t ifindex, char *name)
-{
-	struct ifreq req = { .ifr_ifindex = (int)ifindex };
-	struct mnfq_i_ifname *known;
-	int64_t now;
-
-	if (!sock || !name || ifindex == 0)
-		return -EINVAL;
-	now = mnfq_i_now_ms();
-	known = find_ifname(sock, ifindex);
-	if (known->index != ifindex || known->until_ms <= now) {
-		if (ioctl(sock->fd, SIOCGIFNAME, &req) < 0) {
-			if (errno != ENODEV)
-				return -errno;
-			req.ifr_name[0] = '\0';
-		}
-		memcpy(known->name, req.ifr_name, sizeof(known->name));
-		known->name[sizeof(known->name) - 1] = '\0';
-		known->index = ifindex;
-		known->until_ms = now + IFNAME_MS;
-	}
-	if (!known->name[0])
-		return -ENODEV;
-	memcpy(name, known->name, sizeof(known->name));
-	return 0;
 }
 
 int mnfq_socket_get_stats(struct mnfq_socket *sock, struct mnfq_stats *stats)
