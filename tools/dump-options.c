@@ -21,6 +21,7 @@ static int print_help(void)
 	       "  -q, --queue NUM[:NUM]  the queue, or all queues from the first to the last\n"
 	       "  -n, --netns NETNS      in the namespace of this name, path or process id\n"
 	       "      --fd N             on a netlink socket passed in as descriptor N\n"
+	       "      --threads N        share the queues among N threads, a socket each\n"
 	       "  -c, --count COUNT      end after COUNT packets\n"
 	       "      --quiet            print no packets\n"
 	       "      --json             print a JSON object a line\n"
@@ -44,6 +45,7 @@ static int print_help(void)
 
 enum {
 	OPT_FD = 256,
+	OPT_THREADS,
 	OPT_QUIET,
 	OPT_JSON,
 	OPT_VERDICT,
@@ -63,6 +65,7 @@ static const struct option options[] = {
 	{ "queue", required_argument, NULL, 'q' },
 	{ "netns", required_argument, NULL, 'n' },
 	{ "fd", required_argument, NULL, OPT_FD },
+	{ "threads", required_argument, NULL, OPT_THREADS },
 	{ "count", required_argument, NULL, 'c' },
 	{ "quiet", no_argument, NULL, OPT_QUIET },
 	{ "json", no_argument, NULL, OPT_JSON },
@@ -164,6 +167,16 @@ static int take_ct_mark(struct dump_options *opts)
 	return 0;
 }
 
+static int take_threads(struct dump_options *opts)
+{
+	uint64_t value;
+	int status = take_number("--threads", 1, QUEUES_MAX, &value);
+
+	if (!status)
+		opts->threads = (uint16_t)value;
+	return status;
+}
+
 /* Options with a number. */
 static int take_value(struct dump_options *opts, int option)
 {
@@ -233,6 +246,8 @@ static int take_option(struct dump_options *opts, int option, char **argv)
 	case 'n':
 		opts->netns = optarg;
 		return 0;
+	case OPT_THREADS:
+		return take_threads(opts);
 	case OPT_VERDICT:
 		return take_verdict(opts);
 	case OPT_SET_PRIORITY:
@@ -266,6 +281,21 @@ static int check_loop(const struct dump_options *opts)
 	return 0;
 }
 
+/* A queue belongs to one socket, and so does a thread. */
+static int check_threads(const struct dump_options *opts)
+{
+	if (opts->threads > opts->last - opts->first + 1)
+		return fail_usage(DUMP_NAME,
+				  "--threads %u is more than there are queues: give a range of "
+				  "%u or more, as for --queue-balance",
+				  opts->threads, opts->threads);
+	if (opts->threads > 1 && opts->fd >= 0)
+		return fail_usage(DUMP_NAME,
+				  "--threads and --fd exclude each other: one passed socket "
+				  "is for one thread");
+	return 0;
+}
+
 static int check_options(const struct dump_options *opts, int argc, char **argv)
 {
 	if (optind < argc)
@@ -279,16 +309,16 @@ static int check_options(const struct dump_options *opts, int argc, char **argv)
 	if (opts->json && !print_has_json)
 		return fail(DUMP_NAME, "built without JSON support: build with jansson, or do "
 				       "without --json");
-	return check_loop(opts);
+	return check_threads(opts) || check_loop(opts) ? EXIT_USAGE : 0;
 }
 
 bool take_dump_options(struct dump_options *opts, int argc, char **argv, int *status)
 {
 	int option;
 
-	*opts = (struct dump_options){ .fd = -1,
-				       .verdict_text = "accept",
-				       .verdict = MNFQ_ACCEPT };
+	*opts = (struct dump_options){
+		.threads = 1, .fd = -1, .verdict_text = "accept", .verdict = MNFQ_ACCEPT
+	};
 	opterr = 0;
 	while ((option = getopt_long(argc, argv, ":q:n:c:h", options, NULL)) != -1) {
 		if (option == 'h') {

@@ -12,19 +12,10 @@
 #include "dump.h"
 #include "print.h"
 
-struct dump {
-	const struct dump_options *opts;
-	struct mnfq_socket *sock;
-	struct mnfq_queue **queues;
-	const char *netns_name; /* NULL if nobody knows */
-	char netns_buffer[256];
-	uint64_t seen;
-	uint64_t untracked; /* of these, packets without a connection that --ct-mark could mark */
-	int output_error;   /* errno */
-};
-
-/* What the signal handlers stop. */
-static struct mnfq_socket *volatile running;
+static size_t count_queues(const struct dump_options *opts)
+{
+	return opts->last - opts->first + 1u;
+}
 
 /* Remembers why printing failed, if it did; to be called before errno changes. */
 static bool check_output(struct dump *dump, int err)
@@ -34,9 +25,9 @@ static bool check_output(struct dump *dump, int err)
 	return !dump->output_error;
 }
 
-static void change(struct dump *dump, struct mnfq_packet *packet)
+static void change(struct worker *worker, struct mnfq_packet *packet)
 {
-	const struct dump_options *opts = dump->opts;
+	const struct dump_options *opts = worker->dump->opts;
 
 	if (opts->has_mark)
 		mnfq_packet_set_mark(packet, opts->mark);
@@ -44,26 +35,41 @@ static void change(struct dump *dump, struct mnfq_packet *packet)
 		mnfq_packet_set_priority(packet, opts->priority);
 	if (opts->has_ct_mark &&
 	    mnfq_packet_set_ct_mark(packet, opts->ct_mark, opts->ct_mark_mask) < 0)
-		dump->untracked++;
+		worker->untracked++;
 }
 
-static enum mnfq_verdict decide(struct mnfq_packet *packet, void *data)
+/* Counts and prints a packet, with stdout locked. Returns whether more are wanted. */
+static bool print(struct dump *dump, const struct mnfq_packet *packet)
 {
-	struct dump *dump = data;
 	struct line line = { packet, dump->netns_name, dump->opts->verdict_text };
 	bool wanted = !dump->opts->count || dump->seen < dump->opts->count;
 	int err = 0;
 
 	dump->seen++;
-	change(dump, packet);
 	if (wanted && !dump->opts->quiet && !dump->output_error)
 		err = dump->opts->json ? print_json(stdout, &line) : print_text(stdout, &line);
-	if (!check_output(dump, err) || dump->seen == dump->opts->count)
-		mnfq_socket_stop(dump->sock);
+	return check_output(dump, err) && dump->seen != dump->opts->count;
+}
+
+/* The lock of stdout keeps lines whole, and is not worth its time if there are none. */
+static enum mnfq_verdict decide(struct mnfq_packet *packet, void *data)
+{
+	struct worker *worker = data;
+	struct dump *dump = worker->dump;
+	bool more = true;
+
+	change(worker, packet);
+	if (!dump->opts->quiet || dump->opts->count) {
+		flockfile(stdout);
+		more = print(dump, packet);
+		funlockfile(stdout);
+	}
+	if (!more)
+		stop_workers(dump);
 	return dump->opts->verdict;
 }
 
-static int open_socket(struct dump *dump)
+static int open_socket(struct dump *dump, struct mnfq_socket **sock)
 {
 	char error[512] = "";
 	struct mnfq_socket_options opts = {
@@ -74,23 +80,38 @@ static int open_socket(struct dump *dump)
 	int err;
 
 	if (dump->opts->fd >= 0)
-		err = mnfq_socket_adopt(&dump->sock, dump->opts->fd, &opts);
+		err = mnfq_socket_adopt(sock, dump->opts->fd, &opts);
 	else if (dump->opts->netns)
-		err = mnfq_socket_open_netns(&dump->sock, dump->opts->netns, &opts);
+		err = mnfq_socket_open_netns(sock, dump->opts->netns, &opts);
 	else
-		err = mnfq_socket_open(&dump->sock, &opts);
+		err = mnfq_socket_open(sock, &opts);
 	if (err)
 		return fail(DUMP_NAME, "%s", *error ? error : strerror(-err));
-	if (mnfq_socket_get_netns_name(dump->sock, dump->netns_buffer,
+	return 0;
+}
+
+static int open_sockets(struct dump *dump)
+{
+	int status;
+
+	for (size_t i = 0; i < dump->worker_count; i++) {
+		status = open_socket(dump, &dump->workers[i].sock);
+		if (status)
+			return status;
+	}
+	if (mnfq_socket_get_netns_name(dump->workers[0].sock, dump->netns_buffer,
 				       sizeof(dump->netns_buffer)) == 0)
 		dump->netns_name = dump->netns_buffer;
 	return 0;
 }
 
-static int fail_socket(const struct dump *dump, int err)
+/* Of several threads that fail for the same reason one tells it. */
+static int fail_socket(const struct worker *worker, int err)
 {
-	const char *sentence = mnfq_socket_get_error(dump->sock);
+	const char *sentence = mnfq_socket_get_error(worker->sock);
 
+	if (atomic_exchange(&worker->dump->failed, true))
+		return EXIT_FAILURE;
 	return fail(DUMP_NAME, "%s", *sentence ? sentence : strerror(-err));
 }
 
@@ -103,34 +124,42 @@ static enum mnfq_verdict get_default_verdict(const struct dump_options *opts)
 	return opts->verdict == MNFQ_REPEAT ? MNFQ_DROP : opts->verdict;
 }
 
-static int bind_queues(struct dump *dump)
+static int bind_share(struct worker *worker, unsigned int first)
 {
-	struct mnfq_queue_options queue_options = dump->opts->queue;
-	size_t count = dump->opts->last - dump->opts->first + 1u;
+	struct mnfq_queue_options options = worker->dump->opts->queue;
 	int err;
 
-	queue_options.size = sizeof(queue_options);
-	queue_options.default_verdict = get_default_verdict(dump->opts);
-	dump->queues = calloc(count, sizeof(*dump->queues));
-	if (!dump->queues)
-		return fail(DUMP_NAME, "%s", strerror(ENOMEM));
-	for (size_t i = 0; i < count; i++) {
-		err = mnfq_queue_bind(&dump->queues[i], dump->sock,
-				      dump->opts->first + (unsigned int)i, &queue_options, decide,
-				      dump);
+	options.size = sizeof(options);
+	options.default_verdict = get_default_verdict(worker->dump->opts);
+	for (size_t i = 0; i < worker->queue_count; i++) {
+		err = mnfq_queue_bind(&worker->queues[i], worker->sock, first + (unsigned int)i,
+				      &options, decide, worker);
 		if (err)
-			return fail_socket(dump, err);
+			return fail_socket(worker, err);
 	}
 	return 0;
 }
 
+/* Each worker gets as many, or one more than others. */
+static int bind_queues(struct dump *dump)
+{
+	size_t count = count_queues(dump->opts), from, to;
+	int status = 0;
+
+	for (size_t i = 0; i < dump->worker_count && !status; i++) {
+		from = i * count / dump->worker_count;
+		to = (i + 1) * count / dump->worker_count;
+		dump->workers[i].queues = dump->queues + from;
+		dump->workers[i].queue_count = to - from;
+		status = bind_share(&dump->workers[i], dump->opts->first + (unsigned int)from);
+	}
+	return status;
+}
+
 static void unbind_queues(struct dump *dump)
 {
-	if (!dump->queues)
-		return;
-	for (size_t i = 0; i <= (size_t)dump->opts->last - dump->opts->first; i++)
+	for (size_t i = 0; i < count_queues(dump->opts); i++)
 		mnfq_queue_unbind(dump->queues[i]);
-	free(dump->queues);
 }
 
 /* What else happens to the packets, behind the verdict. */
@@ -166,14 +195,17 @@ static void print_listening(const struct dump *dump)
 	if (dump->netns_name)
 		fprintf(stderr, " of namespace %s",
 			clean_text(name, sizeof(name), dump->netns_name));
+	if (dump->worker_count > 1)
+		fprintf(stderr, ", %zu threads", dump->worker_count);
 	if (opts.copy_mode == MNFQ_COPY_META)
 		fprintf(stderr, ", no payload");
 	else if (opts.copy_mode == MNFQ_COPY_PACKET && opts.copy_range < MNFQ_COPY_RANGE_MAX)
 		fprintf(stderr, ", first %u bytes", opts.copy_range);
 	else if (opts.copy_mode == MNFQ_COPY_PACKET)
 		fprintf(stderr, ", whole packets");
-	fprintf(stderr, ", receive buffer %lld bytes, verdict %s",
-		(long long)mnfq_socket_get_receive_buffer(dump->sock), dump->opts->verdict_text);
+	fprintf(stderr, ", receive buffer %lld bytes%s, verdict %s",
+		(long long)mnfq_socket_get_receive_buffer(dump->workers[0].sock),
+		dump->worker_count > 1 ? " each" : "", dump->opts->verdict_text);
 	print_changes(dump->opts);
 	fprintf(stderr, "\n");
 	if (opts.copy_mode == MNFQ_COPY_NONE)
@@ -181,46 +213,29 @@ static void print_listening(const struct dump *dump)
 				"reaches the queue\n");
 }
 
-static void on_signal(int number)
-{
-	(void)number;
-	if (running)
-		mnfq_socket_stop(running);
-}
-
-/* Without SA_RESTART, so that a reader of stdout that stalls does not keep us from ending. */
-static void catch_signals(struct mnfq_socket *sock)
-{
-	struct sigaction stop = { .sa_handler = on_signal };
-	struct sigaction ignore = { .sa_handler = SIG_IGN };
-
-	running = sock;
-	sigaction(SIGINT, &stop, NULL);
-	sigaction(SIGTERM, &stop, NULL);
-	sigaction(SIGPIPE, &ignore, NULL);
-}
-
 /* Output is written when nothing more is there at once: live, yet not a write a packet. */
-static int dispatch(struct dump *dump)
+static int dispatch(struct worker *worker)
 {
-	int handled = mnfq_socket_dispatch(dump->sock, 0);
+	int handled = mnfq_socket_dispatch(worker->sock, 0);
+	bool written;
 
 	if (handled != 0)
 		return handled;
+	flockfile(stdout);
 	fflush(stdout);
-	if (!check_output(dump, 0))
-		return -ECANCELED;
-	return mnfq_socket_dispatch(dump->sock, -1);
+	written = check_output(worker->dump, 0);
+	funlockfile(stdout);
+	return written ? mnfq_socket_dispatch(worker->sock, -1) : -ECANCELED;
 }
 
-static int receive(struct dump *dump)
+static int receive(struct worker *worker)
 {
 	int err;
 
 	do
-		err = dispatch(dump);
+		err = dispatch(worker);
 	while (err >= 0 || err == -EINTR);
-	return err == -ECANCELED ? 0 : fail_socket(dump, err);
+	return err == -ECANCELED ? 0 : fail_socket(worker, err);
 }
 
 /*
@@ -239,6 +254,20 @@ static int finish_output(struct dump *dump)
 	return fail(DUMP_NAME, "cannot write to stdout: %s", strerror(dump->output_error));
 }
 
+/* A counter of struct mnfq_stats, of all sockets. */
+static uint64_t add_up(const struct dump *dump, size_t offset)
+{
+	struct mnfq_stats stats = { .size = sizeof(stats) };
+	uint64_t value, sum = 0;
+
+	for (size_t i = 0; i < dump->worker_count; i++) {
+		mnfq_socket_get_stats(dump->workers[i].sock, &stats);
+		memcpy(&value, (const char *)&stats + offset, sizeof(value));
+		sum += value;
+	}
+	return sum;
+}
+
 static void print_summary(const struct dump *dump)
 {
 	static const struct {
@@ -255,54 +284,79 @@ static void print_summary(const struct dump *dump)
 		COUNTER(malformed, false), COUNTER(unclaimed, false),
 #undef COUNTER
 	};
-	struct mnfq_stats stats = { .size = sizeof(stats) };
 	const char *separator = "";
-	uint64_t value;
+	uint64_t value, untracked = 0;
 
-	mnfq_socket_get_stats(dump->sock, &stats);
 	for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++) {
-		memcpy(&value, (const char *)&stats + counters[i].offset, sizeof(value));
+		value = add_up(dump, counters[i].offset);
 		if (!value && !counters[i].always)
 			continue;
 		fprintf(stderr, "%s%llu %s", separator, (unsigned long long)value,
 			counters[i].word);
 		separator = ", ";
 	}
-	if (dump->untracked)
-		fprintf(stderr, ", %llu untracked", (unsigned long long)dump->untracked);
+	for (size_t i = 0; i < dump->worker_count; i++)
+		untracked += dump->workers[i].untracked;
+	if (untracked)
+		fprintf(stderr, ", %llu untracked", (unsigned long long)untracked);
 	fprintf(stderr, "\n");
 }
 
+/* With all sockets open. */
 static int run(struct dump *dump)
 {
-	bool bound;
-	int status;
+	int status = bind_queues(dump);
+	bool bound = !status;
 
-	status = open_socket(dump);
-	if (status)
-		return status;
-	catch_signals(dump->sock);
-	status = bind_queues(dump);
-	bound = !status;
 	if (bound) {
 		print_listening(dump);
-		status = receive(dump);
+		status = run_workers(dump);
 	}
 	unbind_queues(dump);
 	if (bound) {
 		status |= finish_output(dump);
 		print_summary(dump);
 	}
-	running = NULL;
-	mnfq_socket_close(dump->sock);
 	return status;
+}
+
+static int make_workers(struct dump *dump)
+{
+	dump->workers = calloc(dump->opts->threads, sizeof(*dump->workers));
+	dump->queues = calloc(count_queues(dump->opts), sizeof(*dump->queues));
+	if (!dump->workers || !dump->queues)
+		return fail(DUMP_NAME, "%s", strerror(ENOMEM));
+	dump->worker_count = dump->opts->threads;
+	for (size_t i = 0; i < dump->worker_count; i++)
+		dump->workers[i].dump = dump;
+	return 0;
+}
+
+static void close_workers(struct dump *dump)
+{
+	for (size_t i = 0; i < dump->worker_count; i++)
+		mnfq_socket_close(dump->workers[i].sock);
+	free(dump->queues);
+	free(dump->workers);
 }
 
 int run_dump(int argc, char **argv)
 {
 	struct dump_options opts;
-	struct dump dump = { .opts = &opts };
+	struct dump dump = { .opts = &opts, .serve = receive };
 	int status;
 
-	return take_dump_options(&opts, argc, argv, &status) ? run(&dump) : status;
+	if (!take_dump_options(&opts, argc, argv, &status))
+		return status;
+	sem_init(&dump.ended, 0, 0);
+	status = make_workers(&dump);
+	if (!status)
+		status = open_sockets(&dump);
+	if (!status) {
+		catch_signals(&dump);
+		status = run(&dump);
+		catch_signals(NULL);
+	}
+	close_workers(&dump);
+	return status;
 }

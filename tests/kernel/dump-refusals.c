@@ -42,6 +42,11 @@ Test(dump_refusals, wrong_command_lines)
 	expect_refused("dump -q 1 -n a --fd 7", 2, "exclude");
 	expect_refused("dump -q 1 --fd x", 2, "--fd x");
 	expect_refused("dump -q 1 -c 0", 2, "-c 0");
+	expect_refused("dump -q 1 --threads", 2, "--threads needs an argument");
+	expect_refused("dump -q 1 --threads 0", 2, "--threads 0");
+	expect_refused("dump -q 1 --threads 2", 2, "more than there are queues");
+	expect_refused("dump -q 0:3 --threads 5", 2, "more than there are queues");
+	expect_refused("dump -q 0:3 --threads 2 --fd 7", 2, "exclude");
 	expect_refused("dump -q 1 --max-len 0", 2, "--max-len 0");
 	expect_refused("dump -q 1 --max-len 4294967296", 2, "--max-len");
 	expect_refused("dump -q 1 --mark 0x100000000", 2, "--mark");

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: MIT */
+/* mnfq dump --threads: several sockets, one output, one end. */
+#include <arpa/inet.h>
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_queue.h>
+#include <linux/netlink.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "tool.h"
+#include "wait.h"
+
+TestSuite(dump_threads, .timeout = 300);
+
+#define QUEUES 4u
+#define ROADS  64u /* so many that no queue goes without */
+#define EACH   40u
+#define ALL    (ROADS * EACH)
+
+/* UDP to port 9 is spread over four queues, by its addresses. */
+static struct netns *open_balanced(struct udp udp[ROADS])
+{
+	struct netns *ns = netns_new();
+	char address[16];
+
+	netns_rule(ns, 4, "-A OUTPUT -p udp --dport 9 -j NFQUEUE --queue-balance 0:3");
+	for (unsigned int i = 0; i < ROADS; i++) {
+		snprintf(address, sizeof(address), "127.0.0.%u", i + 1);
+		udp_open(&udp[i], ns, ns, address, 9);
+	}
+	return ns;
+}
+
+static void send_all(const struct udp udp[ROADS])
+{
+	for (unsigned int i = 0; i < ROADS; i++)
+		udp_send_many(&udp[i], 0, EACH);
+}
+
+static void expect_all(const struct udp udp[ROADS])
+{
+	struct datagram datagram;
+
+	for (unsigned int i = 0; i < ROADS; i++) {
+		for (uint32_t seq = 0; seq < EACH; seq++) {
+			cr_assert(udp_await(&udp[i], &datagram));
+			cr_assert(datagram.seq == seq && datagram.intact);
+		}
+	}
+}
+
+/* Waits until all packets are in the queues of a tool that is frozen. */
+static bool all_wait(struct netns *ns)
+{
+	struct netns_queue queue;
+	unsigned int waiting = 0;
+
+	for (unsigned int num = 0; num < QUEUES; num++)
+		if (netns_get_queue(ns, num, &queue))
+			waiting += queue.waiting;
+	return waiting == ALL;
+}
+
+static void start(struct tool *tool, struct netns *ns, const char *options)
+{
+	tool_start(tool, NULL, -1, "dump -q 0:3 -n %s --threads 2 --max-len %u %s", ns->name, ALL,
+		   options);
+	tool_listening(tool);
+	expect_contains(tool->line, "listening on queues 0:3 ");
+	expect_contains(tool->line, ", 2 threads, ");
+}
+
+/* A whole line, of a packet that had none yet. */
+static void expect_line(const char *line, bool seen[QUEUES][ALL])
+{
+	unsigned int num = QUEUES, id = 0;
+	int end = 0;
+
+	sscanf(line,
+	       "%*2u:%*2u:%*2u.%*6u queue %u id %u output out lo: udp 127.0.0.%*u.%*u > "
+	       "127.0.0.%*u.9: length 60, checksum not ready, accept%n",
+	       &num, &id, &end);
+	cr_assert(end > 0 && line[end] == '\0', "'%s'", line);
+	cr_assert(num < QUEUES && id >= 1 && id <= ALL && !seen[num][id - 1], "'%s'", line);
+	seen[num][id - 1] = true;
+}
+
+Test(dump_threads, print_each_packet_once_and_add_up)
+{
+	static bool seen[QUEUES][ALL];
+	struct udp udp[ROADS];
+	struct netns *ns = open_balanced(udp);
+	char summary[128];
+	struct tool tool;
+
+	start(&tool, ns, "");
+	send_all(udp);
+	for (unsigned int i = 0; i < ALL; i++)
+		expect_line(tool_out(&tool), seen);
+	for (unsigned int num = 0; num < QUEUES; num++)
+		cr_expect(seen[num][0], "nothing came through queue %u", num);
+	kill(tool.pid, SIGTERM);
+	cr_assert_str_eq(tool_out(&tool), "");
+	snprintf(summary, sizeof(summary), "%u packets, %u bytes, %u accepted, 0 dropped", ALL,
+		 60 * ALL, ALL);
+	tool_expect_end(&tool, summary);
+	expect_all(udp);
+}
+
+/* Each of two threads has a socket of its own, with half of the queues. */
+Test(dump_threads, share_the_queues)
+{
+	struct netns *ns = netns_new();
+	struct netns_queue queues[QUEUES];
+	struct tool tool;
+
+	start(&tool, ns, "");
+	for (unsigned int num = 0; num < QUEUES; num++)
+		cr_assert(netns_get_queue(ns, num, &queues[num]));
+	cr_expect_eq(queues[0].portid, queues[1].portid);
+	cr_expect_neq(queues[1].portid, queues[2].portid);
+	cr_expect_eq(queues[2].portid, queues[3].portid);
+	kill(tool.pid, SIGTERM);
+	cr_assert_eq(tool_finish(&tool), 0);
+}
+
+Test(dump_threads, end_after_count_packets_together)
+{
+	static bool seen[QUEUES][ALL];
+	struct udp udp[ROADS];
+	struct netns *ns = open_balanced(udp);
+	struct tool tool;
+
+	start(&tool, ns, "-c 1000");
+	tool_freeze(&tool);
+	send_all(udp);
+	cr_assert(all_wait(ns));
+	kill(tool.pid, SIGCONT);
+	for (unsigned int i = 0; i < 1000; i++)
+		expect_line(tool_out(&tool), seen);
+	cr_assert_str_eq(tool_out(&tool), "");
+	expect_contains(tool_err(&tool), " packets, ");
+	cr_assert_eq(tool_finish(&tool), 0);
+	expect_all(udp);
+}
+
+Test(dump_threads, end_with_signals)
+{
+	static const int signals[] = { SIGINT, SIGTERM };
+	struct netns *ns = netns_new();
+	struct tool tool;
+
+	for (unsigned int i = 0; i < 2; i++) {
+		start(&tool, ns, i ? "--quiet" : "");
+		kill(tool.pid, signals[i]);
+		tool_expect_end(&tool, "0 packets, 0 bytes, 0 accepted, 0 dropped");
+	}
+}
+
+/* Nothing more comes out of the pipe's other end: each thread has filled it or waits for that. */
+static bool is_stalled(const struct tool *tool)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "grep -q pipe_write /proc/%d/task/*/wchan",
+		 (int)tool->pid);
+	return system(command) == 0;
+}
+
+Test(dump_threads, end_while_nobody_reads_their_output)
+{
+	struct udp udp[ROADS];
+	struct netns *ns = open_balanced(udp);
+	struct tool tool;
+
+	start(&tool, ns, "");
+	cr_assert(fcntl(fileno(tool.out), F_SETPIPE_SZ, 4096) >= 0);
+	send_all(udp);
+	cr_assert(wait_until(is_stalled(&tool)));
+	kill(tool.pid, SIGINT);
+	expect_contains(tool_err(&tool), " packets, ");
+	cr_assert_eq(tool_finish(&tool), 0);
+	expect_all(udp);
+}
+
+Test(dump_threads, tell_once_that_output_cannot_be_written)
+{
+	struct udp udp[ROADS];
+	struct netns *ns = open_balanced(udp);
+	struct tool tool;
+
+	start(&tool, ns, ">/dev/full");
+	tool_freeze(&tool);
+	send_all(udp);
+	cr_assert(all_wait(ns));
+	kill(tool.pid, SIGCONT);
+	expect_contains(tool_err(&tool), "mnfq dump: cannot write to stdout: ");
+	expect_contains(tool_err(&tool), " packets, ");
+	cr_assert_str_eq(tool_err(&tool), "");
+	cr_assert_eq(tool_finish(&tool), 1);
+	expect_all(udp);
+}
+
+/* A copy of the tool's socket that owns a queue. */
+static int copy_socket(const struct tool *tool, uint32_t portid)
+{
+	int pidfd = (int)syscall(SYS_pidfd_open, tool->pid, 0);
+	struct sockaddr_nl address;
+	socklen_t len;
+
+	cr_assert(pidfd >= 0);
+	for (int number = 3; number < 32; number++) {
+		int fd = (int)syscall(SYS_pidfd_getfd, pidfd, number, 0);
+
+		len = sizeof(address);
+		if (fd >= 0 && getsockname(fd, (struct sockaddr *)&address, &len) == 0 &&
+		    address.nl_family == AF_NETLINK && address.nl_pid == portid)
+			return fd;
+	}
+	cr_assert_fail("no socket with port id %u", portid);
+	return -1;
+}
+
+/* Takes a queue away from the tool, on a socket of its own. */
+static void unbind_behind_its_back(const struct tool *tool, struct netns *ns, uint16_t num)
+{
+	struct {
+		struct nlmsghdr nlh;
+		struct nfgenmsg nfg;
+		struct nlattr attr;
+		struct nfqnl_msg_config_cmd cmd;
+	} request = { .nlh = { .nlmsg_len = sizeof(request),
+			       .nlmsg_type = NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_CONFIG,
+			       .nlmsg_flags = NLM_F_REQUEST },
+		      .nfg = { .res_id = htons(num) },
+		      .attr = { sizeof(request.attr) + sizeof(request.cmd), NFQA_CFG_CMD },
+		      .cmd = { .command = NFQNL_CFG_CMD_UNBIND } };
+	struct netns_queue queue;
+
+	cr_assert(netns_get_queue(ns, num, &queue));
+	cr_assert(send(copy_socket(tool, queue.portid), &request, sizeof(request), 0) > 0);
+	cr_assert(!netns_get_queue(ns, num, &queue));
+}
+
+Test(dump_threads, one_that_fails_ends_the_others)
+{
+	struct netns *ns = netns_new();
+	struct tool tool;
+	struct udp udp;
+
+	netns_rule(ns, 4, "-A OUTPUT -p udp --dport 9 -j NFQUEUE --queue-num 2");
+	udp_open(&udp, ns, ns, "127.0.0.1", 9);
+	start(&tool, ns, "");
+	tool_freeze(&tool);
+	udp_send(&udp, 0);
+	unbind_behind_its_back(&tool, ns, 2);
+	kill(tool.pid, SIGCONT);
+	expect_contains(tool_err(&tool), "mnfq dump: ");
+	expect_contains(tool.line, "unbound");
+	expect_contains(tool_err(&tool), "1 packets, ");
+	cr_assert_str_eq(tool_err(&tool), "");
+	cr_assert_eq(tool_finish(&tool), 1);
+}
