@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Each program of examples/ does what it says, with real packets. */
+#include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -176,6 +178,69 @@ Test(examples, replace)
 	cr_assert(recv(scene.udp.rx, received, sizeof(received) - 1, 0) > 0);
 	cr_assert_str_eq(received, "a considerable change, and another considerable one");
 	stop(&child);
+	close_road(&scene);
+}
+
+/* The queue depends on the addresses: so many that none of up to 64 goes without. */
+#define ROADS 1000
+
+static void send_on_roads(struct scene *scene)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(PORT) };
+	int fd = netns_socket(scene->ns, AF_INET, SOCK_DGRAM, 0);
+
+	for (uint32_t i = 0; i < ROADS; i++) {
+		to.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + i);
+		cr_assert_eq(sendto(fd, "", 1, 0, (struct sockaddr *)&to, sizeof(to)), 1);
+	}
+	close(fd);
+}
+
+/* Reads "queue 0: N packets" and so on to the end; returns how many packets it were in all. */
+static unsigned int add_up(const struct child *child, long threads)
+{
+	char output[4096] = "", *line = output;
+	unsigned int sum = 0, packets;
+	long num = 0, told;
+	size_t len = 0;
+	ssize_t got;
+
+	while ((got = read(child->fd, output + len, sizeof(output) - 1 - len)) > 0)
+		len += (size_t)got;
+	for (; *line; line = strchr(line, '\n') + 1) {
+		cr_assert(sscanf(line, "queue %ld: %u packets\n", &told, &packets) == 2, "%s",
+			  output);
+		cr_expect(told == num && packets > 0, "each thread sees some: %s", line);
+		sum += packets;
+		num++;
+	}
+	cr_expect_eq(num, threads);
+	return sum;
+}
+
+Test(examples, balance)
+{
+	long threads = sysconf(_SC_NPROCESSORS_ONLN);
+	struct program program = { .argv = { "balance", "0" } };
+	struct netns_queue queue;
+	struct scene scene;
+	struct child child;
+
+	open_road(&scene);
+	netns_run(scene.ns, "iptables-legacy -t mangle -F INPUT");
+	netns_rule(scene.ns, 4,
+		   threads > 1 ? "-A OUTPUT -p udp -j NFQUEUE --queue-balance 0:%ld"
+			       : "-A OUTPUT -p udp -j NFQUEUE --queue-num %ld",
+		   threads - 1);
+	netns_rule(scene.ns, 4, "-A INPUT -p udp -d 127.0.0.0/8");
+	program.ns = scene.ns;
+	child = start(&program);
+	cr_assert(wait_until(netns_get_queue(scene.ns, (unsigned int)threads - 1, &queue)));
+	send_on_roads(&scene);
+	cr_assert(wait_until(netns_rule_packets(scene.ns, 4, "filter", "INPUT", 1) == ROADS));
+	kill(child.pid, SIGTERM);
+	cr_expect_eq(add_up(&child, threads), ROADS);
+	cr_expect_eq(child_finish(&child), 0);
 	close_road(&scene);
 }
 
