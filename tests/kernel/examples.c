@@ -244,6 +244,51 @@ Test(examples, balance)
 	close_road(&scene);
 }
 
+#define TRANSFER (8u << 20)
+#define FEW      400u /* what was on its way until the mark was saved; a whole transfer is 6000 */
+
+/* Rules as in the head of the example, on a router. */
+static struct netns *open_router(struct tcp *tcp)
+{
+	struct netns *left = netns_new(), *router = netns_new(), *right = netns_new();
+
+	netns_route(left, router, right);
+	netns_run(left, "ethtool -K eth0 tso off gso off");
+	netns_rule(router, 4, "-t mangle -A FORWARD -m connmark --mark 0x1/0x1 -j RETURN");
+	netns_rule(router, 4, "-t mangle -A FORWARD -p tcp -j NFQUEUE --queue-num 1");
+	netns_rule(router, 4,
+		   "-t mangle -A POSTROUTING -m mark --mark 0x1/0x1"
+		   " -j CONNMARK --save-mark --nfmask 0x1 --ctmask 0x1");
+	*tcp = (struct tcp){
+		.from = left, .to = right, .address = "10.0.2.1", .port = 80, .size = TRANSFER
+	};
+	return router;
+}
+
+Test(examples, decide_once)
+{
+	struct program program = { .argv = { "decide-once", "1", "10" } };
+	struct tcp tcp;
+	struct netns *router = open_router(&tcp);
+	struct netns_queue queue;
+	struct child child;
+	uint64_t queued;
+	char text[64];
+
+	program.ns = router;
+	child = start(&program);
+	cr_assert(wait_until(netns_get_queue(router, 1, &queue)), "queue 1 was not bound");
+	tcp_start(&tcp);
+	cr_assert_eq(tcp_finish(&tcp), 0);
+	queued = netns_rule_packets(router, 4, "mangle", "FORWARD", 2);
+	cr_expect(queued >= 10 && queued < FEW, "%d packets were queued", (int)queued);
+	cr_expect_gt(netns_rule_packets(router, 4, "mangle", "FORWARD", 1), 10 * FEW);
+	kill(child.pid, SIGTERM);
+	snprintf(text, sizeof(text), "%d packets seen\n", (int)queued);
+	await_text(&child, text);
+	cr_expect_eq(child_finish(&child), 0);
+}
+
 /* A program that asks for connection tracking data says what is missing where there is none. */
 static void run_tracking(struct program *program, const char *output)
 {

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See the first packets of each flow only. The packet by which we have made up our mind gets a mark,
+ * a later rule saves it to the connection, and the rest passes by the queue:
+ *
+ *   iptables -t mangle -A FORWARD -m connmark --mark 0x1/0x1 -j RETURN
+ *   iptables -t mangle -A FORWARD -p tcp -j NFQUEUE --queue-num 5
+ *   iptables -t mangle -A POSTROUTING -m mark --mark 0x1/0x1 \
+ *       -j CONNMARK --save-mark --nfmask 0x1 --ctmask 0x1
+ *
+ * For what arrives for this machine: PREROUTING instead of FORWARD, INPUT instead of POSTROUTING;
+ * for what it sends: OUTPUT and POSTROUTING. The kernel need not tell us of connections.
+ */
+#include "example.h"
+
+#include <netinet/in.h>
+#include <stdbool.h>
+
+#define MARK  0x1u  /* this bit is ours; others may use the rest */
+#define SLOTS 65536 /* flows that we remember; one that is pushed out is seen anew */
+
+struct end {
+	uint8_t address[16];
+	uint8_t port[2];
+};
+
+struct flow {
+	struct end ends[2]; /* the lower one first, so that both directions are the same flow */
+	uint8_t protocol;
+	uint8_t packets; /* until now; not part of the key */
+};
+
+struct flows {
+	struct flow slots[SLOTS];
+	unsigned int first; /* how many packets of each we want to see */
+	unsigned int seen;
+};
+
+/* Fragments behind the first one, and what is not IP, have no ports: packets in common. */
+static void get_flow(const struct mnfq_packet *packet, struct flow *flow)
+{
+	struct mnfq_layers layers = { .size = sizeof(layers) };
+	const uint8_t *payload = mnfq_packet_get_payload(packet, NULL);
+	size_t len, at;
+	struct end end;
+
+	memset(flow, 0, sizeof(*flow));
+	if (mnfq_packet_get_layers(packet, &layers) < 0)
+		return;
+	len = layers.family == AF_INET6 ? 16 : 4;
+	at = layers.network + (layers.family == AF_INET6 ? 8 : 12);
+	for (int i = 0; i < 2; i++) {
+		memcpy(flow->ends[i].address, payload + at + (size_t)i * len, len);
+		if (layers.data > layers.transport && layers.protocol != IPPROTO_ICMP &&
+		    layers.protocol != IPPROTO_ICMPV6)
+			memcpy(flow->ends[i].port, payload + layers.transport + 2 * i, 2);
+	}
+	flow->protocol = layers.protocol;
+	if (memcmp(&flow->ends[0], &flow->ends[1], sizeof(end)) > 0) {
+		end = flow->ends[0];
+		flow->ends[0] = flow->ends[1];
+		flow->ends[1] = end;
+	}
+}
+
+/* Whether there were enough packets of this flow, with this one. */
+static bool is_enough(struct flows *flows, const struct flow *flow)
+{
+	const size_t key = offsetof(struct flow, packets);
+	const uint8_t *bytes = (const uint8_t *)flow;
+	struct flow *slot;
+	uint32_t hash = 2166136261u; /* FNV-1a */
+
+	for (size_t i = 0; i < key; i++)
+		hash = (hash ^ bytes[i]) * 16777619u;
+	slot = &flows->slots[(hash ^ hash >> 16) % SLOTS];
+	if (memcmp(slot, flow, key) != 0)
+		*slot = *flow;
+	if (slot->packets < flows->first)
+		slot->packets++;
+	return slot->packets >= flows->first;
+}
+
+static enum mnfq_verdict decide(struct mnfq_packet *packet, void *data)
+{
+	struct flows *flows = data;
+	struct flow flow;
+
+	/* Here you would look at it, and return MNFQ_DROP if you do not like it. */
+	flows->seen++;
+	get_flow(packet, &flow);
+	if (is_enough(flows, &flow))
+		mnfq_packet_set_mark(packet, mnfq_packet_get_mark(packet) | MARK);
+	return MNFQ_ACCEPT;
+}
+
+int main(int argc, char **argv)
+{
+	static struct flows flows;
+	struct mnfq_socket *sock;
+
+	if (argc == 3)
+		flows.first = (unsigned int)strtoul(argv[2], NULL, 10);
+	if (flows.first < 1 || flows.first > UINT8_MAX) {
+		fprintf(stderr, "usage: decide-once QUEUE PACKETS (of each flow, 1 to 255)\n");
+		return 2;
+	}
+	sock = example_listen(example_queue(argv[1]), MNFQ_ACCEPT, decide, &flows);
+	example_run(sock);
+	printf("%u packets seen\n", flows.seen);
+	mnfq_socket_close(sock);
+	return 0;
+}
