@@ -29,6 +29,7 @@ static int print_help(void)
 	       "      --mark N           set this mark on each packet, decimal or 0x\n"
 	       "      --set-priority P   set this priority: a number, or MAJOR:MINOR as in tc\n"
 	       "      --ct-mark N[/MASK] set these bits of the mark of its connection\n"
+	       "      --busy-poll USEC   look for packets so long again before sleeping\n"
 	       "      --max-len N        packets that the kernel holds for us (default: %u)\n"
 	       "      --copy MODE        none, meta, packet (default) or packet:BYTES\n"
 	       "      --fail-open        accept packets unseen while the queue is full\n"
@@ -46,6 +47,7 @@ static int print_help(void)
 enum {
 	OPT_FD = 256,
 	OPT_THREADS,
+	OPT_BUSY_POLL,
 	OPT_QUIET,
 	OPT_JSON,
 	OPT_VERDICT,
@@ -66,6 +68,7 @@ static const struct option options[] = {
 	{ "netns", required_argument, NULL, 'n' },
 	{ "fd", required_argument, NULL, OPT_FD },
 	{ "threads", required_argument, NULL, OPT_THREADS },
+	{ "busy-poll", required_argument, NULL, OPT_BUSY_POLL },
 	{ "count", required_argument, NULL, 'c' },
 	{ "quiet", no_argument, NULL, OPT_QUIET },
 	{ "json", no_argument, NULL, OPT_JSON },
@@ -196,6 +199,11 @@ static int take_value(struct dump_options *opts, int option)
 		if (!status)
 			opts->mark = (uint32_t)value;
 		opts->has_mark = true;
+		return status;
+	case OPT_BUSY_POLL:
+		status = take_number("--busy-poll", 0, 1000000, &value);
+		if (!status)
+			opts->busy_poll_us = (uint32_t)value;
 		return status;
 	default:
 		status = take_number("--max-len", 1, UINT32_MAX, &value);

@@ -76,6 +76,7 @@ static int open_socket(struct dump *dump, struct mnfq_socket **sock)
 		.size = sizeof(opts),
 		.error = error,
 		.error_size = sizeof(error),
+		.busy_poll_us = dump->opts->busy_poll_us,
 	};
 	int err;
 

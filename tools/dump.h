@@ -22,6 +22,7 @@ struct dump_options {
 	const char *netns;
 	int fd;         /* -1: none */
 	uint64_t count; /* 0: no end */
+	uint32_t busy_poll_us;
 	bool quiet;
 	bool json;
 	const char *verdict_text;

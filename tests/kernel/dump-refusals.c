@@ -48,6 +48,7 @@ Test(dump_refusals, wrong_command_lines)
 	expect_refused("dump -q 0:3 --threads 5", 2, "more than there are queues");
 	expect_refused("dump -q 0:3 --threads 2 --fd 7", 2, "exclude");
 	expect_refused("dump -q 1 --max-len 0", 2, "--max-len 0");
+	expect_refused("dump -q 1 --busy-poll 1000001", 2, "--busy-poll 1000001");
 	expect_refused("dump -q 1 --max-len 4294967296", 2, "--max-len");
 	expect_refused("dump -q 1 --mark 0x100000000", 2, "--mark");
 	expect_refused("dump -q 1 --mark -1", 2, "--mark -1");

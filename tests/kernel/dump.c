@@ -41,6 +41,39 @@ Test(dump, prints_a_line_a_packet)
 	road_expect(ns, &udp, 2);
 }
 
+/* Clock ticks that a process has spent. */
+static unsigned long spent(pid_t pid)
+{
+	unsigned long user = 0, system = 0;
+	char path[64];
+	FILE *stat;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	stat = fopen(path, "re");
+	cr_assert(stat);
+	cr_assert(fscanf(stat, "%*d %*s %*c %*d %*d %*d %*d %*d %*d %*u %*u %*u %*u %lu %lu",
+			 &user, &system) == 2);
+	fclose(stat);
+	return user + system;
+}
+
+/* It is busy though there is nothing to do, decides what comes, and can be ended. */
+Test(dump, polls_busily)
+{
+	struct udp udp;
+	struct netns *ns = road_open(&udp);
+	struct tool tool;
+
+	tool_start(&tool, NULL, -1, "dump -q 1 -n %s --busy-poll 1000000", ns->name);
+	tool_listening(&tool);
+	cr_assert(wait_until(spent(tool.pid) >= 5), "it sleeps");
+	udp_send(&udp, 0);
+	expect_contains(tool_out(&tool), " queue 1 id 1 output");
+	kill(tool.pid, SIGTERM);
+	tool_expect_end(&tool, "1 packets, 60 bytes, 1 accepted, 0 dropped");
+	road_expect(ns, &udp, 1);
+}
+
 Test(dump, prints_tcp_flags_and_fragments)
 {
 	struct netns *left = netns_new(), *right = netns_new();
