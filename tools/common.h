@@ -11,6 +11,7 @@
 #define EXIT_USAGE 2
 
 /* The sub-commands; argv[0] is the name of the sub-command. Each returns an exit status. */
+int run_bench(int argc, char **argv);
 int run_dump(int argc, char **argv);
 
 /**

@@ -14,6 +14,7 @@ static const struct command {
 	const char *summary;
 	int (*run)(int argc, char **argv);
 } commands[] = {
+	{ "bench", "measure how fast packets are decided", run_bench },
 	{ "dump", "print the packets of a queue and decide them", run_dump },
 };
 

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mnfq bench: the floor. What the kernel's interface costs if nobody checks anything: one
+ * recvmmsg, the id out of each message, one sendmsg with a batch verdict for each run of equal
+ * ones. No losses are found, nothing hostile is survived: not an example to follow.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nfnetlink_queue.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "bench.h"
+
+#define BATCH 64
+#define SLOT  (66000 + 304) /* not a multiple of the page size: it would alias in the cache */
+
+struct verdict {
+	struct nlmsghdr nlh;
+	struct nfgenmsg nfg;
+	struct nlattr attr;
+	struct nfqnl_msg_verdict_hdr header;
+	struct nlattr mark_attr;
+	uint32_t mark;
+};
+#define PLAIN offsetof(struct verdict, mark_attr)
+
+struct floor {
+	struct bench_worker *worker;
+	int fd;
+	struct mmsghdr messages[BATCH];
+	struct iovec iovecs[BATCH];
+	uint8_t *slots;
+	uint8_t out[BATCH * sizeof(struct verdict)];
+	size_t out_len;
+	struct {
+		unsigned int count;
+		uint32_t verdict, id;
+	} run;
+};
+
+static void put(struct floor *f, uint16_t type, uint32_t verdict, uint32_t id, bool mark)
+{
+	size_t len = mark ? sizeof(struct verdict) : PLAIN;
+	struct verdict msg = {
+		.nlh = { .nlmsg_len = (uint32_t)len,
+			 .nlmsg_type = (uint16_t)(NFNL_SUBSYS_QUEUE << 8 | type),
+			 .nlmsg_flags = NLM_F_REQUEST,
+			 .nlmsg_seq = id },
+		.nfg = { .res_id = htons(f->worker->queue) },
+		.attr = { sizeof(struct nlattr) + sizeof(struct nfqnl_msg_verdict_hdr),
+			  NFQA_VERDICT_HDR },
+		.header = { htonl(verdict), htonl(id) },
+		.mark_attr = { sizeof(struct nlattr) + sizeof(uint32_t), NFQA_MARK },
+		.mark = htonl(BENCH_MARK),
+	};
+
+	memcpy(f->out + f->out_len, &msg, len);
+	f->out_len += len;
+}
+
+static void close_run(struct floor *f)
+{
+	if (f->run.count > 0)
+		put(f, f->run.count > 1 ? NFQNL_MSG_VERDICT_BATCH : NFQNL_MSG_VERDICT,
+		    f->run.verdict, f->run.id, false);
+	f->run.count = 0;
+}
+
+static void decide(struct floor *f, uint32_t id, enum bench_decision decision)
+{
+	uint32_t verdict = decision == BENCH_DROP ? NF_DROP : NF_ACCEPT;
+
+	if (f->run.count > 0 && (decision == BENCH_SET_MARK || f->run.verdict != verdict))
+		close_run(f);
+	if (decision == BENCH_SET_MARK) {
+		put(f, NFQNL_MSG_VERDICT, verdict, id, true);
+		return;
+	}
+	f->run.count++;
+	f->run.verdict = verdict;
+	f->run.id = id;
+}
+
+static void see(struct floor *f, const uint8_t *message)
+{
+	const struct nlmsghdr *nlh = (const struct nlmsghdr *)message;
+	const struct nlattr *attr;
+	const uint8_t *payload = NULL;
+	uint32_t id = 0;
+	size_t len = 0;
+
+	if (nlh->nlmsg_type != (NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_PACKET)) {
+		snprintf(f->worker->error, sizeof(f->worker->error),
+			 "message of type %u: a verdict was refused", nlh->nlmsg_type);
+		return;
+	}
+	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg))
+	{
+		if (mnl_attr_get_type(attr) == NFQA_PACKET_HDR) {
+			const struct nfqnl_msg_packet_hdr *hdr = mnl_attr_get_payload(attr);
+
+			id = ntohl(hdr->packet_id);
+		} else if (mnl_attr_get_type(attr) == NFQA_PAYLOAD) {
+			payload = mnl_attr_get_payload(attr);
+			len = mnl_attr_get_payload_len(attr);
+		}
+	}
+	decide(f, id, bench_worker_see(f->worker, payload, len));
+}
+
+/* One batch. 0, or -1. */
+static int step(struct floor *f)
+{
+	struct bench_worker *worker = f->worker;
+	int i, n;
+
+	n = recvmmsg(f->fd, f->messages, BATCH, worker->spin ? MSG_DONTWAIT : MSG_WAITFORONE,
+		     NULL);
+	if (n < 0)
+		return errno == EINTR || errno == EAGAIN
+			       ? 0
+			       : bench_worker_fail(worker, "receiving failed");
+	for (i = 0; i < n; i++)
+		see(f, f->iovecs[i].iov_base);
+	close_run(f);
+	if (f->out_len > 0 && send(f->fd, f->out, f->out_len, 0) < 0)
+		return bench_worker_fail(worker, "sending failed");
+	f->out_len = 0;
+	return worker->error[0] ? -1 : 0;
+}
+
+static int bind_queue(struct bench_worker *worker, struct mnl_socket *nl)
+{
+	struct nfqnl_msg_config_cmd cmd = { .command = NFQNL_CFG_CMD_BIND };
+	struct nfqnl_msg_config_params params = { htonl(0xffff), NFQNL_COPY_PACKET };
+	char buffer[512];
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buffer);
+	struct nfgenmsg *nfg;
+	ssize_t len;
+
+	nlh->nlmsg_type = NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_CONFIG;
+	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+	nfg = mnl_nlmsg_put_extra_header(nlh, sizeof(*nfg));
+	nfg->res_id = htons(worker->queue);
+	mnl_attr_put(nlh, NFQA_CFG_CMD, sizeof(cmd), &cmd);
+	mnl_attr_put(nlh, NFQA_CFG_PARAMS, sizeof(params), &params);
+	mnl_attr_put_u32(nlh, NFQA_CFG_QUEUE_MAXLEN, htonl(worker->max_len));
+	mnl_attr_put_u32(nlh, NFQA_CFG_FLAGS, htonl(worker->gso ? NFQA_CFG_F_GSO : 0));
+	mnl_attr_put_u32(nlh, NFQA_CFG_MASK, htonl(NFQA_CFG_F_GSO));
+	if (mnl_socket_sendto(nl, nlh, nlh->nlmsg_len) < 0)
+		return -1;
+	len = mnl_socket_recvfrom(nl, buffer, sizeof(buffer));
+	return len < 0 ? -1 : mnl_cb_run(buffer, (size_t)len, 0, 0, NULL, NULL);
+}
+
+static int open_floor(struct floor *f, struct mnl_socket *nl)
+{
+	int i, on = 1, size = (int)(f->worker->receive_buffer / 2);
+
+	f->fd = mnl_socket_get_fd(nl);
+	(void)setsockopt(f->fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
+	(void)setsockopt(f->fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, &on, sizeof(on));
+	f->slots = mmap(NULL, (size_t)BATCH * SLOT, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (f->slots == MAP_FAILED)
+		return -1;
+	(void)madvise(f->slots, (size_t)BATCH * SLOT, MADV_NOHUGEPAGE);
+	for (i = 0; i < BATCH; i++) {
+		f->iovecs[i] = (struct iovec){ f->slots + (size_t)i * SLOT, SLOT };
+		f->messages[i].msg_hdr =
+			(struct msghdr){ .msg_iov = &f->iovecs[i], .msg_iovlen = 1 };
+	}
+	return bind_queue(f->worker, nl);
+}
+
+int bench_run_floor(struct bench_worker *worker)
+{
+	struct mnl_socket *nl = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
+	struct floor *f = calloc(1, sizeof(*f));
+	int err = -1;
+
+	if (!nl || !f || mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0 ||
+	    (f->worker = worker, open_floor(f, nl)) < 0) {
+		err = bench_worker_fail(worker, "cannot bind");
+	} else {
+		err = 0;
+		bench_worker_begin(worker);
+		while (err == 0 && !bench_worker_done(worker))
+			err = step(f);
+		bench_worker_end(worker);
+	}
+	if (f && f->slots && f->slots != MAP_FAILED)
+		munmap(f->slots, (size_t)BATCH * SLOT);
+	free(f);
+	if (nl)
+		mnl_socket_close(nl);
+	return err;
+}

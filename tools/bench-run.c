@@ -1,0 +1,488 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mnfq bench: the scenarios. Each measurement sets up its rules, has the contender bind, sends,
+ * and compares what was sent with what the contender, the queue and the rules behind it have
+ * counted: figures of a run that lost packets would be worth nothing.
+ */
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bench.h"
+
+#define PINGS_MAX     5000
+#define TRACED_MAX    4000
+#define STREAM_BYTES  (64 * 1024) /* for each of --packets */
+#define STREAM_TIME   2.0         /* seconds */
+#define PACKET_MEMORY 4096        /* of a receive buffer, for a packet and what describes it */
+
+/* ---- processors --------------------------------------------------------------------------- */
+
+/* The first processor that we may use, and the last: traffic and the decider. */
+static void find_cpus(int *first, int *last)
+{
+	static cpu_set_t allowed;
+	static bool known;
+	int i;
+
+	if (!known)
+		sched_getaffinity(0, sizeof(allowed), &allowed);
+	known = true;
+	*first = *last = -1;
+	for (i = 0; i < CPU_SETSIZE; i++) {
+		if (!CPU_ISSET((size_t)i, &allowed))
+			continue;
+		if (*first < 0)
+			*first = i;
+		*last = i;
+	}
+}
+
+/* Keeps us, and the receiver that we start, on one processor; or lets us go wherever we may. */
+static void stay(bool one)
+{
+	cpu_set_t cpus;
+	int first, last;
+
+	find_cpus(&first, &last);
+	CPU_ZERO(&cpus);
+	for (int i = first; i <= (one ? first : last) && i >= 0; i++)
+		CPU_SET((size_t)i, &cpus);
+	(void)sched_setaffinity(0, sizeof(cpus), &cpus);
+}
+
+/* ---- a crew ------------------------------------------------------------------------------- */
+
+/* Prepares the workers of a contender in memory that they share with us. */
+static int hire(struct bench_net *net, struct bench_crew *crew,
+		const struct bench_contender *contender)
+{
+	static struct bench_worker *workers;
+	int first, last;
+
+	if (!workers)
+		workers = mmap(NULL, BENCH_THREADS * sizeof(*workers), PROT_READ | PROT_WRITE,
+			       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (workers == MAP_FAILED)
+		return bench_fail(net, "out of memory");
+	memset(workers, 0, BENCH_THREADS * sizeof(*workers));
+	find_cpus(&first, &last);
+	*crew = (struct bench_crew){ .contender = contender,
+				     .workers = workers,
+				     .count = contender->threads > 1 ? contender->threads : 1 };
+	for (unsigned int i = 0; i < crew->count; i++) {
+		workers[i].queue = (uint16_t)i;
+		workers[i].gso = contender->gso;
+		workers[i].spin = contender->spin;
+		workers[i].max_len = 8192;
+		workers[i].receive_buffer = 64 << 20;
+		workers[i].cpu = i == 0 ? last : first;
+	}
+	return 0;
+}
+
+/* What all workers together have taken. */
+static void add_up(const struct bench_crew *crew, struct bench_result *result)
+{
+	double packets = 0, cpu = 0, user = 0, kernel = 0, wall = 0, heap = 0, memory = 0;
+
+	for (unsigned int i = 0; i < crew->count; i++) {
+		const struct bench_worker *w = &crew->workers[i];
+
+		packets += (double)w->packets;
+		cpu += (double)w->cpu_ns / 1000;
+		user += (double)w->user_ns / 1000;
+		kernel += (double)w->system_ns / 1000;
+		heap += (double)w->heap;
+		memory += (double)w->memory / 1024;
+		wall = wall > (double)w->wall_ns / 1e9 ? wall : (double)w->wall_ns / 1e9;
+	}
+	if (packets == 0 || wall == 0)
+		return;
+	result->value[BENCH_RATE] = packets / wall;
+	result->value[BENCH_CPU] = cpu / packets;
+	result->value[BENCH_USER] = user / packets;
+	result->value[BENCH_SYSTEM] = kernel / packets;
+	result->value[BENCH_HEAP] = heap > 0 ? heap : 0;
+	result->value[BENCH_MEMORY] = memory > 0 ? memory : 0;
+}
+
+/* Nothing waits any more, nothing was lost, and we have seen each packet once. */
+static int check_queue(struct bench_net *net, const struct bench_worker *worker)
+{
+	struct bench_queue queue;
+
+	if (bench_net_queue(net, worker->queue, &queue) < 0)
+		return -1;
+	if (queue.waiting == 0 && queue.dropped == 0 && queue.user_dropped == 0 &&
+	    queue.ids == worker->packets && worker->strange == 0)
+		return 0;
+	return bench_fail(net,
+			  "packets were lost or doubled: %u queued, %llu decided (%llu of them "
+			  "strange), %u waiting, %u dropped since the queue was full, %u since "
+			  "the receive buffer was",
+			  queue.ids, (unsigned long long)worker->packets,
+			  (unsigned long long)worker->strange, queue.waiting, queue.dropped,
+			  queue.user_dropped);
+}
+
+/* What must have come by before the queue, and behind it: first what is marked, then the rest. */
+static int check_rules(struct bench_net *net, const struct bench_crew *crew, uint64_t packets)
+{
+	uint64_t marked, rest, matched, before = 0, want_marked = 0, want_dropped = 0;
+
+	if (crew->workers[0].mixed) {
+		want_dropped = packets / 10 + (packets % 10 > 3);
+		want_marked = packets / 10 + (packets % 10 > 7);
+	}
+	for (unsigned int i = 0; i < crew->count; i++, before += matched)
+		if (bench_net_count(net, "FORWARD", i + 1, &matched) < 0)
+			return -1;
+	if (bench_net_count(net, "POSTROUTING", 1, &marked) < 0 ||
+	    bench_net_count(net, "POSTROUTING", 2, &rest) < 0)
+		return -1;
+	if (before == packets && marked == want_marked &&
+	    rest == packets - want_marked - want_dropped)
+		return 0;
+	return bench_fail(
+		net,
+		"packets were lost or doubled: of %llu, %llu came to the queue, %llu went "
+		"on with a mark and %llu without",
+		(unsigned long long)packets, (unsigned long long)before,
+		(unsigned long long)marked, (unsigned long long)rest);
+}
+
+static int check_queues(struct bench_net *net, const struct bench_crew *crew)
+{
+	for (unsigned int i = 0; i < crew->count; i++)
+		if (check_queue(net, &crew->workers[i]) < 0)
+			return -1;
+	return 0;
+}
+
+/* ---- packets through a queue -------------------------------------------------------------- */
+
+static int set_discarding_rules(struct bench_net *net, unsigned int queues)
+{
+	if (bench_net_clear(net) < 0)
+		return -1;
+	for (unsigned int i = 0; i < queues; i++)
+		if (bench_net_rule(net, "FORWARD -p udp --dport %u -j NFQUEUE --queue-num %u",
+				   BENCH_PORT + i, i) < 0)
+			return -1;
+	if (bench_net_rule(net, "POSTROUTING -m mark --mark %u -j DROP", BENCH_MARK) < 0)
+		return -1;
+	return bench_net_rule(net, "POSTROUTING -p udp -j DROP");
+}
+
+static int send_to(struct bench_net *net, const struct bench_options *opts,
+		   const struct bench_worker *worker, bool paced)
+{
+	uint16_t port = (uint16_t)(BENCH_PORT + worker->queue);
+	int err, fd = bench_net_socket(net, net->sender, SOCK_DGRAM, port, false);
+
+	if (fd < 0)
+		return -1;
+	err = bench_send(net, fd, opts->size, worker->goal, paced ? &worker->handled : NULL);
+	close(fd);
+	return err;
+}
+
+/* Waits until all that was sent is in the queue. */
+static int await_queued(struct bench_net *net, const struct bench_worker *worker)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+	int64_t deadline = bench_now(CLOCK_MONOTONIC) + 5000000000ll;
+	struct bench_queue queue;
+
+	for (;;) {
+		if (bench_net_queue(net, worker->queue, &queue) < 0)
+			return -1;
+		if (queue.waiting == worker->goal)
+			return 0;
+		if (bench_interrupted)
+			return bench_fail(net, "interrupted");
+		if (queue.dropped || queue.user_dropped || queue.waiting > worker->goal ||
+		    bench_now(CLOCK_MONOTONIC) > deadline)
+			return bench_fail(net,
+					  "of %llu packets %u were queued, %u dropped since the "
+					  "queue was full, %u since the receive buffer was",
+					  (unsigned long long)worker->goal, queue.waiting,
+					  queue.dropped, queue.user_dropped);
+		nanosleep(&pause, NULL);
+	}
+}
+
+/* Everything is queued before anything is decided. */
+static int fill(struct bench_net *net, const struct bench_options *opts, struct bench_crew *crew)
+{
+	for (unsigned int i = 0; i < crew->count; i++)
+		if (send_to(net, opts, &crew->workers[i], false) < 0 ||
+		    await_queued(net, &crew->workers[i]) < 0)
+			return -1;
+	bench_crew_go(crew);
+	return bench_trace_count(net, crew);
+}
+
+static int flow(struct bench_net *net, const struct bench_options *opts, struct bench_crew *crew)
+{
+	bench_crew_go(crew);
+	return send_to(net, opts, &crew->workers[0], true);
+}
+
+static int work_off(struct bench_net *net, const struct bench_options *opts,
+		    struct bench_crew *crew, bool continuous, struct bench_result *result)
+{
+	if (set_discarding_rules(net, crew->count) < 0)
+		return -1;
+	if (bench_crew_start(net, crew) == 0 &&
+	    (continuous ? flow : fill)(net, opts, crew) == 0 && bench_crew_wait(net, crew) == 0 &&
+	    check_queues(net, crew) == 0 && check_rules(net, crew, opts->packets) == 0)
+		add_up(crew, result);
+	return bench_crew_end(net, crew);
+}
+
+/* What is measured with packets of which nobody waits for an answer. */
+enum kind { DRAIN, MIXED, FLOOD };
+
+static int measure_once(struct bench_net *net, const struct bench_options *opts,
+			const struct bench_contender *contender, struct bench_result *result,
+			enum kind kind, bool trace)
+{
+	struct bench_crew crew;
+	uint64_t share;
+
+	if (hire(net, &crew, contender) < 0)
+		return -1;
+	share = opts->packets / crew.count;
+	for (unsigned int i = 0; i < crew.count; i++) {
+		struct bench_worker *worker = &crew.workers[i];
+
+		worker->trace = trace;
+		worker->mixed = kind == MIXED;
+		worker->goal = i == 0 ? opts->packets - share * (crew.count - 1) : share;
+		worker->max_len = (uint32_t)worker->goal + 1024;
+		worker->receive_buffer = worker->max_len * PACKET_MEMORY + (64u << 20);
+	}
+	if (work_off(net, opts, &crew, kind == FLOOD, result) < 0)
+		return -1;
+	if (trace)
+		result->value[BENCH_SYSCALLS] =
+			crew.workers[0].trace
+				? (double)crew.workers[0].calls / (double)opts->packets
+				: -1;
+	return 0;
+}
+
+/* System calls are counted in a run of their own: being watched is slow. */
+static int measure_packets(struct bench_net *net, const struct bench_options *opts,
+			   const struct bench_contender *contender, struct bench_result *result,
+			   enum kind kind)
+{
+	struct bench_options fewer = *opts;
+	struct bench_result traced;
+
+	stay(true);
+	if (measure_once(net, opts, contender, result, kind, false) < 0)
+		return -1;
+	if (kind == FLOOD || contender->threads > 1)
+		return 0;
+	fewer.packets = opts->packets < TRACED_MAX ? opts->packets : TRACED_MAX;
+	if (measure_once(net, &fewer, contender, &traced, kind, true) < 0)
+		return -1;
+	result->value[BENCH_SYSCALLS] = traced.value[BENCH_SYSCALLS];
+	return 0;
+}
+
+static int measure_drain(struct bench_net *net, const struct bench_options *opts,
+			 const struct bench_contender *contender, struct bench_result *result)
+{
+	return measure_packets(net, opts, contender, result, DRAIN);
+}
+
+static int measure_mixed(struct bench_net *net, const struct bench_options *opts,
+			 const struct bench_contender *contender, struct bench_result *result)
+{
+	return measure_packets(net, opts, contender, result, MIXED);
+}
+
+static int measure_flood(struct bench_net *net, const struct bench_options *opts,
+			 const struct bench_contender *contender, struct bench_result *result)
+{
+	return measure_packets(net, opts, contender, result, FLOOD);
+}
+
+/* ---- with a receiver ---------------------------------------------------------------------- */
+
+static int send_pings(struct bench_net *net, const struct bench_options *opts,
+		      struct bench_result *result)
+{
+	return bench_ping(net, opts->packets < PINGS_MAX ? opts->packets : PINGS_MAX, result);
+}
+
+static int send_stream(struct bench_net *net, const struct bench_options *opts,
+		       struct bench_result *result)
+{
+	return bench_stream(net, opts->packets * STREAM_BYTES, STREAM_TIME, result);
+}
+
+/* The last packets of a connection: no more come, and those that came are decided. */
+static int settle(struct bench_net *net, const struct bench_crew *crew)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+	int64_t deadline = bench_now(CLOCK_MONOTONIC) + 5000000000ll;
+	struct bench_queue queue;
+
+	if (bench_net_clear(net) < 0)
+		return -1;
+	do {
+		nanosleep(&pause, NULL);
+		if (bench_net_queue(net, 0, &queue) < 0)
+			return -1;
+	} while (queue.waiting > 0 && !bench_interrupted && crew->pid > 0 &&
+		 bench_now(CLOCK_MONOTONIC) < deadline);
+	return 0;
+}
+
+/* Through a queue that takes what @rule says, or through none if there is no contender. */
+static int
+pass(struct bench_net *net, const struct bench_options *opts,
+     const struct bench_contender *contender, struct bench_result *result, const char *rule,
+     int (*send)(struct bench_net *, const struct bench_options *, struct bench_result *))
+{
+	struct bench_crew crew;
+
+	if (bench_net_clear(net) < 0)
+		return -1;
+	if (!contender->run)
+		return send(net, opts, result);
+	if (bench_net_rule(net, "FORWARD %s -j NFQUEUE --queue-num 0", rule) < 0 ||
+	    hire(net, &crew, contender) < 0)
+		return -1;
+	if (bench_crew_start(net, &crew) == 0) {
+		bench_crew_go(&crew);
+		if (send(net, opts, result) == 0 && settle(net, &crew) == 0 &&
+		    bench_crew_wait(net, &crew) == 0 && check_queues(net, &crew) == 0)
+			add_up(&crew, result);
+	}
+	return bench_crew_end(net, &crew);
+}
+
+static int measure_latency(struct bench_net *net, const struct bench_options *opts,
+			   const struct bench_contender *contender, struct bench_result *result)
+{
+	stay(true);
+	return pass(net, opts, contender, result, "-i left -p udp", send_pings);
+}
+
+static int measure_tcp(struct bench_net *net, const struct bench_options *opts,
+		       const struct bench_contender *contender, struct bench_result *result)
+{
+	stay(false);
+	return pass(net, opts, contender, result, "-p tcp", send_stream);
+}
+
+/* ---- the table ---------------------------------------------------------------------------- */
+
+#if HAVE_LNQ
+#define LNQ(...) __VA_ARGS__,
+#else
+#define LNQ(...)
+#endif
+
+/* libnetfilter_queue has GSO off unless it is asked for, and so have the programs that use it. */
+static const struct bench_contender of_packets[] = {
+	{ .name = "mnfq", .run = bench_run_mnfq, .gso = true },
+	{ .name = "floor", .run = bench_run_floor, .gso = true },
+	LNQ({ .name = "lnq", .run = bench_run_lnq })
+		LNQ({ .name = "lnq-batch", .run = bench_run_lnq_batch }){ .name = NULL },
+};
+
+static const struct bench_contender of_latency[] = {
+	{ .name = "unqueued" },
+	{ .name = "mnfq", .run = bench_run_mnfq, .gso = true },
+	{ .name = "floor", .run = bench_run_floor, .gso = true },
+	{ .name = "floor-spin", .run = bench_run_floor, .gso = true, .spin = true },
+	LNQ({ .name = "lnq", .run = bench_run_lnq }){ .name = NULL },
+};
+
+static const struct bench_contender of_tcp[] = {
+	{ .name = "unqueued" },
+	{ .name = "mnfq", .run = bench_run_mnfq, .gso = true },
+	{ .name = "mnfq-nogso", .run = bench_run_mnfq },
+	{ .name = "floor", .run = bench_run_floor, .gso = true },
+	LNQ({ .name = "lnq", .run = bench_run_lnq })
+		LNQ({ .name = "lnq-gso", .run = bench_run_lnq, .gso = true }){ .name = NULL },
+};
+
+static const struct bench_contender of_threads[] = {
+	{ .name = "mnfq", .run = bench_run_mnfq, .gso = true },
+	{ .name = "mnfq-2", .run = bench_run_mnfq, .gso = true, .threads = 2 },
+	{ .name = "floor-2", .run = bench_run_floor, .gso = true, .threads = 2 },
+	LNQ({ .name = "lnq", .run = bench_run_lnq }){ .name = NULL },
+};
+
+static const enum bench_metric packet_columns[] = {
+	BENCH_RATE, BENCH_USER,   BENCH_SYSTEM,  BENCH_SYSCALLS,
+	BENCH_HEAP, BENCH_MEMORY, BENCH_METRICS,
+};
+static const enum bench_metric latency_columns[] = { BENCH_P99, BENCH_CPU, BENCH_MEMORY,
+						     BENCH_METRICS };
+static const enum bench_metric tcp_columns[] = { BENCH_RATE, BENCH_CPU, BENCH_MEMORY,
+						 BENCH_METRICS };
+static const enum bench_metric thread_columns[] = { BENCH_CPU, BENCH_METRICS };
+
+const struct bench_scenario bench_scenarios[] = {
+	{ .name = "drain",
+	  .summary = "a full queue is emptied",
+	  .measure = measure_drain,
+	  .contenders = of_packets,
+	  .metric = BENCH_CPU,
+	  .inverse = true,
+	  .against = { "lnq", "floor" },
+	  .shown = packet_columns },
+	{ .name = "flood",
+	  .summary = "packets keep coming",
+	  .measure = measure_flood,
+	  .contenders = of_packets,
+	  .metric = BENCH_CPU,
+	  .inverse = true,
+	  .against = { "lnq", "floor" },
+	  .shown = packet_columns },
+	{ .name = "mixed",
+	  .summary = "a full queue is emptied; each tenth is dropped, each tenth marked",
+	  .measure = measure_mixed,
+	  .contenders = of_packets,
+	  .metric = BENCH_CPU,
+	  .inverse = true,
+	  .against = { "lnq", "floor" },
+	  .shown = packet_columns },
+	{ .name = "latency",
+	  .summary = "round trips, one at a time",
+	  .measure = measure_latency,
+	  .contenders = of_latency,
+	  .metric = BENCH_P50,
+	  .added = true,
+	  .against = { "lnq", "floor" },
+	  .shown = latency_columns },
+	{ .name = "tcp",
+	  .summary = "a stream, both directions queued",
+	  .measure = measure_tcp,
+	  .contenders = of_tcp,
+	  .metric = BENCH_GBIT,
+	  .against = { "lnq", "unqueued" },
+	  .shown = tcp_columns },
+	{ .name = "threads",
+	  .summary = "two full queues on two threads, against one",
+	  .measure = measure_drain,
+	  .contenders = of_threads,
+	  .metric = BENCH_RATE,
+	  .against = { "lnq", "mnfq" },
+	  .shown = thread_columns },
+};
+const unsigned int bench_scenario_count = sizeof(bench_scenarios) / sizeof(bench_scenarios[0]);

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mnfq bench: the process that decides. Each measurement has a new one, so that no contender
+ * inherits the memory of another.
+ */
+#include <errno.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bench.h"
+
+#define DEADLINE_NS 60000000000ll
+
+int64_t bench_now(int clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return now.tv_sec * 1000000000ll + now.tv_nsec;
+}
+
+/* ---- in the process ----------------------------------------------------------------------- */
+
+int bench_worker_fail(struct bench_worker *worker, const char *what)
+{
+	snprintf(worker->error, sizeof(worker->error), "%s: %s", what, strerror(errno));
+	return -1;
+}
+
+static int64_t to_ns(struct timeval time)
+{
+	return time.tv_sec * 1000000000ll + time.tv_usec * 1000ll;
+}
+
+/* Memory that is ours alone; pages that a ring never touched are not in it. */
+static int64_t get_memory(void)
+{
+	FILE *file = fopen("/proc/self/status", "re");
+	char line[128];
+	long kib = 0;
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "RssAnon: %ld", &kib) == 1)
+			break;
+	if (file)
+		fclose(file);
+	return kib * 1024;
+}
+
+/* Wakes the others and waits for them; a signal may come at any time. */
+static void meet(struct bench_worker *worker)
+{
+	sem_post(&worker->ready);
+	while (sem_wait(&worker->go) < 0 && errno == EINTR)
+		;
+}
+
+void bench_worker_begin(struct bench_worker *worker)
+{
+	struct rusage usage;
+
+	bench_trace_prepare(worker);
+	meet(worker);
+	worker->heap = -(int64_t)mallinfo2().uordblks;
+	getrusage(RUSAGE_THREAD, &usage);
+	worker->start_user = to_ns(usage.ru_utime);
+	worker->start_system = to_ns(usage.ru_stime);
+	worker->start_cpu = bench_now(CLOCK_THREAD_CPUTIME_ID);
+	worker->start_wall = bench_now(CLOCK_MONOTONIC);
+	bench_trace_stop(worker);
+}
+
+void bench_worker_end(struct bench_worker *worker)
+{
+	struct rusage usage;
+
+	bench_trace_stop(worker);
+	worker->wall_ns = bench_now(CLOCK_MONOTONIC) - worker->start_wall;
+	worker->cpu_ns = bench_now(CLOCK_THREAD_CPUTIME_ID) - worker->start_cpu;
+	getrusage(RUSAGE_THREAD, &usage);
+	worker->user_ns = to_ns(usage.ru_utime) - worker->start_user;
+	worker->system_ns = to_ns(usage.ru_stime) - worker->start_system;
+	worker->heap += (int64_t)mallinfo2().uordblks;
+	worker->memory += get_memory();
+	meet(worker);
+}
+
+struct duty {
+	const struct bench_contender *contender;
+	struct bench_worker *worker;
+};
+
+static void *work(void *arg)
+{
+	struct duty *duty = arg;
+	cpu_set_t cpus;
+
+	if (duty->worker->cpu >= 0) {
+		CPU_ZERO(&cpus);
+		CPU_SET((size_t)duty->worker->cpu, &cpus);
+		(void)sched_setaffinity(0, sizeof(cpus), &cpus);
+	}
+	duty->worker->memory = -get_memory();
+	if (duty->contender->run(duty->worker) < 0)
+		sem_post(&duty->worker->ready);
+	return NULL;
+}
+
+/* Interrupts a system call that waits, no more. */
+static void on_signal(int number)
+{
+	(void)number;
+}
+
+static void child_main(struct bench_net *net, struct bench_crew *crew, pid_t parent)
+{
+	struct sigaction wake = { .sa_handler = on_signal };
+	struct duty duties[BENCH_THREADS];
+	pthread_t threads[BENCH_THREADS];
+	unsigned int i;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent || setns(net->router, CLONE_NEWNET) < 0)
+		_exit(EXIT_FAILURE);
+	signal(SIGINT, SIG_IGN); /* the parent decides what to do about it */
+	sigaction(SIGUSR1, &wake, NULL);
+	for (i = 0; i < crew->count; i++)
+		duties[i] = (struct duty){ crew->contender, &crew->workers[i] };
+	for (i = 1; i < crew->count; i++)
+		if (pthread_create(&threads[i], NULL, work, &duties[i]))
+			_exit(EXIT_FAILURE);
+	work(&duties[0]);
+	for (i = 1; i < crew->count; i++)
+		pthread_join(threads[i], NULL);
+	_exit(EXIT_SUCCESS);
+}
+
+/* ---- in ours ------------------------------------------------------------------------------ */
+
+/*
+ * Waits until each worker says so. It wakes up now and then, since a process may die instead; one
+ * that is to stop is interrupted each time, lest it was about to wait.
+ */
+static int await_all(struct bench_net *net, struct bench_crew *crew, bool stop)
+{
+	int64_t deadline = bench_now(CLOCK_MONOTONIC) + DEADLINE_NS, until;
+	struct timespec soon;
+	unsigned int i = 0;
+
+	while (i < crew->count) {
+		if (bench_interrupted)
+			return bench_fail(net, "interrupted");
+		if (stop)
+			kill(crew->pid, SIGUSR1);
+		until = bench_now(CLOCK_REALTIME) + 20000000;
+		soon = (struct timespec){ until / 1000000000, until % 1000000000 };
+		if (sem_timedwait(&crew->workers[i].ready, &soon) == 0) {
+			if (crew->workers[i].error[0])
+				return bench_fail(net, "%s: %s", crew->contender->name,
+						  crew->workers[i].error);
+			i++;
+		} else if (waitpid(crew->pid, NULL, WNOHANG) == crew->pid) {
+			crew->pid = 0;
+			return bench_fail(net, "%s: the process died", crew->contender->name);
+		} else if (bench_now(CLOCK_MONOTONIC) > deadline) {
+			return bench_fail(net,
+					  "%s: not done in time, %llu of %llu packets decided",
+					  crew->contender->name,
+					  (unsigned long long)crew->workers[i].handled,
+					  (unsigned long long)crew->workers[i].goal);
+		}
+	}
+	return 0;
+}
+
+int bench_crew_start(struct bench_net *net, struct bench_crew *crew)
+{
+	pid_t parent = getpid();
+
+	for (unsigned int i = 0; i < crew->count; i++) {
+		sem_init(&crew->workers[i].ready, 1, 0);
+		sem_init(&crew->workers[i].go, 1, 0);
+	}
+	crew->pid = fork();
+	if (crew->pid < 0) {
+		crew->pid = 0;
+		return bench_fail(net, "cannot start a process: %s", strerror(errno));
+	}
+	if (crew->pid == 0)
+		child_main(net, crew, parent);
+	return await_all(net, crew, false);
+}
+
+void bench_crew_go(struct bench_crew *crew)
+{
+	for (unsigned int i = 0; i < crew->count; i++)
+		sem_post(&crew->workers[i].go);
+}
+
+int bench_crew_wait(struct bench_net *net, struct bench_crew *crew)
+{
+	bool stop = false;
+
+	for (unsigned int i = 0; i < crew->count; i++) {
+		atomic_store(&crew->workers[i].stop, true);
+		stop = stop || !crew->workers[i].goal;
+	}
+	return await_all(net, crew, stop);
+}
+
+int bench_crew_end(struct bench_net *net, struct bench_crew *crew)
+{
+	int status = 0;
+
+	if (crew->pid <= 0)
+		return -1;
+	if (net->error[0])
+		kill(crew->pid, SIGKILL);
+	bench_crew_go(crew);
+	while (waitpid(crew->pid, &status, 0) < 0 && errno == EINTR)
+		if (bench_interrupted)
+			kill(crew->pid, SIGKILL);
+	crew->pid = 0;
+	if (net->error[0])
+		return -1;
+	for (unsigned int i = 0; i < crew->count; i++)
+		if (crew->workers[i].error[0])
+			return bench_fail(net, "%s: %s", crew->contender->name,
+					  crew->workers[i].error);
+	return status == 0 ? 0 : bench_fail(net, "%s: the process died", crew->contender->name);
+}

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT */
+/* mnfq bench: how fast packets are decided, by us and by others. The command line, the rounds. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bench.h"
+#include "common.h"
+#include "print.h"
+
+#define PACKETS_MAX 200000
+#define SIZE_MIN    64
+#define SIZE_MAX_   1500
+
+volatile sig_atomic_t bench_interrupted;
+
+static int print_help(void)
+{
+	printf("Usage: mnfq bench [SCENARIO...] [OPTIONS]\n"
+	       "\n"
+	       "Measure how fast packets are decided, in network namespaces made for it.\n"
+	       "\n"
+	       "Scenarios (default: all):\n");
+	for (unsigned int i = 0; i < bench_scenario_count; i++)
+		printf("  %-20s %s\n", bench_scenarios[i].name, bench_scenarios[i].summary);
+	printf("\n"
+	       "      --rounds N       measure each contender N times, by turns (default: 5)\n"
+	       "      --packets N      packets of a measurement (default: 40000)\n"
+	       "      --size BYTES     length of these packets (default: 64)\n"
+	       "      --json           print the figures as JSON\n"
+	       "      --svg FILE       draw a chart, too\n"
+	       "  -h, --help           print this\n"
+	       "\n"
+	       "Needs root, the commands ip and iptables, and a quiet machine. See\n"
+	       "mnfq-bench(1) for what the figures mean.\n");
+	return EXIT_SUCCESS;
+}
+
+/* ---- command line ------------------------------------------------------------------------- */
+
+enum { OPT_ROUNDS = 256, OPT_PACKETS, OPT_SIZE, OPT_JSON, OPT_SVG };
+
+static const struct option options[] = {
+	{ "rounds", required_argument, NULL, OPT_ROUNDS },
+	{ "packets", required_argument, NULL, OPT_PACKETS },
+	{ "size", required_argument, NULL, OPT_SIZE },
+	{ "json", no_argument, NULL, OPT_JSON },
+	{ "svg", required_argument, NULL, OPT_SVG },
+	{ "help", no_argument, NULL, 'h' },
+	{ NULL, 0, NULL, 0 },
+};
+
+static int take_number(const char *option, uint64_t min, uint64_t max, uint64_t *value)
+{
+	if (parse_number(optarg, min, max, value) == 0)
+		return 0;
+	return fail_usage(BENCH_NAME, "%s %s: give a number from %llu to %llu", option, optarg,
+			  (unsigned long long)min, (unsigned long long)max);
+}
+
+static int take_option(struct bench_options *opts, int option, char **argv)
+{
+	switch (option) {
+	case OPT_ROUNDS:
+		return take_number("--rounds", 1, BENCH_ROUNDS_MAX, &opts->rounds);
+	case OPT_PACKETS:
+		return take_number("--packets", 2, PACKETS_MAX, &opts->packets);
+	case OPT_SIZE:
+		return take_number("--size", SIZE_MIN, SIZE_MAX_, &opts->size);
+	case OPT_JSON:
+		opts->json = true;
+		return 0;
+	case OPT_SVG:
+		opts->svg = optarg;
+		return 0;
+	default:
+		return fail_option(BENCH_NAME, option, argv);
+	}
+}
+
+static int take_scenario(struct bench_options *opts, const char *name)
+{
+	for (unsigned int i = 0; i < bench_scenario_count; i++) {
+		if (strcmp(name, bench_scenarios[i].name) == 0) {
+			opts->chosen[i] = true;
+			return 0;
+		}
+	}
+	return fail_usage(BENCH_NAME, "there is no scenario '%s'", name);
+}
+
+/* Whether there is something to run; otherwise *status is the exit status. */
+static bool take_options(struct bench_options *opts, int argc, char **argv, int *status)
+{
+	int option;
+
+	*opts = (struct bench_options){ .rounds = 5, .packets = 40000, .size = 64 };
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
+		*status = option == 'h' ? print_help() : take_option(opts, option, argv);
+		if (option == 'h' || *status)
+			return false;
+	}
+	if (opts->json && !print_has_json) {
+		*status =
+			fail(BENCH_NAME, "built without JSON support: build with jansson, or do "
+					 "without --json");
+		return false;
+	}
+	for (int i = optind; i < argc; i++) {
+		*status = take_scenario(opts, argv[i]);
+		if (*status)
+			return false;
+	}
+	for (unsigned int i = 0; optind == argc && i < bench_scenario_count; i++)
+		opts->chosen[i] = true;
+	return true;
+}
+
+/* ---- rounds ------------------------------------------------------------------------------- */
+
+static void on_signal(int number)
+{
+	bench_interrupted = number;
+}
+
+static int open_series(struct bench_series *series, const struct bench_scenario *scenario,
+		       const struct bench_options *opts)
+{
+	*series = (struct bench_series){ .scenario = scenario };
+	while (scenario->contenders[series->contenders].name) {
+		struct bench_result *results = calloc(opts->rounds, sizeof(*results));
+
+		if (!results)
+			return fail(BENCH_NAME, "out of memory");
+		for (uint64_t i = 0; i < opts->rounds; i++)
+			for (int m = 0; m < BENCH_METRICS; m++)
+				results[i].value[m] = -1;
+		series->results[series->contenders++] = results;
+	}
+	return 0;
+}
+
+static void close_series(struct bench_series *series)
+{
+	for (unsigned int i = 0; i < series->contenders; i++)
+		free(series->results[i]);
+}
+
+/* What a queue adds to a round trip is what is more than without. */
+static void subtract_first(struct bench_series *series, uint64_t round)
+{
+	static const enum bench_metric metrics[] = { BENCH_P50, BENCH_P99 };
+	double *value, more;
+
+	for (unsigned int i = 1; i < series->contenders; i++) {
+		for (size_t m = 0; m < sizeof(metrics) / sizeof(metrics[0]); m++) {
+			value = &series->results[i][round].value[metrics[m]];
+			more = *value - series->results[0][round].value[metrics[m]];
+			*value = more > 0 ? more : 0;
+		}
+	}
+}
+
+static int run_round(struct bench_net *net, struct bench_series *series,
+		     const struct bench_options *opts, uint64_t round)
+{
+	const struct bench_scenario *scenario = series->scenario;
+
+	for (unsigned int i = 0; i < series->contenders; i++) {
+		/* Whoever is first has other caches: take turns. */
+		unsigned int who = (unsigned int)((i + round) % series->contenders);
+		const struct bench_contender *contender = &scenario->contenders[who];
+
+		fprintf(stderr, "%s: %s, round %llu of %llu: %s\n", BENCH_NAME, scenario->name,
+			(unsigned long long)(round + 1), (unsigned long long)opts->rounds,
+			contender->name);
+		net->error[0] = '\0';
+		if (scenario->measure(net, opts, contender, &series->results[who][round]) < 0)
+			return bench_interrupted ? fail(BENCH_NAME, "interrupted")
+						 : fail(BENCH_NAME, "%s: %s: %s", scenario->name,
+							contender->name, net->error);
+	}
+	if (scenario->added)
+		subtract_first(series, round);
+	return 0;
+}
+
+static int report(struct bench_series *series, unsigned int count,
+		  const struct bench_options *opts)
+{
+	int err = 0;
+
+	if (opts->json)
+		err = bench_report_json(stdout, series, count, opts);
+	for (unsigned int i = 0; i < count && !opts->json; i++)
+		bench_report_table(stdout, &series[i], opts);
+	if (err < 0)
+		return fail(BENCH_NAME, "cannot make JSON: %s", strerror(-err));
+	if (opts->svg)
+		err = bench_report_svg(opts->svg, series, count, opts);
+	if (err < 0)
+		return fail(BENCH_NAME, "cannot write %s: %s", opts->svg, strerror(-err));
+	return EXIT_SUCCESS;
+}
+
+static int run_all(struct bench_net *net, const struct bench_options *opts)
+{
+	struct bench_series series[16];
+	unsigned int i, count = 0;
+	int status = 0;
+
+	for (i = 0; i < bench_scenario_count && !status; i++) {
+		if (!opts->chosen[i])
+			continue;
+		status = open_series(&series[count++], &bench_scenarios[i], opts);
+		for (uint64_t round = 0; round < opts->rounds && !status; round++)
+			status = run_round(net, &series[count - 1], opts, round);
+	}
+	if (!status)
+		status = report(series, count, opts);
+	for (i = 0; i < count; i++)
+		close_series(&series[i]);
+	return status;
+}
+
+/* Not after minutes of work. */
+static int check_chart(const struct bench_options *opts)
+{
+	FILE *file = opts->svg ? fopen(opts->svg, "ae") : NULL;
+
+	if (opts->svg && !file)
+		return fail(BENCH_NAME, "cannot write %s: %s", opts->svg, strerror(errno));
+	if (file)
+		fclose(file);
+	return EXIT_SUCCESS;
+}
+
+int run_bench(int argc, char **argv)
+{
+	struct sigaction action = { .sa_handler = on_signal };
+	struct bench_options opts;
+	struct bench_net net;
+	int status;
+
+	if (!take_options(&opts, argc, argv, &status))
+		return status;
+	status = check_chart(&opts);
+	if (status)
+		return status;
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	if (bench_net_open(&net) < 0)
+		status = bench_interrupted ? fail(BENCH_NAME, "interrupted")
+					   : fail(BENCH_NAME, "%s", net.error);
+	else
+		status = run_all(&net, &opts);
+	bench_net_close(&net);
+	return status;
+}

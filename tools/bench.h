@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT */
+/* mnfq bench: what its files share. */
+#ifndef MNFQ_TOOLS_BENCH_H
+#define MNFQ_TOOLS_BENCH_H
+
+#include <semaphore.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define BENCH_NAME       "mnfq bench"
+#define BENCH_ROUNDS_MAX 1000
+#define BENCH_MARK       1 /* what `mixed` sets on each tenth packet */
+#define BENCH_PORT       9
+#define BENCH_AGAINST    2 /* what a scenario is compared with */
+
+/** What is measured. Times are in microseconds. */
+enum bench_metric {
+	BENCH_RATE,     /* packets a second */
+	BENCH_CPU,      /* processor time of the decider, a packet */
+	BENCH_USER,     /* of it in user space */
+	BENCH_SYSTEM,   /* of it in the kernel */
+	BENCH_P50,      /* round trip */
+	BENCH_P99,      /* round trip */
+	BENCH_GBIT,     /* throughput in Gbit/s */
+	BENCH_SYSCALLS, /* system calls a packet */
+	BENCH_HEAP,     /* bytes of heap in use more than before the first packet */
+	BENCH_MEMORY,   /* KiB of memory more than before the socket was opened */
+	BENCH_METRICS
+};
+
+/** One measurement; negative is what was not measured. */
+struct bench_result {
+	double value[BENCH_METRICS];
+};
+
+struct bench_options {
+	uint64_t rounds;
+	uint64_t packets;
+	uint64_t size; /* of an IP packet of `drain` and its like */
+	bool json;
+	const char *svg;
+	bool chosen[16]; /* scenarios, by their index */
+};
+
+/* ---- the network: sender -- router -- receiver ------------------------------------------ */
+
+struct bench_net {
+	int sender, router, receiver; /* descriptors of unnamed namespaces */
+	const char *iptables;         /* the command that works here */
+	char error[512];              /* why something failed */
+};
+
+/** A line of /proc/net/netfilter/nfnetlink_queue. */
+struct bench_queue {
+	unsigned int waiting, dropped, user_dropped;
+	unsigned int ids; /* packets that ever came */
+};
+
+/** Keep a sentence for whoever gives up; returns -1. */
+int bench_fail(struct bench_net *net, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/** Make the namespaces, the devices between them, and see which iptables works. 0 or -1. */
+int bench_net_open(struct bench_net *net);
+void bench_net_close(struct bench_net *net);
+
+/** Run a shell command in a namespace; 0, or -1 with what it printed. */
+int bench_net_run(struct bench_net *net, int ns, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/** Add a rule to the router's mangle table. 0 or -1. */
+int bench_net_rule(struct bench_net *net, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/** Remove all rules. 0 or -1. */
+int bench_net_clear(struct bench_net *net);
+
+/** How many packets rule @rule (1, 2, ...) of the router's @chain has matched. 0 or -1. */
+int bench_net_count(struct bench_net *net, const char *chain, unsigned int rule,
+		    uint64_t *packets);
+
+/** What the kernel says of a queue in the router. 0, or -1 if it is not bound. */
+int bench_net_queue(struct bench_net *net, unsigned int num, struct bench_queue *queue);
+
+/** A socket in a namespace, bound to or connected with the receiver's address. Or -1. */
+int bench_net_socket(struct bench_net *net, int ns, int type, uint16_t port, bool receiver);
+
+/* ---- who decides ------------------------------------------------------------------------ */
+
+/**
+ * One thread that decides packets, in memory that is shared between it and us. It says that it
+ * is ready, waits to go, works, says that it is done, and waits again before it unbinds.
+ */
+struct bench_worker {
+	uint16_t queue;
+	uint32_t max_len;
+	uint32_t receive_buffer;
+	bool gso;
+	bool mixed;
+	bool spin;     /* look for packets without sleeping */
+	uint64_t goal; /* packets; 0: until told to stop */
+	int cpu;       /* to stay on, or -1 */
+	bool trace;    /* count system calls instead of time; false again where that is denied */
+	int pid;
+
+	sem_t ready, go;
+	atomic_bool stop;
+	_Atomic uint64_t handled;
+
+	char error[256];
+	uint64_t packets; /* decided */
+	uint64_t strange; /* of these, those that are no IPv4 */
+	uint64_t calls;   /* system calls, if somebody counted them */
+	int64_t wall_ns, cpu_ns, user_ns, system_ns;
+	int64_t heap, memory; /* bytes */
+	int64_t start_wall, start_cpu, start_user, start_system;
+};
+
+struct bench_contender {
+	const char *name;
+	const char *summary;
+	int (*run)(struct bench_worker *worker); /* NULL: nobody, the unqueued path */
+	bool spin;
+	bool gso;
+	unsigned int threads;
+};
+
+int bench_run_mnfq(struct bench_worker *worker);
+int bench_run_floor(struct bench_worker *worker);
+int bench_run_lnq(struct bench_worker *worker);
+int bench_run_lnq_batch(struct bench_worker *worker);
+
+/** Keep a sentence with errno's text; returns -1. */
+int bench_worker_fail(struct bench_worker *worker, const char *what);
+
+/** Bound: wait until it begins, and take the time; then the same at the end. */
+void bench_worker_begin(struct bench_worker *worker);
+void bench_worker_end(struct bench_worker *worker);
+
+static inline bool bench_worker_done(const struct bench_worker *worker)
+{
+	return worker->goal ? worker->packets >= worker->goal
+			    : atomic_load_explicit(&worker->stop, memory_order_relaxed);
+}
+
+enum bench_decision { BENCH_ACCEPT, BENCH_DROP, BENCH_SET_MARK };
+
+/** What becomes of the next packet: the same look at it and the same rule for all contenders. */
+static inline enum bench_decision bench_worker_see(struct bench_worker *worker,
+						   const uint8_t *payload, size_t len)
+{
+	uint64_t n = worker->packets++;
+
+	atomic_store_explicit(&worker->handled, worker->packets, memory_order_relaxed);
+	if (len < 20 || payload[0] != 0x45)
+		worker->strange++;
+	if (!worker->mixed)
+		return BENCH_ACCEPT;
+	return n % 10 == 3 ? BENCH_DROP : n % 10 == 7 ? BENCH_SET_MARK : BENCH_ACCEPT;
+}
+
+/** The workers of one measurement, in a process of their own. */
+#define BENCH_THREADS 2
+struct bench_crew {
+	const struct bench_contender *contender;
+	struct bench_worker *workers; /* BENCH_THREADS of them */
+	unsigned int count;
+	int pid;
+};
+
+/** Start them and wait until all are bound. 0 or -1. */
+int bench_crew_start(struct bench_net *net, struct bench_crew *crew);
+/** Let them begin. */
+void bench_crew_go(struct bench_crew *crew);
+/** Tell those without a goal to stop, and wait until all are done; their queues stay bound. */
+int bench_crew_wait(struct bench_net *net, struct bench_crew *crew);
+/** Let them unbind and end; whatever happened they are gone after this. 0 or -1. */
+int bench_crew_end(struct bench_net *net, struct bench_crew *crew);
+/** Nanoseconds of a clock. */
+int64_t bench_now(int clock);
+
+/** In the process: allow to be watched; and the begin and the end of what is counted. */
+void bench_trace_prepare(struct bench_worker *worker);
+void bench_trace_stop(struct bench_worker *worker);
+/** In ours: count from the one to the other. 0 or -1. */
+int bench_trace_count(struct bench_net *net, struct bench_crew *crew);
+
+/* ---- traffic ---------------------------------------------------------------------------- */
+
+/** Send @count packets; with @pace, at most 512 more than it says. 0 or -1. */
+int bench_send(struct bench_net *net, int fd, size_t size, uint64_t count,
+	       const _Atomic uint64_t *pace);
+/** Echo requests, one after the other: median and 99th percentile in @result. 0 or -1. */
+int bench_ping(struct bench_net *net, uint64_t count, struct bench_result *result);
+/** Send up to @bytes in at most @seconds: Gbit/s in @result. 0 or -1. */
+int bench_stream(struct bench_net *net, uint64_t bytes, double seconds,
+		 struct bench_result *result);
+
+/* ---- scenarios -------------------------------------------------------------------------- */
+
+struct bench_scenario {
+	const char *name;
+	const char *summary;
+	int (*measure)(struct bench_net *net, const struct bench_options *opts,
+		       const struct bench_contender *contender, struct bench_result *result);
+	const struct bench_contender *contenders;
+	enum bench_metric metric; /* the one to judge by */
+	bool inverse;             /* its ratios are the other's value by one's own */
+	bool added;               /* what is told is more than the first contender's */
+	const char *against[BENCH_AGAINST];
+	const enum bench_metric *shown; /* columns besides, up to BENCH_METRICS */
+};
+
+extern const struct bench_scenario bench_scenarios[];
+extern const unsigned int bench_scenario_count;
+
+/** SIGINT or SIGTERM came: give up. */
+extern volatile sig_atomic_t bench_interrupted;
+
+/* ---- reports ---------------------------------------------------------------------------- */
+
+#define BENCH_CONTENDERS 8
+
+/** All measurements of a scenario. */
+struct bench_series {
+	const struct bench_scenario *scenario;
+	unsigned int contenders;
+	struct bench_result *results[BENCH_CONTENDERS]; /* one a round each */
+};
+
+struct bench_summary {
+	double median, min, max;
+	double ratio[BENCH_AGAINST]; /* to what the scenario names; negative: none */
+};
+
+extern const char *const bench_metric_names[BENCH_METRICS];
+
+/** @metric of contender @who over all rounds; false if it was not measured. */
+bool bench_summarize(const struct bench_series *series, uint64_t rounds, unsigned int who,
+		     enum bench_metric metric, struct bench_summary *summary);
+/** A table on @out. */
+void bench_report_table(FILE *out, const struct bench_series *series,
+			const struct bench_options *opts);
+/** One JSON object on @out; 0 or a negative errno. */
+int bench_report_json(FILE *out, const struct bench_series *series, unsigned int count,
+		      const struct bench_options *opts);
+/** A chart in a file; 0 or a negative errno. */
+int bench_report_svg(const char *path, const struct bench_series *series, unsigned int count,
+		     const struct bench_options *opts);
+
+#endif
