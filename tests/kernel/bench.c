@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mnfq bench in miniature: each scenario runs and loses nothing, reports can be read by machines,
+ * nothing stays behind. How fast it was is nobody's business here.
+ */
+#include <criterion/criterion.h>
+#include <jansson.h>
+#include <linux/capability.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "tool.h"
+#include "wait.h"
+
+TestSuite(bench, .timeout = 300);
+
+#define SMALL "--rounds 1 --packets 500"
+
+/* Reads what it says on the way; returns how many lines that were. */
+static unsigned int read_progress(struct tool *tool)
+{
+	unsigned int lines = 0;
+
+	while (*tool_err(tool)) {
+		cr_assert(strstr(tool->line, ", round "), "%s", tool->line);
+		lines++;
+	}
+	return lines;
+}
+
+static json_t *measure(const char *scenario)
+{
+	struct tool tool;
+	json_error_t error;
+	json_t *report;
+
+	(void)netns_new(); /* or there is nothing to test here */
+	tool_start(&tool, NULL, -1, "bench %s " SMALL " --json", scenario);
+	cr_assert_gt(read_progress(&tool), 0);
+	report = json_loadf(tool.out, JSON_REJECT_DUPLICATES, &error);
+	cr_assert(report, "%s: %s", scenario, error.text);
+	cr_assert_eq(tool_finish(&tool), 0);
+	cr_assert_eq(json_integer_value(json_object_get(report, "packets")), 500);
+	return report;
+}
+
+/* Each contender has a positive figure of the metric by which the scenario is judged. */
+static void expect_figures(const char *scenario, const char *metric, size_t least)
+{
+	json_t *report = measure(scenario), *entry, *value, *contenders;
+	size_t i;
+
+	entry = json_array_get(json_object_get(report, "scenarios"), 0);
+	cr_assert_str_eq(json_string_value(json_object_get(entry, "name")), scenario);
+	cr_assert_str_eq(json_string_value(json_object_get(entry, "judged_by")), metric);
+	contenders = json_object_get(entry, "contenders");
+	cr_assert(json_array_size(contenders) >= least);
+	json_array_foreach(contenders, i, entry)
+	{
+		value = json_object_get(json_object_get(entry, metric), "typical");
+		cr_expect(json_number_value(value) >= 0 && json_is_real(value), "%s: %s",
+			  scenario, json_string_value(json_object_get(entry, "name")));
+	}
+	json_decref(report);
+}
+
+Test(bench, drain)
+{
+	expect_figures("drain", "cpu_us_per_packet", 2);
+}
+
+Test(bench, flood)
+{
+	expect_figures("flood", "cpu_us_per_packet", 2);
+}
+
+Test(bench, mixed)
+{
+	expect_figures("mixed", "cpu_us_per_packet", 2);
+}
+
+Test(bench, latency)
+{
+	expect_figures("latency", "p50_us", 3);
+}
+
+Test(bench, tcp)
+{
+	expect_figures("tcp", "gbit_per_second", 3);
+}
+
+Test(bench, threads)
+{
+	expect_figures("threads", "packets_per_second", 2);
+}
+
+/* Every element ends where it may, and one is around all. */
+static void expect_well_formed(const char *path)
+{
+	char text[65536], names[16][16], name[16];
+	FILE *file = fopen(path, "re");
+	size_t len = fread(text, 1, sizeof(text) - 1, file), depth = 0, roots = 0;
+	const char *end;
+
+	fclose(file);
+	text[len] = '\0';
+	for (const char *at = strchr(text, '<'); at; at = strchr(end, '<')) {
+		end = strchr(at, '>');
+		cr_assert(end && sscanf(at + 1 + (at[1] == '/'), "%15[a-z]", name) == 1, "%s",
+			  at);
+		if (at[1] == '/') {
+			cr_assert(depth > 0 && strcmp(names[--depth], name) == 0, "%s", at);
+			continue;
+		}
+		roots += depth == 0;
+		cr_assert_lt(depth, 15);
+		if (end[-1] != '/')
+			strcpy(names[depth++], name);
+	}
+	cr_expect(depth == 0 && roots == 1 && strncmp(text, "<svg ", 5) == 0, "%s", text);
+	cr_expect(!strchr(text, '&'));
+}
+
+Test(bench, prints_a_table_and_draws_a_chart)
+{
+	char name[] = "/tmp/mnfq-bench-XXXXXX";
+	int fd = mkstemp(name);
+	struct tool tool;
+
+	(void)netns_new();
+	cr_assert(fd >= 0);
+	close(fd);
+	tool_start(&tool, NULL, -1, "bench drain latency " SMALL " --size 1400 --svg %s", name);
+	cr_expect_gt(read_progress(&tool), 0);
+	expect_contains(tool_out(&tool), "drain: ");
+	expect_contains(tool.line, "500 packets, 1400 bytes, 1 rounds");
+	expect_contains(tool_out(&tool), "CPU us");
+	cr_expect_eq(strncmp(tool_out(&tool), "mnfq  ", 6), 0, "%s", tool.line);
+	cr_expect_eq(strncmp(tool_out(&tool), "floor  ", 7), 0, "%s", tool.line);
+	while (!feof(tool.out) && strncmp(tool_out(&tool), "latency: ", 9) != 0)
+		;
+	expect_contains(tool.line, "latency: ");
+	while (!feof(tool.out))
+		tool_out(&tool);
+	cr_assert_eq(tool_finish(&tool), 0);
+	expect_well_formed(name);
+	unlink(name);
+}
+
+/* ---- the end ------------------------------------------------------------------------------ */
+
+static unsigned int count_children(pid_t parent)
+{
+	char path[64];
+	unsigned int count = 0;
+	int pid;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)parent, (int)parent);
+	file = fopen(path, "re");
+	while (file && fscanf(file, "%d", &pid) == 1)
+		count++;
+	if (file)
+		fclose(file);
+	return count;
+}
+
+/* In the middle of a measurement, with a process that decides. */
+Test(bench, ends_when_interrupted)
+{
+	struct tool tool;
+	char last[256] = "";
+
+	(void)netns_new();
+	tool_start(&tool, NULL, -1, "bench tcp --rounds 1000");
+	expect_contains(tool_err(&tool), "unqueued");
+	expect_contains(tool_err(&tool), ": mnfq");
+	cr_assert(wait_until(count_children(tool.pid) > 0));
+	kill(tool.pid, SIGINT);
+	while (*tool_err(&tool))
+		snprintf(last, sizeof(last), "%.255s", tool.line);
+	cr_expect_str_eq(last, "mnfq bench: interrupted");
+	cr_expect_str_eq(tool_out(&tool), "");
+	cr_expect_eq(tool_finish(&tool), 1);
+}
+
+/* ---- what it refuses ---------------------------------------------------------------------- */
+
+static void expect_refused(const char *arguments, int status, const char *part)
+{
+	struct tool tool;
+
+	tool_start(&tool, NULL, -1, "bench %s", arguments);
+	tool_err(&tool);
+	cr_expect(strncmp(tool.line, "mnfq bench: ", 12) == 0 && strstr(tool.line, part),
+		  "%s: %s", arguments, tool.line);
+	cr_expect_str_eq(tool_err(&tool), "", "%s: one line", arguments);
+	cr_expect_str_eq(tool_out(&tool), "", "%s", arguments);
+	cr_expect_eq(tool_finish(&tool), status, "%s", arguments);
+}
+
+Test(bench, wrong_command_lines)
+{
+	expect_refused("race", 2, "no scenario 'race'");
+	expect_refused("drain race", 2, "no scenario 'race'");
+	expect_refused("--rounds", 2, "--rounds needs an argument");
+	expect_refused("--rounds 0", 2, "from 1 to 1000");
+	expect_refused("--rounds 1001", 2, "from 1 to 1000");
+	expect_refused("--packets 1", 2, "from 2 to 200000");
+	expect_refused("--packets 200001", 2, "from 2 to 200000");
+	expect_refused("--size 63", 2, "from 64 to 1500");
+	expect_refused("--size 1501", 2, "from 64 to 1500");
+	expect_refused("--fast", 2, "--fast");
+	expect_refused("--json=1", 2, "no argument");
+	expect_refused("--svg /no-such-directory/a.svg", 1, "cannot write /no-such-directory");
+}
+
+/* Whatever is started from here on lacks the right to make namespaces. */
+Test(bench, says_that_root_is_missing)
+{
+	(void)netns_new();
+	cr_assert_eq(prctl(PR_CAPBSET_DROP, CAP_SYS_ADMIN), 0);
+	expect_refused("drain", 1, "cannot make a network namespace: Operation not permitted");
+}
