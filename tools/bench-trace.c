@@ -43,7 +43,7 @@ static int await_stop(struct bench_net *net, struct bench_crew *crew)
 	if (pid == crew->pid && WIFSTOPPED(status))
 		return WSTOPSIG(status);
 	crew->pid = 0;
-	return bench_fail(net, "%s: the process died", crew->contender->name);
+	return bench_fail(net, "the process died");
 }
 
 int bench_trace_count(struct bench_net *net, struct bench_crew *crew)

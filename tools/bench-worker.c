@@ -165,16 +165,13 @@ static int await_all(struct bench_net *net, struct bench_crew *crew, bool stop)
 		soon = (struct timespec){ until / 1000000000, until % 1000000000 };
 		if (sem_timedwait(&crew->workers[i].ready, &soon) == 0) {
 			if (crew->workers[i].error[0])
-				return bench_fail(net, "%s: %s", crew->contender->name,
-						  crew->workers[i].error);
+				return bench_fail(net, "%s", crew->workers[i].error);
 			i++;
 		} else if (waitpid(crew->pid, NULL, WNOHANG) == crew->pid) {
 			crew->pid = 0;
-			return bench_fail(net, "%s: the process died", crew->contender->name);
+			return bench_fail(net, "the process died");
 		} else if (bench_now(CLOCK_MONOTONIC) > deadline) {
-			return bench_fail(net,
-					  "%s: not done in time, %llu of %llu packets decided",
-					  crew->contender->name,
+			return bench_fail(net, "not done in time, %llu of %llu packets decided",
 					  (unsigned long long)crew->workers[i].handled,
 					  (unsigned long long)crew->workers[i].goal);
 		}
@@ -234,7 +231,6 @@ int bench_crew_end(struct bench_net *net, struct bench_crew *crew)
 		return -1;
 	for (unsigned int i = 0; i < crew->count; i++)
 		if (crew->workers[i].error[0])
-			return bench_fail(net, "%s: %s", crew->contender->name,
-					  crew->workers[i].error);
-	return status == 0 ? 0 : bench_fail(net, "%s: the process died", crew->contender->name);
+			return bench_fail(net, "%s", crew->workers[i].error);
+	return status == 0 ? 0 : bench_fail(net, "the process died");
 }
