@@ -142,9 +142,11 @@ void bench_report_table(FILE *out, const struct bench_series *series,
 	char against[32];
 	unsigned int i;
 
-	fprintf(out, "%s: %s; %llu packets, %llu bytes, %llu rounds\n", scenario->name,
-		scenario->summary, (unsigned long long)opts->packets,
-		(unsigned long long)opts->size, (unsigned long long)opts->rounds);
+	fprintf(out, "%s: %s; ", scenario->name, scenario->summary);
+	if (scenario->sized)
+		fprintf(out, "%llu packets, %llu bytes, ", (unsigned long long)opts->packets,
+			(unsigned long long)opts->size);
+	fprintf(out, "%llu rounds\n", (unsigned long long)opts->rounds);
 	fprintf(out, "%-12s %10s %10s %10s", "", columns[scenario->metric].head, "min", "max");
 	for (i = 0; i < BENCH_AGAINST; i++) {
 		snprintf(against, sizeof(against), "x %s", scenario->against[i]);

@@ -210,6 +210,7 @@ struct bench_scenario {
 	const struct bench_contender *contenders;
 	enum bench_metric metric; /* the one to judge by */
 	bool inverse;             /* its ratios are the other's value by one's own */
+	bool sized;               /* --size says how large its packets are */
 	bool added;               /* what is told is more than the first contender's */
 	const char *against[BENCH_AGAINST];
 	const enum bench_metric *shown; /* columns besides, up to BENCH_METRICS */
