@@ -7,6 +7,8 @@
 
 #include "bench.h"
 
+#define BUSY_POLL_US 200 /* longer than the pauses between round trips */
+
 static enum mnfq_verdict decide(struct mnfq_packet *packet, void *data)
 {
 	size_t len;
@@ -58,7 +60,8 @@ int bench_run_mnfq(struct bench_worker *worker)
 	struct mnfq_socket_options options = { .size = sizeof(options),
 					       .error = worker->error,
 					       .error_size = sizeof(worker->error),
-					       .receive_buffer = worker->receive_buffer };
+					       .receive_buffer = worker->receive_buffer,
+					       .busy_poll_us = worker->spin ? BUSY_POLL_US : 0 };
 	struct mnfq_socket *sock;
 	int err = mnfq_socket_open(&sock, &options);
 

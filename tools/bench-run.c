@@ -406,6 +406,7 @@ static const struct bench_contender of_packets[] = {
 static const struct bench_contender of_latency[] = {
 	{ .name = "unqueued" },
 	{ .name = "mnfq", .run = bench_run_mnfq, .gso = true },
+	{ .name = "mnfq-busy", .run = bench_run_mnfq, .gso = true, .spin = true },
 	{ .name = "floor", .run = bench_run_floor, .gso = true },
 	{ .name = "floor-spin", .run = bench_run_floor, .gso = true, .spin = true },
 	LNQ({ .name = "lnq", .run = bench_run_lnq }){ .name = NULL },
