@@ -74,6 +74,24 @@ static void end_spin(struct mnfq_i_spin *spin)
 		spin->limit = spin->max;
 }
 
+/*
+ * Where packets come one by one, a look before waiting finds nothing, and costs a system call for each
+ * of them. But what else a round does must not wait: what is stashed, a failure that is to be told,
+ * verdicts that are to be tried again.
+ */
+static bool waits_first(struct mnfq_socket *sock)
+{
+	struct mnfq_queue *queue;
+
+	if (!sock->lonely || sock->spin.max > 0 || sock->stash || sock->failure ||
+	    atomic_load(&sock->dispatcher) != 0)
+		return false;
+	for (queue = sock->queues; queue; queue = queue->next)
+		if (atomic_load(&queue->has_release))
+			return false;
+	return true;
+}
+
 /* What a call was given to wait, in milliseconds; what is left of it. */
 static int64_t time_left(int timeout_ms, int64_t deadline)
 {
@@ -88,6 +106,7 @@ static int64_t time_left(int timeout_ms, int64_t deadline)
 int mnfq_socket_dispatch(struct mnfq_socket *sock, int timeout_ms)
 {
 	int64_t deadline, left = timeout_ms;
+	bool wait;
 	int err, n;
 
 	if (!sock)
@@ -100,14 +119,18 @@ int mnfq_socket_dispatch(struct mnfq_socket *sock, int timeout_ms)
 			return -ECANCELED;
 		if (atomic_load(&sock->dispatcher) == 0 && sock->failure)
 			return mnfq_i_take_failure(sock);
-		n = mnfq_i_round(sock);
+		wait = left != 0 && waits_first(sock);
+		n = wait ? 0 : mnfq_i_round(sock);
+		if (n >= 0)
+			sock->lonely = n == 1;
 		if (n == 0 && sock->failure)
 			continue;
 		if (n > 0)
 			end_spin(&sock->spin);
 		if (n != 0 || left == 0)
 			return n;
-		if (!keeps_spinning(&sock->spin) && (err = wait_for(sock, (int)left)) < 0)
+		if ((wait || !keeps_spinning(&sock->spin)) &&
+		    (err = wait_for(sock, (int)left)) < 0)
 			return err;
 		left = time_left(timeout_ms, deadline);
 	}
