@@ -64,13 +64,23 @@ static void meet(struct bench_worker *worker)
 		;
 }
 
+/* Bytes of heap in use. A sanitizer has a heap of its own, and mallinfo2() crashes in a thread then. */
+static int64_t get_heap(void)
+{
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__)
+	return (int64_t)mallinfo2().uordblks;
+#else
+	return 0;
+#endif
+}
+
 void bench_worker_begin(struct bench_worker *worker)
 {
 	struct rusage usage;
 
 	bench_trace_prepare(worker);
 	meet(worker);
-	worker->heap = -(int64_t)mallinfo2().uordblks;
+	worker->heap = -get_heap();
 	getrusage(RUSAGE_THREAD, &usage);
 	worker->start_user = to_ns(usage.ru_utime);
 	worker->start_system = to_ns(usage.ru_stime);
@@ -89,7 +99,7 @@ void bench_worker_end(struct bench_worker *worker)
 	getrusage(RUSAGE_THREAD, &usage);
 	worker->user_ns = to_ns(usage.ru_utime) - worker->start_user;
 	worker->system_ns = to_ns(usage.ru_stime) - worker->start_system;
-	worker->heap += (int64_t)mallinfo2().uordblks;
+	worker->heap += get_heap();
 	worker->memory += get_memory();
 	meet(worker);
 }
