@@ -122,7 +122,7 @@ int mnfq_socket_dispatch(struct mnfq_socket *sock, int timeout_ms)
 		wait = left != 0 && waits_first(sock);
 		n = wait ? 0 : mnfq_i_round(sock);
 		if (n >= 0)
-			sock->lonely = n == 1;
+			sock->lonely = n == 1 && sock->ring->slots > 1;
 		if (n == 0 && sock->failure)
 			continue;
 		if (n > 0)

@@ -69,6 +69,21 @@ Test(spin, single_packets_are_waited_for_at_once)
 	cr_expect(eq(uint, looks(0), 1), "after two at once there may be more");
 }
 
+/* A batch of one is a full batch: it says nothing of how many there are. */
+Test(spin, a_full_batch_is_followed_by_a_look)
+{
+	struct mnfq_socket_options options = { .size = sizeof(options), .batch = 1 };
+
+	fake_reset();
+	cr_assert(eq(int, mnfq_socket_open(&sock, &options), 0));
+	bind_seven(accept_all, MNFQ_DROP);
+	fake_packet(7, 60, true);
+	fake_packet(7, 60, true);
+	cr_assert(eq(int, mnfq_socket_dispatch(sock, -1), 1));
+	cr_assert(eq(int, mnfq_socket_dispatch(sock, -1), 1));
+	cr_expect(eq(uint, fake.polls, 0));
+}
+
 /* The end of a round tries what could not be sent, so there must be a round. */
 Test(spin, what_is_left_to_do_comes_before_waiting)
 {
