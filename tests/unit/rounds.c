@@ -558,3 +558,30 @@ Test(rounds, feeding_is_bounded_although_callbacks_stash_more)
 	cr_expect(eq(u32, seen, 1000));
 	cr_expect(eq(u64, stats().lost, 0));
 }
+
+static enum mnfq_verdict mark_some(struct mnfq_packet *packet, void *data)
+{
+	(void)data;
+	seen++;
+	if (seen % 10 == 7)
+		mnfq_packet_set_mark(packet, seen);
+	return seen % 10 == 3 ? MNFQ_DROP : MNFQ_ACCEPT;
+}
+
+/* And there are two system calls for a batch, not for a packet. */
+Test(rounds, nothing_is_allocated_for_a_packet)
+{
+	unsigned int i, allocations, sends;
+
+	rebind_seven(mark_some, MNFQ_DROP);
+	allocations = fake.allocations;
+	sends = fake.sends;
+	seen = 0;
+	for (i = 0; i < 640; i++)
+		fake_packet(7, i % 2 ? 60 : 60000, true);
+	while (seen < 640)
+		cr_assert(mnfq_socket_dispatch(sock, 0) > 0);
+	cr_expect(eq(uint, fake.allocations, allocations));
+	cr_expect(eq(uint, fake.sends, sends + 10));
+	cr_expect(eq(uint, fake_queued(7), 0));
+}

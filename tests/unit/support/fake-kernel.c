@@ -55,6 +55,7 @@ void *__real_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off
 
 static bool out_of_memory(void)
 {
+	fake.allocations++;
 	if (fake.fail_allocation == 0 || --fake.fail_allocation > 0)
 		return false;
 	errno = ENOMEM;
