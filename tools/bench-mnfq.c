@@ -60,6 +60,7 @@ int bench_run_mnfq(struct bench_worker *worker)
 	struct mnfq_socket_options options = { .size = sizeof(options),
 					       .error = worker->error,
 					       .error_size = sizeof(worker->error),
+					       .batch = worker->batch,
 					       .receive_buffer = worker->receive_buffer,
 					       .busy_poll_us = worker->spin ? BUSY_POLL_US : 0 };
 	struct mnfq_socket *sock;

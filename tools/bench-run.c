@@ -79,6 +79,7 @@ static int hire(struct bench_net *net, struct bench_crew *crew,
 		workers[i].queue = (uint16_t)i;
 		workers[i].gso = contender->gso;
 		workers[i].spin = contender->spin;
+		workers[i].once = contender->once;
 		workers[i].max_len = 8192;
 		workers[i].receive_buffer = 64 << 20;
 		workers[i].cpu = i == 0 ? last : first;
@@ -264,6 +265,7 @@ static int measure_once(struct bench_net *net, const struct bench_options *opts,
 		struct bench_worker *worker = &crew.workers[i];
 
 		worker->trace = trace;
+		worker->batch = (uint32_t)opts->batch;
 		worker->mixed = kind == MIXED;
 		worker->goal = i == 0 ? opts->packets - share * (crew.count - 1) : share;
 		worker->max_len = (uint32_t)worker->goal + 1024;
@@ -349,6 +351,15 @@ static int settle(struct bench_net *net, const struct bench_crew *crew)
 	return 0;
 }
 
+/* The mark of a packet becomes that of its connection, and lets the rest of it past the queue. */
+static int set_passing_rules(struct bench_net *net)
+{
+	if (bench_net_rule(net, "FORWARD -m connmark --mark %u -j ACCEPT", BENCH_MARK) < 0)
+		return -1;
+	return bench_net_rule(net, "POSTROUTING -m mark --mark %u -j CONNMARK --save-mark",
+			      BENCH_MARK);
+}
+
 /* Through a queue that takes what @rule says, or through none if there is no contender. */
 static int
 pass(struct bench_net *net, const struct bench_options *opts,
@@ -361,7 +372,8 @@ pass(struct bench_net *net, const struct bench_options *opts,
 		return -1;
 	if (!contender->run)
 		return send(net, opts, result);
-	if (bench_net_rule(net, "FORWARD %s -j NFQUEUE --queue-num 0", rule) < 0 ||
+	if ((contender->once && set_passing_rules(net) < 0) ||
+	    bench_net_rule(net, "FORWARD %s -j NFQUEUE --queue-num 0", rule) < 0 ||
 	    hire(net, &crew, contender) < 0)
 		return -1;
 	if (bench_crew_start(net, &crew) == 0) {
@@ -416,6 +428,7 @@ static const struct bench_contender of_tcp[] = {
 	{ .name = "unqueued" },
 	{ .name = "mnfq", .run = bench_run_mnfq, .gso = true },
 	{ .name = "mnfq-nogso", .run = bench_run_mnfq },
+	{ .name = "mnfq-once", .run = bench_run_mnfq, .once = true },
 	{ .name = "floor", .run = bench_run_floor, .gso = true },
 	LNQ({ .name = "lnq", .run = bench_run_lnq })
 		LNQ({ .name = "lnq-gso", .run = bench_run_lnq, .gso = true }){ .name = NULL },

@@ -29,6 +29,7 @@ static int print_help(void)
 	       "      --rounds N       measure each contender N times, by turns (default: 5)\n"
 	       "      --packets N      packets of a measurement (default: 40000)\n"
 	       "      --size BYTES     length of these packets (default: 64)\n"
+	       "      --batch N        packets that mnfq receives at once (default: 64)\n"
 	       "      --json           print the figures as JSON\n"
 	       "      --svg FILE       draw a chart, too\n"
 	       "  -h, --help           print this\n"
@@ -40,12 +41,13 @@ static int print_help(void)
 
 /* ---- command line ------------------------------------------------------------------------- */
 
-enum { OPT_ROUNDS = 256, OPT_PACKETS, OPT_SIZE, OPT_JSON, OPT_SVG };
+enum { OPT_ROUNDS = 256, OPT_PACKETS, OPT_SIZE, OPT_BATCH, OPT_JSON, OPT_SVG };
 
 static const struct option options[] = {
 	{ "rounds", required_argument, NULL, OPT_ROUNDS },
 	{ "packets", required_argument, NULL, OPT_PACKETS },
 	{ "size", required_argument, NULL, OPT_SIZE },
+	{ "batch", required_argument, NULL, OPT_BATCH },
 	{ "json", no_argument, NULL, OPT_JSON },
 	{ "svg", required_argument, NULL, OPT_SVG },
 	{ "help", no_argument, NULL, 'h' },
@@ -69,6 +71,8 @@ static int take_option(struct bench_options *opts, int option, char **argv)
 		return take_number("--packets", 2, PACKETS_MAX, &opts->packets);
 	case OPT_SIZE:
 		return take_number("--size", SIZE_MIN, SIZE_MAX_, &opts->size);
+	case OPT_BATCH:
+		return take_number("--batch", 1, 1024, &opts->batch);
 	case OPT_JSON:
 		opts->json = true;
 		return 0;

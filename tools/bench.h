@@ -13,7 +13,8 @@
 
 #define BENCH_NAME       "mnfq bench"
 #define BENCH_ROUNDS_MAX 1000
-#define BENCH_MARK       1 /* what `mixed` sets on each tenth packet */
+#define BENCH_MARK       1  /* what `mixed` sets on each tenth packet */
+#define BENCH_FIRST      16 /* packets before a connection is marked */
 #define BENCH_PORT       9
 #define BENCH_AGAINST    2 /* what a scenario is compared with */
 
@@ -40,6 +41,7 @@ struct bench_result {
 struct bench_options {
 	uint64_t rounds;
 	uint64_t packets;
+	uint64_t batch;
 	uint64_t size; /* of an IP packet of `drain` and its like */
 	bool json;
 	const char *svg;
@@ -101,10 +103,12 @@ struct bench_worker {
 	uint32_t receive_buffer;
 	bool gso;
 	bool mixed;
-	bool spin;     /* look for packets without sleeping */
-	uint64_t goal; /* packets; 0: until told to stop */
-	int cpu;       /* to stay on, or -1 */
-	bool trace;    /* count system calls instead of time; false again where that is denied */
+	bool once;      /* mark what comes after the first BENCH_FIRST packets */
+	uint32_t batch; /* packets received at once; 0: the default */
+	bool spin;      /* look for packets without sleeping */
+	uint64_t goal;  /* packets; 0: until told to stop */
+	int cpu;        /* to stay on, or -1 */
+	bool trace;     /* count system calls instead of time; false again where that is denied */
 	int pid;
 
 	sem_t ready, go;
@@ -126,6 +130,7 @@ struct bench_contender {
 	int (*run)(struct bench_worker *worker); /* NULL: nobody, the unqueued path */
 	bool spin;
 	bool gso;
+	bool once; /* with rules that let a marked connection past the queue */
 	unsigned int threads;
 };
 
@@ -158,6 +163,8 @@ static inline enum bench_decision bench_worker_see(struct bench_worker *worker,
 	atomic_store_explicit(&worker->handled, worker->packets, memory_order_relaxed);
 	if (len < 20 || payload[0] != 0x45)
 		worker->strange++;
+	if (worker->once)
+		return n < BENCH_FIRST ? BENCH_ACCEPT : BENCH_SET_MARK;
 	if (!worker->mixed)
 		return BENCH_ACCEPT;
 	return n % 10 == 3 ? BENCH_DROP : n % 10 == 7 ? BENCH_SET_MARK : BENCH_ACCEPT;
