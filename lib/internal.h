@@ -240,7 +240,7 @@ struct mnfq_socket {
 	bool stale;                  /* packets of a queue that is gone may still arrive */
 	uint32_t portid, seq, tag, timeout_ms;
 	struct mnfq_i_spin spin;
-	bool lonely; /* the last packet came alone */
+	bool lonely;      /* the last packet came alone */
 	int64_t deadline; /* of the requests of the call that is under way */
 	size_t send_max;  /* bytes the kernel takes in one send */
 	uint64_t round;
