@@ -107,6 +107,7 @@ static int check_resized(const struct mnfq_packet *packet, struct mnfq_i_subject
 	struct mnfq_i_raw now = { repaired, len, len, s->bytes.ethertype }, before = now;
 	struct mnfq_i_bytes received;
 	size_t true_len;
+	long was, is;
 
 	if (mnfq_i_packet_find(packet, NFQA_PAYLOAD, &received) < 0 ||
 	    mnfq_packet_get_length(packet, &true_len) < 0)
@@ -114,8 +115,9 @@ static int check_resized(const struct mnfq_packet *packet, struct mnfq_i_subject
 	before.p = received.data;
 	before.len = received.len;
 	before.true_len = true_len;
-	s->resized = tcp_data(&before) >= 0 && tcp_data(&now) >= 0 &&
-		     tcp_data(&before) != tcp_data(&now);
+	was = tcp_data(&before);
+	is = tcp_data(&now);
+	s->resized = was >= 0 && is >= 0 && was != is;
 	if (!s->resized || s->may_resize)
 		return 0;
 	return mnfq_i_refuse_edit(s, -EOPNOTSUPP, MNFQ_I_SHIFTS_NUMBERS);

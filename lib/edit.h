@@ -101,6 +101,11 @@ void mnfq_i_update(const struct mnfq_i_layers *old, const struct mnfq_i_layers *
 void mnfq_i_update_header(const struct mnfq_i_layers *l, const uint8_t *from, uint8_t *to);
 int mnfq_i_verify(const struct mnfq_i_subject *s);
 
+/* Why an edit and a repair refuse alike. */
+#define MNFQ_I_TRUNCATED                                                                         \
+	"the packet was received truncated: bind with a larger copy_range, or see MNFQ_ALLOW_CUT"
+#define MNFQ_I_IN_TUNNEL                                                                         \
+	"the checksum that is to be completed is in a tunnel's packet: bind with MNFQ_QUEUE_GSO off"
 #define MNFQ_I_SHIFTS_NUMBERS                                                                      \
 	"another length would shift all later TCP sequence numbers: replace by as many bytes, or " \
 	"see MNFQ_ALLOW_TCP_RESIZE"

@@ -144,10 +144,7 @@ static int permit_whole(struct mnfq_i_subject *s, const struct mnfq_i_layers *l,
 			"of large packets that are split later (GSO) only TCP can be edited, "
 			"without changing the length: bind with MNFQ_QUEUE_GSO off");
 	if (s->not_ready && !mnfq_i_is_ours_to_complete(l, s->bytes.p))
-		return mnfq_i_refuse_edit(
-			s, -EOPNOTSUPP,
-			"the checksum that is to be completed is in a tunnel's packet: bind "
-			"with MNFQ_QUEUE_GSO off");
+		return mnfq_i_refuse_edit(s, -EOPNOTSUPP, MNFQ_I_IN_TUNNEL);
 	s->resized = l->at.protocol == IPPROTO_TCP && !is_same_length(edit);
 	return 0;
 }
@@ -159,10 +156,7 @@ static int permit(struct mnfq_i_subject *s, const struct mnfq_i_layers *l,
 	size_t kept;
 
 	if (s->bytes.true_len > s->bytes.len && !s->may_cut)
-		return mnfq_i_refuse_edit(
-			s, -EMSGSIZE,
-			"the packet was received truncated: bind with a larger copy_range, "
-			"or see MNFQ_ALLOW_CUT");
+		return mnfq_i_refuse_edit(s, -EMSGSIZE, MNFQ_I_TRUNCATED);
 	if (edit->offset < l->at.network || edit->offset > l->at.end ||
 	    edit->remove > l->at.end - edit->offset)
 		return mnfq_i_refuse_edit(s, -EINVAL,

@@ -58,10 +58,7 @@ static int permit_repair(struct mnfq_i_subject *s, const struct mnfq_i_layers *l
 			"repaired: bind with MNFQ_QUEUE_GSO off");
 	if (s->not_ready && (mnfq_i_layers_find(&received, &s->bytes) < 0 ||
 			     !mnfq_i_is_ours_to_complete(&received, s->bytes.p)))
-		return mnfq_i_refuse_edit(
-			s, -EOPNOTSUPP,
-			"the checksum that is to be completed is in a tunnel's packet: bind "
-			"with MNFQ_QUEUE_GSO off");
+		return mnfq_i_refuse_edit(s, -EOPNOTSUPP, MNFQ_I_IN_TUNNEL);
 	return 0;
 }
 
@@ -73,10 +70,7 @@ int mnfq_i_repair(struct mnfq_i_subject *s, uint8_t *out, size_t *out_len)
 	int err;
 
 	if (s->bytes.true_len > s->bytes.len && !s->may_cut)
-		return mnfq_i_refuse_edit(
-			s, -EMSGSIZE,
-			"the packet was received truncated: bind with a larger copy_range, "
-			"or see MNFQ_ALLOW_CUT");
+		return mnfq_i_refuse_edit(s, -EMSGSIZE, MNFQ_I_TRUNCATED);
 	memcpy(out, s->bytes.p, s->bytes.len);
 	err = claim_all(&bytes, out);
 	if (err == 0)
