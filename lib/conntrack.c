@@ -46,16 +46,6 @@ int mnfq_packet_get_ct(const struct mnfq_packet *packet, const void **attributes
 	return 0;
 }
 
-int mnfq_packet_get_ct_info(const struct mnfq_packet *packet, uint32_t *info)
-{
-	struct mnfq_i_bytes found;
-	int err = info ? mnfq_i_packet_find(packet, NFQA_CT_INFO, &found) : -EINVAL;
-
-	if (err == 0)
-		*info = mnfq_i_be32(found.data);
-	return err;
-}
-
 const char *mnfq_packet_get_ct_state_name(const struct mnfq_packet *packet)
 {
 	static const char names[][12] = { "established", "related", "new" };

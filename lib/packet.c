@@ -349,6 +349,11 @@ int mnfq_packet_get_secctx(const struct mnfq_packet *packet, const char **secctx
 	return 0;
 }
 
+int mnfq_packet_get_ct_info(const struct mnfq_packet *packet, uint32_t *info)
+{
+	return get_number(packet, NFQA_CT_INFO, info);
+}
+
 int mnfq_packet_get_priority(const struct mnfq_packet *packet, uint32_t *priority)
 {
 	return get_number(packet, MNFQ_I_NFQA_PRIORITY, priority);
