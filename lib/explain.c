@@ -28,6 +28,19 @@ int mnfq_i_fail(struct mnfq_i_sentence *error, int err, const char *format, ...)
 	return err;
 }
 
+/* The caller's buffer gets the sentence, as far as there is one. Returns @err. */
+int mnfq_i_tell(char *to, size_t size, const struct mnfq_i_sentence *error, int err)
+{
+	size_t len;
+
+	if (!to || size == 0)
+		return err;
+	len = strnlen(error->text, size - 1);
+	memcpy(to, error->text, len);
+	to[len] = '\0';
+	return err;
+}
+
 /* @netns is the name of the namespace, NULL if it has none that we know. */
 int mnfq_i_explain_open(struct mnfq_i_sentence *error, const char *netns, int err)
 {

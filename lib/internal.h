@@ -265,6 +265,14 @@ int64_t mnfq_i_now_ms(void);
 int64_t mnfq_i_now_ns(void);
 void mnfq_i_stats_add(struct mnfq_stats *sum, const struct mnfq_stats *stats);
 
+/* adopt.c */
+int mnfq_i_get_int(int fd, int level, int name);
+int mnfq_i_check_fd(int fd, struct mnfq_i_sentence *error);
+int mnfq_i_check_filter(int fd, struct mnfq_i_sentence *error);
+
+/* loop.c */
+int64_t mnfq_i_time_left(int timeout_ms, int64_t deadline);
+
 /* queue.c */
 struct mnfq_queue *mnfq_i_queue_find(struct mnfq_socket *sock, uint16_t num);
 void mnfq_i_queue_end(struct mnfq_queue *queue, bool wait);
@@ -314,6 +322,7 @@ int mnfq_i_netns_of(int fd);
 /* explain.c */
 int mnfq_i_fail(struct mnfq_i_sentence *error, int err, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+int mnfq_i_tell(char *to, size_t size, const struct mnfq_i_sentence *error, int err);
 int mnfq_i_explain_bind(struct mnfq_socket *sock, uint16_t num, uint32_t flags, int err);
 int mnfq_i_explain_open(struct mnfq_i_sentence *error, const char *netns, int err);
 

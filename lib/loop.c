@@ -93,7 +93,7 @@ static bool waits_first(struct mnfq_socket *sock)
 }
 
 /* What a call was given to wait, in milliseconds; what is left of it. */
-static int64_t time_left(int timeout_ms, int64_t deadline)
+int64_t mnfq_i_time_left(int timeout_ms, int64_t deadline)
 {
 	int64_t left;
 
@@ -132,7 +132,7 @@ int mnfq_socket_dispatch(struct mnfq_socket *sock, int timeout_ms)
 		if ((wait || !keeps_spinning(&sock->spin)) &&
 		    (err = wait_for(sock, (int)left)) < 0)
 			return err;
-		left = time_left(timeout_ms, deadline);
+		left = mnfq_i_time_left(timeout_ms, deadline);
 	}
 }
 

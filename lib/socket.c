@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/filter.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <time.h>
@@ -80,14 +79,6 @@ void mnfq_i_stats_add(struct mnfq_stats *sum, const struct mnfq_stats *stats)
 		to[i] += from[i];
 }
 
-static int get_int(int fd, int level, int name)
-{
-	int value = 0;
-	socklen_t len = sizeof(value);
-
-	return getsockopt(fd, level, name, &value, &len) < 0 ? -errno : value;
-}
-
 /*
  * The kernel doubles what is asked for. Beyond net.core.rmem_max only CAP_NET_ADMIN in the
  * initial user namespace helps; without it we take what we can get.
@@ -107,9 +98,9 @@ static void set_options(int fd, uint32_t buffer)
 	int one = 1, out = MNFQ_I_OUTBOX_MAX;
 
 	(void)setsockopt(fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, &one, sizeof(one));
-	if (buffer > 0 || get_int(fd, SOL_SOCKET, SO_RCVBUF) < (int)DEFAULT_BUFFER)
+	if (buffer > 0 || mnfq_i_get_int(fd, SOL_SOCKET, SO_RCVBUF) < (int)DEFAULT_BUFFER)
 		(void)set_buffer(fd, buffer ? buffer : DEFAULT_BUFFER);
-	if (get_int(fd, SOL_SOCKET, SO_SNDBUF) < 2 * (int)MNFQ_I_OUTBOX_MAX &&
+	if (mnfq_i_get_int(fd, SOL_SOCKET, SO_SNDBUF) < 2 * (int)MNFQ_I_OUTBOX_MAX &&
 	    setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &out, sizeof(out)) < 0)
 		(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &out, sizeof(out));
 }
@@ -191,20 +182,6 @@ static int check_options(struct mnfq_socket_options *to, const struct mnfq_socke
 	return 0;
 }
 
-/* The caller sees the sentence of a constructor that failed. */
-static int fail_constructor(const struct mnfq_socket_options *options,
-			    const struct mnfq_i_sentence *error, int err)
-{
-	size_t len;
-
-	if (!options->error || options->error_size == 0)
-		return err;
-	len = strnlen(error->text, options->error_size - 1);
-	memcpy(options->error, error->text, len);
-	options->error[len] = '\0';
-	return err;
-}
-
 static void init_lock(pthread_mutex_t *lock)
 {
 	pthread_mutexattr_t attr;
@@ -242,7 +219,7 @@ static int wrap(struct mnfq_socket **ret, int fd, const struct mnfq_socket_optio
 	atomic_init(&sock->refs, 1);
 	sock->spin.max = sock->spin.limit = (int64_t)options->busy_poll_us * 1000;
 	sock->timeout_ms = options->timeout_ms ? options->timeout_ms : DEFAULT_TIMEOUT_MS;
-	sock->send_max = (size_t)get_int(fd, SOL_SOCKET, SO_SNDBUF) - 64;
+	sock->send_max = (size_t)mnfq_i_get_int(fd, SOL_SOCKET, SO_SNDBUF) - 64;
 	if (sock->send_max > MNFQ_I_OUTBOX_MAX)
 		sock->send_max = MNFQ_I_OUTBOX_MAX;
 	sock->stash_end = &sock->stash;
@@ -291,7 +268,7 @@ static int open_socket(struct mnfq_socket **ret, const char *netns, int netns_fd
 		err = open_at(ret, netns, netns_fd, &checked, &error);
 	if (netns && netns_fd >= 0)
 		close(netns_fd);
-	return err < 0 ? fail_constructor(&checked, &error, err) : 0;
+	return err < 0 ? mnfq_i_tell(checked.error, checked.error_size, &error, err) : 0;
 }
 
 int mnfq_socket_open(struct mnfq_socket **ret, const struct mnfq_socket_options *options)
@@ -312,64 +289,6 @@ int mnfq_socket_open_netns(struct mnfq_socket **ret, const char *netns,
 	return ret && netns ? open_socket(ret, netns, HERE, options) : -EINVAL;
 }
 
-/* The kernel tells how long an attached filter is, and refuses to show those made of eBPF. */
-static int check_filter(int fd, struct mnfq_i_sentence *error)
-{
-	socklen_t len = 0;
-	int err = getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, NULL, &len) < 0 ? errno : 0;
-
-	if (err != EACCES && len == 0)
-		return 0;
-	return mnfq_i_fail(error, -EBADFD,
-			   "descriptor %d has a socket filter attached, which can make packets "
-			   "vanish: detach it first",
-			   fd);
-}
-
-/* The kernel delivers nothing to a socket that is connected to another peer than itself. */
-static bool is_connected(int fd)
-{
-	struct sockaddr_nl peer = { 0 };
-	socklen_t len = sizeof(peer);
-
-	return getpeername(fd, (struct sockaddr *)&peer, &len) == 0 &&
-	       (peer.nl_pid != 0 || peer.nl_groups != 0);
-}
-
-static int check_fd(int fd, struct mnfq_i_sentence *error)
-{
-	int flags = fcntl(fd, F_GETFL), domain, protocol;
-
-	if (flags < 0)
-		return mnfq_i_fail(error, -EBADF, "descriptor %d is not open", fd);
-	if (flags & O_PATH)
-		return mnfq_i_fail(error, -EBADF,
-				   "descriptor %d was opened with O_PATH: nothing can be read",
-				   fd);
-	domain = get_int(fd, SOL_SOCKET, SO_DOMAIN);
-	if (domain < 0)
-		return mnfq_i_fail(error, domain,
-				   "descriptor %d is not a socket: pass a socket of "
-				   "NETLINK_NETFILTER",
-				   fd);
-	if (domain != AF_NETLINK)
-		return mnfq_i_fail(error, -EAFNOSUPPORT,
-				   "descriptor %d is a socket of family %d, not of AF_NETLINK",
-				   fd, domain);
-	protocol = get_int(fd, SOL_SOCKET, SO_PROTOCOL);
-	if (protocol != NETLINK_NETFILTER)
-		return mnfq_i_fail(error, -EPROTONOSUPPORT,
-				   "descriptor %d is a netlink socket of protocol %d, not of "
-				   "NETLINK_NETFILTER",
-				   fd, protocol);
-	if (is_connected(fd))
-		return mnfq_i_fail(error, -EISCONN,
-				   "descriptor %d is connected to a peer, so the kernel delivers "
-				   "nothing to it: pass one that is not",
-				   fd);
-	return check_filter(fd, error);
-}
-
 int mnfq_socket_adopt(struct mnfq_socket **ret, int fd, const struct mnfq_socket_options *options)
 {
 	struct mnfq_i_sentence error = { "" };
@@ -380,16 +299,16 @@ int mnfq_socket_adopt(struct mnfq_socket **ret, int fd, const struct mnfq_socket
 		return -EINVAL;
 	err = check_options(&checked, options, &error);
 	if (err == 0)
-		err = check_fd(fd, &error);
+		err = mnfq_i_check_fd(fd, &error);
 	if (err == 0) {
 		/* Between the check and the lock somebody else may have been quick. */
 		(void)setsockopt(fd, SOL_SOCKET, SO_LOCK_FILTER, &one, sizeof(one));
-		err = check_filter(fd, &error);
+		err = mnfq_i_check_filter(fd, &error);
 	}
 	if (err == 0)
 		err = wrap(ret, fd, &checked, &error);
 	if (err < 0)
-		return fail_constructor(&checked, &error, err);
+		return mnfq_i_tell(checked.error, checked.error_size, &error, err);
 	(*ret)->stale = true; /* who knows what it was used for */
 	return 0;
 }
@@ -450,7 +369,7 @@ int mnfq_socket_set_receive_buffer(struct mnfq_socket *sock, uint32_t bytes)
 
 int64_t mnfq_socket_get_receive_buffer(const struct mnfq_socket *sock)
 {
-	return sock ? get_int(sock->fd, SOL_SOCKET, SO_RCVBUF) : -EINVAL;
+	return sock ? mnfq_i_get_int(sock->fd, SOL_SOCKET, SO_RCVBUF) : -EINVAL;
 }
 
 int mnfq_socket_get_stats(struct mnfq_socket *sock, struct mnfq_stats *stats)

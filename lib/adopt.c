@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+/* A descriptor that comes from somewhere else: is it a netlink socket that can be used? */
+#include <errno.h>
+#include <fcntl.h>
+
+#include "internal.h"
+
+int mnfq_i_get_int(int fd, int level, int name)
+{
+	int value = 0;
+	socklen_t len = sizeof(value);
+
+	return getsockopt(fd, level, name, &value, &len) < 0 ? -errno : value;
+}
+
+/* The kernel tells how long an attached filter is, and refuses to show those made of eBPF. */
+int mnfq_i_check_filter(int fd, struct mnfq_i_sentence *error)
+{
+	socklen_t len = 0;
+	int err = getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, NULL, &len) < 0 ? errno : 0;
+
+	if (err != EACCES && len == 0)
+		return 0;
+	return mnfq_i_fail(error, -EBADFD,
+			   "descriptor %d has a socket filter attached, which can make packets "
+			   "vanish: detach it first",
+			   fd);
+}
+
+/* The kernel delivers nothing to a socket that is connected to another peer than itself. */
+static bool is_connected(int fd)
+{
+	struct sockaddr_nl peer = { 0 };
+	socklen_t len = sizeof(peer);
+
+	return getpeername(fd, (struct sockaddr *)&peer, &len) == 0 &&
+	       (peer.nl_pid != 0 || peer.nl_groups != 0);
+}
+
+int mnfq_i_check_fd(int fd, struct mnfq_i_sentence *error)
+{
+	int flags = fcntl(fd, F_GETFL), domain, protocol;
+
+	if (flags < 0)
+		return mnfq_i_fail(error, -EBADF, "descriptor %d is not open", fd);
+	if (flags & O_PATH)
+		return mnfq_i_fail(error, -EBADF,
+				   "descriptor %d was opened with O_PATH: nothing can be read",
+				   fd);
+	domain = mnfq_i_get_int(fd, SOL_SOCKET, SO_DOMAIN);
+	if (domain < 0)
+		return mnfq_i_fail(error, domain,
+				   "descriptor %d is not a socket: pass a socket of "
+				   "NETLINK_NETFILTER",
+				   fd);
+	if (domain != AF_NETLINK)
+		return mnfq_i_fail(error, -EAFNOSUPPORT,
+				   "descriptor %d is a socket of family %d, not of AF_NETLINK",
+				   fd, domain);
+	protocol = mnfq_i_get_int(fd, SOL_SOCKET, SO_PROTOCOL);
+	if (protocol != NETLINK_NETFILTER)
+		return mnfq_i_fail(error, -EPROTONOSUPPORT,
+				   "descriptor %d is a netlink socket of protocol %d, not of "
+				   "NETLINK_NETFILTER",
+				   fd, protocol);
+	if (is_connected(fd))
+		return mnfq_i_fail(error, -EISCONN,
+				   "descriptor %d is connected to a peer, so the kernel delivers "
+				   "nothing to it: pass one that is not",
+				   fd);
+	return mnfq_i_check_filter(fd, error);
+}
