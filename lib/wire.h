@@ -13,6 +13,7 @@
 #include <linux/netlink.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #define MNFQ_I_ATTRS 32 /* attribute types below this are kept; the kernel uses 22 so far */
 
@@ -30,6 +31,14 @@
 #define MNFQ_I_CTA_LABELS      22u
 #define MNFQ_I_CTA_LABELS_MASK 23u
 #define MNFQ_I_CTA_TUPLE_ZONE  3u
+
+/* sys/socket.h, what is younger than Linux 5.13; an architecture may have numbers of its own. */
+#ifdef SO_NETNS_COOKIE
+#define MNFQ_I_SO_NETNS_COOKIE SO_NETNS_COOKIE
+#else
+#define MNFQ_I_SO_NETNS_COOKIE 71
+#endif
+#define MNFQ_I_SCM_PIDFD 4
 
 #define MNFQ_I_MEMBARRIER_GLOBAL 1 /* membarrier(2), MEMBARRIER_CMD_SHARED before Linux 4.16 */
 

@@ -1,0 +1,402 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Handing netlink sockets over Unix sockets. Whoever is at the other end may be an enemy: whatever
+ * descriptors come are counted and closed, and nothing is known of the one that is left but what
+ * the kernel says. What is in the messages: letter.c.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include "letter.h"
+
+/* One call of a public function. */
+struct transfer {
+	int stream, timeout_ms;
+	int64_t deadline;
+	struct mnfq_handover_options options;
+	struct mnfq_i_sentence error;
+};
+
+static int check_stream(int stream, struct mnfq_i_sentence *error)
+{
+	int domain = mnfq_i_get_int(stream, SOL_SOCKET, SO_DOMAIN);
+	int type = mnfq_i_get_int(stream, SOL_SOCKET, SO_TYPE);
+
+	if (domain < 0)
+		return mnfq_i_fail(error, domain, "descriptor %d is not a Unix socket: %m",
+				   stream);
+	if (domain != AF_UNIX || (type != SOCK_STREAM && type != SOCK_SEQPACKET))
+		return mnfq_i_fail(error, -EINVAL,
+				   "descriptor %d is not a Unix socket of SOCK_STREAM or "
+				   "SOCK_SEQPACKET",
+				   stream);
+	return 0;
+}
+
+static int begin(struct transfer *t, int stream, int timeout_ms, uint32_t known_flags,
+		 const struct mnfq_handover_options *options)
+{
+	int err;
+
+	*t = (struct transfer){ .stream = stream, .timeout_ms = timeout_ms };
+	if (timeout_ms > 0)
+		t->deadline = mnfq_i_now_ms() + timeout_ms;
+	err = mnfq_i_options_copy(&t->options, sizeof(t->options), options);
+	if (err == 0 && t->options.flags & ~known_flags)
+		err = -EINVAL;
+	if (err < 0)
+		return mnfq_i_fail(&t->error, err,
+				   "hand-over options: set .size to sizeof(struct "
+				   "mnfq_handover_options), flags that fit the call, and zero "
+				   "the rest");
+	return check_stream(stream, &t->error);
+}
+
+static int end(const struct transfer *t, int err)
+{
+	if (err >= 0)
+		return err;
+	return mnfq_i_tell(t->options.error, t->options.error_size, &t->error, err);
+}
+
+/* Nothing can be done right now: 0 as soon as that may have changed, or why we do not wait. */
+static int await(struct transfer *t, short events)
+{
+	struct pollfd pfd = { .fd = t->stream, .events = events };
+	int64_t left = mnfq_i_time_left(t->timeout_ms, t->deadline);
+	int n;
+
+	if (t->timeout_ms == 0)
+		return mnfq_i_fail(&t->error, -EAGAIN, "the other side is not that far yet");
+	n = left == 0 ? 0 : poll(&pfd, 1, (int)left);
+	if (n < 0)
+		return mnfq_i_fail(&t->error, -errno, "waiting for the other side failed: %m");
+	if (n == 0)
+		return mnfq_i_fail(&t->error, -ETIMEDOUT, "the other side did nothing for %d ms",
+				   t->timeout_ms);
+	return 0;
+}
+
+static uint64_t get_cookie(int fd)
+{
+	uint64_t cookie = 0;
+	socklen_t len = sizeof(cookie);
+
+	(void)getsockopt(fd, SOL_SOCKET, MNFQ_I_SO_NETNS_COOKIE, &cookie, &len);
+	return cookie;
+}
+
+/* ---- sending ---- */
+
+union one_descriptor {
+	struct cmsghdr header;
+	char room[CMSG_SPACE(sizeof(int))];
+};
+
+/* One message, at once or not at all. @fd goes along unless it is negative. */
+static int send_letter(int stream, const struct mnfq_i_letter *letter, int fd)
+{
+	union one_descriptor control = { .room = { 0 } };
+	struct iovec iov = { .iov_base = (void *)letter, .iov_len = sizeof(*letter) };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	ssize_t sent;
+
+	if (fd >= 0) {
+		msg.msg_control = &control;
+		msg.msg_controllen = sizeof(control);
+		control.header = (struct cmsghdr){ .cmsg_level = SOL_SOCKET,
+						   .cmsg_type = SCM_RIGHTS,
+						   .cmsg_len = CMSG_LEN(sizeof(fd)) };
+		memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+	}
+	sent = sendmsg(stream, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (sent < 0)
+		return -errno;
+	return (size_t)sent == sizeof(*letter) ? 0 : -EMSGSIZE;
+}
+
+static int explain_send(struct transfer *t, int err)
+{
+	switch (err) {
+	case -EPIPE:
+	case -ECONNRESET:
+		return mnfq_i_fail(&t->error, -EPIPE, "the other side has gone");
+	case -ETOOMANYREFS:
+		return mnfq_i_fail(&t->error, err,
+				   "too many sockets of this user are on their way: raise the "
+				   "limit of open files (ulimit -n)");
+	default:
+		return mnfq_i_fail(&t->error, err, "the socket cannot be sent: %m");
+	}
+}
+
+static int offer(struct transfer *t, int fd)
+{
+	const char *label = t->options.label ? t->options.label : "";
+	struct mnfq_i_letter letter;
+	int err = mnfq_i_label_check(label, &t->error);
+
+	if (err == 0)
+		err = mnfq_i_check_fd(fd, &t->error);
+	if (err < 0)
+		return err;
+	mnfq_i_letter_offer(&letter, t->options.flags, get_cookie(fd), label);
+	while ((err = send_letter(t->stream, &letter, fd)) == -EAGAIN)
+		if ((err = await(t, POLLOUT)) < 0)
+			return err;
+	return err < 0 ? explain_send(t, err) : 0;
+}
+
+int mnfq_handover_send(int stream, int fd, int timeout_ms,
+		       const struct mnfq_handover_options *options)
+{
+	struct transfer t;
+	int err = begin(&t, stream, timeout_ms, MNFQ_HANDOVER_KEEP, options);
+
+	return end(&t, err < 0 ? err : offer(&t, fd));
+}
+
+int mnfq_handover_answer(int stream, const struct mnfq_handover *info, int err,
+			 const char *sentence)
+{
+	struct mnfq_handover known;
+	struct mnfq_i_letter letter;
+	struct mnfq_i_sentence unused;
+	int wrong = mnfq_i_options_copy(&known, sizeof(known), info);
+
+	if (wrong == 0 && err > 0)
+		wrong = -EINVAL;
+	if (wrong == 0)
+		wrong = check_stream(stream, &unused);
+	if (wrong < 0 || known.flags & MNFQ_HANDOVER_PLAIN)
+		return wrong;
+	mnfq_i_letter_answer(&letter, err, err < 0 && sentence ? sentence : "");
+	return send_letter(stream, &letter, -1);
+}
+
+/* ---- receiving ---- */
+
+/* Whatever the receiver has asked the kernel for, there is room for it. */
+union control {
+	struct cmsghdr header;
+	char room[CMSG_SPACE(sizeof(struct ucred)) + /* SO_PASSCRED */
+		  CMSG_SPACE(256) +                  /* SO_PASSSEC */
+		  CMSG_SPACE(sizeof(int)) +          /* SO_PASSPIDFD */
+		  CMSG_SPACE(sizeof(int))];          /* the socket, and often a surplus one */
+};
+
+/* What one recvmsg() brought. */
+struct parcel {
+	uint8_t bytes[MNFQ_I_LETTER_SIZE + 1]; /* so that a longer message shows */
+	size_t len;
+	bool cut; /* the control data were */
+	unsigned int count;
+	int fd; /* the first of the descriptors; the others are closed */
+};
+
+static void unpack_rights(struct parcel *parcel, const struct cmsghdr *cmsg)
+{
+	size_t i, n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	int fd;
+
+	for (i = 0; i < n; i++) {
+		memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(fd), sizeof(fd));
+		if (parcel->count++ == 0)
+			parcel->fd = fd;
+		else
+			close(fd);
+	}
+}
+
+static void unpack(struct parcel *parcel, struct msghdr *msg)
+{
+	struct cmsghdr *cmsg;
+	int pidfd;
+
+	for (cmsg = CMSG_FIRSTHDR(msg); cmsg; cmsg = CMSG_NXTHDR(msg, cmsg)) {
+		if (cmsg->cmsg_level != SOL_SOCKET)
+			continue;
+		if (cmsg->cmsg_type == SCM_RIGHTS)
+			unpack_rights(parcel, cmsg);
+		if (cmsg->cmsg_type == MNFQ_I_SCM_PIDFD &&
+		    cmsg->cmsg_len >= CMSG_LEN(sizeof(pidfd))) {
+			memcpy(&pidfd, CMSG_DATA(cmsg), sizeof(pidfd));
+			if (pidfd >= 0)
+				close(pidfd);
+		}
+	}
+}
+
+/* Without waiting. The descriptor within is the caller's. */
+static int open_parcel(int stream, struct parcel *parcel)
+{
+	union control control;
+	struct iovec iov = { .iov_base = parcel->bytes, .iov_len = sizeof(parcel->bytes) };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
+			      .msg_controllen = sizeof(control) };
+	ssize_t len = recvmsg(stream, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	if (len < 0)
+		return -errno;
+	parcel->len = (size_t)len;
+	parcel->cut = msg.msg_flags & MSG_CTRUNC;
+	parcel->count = 0;
+	parcel->fd = -1;
+	unpack(parcel, &msg);
+	return 0;
+}
+
+static int explain_receive(struct transfer *t, int err)
+{
+	if (err == -ECONNRESET)
+		return mnfq_i_fail(&t->error, err, "the other side has gone without a word");
+	if (err == -EINVAL) /* this is how a stream says it */
+		err = -ENOTCONN;
+	return mnfq_i_fail(&t->error, err, "nothing can be received: %m");
+}
+
+static int receive_parcel(struct transfer *t, struct parcel *parcel)
+{
+	int err;
+
+	while ((err = open_parcel(t->stream, parcel)) == -EAGAIN)
+		if ((err = await(t, POLLIN)) < 0)
+			return err;
+	if (err == 0 && parcel->len == 0 && parcel->count == 0)
+		err = -ECONNRESET;
+	return err < 0 ? explain_receive(t, err) : 0;
+}
+
+/* The kernel cuts what there is no room for, and what would exceed the limit of open files. */
+static int explain_cut(struct transfer *t, const struct parcel *parcel)
+{
+	int probe = parcel->count == 0 ? fcntl(t->stream, F_DUPFD_CLOEXEC, 0) : 0;
+
+	if (probe < 0)
+		return mnfq_i_fail(&t->error, -errno,
+				   "the receiver has no descriptor left: raise its limit of open "
+				   "files (ulimit -n)");
+	if (probe > 0)
+		close(probe);
+	return mnfq_i_fail(&t->error, -EBADMSG,
+			   "the control data were cut: send one descriptor and nothing else");
+}
+
+/* Nothing that was said about it is believed: the kernel is asked. @claim is 0 if nothing was. */
+static int check_contents(struct transfer *t, const struct parcel *parcel, uint64_t claim,
+			  uint64_t *cookie)
+{
+	int err;
+
+	if (parcel->cut)
+		return explain_cut(t, parcel);
+	if (parcel->count != 1)
+		return mnfq_i_fail(&t->error, -EBADMSG,
+				   "%u descriptors came: exactly one is wanted", parcel->count);
+	err = mnfq_i_check_fd(parcel->fd, &t->error);
+	if (err < 0)
+		return err;
+	*cookie = get_cookie(parcel->fd);
+	if (claim && *cookie && claim != *cookie)
+		return mnfq_i_fail(&t->error, -ESTALE,
+				   "the socket is of another network namespace than the sender "
+				   "says");
+	return 0;
+}
+
+static int get_peer(struct transfer *t, struct mnfq_handover *info)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	if (getsockopt(t->stream, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+		return mnfq_i_fail(&t->error, -errno, "the kernel does not tell the peer: %m");
+	info->pid = (uint32_t)peer.pid;
+	info->uid = peer.uid;
+	info->gid = peer.gid;
+	return 0;
+}
+
+static int judge(struct transfer *t, const struct parcel *parcel, struct mnfq_handover *info)
+{
+	struct mnfq_i_letter letter = { .flags = MNFQ_HANDOVER_PLAIN };
+	bool plain = t->options.flags & MNFQ_HANDOVER_PLAIN &&
+		     parcel->len <= MNFQ_I_LETTER_SIZE &&
+		     !mnfq_i_letter_is(parcel->bytes, parcel->len);
+	int err = 0;
+
+	if (!plain)
+		err = mnfq_i_letter_read_offer(&letter, parcel->bytes, parcel->len, &t->error);
+	if (err == 0)
+		err = check_contents(t, parcel, letter.netns_cookie, &info->netns_cookie);
+	if (err == 0)
+		err = get_peer(t, info);
+	info->flags = letter.flags;
+	memcpy(info->label, letter.label, sizeof(info->label));
+	return err;
+}
+
+/* Who speaks our language hears why. */
+static void refuse(struct transfer *t, const struct parcel *parcel, int err)
+{
+	struct mnfq_i_letter letter;
+
+	if (parcel->fd >= 0)
+		close(parcel->fd);
+	if (!mnfq_i_letter_is(parcel->bytes, parcel->len))
+		return;
+	mnfq_i_letter_answer(&letter, err, t->error.text);
+	(void)send_letter(t->stream, &letter, -1);
+}
+
+int mnfq_handover_receive(int *fd, int stream, int timeout_ms, struct mnfq_handover *info,
+			  const struct mnfq_handover_options *options)
+{
+	struct mnfq_handover known = { .size = sizeof(known) };
+	struct parcel parcel;
+	struct transfer t;
+	int err;
+
+	if (!fd || !info || info->size < sizeof(info->size))
+		return -EINVAL;
+	err = begin(&t, stream, timeout_ms, MNFQ_HANDOVER_PLAIN, options);
+	if (err == 0)
+		err = receive_parcel(&t, &parcel);
+	if (err < 0)
+		return end(&t, err);
+	err = judge(&t, &parcel, &known);
+	if (err < 0) {
+		refuse(&t, &parcel, err);
+		return end(&t, err);
+	}
+	*fd = parcel.fd;
+	mnfq_i_options_return(info, &known, sizeof(known));
+	return 0;
+}
+
+/* Descriptors that come with an answer find no room, so the kernel closes them. */
+int mnfq_handover_wait(int stream, int timeout_ms, const struct mnfq_handover_options *options)
+{
+	uint8_t bytes[MNFQ_I_LETTER_SIZE + 1];
+	struct transfer t;
+	ssize_t len = 0;
+	int err = begin(&t, stream, timeout_ms, MNFQ_HANDOVER_KEEP, options);
+
+	while (err == 0 && (len = recv(stream, bytes, sizeof(bytes), MSG_DONTWAIT)) < 0) {
+		err = -errno;
+		if (err == -EAGAIN)
+			err = await(&t, POLLIN);
+		else
+			err = explain_receive(&t, err);
+	}
+	if (err == 0 && len == 0)
+		err = explain_receive(&t, -ECONNRESET);
+	if (err == 0)
+		err = mnfq_i_letter_read_answer(bytes, (size_t)len, &t.error);
+	return end(&t, err);
+}

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: MIT
+/* What goes along with a socket that is handed over: written, and read from anybody. No I/O. */
+#include "letter.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#define ERRNO_MAX 4095
+
+static const char magic[4] = { 'M', 'N', 'F', 'Q' };
+
+_Static_assert(sizeof(struct mnfq_i_letter) == MNFQ_I_LETTER_SIZE, "no padding");
+
+/* The bytes of the UTF-8 character that begins with @first; 0 if none does. */
+static size_t char_len(uint8_t first)
+{
+	if (first < 0x80)
+		return 1;
+	if (first < 0xc2 || first > 0xf4)
+		return 0;
+	return first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+}
+
+/*
+ * The length of the character at the beginning of a text, if it is one that does nothing to a
+ * terminal: well-formed UTF-8 and no control character. Otherwise 0.
+ */
+static size_t harmless(const char *text)
+{
+	/* The smallest character of so many bytes: longer forms of it are forgeries. */
+	static const uint32_t smallest[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	uint8_t first = (uint8_t)*text;
+	size_t i, len = char_len(first);
+	uint32_t c = len < 2 ? first : first & (0x7fu >> len);
+
+	for (i = 1; i < len; i++) {
+		if (((uint8_t)text[i] & 0xc0) != 0x80) /* also the end of the text */
+			return 0;
+		c = c << 6 | ((uint8_t)text[i] & 0x3f);
+	}
+	if (len == 0 || c < 0x20 || (c >= 0x7f && c < 0xa0) || c < smallest[len] ||
+	    (c >= 0xd800 && c < 0xe000) || c > 0x10ffff)
+		return 0;
+	/* Line ends, and what turns the direction of writing around. */
+	if ((c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069))
+		return 0;
+	return len;
+}
+
+int mnfq_i_label_check(const char *label, struct mnfq_i_sentence *error)
+{
+	size_t len, at = 0;
+
+	if (!memchr(label, '\0', MNFQ_LABEL_SIZE))
+		return mnfq_i_fail(error, -EMSGSIZE, "the label is longer than %u bytes",
+				   MNFQ_LABEL_SIZE - 1);
+	while (label[at]) {
+		len = harmless(label + at);
+		if (len == 0)
+			return mnfq_i_fail(error, -EINVAL,
+					   "the label has a control character, or is not UTF-8, "
+					   "at byte %zu",
+					   at);
+		at += len;
+	}
+	return 0;
+}
+
+static void begin(struct mnfq_i_letter *letter, uint16_t type)
+{
+	memset(letter, 0, sizeof(*letter));
+	memcpy(letter->magic, magic, sizeof(magic));
+	letter->version = MNFQ_I_LETTER_VERSION;
+	letter->type = type;
+}
+
+/* The label was checked. */
+void mnfq_i_letter_offer(struct mnfq_i_letter *letter, uint32_t flags, uint64_t cookie,
+			 const char *label)
+{
+	begin(letter, MNFQ_I_LETTER_SOCKET);
+	letter->flags = flags;
+	letter->netns_cookie = cookie;
+	memcpy(letter->label, label, strlen(label));
+}
+
+void mnfq_i_letter_answer(struct mnfq_i_letter *letter, int err, const char *text)
+{
+	begin(letter, MNFQ_I_LETTER_ANSWER);
+	letter->error = err;
+	memcpy(letter->text, text, strnlen(text, sizeof(letter->text) - 1));
+}
+
+bool mnfq_i_letter_is(const void *bytes, size_t len)
+{
+	return len >= sizeof(magic) && memcmp(bytes, magic, sizeof(magic)) == 0;
+}
+
+/* What both kinds of letter have in common. A longer one has more than there is room for. */
+static int read_letter(struct mnfq_i_letter *letter, const void *bytes, size_t len, uint16_t type,
+		       struct mnfq_i_sentence *error)
+{
+	static const uint8_t zero[sizeof(letter->reserved)];
+
+	memset(letter, 0, sizeof(*letter));
+	memcpy(letter, bytes, len < sizeof(*letter) ? len : sizeof(*letter));
+	if (!mnfq_i_letter_is(bytes, len))
+		return mnfq_i_fail(error, -EBADMSG,
+				   "what came is not of the protocol of libmnfq");
+	if (len >= offsetof(struct mnfq_i_letter, type) &&
+	    letter->version != MNFQ_I_LETTER_VERSION)
+		return mnfq_i_fail(error, -EPROTONOSUPPORT,
+				   "what came is version %u of the protocol, and this is version "
+				   "%u: use the same version of libmnfq on both sides",
+				   letter->version, MNFQ_I_LETTER_VERSION);
+	if (len != sizeof(*letter))
+		return mnfq_i_fail(error, -EBADMSG, "the message has not %zu bytes",
+				   sizeof(*letter));
+	if (letter->type != type || memcmp(letter->reserved, zero, sizeof(zero)) != 0)
+		return mnfq_i_fail(error, -EBADMSG,
+				   "the message makes no sense: type %u, not %u, or reserved "
+				   "bytes in use",
+				   letter->type, type);
+	return 0;
+}
+
+int mnfq_i_letter_read_offer(struct mnfq_i_letter *letter, const void *bytes, size_t len,
+			     struct mnfq_i_sentence *error)
+{
+	int err = read_letter(letter, bytes, len, MNFQ_I_LETTER_SOCKET, error);
+
+	if (err < 0)
+		return err;
+	if (letter->flags & ~MNFQ_HANDOVER_KEEP)
+		return mnfq_i_fail(error, -EBADMSG, "the message has unknown flags: 0x%x",
+				   letter->flags);
+	return mnfq_i_label_check(letter->label, error) < 0 ? -EBADMSG : 0;
+}
+
+/* The text of a stranger as a sentence: what might do something to a terminal is replaced. */
+static void clean(struct mnfq_i_sentence *to, const char *text)
+{
+	size_t len, at = 0;
+
+	while (text[at]) {
+		len = harmless(text + at);
+		if (len == 0) {
+			to->text[at++] = '?';
+			continue;
+		}
+		memcpy(to->text + at, text + at, len);
+		at += len;
+	}
+	to->text[at] = '\0';
+}
+
+/*
+ * What the answer says, 0 or a negative errno. These two would be taken for those of waiting: that
+ * there is no answer yet.
+ */
+int mnfq_i_letter_read_answer(const void *bytes, size_t len, struct mnfq_i_sentence *error)
+{
+	struct mnfq_i_letter letter;
+	int err = read_letter(&letter, bytes, len, MNFQ_I_LETTER_ANSWER, error);
+
+	if (err == -EPROTONOSUPPORT)
+		return -EBADMSG; /* only a receiver says that */
+	if (err < 0)
+		return err;
+	if (letter.error > 0 || letter.error < -ERRNO_MAX ||
+	    !memchr(letter.text, '\0', sizeof(letter.text)))
+		return mnfq_i_fail(error, -EBADMSG, "the answer makes no sense");
+	if (letter.text[0])
+		clean(error, letter.text);
+	else if (letter.error)
+		mnfq_i_fail(error, letter.error, "the other side refused the socket: %m");
+	return letter.error == -EAGAIN || letter.error == -EINTR ? -EBUSY : letter.error;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What goes along with a socket that is handed over, and comes back as an answer: 256 bytes in the
+ * byte order of the machine, on which both ends are. No I/O; fuzzed.
+ */
+#ifndef MNFQ_LETTER_H
+#define MNFQ_LETTER_H
+
+#include "internal.h"
+
+#define MNFQ_I_LETTER_SIZE    256u
+#define MNFQ_I_LETTER_VERSION 1u
+#define MNFQ_I_LETTER_TEXT    160u
+
+enum mnfq_i_letter_type {
+	MNFQ_I_LETTER_SOCKET = 1, /* comes with the descriptor */
+	MNFQ_I_LETTER_ANSWER = 2,
+};
+
+struct mnfq_i_letter {
+	char magic[4];
+	uint16_t version, type;
+	uint32_t flags; /* of a socket: MNFQ_HANDOVER_KEEP */
+	int32_t error;  /* of an answer: 0 or a negative errno */
+	uint64_t netns_cookie;
+	char label[MNFQ_LABEL_SIZE];
+	char text[MNFQ_I_LETTER_TEXT]; /* of an answer: the sentence for its error */
+	uint8_t reserved[8];
+};
+
+int mnfq_i_label_check(const char *label, struct mnfq_i_sentence *error);
+void mnfq_i_letter_offer(struct mnfq_i_letter *letter, uint32_t flags, uint64_t cookie,
+			 const char *label);
+void mnfq_i_letter_answer(struct mnfq_i_letter *letter, int err, const char *text);
+bool mnfq_i_letter_is(const void *bytes, size_t len);
+int mnfq_i_letter_read_offer(struct mnfq_i_letter *letter, const void *bytes, size_t len,
+			     struct mnfq_i_sentence *error);
+int mnfq_i_letter_read_answer(const void *bytes, size_t len, struct mnfq_i_sentence *error);
+
+#endif
