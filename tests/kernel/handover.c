@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: MIT */
+/* Sockets that go from one namespace to another over Unix sockets, and what comes instead. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/netlink.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "scene.h"
+
+TestSuite(handover, .timeout = 300);
+
+#define LETTER 256
+
+#define HANDOVER_OPTIONS(...)                                                                    \
+	(&(struct mnfq_handover_options){ .size = sizeof(struct mnfq_handover_options),          \
+					  __VA_ARGS__ })
+
+/* ---- what works: packets of a namespace are served by a process that never was in it ---- */
+
+/* Who is in the namespace: nothing but what is said here. */
+struct insider {
+	struct netns *ns;
+	const char *path; /* NULL: over the stream of the child */
+	bool listens;
+	const char *label;
+};
+
+static int unix_socket(const char *path, struct sockaddr_un *addr)
+{
+	*addr = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	strncpy(addr->sun_path, path, sizeof(addr->sun_path) - 1);
+	return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+}
+
+static int connect_to(const char *path)
+{
+	struct sockaddr_un addr;
+	int fd = unix_socket(path, &addr);
+
+	return connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ? -errno : fd;
+}
+
+static int listen_at(const char *path)
+{
+	struct sockaddr_un addr;
+	int fd = unix_socket(path, &addr);
+
+	return bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 || listen(fd, 1) < 0 ? -errno
+											 : fd;
+}
+
+static int get_stream(const struct insider *insider, int stream)
+{
+	int listener, fd;
+
+	if (!insider->path)
+		return stream;
+	if (!insider->listens)
+		return connect_to(insider->path);
+	listener = listen_at(insider->path);
+	if (listener < 0 || write(stream, "", 1) != 1)
+		return -1;
+	fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	close(listener);
+	return fd;
+}
+
+/* Exits with 0 as soon as the socket was taken, or with the errno of the refusal. */
+static int be_inside(int child_stream, void *arg)
+{
+	struct insider *insider = arg;
+	int stream, fd, err;
+
+	netns_enter(insider->ns);
+	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+	stream = get_stream(insider, child_stream);
+	if (fd < 0 || stream < 0)
+		return 255;
+	err = mnfq_handover_send(stream, fd, DEADLINE_MS,
+				 HANDOVER_OPTIONS(.label = insider->label));
+	close(fd); /* the copy on its way stays */
+	if (err == 0)
+		err = mnfq_handover_wait(stream, DEADLINE_MS, NULL);
+	return -err;
+}
+
+/* Takes the socket that comes and serves the scene's queue with it. */
+static struct mnfq_handover take(struct scene *scene, int stream, uint32_t flags)
+{
+	struct mnfq_handover info = { .size = sizeof(info) };
+	char sentence[256] = "";
+	int fd, err;
+
+	err = mnfq_handover_receive(&fd, stream, DEADLINE_MS, &info,
+				    HANDOVER_OPTIONS(.flags = flags, .error = sentence,
+						     .error_size = sizeof(sentence)));
+	cr_assert(err == 0, "%s: %s", strerror(-err), sentence);
+	scene->sock = mnfq_socket_close(scene->sock);
+	scene_ok(NULL, mnfq_socket_adopt(&scene->sock, fd, NULL));
+	scene_bind(scene, NULL, scene_count);
+	cr_assert(mnfq_handover_answer(stream, &info, 0, NULL) == 0);
+	return info;
+}
+
+static void serve(struct scene *scene)
+{
+	uint64_t inode = 0;
+
+	cr_assert(mnfq_socket_get_netns_inode(scene->sock, &inode) == 0);
+	cr_assert(inode == netns_inode(scene->ns));
+	udp_send_many(&scene->udp, 0, 3);
+	scene_serve(scene, 3);
+	for (uint32_t i = 0; i < 3; i++)
+		scene_expect(scene, i);
+}
+
+static void hand_over(struct insider *insider)
+{
+	struct mnfq_handover info;
+	struct scene scene;
+	struct child child;
+	int stream;
+
+	scene_open(&scene, 4);
+	insider->ns = scene.ns;
+	child = child_start(be_inside, insider);
+	stream = child.fd;
+	if (insider->path) {
+		child_await(&child);
+		stream = connect_to(insider->path);
+		cr_assert(stream >= 0);
+	}
+	info = take(&scene, stream, 0);
+	cr_assert_str_eq(info.label, insider->label);
+	cr_assert_eq(info.flags, 0);
+	if (insider->path)
+		close(stream);
+	cr_assert_eq(child_finish(&child), 0);
+	serve(&scene); /* though the one inside has gone */
+	scene_close(&scene);
+}
+
+Test(handover, over_an_inherited_stream)
+{
+	hand_over(&(struct insider){ .label = "web-1" });
+}
+
+static char *new_path(void)
+{
+	static char path[64];
+	char directory[] = "/tmp/mnfq-test-XXXXXX";
+
+	cr_assert(mkdtemp(directory));
+	snprintf(path, sizeof(path), "%s/socket", directory);
+	return path;
+}
+
+static void remove_path(char *path)
+{
+	unlink(path);
+	*strrchr(path, '/') = '\0';
+	cr_expect(rmdir(path) == 0);
+}
+
+Test(handover, to_whoever_fetches_it)
+{
+	char *path = new_path();
+
+	hand_over(&(struct insider){ .path = path, .listens = true, .label = "Küche" });
+	remove_path(path);
+}
+
+Test(handover, to_whom_one_brings_it)
+{
+	char *path = new_path();
+	struct insider insider = { .path = path, .label = "" };
+	struct mnfq_handover info;
+	struct scene scene;
+	struct child child;
+	int listener, stream;
+
+	scene_open(&scene, 4);
+	insider.ns = scene.ns;
+	listener = listen_at(path);
+	cr_assert(listener >= 0);
+	child = child_start(be_inside, &insider);
+	cr_assert(wait_readable(listener));
+	stream = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	info = take(&scene, stream, 0);
+	cr_assert(info.pid == (uint32_t)child.pid && info.uid == 0 && info.gid == 0);
+	cr_assert_eq(child_finish(&child), 0);
+	close(stream);
+	close(listener);
+	serve(&scene);
+	scene_close(&scene);
+	remove_path(path);
+}
+
+Test(handover, a_refusal_reaches_the_one_inside)
+{
+	struct insider insider = { .ns = netns_new() };
+	struct mnfq_handover info = { .size = sizeof(info) };
+	struct child child = child_start(be_inside, &insider);
+	int fd;
+
+	scene_ok(NULL, mnfq_handover_receive(&fd, child.fd, DEADLINE_MS, &info, NULL));
+	close(fd);
+	cr_assert(mnfq_handover_answer(child.fd, &info, -EDQUOT, "too many") == 0);
+	cr_assert_eq(child_finish(&child), EDQUOT);
+}
+
+/* ---- a program that has never heard of us ---- */
+
+static int be_python(int stream, void *arg)
+{
+	struct insider *insider = arg;
+
+	netns_enter(insider->ns);
+	dup2(stream, 0);
+	execlp("python3", "python3", "-c",
+	       "import socket\n"
+	       "nl = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)\n"
+	       "s = socket.socket(fileno=0)\n"
+	       "socket.send_fds(s, [b'x'], [nl.fileno()])\n"
+	       "s.recv(1)\n", /* an answer would be wrong */
+	       NULL);
+	return 127;
+}
+
+Test(handover, from_python)
+{
+	struct mnfq_handover info;
+	struct insider insider;
+	struct scene scene;
+	struct child child;
+
+	if (system("python3 -c 'import socket; socket.send_fds' 2>/dev/null") != 0)
+		skip_or_fail("this needs python3 with socket.send_fds (3.9)");
+	scene_open(&scene, 4);
+	insider.ns = scene.ns;
+	child = child_start(be_python, &insider);
+	info = take(&scene, child.fd, MNFQ_HANDOVER_PLAIN);
+	cr_assert_eq(info.flags, MNFQ_HANDOVER_PLAIN);
+	cr_assert_eq(info.pid, (uint32_t)getpid(), "who made the pair of sockets");
+	cr_assert_eq(child_finish(&child), 0);
+	serve(&scene);
+	scene_close(&scene);
+}
+
+/* ---- what comes instead of a socket ---- */
+
+/* What an enemy sends: a good letter with a good socket but for what is said here. */
+struct abuse {
+	const char *what;
+	int expected;             /* what becomes of it */
+	size_t len, count, spoil; /* bytes; descriptors; a byte that is another */
+	int fd;
+	bool silent, bare;    /* nothing at all; no descriptor */
+	bool passcred, tight; /* of the receiver: asks for credentials, has no room */
+};
+
+struct arena {
+	int ours, theirs;
+	uint8_t letter[LETTER]; /* a good one, for a socket of namespace a */
+	int good;               /* that socket */
+	struct netns *a, *b;
+};
+
+static void open_pair(struct arena *arena)
+{
+	int ends[2];
+
+	cr_assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+	arena->ours = ends[0];
+	arena->theirs = ends[1];
+}
+
+static void close_pair(struct arena *arena)
+{
+	close(arena->ours);
+	close(arena->theirs);
+}
+
+static int netlink_in(struct netns *ns)
+{
+	return netns_socket(ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
+}
+
+static void open_arena(struct arena *arena)
+{
+	arena->a = netns_new();
+	arena->b = netns_new();
+	arena->good = netlink_in(arena->a);
+	open_pair(arena);
+	scene_ok(NULL, mnfq_handover_send(arena->ours, arena->good, 0, NULL));
+	cr_assert(recv(arena->theirs, arena->letter, LETTER, 0) == LETTER);
+	close_pair(arena);
+}
+
+static void throw(const struct arena *arena, const struct abuse *abuse)
+{
+	char control[CMSG_SPACE(253 * sizeof(int))] __attribute__((aligned(8))) = { 0 };
+	const size_t len = abuse->len ? abuse->len : LETTER;
+	const size_t count = abuse->count ? abuse->count : !abuse->bare;
+	const int fd = abuse->fd ? abuse->fd : arena->good;
+	uint8_t bytes[1024] = "";
+	struct iovec iov = { .iov_base = bytes, .iov_len = len };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct cmsghdr *cmsg = (struct cmsghdr *)control;
+
+	memcpy(bytes, arena->letter, LETTER);
+	if (abuse->spoil)
+		bytes[abuse->spoil] ^= 0x40;
+	if (count > 0) {
+		msg.msg_control = control;
+		msg.msg_controllen = CMSG_SPACE(count * sizeof(int));
+		cmsg->cmsg_level = SOL_SOCKET;
+		cmsg->cmsg_type = SCM_RIGHTS;
+		cmsg->cmsg_len = CMSG_LEN(count * sizeof(int));
+		for (size_t i = 0; i < count; i++)
+			memcpy(CMSG_DATA(cmsg) + i * sizeof(int), &fd, sizeof(int));
+	}
+	cr_assert(sendmsg(arena->ours, &msg, MSG_NOSIGNAL) == (ssize_t)len, "%s: %s", abuse->what,
+		  strerror(errno));
+}
+
+/* With no descriptor to spare; nothing may fail meanwhile, for criterion would need some. */
+static int receive_tightly(int *fd, int stream, struct mnfq_handover *info,
+			   const struct mnfq_handover_options *options)
+{
+	struct rlimit limit, none;
+	int err;
+
+	getrlimit(RLIMIT_NOFILE, &limit);
+	none = (struct rlimit){ .rlim_cur = 1, .rlim_max = limit.rlim_max };
+	setrlimit(RLIMIT_NOFILE, &none);
+	err = mnfq_handover_receive(fd, stream, 0, info, options);
+	setrlimit(RLIMIT_NOFILE, &limit);
+	return err;
+}
+
+static void receive(const struct arena *arena, const struct abuse *abuse)
+{
+	struct mnfq_handover info = { .size = sizeof(info) };
+	char sentence[256] = "";
+	const struct mnfq_handover_options *options =
+		HANDOVER_OPTIONS(.flags = MNFQ_HANDOVER_PLAIN, .error = sentence,
+				 .error_size = sizeof(sentence));
+	int fd = -1, on = abuse->passcred, err;
+
+	cr_assert(setsockopt(arena->theirs, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) == 0);
+	if (abuse->tight)
+		err = receive_tightly(&fd, arena->theirs, &info, options);
+	else
+		err = mnfq_handover_receive(&fd, arena->theirs, 0, &info, options);
+	cr_assert(err == abuse->expected, "%s: %s, not %s: %s", abuse->what, strerror(-err),
+		  strerror(-abuse->expected), sentence);
+	if (err == 0)
+		close(fd);
+	else
+		cr_assert(fd == -1 && sentence[0], "%s", abuse->what);
+}
+
+static int connected(struct netns *ns)
+{
+	struct sockaddr_nl peer = { .nl_family = AF_NETLINK, .nl_pid = 4711 };
+	int fd = netlink_in(ns);
+
+	cr_assert(connect(fd, (struct sockaddr *)&peer, sizeof(peer)) == 0);
+	return fd;
+}
+
+static int filtered(struct netns *ns)
+{
+	struct sock_filter reject = BPF_STMT(BPF_RET | BPF_K, 0);
+	struct sock_fprog program = { .len = 1, .filter = &reject };
+	int fd = netlink_in(ns);
+
+	cr_assert(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) == 0);
+	return fd;
+}
+
+static int pipe_end(void)
+{
+	int ends[2];
+
+	cr_assert(pipe2(ends, O_CLOEXEC) == 0);
+	close(ends[0]);
+	return ends[1];
+}
+
+#define BAD_MESSAGES 100000
+
+/* Whatever is thrown at it, a receiver is as it was before, and takes the next good one. */
+Test(handover, abuse_leaves_nothing_behind)
+{
+	struct arena arena;
+	unsigned int i, round, rounds;
+
+	open_arena(&arena);
+	const struct abuse abuses[] = {
+		{ "nothing", -ECONNRESET, .silent = true },
+		{ "too much", -EBADMSG, .len = 1000 },
+		{ "one byte more", -EBADMSG, .len = LETTER + 1 },
+		{ "one byte less", -EBADMSG, .len = LETTER - 1 },
+		{ "no descriptor", -EBADMSG, .bare = true },
+		{ "two", -EBADMSG, .count = 2 },
+		{ "253", -EBADMSG, .count = 253 },
+		{ "253 and credentials", -EBADMSG, .count = 253, .passcred = true },
+		{ "253 and no room", -EMFILE, .count = 253, .tight = true },
+		{ "no room", -EMFILE, .tight = true },
+		{ "another version", -EPROTONOSUPPORT, .spoil = 4 },
+		{ "another type", -EBADMSG, .spoil = 6 },
+		{ "unknown flags", -EBADMSG, .spoil = 8 },
+		{ "a lying cookie", -ESTALE, .spoil = 16 },
+		{ "a letter for b", -ESTALE, .fd = netlink_in(arena.b) },
+		{ "a device", -ENOTSOCK, .fd = open("/dev/null", O_RDONLY | O_CLOEXEC) },
+		{ "a pipe", -ENOTSOCK, .fd = pipe_end() },
+		{ "an internet socket", -EAFNOSUPPORT, .fd = socket(AF_INET, SOCK_DGRAM, 0) },
+		{ "another netlink", -EPROTONOSUPPORT, .fd = socket(AF_NETLINK, SOCK_RAW, 0) },
+		{ "a connected one", -EISCONN, .fd = connected(arena.a) },
+		{ "a filtered one", -EBADFD, .fd = filtered(arena.a) },
+		{ "a plain pipe", -ENOTSOCK, .fd = pipe_end(), .spoil = 1 },
+		{ "a good one", 0, .passcred = true },
+	};
+	char *before = descriptors();
+
+	rounds = BAD_MESSAGES / (sizeof(abuses) / sizeof(*abuses) - 1) + 1;
+	for (round = 0; round < rounds; round++) {
+		for (i = 0; i < sizeof(abuses) / sizeof(*abuses); i++) {
+			open_pair(&arena);
+			if (abuses[i].silent)
+				shutdown(arena.ours, SHUT_WR);
+			else
+				throw(&arena, &abuses[i]);
+			receive(&arena, &abuses[i]);
+			close_pair(&arena);
+		}
+	}
+	check_descriptors(before);
+}
