@@ -1,49 +1,53 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two halves that bring a netlink socket out of a network namespace. Neither needs the library:
+ * Two halves that bring a netlink socket out of a network namespace:
  *
  *	pass-socket receive PATH COMMAND [ARGUMENT…]    outside: COMMAND has it as descriptor 3
  *	pass-socket send PATH                           inside, as with `ip netns exec NAME …`
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include "handover.h"
+#include "unix.h"
 
-static int fail(const char *what, int err)
-{
-	fprintf(stderr, "pass-socket: %s: %s\n", what, strerror(-err));
-	return 1;
-}
+static char error[256];
+static const struct mnfq_handover_options options = { .size = sizeof(options),
+						      .error = error,
+						      .error_size = sizeof(error) };
 
 static int send_socket(const char *path)
 {
-	int fd, err;
+	int fd, stream, err;
 
 	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
 	if (fd < 0)
-		return fail("cannot open a netlink socket", -errno);
-	err = handover_send(path, fd);
-	close(fd); /* the copy on the other side stays */
-	return err < 0 ? fail(path, err) : 0;
+		example_fail(-errno, "");
+	stream = example_connect(path);
+	err = mnfq_handover_send(stream, fd, -1, &options);
+	if (err == 0)
+		err = mnfq_handover_wait(stream, -1, &options);
+	if (err < 0)
+		example_fail(err, error);
+	return 0; /* our copy ends with us, the one on the other side stays */
 }
 
 static int receive_socket(const char *path, char **command)
 {
-	int fd = handover_receive(path);
+	struct mnfq_handover info = { .size = sizeof(info) };
+	int fd, stream, err;
 
-	if (fd < 0)
-		return fail(path, fd);
+	stream = example_accept(path);
+	err = mnfq_handover_receive(&fd, stream, -1, &info, &options);
+	if (err < 0)
+		example_fail(err, error);
+	mnfq_handover_answer(stream, &info, 0, NULL);
 	/* It was received close-on-exec, and dup2() of 3 to 3 would leave it so. */
 	if (fd == 3 ? fcntl(fd, F_SETFD, 0) < 0 : dup2(fd, 3) < 0)
-		return fail("descriptor 3", -errno);
+		example_fail(-errno, "");
 	execvp(command[0], command);
-	return fail(command[0], -errno);
+	example_fail(-errno, "");
+	return 1;
 }
 
 int main(int argc, char **argv)

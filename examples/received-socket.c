@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Decide the packets of another network namespace without ever being in it: all that is needed is
- * a netlink socket that somebody opened there and passes in, as `pass-socket send PATH` does.
+ * a netlink socket that somebody opened there and hands over, as `pass-socket send PATH` does.
  */
-#include <unistd.h>
-
-#include "example.h"
-#include "handover.h"
+#include "unix.h"
 
 static enum mnfq_verdict decide(struct mnfq_packet *packet, void *data)
 {
@@ -20,30 +17,42 @@ static enum mnfq_verdict decide(struct mnfq_packet *packet, void *data)
 	return MNFQ_ACCEPT;
 }
 
-static struct mnfq_socket *adopt(int fd)
+/* Takes the socket that comes and binds the queue on it; the sender hears whether that went well. */
+static struct mnfq_socket *take(int stream, unsigned int num)
 {
 	char error[256] = "";
+	struct mnfq_handover_options from = { .size = sizeof(from),
+					      .error = error,
+					      .error_size = sizeof(error) };
 	struct mnfq_socket_options options = { .size = sizeof(options),
 					       .error = error,
 					       .error_size = sizeof(error) };
+	struct mnfq_handover info = { .size = sizeof(info) };
 	struct mnfq_socket *sock;
-	int err;
+	struct mnfq_queue *queue;
+	const char *why = error;
+	int fd, err;
 
+	err = mnfq_handover_receive(&fd, stream, -1, &info, &from);
+	if (err < 0)
+		example_fail(err, error); /* the sender has heard of it */
 	err = mnfq_socket_adopt(&sock, fd, &options);
-	if (err < 0) {
-		close(fd); /* still ours */
-		example_fail(err, error);
+	if (err == 0) {
+		err = mnfq_queue_bind(&queue, sock, num, NULL, decide, sock);
+		why = mnfq_socket_get_error(sock);
 	}
+	mnfq_handover_answer(stream, &info, err, why);
+	if (err < 0)
+		example_fail(err, why);
 	return sock;
 }
 
 int main(int argc, char **argv)
 {
 	struct mnfq_socket *sock;
-	struct mnfq_queue *queue;
 	char name[64] = "another namespace";
 	unsigned int num;
-	int fd, err;
+	int stream;
 
 	if (argc != 3) {
 		fprintf(stderr, "usage: received-socket PATH QUEUE\n");
@@ -51,14 +60,9 @@ int main(int argc, char **argv)
 	}
 	setlinebuf(stdout);
 	num = example_queue(argv[2]);
-	fd = handover_receive(argv[1]);
-	if (fd < 0)
-		example_fail(fd, "");
-
-	sock = adopt(fd);
-	err = mnfq_queue_bind(&queue, sock, num, NULL, decide, sock);
-	if (err < 0)
-		example_fail(err, mnfq_socket_get_error(sock));
+	stream = example_accept(argv[1]);
+	sock = take(stream, num);
+	close(stream);
 	mnfq_socket_get_netns_name(sock, name, sizeof(name));
 	printf("deciding the packets of %s\n", name);
 	example_run(sock);

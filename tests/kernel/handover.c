@@ -243,7 +243,7 @@ Test(handover, from_python)
 	struct child child;
 
 	if (system("python3 -c 'import socket; socket.send_fds' 2>/dev/null") != 0)
-		skip_or_fail("this needs python3 with socket.send_fds (3.9)");
+		cr_skip_test("this needs python3 with socket.send_fds (3.9)");
 	scene_open(&scene, 4);
 	insider.ns = scene.ns;
 	child = child_start(be_python, &insider);
