@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -21,15 +20,17 @@ struct fake_kernel fake;
 
 struct datagram {
 	struct datagram *next;
+	int fd; /* for which socket */
 	uint32_t pid;
 	size_t len;
 	uint8_t bytes[];
 };
 
 static struct datagram *first, **last = &first;
+static int current; /* the socket that a queue, or else an answer or a datagram, is of */
 static struct message scratch;
 
-/* What the library asks of a descriptor: always that it is a netlink socket of port id 4242. */
+/* What the library asks of a descriptor: always that it is a netlink socket. */
 int __wrap_socket(int domain, int type, int protocol);
 int __wrap_bind(int fd, const struct sockaddr *addr, socklen_t len);
 int __wrap_getsockname(int fd, struct sockaddr *addr, socklen_t *len);
@@ -44,48 +45,35 @@ int __wrap_ioctl(int fd, unsigned long request, ...);
 int __real_ioctl(int fd, unsigned long request, ...);
 int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
 
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-void *__wrap_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset);
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__real_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset);
+void *__real_malloc(size_t size); /* ours is not the library's memory, which may fail */
 
-static bool out_of_memory(void)
+/* Where the first datagram for a socket hangs; at the end of the list if there is none. */
+static struct datagram **first_of(int fd)
 {
-	fake.allocations++;
-	if (fake.fail_allocation == 0 || --fake.fail_allocation > 0)
-		return false;
-	errno = ENOMEM;
-	return true;
+	struct datagram **link = &first;
+
+	while (*link && (*link)->fd != fd)
+		link = &(*link)->next;
+	return link;
 }
 
-void *__wrap_malloc(size_t size)
+static void take(struct datagram **link)
 {
-	return out_of_memory() ? NULL : __real_malloc(size);
-}
+	struct datagram *gone = *link;
 
-void *__wrap_calloc(size_t n, size_t size)
-{
-	return out_of_memory() ? NULL : __real_calloc(n, size);
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-	return out_of_memory() ? NULL : __real_realloc(old, size);
-}
-
-void *__wrap_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
-{
-	return out_of_memory() ? MAP_FAILED : __real_mmap(addr, len, prot, flags, fd, offset);
+	*link = gone->next;
+	if (!gone->next)
+		last = link;
+	free(gone);
 }
 
 int __wrap_socket(int domain, int type, int protocol)
 {
 	(void)domain, (void)type, (void)protocol;
-	return eventfd(0, EFD_CLOEXEC);
+	current = eventfd(0, EFD_CLOEXEC);
+	while (*first_of(current)) /* of one that had this number before */
+		take(first_of(current));
+	return current;
 }
 
 int __wrap_bind(int fd, const struct sockaddr *addr, socklen_t len)
@@ -119,15 +107,18 @@ int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *len)
 
 int __wrap_poll(struct pollfd *fds, nfds_t n, int timeout)
 {
+	bool readable;
+
 	fake.polls++;
 	if (fake.on_poll)
 		fake.on_poll();
-	if (!first && timeout > 0)
+	readable = *first_of(fds[0].fd) != NULL;
+	if (!readable && timeout > 0)
 		fake.clock_ms += timeout;
-	fds[0].revents = first ? POLLIN : 0;
+	fds[0].revents = readable ? POLLIN : 0;
 	if (n > 1)
 		fds[1].revents = 0;
-	return first != NULL;
+	return readable;
 }
 
 int __wrap_ioctl(int fd, unsigned long request, ...)
@@ -162,13 +153,8 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
 
 void fake_reset(void)
 {
-	while (first) {
-		struct datagram *gone = first;
-
-		first = gone->next;
-		free(gone);
-	}
-	last = &first;
+	while (first)
+		take(&first);
 	memset(&fake, 0, sizeof(fake));
 	fake.clock_ms = 1000000;
 }
@@ -187,7 +173,7 @@ void fake_datagram(const void *data, size_t len, uint32_t pid)
 {
 	struct datagram *datagram = __real_malloc(sizeof(*datagram) + len);
 
-	*datagram = (struct datagram){ .pid = pid, .len = len };
+	*datagram = (struct datagram){ .fd = current, .pid = pid, .len = len };
 	memcpy(datagram->bytes, data, len);
 	*last = datagram;
 	last = &datagram->next;
@@ -214,6 +200,7 @@ uint32_t fake_packet(uint16_t num, size_t len, bool sent)
 	new_packet(queue)->queued = true;
 	if (sent) {
 		message_packet(&scratch, num, id, len);
+		current = queue->fd;
 		fake_datagram(scratch.bytes, scratch.len, 0);
 	}
 	return id;
@@ -325,6 +312,7 @@ static int bind_queue(uint16_t num)
 		memset(&fake.queues[i], 0, sizeof(fake.queues[i]));
 		fake.queues[i].bound = true;
 		fake.queues[i].num = num;
+		fake.queues[i].fd = current;
 		fake.queues[i].next_id = 1;
 		return 0;
 	}
@@ -425,7 +413,8 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *msg, int flags)
 	static _Alignas(8) uint8_t bytes[1 << 20];
 	size_t len = 0, at = 0, i;
 
-	(void)fd, (void)flags;
+	(void)flags;
+	current = fd;
 	if (fake.send_errors > 0) {
 		fake.send_errors--;
 		errno = fake.send_error;
@@ -453,10 +442,10 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *msg, int flags)
 
 ssize_t __wrap_recvmsg(int fd, struct msghdr *msg, int flags)
 {
-	struct datagram *datagram = first;
+	struct datagram **link = first_of(fd), *datagram = *link;
 	size_t len;
 
-	(void)fd, (void)flags;
+	(void)flags;
 	if (!datagram) {
 		errno = EAGAIN;
 		return -1;
@@ -472,10 +461,7 @@ ssize_t __wrap_recvmsg(int fd, struct msghdr *msg, int flags)
 	*(struct sockaddr_nl *)msg->msg_name =
 		(struct sockaddr_nl){ .nl_family = AF_NETLINK, .nl_pid = datagram->pid };
 	msg->msg_namelen = sizeof(struct sockaddr_nl);
-	first = datagram->next;
-	if (!first)
-		last = &first;
-	free(datagram);
+	take(link);
 	return (ssize_t)len;
 }
 

@@ -2,7 +2,7 @@
 /*
  * A kernel of our own behind the system calls that the library makes: it owns queues, hands out
  * packets, takes verdicts as net/netfilter/nfnetlink_queue.c does, and loses what it is told to
- * lose. One socket at a time.
+ * lose. Numbers of queues count once for all sockets, as if they were in one namespace.
  */
 #ifndef MNFQ_TEST_FAKE_KERNEL_H
 #define MNFQ_TEST_FAKE_KERNEL_H
@@ -28,6 +28,7 @@ struct fake_decision {
 struct fake_queue {
 	bool bound;
 	uint16_t num;
+	int fd;           /* of the socket that owns it */
 	uint32_t next_id; /* the id that the next packet gets */
 	uint32_t copy_range, max_len, flags;
 	uint8_t copy_mode;
@@ -67,7 +68,7 @@ struct fake_queue *fake_queue(uint16_t num);
 uint32_t fake_packet(uint16_t num, size_t len, bool sent);
 /* As a full receive buffer: an id is used, but nothing is queued. */
 void fake_overrun(uint16_t num);
-/* A datagram of @pid's; @cut bytes of the end are missing. */
+/* A datagram of @pid's, for the socket that was opened or sent last, or got a packet last. */
 void fake_datagram(const void *data, size_t len, uint32_t pid);
 unsigned int fake_queued(uint16_t num);
 size_t fake_unread(void);
