@@ -145,7 +145,9 @@ bool mnfq_i_packet_adjusts_unasked(const struct mnfq_packet *packet, size_t len)
 /* For the largest payload. */
 #define MNFQ_I_ROOM 65536u
 
-struct mnfq_i_ring {
+struct mnfq_ring {
+	atomic_uint refs; /* the user's, and one for each socket */
+	atomic_bool busy; /* a socket is in a round: what is in here is that socket's */
 	unsigned int slots;
 	uint8_t *memory;
 	size_t memory_size;
@@ -156,9 +158,7 @@ struct mnfq_i_ring {
 	struct sockaddr_nl *senders;
 };
 
-struct mnfq_i_ring *mnfq_i_ring_new(unsigned int slots);
-struct mnfq_i_ring *mnfq_i_ring_free(struct mnfq_i_ring *ring);
-int mnfq_i_ring_fill(struct mnfq_i_ring *ring, int fd);
+int mnfq_i_ring_fill(struct mnfq_ring *ring, int fd);
 
 /* ---- sockets and queues ---- */
 
@@ -244,7 +244,7 @@ struct mnfq_socket {
 	int64_t deadline; /* of the requests of the call that is under way */
 	size_t send_max;  /* bytes the kernel takes in one send */
 	uint64_t round;
-	struct mnfq_i_ring *ring;
+	struct mnfq_ring *ring; /* perhaps shared with other sockets of the thread */
 	struct mnfq_queue *queues;
 	struct mnfq_queue *recent; /* found by the last look-up */
 	struct mnfq_i_pending pending;

@@ -74,6 +74,12 @@ static void end_spin(struct mnfq_i_spin *spin)
 		spin->limit = spin->max;
 }
 
+/* Is a round under way, of the socket or of one that shares its ring? The next is refused then. */
+static bool in_use(const struct mnfq_socket *sock)
+{
+	return atomic_load(&sock->dispatcher) != 0 || atomic_load(&sock->ring->busy);
+}
+
 /*
  * Where packets come one by one, a look before waiting finds nothing, and costs a system call for each
  * of them. But what else a round does must not wait: what is stashed, a failure that is to be told,
@@ -83,8 +89,7 @@ static bool waits_first(struct mnfq_socket *sock)
 {
 	struct mnfq_queue *queue;
 
-	if (!sock->lonely || sock->spin.max > 0 || sock->stash || sock->failure ||
-	    atomic_load(&sock->dispatcher) != 0)
+	if (!sock->lonely || sock->spin.max > 0 || sock->stash || sock->failure || in_use(sock))
 		return false;
 	for (queue = sock->queues; queue; queue = queue->next)
 		if (atomic_load(&queue->has_release))
@@ -115,9 +120,9 @@ int mnfq_socket_dispatch(struct mnfq_socket *sock, int timeout_ms)
 		return err;
 	deadline = timeout_ms > 0 ? mnfq_i_now_ms() + timeout_ms : 0;
 	for (;;) {
-		if (atomic_load(&sock->dispatcher) == 0 && atomic_exchange(&sock->stop, false))
+		if (!in_use(sock) && atomic_exchange(&sock->stop, false))
 			return -ECANCELED;
-		if (atomic_load(&sock->dispatcher) == 0 && sock->failure)
+		if (!in_use(sock) && sock->failure)
 			return mnfq_i_take_failure(sock);
 		wait = left != 0 && waits_first(sock);
 		n = wait ? 0 : mnfq_i_round(sock);

@@ -249,7 +249,7 @@ static int handle_stash(struct mnfq_socket *sock)
 
 static int handle_ring(struct mnfq_socket *sock, int count)
 {
-	struct mnfq_i_ring *ring = sock->ring;
+	struct mnfq_ring *ring = sock->ring;
 	int i, handled = 0;
 
 	for (i = 0; i < count && !sock->closing; i++) {
@@ -266,6 +266,11 @@ static int enter(struct mnfq_socket *sock)
 	if (atomic_load(&sock->dispatcher) != 0)
 		return mnfq_i_fail(&sock->error, -EBUSY,
 				   "called from within a callback: return from it first");
+	if (atomic_exchange(&sock->ring->busy, true))
+		return mnfq_i_fail(&sock->error, -EBUSY,
+				   "the ring is in use by another socket that shares it: return "
+				   "from that one's callback first, and give each thread a ring "
+				   "of its own");
 	atomic_store(&sock->dispatcher, (uintptr_t)pthread_self());
 	sock->round++;
 	return 0;
@@ -299,6 +304,7 @@ static int leave(struct mnfq_socket *sock, int handled)
 	int err = mnfq_i_flush(sock);
 
 	end_round(sock, handled);
+	atomic_store(&sock->ring->busy, false);
 	if (sock->closing) {
 		mnfq_socket_close(sock);
 		return -ECANCELED;

@@ -2,7 +2,8 @@
 /*
  * Memory for one batch: the slots that recvmmsg fills, the room for a new payload, the outbox. It
  * is reserved at once and mapped by the kernel page by page as it is touched, so that traffic of
- * small packets never costs the memory of large ones.
+ * small packets never costs the memory of large ones. Nothing in it outlives a round, so that
+ * sockets which take turns can share it.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -16,13 +17,36 @@
  */
 #define SLOT_STRIDE (MNFQ_I_SLOT_SIZE + 5 * 64)
 
-struct mnfq_i_ring *mnfq_i_ring_new(unsigned int slots)
+#define DEFAULT_SLOTS 64
+#define SLOTS_MAX     1024
+
+/* Aims the headers that recvmmsg takes at the slots. */
+static void aim(struct mnfq_ring *ring)
 {
-	struct mnfq_i_ring *ring = calloc(1, sizeof(*ring));
 	unsigned int i;
 
+	for (i = 0; i < ring->slots; i++) {
+		ring->iovecs[i].iov_base = ring->memory + (size_t)i * SLOT_STRIDE;
+		ring->iovecs[i].iov_len = MNFQ_I_SLOT_SIZE;
+		ring->messages[i].msg_hdr.msg_iov = &ring->iovecs[i];
+		ring->messages[i].msg_hdr.msg_iovlen = 1;
+		ring->messages[i].msg_hdr.msg_name = &ring->senders[i];
+		ring->messages[i].msg_hdr.msg_namelen = sizeof(ring->senders[i]);
+	}
+}
+
+int mnfq_ring_new(struct mnfq_ring **ret, unsigned int batch)
+{
+	unsigned int slots = batch ? batch : DEFAULT_SLOTS;
+	struct mnfq_ring *ring;
+
+	if (!ret || slots > SLOTS_MAX)
+		return -EINVAL;
+	ring = calloc(1, sizeof(*ring));
 	if (!ring)
-		return NULL;
+		return -ENOMEM;
+	atomic_init(&ring->refs, 1);
+	atomic_init(&ring->busy, false);
 	ring->slots = slots;
 	ring->messages = calloc(slots, sizeof(*ring->messages));
 	ring->iovecs = calloc(slots, sizeof(*ring->iovecs));
@@ -33,26 +57,25 @@ struct mnfq_i_ring *mnfq_i_ring_new(unsigned int slots)
 	if (ring->memory == MAP_FAILED)
 		ring->memory = NULL;
 	if (!ring->messages || !ring->iovecs || !ring->senders || !ring->memory)
-		return mnfq_i_ring_free(ring);
+		goto out_of_memory;
 
 	/* A huge page would be touched whole by the first small packet. */
 	(void)madvise(ring->memory, ring->memory_size, MADV_NOHUGEPAGE);
 	ring->outbox.bytes = ring->memory + (size_t)slots * SLOT_STRIDE;
 	ring->room = ring->outbox.bytes + MNFQ_I_OUTBOX_MAX;
-	for (i = 0; i < slots; i++) {
-		ring->iovecs[i].iov_base = ring->memory + (size_t)i * SLOT_STRIDE;
-		ring->iovecs[i].iov_len = MNFQ_I_SLOT_SIZE;
-		ring->messages[i].msg_hdr.msg_iov = &ring->iovecs[i];
-		ring->messages[i].msg_hdr.msg_iovlen = 1;
-		ring->messages[i].msg_hdr.msg_name = &ring->senders[i];
-		ring->messages[i].msg_hdr.msg_namelen = sizeof(ring->senders[i]);
-	}
-	return ring;
+	aim(ring);
+	*ret = ring;
+	return 0;
+
+out_of_memory:
+	mnfq_ring_free(ring);
+	return -ENOMEM;
 }
 
-struct mnfq_i_ring *mnfq_i_ring_free(struct mnfq_i_ring *ring)
+/* The last of those who have it, the user or a socket, frees it. */
+struct mnfq_ring *mnfq_ring_free(struct mnfq_ring *ring)
 {
-	if (!ring)
+	if (!ring || atomic_fetch_sub(&ring->refs, 1) != 1)
 		return NULL;
 	if (ring->memory)
 		munmap(ring->memory, ring->memory_size);
@@ -64,7 +87,7 @@ struct mnfq_i_ring *mnfq_i_ring_free(struct mnfq_i_ring *ring)
 }
 
 /* Receives what is there without waiting. Returns the number of messages or a negative errno. */
-int mnfq_i_ring_fill(struct mnfq_i_ring *ring, int fd)
+int mnfq_i_ring_fill(struct mnfq_ring *ring, int fd)
 {
 	int i, n = recvmmsg(fd, ring->messages, ring->slots, MSG_DONTWAIT, NULL);
 

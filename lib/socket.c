@@ -11,7 +11,6 @@
 #include "internal.h"
 
 #define DEFAULT_BUFFER     (64u << 20)
-#define DEFAULT_BATCH      64
 #define BATCH_MAX          1024
 #define DEFAULT_TIMEOUT_MS 2000
 #define BUSY_POLL_MAX      1000000u
@@ -170,6 +169,10 @@ static int check_options(struct mnfq_socket_options *to, const struct mnfq_socke
 	if (to->batch > BATCH_MAX)
 		return mnfq_i_fail(error, -EINVAL, "socket options: batch %u is above %u packets",
 				   to->batch, BATCH_MAX);
+	if (to->ring && to->batch > 0)
+		return mnfq_i_fail(error, -EINVAL,
+				   "socket options: the ring that is given has its batch: leave "
+				   ".batch 0");
 	if (to->receive_buffer > INT32_MAX)
 		return mnfq_i_fail(error, -EINVAL,
 				   "socket options: receive buffer is above 2 GiB");
@@ -192,6 +195,17 @@ static void init_lock(pthread_mutex_t *lock)
 	pthread_mutexattr_destroy(&attr);
 }
 
+/* The ring that the socket shares with others, or one of its own. */
+static struct mnfq_ring *get_ring(const struct mnfq_socket_options *options)
+{
+	struct mnfq_ring *ring = options->ring;
+
+	if (!ring)
+		return mnfq_ring_new(&ring, options->batch) < 0 ? NULL : ring;
+	atomic_fetch_add(&ring->refs, 1);
+	return ring;
+}
+
 /* Wraps a socket that is fit; takes the descriptor only if it succeeds. */
 static int wrap(struct mnfq_socket **ret, int fd, const struct mnfq_socket_options *options,
 		struct mnfq_i_sentence *error)
@@ -200,14 +214,14 @@ static int wrap(struct mnfq_socket **ret, int fd, const struct mnfq_socket_optio
 	int err;
 
 	if (sock)
-		sock->ring = mnfq_i_ring_new(options->batch ? options->batch : DEFAULT_BATCH);
+		sock->ring = get_ring(options);
 	if (!sock || !sock->ring) {
 		free(sock);
 		return mnfq_i_fail(error, -ENOMEM, "out of memory");
 	}
 	err = get_portid(fd, &sock->portid);
 	if (err < 0) {
-		mnfq_i_ring_free(sock->ring);
+		mnfq_ring_free(sock->ring);
 		free(sock);
 		return mnfq_i_fail(error, err, "the netlink socket gets no port id: %m");
 	}
@@ -341,7 +355,7 @@ struct mnfq_socket *mnfq_socket_close(struct mnfq_socket *sock)
 	close(sock->fd);
 	if (sock->wake_fd >= 0)
 		close(sock->wake_fd);
-	sock->ring = mnfq_i_ring_free(sock->ring);
+	sock->ring = mnfq_ring_free(sock->ring);
 	return mnfq_i_socket_unref(sock);
 }
 

@@ -25,7 +25,8 @@
  * Bytes.     Numbers are in host byte order. Hardware addresses and payloads are bytes as they
  *            are on the wire.
  *
- * Threads.   One thread at a time may use a socket, its queues and the packets in its callbacks.
+ * Threads.   One thread at a time may use a socket, its queues and the packets in its callbacks,
+ *            and all sockets that share a ring.
  *            Any thread may use a retained packet (one thread at a time each), and any thread or
  *            signal handler may call mnfq_socket_stop(). No global state, no signal handlers;
  *            every descriptor is close-on-exec. No function is a cancellation point to rely on:
@@ -58,6 +59,7 @@ extern "C" {
 #define MNFQ_ENUM_BASE
 #endif
 
+struct mnfq_ring;
 struct mnfq_socket;
 struct mnfq_queue;
 struct mnfq_packet;
@@ -133,6 +135,24 @@ struct mnfq_stats {
 	uint64_t unclaimed; /**< packets of a queue that is not bound here, ignored */
 };
 
+/* ---- rings ------------------------------------------------------------------------------ */
+
+/**
+ * Memory for receiving that the sockets of one thread share (.ring in their options), so that a
+ * thousand sockets do not cost a thousand rings. A socket that is given none has one of its own.
+ * Nothing is in it between two calls of mnfq_socket_dispatch() or mnfq_socket_feed(). One thread
+ * at a time may use the sockets of a ring.
+ *
+ * @ret    the new ring; release it with mnfq_ring_free()
+ * @batch  packets received with one system call, 1 to 1024; 0: 64
+ * Returns 0, -EINVAL or -ENOMEM. For each packet of a batch 64 KiB of address space are reserved,
+ * but memory is used only as far as packets touch it: 4 or 8 KiB for one of usual size.
+ */
+int mnfq_ring_new(struct mnfq_ring **ret, unsigned int batch);
+
+/** Give the ring up. The sockets that share it keep it alive: it goes with the last of them. */
+struct mnfq_ring *mnfq_ring_free(struct mnfq_ring *ring);
+
 /* ---- sockets ---------------------------------------------------------------------------- */
 
 /** Options of mnfq_socket_open() and its sisters. */
@@ -164,6 +184,12 @@ struct mnfq_socket_options {
 	 * more rarely, and begin again when they come more often. 0: never.
 	 */
 	uint32_t busy_poll_us;
+
+	/**
+	 * A ring to share with other sockets of the same thread; it says how large a batch is, so
+	 * .batch must be 0. NULL: one of its own.
+	 */
+	struct mnfq_ring *ring;
 };
 
 /**
@@ -284,7 +310,8 @@ int64_t mnfq_socket_get_receive_buffer(const struct mnfq_socket *sock);
  * Returns the number of packets handled, 0 if none came in time, or
  *   -ECANCELED  mnfq_socket_stop() was called (this call consumed it)
  *   -EINTR      a signal arrived while waiting
- *   -EBUSY      called from within a callback
+ *   -EBUSY      called from within a callback, of this socket or of one that shares its ring; or
+ *               another thread is using the ring, which must not be
  *   -EPERM      the kernel refuses verdicts: the capability or the queue was lost
  *   -ENODEV     somebody who shares the socket unbound a queue
  *   -ENOMEM, -ENOBUFS, -EMSGSIZE  verdicts could not be sent: no memory, or somebody shrank the
@@ -546,7 +573,8 @@ struct mnfq_queue_options {
  * @data    as given to mnfq_queue_bind()
  * Returns the verdict. MNFQ_DEFER counts only if the packet was retained. Anything that is no
  * verdict becomes the queue's default verdict and is counted as invalid.
- * It may call everything but mnfq_socket_dispatch(), mnfq_socket_run() and mnfq_socket_feed().
+ * It may call everything but mnfq_socket_dispatch(), mnfq_socket_run() and mnfq_socket_feed(), also
+ * close other sockets that share the ring.
  */
 typedef enum mnfq_verdict (*mnfq_callback)(struct mnfq_packet *packet, void *data);
 
