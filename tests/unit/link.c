@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/* link.c: what goes over the link, and that nothing else is taken from it. */
+#include "link.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "wait.h"
+
+static int ends[2];
+static char *before;
+
+static void set_up(void)
+{
+	before = descriptors();
+	cr_assert(link_new(ends) == 0);
+}
+
+static void tear_down(void)
+{
+	close(ends[0]);
+	close(ends[1]);
+	check_descriptors(before);
+}
+
+TestSuite(link, .init = set_up, .fini = tear_down);
+
+static struct link_message attach(void)
+{
+	return (struct link_message){ .type = LINK_ATTACH,
+				      .id = LINK_PORTER | 7,
+				      .uid = 1000,
+				      .pid = 4711,
+				      .flags = 1,
+				      .inode = UINT64_C(0x123456789a),
+				      .label = "blue" };
+}
+
+/* Any bytes with any number of descriptors. */
+static void send_raw(const void *bytes, size_t len, unsigned int count)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(253 * sizeof(int))];
+	} control = { 0 };
+	struct iovec iov = { .iov_base = (void *)bytes, .iov_len = len };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	int fds[253];
+
+	for (unsigned int i = 0; i < count; i++)
+		fds[i] = ends[1];
+	if (count > 0) {
+		msg.msg_control = &control;
+		msg.msg_controllen = CMSG_SPACE(count * sizeof(int));
+		CMSG_FIRSTHDR(&msg)->cmsg_level = SOL_SOCKET;
+		CMSG_FIRSTHDR(&msg)->cmsg_type = SCM_RIGHTS;
+		CMSG_FIRSTHDR(&msg)->cmsg_len = CMSG_LEN(count * sizeof(int));
+		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&msg)), fds, count * sizeof(int));
+	}
+	cr_assert(sendmsg(ends[1], &msg, MSG_NOSIGNAL) == (ssize_t)len, "%s", strerror(errno));
+}
+
+/* Refused, and no descriptor is left; the next one comes through. */
+static void refused(const void *bytes, size_t len, unsigned int count)
+{
+	struct link_message message, good = { .type = LINK_DETACH, .id = 3 };
+	char *open_before = descriptors();
+	int fd = 4711;
+
+	send_raw(bytes, len, count);
+	cr_assert(link_receive(ends[0], &message, &fd) == -EBADMSG);
+	cr_assert(fd == -1);
+	check_descriptors(open_before);
+	cr_assert(link_send(ends[1], &good, -1) == 0);
+	cr_assert(link_receive(ends[0], &message, &fd) == 1 && message.id == 3);
+}
+
+Test(link, a_message_arrives_as_it_was_sent)
+{
+	struct link_message sent = attach(), received;
+	int fd, ours = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	struct stat a, b;
+
+	memset(sent.text, 'x', sizeof(sent.text) - 1);
+	cr_assert(link_send(ends[1], &sent, ours) == 0);
+	cr_assert(link_receive(ends[0], &received, &fd) == 1);
+	cr_assert(memcmp(&sent, &received, sizeof(sent)) == 0);
+	cr_assert(fcntl(fd, F_GETFD) == FD_CLOEXEC);
+	cr_assert(fstat(fd, &a) == 0 && fstat(ours, &b) == 0 && a.st_ino == b.st_ino);
+	close(fd);
+	close(ours);
+	cr_assert(link_receive(ends[0], &received, &fd) == 0 && fd == -1, "one was enough");
+}
+
+Test(link, other_lengths_are_refused)
+{
+	char bytes[sizeof(struct link_message) + 1] = { 0 };
+	struct link_message message = attach();
+
+	memcpy(bytes, &message, sizeof(message));
+	refused(bytes, sizeof(bytes), 1);
+	refused(bytes, sizeof(bytes) - 2, 1);
+	refused(bytes, 1, 1);
+	refused(bytes, 1, 0);
+}
+
+Test(link, text_without_an_end_is_refused)
+{
+	struct link_message message = attach();
+
+	memset(message.label, 'x', sizeof(message.label));
+	refused(&message, sizeof(message), 1);
+	message = attach();
+	memset(message.text, 'x', sizeof(message.text));
+	refused(&message, sizeof(message), 1);
+}
+
+Test(link, wrong_descriptors_are_refused)
+{
+	struct link_message message = attach();
+
+	refused(&message, sizeof(message), 0);
+	refused(&message, sizeof(message), 2);
+	refused(&message, sizeof(message), 253);
+	message.type = LINK_ANSWER;
+	refused(&message, sizeof(message), 1);
+}
+
+Test(link, wrong_members_are_refused)
+{
+	struct link_message message = attach();
+
+	message.id = 7; /* not one of the porter's */
+	refused(&message, sizeof(message), 1);
+	message = (struct link_message){ .type = LINK_ANSWER, .error = 1 };
+	refused(&message, sizeof(message), 0);
+	message = (struct link_message){ .type = 0 };
+	refused(&message, sizeof(message), 0);
+	message.type = LINK_NOTE + 1;
+	refused(&message, sizeof(message), 0);
+}
+
+Test(link, the_end_shows)
+{
+	struct link_message message = { .type = LINK_DETACH };
+	int fd;
+
+	cr_assert(link_send(ends[1], &message, -1) == 0);
+	close(ends[1]);
+	cr_assert(link_receive(ends[0], &message, &fd) == 1);
+	cr_assert(link_receive(ends[0], &message, &fd) == -ECONNRESET);
+	cr_assert(link_send(ends[0], &message, -1) == -EPIPE);
+	ends[1] = dup(ends[0]);
+}
+
+Test(link, an_empty_message_is_the_end_too)
+{
+	struct link_message message;
+	int fd;
+
+	send_raw("", 0, 1);
+	cr_assert(link_receive(ends[0], &message, &fd) == -ECONNRESET && fd == -1);
+}
+
+Test(link, who_does_not_read_stops_nobody)
+{
+	struct link_message message = { .type = LINK_DETACH };
+	int err, fd;
+
+	do {
+		err = link_send(ends[1], &message, -1);
+	} while (err == 0);
+	cr_assert(err == -EAGAIN, "%s", strerror(-err));
+	cr_assert(link_receive(ends[0], &message, &fd) == 1);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The porter of mnfq dump: a process that meets strangers, who hand sockets over, and that looks
+ * for namespaces. What it does may stall or fail without a packet being late. It says what it
+ * found over a link, see link.h.
+ */
+#ifndef MNFQ_TOOLS_PORTER_H
+#define MNFQ_TOOLS_PORTER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct porter_options {
+	const int *listeners; /* listening Unix sockets, which stay the caller's */
+	unsigned int listener_count;
+	const uint32_t *allowed_uids; /* who may hand over; none: whoever can connect */
+	unsigned int allowed_count;
+	bool all_netns;         /* offer sockets of all namespaces that exist */
+	bool plain;             /* take descriptors without our header, too */
+	bool sandbox;           /* give up rights that are not needed */
+	unsigned int answer_ms; /* how long a peer waits for LINK_ANSWER; 0: 30 seconds */
+};
+
+/**
+ * Fork the porter. It ends when the other end of the link is closed, or with its parent.
+ *
+ * @pid    for waitpid()
+ * @error  where the sentence of a failure is written
+ * Returns our end of the link (close-on-exec, non-blocking), or a negative errno.
+ */
+int porter_start(const struct porter_options *options, pid_t *pid, char *error,
+		 size_t error_size);
+
+#endif
