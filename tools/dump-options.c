@@ -37,6 +37,7 @@ static int print_help(void)
 	       "      --uid-gid          tell user and group of packets sent from here\n"
 	       "      --secctx           tell the security context of packets sent from here\n"
 	       "      --conntrack        tell what is known of each packet's connection\n"
+	       "      --no-sandbox       give up no rights, for debuggers\n"
 	       "  -h, --help             print this\n"
 	       "\n"
 	       "Ends with SIGINT or SIGTERM, and prints the counters. See mnfq-dump(1).\n",
@@ -61,6 +62,7 @@ enum {
 	OPT_UID_GID,
 	OPT_SECCTX,
 	OPT_CONNTRACK,
+	OPT_NO_SANDBOX,
 };
 
 static const struct option options[] = {
@@ -83,6 +85,7 @@ static const struct option options[] = {
 	{ "uid-gid", no_argument, NULL, OPT_UID_GID },
 	{ "secctx", no_argument, NULL, OPT_SECCTX },
 	{ "conntrack", no_argument, NULL, OPT_CONNTRACK },
+	{ "no-sandbox", no_argument, NULL, OPT_NO_SANDBOX },
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
 };
@@ -222,6 +225,9 @@ static bool take_switch(struct dump_options *opts, int option)
 		return true;
 	case OPT_JSON:
 		opts->json = true;
+		return true;
+	case OPT_NO_SANDBOX:
+		opts->no_sandbox = true;
 		return true;
 	case OPT_FAIL_OPEN:
 		set_flag(opts, MNFQ_QUEUE_FAIL_OPEN, true);

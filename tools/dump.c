@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /* mnfq dump: print the packets of queues and decide them all alike. */
 #include <errno.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "common.h"
 #include "dump.h"
 #include "print.h"
+#include "sandbox.h"
 
 static size_t count_queues(const struct dump_options *opts)
 {
@@ -303,12 +306,35 @@ static void print_summary(const struct dump *dump)
 	fprintf(stderr, "\n");
 }
 
+/*
+ * Everything is open and bound: what is still to come are packets, which are nobody's friends. The
+ * time zone is read before there is a first line to print, with the rights that we came with.
+ */
+static int enter_sandbox(struct dump *dump)
+{
+	uint64_t keep = 0;
+	char error[256];
+
+	if (dump->opts->no_sandbox)
+		return 0;
+	for (size_t i = 0; i < dump->worker_count; i++)
+		if (!sandbox_owns(mnfq_socket_get_fd(dump->workers[i].sock)))
+			keep = SANDBOX_CAP(CAP_NET_ADMIN);
+	tzset();
+	if (sandbox_enter(SANDBOX_SERVE, keep, dump->worker_count > 1, error, sizeof(error)) == 0)
+		return 0;
+	return fail(DUMP_NAME, "%s; --no-sandbox does without", error);
+}
+
 /* With all sockets open. */
 static int run(struct dump *dump)
 {
 	int status = bind_queues(dump);
-	bool bound = !status;
+	bool bound;
 
+	if (!status)
+		status = enter_sandbox(dump);
+	bound = !status;
 	if (bound) {
 		print_listening(dump);
 		status = run_workers(dump);

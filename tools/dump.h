@@ -25,6 +25,7 @@ struct dump_options {
 	uint32_t busy_poll_us;
 	bool quiet;
 	bool json;
+	bool no_sandbox;
 	const char *verdict_text;
 	enum mnfq_verdict verdict;
 	bool has_mark;
