@@ -322,6 +322,21 @@ static int get_peer(struct transfer *t, struct mnfq_handover *info)
 	return 0;
 }
 
+/* Instead of a socket, why there is none. */
+static bool is_refusal(const struct parcel *parcel)
+{
+	return parcel->count == 0 && mnfq_i_letter_is_answer(parcel->bytes, parcel->len);
+}
+
+static int read_refusal(struct transfer *t, const struct parcel *parcel)
+{
+	int err = mnfq_i_letter_read_answer(parcel->bytes, parcel->len, &t->error);
+
+	if (err < 0)
+		return err;
+	return mnfq_i_fail(&t->error, -EBADMSG, "an answer came, and nothing had been sent");
+}
+
 static int judge(struct transfer *t, const struct parcel *parcel, struct mnfq_handover *info)
 {
 	struct mnfq_i_letter letter = { .flags = MNFQ_HANDOVER_PLAIN };
@@ -330,6 +345,8 @@ static int judge(struct transfer *t, const struct parcel *parcel, struct mnfq_ha
 		     !mnfq_i_letter_is(parcel->bytes, parcel->len);
 	int err = 0;
 
+	if (is_refusal(parcel))
+		return read_refusal(t, parcel);
 	if (!plain)
 		err = mnfq_i_letter_read_offer(&letter, parcel->bytes, parcel->len, &t->error);
 	if (err == 0)
@@ -348,7 +365,7 @@ static void refuse(struct transfer *t, const struct parcel *parcel, int err)
 
 	if (parcel->fd >= 0)
 		close(parcel->fd);
-	if (!mnfq_i_letter_is(parcel->bytes, parcel->len))
+	if (!mnfq_i_letter_is(parcel->bytes, parcel->len) || is_refusal(parcel))
 		return;
 	mnfq_i_letter_answer(&letter, err, t->error.text);
 	(void)send_letter(t->stream, &letter, -1);
@@ -379,7 +396,20 @@ int mnfq_handover_receive(int *fd, int stream, int timeout_ms, struct mnfq_hando
 	return 0;
 }
 
-/* Descriptors that come with an answer find no room, so the kernel closes them. */
+/*
+ * Descriptors that come with an answer find no room, so the kernel closes them. A peer that refuses
+ * before it has read what we sent resets the connection, and sockets of SOCK_SEQPACKET tell that
+ * before they give what came earlier.
+ */
+static ssize_t receive_answer(int stream, void *bytes, size_t size)
+{
+	ssize_t len = recv(stream, bytes, size, MSG_DONTWAIT);
+
+	if (len < 0 && errno == ECONNRESET)
+		len = recv(stream, bytes, size, MSG_DONTWAIT);
+	return len < 0 ? -errno : len;
+}
+
 int mnfq_handover_wait(int stream, int timeout_ms, const struct mnfq_handover_options *options)
 {
 	uint8_t bytes[MNFQ_I_LETTER_SIZE + 1];
@@ -387,13 +417,8 @@ int mnfq_handover_wait(int stream, int timeout_ms, const struct mnfq_handover_op
 	ssize_t len = 0;
 	int err = begin(&t, stream, timeout_ms, MNFQ_HANDOVER_KEEP, options);
 
-	while (err == 0 && (len = recv(stream, bytes, sizeof(bytes), MSG_DONTWAIT)) < 0) {
-		err = -errno;
-		if (err == -EAGAIN)
-			err = await(&t, POLLIN);
-		else
-			err = explain_receive(&t, err);
-	}
+	while (err == 0 && (len = receive_answer(stream, bytes, sizeof(bytes))) < 0)
+		err = len == -EAGAIN ? await(&t, POLLIN) : explain_receive(&t, (int)len);
 	if (err == 0 && len == 0)
 		err = explain_receive(&t, -ECONNRESET);
 	if (err == 0)

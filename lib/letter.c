@@ -96,6 +96,17 @@ bool mnfq_i_letter_is(const void *bytes, size_t len)
 	return len >= sizeof(magic) && memcmp(bytes, magic, sizeof(magic)) == 0;
 }
 
+bool mnfq_i_letter_is_answer(const void *bytes, size_t len)
+{
+	const struct mnfq_i_letter *letter = bytes;
+	uint16_t type;
+
+	if (!mnfq_i_letter_is(bytes, len) || len != sizeof(*letter))
+		return false;
+	memcpy(&type, &letter->type, sizeof(type));
+	return type == MNFQ_I_LETTER_ANSWER;
+}
+
 /* What both kinds of letter have in common. A longer one has more than there is room for. */
 static int read_letter(struct mnfq_i_letter *letter, const void *bytes, size_t len, uint16_t type,
 		       struct mnfq_i_sentence *error)

@@ -33,6 +33,7 @@ void mnfq_i_letter_offer(struct mnfq_i_letter *letter, uint32_t flags, uint64_t 
 			 const char *label);
 void mnfq_i_letter_answer(struct mnfq_i_letter *letter, int err, const char *text);
 bool mnfq_i_letter_is(const void *bytes, size_t len);
+bool mnfq_i_letter_is_answer(const void *bytes, size_t len);
 int mnfq_i_letter_read_offer(struct mnfq_i_letter *letter, const void *bytes, size_t len,
 			     struct mnfq_i_sentence *error);
 int mnfq_i_letter_read_answer(const void *bytes, size_t len, struct mnfq_i_sentence *error);

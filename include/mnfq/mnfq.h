@@ -434,7 +434,7 @@ struct mnfq_handover_options {
  * Returns 0, or
  *   -EAGAIN, -ETIMEDOUT  the other side does not read
  *   -EINTR        a signal arrived while waiting
- *   -EPIPE        the other side has gone
+ *   -EPIPE        the other side has gone; mnfq_handover_wait() may know why
  *   -ENOTCONN     the stream is not connected
  *   -EMSGSIZE     the label is too long
  *   -EINVAL       wrong options, label or stream
@@ -479,6 +479,7 @@ int mnfq_handover_wait(int stream, int timeout_ms, const struct mnfq_handover_op
  *   -EBADF, -ENOTSOCK, -EAFNOSUPPORT, -EISCONN, -EBADFD  as mnfq_socket_adopt(); -ENOTSOCK and
  *                -EBADF also if the stream is none
  *   -ENOTCONN, -EINVAL  wrong stream, options or arguments
+ *   any other    the other side says why it hands nothing over: its sentence is in the options
  * What is refused was answered, if it came with a message of this protocol, and all descriptors
  * that came with it are closed.
  */
@@ -486,9 +487,10 @@ int mnfq_handover_receive(int *fd, int stream, int timeout_ms, struct mnfq_hando
 			  const struct mnfq_handover_options *options);
 
 /**
- * Tell the sender what became of its socket. Never waits.
+ * Tell the sender what became of its socket. Never waits. Whoever would have to send one can also
+ * say with this why it does not.
  *
- * @info      as received: a plain socket is not answered
+ * @info      as received: a plain socket is not answered. NULL: nothing was received
  * @err       0: taken. A negative errno: not taken, and why
  * @sentence  why, in words, of which 159 bytes are sent; or NULL
  * Returns 0, or -EAGAIN if the other side does not read, -EPIPE, -ENOTCONN, -EINVAL.

@@ -40,6 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		expect_harmless(letter.label, sizeof(letter.label));
 	}
 	expect_harmless(error.text, sizeof(error.text));
+	expect(err < 0 || !mnfq_i_letter_is_answer(copy, size));
 	err = mnfq_i_letter_read_answer(copy, size, &error);
 	expect(err <= 0 && err >= -4095);
 	expect(err == 0 || error.text[0]);

@@ -470,6 +470,34 @@ Test(handover, answers_without_sense)
 	expect_no_answer(&letter, sizeof(letter));
 }
 
+/* Nothing may be answered to that: it would be taken for an answer to something else. */
+Test(handover, a_sender_may_say_why_it_does_not_send)
+{
+	cr_assert(mnfq_handover_answer(ours, NULL, -EACCES, "user 7 may not") == 0);
+	expect(receive_with(0), -EACCES, "user 7 may not");
+	cr_assert(mnfq_handover_answer(ours, NULL, 0, NULL) == 0);
+	expect(receive_with(MNFQ_HANDOVER_PLAIN), -EBADMSG, "nothing had been sent");
+	expect(mnfq_handover_wait(ours, 0, OPTIONS()), -EAGAIN, "");
+}
+
+static void refuse_unread(int type)
+{
+	close(ours);
+	close(theirs);
+	open_streams(type);
+	expect(mnfq_handover_send(ours, netlink, 0, OPTIONS()), 0, "");
+	cr_assert(mnfq_handover_answer(theirs, NULL, -EACCES, "user 7 may not") == 0);
+	close(theirs);
+	expect(mnfq_handover_wait(ours, 0, OPTIONS()), -EACCES, "user 7 may not");
+	expect(mnfq_handover_wait(ours, 0, OPTIONS()), -ECONNRESET, "gone");
+}
+
+Test(handover, a_refusal_is_heard_though_nobody_read)
+{
+	refuse_unread(SOCK_STREAM);
+	refuse_unread(SOCK_SEQPACKET);
+}
+
 /* A receiver that sends a descriptor back. */
 Test(handover, descriptors_with_an_answer_are_closed)
 {
