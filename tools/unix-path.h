@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* Unix sockets by path: listening without stepping on anybody's file, connecting. */
+#ifndef MNFQ_TOOLS_UNIX_PATH_H
+#define MNFQ_TOOLS_UNIX_PATH_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+/** A listening socket and the file that it made. */
+struct unix_listener {
+	int fd;           /* -1: none; non-blocking, close-on-exec, SOCK_STREAM */
+	const char *path; /* NULL: it came from elsewhere, and is not removed */
+	dev_t dev;        /* the file, so that nobody else's is removed */
+	ino_t ino;
+};
+
+/**
+ * Listen at @path, which must stay where it is. The file has @mode from the first moment on,
+ * whatever the umask is; that is changed for a moment, so call it while there is one thread.
+ * A socket there that nobody listens on is left over from somebody who was killed, and is
+ * replaced; a file that is no socket, or a socket in use, is an error.
+ *
+ * @error  where the sentence of a failure is written
+ * Returns 0 or a negative errno; @listener is then as after unix_unlisten().
+ */
+int unix_listen(struct unix_listener *listener, const char *path, mode_t mode, char *error,
+		size_t error_size);
+
+/** Close it, and remove its file if that is still the one that we made. */
+void unix_unlisten(struct unix_listener *listener);
+
+/**
+ * Connect to @path. Never waits: a listener whose queue is full is -EAGAIN.
+ *
+ * @error  where the sentence of a failure is written
+ * Returns a descriptor of SOCK_STREAM, close-on-exec, or a negative errno: -ENOENT and
+ * -ECONNREFUSED if nobody listens there (yet, or any more), -ENOTSOCK for another file.
+ */
+int unix_connect(const char *path, char *error, size_t error_size);
+
+#endif
