@@ -130,8 +130,11 @@ static int bind_portid(int fd)
 	return err;
 }
 
-/* Gives an unbound socket its port id; a bound one keeps the one it has. */
-static int get_portid(int fd, uint32_t *portid)
+/*
+ * Gives an unbound socket its port id; a bound one keeps the one it has, and who knows what it was
+ * used for: packets may be on their way to it. To one that had no port id there are none.
+ */
+static int get_portid(int fd, uint32_t *portid, bool *used)
 {
 	struct sockaddr_nl addr = { .nl_family = AF_NETLINK };
 	socklen_t len = sizeof(addr);
@@ -139,7 +142,8 @@ static int get_portid(int fd, uint32_t *portid)
 
 	if (getsockname(fd, (struct sockaddr *)&addr, &len) < 0)
 		return -errno;
-	if (addr.nl_pid == 0) {
+	*used = addr.nl_pid != 0;
+	if (!*used) {
 		err = bind_portid(fd);
 		if (err < 0)
 			return err;
@@ -219,7 +223,7 @@ static int wrap(struct mnfq_socket **ret, int fd, const struct mnfq_socket_optio
 		free(sock);
 		return mnfq_i_fail(error, -ENOMEM, "out of memory");
 	}
-	err = get_portid(fd, &sock->portid);
+	err = get_portid(fd, &sock->portid, &sock->stale);
 	if (err < 0) {
 		mnfq_ring_free(sock->ring);
 		free(sock);
@@ -321,10 +325,7 @@ int mnfq_socket_adopt(struct mnfq_socket **ret, int fd, const struct mnfq_socket
 	}
 	if (err == 0)
 		err = wrap(ret, fd, &checked, &error);
-	if (err < 0)
-		return mnfq_i_tell(checked.error, checked.error_size, &error, err);
-	(*ret)->stale = true; /* who knows what it was used for */
-	return 0;
+	return err < 0 ? mnfq_i_tell(checked.error, checked.error_size, &error, err) : 0;
 }
 
 struct mnfq_socket *mnfq_i_socket_unref(struct mnfq_socket *sock)

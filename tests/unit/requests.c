@@ -363,3 +363,37 @@ Test(requests, a_failure_that_a_request_met_makes_the_descriptor_readable)
 	cr_expect(ne(sz, fake_unread(), 0));
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -EPERM));
 }
+
+static void adopt_and_bind(int fd)
+{
+	struct mnfq_socket *adopted;
+	struct mnfq_queue *eight;
+
+	cr_assert(eq(int, mnfq_socket_adopt(&adopted, fd, NULL), 0));
+	cr_assert(eq(int, mnfq_queue_bind(&eight, adopted, 8, NULL, accept_all, NULL), 0));
+	fake_packet(8, 60, true);
+	cr_expect(eq(int, mnfq_socket_dispatch(adopted, 0), 1));
+	mnfq_socket_close(adopted);
+}
+
+/*
+ * What takes 20 ms in a kernel is done only where it is of use: a socket that never had a port id
+ * cannot have been sent anything.
+ */
+Test(requests, packets_on_their_way_are_waited_for_where_there_can_be_some)
+{
+	struct sockaddr_nl addr = { .nl_family = AF_NETLINK, .nl_pid = 4711 };
+	int fd;
+
+	cr_expect(eq(uint, fake.membarriers, 0), "a socket of our own");
+	adopt_and_bind(socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER));
+	cr_expect(eq(uint, fake.membarriers, 0), "one that nobody has used");
+
+	fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
+	cr_assert(eq(int, bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0));
+	adopt_and_bind(fd);
+	cr_expect(eq(uint, fake.membarriers, 1), "one that had a port id");
+
+	rebind_seven(accept_all, MNFQ_DROP);
+	cr_expect(eq(uint, fake.membarriers, 2), "one on which a queue was unbound");
+}

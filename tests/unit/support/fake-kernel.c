@@ -11,6 +11,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
 
 #include "message.h"
@@ -30,7 +31,9 @@ static struct datagram *first, **last = &first;
 static int current; /* the socket that a queue, or else an answer or a datagram, is of */
 static struct message scratch;
 
-/* What the library asks of a descriptor: always that it is a netlink socket. */
+/* What the library asks of a descriptor: always that it is a netlink socket. Its port id: */
+static uint32_t portids[1024];
+
 int __wrap_socket(int domain, int type, int protocol);
 int __wrap_bind(int fd, const struct sockaddr *addr, socklen_t len);
 int __wrap_getsockname(int fd, struct sockaddr *addr, socklen_t *len);
@@ -44,6 +47,7 @@ int __wrap_poll(struct pollfd *fds, nfds_t n, int timeout);
 int __wrap_ioctl(int fd, unsigned long request, ...);
 int __real_ioctl(int fd, unsigned long request, ...);
 int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
+long __wrap_syscall(long number, ...);
 
 void *__real_malloc(size_t size); /* ours is not the library's memory, which may fail */
 
@@ -71,6 +75,9 @@ int __wrap_socket(int domain, int type, int protocol)
 {
 	(void)domain, (void)type, (void)protocol;
 	current = eventfd(0, EFD_CLOEXEC);
+	if (current < 0 || current >= 1024)
+		abort();
+	portids[current] = 0;
 	while (*first_of(current)) /* of one that had this number before */
 		take(first_of(current));
 	return current;
@@ -78,15 +85,16 @@ int __wrap_socket(int domain, int type, int protocol)
 
 int __wrap_bind(int fd, const struct sockaddr *addr, socklen_t len)
 {
-	(void)fd, (void)addr, (void)len;
+	(void)len;
+	portids[fd] = ((const struct sockaddr_nl *)addr)->nl_pid;
 	return 0;
 }
 
 int __wrap_getsockname(int fd, struct sockaddr *addr, socklen_t *len)
 {
-	(void)fd, (void)len;
+	(void)len;
 	*(struct sockaddr_nl *)addr =
-		(struct sockaddr_nl){ .nl_family = AF_NETLINK, .nl_pid = 4242 };
+		(struct sockaddr_nl){ .nl_family = AF_NETLINK, .nl_pid = portids[fd] };
 	return 0;
 }
 
@@ -100,8 +108,11 @@ int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t 
 
 int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *len)
 {
-	(void)fd, (void)level, (void)name, (void)len;
-	*(int *)value = 1 << 20;
+	(void)fd, (void)level, (void)len;
+	if (value) /* else the length of a filter is asked for: there is none */
+		*(int *)value = name == SO_DOMAIN     ? AF_NETLINK
+				: name == SO_PROTOCOL ? NETLINK_NETFILTER
+						      : 1 << 20;
 	return 0;
 }
 
@@ -148,6 +159,13 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
 		fake.clock_ns += fake.clock_step;
 	ns = fake.clock_ms * 1000000 + fake.clock_ns;
 	*now = (struct timespec){ .tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000 };
+	return 0;
+}
+
+/* The library calls no other system call in this way than membarrier. */
+long __wrap_syscall(long number, ...)
+{
+	fake.membarriers += number == SYS_membarrier;
 	return 0;
 }
 

@@ -55,6 +55,7 @@ struct fake_kernel {
 	unsigned int fills, polls;    /* calls of recvmmsg and poll; what happens during one: */
 	void (*on_fill)(void);
 	void (*on_poll)(void);
+	unsigned int membarriers;     /* waits for a grace period */
 	unsigned int allocations;     /* so far */
 	unsigned int fail_allocation; /* counts down; the allocation that reaches 0 fails */
 };
