@@ -118,6 +118,35 @@ Test(examples, epoll)
 	close_road(&scene);
 }
 
+/* Three namespaces with 1, 101 and 201 packets. */
+Test(examples, many)
+{
+	struct program program = { .argv = { "many", "1" } };
+	struct scene scenes[3];
+	struct child child;
+	char text[3 * 64] = "";
+	uint32_t i, seq;
+
+	for (i = 0; i < 3; i++) {
+		open_road(&scenes[i]);
+		program.argv[2 + i] = scenes[i].ns->name;
+		sprintf(text + strlen(text), "%s: %u packets\n", scenes[i].ns->name, 100 * i + 1);
+	}
+	child = start(&program);
+	for (i = 0; i < 3; i++) {
+		await_bound(&scenes[i]);
+		for (seq = 0; seq <= 100 * i; seq++)
+			udp_send(&scenes[i].udp, seq);
+		for (seq = 0; seq <= 100 * i; seq++)
+			scene_expect(&scenes[i], seq);
+	}
+	kill(child.pid, SIGTERM);
+	await_text(&child, text);
+	cr_expect_eq(child_finish(&child), 0);
+	for (i = 0; i < 3; i++)
+		close_road(&scenes[i]);
+}
+
 Test(examples, drop_content)
 {
 	/* The bytes of a datagram begin with its number. */
