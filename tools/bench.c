@@ -10,7 +10,7 @@
 #include "common.h"
 #include "print.h"
 
-#define PACKETS_MAX 200000
+#define PACKETS_MAX 65536 /* the kernel lets no more wait in a queue */
 #define SIZE_MIN    64
 #define SIZE_MAX_   1500
 
@@ -62,13 +62,23 @@ static int take_number(const char *option, uint64_t min, uint64_t max, uint64_t 
 			  (unsigned long long)min, (unsigned long long)max);
 }
 
+static int take_packets(struct bench_options *opts)
+{
+	if (parse_number(optarg, 2, PACKETS_MAX, &opts->packets) == 0)
+		return 0;
+	return fail_usage(BENCH_NAME,
+			  "--packets %s: give a number from 2 to %d: they wait in a queue, where "
+			  "the kernel lets no more wait",
+			  optarg, PACKETS_MAX);
+}
+
 static int take_option(struct bench_options *opts, int option, char **argv)
 {
 	switch (option) {
 	case OPT_ROUNDS:
 		return take_number("--rounds", 1, BENCH_ROUNDS_MAX, &opts->rounds);
 	case OPT_PACKETS:
-		return take_number("--packets", 2, PACKETS_MAX, &opts->packets);
+		return take_packets(opts);
 	case OPT_SIZE:
 		return take_number("--size", SIZE_MIN, SIZE_MAX_, &opts->size);
 	case OPT_BATCH:
