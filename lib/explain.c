@@ -242,7 +242,8 @@ static int explain_capability(struct mnfq_socket *sock, uint16_t num)
 	return mnfq_i_fail(
 		&sock->error, -EPERM,
 		"queue %u: this process has no CAP_NET_ADMIN over the user namespace that "
-		"owns %s%s: run it as root or give it the capability",
+		"owns %s%s: run it as root, as the user who made that namespace, or give it "
+		"the capability",
 		num, netns, have_capability() ? " (it has it elsewhere)" : "");
 }
 
