@@ -75,6 +75,7 @@ void container_start(struct container *container, uid_t uid,
 	struct inside inside = { uid, function, arg };
 	char path[32], byte;
 
+	netns_require();
 	*container = (struct container){ .child = child_start(enter, &inside), .socket = -1 };
 	if (read(container->child.fd, &byte, 1) != 1) {
 		cr_assert_eq(child_finish(&container->child), CANNOT);

@@ -31,7 +31,7 @@ void skip_or_fail(const char *reason)
 	cr_skip_test("%s", reason);
 }
 
-static void require_kernel(void)
+void netns_require(void)
 {
 	if (geteuid() != 0)
 		skip_or_fail("this needs root");
@@ -124,7 +124,7 @@ struct netns *netns_new(void)
 	struct netns *ns = calloc(1, sizeof(*ns));
 	char path[sizeof(DIR) + 32];
 
-	require_kernel();
+	netns_require();
 	if (reaper_fd < 0)
 		reaper_start();
 	snprintf(ns->name, sizeof(ns->name), "mnfq-%d-%u", (int)getpid(), ++number);

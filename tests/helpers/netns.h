@@ -15,9 +15,12 @@ struct netns {
 };
 
 /*
- * A namespace with nothing in it but `lo`, up with an MTU of 65536. Skips the test, or fails it if
- * MNFQ_TEST_REQUIRE=kernel, where the machine does not allow that or has no NFQUEUE.
+ * Skips the test, or fails it if MNFQ_TEST_REQUIRE=kernel, where the machine does not allow to make
+ * namespaces, or has no NFQUEUE.
  */
+void netns_require(void);
+
+/* A namespace with nothing in it but `lo`, up with an MTU of 65536; skips as netns_require(). */
 struct netns *netns_new(void);
 
 /* In a forked child: leave it to the parent to tidy up, and do not keep it waiting. */

@@ -109,12 +109,10 @@ static void not_served(struct server server, const char *part)
 /* Row "open a socket here", and "bind, configure, decide": by the capabilities of its root. */
 Test(rootless, root_of_a_container_serves_its_own)
 {
-	struct netns *ns = netns_new();
 	struct server server = { .fd = -1 };
 	struct container container;
 	struct udp udp;
 
-	(void)ns;
 	container_start(&container, OWNER, serve_one, &server);
 	open_road(&container, &udp);
 	expect_served(&udp, container.child.fd);
@@ -125,11 +123,9 @@ Test(rootless, root_of_a_container_serves_its_own)
 /* Row "bind, configure, decide": by being the user, outside, without any capability. */
 Test(rootless, the_user_who_made_it_serves_it_from_outside)
 {
-	struct netns *ns = netns_new();
 	struct container container;
 	struct udp udp;
 
-	(void)ns;
 	container_start_idle(&container, OWNER);
 	open_road(&container, &udp);
 	served(&udp, (struct server){ .uid = OWNER, .fd = container.socket });
@@ -140,11 +136,9 @@ Test(rootless, the_user_who_made_it_serves_it_from_outside)
 /* Row "bind, configure, decide": root of the machine has all capabilities over it. */
 Test(rootless, root_of_the_machine_serves_it)
 {
-	struct netns *ns = netns_new();
 	struct container container;
 	struct udp udp;
 
-	(void)ns;
 	container_start_idle(&container, OWNER);
 	open_road(&container, &udp);
 	served(&udp, (struct server){ .fd = container.socket });
@@ -155,10 +149,8 @@ Test(rootless, root_of_the_machine_serves_it)
 /* Row "bind, configure, decide": nobody else. Nor may he know which namespace it is. */
 Test(rootless, another_user_does_not)
 {
-	struct netns *ns = netns_new();
 	struct container container;
 
-	(void)ns;
 	container_start_idle(&container, OWNER);
 	not_served((struct server){ .uid = STRANGER, .fd = container.socket },
 		   "the socket's network namespace: run it as root, as the user who made");
@@ -191,10 +183,8 @@ Test(rootless, root_of_a_container_does_not_serve_the_machine)
 /* Although the same user made both. */
 Test(rootless, root_of_a_container_does_not_serve_its_neighbour)
 {
-	struct netns *ns = netns_new();
 	struct container neighbour;
 
-	(void)ns;
 	container_start_idle(&neighbour, OWNER);
 	refused_inside(neighbour.socket);
 	cr_assert_eq(container_finish(&neighbour), 0);
@@ -227,12 +217,10 @@ static int opened_by_stranger(struct container *container)
 /* Rows "open a socket here" (nothing) and "bind, configure, decide" (the sender's rights). */
 Test(rootless, an_opener_without_rights_and_a_sender_with_them)
 {
-	struct netns *ns = netns_new();
 	struct container container;
 	struct udp udp;
 	int fd;
 
-	(void)ns;
 	container_start_idle(&container, OWNER);
 	open_road(&container, &udp);
 	fd = opened_by_stranger(&container);
@@ -245,11 +233,9 @@ Test(rootless, an_opener_without_rights_and_a_sender_with_them)
 /* The same row, the other way round: who opened it lends nothing to who sends. */
 Test(rootless, an_opener_with_rights_and_a_sender_without)
 {
-	struct netns *ns = netns_new();
 	struct container container;
 	int fd;
 
-	(void)ns;
 	container_start_idle(&container, OWNER);
 	fd = netns_socket(&container.ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
 	not_served((struct server){ .uid = STRANGER, .fd = fd },
@@ -324,11 +310,10 @@ static bool buffers_are_limited(void)
 
 static void all_steps(uid_t uid)
 {
-	struct netns *ns = netns_new();
 	struct container container;
 	struct child child;
 
-	(void)ns;
+	netns_require();
 	if (!buffers_are_limited())
 		skip_or_fail("net.core.rmem_max is 32 MiB or more");
 	container_start_idle(&container, OWNER);
@@ -366,11 +351,9 @@ static int open_nested(int stream, void *arg)
 
 Test(rootless, root_of_a_container_enters_namespaces_of_its_own)
 {
-	struct netns *ns = netns_new();
 	struct container container;
 	char byte;
 
-	(void)ns;
 	container_start(&container, OWNER, open_nested, NULL);
 	cr_assert(read(container.child.fd, &byte, 1) == 0);
 	cr_assert_eq(container_finish(&container), 0);
@@ -405,12 +388,10 @@ static int bind_and_wait(int stream, void *arg)
 /* The owner of the queue is root's process, which a user does not see into. */
 Test(rootless, who_owns_the_queue_is_hidden_from_users)
 {
-	struct netns *ns = netns_new();
 	struct child child, user;
 	struct container container;
 	char text[512] = "";
 
-	(void)ns;
 	container_start_idle(&container, OWNER);
 	child = child_start(bind_and_wait, &container);
 	child_await(&child);

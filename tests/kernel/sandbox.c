@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What is left once a tool has given up its rights; and that it still works. */
+/* Which system calls are left once a tool has given up its rights; and that it still works. */
 #include "sandbox.h"
 
 #include <criterion/criterion.h>
@@ -27,7 +27,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "container.h"
+#include <mnfq/mnfq.h>
+
+#include "child.h"
 #include "tool.h"
 #include "wait.h"
 
@@ -256,9 +258,7 @@ static void expect_silence(int (*function)(int stream, void *arg), void *arg)
 /* A sanitizer's build has no filter, and says so; all else is to be built with libseccomp. */
 static void require_filter(void)
 {
-	struct netns *ns = netns_new();
-
-	(void)ns;
+	netns_require();
 #if !defined(__SANITIZE_ADDRESS__)
 	if (!sandbox_has_seccomp)
 		skip_or_fail("this was built without libseccomp");
@@ -295,218 +295,96 @@ Test(sandbox, the_finder_can_enter_network_namespaces)
 	expect_silence(try_role, &(struct trial){ SANDBOX_FINDER, true, UINT64_MAX });
 }
 
-/* ---- capabilities ------------------------------------------------------------------------------ */
+/* ---- the library in there ---------------------------------------------------------------------- */
 
-/* A number of /proc/PID/status. */
-static unsigned long long status_of(pid_t pid, const char *key, int base)
+struct job {
+	struct trial trial;
+	const char *netns; /* opens a socket there, or */
+	int fd;            /* takes this one */
+};
+
+static enum mnfq_verdict accept_it(struct mnfq_packet *packet, void *data)
 {
-	const size_t len = strlen(key);
-	unsigned long long value = 0;
-	char path[64], line[256];
-	bool found = false;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-	file = fopen(path, "re");
-	cr_assert(file, "%s: %s", path, strerror(errno));
-	while (!found && fgets(line, sizeof(line), file)) {
-		found = strncmp(line, key, len) == 0 && line[len] == ':';
-		value = strtoull(line + len + 1, NULL, base);
-	}
-	fclose(file);
-	cr_assert(found, "no %s", key);
-	return value;
+	(void)packet;
+	(void)data;
+	return MNFQ_ACCEPT;
 }
 
-/* These capabilities and no more, now and later. */
-static void expect_rights(pid_t pid, uint64_t effective)
+/* All of it after the rights are gone; says "+" when the queue is bound, and serves a packet. */
+static int work_inside(int stream, void *arg)
 {
-	static const char *const sets[] = { "CapEff", "CapPrm", "CapBnd" };
-	struct rlimit core;
+	const struct job *job = arg;
+	struct mnfq_socket *sock;
+	struct mnfq_queue *queue;
+	int err;
 
-	for (size_t i = 0; i < 3; i++)
-		cr_expect(status_of(pid, sets[i], 16) == effective, "%s %llx", sets[i],
-			  status_of(pid, sets[i], 16));
-	cr_expect(status_of(pid, "CapInh", 16) == 0 && status_of(pid, "CapAmb", 16) == 0);
-	cr_expect(status_of(pid, "NoNewPrivs", 10) == 1);
-	cr_expect(status_of(pid, "Seccomp", 10) ==
-		  (sandbox_has_seccomp ? 2 : status_of(getpid(), "Seccomp", 10)));
-	cr_assert(prlimit(pid, RLIMIT_CORE, NULL, &core) == 0);
-	cr_expect(core.rlim_cur == 0 && core.rlim_max == 0);
-}
-
-static int enter_and_wait(int stream, void *arg)
-{
-	char byte;
-
-	if (enter(stream, arg) || write(stream, "", 1) != 1)
+	if (enter(stream, &job->trial))
 		return 1;
-	return read(stream, &byte, 1) == 0 ? 0 : 2;
+	err = job->netns ? mnfq_socket_open_netns(&sock, job->netns, NULL)
+			 : mnfq_socket_adopt(&sock, job->fd, NULL);
+	if (err)
+		return -err;
+	err = mnfq_queue_bind(&queue, sock, 1, NULL, accept_it, NULL);
+	dprintf(stream, "+%s", mnfq_socket_get_error(sock));
+	if (err == 0)
+		err = mnfq_socket_dispatch(sock, DEADLINE_MS) == 1 ? 0 : -EIO;
+	mnfq_socket_close(sock);
+	return -err;
 }
 
-Test(sandbox, keeps_the_capabilities_it_is_told_to)
+static void expect_work(struct netns *ns, const struct udp *udp, struct job job)
 {
-	static const uint64_t keep[] = { 0, SANDBOX_CAP(CAP_NET_ADMIN),
-					 SANDBOX_CAP(CAP_SYS_ADMIN) |
-						 SANDBOX_CAP(CAP_NET_ADMIN) };
-	struct child child;
+	struct child child = child_start(work_inside, &job);
+	char text[512] = "";
 
-	require_filter();
-	for (size_t i = 0; i < 3; i++) {
-		child = child_start(enter_and_wait,
-				    &(struct trial){ SANDBOX_SERVE, false, keep[i] });
-		child_await(&child);
-		expect_rights(child.pid, keep[i]);
-		cr_assert_eq(child_finish(&child), 0);
-	}
-}
-
-/* A user's process without capabilities; its files in /proc then are root's. */
-static int enter_as_user(int stream, void *arg)
-{
-	return become(12345) < 0 ? 3 : enter_and_wait(stream, arg);
-}
-
-Test(sandbox, a_user_without_capabilities_can_enter_it)
-{
-	struct trial trial = { SANDBOX_SERVE, false, SANDBOX_CAP(CAP_NET_ADMIN) };
-	struct child child;
-	char path[64];
-	struct stat st;
-
-	require_filter();
-	child = child_start(enter_as_user, &trial);
-	child_await(&child);
-	cr_expect(status_of(child.pid, "CapEff", 16) == 0);
-	cr_expect(status_of(child.pid, "NoNewPrivs", 10) == 1);
-	snprintf(path, sizeof(path), "/proc/%d/environ", (int)child.pid);
-	cr_assert(stat(path, &st) == 0);
-	cr_expect(st.st_uid == 0, "it is dumpable");
+	cr_assert(wait_readable(child.fd) && read(child.fd, text, sizeof(text) - 1) > 0);
+	cr_assert_str_eq(text, "+");
+	udp_send(udp, 0);
 	cr_assert_eq(child_finish(&child), 0);
+	road_expect(ns, udp, 1);
 }
 
-/* ---- the tool ---------------------------------------------------------------------------------- */
-
-static void tool_end(struct tool *tool, const char *summary)
+Test(sandbox, who_serves_adopts_and_binds)
 {
-	kill(tool->pid, SIGTERM);
-	tool_expect_end(tool, summary);
-}
-
-Test(sandbox, dump_keeps_cap_net_admin)
-{
+	struct job job = { .trial = { SANDBOX_SERVE, false, SANDBOX_CAP(CAP_NET_ADMIN) } };
 	struct udp udp;
 	struct netns *ns = road_open(&udp);
-	struct tool tool;
 
-	tool_start(&tool, NULL, -1, "dump -q 1 -n %s", ns->name);
-	tool_listening(&tool);
-	expect_rights(tool.pid, SANDBOX_CAP(CAP_NET_ADMIN));
-	udp_send(&udp, 0);
-	expect_contains(tool_out(&tool), " queue 1 id 1 output out lo: udp");
-	tool_end(&tool, "1 packets, 60 bytes, 1 accepted, 0 dropped");
-	road_expect(ns, &udp, 1);
+	job.fd = netns_socket(ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
+	expect_work(ns, &udp, job);
+	close(job.fd);
 }
 
-Test(sandbox, dump_with_threads_serves_in_each)
+Test(sandbox, the_finder_opens_sockets_elsewhere)
 {
+	struct job job = { .trial = { SANDBOX_FINDER, true,
+				      SANDBOX_CAP(CAP_SYS_ADMIN) | SANDBOX_CAP(CAP_NET_ADMIN) } };
 	struct udp udp;
 	struct netns *ns = road_open(&udp);
-	struct tool tool;
 
-	tool_start(&tool, NULL, -1, "dump -q 0:3 --threads 4 -n %s", ns->name);
-	tool_listening(&tool);
-	udp_send(&udp, 0);
-	expect_contains(tool_out(&tool), " queue 1 id 1 output out lo: udp");
-	cr_assert_eq(status_of(tool.pid, "Threads", 10), 5);
-	expect_rights(tool.pid, SANDBOX_CAP(CAP_NET_ADMIN));
-	tool_end(&tool, "1 packets, 60 bytes, 1 accepted, 0 dropped");
-	road_expect(ns, &udp, 1);
+	job.netns = ns->name;
+	expect_work(ns, &udp, job);
 }
 
-/* The owner of the container's user namespace needs no capability for verdicts. */
-Test(sandbox, dump_keeps_nothing_over_its_own_container)
+/* It cannot look into that namespace, and says less; but it does say it. */
+Test(sandbox, failures_are_still_explained)
 {
-	struct container container;
-	struct tool tool;
+	struct job job = { .trial = { SANDBOX_SERVE, false, SANDBOX_CAP(CAP_NET_ADMIN) } };
 	struct udp udp;
+	struct netns *ns = road_open(&udp);
+	struct mnfq_socket *sock;
+	struct mnfq_queue *queue;
+	struct child child;
+	char text[512] = "";
 
-	require_filter();
-	container_start_idle(&container, 0);
-	netns_rule(&container.ns, 4, "-A OUTPUT -p udp --dport 9 -j NFQUEUE --queue-num 1");
-	udp_open(&udp, &container.ns, &container.ns, "127.0.0.1", 9);
-	tool_start(&tool, NULL, container.socket, "dump -q 1 --fd 7");
-	tool_listening(&tool);
-	expect_rights(tool.pid, 0);
-	udp_send(&udp, 0);
-	expect_contains(tool_out(&tool), " queue 1 id 1 output out lo: udp");
-	tool_end(&tool, "1 packets, 60 bytes, 1 accepted, 0 dropped");
+	cr_assert(mnfq_socket_open_netns(&sock, ns->name, NULL) == 0);
+	cr_assert(mnfq_queue_bind(&queue, sock, 1, NULL, accept_it, NULL) == 0);
+	job.fd = netns_socket(ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
+	child = child_start(work_inside, &job);
+	cr_assert(wait_readable(child.fd) && read(child.fd, text, sizeof(text) - 1) > 0);
+	cr_expect_str_eq(text, "+queue 1 is owned by another socket: use another number");
+	cr_assert_eq(child_finish(&child), EBUSY);
+	close(job.fd);
+	mnfq_socket_close(sock);
 	udp_close(&udp);
-	cr_assert_eq(container_finish(&container), 0);
-}
-
-/* Somebody else's container is none of ours, even if we are root. */
-Test(sandbox, dump_keeps_cap_net_admin_over_other_containers)
-{
-	struct container container;
-	struct tool tool;
-
-	require_filter();
-	container_start_idle(&container, 12345);
-	tool_start(&tool, NULL, container.socket, "dump -q 1 --fd 7");
-	tool_listening(&tool);
-	expect_rights(tool.pid, SANDBOX_CAP(CAP_NET_ADMIN));
-	tool_end(&tool, "0 packets, 0 bytes, 0 accepted, 0 dropped");
-	cr_assert_eq(container_finish(&container), 0);
-}
-
-Test(sandbox, dump_does_without_it_if_told_to)
-{
-	struct netns *ns = netns_new();
-	struct tool tool;
-
-	tool_start(&tool, NULL, -1, "dump -q 1 --no-sandbox -n %s", ns->name);
-	tool_listening(&tool);
-	cr_expect_eq(status_of(tool.pid, "CapEff", 16), status_of(getpid(), "CapEff", 16));
-	cr_expect_eq(status_of(tool.pid, "Seccomp", 10), status_of(getpid(), "Seccomp", 10));
-	tool_end(&tool, "0 packets, 0 bytes, 0 accepted, 0 dropped");
-}
-
-/* ---- whose namespace it is --------------------------------------------------------------------- */
-
-static int ask_as(int stream, void *arg)
-{
-	const int fd = *(const int *)arg;
-
-	(void)stream;
-	if (become(12345) < 0)
-		return 2;
-	return sandbox_owns(fd);
-}
-
-static int answer(int fd)
-{
-	struct child child = child_start(ask_as, &fd);
-
-	return child_finish(&child);
-}
-
-Test(sandbox, the_owner_is_told_from_others)
-{
-	struct netns *ns = netns_new();
-	struct container mine, other;
-	int fd = netns_socket(ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
-
-	container_start_idle(&mine, 12345);
-	container_start_idle(&other, 12346);
-	cr_expect_eq(answer(mine.socket), 1);
-	cr_expect_eq(answer(other.socket), 0);
-	cr_expect_eq(answer(fd), 0, "the machine's own");
-	cr_expect_eq(answer(-1), 0);
-	cr_expect(!sandbox_owns(mine.socket), "root may do it by its capabilities");
-	cr_expect(!sandbox_owns(fd));
-	/* The other one holds a copy of what tells the first one to end. */
-	cr_assert_eq(container_finish(&other), 0);
-	cr_assert_eq(container_finish(&mine), 0);
-	close(fd);
 }

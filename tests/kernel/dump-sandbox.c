@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+/* Which rights are left once mnfq dump serves, and whoever else enters the sandbox. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <linux/capability.h>
+#include <linux/netlink.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "container.h"
+#include "sandbox.h"
+#include "tool.h"
+#include "wait.h"
+
+TestSuite(dump_sandbox, .timeout = 300);
+
+/* ---- capabilities ------------------------------------------------------------------------------ */
+
+/* A number of /proc/PID/status. */
+static unsigned long long status_of(pid_t pid, const char *key, int base)
+{
+	const size_t len = strlen(key);
+	unsigned long long value = 0;
+	char path[64], line[256];
+	bool found = false;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	file = fopen(path, "re");
+	cr_assert(file, "%s: %s", path, strerror(errno));
+	while (!found && fgets(line, sizeof(line), file)) {
+		found = strncmp(line, key, len) == 0 && line[len] == ':';
+		value = strtoull(line + len + 1, NULL, base);
+	}
+	fclose(file);
+	cr_assert(found, "no %s", key);
+	return value;
+}
+
+/* These capabilities and no more, now and later. */
+static void expect_rights(pid_t pid, uint64_t effective)
+{
+	static const char *const sets[] = { "CapEff", "CapPrm", "CapBnd" };
+	struct rlimit core;
+
+	for (size_t i = 0; i < 3; i++)
+		cr_expect(status_of(pid, sets[i], 16) == effective, "%s %llx", sets[i],
+			  status_of(pid, sets[i], 16));
+	cr_expect(status_of(pid, "CapInh", 16) == 0 && status_of(pid, "CapAmb", 16) == 0);
+	cr_expect(status_of(pid, "NoNewPrivs", 10) == 1);
+	cr_expect(status_of(pid, "Seccomp", 10) ==
+		  (sandbox_has_seccomp ? 2 : status_of(getpid(), "Seccomp", 10)));
+	cr_assert(prlimit(pid, RLIMIT_CORE, NULL, &core) == 0);
+	cr_expect(core.rlim_cur == 0 && core.rlim_max == 0);
+}
+
+static int enter_and_wait(int stream, void *arg)
+{
+	char error[256], byte;
+
+	if (sandbox_enter(SANDBOX_SERVE, *(const uint64_t *)arg, false, error, sizeof(error)) ||
+	    write(stream, "", 1) != 1)
+		return 1;
+	return read(stream, &byte, 1) == 0 ? 0 : 2;
+}
+
+Test(dump_sandbox, keeps_the_capabilities_it_is_told_to)
+{
+	static const uint64_t keep[] = { 0, SANDBOX_CAP(CAP_NET_ADMIN),
+					 SANDBOX_CAP(CAP_SYS_ADMIN) |
+						 SANDBOX_CAP(CAP_NET_ADMIN) };
+	struct child child;
+
+	netns_require();
+	for (size_t i = 0; i < 3; i++) {
+		child = child_start(enter_and_wait, (void *)&keep[i]);
+		child_await(&child);
+		expect_rights(child.pid, keep[i]);
+		cr_assert_eq(child_finish(&child), 0);
+	}
+}
+
+/* A user's process without capabilities; its files in /proc then are root's. */
+static int enter_as_user(int stream, void *arg)
+{
+	return become(12345) < 0 ? 3 : enter_and_wait(stream, arg);
+}
+
+Test(dump_sandbox, a_user_without_capabilities_can_enter_it)
+{
+	uint64_t keep = SANDBOX_CAP(CAP_NET_ADMIN);
+	struct child child;
+	char path[64];
+	struct stat st;
+
+	netns_require();
+	child = child_start(enter_as_user, &keep);
+	child_await(&child);
+	cr_expect(status_of(child.pid, "CapEff", 16) == 0);
+	cr_expect(status_of(child.pid, "NoNewPrivs", 10) == 1);
+	snprintf(path, sizeof(path), "/proc/%d/environ", (int)child.pid);
+	cr_assert(stat(path, &st) == 0);
+	cr_expect(st.st_uid == 0, "it is dumpable");
+	cr_assert_eq(child_finish(&child), 0);
+}
+
+/* ---- the tool ---------------------------------------------------------------------------------- */
+
+static void tool_end(struct tool *tool, const char *summary)
+{
+	kill(tool->pid, SIGTERM);
+	tool_expect_end(tool, summary);
+}
+
+Test(dump_sandbox, dump_keeps_cap_net_admin)
+{
+	struct udp udp;
+	struct netns *ns = road_open(&udp);
+	struct tool tool;
+
+	tool_start(&tool, NULL, -1, "dump -q 1 -n %s", ns->name);
+	tool_listening(&tool);
+	expect_rights(tool.pid, SANDBOX_CAP(CAP_NET_ADMIN));
+	udp_send(&udp, 0);
+	expect_contains(tool_out(&tool), " queue 1 id 1 output out lo: udp");
+	tool_end(&tool, "1 packets, 60 bytes, 1 accepted, 0 dropped");
+	road_expect(ns, &udp, 1);
+}
+
+Test(dump_sandbox, dump_with_threads_serves_in_each)
+{
+	struct udp udp;
+	struct netns *ns = road_open(&udp);
+	struct tool tool;
+
+	tool_start(&tool, NULL, -1, "dump -q 0:3 --threads 4 -n %s", ns->name);
+	tool_listening(&tool);
+	udp_send(&udp, 0);
+	expect_contains(tool_out(&tool), " queue 1 id 1 output out lo: udp");
+	cr_assert(wait_until(status_of(tool.pid, "Threads", 10) == 5));
+	expect_rights(tool.pid, SANDBOX_CAP(CAP_NET_ADMIN));
+	tool_end(&tool, "1 packets, 60 bytes, 1 accepted, 0 dropped");
+	road_expect(ns, &udp, 1);
+}
+
+/* The owner of the container's user namespace needs no capability for verdicts. */
+Test(dump_sandbox, dump_keeps_nothing_over_its_own_container)
+{
+	struct container container;
+	struct tool tool;
+	struct udp udp;
+
+	container_start_idle(&container, 0);
+	netns_rule(&container.ns, 4, "-A OUTPUT -p udp --dport 9 -j NFQUEUE --queue-num 1");
+	udp_open(&udp, &container.ns, &container.ns, "127.0.0.1", 9);
+	tool_start(&tool, NULL, container.socket, "dump -q 1 --fd 7");
+	tool_listening(&tool);
+	expect_rights(tool.pid, 0);
+	udp_send(&udp, 0);
+	expect_contains(tool_out(&tool), " queue 1 id 1 output out lo: udp");
+	tool_end(&tool, "1 packets, 60 bytes, 1 accepted, 0 dropped");
+	udp_close(&udp);
+	cr_assert_eq(container_finish(&container), 0);
+}
+
+/* Somebody else's container is none of ours, even if we are root. */
+Test(dump_sandbox, dump_keeps_cap_net_admin_over_other_containers)
+{
+	struct container container;
+	struct tool tool;
+
+	container_start_idle(&container, 12345);
+	tool_start(&tool, NULL, container.socket, "dump -q 1 --fd 7");
+	tool_listening(&tool);
+	expect_rights(tool.pid, SANDBOX_CAP(CAP_NET_ADMIN));
+	tool_end(&tool, "0 packets, 0 bytes, 0 accepted, 0 dropped");
+	cr_assert_eq(container_finish(&container), 0);
+}
+
+Test(dump_sandbox, dump_does_without_it_if_told_to)
+{
+	struct netns *ns = netns_new();
+	struct tool tool;
+
+	tool_start(&tool, NULL, -1, "dump -q 1 --no-sandbox -n %s", ns->name);
+	tool_listening(&tool);
+	cr_expect_eq(status_of(tool.pid, "CapEff", 16), status_of(getpid(), "CapEff", 16));
+	cr_expect_eq(status_of(tool.pid, "Seccomp", 10), status_of(getpid(), "Seccomp", 10));
+	tool_end(&tool, "0 packets, 0 bytes, 0 accepted, 0 dropped");
+}
+
+/* ---- whose namespace it is --------------------------------------------------------------------- */
+
+static int ask_as(int stream, void *arg)
+{
+	const int fd = *(const int *)arg;
+
+	(void)stream;
+	if (become(12345) < 0)
+		return 2;
+	return sandbox_owns(fd);
+}
+
+static int answer(int fd)
+{
+	struct child child = child_start(ask_as, &fd);
+
+	return child_finish(&child);
+}
+
+Test(dump_sandbox, the_owner_is_told_from_others)
+{
+	struct netns *ns = netns_new();
+	struct container mine, other;
+	int fd = netns_socket(ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
+
+	container_start_idle(&mine, 12345);
+	container_start_idle(&other, 12346);
+	cr_expect_eq(answer(mine.socket), 1);
+	cr_expect_eq(answer(other.socket), 0);
+	cr_expect_eq(answer(fd), 0, "the machine's own");
+	cr_expect_eq(answer(-1), 0);
+	cr_expect(!sandbox_owns(mine.socket), "root may do it by its capabilities");
+	cr_expect(!sandbox_owns(fd));
+	/* The other one holds a copy of what tells the first one to end. */
+	cr_assert_eq(container_finish(&other), 0);
+	cr_assert_eq(container_finish(&mine), 0);
+	close(fd);
+}
