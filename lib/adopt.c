@@ -28,7 +28,7 @@ int mnfq_i_check_filter(int fd, struct mnfq_i_sentence *error)
 }
 
 /* The kernel delivers nothing to a socket that is connected to another peer than itself. */
-static bool is_connected(int fd)
+bool mnfq_i_is_connected(int fd)
 {
 	struct sockaddr_nl peer = { 0 };
 	socklen_t len = sizeof(peer);
@@ -63,7 +63,7 @@ int mnfq_i_check_fd(int fd, struct mnfq_i_sentence *error)
 				   "descriptor %d is a netlink socket of protocol %d, not of "
 				   "NETLINK_NETFILTER",
 				   fd, protocol);
-	if (is_connected(fd))
+	if (mnfq_i_is_connected(fd))
 		return mnfq_i_fail(error, -EISCONN,
 				   "descriptor %d is connected to a peer, so the kernel delivers "
 				   "nothing to it: pass one that is not",

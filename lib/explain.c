@@ -303,8 +303,11 @@ int mnfq_i_explain_bind(struct mnfq_socket *sock, uint16_t num, uint32_t flags, 
 	case -ETIMEDOUT:
 		return mnfq_i_fail(&sock->error, err,
 				   "queue %u: no answer from the kernel within %u ms: somebody "
-				   "else reads from this socket",
-				   num, sock->timeout_ms);
+				   "else %s",
+				   num, sock->timeout_ms,
+				   mnfq_i_is_connected(sock->fd)
+					   ? "has this socket too, and connected it to a peer"
+					   : "reads from this socket");
 	default:
 		return mnfq_i_fail(&sock->error, err, "queue %u: %m", num);
 	}

@@ -266,6 +266,7 @@ int64_t mnfq_i_now_ns(void);
 void mnfq_i_stats_add(struct mnfq_stats *sum, const struct mnfq_stats *stats);
 
 /* adopt.c */
+bool mnfq_i_is_connected(int fd);
 int mnfq_i_get_int(int fd, int level, int name);
 int mnfq_i_check_fd(int fd, struct mnfq_i_sentence *error);
 int mnfq_i_check_filter(int fd, struct mnfq_i_sentence *error);

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_queue.h>
 #include <linux/netlink.h>
@@ -110,6 +111,23 @@ Test(faults, an_overrun_is_counted_exactly)
 	scene_close(&scene);
 }
 
+/* By somebody who shares the socket. */
+Test(faults, an_overrun_of_a_shrunk_buffer_is_counted_exactly)
+{
+	struct scene scene;
+	int tiny = 1, copy;
+
+	scene_open(&scene, 4);
+	scene_bind(&scene, NULL, scene_count);
+	copy = fcntl(mnfq_socket_get_fd(scene.sock), F_DUPFD_CLOEXEC, 0);
+	cr_assert(setsockopt(copy, SOL_SOCKET, SO_RCVBUF, &tiny, sizeof(tiny)) == 0);
+	cr_assert(mnfq_socket_get_receive_buffer(scene.sock) < 8192);
+	(void)overrun(&scene, 500);
+	check_overrun(&scene, 501);
+	close(copy);
+	scene_close(&scene);
+}
+
 /* The kernel then loses everything until the socket has been drained. */
 Test(faults, an_overrun_with_enobufs_is_counted_exactly)
 {
@@ -200,7 +218,7 @@ Test(faults, forged_messages_reach_no_callback)
 	scene_bind(&scene, NULL, scene_count);
 	to.nl_pid = mnfq_socket_get_portid(scene.sock);
 	fd = netns_socket(scene.ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
-	for (i = 0; i < 10000; i++) {
+	for (i = 0; i < 100000; i++) {
 		size_t len = forge(buf, i / 100 + 1);
 
 		cr_assert(sendto(fd, buf, len, 0, (struct sockaddr *)&to, sizeof(to)) ==
@@ -212,9 +230,9 @@ Test(faults, forged_messages_reach_no_callback)
 			scene_expect(&scene, i - 49);
 		}
 	}
-	while (scene_socket_stats(&scene).forged < 10000)
+	while (scene_socket_stats(&scene).forged < 100000)
 		cr_assert(mnfq_socket_dispatch(scene.sock, 0) == 0);
-	cr_assert(scene.seen == 100 && scene_socket_stats(&scene).forged == 10000);
+	cr_assert(scene.seen == 1000 && scene_socket_stats(&scene).forged == 100000);
 	cr_assert(scene_stats(&scene).lost == 0 && scene_stats(&scene).refused == 0);
 	close(fd);
 	scene_close(&scene);

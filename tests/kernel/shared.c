@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/netlink.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -260,5 +261,120 @@ Test(shared, unbound_by_somebody_else_is_told)
 	udp_send(&scene.udp, 2);
 	scene_serve(&scene, 1);
 	scene_expect(&scene, 2);
+	scene_close(&scene);
+}
+
+/* ---- what can be set on a socket, by whoever has a copy of it ---- */
+
+static int bind_copy(struct scene *scene, const struct mnfq_queue_options *options,
+		     mnfq_callback callback)
+{
+	scene_open(scene, 4);
+	mnfq_socket_close(scene->sock);
+	scene_ok(NULL, mnfq_socket_open_netns(&scene->sock, scene->ns->name,
+					      SOCKET_OPTIONS(.timeout_ms = 50)));
+	scene_bind(scene, options, callback);
+	return fcntl(mnfq_socket_get_fd(scene->sock), F_DUPFD_CLOEXEC, 0);
+}
+
+static void one_more(struct scene *scene, uint32_t seq)
+{
+	udp_send(&scene->udp, seq);
+	scene_serve(scene, 1);
+	scene_expect(scene, seq);
+}
+
+/* The kernel then drops what it would deliver, answers too; we neither hang nor mistake anything. */
+Test(shared, connected_by_somebody_else_and_back)
+{
+	struct sockaddr_nl peer = { .nl_family = AF_NETLINK, .nl_pid = 4711 };
+	struct sockaddr none = { .sa_family = AF_UNSPEC };
+	struct scene scene;
+	int copy = bind_copy(&scene, NULL, scene_count);
+
+	one_more(&scene, 1);
+	cr_assert(connect(copy, (struct sockaddr *)&peer, sizeof(peer)) == 0);
+	udp_send_many(&scene.udp, 2, 2);
+	cr_assert(mnfq_socket_dispatch(scene.sock, 0) == 0);
+	cr_assert(mnfq_queue_configure(scene.queue, NULL) == -ETIMEDOUT);
+	cr_assert(strstr(mnfq_socket_get_error(scene.sock), "connected it to a peer"), "%s",
+		  mnfq_socket_get_error(scene.sock));
+	cr_assert(connect(copy, &none, sizeof(none)) == 0);
+	one_more(&scene, 4);
+	cr_assert(scene_stats(&scene).lost == 2 && scene.seen == 2);
+	close(copy);
+	scene_close(&scene);
+}
+
+/* None of these keeps us from serving, or makes us wait. */
+Test(shared, options_set_by_somebody_else)
+{
+	static const struct {
+		int level, name, value[4];
+		socklen_t size;
+	} options[] = {
+		{ SOL_SOCKET, SO_RCVLOWAT, { 1 << 20 }, 4 },
+		{ SOL_SOCKET, SO_RCVTIMEO, { 0, 0, 1, 0 }, 16 },
+		{ SOL_SOCKET, SO_SNDTIMEO, { 0, 0, 1, 0 }, 16 },
+		{ SOL_SOCKET, SO_PASSCRED, { 1 }, 4 },
+		{ SOL_SOCKET, SO_TIMESTAMP, { 1 }, 4 },
+		{ SOL_NETLINK, NETLINK_PKTINFO, { 1 }, 4 },
+		{ SOL_NETLINK, NETLINK_BROADCAST_ERROR, { 1 }, 4 },
+		{ SOL_NETLINK, NETLINK_NO_ENOBUFS, { 0 }, 4 },
+		{ SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, { 1 }, 4 },
+		{ SOL_NETLINK, NETLINK_CAP_ACK, { 1 }, 4 },
+		{ SOL_NETLINK, NETLINK_EXT_ACK, { 1 }, 4 },
+		{ SOL_NETLINK, NETLINK_GET_STRICT_CHK, { 1 }, 4 },
+		{ SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, { 1 }, 4 },
+	};
+	struct scene scene;
+	int copy = bind_copy(&scene, NULL, scene_count);
+	uint32_t i;
+
+	for (i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+		cr_assert(setsockopt(copy, options[i].level, options[i].name, options[i].value,
+				     options[i].size) == 0,
+			  "option %u: %s", i, strerror(errno));
+		one_more(&scene, i);
+		scene_ok(scene.sock, mnfq_queue_configure(scene.queue, NULL));
+	}
+	cr_assert(scene_stats(&scene).lost == 0 && scene_socket_stats(&scene).truncated == 0);
+	close(copy);
+	scene_close(&scene);
+}
+
+static enum mnfq_verdict rewrite_all(struct mnfq_packet *packet, void *data)
+{
+	struct scene *scene = data;
+	size_t len;
+	const uint8_t *payload = mnfq_packet_get_payload(packet, &len);
+
+	scene->seen++;
+	cr_assert(mnfq_packet_set_payload(packet, payload, len) == 0);
+	return MNFQ_DROP;
+}
+
+/* A verdict that does not fit any more is told, and the default one, which does, takes its place. */
+Test(shared, a_send_buffer_shrunk_by_somebody_else)
+{
+	struct scene scene;
+	struct datagram datagram = { 0 };
+	int tiny = 1, err;
+	int copy = bind_copy(&scene, QUEUE_OPTIONS(.default_verdict = MNFQ_ACCEPT), rewrite_all);
+
+	cr_assert(setsockopt(copy, SOL_SOCKET, SO_SNDBUF, &tiny, sizeof(tiny)) == 0);
+	udp_send_sized(&scene.udp, 1, 20000);
+	err = mnfq_socket_dispatch(scene.sock, DEADLINE_MS);
+	if (err == 1)
+		err = mnfq_socket_dispatch(scene.sock, 0);
+	cr_assert_eq(err, -EMSGSIZE);
+	cr_assert(scene_socket_stats(&scene).unsent == 1);
+	cr_assert(strstr(mnfq_socket_get_error(scene.sock), "default verdict"));
+	cr_assert(udp_await(&scene.udp, &datagram) && datagram.seq == 1 && datagram.intact);
+	udp_send(&scene.udp, 2);
+	scene_serve(&scene, 1);
+	cr_assert(scene.seen == 2);
+	scene_expect_nothing(&scene);
+	close(copy);
 	scene_close(&scene);
 }
