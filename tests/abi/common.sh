@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=sh
-# What the build tests share. They get SOURCE, BUILD, MESON, CC and CXX from meson.
+# What the build tests share. They get SOURCE, BUILD, MESON, CC and CXX from meson,
+# KIND, which libraries are built (shared, static or both), and LIBRARY, the one to link with.
 set -eu
 
 fail()
@@ -8,6 +9,17 @@ fail()
 	echo "$*" >&2
 	exit 1
 }
+
+# Whether the shared or the static library is built.
+builds()
+{
+	[ "$KIND" = "$1" ] || [ "$KIND" = both ]
+}
+
+# What links a program with our library as it was built.
+# shellcheck disable=SC2034
+link=$LIBRARY
+[ "$KIND" != static ] || link="$LIBRARY $(pkg-config --libs libmnl) -pthread"
 
 # A directory that is gone when the test is.
 temporary()

@@ -41,7 +41,7 @@ for std in c++11 c++17; do
 	$CXX -std=$std $strict -o "$tmp/alone" "$tmp/alone.cc" || fail "mnfq.h does not compile as $std"
 	"$tmp/alone" || fail "mnfq_verdict_queue() is wrong as $std"
 	# shellcheck disable=SC2086
-	$CXX -std=$std $strict -o "$tmp/all" "$tmp/all.cc" "$BUILD/lib/libmnfq.so" ||
+	$CXX -std=$std $strict -o "$tmp/all" "$tmp/all.cc" $link ||
 		fail "a $std program cannot link every function"
 done
 LD_LIBRARY_PATH=$BUILD/lib "$tmp/all"

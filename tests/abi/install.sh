@@ -11,9 +11,22 @@ temporary
 pc=$(find "$tmp/root" -name libmnfq.pc)
 [ -n "$pc" ] || fail "libmnfq.pc was not installed"
 lib=${pc%/pkgconfig/libmnfq.pc}
-for file in libmnfq.so libmnfq.so.0 libmnfq.a; do
-	[ -e "$lib/$file" ] || fail "$file was not installed"
-done
+# installed KIND FILE… : they are there if that kind was built, and not otherwise.
+installed()
+{
+	kind=$1
+	shift
+	for file in "$@"; do
+		if builds "$kind"; then
+			[ -e "$lib/$file" ] || fail "$file was not installed"
+		else
+			[ ! -e "$lib/$file" ] || fail "$file was installed, though not asked for"
+		fi
+	done
+}
+
+installed shared libmnfq.so libmnfq.so.0
+installed static libmnfq.a
 find "$tmp/root" \( -name 'test*' -o -name '*fuzz*' -o -name '*tools*' \) | grep . &&
 	fail "something was installed that is not for users"
 
@@ -34,25 +47,42 @@ version=$(pkg-config --modversion libmnfq)
 grep -q "\"$version\"" "$SOURCE/include/mnfq/version.h" ||
 	fail "libmnfq.pc has version '$version'"
 
-flags=$(pkg-config --cflags --libs libmnfq)
-# shellcheck disable=SC2086
-$CC -o "$tmp/shared" "$tmp/program.c" $flags || fail "cannot link with: $flags"
-readelf -d "$tmp/shared" | grep -q 'NEEDED.*libmnfq\.so\.0\]' ||
-	fail "the soname is not libmnfq.so.0"
-readelf -d "$tmp/shared" | grep -q 'NEEDED.*libmnl' &&
-	fail "a program need not link libmnl itself"
-LD_LIBRARY_PATH=$lib "$tmp/shared" || fail "the program linked shared failed"
+# What a program for which pkg-config knows all flags takes.
+link_shared()
+{
+	flags=$(pkg-config --cflags --libs libmnfq)
+	# shellcheck disable=SC2086
+	$CC -o "$tmp/shared" "$tmp/program.c" $flags || fail "cannot link with: $flags"
+	readelf -d "$tmp/shared" | grep -q 'NEEDED.*libmnfq\.so\.0\]' ||
+		fail "the soname is not libmnfq.so.0"
+	readelf -d "$tmp/shared" | grep -q 'NEEDED.*libmnl' &&
+		fail "a program need not link libmnl itself"
+	LD_LIBRARY_PATH=$lib "$tmp/shared" || fail "the program linked shared failed"
+}
 
-# libmnl itself need not exist as a static library.
-flags=$(pkg-config --static --cflags --libs libmnfq |
-	sed 's/-lmnfq/-Wl,-Bstatic & -Wl,-Bdynamic/')
-for library in -lmnl -pthread; do
-	case " $flags " in
-	*" $library "*) ;;
-	*) fail "pkg-config --static lacks $library: $flags" ;;
-	esac
-done
-# shellcheck disable=SC2086
-$CC -o "$tmp/static" "$tmp/program.c" $flags || fail "cannot link statically with: $flags"
-readelf -d "$tmp/static" | grep -q 'NEEDED.*libmnfq' && fail "the static link is not static"
-"$tmp/static" || fail "the program linked statically failed"
+# libmnl itself need not exist as a static library. Without a shared libmnfq --static is not needed.
+link_static()
+{
+	flags=$(pkg-config --cflags --libs "$@" libmnfq |
+		sed 's/-lmnfq/-Wl,-Bstatic & -Wl,-Bdynamic/')
+	for library in -lmnl -pthread; do
+		case " $flags " in
+		*" $library "*) ;;
+		*) fail "pkg-config $* lacks $library: $flags" ;;
+		esac
+	done
+	# shellcheck disable=SC2086
+	$CC -o "$tmp/static" "$tmp/program.c" $flags || fail "cannot link statically with: $flags"
+	readelf -d "$tmp/static" | grep -q 'NEEDED.*libmnfq' && fail "the static link is not static"
+	"$tmp/static" || fail "the program linked statically failed"
+}
+
+if builds shared; then
+	link_shared
+fi
+if builds static; then
+	link_static --static
+fi
+if [ "$KIND" = static ]; then
+	link_static
+fi
