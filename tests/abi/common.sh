@@ -17,9 +17,11 @@ builds()
 }
 
 # What links a program with our library as it was built.
-# shellcheck disable=SC2034
-link=$LIBRARY
-[ "$KIND" != static ] || link="$LIBRARY $(pkg-config --libs libmnl) -pthread"
+libraries()
+{
+	echo "$LIBRARY"
+	[ "$KIND" != static ] || echo "$(pkg-config --libs libmnl) -pthread"
+}
 
 # A directory that is gone when the test is.
 temporary()

@@ -40,8 +40,8 @@ for std in c++11 c++17; do
 	# shellcheck disable=SC2086
 	$CXX -std=$std $strict -o "$tmp/alone" "$tmp/alone.cc" || fail "mnfq.h does not compile as $std"
 	"$tmp/alone" || fail "mnfq_verdict_queue() is wrong as $std"
-	# shellcheck disable=SC2086
-	$CXX -std=$std $strict -o "$tmp/all" "$tmp/all.cc" $link ||
+	# shellcheck disable=SC2046,SC2086
+	$CXX -std=$std $strict -o "$tmp/all" "$tmp/all.cc" $(libraries) ||
 		fail "a $std program cannot link every function"
 done
 LD_LIBRARY_PATH=$BUILD/lib "$tmp/all"

@@ -17,9 +17,9 @@ block()
 compile()
 {
 	grep -q 'int main' "$tmp/$1.c" || fail "found no program in $2"
-	# shellcheck disable=SC2086
+	# shellcheck disable=SC2046,SC2086
 	$CC -std=c11 -Wall -Wextra -Werror -I"$SOURCE/include" -o "$tmp/$1" "$tmp/$1.c" \
-		$link || fail "the program in $2 does not compile"
+		$(libraries) || fail "the program in $2 does not compile"
 }
 
 block '```c' README.md >"$tmp/readme.c"
