@@ -259,7 +259,8 @@ int fail_usage(const char *command, const char *format, ...)
 
 int fail_option(const char *command, int result, char **argv)
 {
-	const char *argument = argv[optind - 1];
+	/* musl is one further where the last word lacks its argument: at the NULL behind it. */
+	const char *argument = argv[optind - 1] ? argv[optind - 1] : argv[optind - 2];
 	int is_long = strncmp(argument, "--", 2) == 0;
 
 	if (result == ':' && is_long)
