@@ -200,6 +200,23 @@ int parse_masked(const char *text, uint32_t *value, uint32_t *mask)
 	return 0;
 }
 
+int parse_mode(const char *text, mode_t *mode)
+{
+	mode_t value = 0;
+
+	if (!*text)
+		return -EINVAL;
+	for (; *text; text++) {
+		if (get_digit(*text) >= 8)
+			return -EINVAL;
+		value = value << 3 | (mode_t)get_digit(*text);
+		if (value > 0777)
+			return -ERANGE;
+	}
+	*mode = value;
+	return 0;
+}
+
 const char *clean_bytes(char *out, size_t size, const char *bytes, size_t len)
 {
 	size_t used = 0;

@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <mnfq/mnfq.h>
 
@@ -13,6 +14,7 @@
 /* The sub-commands; argv[0] is the name of the sub-command. Each returns an exit status. */
 int run_bench(int argc, char **argv);
 int run_dump(int argc, char **argv);
+int run_share(int argc, char **argv);
 
 /**
  * Parse a whole number, decimal or hexadecimal with 0x, that is all of @text.
@@ -45,6 +47,9 @@ const char *format_priority(char out[PRIORITY_SIZE], uint32_t priority);
  * -EDOM if there are bits outside of the mask, or none in it.
  */
 int parse_masked(const char *text, uint32_t *value, uint32_t *mask);
+
+/** Parse the mode of a file, octal from 0 to 777. Returns as parse_number(). */
+int parse_mode(const char *text, mode_t *mode);
 
 /**
  * Copy text that others chose so that it is safe on a terminal: whatever is not printable ASCII

@@ -16,6 +16,7 @@ static const struct command {
 } commands[] = {
 	{ "bench", "measure how fast packets are decided", run_bench },
 	{ "dump", "print the packets of a queue and decide them", run_dump },
+	{ "share", "give sockets of this namespace to programs outside", run_share },
 };
 
 static int print_help(void)

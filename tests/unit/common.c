@@ -212,3 +212,27 @@ Test(common, text_of_others_is_made_safe)
 	cr_expect_str_eq(clean_text(out, 1, "abc"), "");
 	cr_expect_str_eq(clean_bytes(out, sizeof(out), "a\0b\n", 3), "a\\x00b");
 }
+
+static void expect_mode(const char *text, int err, mode_t mode)
+{
+	mode_t value = 04711;
+
+	cr_expect_eq(parse_mode(text, &value), err, "'%s'", text);
+	cr_expect_eq(value, err ? 04711 : mode, "'%s': 0%o", text, value);
+}
+
+Test(common, modes)
+{
+	expect_mode("0660", 0, 0660);
+	expect_mode("777", 0, 0777);
+	expect_mode("0", 0, 0);
+	expect_mode("000000000000000000000000600", 0, 0600);
+	expect_mode("1000", -ERANGE, 0);
+	expect_mode("40000000000600", -ERANGE, 0);
+	expect_mode("", -EINVAL, 0);
+	expect_mode("0668", -EINVAL, 0);
+	expect_mode("0x1ff", -EINVAL, 0);
+	expect_mode("-1", -EINVAL, 0);
+	expect_mode("u+rw", -EINVAL, 0);
+	expect_mode(" 600", -EINVAL, 0);
+}

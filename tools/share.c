@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT */
+/* mnfq share: give sockets of this network namespace to programs that are not in it. */
+#include "share.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <linux/capability.h>
+#include <linux/netlink.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "common.h"
+#include "sandbox.h"
+
+#define TIMEOUT_MAX 2000000u /* seconds; milliseconds are an int */
+
+static int print_help(void)
+{
+	printf("Usage: mnfq share --listen PATH [--mode MODE] [--allow-uid N]...\n"
+	       "       mnfq share --connect PATH [--keep] [--timeout SECONDS]\n"
+	       "\n"
+	       "Give netlink sockets of this network namespace to programs outside, as to\n"
+	       "'mnfq dump', which bind queues on them and decide its packets.\n"
+	       "\n"
+	       "      --listen PATH      give one to whoever connects to this Unix socket\n"
+	       "      --mode MODE        of its file, in octal (default: 0600)\n"
+	       "      --allow-uid N      only to this user; several times: to these\n"
+	       "      --connect PATH     offer one to the program that listens at PATH, wait\n"
+	       "                         until there is one, and end when it took it\n"
+	       "      --keep             do not end then: offer one to the next that listens,\n"
+	       "                         too. When this ends the socket is withdrawn\n"
+	       "      --timeout SECONDS  give up if nobody has taken it by then\n"
+	       "      --label NAME       what to call this namespace, up to %u bytes\n"
+	       "      --no-sandbox       give up no rights, for debuggers\n"
+	       "  -h, --help             print this\n"
+	       "\n"
+	       "See mnfq-share(1).\n",
+	       MNFQ_LABEL_SIZE - 1);
+	return EXIT_SUCCESS;
+}
+
+enum {
+	OPT_LISTEN = 256,
+	OPT_CONNECT,
+	OPT_MODE,
+	OPT_ALLOW_UID,
+	OPT_KEEP,
+	OPT_TIMEOUT,
+	OPT_LABEL,
+	OPT_NO_SANDBOX,
+};
+
+static const struct option options[] = {
+	{ "listen", required_argument, NULL, OPT_LISTEN },
+	{ "connect", required_argument, NULL, OPT_CONNECT },
+	{ "mode", required_argument, NULL, OPT_MODE },
+	{ "allow-uid", required_argument, NULL, OPT_ALLOW_UID },
+	{ "keep", no_argument, NULL, OPT_KEEP },
+	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
+	{ "label", required_argument, NULL, OPT_LABEL },
+	{ "no-sandbox", no_argument, NULL, OPT_NO_SANDBOX },
+	{ "help", no_argument, NULL, 'h' },
+	{ NULL, 0, NULL, 0 },
+};
+
+/* ---- what both directions do ---- */
+
+int share_send(const struct share_options *opts, int stream, uint32_t flags, char *error,
+	       size_t error_size)
+{
+	struct mnfq_handover_options handover = { .size = sizeof(handover),
+						  .flags = flags,
+						  .label = opts->label,
+						  .error = error,
+						  .error_size = error_size };
+	int err, fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+
+	if (fd < 0) {
+		err = -errno;
+		snprintf(error, error_size, "cannot open a netlink socket: %s", strerror(-err));
+		return err;
+	}
+	err = mnfq_handover_send(stream, fd, 0, &handover);
+	close(fd); /* or its queue would outlive the program that serves it */
+	return err;
+}
+
+/*
+ * The kernel asks for the capability of who sends, and also of who opened the socket: what is
+ * opened without it is of no use to anybody.
+ */
+int share_enter_sandbox(const struct share_options *opts)
+{
+	char error[256];
+
+	if (opts->no_sandbox || sandbox_enter(SANDBOX_PORTER, SANDBOX_CAP(CAP_NET_ADMIN), false,
+					      error, sizeof(error)) == 0)
+		return 0;
+	return fail(SHARE_NAME, "%s; --no-sandbox does without", error);
+}
+
+int share_catch_signals(int also)
+{
+	sigset_t set;
+	int fd;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	if (also)
+		sigaddset(&set, also);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return fd < 0 ? -errno : fd;
+}
+
+/* ---- the command line ---- */
+
+static int take_mode(struct share_options *opts)
+{
+	if (parse_mode(optarg, &opts->mode) == 0)
+		return 0;
+	return fail_usage(SHARE_NAME, "--mode %s: give an octal number from 0 to 777, as 0660",
+			  optarg);
+}
+
+static int take_uid(struct share_options *opts)
+{
+	uint64_t uid;
+
+	if (opts->uid_count == SHARE_UIDS_MAX)
+		return fail_usage(SHARE_NAME, "--allow-uid: give %u users at most",
+				  SHARE_UIDS_MAX);
+	if (parse_number(optarg, 0, UINT32_MAX - 1, &uid) < 0)
+		return fail_usage(SHARE_NAME, "--allow-uid %s: give the number of a user",
+				  optarg);
+	opts->uids[opts->uid_count++] = (uint32_t)uid;
+	return 0;
+}
+
+static int take_timeout(struct share_options *opts)
+{
+	uint64_t seconds;
+
+	if (parse_number(optarg, 1, TIMEOUT_MAX, &seconds) < 0)
+		return fail_usage(SHARE_NAME, "--timeout %s: give seconds, from 1 to %u", optarg,
+				  TIMEOUT_MAX);
+	opts->timeout_ms = (uint32_t)seconds * 1000;
+	return 0;
+}
+
+/* Returns 0 or the exit status. */
+static int take_option(struct share_options *opts, int option, char **argv)
+{
+	switch (option) {
+	case OPT_LISTEN:
+		opts->listen = optarg;
+		return 0;
+	case OPT_CONNECT:
+		opts->connect = optarg;
+		return 0;
+	case OPT_MODE:
+		return take_mode(opts);
+	case OPT_ALLOW_UID:
+		return take_uid(opts);
+	case OPT_KEEP:
+		opts->keep = true;
+		return 0;
+	case OPT_TIMEOUT:
+		return take_timeout(opts);
+	case OPT_LABEL:
+		opts->label = optarg;
+		return 0;
+	case OPT_NO_SANDBOX:
+		opts->no_sandbox = true;
+		return 0;
+	default:
+		return fail_option(SHARE_NAME, option, argv);
+	}
+}
+
+#define MODE_UNSET (~(mode_t)0)
+
+static int check_options(struct share_options *opts, int argc, char **argv)
+{
+	if (optind < argc)
+		return fail_usage(SHARE_NAME, "unexpected argument '%s'", argv[optind]);
+	if (!opts->listen == !opts->connect)
+		return fail_usage(SHARE_NAME, "give either --listen PATH or --connect PATH");
+	if (opts->connect && (opts->mode != MODE_UNSET || opts->uid_count > 0))
+		return fail_usage(SHARE_NAME,
+				  "--mode and --allow-uid are about who connects: they go with "
+				  "--listen");
+	if (opts->listen && (opts->keep || opts->timeout_ms > 0))
+		return fail_usage(SHARE_NAME, "--keep and --timeout go with --connect");
+	if (opts->mode == MODE_UNSET)
+		opts->mode = 0600;
+	return 0;
+}
+
+/* What would fail when somebody is there fails now: a socket is sent to ourselves. */
+static int rehearse(const struct share_options *opts)
+{
+	int ends[2], err;
+	char error[256];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+		return fail(SHARE_NAME, "cannot make Unix sockets: %s", strerror(errno));
+	err = share_send(opts, ends[0], 0, error, sizeof(error));
+	close(ends[0]);
+	close(ends[1]);
+	if (err == -EINVAL || err == -EMSGSIZE)
+		return fail_usage(SHARE_NAME, "--label %s: %s", opts->label, error);
+	return err < 0 ? fail(SHARE_NAME, "%s", error) : 0;
+}
+
+static bool have_net_admin(void)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3];
+
+	return syscall(SYS_capget, &head, sets) < 0 || sets[0].effective >> CAP_NET_ADMIN & 1;
+}
+
+int run_share(int argc, char **argv)
+{
+	struct share_options opts = { .mode = MODE_UNSET };
+	int option, status;
+
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
+		if (option == 'h')
+			return print_help();
+		status = take_option(&opts, option, argv);
+		if (status)
+			return status;
+	}
+	status = check_options(&opts, argc, argv);
+	if (!status)
+		status = rehearse(&opts);
+	if (status)
+		return status;
+	if (!have_net_admin())
+		return fail(
+			SHARE_NAME,
+			"no CAP_NET_ADMIN here: nobody could bind a queue on a socket that is "
+			"opened without it. Run as root of this namespace");
+	return opts.listen ? share_listen(&opts) : share_connect(&opts);
+}
