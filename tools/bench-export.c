@@ -72,11 +72,12 @@ int bench_report_json(FILE *out, const struct bench_series *series, unsigned int
 	uname(&machine);
 	for (unsigned int i = 0; i < count; i++)
 		json_array_append_new(scenarios, make_scenario(&series[i], opts));
-	all = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:o}", "version", MNFQ_VERSION,
+	all = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:o}", "version", MNFQ_VERSION,
 			"kernel", machine.release, "machine", machine.machine, "processors",
 			(json_int_t)sysconf(_SC_NPROCESSORS_ONLN), "rounds",
 			(json_int_t)opts->rounds, "packets", (json_int_t)opts->packets, "size",
-			(json_int_t)opts->size, "scenarios", scenarios);
+			(json_int_t)opts->size, "namespaces", (json_int_t)opts->namespaces,
+			"scenarios", scenarios);
 	if (!all)
 		return -ENOMEM;
 	err = json_dumpf(all, out, JSON_INDENT(2) | JSON_REAL_PRECISION(6));

@@ -27,7 +27,7 @@ int bench_fail(struct bench_net *net, const char *format, ...)
 	return -1;
 }
 
-static int enter(struct bench_net *net, int ns)
+int bench_net_enter(struct bench_net *net, int ns)
 {
 	if (setns(ns, CLONE_NEWNET) == 0)
 		return 0;
@@ -42,7 +42,7 @@ static int run(struct bench_net *net, int ns, const char *command, char *line, s
 	int status;
 
 	line[0] = '\0';
-	if (enter(net, ns) < 0)
+	if (bench_net_enter(net, ns) < 0)
 		return -1;
 	if (asprintf(&shell, "exec 2>&1; PATH=$PATH:/usr/sbin:/sbin; %s", command) < 0)
 		return bench_fail(net, "out of memory");
@@ -121,7 +121,7 @@ int bench_net_queue(struct bench_net *net, unsigned int num, struct bench_queue 
 	FILE *file;
 	int err = -1;
 
-	if (enter(net, net->router) < 0)
+	if (bench_net_enter(net, net->router) < 0)
 		return -1;
 	file = fopen("/proc/thread-self/net/netfilter/nfnetlink_queue", "re");
 	if (!file)
@@ -142,7 +142,7 @@ int bench_net_socket(struct bench_net *net, int ns, int type, uint16_t port, boo
 				       .sin_addr.s_addr = htonl(0x0a000201) };
 	int err, fd, on = 1;
 
-	if (enter(net, ns) < 0)
+	if (bench_net_enter(net, ns) < 0)
 		return -1;
 	fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
 	if (fd < 0)
@@ -160,7 +160,7 @@ int bench_net_socket(struct bench_net *net, int ns, int type, uint16_t port, boo
 
 /* ---- making it ---------------------------------------------------------------------------- */
 
-static int make_namespace(struct bench_net *net)
+int bench_net_make(struct bench_net *net)
 {
 	int fd;
 
@@ -226,8 +226,8 @@ static int find_iptables(struct bench_net *net)
 int bench_net_open(struct bench_net *net)
 {
 	*net = (struct bench_net){ .sender = -1, .router = -1, .receiver = -1 };
-	if ((net->sender = make_namespace(net)) < 0 || (net->router = make_namespace(net)) < 0 ||
-	    (net->receiver = make_namespace(net)) < 0)
+	if ((net->sender = bench_net_make(net)) < 0 || (net->router = bench_net_make(net)) < 0 ||
+	    (net->receiver = bench_net_make(net)) < 0)
 		return -1;
 	if (set_sysctls(net, net->sender, false) < 0 || set_sysctls(net, net->router, true) < 0 ||
 	    set_sysctls(net, net->receiver, false) < 0)

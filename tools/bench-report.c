@@ -9,11 +9,14 @@ static const struct {
 	const char *head;
 	int decimals;
 } columns[BENCH_METRICS] = {
-	[BENCH_RATE] = { "packets/s", 0 },  [BENCH_CPU] = { "CPU us", 3 },
-	[BENCH_USER] = { "user us", 3 },    [BENCH_SYSTEM] = { "system us", 3 },
-	[BENCH_P50] = { "p50 us", 1 },      [BENCH_P99] = { "p99 us", 1 },
-	[BENCH_GBIT] = { "Gbit/s", 2 },     [BENCH_SYSCALLS] = { "syscalls", 3 },
-	[BENCH_HEAP] = { "heap bytes", 0 }, [BENCH_MEMORY] = { "memory KiB", 0 },
+	[BENCH_RATE] = { "packets/s", 0 },   [BENCH_CPU] = { "CPU us", 3 },
+	[BENCH_USER] = { "user us", 3 },     [BENCH_SYSTEM] = { "system us", 3 },
+	[BENCH_P50] = { "p50 us", 1 },       [BENCH_P99] = { "p99 us", 1 },
+	[BENCH_GBIT] = { "Gbit/s", 2 },      [BENCH_SYSCALLS] = { "syscalls", 3 },
+	[BENCH_HEAP] = { "heap bytes", 0 },  [BENCH_MEMORY] = { "memory KiB", 0 },
+	[BENCH_EACH] = { "KiB each", 1 },    [BENCH_ATTACH] = { "attach us", 0 },
+	[BENCH_DETACH] = { "detach us", 0 }, [BENCH_WAKEUPS] = { "wake-ups", 0 },
+	[BENCH_ALONE] = { "alone/s", 0 },    [BENCH_BESIDE] = { "beside/s", 0 },
 };
 
 const char *const bench_metric_names[BENCH_METRICS] = {
@@ -27,6 +30,12 @@ const char *const bench_metric_names[BENCH_METRICS] = {
 	[BENCH_SYSCALLS] = "syscalls_per_packet",
 	[BENCH_HEAP] = "heap_bytes",
 	[BENCH_MEMORY] = "memory_kib",
+	[BENCH_EACH] = "kib_per_namespace",
+	[BENCH_ATTACH] = "attach_cpu_us",
+	[BENCH_DETACH] = "detach_cpu_us",
+	[BENCH_WAKEUPS] = "idle_wakeups",
+	[BENCH_ALONE] = "alone_packets_per_second",
+	[BENCH_BESIDE] = "beside_packets_per_second",
 };
 
 static int compare(const void *a, const void *b)
@@ -60,11 +69,11 @@ static double get_ratio(const struct bench_series *series, uint64_t rounds, unsi
 	unsigned int i;
 	uint64_t round;
 
-	for (i = 0; i < series->contenders; i++)
+	for (i = 0; name && i < series->contenders; i++)
 		if (strcmp(scenario->contenders[i].name, name) == 0)
 			break;
 	/* What was added to the first one is not its like. */
-	if (i == series->contenders || i == who || (scenario->added && who == 0))
+	if (!name || i == series->contenders || i == who || (scenario->added && who == 0))
 		return -1;
 	for (round = 0; round < rounds; round++) {
 		mine = series->results[who][round].value[scenario->metric];
@@ -124,7 +133,7 @@ static void print_row(FILE *out, const struct bench_series *series, uint64_t rou
 		return;
 	fprintf(out, " %10.*f %10.*f %10.*f", decimals, s.median, decimals, s.min, decimals,
 		s.max);
-	for (unsigned int i = 0; i < BENCH_AGAINST; i++) {
+	for (unsigned int i = 0; i < BENCH_AGAINST && scenario->against[i]; i++) {
 		if (s.ratio[i] > 0)
 			fprintf(out, " %11.2f", s.ratio[i]);
 		else
@@ -148,7 +157,7 @@ void bench_report_table(FILE *out, const struct bench_series *series,
 			(unsigned long long)opts->size);
 	fprintf(out, "%llu rounds\n", (unsigned long long)opts->rounds);
 	fprintf(out, "%-12s %10s %10s %10s", "", columns[scenario->metric].head, "min", "max");
-	for (i = 0; i < BENCH_AGAINST; i++) {
+	for (i = 0; i < BENCH_AGAINST && scenario->against[i]; i++) {
 		snprintf(against, sizeof(against), "x %s", scenario->against[i]);
 		fprintf(out, " %11s", against);
 	}

@@ -5,7 +5,6 @@
  * counted: figures of a run that lost packets would be worth nothing.
  */
 #include <errno.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -20,41 +19,6 @@
 #define STREAM_BYTES  (64 * 1024) /* for each of --packets */
 #define STREAM_TIME   2.0         /* seconds */
 #define PACKET_MEMORY 4096        /* of a receive buffer, for a packet and what describes it */
-
-/* ---- processors --------------------------------------------------------------------------- */
-
-/* The first processor that we may use, and the last: traffic and the decider. */
-static void find_cpus(int *first, int *last)
-{
-	static cpu_set_t allowed;
-	static bool known;
-	int i;
-
-	if (!known)
-		sched_getaffinity(0, sizeof(allowed), &allowed);
-	known = true;
-	*first = *last = -1;
-	for (i = 0; i < CPU_SETSIZE; i++) {
-		if (!CPU_ISSET((size_t)i, &allowed))
-			continue;
-		if (*first < 0)
-			*first = i;
-		*last = i;
-	}
-}
-
-/* Keeps us, and the receiver that we start, on one processor; or lets us go wherever we may. */
-static void stay(bool one)
-{
-	cpu_set_t cpus;
-	int first, last;
-
-	find_cpus(&first, &last);
-	CPU_ZERO(&cpus);
-	for (int i = first; i <= (one ? first : last) && i >= 0; i++)
-		CPU_SET((size_t)i, &cpus);
-	(void)sched_setaffinity(0, sizeof(cpus), &cpus);
-}
 
 /* ---- a crew ------------------------------------------------------------------------------- */
 
@@ -71,7 +35,7 @@ static int hire(struct bench_net *net, struct bench_crew *crew,
 	if (workers == MAP_FAILED)
 		return bench_fail(net, "out of memory");
 	memset(workers, 0, BENCH_THREADS * sizeof(*workers));
-	find_cpus(&first, &last);
+	bench_find_cpus(&first, &last);
 	*crew = (struct bench_crew){ .contender = contender,
 				     .workers = workers,
 				     .count = contender->threads > 1 ? contender->threads : 1 };
@@ -289,7 +253,7 @@ static int measure_packets(struct bench_net *net, const struct bench_options *op
 	struct bench_options fewer = *opts;
 	struct bench_result traced;
 
-	stay(true);
+	bench_stay(true);
 	if (measure_once(net, opts, contender, result, kind, false) < 0)
 		return -1;
 	if (kind == FLOOD || contender->threads > 1)
@@ -388,14 +352,14 @@ pass(struct bench_net *net, const struct bench_options *opts,
 static int measure_latency(struct bench_net *net, const struct bench_options *opts,
 			   const struct bench_contender *contender, struct bench_result *result)
 {
-	stay(true);
+	bench_stay(true);
 	return pass(net, opts, contender, result, "-i left -p udp", send_pings);
 }
 
 static int measure_tcp(struct bench_net *net, const struct bench_options *opts,
 		       const struct bench_contender *contender, struct bench_result *result)
 {
-	stay(false);
+	bench_stay(false);
 	return pass(net, opts, contender, result, "-p tcp", send_stream);
 }
 
@@ -450,6 +414,10 @@ static const enum bench_metric latency_columns[] = { BENCH_P99, BENCH_CPU, BENCH
 static const enum bench_metric tcp_columns[] = { BENCH_RATE, BENCH_CPU, BENCH_MEMORY,
 						 BENCH_METRICS };
 static const enum bench_metric thread_columns[] = { BENCH_CPU, BENCH_METRICS };
+static const enum bench_metric namespace_columns[] = {
+	BENCH_EACH,  BENCH_ATTACH, BENCH_DETACH,  BENCH_WAKEUPS,
+	BENCH_ALONE, BENCH_BESIDE, BENCH_METRICS,
+};
 
 const struct bench_scenario bench_scenarios[] = {
 	{ .name = "drain",
@@ -502,5 +470,14 @@ const struct bench_scenario bench_scenarios[] = {
 	  .metric = BENCH_RATE,
 	  .against = { "lnq", "mnfq" },
 	  .shown = thread_columns },
+	{ .name = "namespaces",
+	  .summary = "many namespaces in one thread, against one",
+	  .measure = bench_measure_namespaces,
+	  .sized = true,
+	  .contenders = bench_of_namespaces,
+	  .metric = BENCH_CPU,
+	  .inverse = true,
+	  .against = { "mnfq-one" },
+	  .shown = namespace_columns },
 };
 const unsigned int bench_scenario_count = sizeof(bench_scenarios) / sizeof(bench_scenarios[0]);

@@ -28,6 +28,45 @@ int64_t bench_now(int clock)
 	return now.tv_sec * 1000000000ll + now.tv_nsec;
 }
 
+/* ---- processors --------------------------------------------------------------------------- */
+
+void bench_find_cpus(int *first, int *last)
+{
+	static cpu_set_t allowed;
+	static bool known;
+	int i;
+
+	if (!known)
+		sched_getaffinity(0, sizeof(allowed), &allowed);
+	known = true;
+	*first = *last = -1;
+	for (i = 0; i < CPU_SETSIZE; i++) {
+		if (!CPU_ISSET((size_t)i, &allowed))
+			continue;
+		if (*first < 0)
+			*first = i;
+		*last = i;
+	}
+}
+
+void bench_stay_on(int from, int to)
+{
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	for (int i = from; i <= to && i >= 0; i++)
+		CPU_SET((size_t)i, &cpus);
+	(void)sched_setaffinity(0, sizeof(cpus), &cpus);
+}
+
+void bench_stay(bool one)
+{
+	int first, last;
+
+	bench_find_cpus(&first, &last);
+	bench_stay_on(first, one ? first : last);
+}
+
 /* ---- in the process ----------------------------------------------------------------------- */
 
 int bench_worker_fail(struct bench_worker *worker, const char *what)
@@ -112,13 +151,9 @@ struct duty {
 static void *work(void *arg)
 {
 	struct duty *duty = arg;
-	cpu_set_t cpus;
 
-	if (duty->worker->cpu >= 0) {
-		CPU_ZERO(&cpus);
-		CPU_SET((size_t)duty->worker->cpu, &cpus);
-		(void)sched_setaffinity(0, sizeof(cpus), &cpus);
-	}
+	if (duty->worker->cpu >= 0)
+		bench_stay_on(duty->worker->cpu, duty->worker->cpu);
 	duty->worker->memory = -get_memory();
 	if (duty->contender->run(duty->worker) < 0)
 		sem_post(&duty->worker->ready);

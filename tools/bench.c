@@ -10,9 +10,10 @@
 #include "common.h"
 #include "print.h"
 
-#define PACKETS_MAX 65536 /* the kernel lets no more wait in a queue */
-#define SIZE_MIN    64
-#define SIZE_MAX_   1500
+#define PACKETS_MAX    65536 /* the kernel lets no more wait in a queue */
+#define NAMESPACES_MAX 10000
+#define SIZE_MIN       64
+#define SIZE_MAX_      1500
 
 volatile sig_atomic_t bench_interrupted;
 
@@ -29,6 +30,7 @@ static int print_help(void)
 	       "      --rounds N       measure each contender N times, by turns (default: 5)\n"
 	       "      --packets N      packets of a measurement (default: 40000)\n"
 	       "      --size BYTES     length of these packets (default: 64)\n"
+	       "      --namespaces N   how many there are in `namespaces' (default: 1000)\n"
 	       "      --batch N        packets that mnfq receives at once (default: 64)\n"
 	       "      --json           print the figures as JSON\n"
 	       "      --svg FILE       draw a chart, too\n"
@@ -41,13 +43,14 @@ static int print_help(void)
 
 /* ---- command line ------------------------------------------------------------------------- */
 
-enum { OPT_ROUNDS = 256, OPT_PACKETS, OPT_SIZE, OPT_BATCH, OPT_JSON, OPT_SVG };
+enum { OPT_ROUNDS = 256, OPT_PACKETS, OPT_SIZE, OPT_BATCH, OPT_NAMESPACES, OPT_JSON, OPT_SVG };
 
 static const struct option options[] = {
 	{ "rounds", required_argument, NULL, OPT_ROUNDS },
 	{ "packets", required_argument, NULL, OPT_PACKETS },
 	{ "size", required_argument, NULL, OPT_SIZE },
 	{ "batch", required_argument, NULL, OPT_BATCH },
+	{ "namespaces", required_argument, NULL, OPT_NAMESPACES },
 	{ "json", no_argument, NULL, OPT_JSON },
 	{ "svg", required_argument, NULL, OPT_SVG },
 	{ "help", no_argument, NULL, 'h' },
@@ -83,6 +86,8 @@ static int take_option(struct bench_options *opts, int option, char **argv)
 		return take_number("--size", SIZE_MIN, SIZE_MAX_, &opts->size);
 	case OPT_BATCH:
 		return take_number("--batch", 1, 1024, &opts->batch);
+	case OPT_NAMESPACES:
+		return take_number("--namespaces", 2, NAMESPACES_MAX, &opts->namespaces);
 	case OPT_JSON:
 		opts->json = true;
 		return 0;
@@ -110,7 +115,9 @@ static bool take_options(struct bench_options *opts, int argc, char **argv, int 
 {
 	int option;
 
-	*opts = (struct bench_options){ .rounds = 5, .packets = 40000, .size = 64 };
+	*opts = (struct bench_options){
+		.rounds = 5, .packets = 40000, .size = 64, .namespaces = 1000
+	};
 	opterr = 0;
 	while ((option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
 		*status = option == 'h' ? print_help() : take_option(opts, option, argv);

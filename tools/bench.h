@@ -30,6 +30,12 @@ enum bench_metric {
 	BENCH_SYSCALLS, /* system calls a packet */
 	BENCH_HEAP,     /* bytes of heap in use more than before the first packet */
 	BENCH_MEMORY,   /* KiB of memory more than before the socket was opened */
+	BENCH_EACH,     /* KiB of memory for each namespace, beyond the ring */
+	BENCH_ATTACH,   /* processor time to open a namespace's socket and bind its queue */
+	BENCH_DETACH,   /* the same to close it */
+	BENCH_WAKEUPS,  /* of the thread while nothing comes for two seconds */
+	BENCH_ALONE,    /* packets a second of a namespace where one waits for the other */
+	BENCH_BESIDE,   /* the same beside a namespace that is never empty */
 	BENCH_METRICS
 };
 
@@ -43,6 +49,7 @@ struct bench_options {
 	uint64_t packets;
 	uint64_t batch;
 	uint64_t size; /* of an IP packet of `drain` and its like */
+	uint64_t namespaces;
 	bool json;
 	const char *svg;
 	bool chosen[16]; /* scenarios, by their index */
@@ -69,6 +76,12 @@ int bench_fail(struct bench_net *net, const char *format, ...)
 /** Make the namespaces, the devices between them, and see which iptables works. 0 or -1. */
 int bench_net_open(struct bench_net *net);
 void bench_net_close(struct bench_net *net);
+
+/** Make a namespace without a name, and go there: a descriptor, or -1. */
+int bench_net_make(struct bench_net *net);
+
+/** Go to a namespace. 0 or -1. */
+int bench_net_enter(struct bench_net *net, int ns);
 
 /** Run a shell command in a namespace; 0, or -1 with what it printed. */
 int bench_net_run(struct bench_net *net, int ns, const char *format, ...)
@@ -187,6 +200,12 @@ void bench_crew_go(struct bench_crew *crew);
 int bench_crew_wait(struct bench_net *net, struct bench_crew *crew);
 /** Let them unbind and end; whatever happened they are gone after this. 0 or -1. */
 int bench_crew_end(struct bench_net *net, struct bench_crew *crew);
+/** The first processor that we may use, and the last: traffic and the decider; -1 if unknown. */
+void bench_find_cpus(int *first, int *last);
+/** The calling thread stays on some. */
+void bench_stay_on(int from, int to);
+/** It stays on the first, and so does what it starts; or it goes wherever it may. */
+void bench_stay(bool one);
 /** Nanoseconds of a clock. */
 int64_t bench_now(int clock);
 
@@ -215,13 +234,19 @@ struct bench_scenario {
 	int (*measure)(struct bench_net *net, const struct bench_options *opts,
 		       const struct bench_contender *contender, struct bench_result *result);
 	const struct bench_contender *contenders;
-	enum bench_metric metric; /* the one to judge by */
-	bool inverse;             /* its ratios are the other's value by one's own */
-	bool sized;               /* --size says how large its packets are */
-	bool added;               /* what is told is more than the first contender's */
-	const char *against[BENCH_AGAINST];
-	const enum bench_metric *shown; /* columns besides, up to BENCH_METRICS */
+	enum bench_metric metric;           /* the one to judge by */
+	bool inverse;                       /* its ratios are the other's value by one's own */
+	bool sized;                         /* --size says how large its packets are */
+	bool added;                         /* what is told is more than the first contender's */
+	const char *against[BENCH_AGAINST]; /* NULL: nothing more */
+	const enum bench_metric *shown;     /* columns besides, up to BENCH_METRICS */
 };
+
+/** In bench-namespaces.c. */
+extern const struct bench_contender bench_of_namespaces[];
+int bench_measure_namespaces(struct bench_net *net, const struct bench_options *opts,
+			     const struct bench_contender *contender,
+			     struct bench_result *result);
 
 extern const struct bench_scenario bench_scenarios[];
 extern const unsigned int bench_scenario_count;

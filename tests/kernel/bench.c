@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "tool.h"
@@ -17,7 +18,7 @@
 
 TestSuite(bench, .timeout = 300);
 
-#define SMALL "--rounds 1 --packets 500"
+#define SMALL "--rounds 1 --packets 500 --namespaces 20"
 
 /* Reads what it says on the way; returns how many lines that were. */
 static unsigned int read_progress(struct tool *tool)
@@ -90,6 +91,30 @@ Test(bench, latency)
 Test(bench, tcp)
 {
 	expect_figures("tcp", "gbit_per_second", 3);
+}
+
+/* What no run without losses can do without. */
+Test(bench, namespaces)
+{
+	static const char *const figures[] = { "kib_per_namespace",
+					       "attach_cpu_us",
+					       "detach_cpu_us",
+					       "idle_wakeups",
+					       "alone_packets_per_second",
+					       "beside_packets_per_second" };
+	json_t *report = measure("namespaces"), *mnfq, *figure;
+
+	cr_expect_eq(json_integer_value(json_object_get(report, "namespaces")), 20);
+	mnfq = json_array_get(json_object_get(report, "scenarios"), 0);
+	cr_expect_str_eq(json_string_value(json_object_get(mnfq, "judged_by")),
+			 "cpu_us_per_packet");
+	mnfq = json_array_get(json_object_get(mnfq, "contenders"), 0);
+	cr_expect_str_eq(json_string_value(json_object_get(mnfq, "name")), "mnfq");
+	for (size_t i = 0; i < sizeof(figures) / sizeof(figures[0]); i++) {
+		figure = json_object_get(json_object_get(mnfq, figures[i]), "typical");
+		cr_expect(json_is_real(figure), "no %s", figures[i]);
+	}
+	json_decref(report);
 }
 
 Test(bench, threads)
@@ -187,6 +212,21 @@ Test(bench, ends_when_interrupted)
 	cr_expect_eq(tool_finish(&tool), 1);
 }
 
+/* The limit is raised as far as it may be. */
+Test(bench, says_how_many_descriptors_it_needs)
+{
+	struct rlimit few = { 256, 256 };
+	struct tool tool;
+
+	(void)netns_new();
+	cr_assert_eq(prctl(PR_CAPBSET_DROP, CAP_SYS_RESOURCE), 0);
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	tool_start(&tool, NULL, -1, "bench namespaces --rounds 1 --namespaces 100");
+	expect_contains(tool_err(&tool), "round 1 of 1: mnfq");
+	expect_contains(tool_err(&tool), "100 namespaces need 364 descriptors: raise the limit");
+	cr_expect_eq(tool_finish(&tool), 1);
+}
+
 /* ---- what it refuses ---------------------------------------------------------------------- */
 
 static void expect_refused(const char *arguments, int status, const char *part)
@@ -213,6 +253,8 @@ Test(bench, wrong_command_lines)
 	expect_refused("--packets 65537", 2, "the kernel lets no more wait");
 	expect_refused("--size 63", 2, "from 64 to 1500");
 	expect_refused("--size 1501", 2, "from 64 to 1500");
+	expect_refused("--namespaces 1", 2, "from 2 to 10000");
+	expect_refused("--namespaces 10001", 2, "from 2 to 10000");
 	expect_refused("--fast", 2, "--fast");
 	expect_refused("--json=1", 2, "no argument");
 	expect_refused("--svg /no-such-directory/a.svg", 1, "cannot write /no-such-directory");
