@@ -431,7 +431,7 @@ static void expect_all_served(void)
 	}
 }
 
-/* Machines with little memory say how many they can bear: the kernel needs 100 KiB for each. */
+/* Machines with little memory say how many they can bear: the kernel needs 200 KiB for each. */
 static unsigned int get_count(void)
 {
 	const char *text = getenv("MNFQ_TEST_NAMESPACES");
