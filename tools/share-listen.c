@@ -60,6 +60,23 @@ static bool is_allowed(const struct share_options *opts, uid_t uid)
 	return opts->uid_count == 0;
 }
 
+static bool is_shortage(int err)
+{
+	return err == -EMFILE || err == -ENFILE;
+}
+
+/* When there is no descriptor left, who has got what it came for makes room. */
+static int send_one(struct sharer *sharer, int stream, char *error, size_t error_size)
+{
+	int err = share_send(sharer->opts, stream, 0, error, error_size);
+
+	while (is_shortage(err) && sharer->peer_count > 0) {
+		drop_peer(sharer, 0);
+		err = share_send(sharer->opts, stream, 0, error, error_size);
+	}
+	return err;
+}
+
 /* Whether it got one. */
 static bool give(struct sharer *sharer, const struct peer *peer)
 {
@@ -71,7 +88,7 @@ static bool give(struct sharer *sharer, const struct peer *peer)
 			 peer->who.uid);
 		err = -EACCES;
 	} else {
-		err = share_send(sharer->opts, peer->stream, 0, error, sizeof(error));
+		err = send_one(sharer, peer->stream, error, sizeof(error));
 	}
 	if (err < 0) {
 		fail(SHARE_NAME, "nothing for pid %d, uid %u: %s", (int)peer->who.pid,
@@ -106,7 +123,7 @@ static void meet_some(struct sharer *sharer)
 		stream = accept4(sharer->listener.fd, NULL, NULL, SOCK_CLOEXEC);
 		if (stream >= 0) {
 			meet(sharer, stream);
-		} else if (errno == EMFILE || errno == ENFILE) {
+		} else if (is_shortage(-errno)) {
 			sharer->shortage = sharer->peer_count == 0;
 			if (sharer->shortage)
 				return;
