@@ -78,6 +78,7 @@ static bool is_passing(int err)
 	case -EMFILE:
 	case -ENFILE:
 	case -ENOMEM:
+	case -ETOOMANYREFS:
 		return true;
 	default:
 		return false;

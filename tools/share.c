@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -118,6 +119,21 @@ int share_catch_signals(int also)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return fd < 0 ? -errno : fd;
+}
+
+/*
+ * The limit of open files also limits how many descriptors may be on their way, of all processes
+ * of the user: peers who do not read what they got would keep us from giving to others. We need
+ * few ourselves.
+ */
+static void raise_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 /* ---- the command line ---- */
@@ -242,6 +258,7 @@ int run_share(int argc, char **argv)
 			return status;
 	}
 	status = check_options(&opts, argc, argv);
+	raise_limit();
 	if (!status)
 		status = rehearse(&opts);
 	if (status)

@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -364,23 +365,74 @@ Test(share, noisy_peers_delay_nobody)
 	stop_listening();
 }
 
+#define UNREAD 1500 /* more than the usual limit of open files */
+
+/* What lies in their buffers counts against the limit of who sent it. */
+Test(share, peers_who_do_not_read_delay_nobody)
+{
+	struct rlimit many;
+	int unread[UNREAD], stream;
+
+	cr_assert(getrlimit(RLIMIT_NOFILE, &many) == 0);
+	if (many.rlim_max < 2 * UNREAD)
+		cr_skip_test("this needs a higher limit of open files");
+	many.rlim_cur = 1024;
+	cr_assert(setrlimit(RLIMIT_NOFILE, &many) == 0);
+	start_listening(netns_new(), "");
+	many.rlim_cur = many.rlim_max;
+	cr_assert(setrlimit(RLIMIT_NOFILE, &many) == 0);
+	for (int i = 0; i < UNREAD; i++) {
+		unread[i] = call();
+		expect_given(getpid(), 0);
+	}
+	stream = call();
+	take_and_leave(stream);
+	expect_given(getpid(), 0);
+	expect_hang_up(stream);
+	for (int i = 0; i < UNREAD; i++)
+		close(unread[i]);
+	stop_listening();
+}
+
+/* Another user than those of other tests, whose descriptors on their way are not ours. */
+#define SOMEBODY 54321
+
+static void become_somebody(void)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3];
+
+	cr_assert(chown(directory, SOMEBODY, SOMEBODY) == 0);
+	cr_assert(prctl(PR_SET_SECUREBITS, 1 << 2 /* SECBIT_NO_SETUID_FIXUP */, 0, 0, 0) == 0);
+	cr_assert(setresuid(SOMEBODY, SOMEBODY, SOMEBODY) == 0);
+	cr_assert(syscall(SYS_capget, &head, sets) == 0);
+	sets[0].inheritable = 1u << CAP_NET_ADMIN;
+	cr_assert(syscall(SYS_capset, &head, sets) == 0);
+	cr_assert(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_ADMIN, 0, 0) == 0);
+}
+
 Test(share, few_descriptors_are_enough)
 {
+	struct netns *ns = netns_new();
 	int silent[20], stream;
 	struct rlimit few;
 
-	start_listening(netns_new(), "");
+	become_somebody();
+	start_listening(ns, "");
 	few.rlim_cur = few.rlim_max = count_open() + 3;
 	cr_assert(prlimit(tool.pid, RLIMIT_NOFILE, &few, NULL) == 0);
-	for (int i = 0; i < 20; i++)
+	for (int i = 0; i < 20; i++) {
 		silent[i] = call();
+		close(receive(silent[i]));
+		expect_given(getpid(), SOMEBODY);
+	}
 	stream = call();
 	take_and_leave(stream);
+	expect_given(getpid(), SOMEBODY);
 	expect_hang_up(stream);
 	for (int i = 0; i < 20; i++)
 		close(silent[i]);
-	kill(tool.pid, SIGTERM);
-	cr_assert_eq(tool_finish(&tool), 0);
+	stop_listening();
 }
 
 static int fetch_with_python(int stream, void *arg)
