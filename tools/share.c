@@ -17,7 +17,8 @@
 #include "common.h"
 #include "sandbox.h"
 
-#define TIMEOUT_MAX 2000000u /* seconds; milliseconds are an int */
+#define TIMEOUT_MAX 2000000u   /* seconds; milliseconds are an int */
+#define FILES_MAX   (1u << 20) /* what the kernel allows, unless fs.nr_open says otherwise */
 
 static int print_help(void)
 {
@@ -123,11 +124,11 @@ int share_catch_signals(int also)
  */
 static void raise_limit(void)
 {
-	struct rlimit limit;
+	struct rlimit limit = { FILES_MAX, FILES_MAX };
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+	if (setrlimit(RLIMIT_NOFILE, &limit) == 0 || getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return;
-	limit.rlim_cur = limit.rlim_max;
+	limit.rlim_cur = limit.rlim_max; /* more takes CAP_SYS_RESOURCE */
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* mnfq share in both directions, with the library as the other side. */
+/* mnfq share --listen, with the library as the other side, and what both directions refuse. */
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/netlink.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,139 +11,11 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include "scene.h"
-#include "tool.h"
+#include "share-peer.h"
 
-static char directory[] = "/tmp/mnfq-test-XXXXXX", path[64];
-static struct tool tool;
-
-static void setup(void)
-{
-	cr_assert(mkdtemp(directory));
-	cr_assert(chmod(directory, 0755) == 0);
-	snprintf(path, sizeof(path), "%s/socket", directory);
-}
-
-static void teardown(void)
-{
-	unlink(path);
-	cr_expect(rmdir(directory) == 0, "%s", strerror(errno));
-}
-
-TestSuite(share, .init = setup, .fini = teardown, .timeout = 300);
-
-/* ---- the other side --------------------------------------------------------------------------- */
-
-static int unix_socket(struct sockaddr_un *addr)
-{
-	*addr = (struct sockaddr_un){ .sun_family = AF_UNIX };
-	strcpy(addr->sun_path, path);
-	return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-}
-
-static int try_call(void)
-{
-	struct sockaddr_un addr;
-	int fd = unix_socket(&addr);
-
-	return connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ? -errno : fd;
-}
-
-static int call(void)
-{
-	int fd = try_call();
-
-	cr_assert(fd >= 0, "%s", strerror(-fd));
-	return fd;
-}
-
-static int open_listener(void)
-{
-	struct sockaddr_un addr;
-	int fd = unix_socket(&addr);
-
-	unlink(path);
-	cr_assert(bind(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0, "%s", strerror(errno));
-	cr_assert(listen(fd, 8) == 0);
-	return fd;
-}
-
-static int await_caller(int listener)
-{
-	cr_assert(wait_readable(listener), "nobody calls");
-	return accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-}
-
-static struct mnfq_handover info;
-static char sentence[256];
-
-/* What comes over @stream: a descriptor, or a negative errno with its sentence. */
-static int receive(int stream)
-{
-	int fd, err;
-
-	info = (struct mnfq_handover){ .size = sizeof(info) };
-	sentence[0] = '\0';
-	err = mnfq_handover_receive(
-		&fd, stream, DEADLINE_MS, &info,
-		&(struct mnfq_handover_options){ .size = sizeof(struct mnfq_handover_options),
-						 .error = sentence,
-						 .error_size = sizeof(sentence) });
-	return err < 0 ? err : fd;
-}
-
-static bool is_unbound(int fd)
-{
-	struct sockaddr_nl addr = { .nl_pid = 4711 };
-	socklen_t len = sizeof(addr);
-
-	return getsockname(fd, (struct sockaddr *)&addr, &len) == 0 && addr.nl_pid == 0;
-}
-
-/* Receives, adopts, binds queue 1 of the scene, answers. */
-static void take(struct scene *scene, int stream)
-{
-	int fd = receive(stream);
-
-	cr_assert(fd >= 0, "%s: %s", strerror(-fd), sentence);
-	cr_assert(is_unbound(fd));
-	scene->sock = mnfq_socket_close(scene->sock);
-	scene_ok(NULL, mnfq_socket_adopt(&scene->sock, fd, NULL));
-	scene_bind(scene, NULL, scene_count);
-	cr_assert(mnfq_handover_answer(stream, &info, 0, NULL) == 0);
-}
-
-static void serve(struct scene *scene, uint32_t first)
-{
-	udp_send_many(&scene->udp, first, 2);
-	scene_serve(scene, 2);
-	scene_expect(scene, first);
-	scene_expect(scene, first + 1);
-}
-
-/* Takes one and gives it back. */
-static void take_and_leave(int stream)
-{
-	int fd = receive(stream);
-
-	cr_assert(fd >= 0, "%s: %s", strerror(-fd), sentence);
-	cr_assert(is_unbound(fd));
-	close(fd);
-	cr_assert(mnfq_handover_answer(stream, &info, 0, NULL) == 0);
-}
-
-/* The other side closes the stream. */
-static void expect_hang_up(int stream)
-{
-	cr_assert(wait_readable(stream), "it stays");
-	cr_assert(recv(stream, sentence, 1, 0) <= 0, "it says something");
-	close(stream);
-}
-
-/* ---- mnfq share --listen ---------------------------------------------------------------------- */
+TestSuite(share, .init = share_setup, .fini = share_teardown, .timeout = 300);
 
 static void start_listening(struct netns *ns, const char *options)
 {
@@ -179,17 +50,17 @@ Test(share, gives_a_socket_to_whoever_connects)
 	cr_assert(strstr(tool.line, path) && strstr(tool.line, ", mode 0600"), "%s", tool.line);
 	stream = call();
 	other = call();
-	take(&scene, stream);
+	take_socket(&scene, stream);
 	cr_assert_str_eq(info.label, "web-1");
 	cr_assert(info.flags == 0 && info.pid == (uint32_t)tool.pid);
 	expect_given(getpid(), 0);
 	expect_given(getpid(), 0);
-	serve(&scene, 0);
+	serve_two(&scene, 0);
 	take_and_leave(other);
 	expect_hang_up(stream);
 	expect_hang_up(other);
 	stop_listening();
-	serve(&scene, 2);
+	serve_two(&scene, 2);
 	scene_close(&scene);
 }
 
@@ -234,10 +105,10 @@ Test(share, whoever_is_inside_can_share)
 	cr_assert_eq(get_status("CapPrm:"), 0);
 	cr_assert_eq(get_status("NoNewPrivs:"), 0);
 	stream = call();
-	take(&scene, stream);
+	take_socket(&scene, stream);
 	cr_assert_eq(info.uid, SOMEBODY);
 	expect_given(getpid(), SOMEBODY);
-	serve(&scene, 0);
+	serve_two(&scene, 0);
 	expect_hang_up(stream);
 	stop_listening();
 	scene_close(&scene);
@@ -279,7 +150,7 @@ static int fetch_as_nobody(int stream, void *arg)
 		return 255;
 	fd = try_call();
 	if (fd >= 0)
-		fd = receive(fd);
+		fd = receive_socket(fd);
 	return fd < 0 ? -fd : 0;
 }
 
@@ -290,7 +161,7 @@ Test(share, gives_to_those_who_are_allowed)
 
 	start_listening(netns_new(), "--mode 0666 --allow-uid 7 --allow-uid 65534");
 	stream = call();
-	cr_assert(receive(stream) == -EACCES);
+	cr_assert(receive_socket(stream) == -EACCES);
 	expect_contains(sentence, "user 0 may not fetch sockets here");
 	expect_hang_up(stream);
 	expect_contains(tool_err(&tool), "uid 0: user 0 may not");
@@ -310,7 +181,7 @@ Test(share, tells_who_has_not_taken_it)
 
 	start_listening(netns_new(), "");
 	stream = call();
-	fd = receive(stream);
+	fd = receive_socket(stream);
 	cr_assert(fd >= 0);
 	close(fd);
 	expect_given(getpid(), 0);
@@ -357,7 +228,7 @@ Test(share, silent_peers_delay_nobody)
 	}
 	cr_assert(wait_until(count_open() == before + 256), "%u are open", count_open() - before);
 	/* The first ones had to go; even so they got what they came for. */
-	fd = receive(silent[0]);
+	fd = receive_socket(silent[0]);
 	cr_assert(fd >= 0);
 	close(fd);
 	expect_hang_up(silent[0]);
@@ -373,7 +244,7 @@ Test(share, silent_peers_have_a_deadline)
 
 	start_listening(netns_new(), "");
 	stream = call();
-	fd = receive(stream);
+	fd = receive_socket(stream);
 	cr_assert(fd >= 0);
 	close(fd);
 	expect_given(getpid(), 0);
@@ -439,7 +310,7 @@ Test(share, few_descriptors_are_enough)
 	cr_assert(prlimit(tool.pid, RLIMIT_NOFILE, &few, NULL) == 0);
 	for (int i = 0; i < 20; i++) {
 		silent[i] = call();
-		close(receive(silent[i]));
+		close(receive_socket(silent[i]));
 		expect_given(getpid(), SOMEBODY);
 	}
 	stream = call();
@@ -481,13 +352,6 @@ Test(share, gives_to_python)
 }
 
 /* ---- paths ------------------------------------------------------------------------------------ */
-
-static void expect_failure(int status, const char *part)
-{
-	expect_contains(tool_err(&tool), part);
-	cr_assert_str_eq(tool_err(&tool), "", "one line");
-	cr_assert_eq(tool_finish(&tool), status);
-}
 
 Test(share, replaces_what_a_killed_one_left)
 {
@@ -544,162 +408,6 @@ Test(share, paths_that_cannot_be)
 	expect_failure(1, "can have 107 bytes");
 	tool_start(&tool, netns_new(), -1, "share --listen %s/no/socket", directory);
 	expect_failure(1, "no such directory");
-}
-
-/* ---- mnfq share --connect --------------------------------------------------------------------- */
-
-static void start_calling(struct netns *ns, const char *options)
-{
-	tool_start(&tool, ns, -1, "share --connect %s %s", path, options);
-}
-
-static void expect_waiting(void)
-{
-	expect_contains(tool_err(&tool), "waiting for somebody to take a socket at ");
-}
-
-static void expect_taken(void)
-{
-	char line[64];
-
-	snprintf(line, sizeof(line), "pid %d, uid 0 took the socket", (int)getpid());
-	cr_assert_str_eq(tool_err(&tool), line);
-}
-
-Test(share, offers_a_socket_and_ends)
-{
-	struct scene scene;
-	int listener, stream;
-
-	scene_open(&scene, 4);
-	listener = open_listener();
-	start_calling(scene.ns, "--label Küche");
-	stream = await_caller(listener);
-	take(&scene, stream);
-	cr_assert_str_eq(info.label, "Küche");
-	cr_assert(info.flags == 0 && info.uid == 0 && info.pid == (uint32_t)tool.pid);
-	expect_taken();
-	cr_assert_eq(tool_finish(&tool), 0);
-	close(stream);
-	close(listener);
-	serve(&scene, 0);
-	scene_close(&scene);
-}
-
-Test(share, waits_for_a_monitor)
-{
-	int listener, stream;
-
-	start_calling(netns_new(), "--timeout 1000");
-	expect_waiting();
-	listener = open_listener();
-	stream = await_caller(listener);
-	close(stream); /* without a word */
-	close(listener);
-	listener = open_listener();
-	stream = await_caller(listener);
-	take_and_leave(stream);
-	expect_taken();
-	cr_assert_eq(tool_finish(&tool), 0);
-	close(stream);
-	close(listener);
-}
-
-Test(share, does_not_wait_for_ever_if_told_so)
-{
-	int listener, stream;
-
-	start_calling(netns_new(), "--timeout 1");
-	expect_waiting();
-	expect_failure(1, "took the socket within 1 s");
-	listener = open_listener();
-	start_calling(netns_new(), "--timeout 1");
-	stream = await_caller(listener); /* and say nothing */
-	expect_failure(1, "took the socket within 1 s");
-	close(stream);
-	close(listener);
-}
-
-Test(share, a_refusal_is_final)
-{
-	int listener = open_listener(), stream;
-
-	start_calling(netns_new(), "");
-	stream = await_caller(listener);
-	cr_assert(wait_readable(stream));
-	cr_assert(mnfq_handover_answer(stream, NULL, -EACCES, "user 0 may not") == 0);
-	close(stream); /* with its offer unread */
-	expect_failure(1, "has not taken it: user 0 may not");
-	start_calling(netns_new(), "--keep");
-	stream = await_caller(listener);
-	close(receive(stream));
-	cr_assert(mnfq_handover_answer(stream, &info, -EBUSY, "queue 1 is owned") == 0);
-	expect_failure(1, "has not taken it: queue 1 is owned");
-	close(stream);
-	close(listener);
-}
-
-Test(share, a_signal_ends_the_waiting)
-{
-	start_calling(netns_new(), "");
-	expect_waiting();
-	kill(tool.pid, SIGTERM);
-	expect_failure(1, "ended before anybody took the socket");
-	start_calling(netns_new(), "--keep");
-	expect_waiting();
-	kill(tool.pid, SIGTERM);
-	cr_assert_eq(tool_finish(&tool), 0);
-}
-
-Test(share, is_kept_for_monitors_that_come_back)
-{
-	struct scene scene;
-	int listener, stream;
-
-	scene_open(&scene, 4);
-	listener = open_listener();
-	start_calling(scene.ns, "--keep");
-	stream = await_caller(listener);
-	take(&scene, stream);
-	cr_assert_eq(info.flags, MNFQ_HANDOVER_KEEP);
-	expect_taken();
-	serve(&scene, 0);
-
-	/* The monitor is killed, and with it goes the queue: the sharer has no copy. */
-	close(mnfq_socket_get_fd(scene.sock));
-	cr_assert(!netns_get_queue(scene.ns, 1, &(struct netns_queue){ 0 }));
-	scene.sock = mnfq_socket_close(scene.sock);
-	close(listener);
-	unlink(path);
-	close(stream);
-	expect_waiting();
-
-	listener = open_listener();
-	stream = await_caller(listener);
-	take(&scene, stream);
-	expect_taken();
-	serve(&scene, 2);
-	kill(tool.pid, SIGTERM);
-	expect_hang_up(stream); /* it is withdrawn */
-	cr_assert_str_eq(tool_err(&tool), "");
-	cr_assert_eq(tool_finish(&tool), 0);
-	close(listener);
-	scene_close(&scene);
-}
-
-/* Also if it has no chance to say so. */
-Test(share, what_is_kept_is_withdrawn_if_it_is_killed)
-{
-	int listener = open_listener(), stream;
-
-	start_calling(netns_new(), "--keep");
-	stream = await_caller(listener);
-	take_and_leave(stream);
-	expect_taken();
-	kill(tool.pid, SIGKILL);
-	expect_hang_up(stream);
-	cr_assert_eq(tool_finish(&tool), -SIGKILL);
-	close(listener);
 }
 
 /* ---- what is wrong from the beginning --------------------------------------------------------- */

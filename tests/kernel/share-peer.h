@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/* The other side of mnfq share, in a test. */
+#ifndef TEST_SHARE_PEER_H
+#define TEST_SHARE_PEER_H
+
+#include "scene.h"
+#include "tool.h"
+
+/* A directory of the test, and the path in it at which both sides meet. */
+extern char directory[], path[64];
+void share_setup(void);
+void share_teardown(void);
+
+extern struct tool tool;
+
+/* It fails with this exit status and one line on stderr, which says @part. */
+void expect_failure(int status, const char *part);
+
+/* Connects to the path. The one returns a negative errno on failure, the other fails the test. */
+int try_call(void);
+int call(void);
+
+/* Listens there in place of whoever did; waits for the next who connects. */
+int open_listener(void);
+int await_caller(int listener);
+
+/* What comes over @stream: a descriptor and what is known of it, or a negative errno and why. */
+extern struct mnfq_handover info;
+extern char sentence[256];
+int receive_socket(int stream);
+
+/* Receives one, and closes it; or binds queue 1 of the scene on it. Answers. */
+void take_and_leave(int stream);
+void take_socket(struct scene *scene, int stream);
+
+/* Two datagrams from @first on go through the scene's queue. */
+void serve_two(struct scene *scene, uint32_t first);
+
+/* The other side closes the stream, and says nothing before. */
+void expect_hang_up(int stream);
+
+#endif
