@@ -426,7 +426,8 @@ Test(share, wrong_options)
 	expect_usage("--listen x --mode 1777", "octal number from 0 to 777");
 	expect_usage("--listen x --allow-uid root", "number of a user");
 	expect_usage("--listen x --allow-uid 4294967295", "number of a user");
-	expect_usage("--listen x $(yes -- --allow-uid 7 | head -n 65)", "64 users");
+	expect_usage("--listen x $(for i in $(seq 65); do echo --allow-uid $i; done)",
+		     "64 users");
 	expect_usage("--connect x --timeout 0", "seconds, from 1");
 	expect_usage("--connect x --mode 600", "--listen");
 	expect_usage("--connect x --allow-uid 7", "--listen");
