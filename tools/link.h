@@ -11,10 +11,6 @@
 
 #include <mnfq/mnfq.h>
 
-#ifndef MNFQ_LABEL_SIZE
-#define MNFQ_LABEL_SIZE 64
-#endif
-
 enum link_type {
 	/*
 	 * From the porter: serve this socket, the descriptor that comes along. @id is the porter's

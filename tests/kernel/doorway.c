@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT */
+/* A porter, with the test as its server on the one side and as its peers on the other. */
+#include "doorway.h"
+
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/netlink.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct sockaddr_un path_address(const char *format, int a, int b)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+	snprintf(address.sun_path, sizeof(address.sun_path), format, a, b);
+	return address;
+}
+
+/*
+ * Reached from all network namespaces, other than an abstract name. No file is left behind by a
+ * test that fails, since the descriptor leads there, too.
+ */
+static void start_listening(struct doorway *door)
+{
+	struct sockaddr_un file = path_address("/tmp/mnfq-doorway-%d", (int)getpid(), 0);
+
+	door->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	cr_assert(bind(door->listener, (struct sockaddr *)&file, sizeof(file)) == 0, "%s: %s",
+		  file.sun_path, strerror(errno));
+	door->file = open(file.sun_path, O_PATH | O_CLOEXEC);
+	cr_assert(door->file >= 0 && unlink(file.sun_path) == 0);
+	cr_assert(listen(door->listener, 4096) == 0);
+	door->address = path_address("/proc/%d/fd/%d", (int)getpid(), door->file);
+}
+
+/* Their number: a namespace that loses its name gets another one in the list. */
+static unsigned int open_descriptors(void)
+{
+	char *list = descriptors(), *at;
+	unsigned int count = 0;
+
+	for (at = list; (at = strchr(at, '\n')); at++)
+		count++;
+	free(list);
+	return count;
+}
+
+void doorway_open(struct doorway *door, struct porter_options options)
+{
+	char error[256] = "";
+
+	*door = (struct doorway){ .descriptors = open_descriptors() };
+	start_listening(door);
+	options.listeners = &door->listener;
+	options.listener_count = 1;
+	options.sandbox = true;
+	door->link = porter_start(&options, &door->pid, error, sizeof(error));
+	cr_assert(door->link >= 0, "%s", error);
+	if (!options.all_netns)
+		cr_assert(doorway_refused(door) == 0);
+}
+
+void doorway_close(struct doorway *door)
+{
+	int status = -1;
+
+	close(door->link);
+	cr_assert(wait_until(waitpid(door->pid, &status, WNOHANG) == door->pid),
+		  "the porter does not end");
+	cr_assert(status == 0, "the porter ended with 0x%x", (unsigned int)status);
+	close(door->listener);
+	close(door->file);
+	cr_assert(open_descriptors() == door->descriptors, "%u open, not %u", open_descriptors(),
+		  door->descriptors);
+}
+
+/* ---- its peers ---- */
+
+int doorway_connect(const struct doorway *door)
+{
+	int stream = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	cr_assert(stream >= 0, "%s", strerror(errno));
+	cr_assert(connect(stream, (const struct sockaddr *)&door->address,
+			  sizeof(door->address)) == 0,
+		  "%s", strerror(errno));
+	return stream;
+}
+
+int doorway_offer(const struct doorway *door, uint32_t flags, const char *label)
+{
+	char error[256] = "";
+	struct mnfq_handover_options options = { .size = sizeof(options),
+						 .flags = flags,
+						 .label = label,
+						 .error = error,
+						 .error_size = sizeof(error) };
+	int stream = doorway_connect(door);
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+
+	cr_assert(mnfq_handover_send(stream, fd, DEADLINE_MS, &options) == 0, "%s", error);
+	close(fd);
+	return stream;
+}
+
+int doorway_answer(int stream, char *sentence, size_t size)
+{
+	return mnfq_handover_wait(
+		stream, DEADLINE_MS,
+		&(struct mnfq_handover_options){ .size = sizeof(struct mnfq_handover_options),
+						 .error = sentence,
+						 .error_size = size });
+}
+
+void doorway_expect_end(int stream)
+{
+	char byte;
+
+	cr_assert(wait_readable(stream), "the stream does not end");
+	cr_assert(recv(stream, &byte, 1, 0) <= 0, "something else comes");
+	close(stream);
+}
+
+/* ---- its server ---- */
+
+static void take_note(struct doorway *door, const struct link_message *message)
+{
+	if (message->type != LINK_NOTE)
+		return;
+	door->notes++;
+	snprintf(door->note, sizeof(door->note), "%s", message->text);
+}
+
+struct link_message doorway_receive(struct doorway *door, int *fd)
+{
+	struct link_message message;
+	int got, n;
+
+	do {
+		cr_assert(wait_readable(door->link), "the porter says nothing, but %u notes: %s",
+			  door->notes, door->note);
+		n = link_receive(door->link, &message, &got);
+		cr_assert(n == 1, "%s", n < 0 ? strerror(-n) : "nothing came");
+		take_note(door, &message);
+	} while (message.type == LINK_NOTE);
+	cr_assert((got >= 0) == (fd != NULL), "message %u, descriptor %d", message.type, got);
+	if (fd)
+		*fd = got;
+	return message;
+}
+
+void check_netfilter(int fd)
+{
+	int domain = 0, protocol = 0;
+	socklen_t len = sizeof(int);
+
+	cr_assert(getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0);
+	cr_assert(getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) == 0);
+	cr_assert(domain == AF_NETLINK && protocol == NETLINK_NETFILTER);
+	cr_assert(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+}
+
+uint32_t doorway_attach(struct doorway *door)
+{
+	int fd;
+	struct link_message message = doorway_receive(door, &fd);
+
+	cr_assert(message.type == LINK_ATTACH && message.id & LINK_PORTER);
+	check_netfilter(fd);
+	close(fd);
+	return message.id;
+}
+
+void doorway_expect_detach(struct doorway *door, uint32_t id)
+{
+	struct link_message message = doorway_receive(door, NULL);
+
+	cr_assert(message.type == LINK_DETACH && message.id == id, "type %u, id 0x%x, not 0x%x",
+		  message.type, message.id, id);
+}
+
+static void send_message(const struct doorway *door, const struct link_message *message)
+{
+	int err;
+
+	cr_assert(wait_until((err = link_send(door->link, message, -1)) != -EAGAIN));
+	cr_assert(err == 0, "%s", strerror(-err));
+}
+
+void doorway_send(const struct doorway *door, enum link_type type, uint32_t id, uint64_t inode)
+{
+	send_message(door, &(struct link_message){ .type = type, .id = id, .inode = inode });
+}
+
+void doorway_tell(const struct doorway *door, uint32_t id, int error, const char *text)
+{
+	struct link_message message = { .type = LINK_ANSWER, .id = id, .error = error };
+
+	snprintf(message.text, sizeof(message.text), "%s", text ? text : "");
+	send_message(door, &message);
+}
+
+unsigned int doorway_refused(struct doorway *door)
+{
+	struct link_message message;
+	int fd = -1;
+
+	doorway_send(door, LINK_COUNT, 0, 0);
+	do {
+		if (fd >= 0)
+			close(fd);
+		cr_assert(wait_readable(door->link), "the porter says nothing");
+		cr_assert(link_receive(door->link, &message, &fd) == 1, "the porter is gone");
+		take_note(door, &message);
+	} while (message.type == LINK_NOTE);
+	cr_assert(message.type == LINK_COUNT, "message %u", message.type);
+	return message.id;
+}
+
+unsigned int doorway_descriptors(const struct doorway *door)
+{
+	char path[64];
+	unsigned int count = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)door->pid);
+	dir = opendir(path);
+	cr_assert(dir, "%s: %s", path, strerror(errno));
+	for (struct dirent *entry; (entry = readdir(dir));)
+		count += entry->d_name[0] != '.';
+	closedir(dir);
+	return count;
+}

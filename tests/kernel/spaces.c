@@ -1,0 +1,512 @@
+/* SPDX-License-Identifier: MIT */
+/* The porter and namespaces: it finds them, and sees when they are gone. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/netlink.h>
+#include <linux/sockios.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "doorway.h"
+#include "finder.h"
+
+#define NOBODY 65534
+
+static uint64_t inode_of(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 ? st.st_ino : 0;
+}
+
+static uint64_t process_inode(pid_t pid)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)pid);
+	return inode_of(path);
+}
+
+static uint64_t socket_inode(int fd)
+{
+	int netns = ioctl(fd, SIOCGSKNS);
+	struct stat st;
+
+	cr_assert(netns >= 0 && fstat(netns, &st) == 0, "%s", strerror(errno));
+	close(netns);
+	return st.st_ino;
+}
+
+/* A process in a namespace of its own, which has no name. */
+static int live_apart(int stream, void *arg)
+{
+	const int *flags = arg;
+
+	if (unshare(*flags) < 0 || write(stream, "", 1) != 1)
+		return 1;
+	return pause();
+}
+
+/*
+ * As a server does that has a socket in there, the test holds the namespace: nothing else gets its
+ * inode number before.
+ */
+struct apart {
+	struct child child;
+	uint64_t inode;
+	int fd;
+};
+
+static struct apart start_apart(void)
+{
+	struct apart apart = { child_start(live_apart, &(int){ CLONE_NEWNET }), 0, -1 };
+	char path[64];
+
+	child_await(&apart.child);
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)apart.child.pid);
+	apart.fd = open(path, O_RDONLY | O_CLOEXEC);
+	apart.inode = inode_of(path);
+	cr_assert(apart.fd >= 0 && apart.inode != 0, "%s: %s", path, strerror(errno));
+	return apart;
+}
+
+static void doorway_for_all(struct doorway *door)
+{
+	doorway_open(door, (struct porter_options){ .all_netns = true });
+}
+
+/*
+ * Other namespaces come and go on this machine: all are taken, and this one is waited for. Its
+ * socket has to be where it is said to be from.
+ */
+static uint32_t await_attach(struct doorway *door, uint64_t inode, uint64_t not_this_one)
+{
+	struct link_message message;
+	int fd;
+
+	for (;;) {
+		cr_assert(wait_readable(door->link), "the porter says nothing");
+		cr_assert(link_receive(door->link, &message, &fd) == 1);
+		if (message.type != LINK_ATTACH)
+			continue;
+		check_netfilter(fd);
+		cr_assert(socket_inode(fd) == message.inode, "a socket of another one");
+		close(fd);
+		cr_assert(message.inode != not_this_one, "it was offered once more");
+		if (message.inode == inode)
+			return message.id;
+		doorway_tell(door, message.id, 0, NULL);
+	}
+}
+
+static void await_detach(struct doorway *door, uint32_t id)
+{
+	struct link_message message = { 0 };
+	int fd;
+
+	while (message.type != LINK_DETACH || message.id != id) {
+		cr_assert(wait_readable(door->link), "the porter says nothing");
+		cr_assert(link_receive(door->link, &message, &fd) == 1);
+		if (fd >= 0)
+			close(fd);
+	}
+}
+
+/* No name is left; the descriptor is. */
+static void lose_name(struct netns *ns)
+{
+	netns_run(NULL, "ip netns delete %s", ns->name);
+}
+
+Test(spaces, those_with_names_are_found_and_lost)
+{
+	struct netns *ns[2];
+	struct doorway door;
+	uint32_t id;
+	int i;
+
+	ns[0] = netns_new();
+	doorway_for_all(&door);
+	for (i = 0; i < 2; i++) {
+		if (i > 0) /* while it runs */
+			ns[i] = netns_new();
+		id = await_attach(&door, netns_inode(ns[i]), 0);
+		doorway_tell(&door, id, 0, NULL);
+		lose_name(ns[i]);
+		await_detach(&door, id);
+	}
+	netns_free(ns[1]);
+	doorway_close(&door);
+	netns_free(ns[0]);
+}
+
+Test(spaces, those_of_processes_are_found_and_lost)
+{
+	struct doorway door;
+	struct apart apart;
+	uint32_t id;
+
+	doorway_for_all(&door);
+	apart = start_apart();
+	id = await_attach(&door, apart.inode, 0);
+	doorway_tell(&door, id, 0, NULL);
+	child_kill(&apart.child);
+	await_detach(&door, id);
+	close(apart.fd);
+	doorway_close(&door);
+}
+
+/* In another one it would keep that alive. */
+Test(spaces, the_porter_comes_home)
+{
+	struct netns *ns = netns_new();
+	struct doorway door;
+
+	doorway_for_all(&door);
+	(void)await_attach(&door, netns_inode(ns), 0);
+	cr_assert(wait_until(process_inode(door.pid) == process_inode(getpid())));
+	doorway_close(&door);
+	netns_free(ns);
+}
+
+/* That it looked again shows when it finds another one. */
+Test(spaces, a_refused_one_is_not_offered_again)
+{
+	struct netns *refused = netns_new(), *other;
+	struct doorway door;
+
+	doorway_for_all(&door);
+	doorway_tell(&door, await_attach(&door, netns_inode(refused), 0), -EEXIST, "twice");
+	for (int i = 0; i < 3; i++) {
+		uint32_t id;
+
+		other = netns_new();
+		id = await_attach(&door, netns_inode(other), netns_inode(refused));
+		doorway_tell(&door, id, 0, NULL);
+		lose_name(other);
+		await_detach(&door, id);
+		netns_free(other);
+	}
+	doorway_close(&door);
+	netns_free(refused);
+}
+
+/* The server gave it up: the same. */
+Test(spaces, a_forgotten_one_is_not_offered_again)
+{
+	struct netns *lost = netns_new(), *other;
+	struct doorway door;
+	uint32_t id;
+
+	doorway_for_all(&door);
+	id = await_attach(&door, netns_inode(lost), 0);
+	doorway_tell(&door, id, 0, NULL);
+	doorway_send(&door, LINK_FORGET, id, 0);
+	other = netns_new();
+	(void)await_attach(&door, netns_inode(other), netns_inode(lost));
+	netns_free(other);
+	doorway_close(&door);
+	netns_free(lost);
+}
+
+/* ---- watching ---- */
+
+Test(spaces, the_end_of_the_last_process_is_told)
+{
+	struct doorway door;
+	struct apart apart[2];
+	int i;
+
+	doorway_open(&door, (struct porter_options){ 0 });
+	for (i = 0; i < 2; i++) {
+		apart[i] = start_apart();
+		doorway_send(&door, LINK_WATCH, 5 + (uint32_t)i, apart[i].inode);
+	}
+	doorway_send(&door, LINK_WATCH, 7, process_inode(getpid()));
+	cr_assert(doorway_refused(&door) == 0);
+	for (i = 1; i >= 0; i--) {
+		child_kill(&apart[i].child);
+		doorway_expect_detach(&door, 5 + (uint32_t)i);
+		close(apart[i].fd);
+	}
+	doorway_close(&door);
+}
+
+/* A name keeps it without a process. That it is not gone shows when another one is. */
+Test(spaces, a_name_is_enough)
+{
+	struct netns *named = netns_new(), *other = netns_new();
+	struct doorway door;
+	struct apart apart;
+
+	doorway_open(&door, (struct porter_options){ 0 });
+	apart = start_apart();
+	netns_run(NULL, "mount --bind /proc/%d/ns/net /run/netns/%s", (int)apart.child.pid,
+		  named->name);
+	doorway_send(&door, LINK_WATCH, 5, apart.inode);
+	doorway_send(&door, LINK_WATCH, 6, netns_inode(other));
+	cr_assert(doorway_refused(&door) == 0);
+	child_kill(&apart.child);
+	lose_name(other);
+	doorway_expect_detach(&door, 6);
+	netns_run(NULL, "umount /run/netns/%s", named->name);
+	doorway_expect_detach(&door, 5);
+	close(apart.fd);
+	doorway_close(&door);
+	netns_free(named);
+	netns_free(other);
+}
+
+Test(spaces, what_is_forgotten_is_not_told)
+{
+	struct doorway door;
+	struct apart apart;
+
+	doorway_open(&door, (struct porter_options){ 0 });
+	apart = start_apart();
+	doorway_send(&door, LINK_WATCH, 5, apart.inode);
+	doorway_send(&door, LINK_WATCH, 6, apart.inode);
+	doorway_send(&door, LINK_FORGET, 5, 0);
+	cr_assert(doorway_refused(&door) == 0);
+	child_kill(&apart.child);
+	doorway_expect_detach(&door, 6);
+	cr_assert(doorway_refused(&door) == 0);
+	close(apart.fd);
+	doorway_close(&door);
+}
+
+static bool sees_all(void)
+{
+	struct finder *finder;
+	bool all;
+
+	cr_assert(finder_new(&finder) == 0 && finder_scan(finder) == 0);
+	all = finder_sees_all(finder);
+	finder_free(finder);
+	return all;
+}
+
+/* It ended before it was looked for: that is told where all processes can be seen. */
+Test(spaces, what_was_never_there_is_gone_if_all_can_be_seen)
+{
+	struct netns *other = netns_new();
+	struct doorway door;
+
+	doorway_open(&door, (struct porter_options){ 0 });
+	doorway_send(&door, LINK_WATCH, 5, 1);
+	doorway_send(&door, LINK_WATCH, 6, netns_inode(other));
+	cr_assert(doorway_refused(&door) == 0);
+	if (sees_all())
+		doorway_expect_detach(&door, 5);
+	lose_name(other);
+	doorway_expect_detach(&door, 6);
+	doorway_close(&door);
+	netns_free(other);
+}
+
+/* Where it came from was seen when it connected, and that is enough. */
+static int offer_and_go(int stream, void *arg)
+{
+	struct doorway *door = arg;
+	char error[256];
+	int fd;
+
+	(void)stream;
+	if (unshare(CLONE_NEWNET) < 0)
+		return 1;
+	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+	stream = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (connect(stream, (struct sockaddr *)&door->address, sizeof(door->address)) < 0 ||
+	    mnfq_handover_send(stream, fd, DEADLINE_MS, NULL) < 0)
+		return 2;
+	return doorway_answer(stream, error, sizeof(error)) == 0 ? 0 : 3;
+}
+
+Test(spaces, one_that_ends_right_after_the_hand_over_is_told)
+{
+	struct doorway door;
+	struct child child;
+	struct link_message message;
+	uint64_t inode;
+	int fd, status;
+
+	doorway_open(&door, (struct porter_options){ 0 });
+	child = child_start(offer_and_go, &door);
+	message = doorway_receive(&door, &fd);
+	inode = socket_inode(fd);
+	doorway_tell(&door, message.id, 0, NULL);
+	cr_assert((status = child_finish(&child)) == 0, "failed at %d", status);
+	doorway_send(&door, LINK_WATCH, message.id, inode);
+	doorway_expect_detach(&door, message.id);
+	close(fd);
+	doorway_close(&door);
+}
+
+/* ---- without rights ---- */
+
+static struct child as_nobody(int (*function)(int stream, void *arg), void *arg)
+{
+	if (geteuid() != 0)
+		skip_or_fail("this needs root");
+	return child_start(function, arg);
+}
+
+/* Who changes its user becomes invisible to others of that, if nothing is done about it. */
+static bool become_nobody(void)
+{
+	return setresgid(NOBODY, NOBODY, NOBODY) == 0 && setresuid(NOBODY, NOBODY, NOBODY) == 0 &&
+	       prctl(PR_SET_DUMPABLE, 1) == 0;
+}
+
+/* Asserts nothing, since it runs in a child: a number tells where it went wrong. */
+static int watch_unseen(int stream, void *arg)
+{
+	struct child child;
+	struct link_message message;
+	char error[256];
+	int fd, link;
+	pid_t pid;
+
+	(void)arg;
+	(void)stream;
+	if (!become_nobody())
+		return 1;
+	link = porter_start(&(struct porter_options){ .sandbox = true }, &pid, error,
+			    sizeof(error));
+	child = child_start(live_apart, &(int){ CLONE_NEWUSER | CLONE_NEWNET });
+	if (link < 0 || read(child.fd, error, 1) != 1)
+		return 2;
+	message = (struct link_message){ .type = LINK_WATCH, .id = 5, .inode = 1 };
+	if (link_send(link, &message, -1) < 0)
+		return 3;
+	message.id = 6;
+	message.inode = process_inode(child.pid);
+	if (message.inode == 0 || link_send(link, &message, -1) < 0)
+		return 4;
+	message = (struct link_message){ .type = LINK_COUNT };
+	if (link_send(link, &message, -1) < 0 || !wait_readable(link) ||
+	    link_receive(link, &message, &fd) != 1 || message.type != LINK_COUNT)
+		return 5;
+	kill(child.pid, SIGKILL);
+	if (!wait_readable(link) || link_receive(link, &message, &fd) != 1)
+		return 6;
+	return message.type == LINK_DETACH && message.id == 6 ? 0 : 7;
+}
+
+/* Those of others may be alive; ours is not. */
+Test(spaces, what_cannot_be_seen_is_not_gone)
+{
+	struct child child = as_nobody(watch_unseen, NULL);
+	int status;
+
+	cr_assert((status = child_finish(&child)) == 0, "failed at %d", status);
+}
+
+static int enter_none(int stream, void *arg)
+{
+	const char *expected = "cannot enter the namespace";
+	struct link_message message;
+	char error[256];
+	int fd, link;
+	pid_t pid;
+
+	(void)arg;
+	(void)stream;
+	if (!become_nobody())
+		return 1;
+	link = porter_start(&(struct porter_options){ .sandbox = true, .all_netns = true }, &pid,
+			    error, sizeof(error));
+	if (link < 0)
+		return 2;
+	if (!wait_readable(link) || link_receive(link, &message, &fd) != 1)
+		return 3;
+	return message.type == LINK_NOTE && strstr(message.text, expected) ? 0 : 4;
+}
+
+Test(spaces, one_that_cannot_be_entered_is_told)
+{
+	struct child child = as_nobody(enter_none, NULL);
+	int status;
+
+	cr_assert((status = child_finish(&child)) == 0, "failed at %d", status);
+}
+
+/* ---- the finder ---- */
+
+/* A /run of our own, where nobody has made a namespace yet. */
+static int find_the_first(int stream, void *arg)
+{
+	struct finder *finder;
+	uint64_t inode;
+	int fd;
+
+	(void)arg;
+	(void)stream;
+	if (unshare(CLONE_NEWNS) < 0 || mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("none", "/run", "tmpfs", 0, NULL) < 0)
+		return 1;
+	if (finder_new(&finder) < 0 || finder_scan(finder) < 0)
+		return 2;
+	if (system("ip netns add first") != 0)
+		return 3;
+	inode = inode_of("/run/netns/first");
+	if (finder_has(finder, inode) || !wait_readable(finder_get_fd(finder)))
+		return 4;
+	finder_drain(finder);
+	if (finder_scan(finder) < 0 || !finder_has(finder, inode))
+		return 5;
+	fd = finder_open(finder, inode);
+	if (fd < 0 || setns(fd, CLONE_NEWNET) < 0 || process_inode(getpid()) != inode)
+		return 6;
+	if (system("ip netns add second") != 0 || !wait_readable(finder_get_fd(finder)))
+		return 7;
+	return 0;
+}
+
+Test(spaces, the_first_name_is_noticed)
+{
+	struct netns *ns = netns_new();
+	struct child child = child_start(find_the_first, NULL);
+	int status;
+
+	cr_assert((status = child_finish(&child)) == 0, "failed at %d", status);
+	netns_free(ns);
+}
+
+Test(spaces, the_list_is_in_order_and_without_doubles)
+{
+	struct netns *ns[100];
+	struct finder *finder;
+	const uint64_t *inodes;
+	size_t i, count;
+	char *before;
+
+	for (i = 0; i < 100; i++)
+		ns[i] = netns_new();
+	before = descriptors();
+	cr_assert(finder_new(&finder) == 0);
+	cr_assert(finder_scan(finder) == 0 && finder_scan(finder) == 0);
+	inodes = finder_get(finder, &count);
+	cr_assert(count > 100);
+	for (i = 1; i < count; i++)
+		cr_assert(inodes[i - 1] < inodes[i]);
+	for (i = 0; i < 100; i++)
+		cr_assert(finder_has(finder, netns_inode(ns[i])));
+	cr_assert(finder_has(finder, process_inode(getpid())));
+	cr_assert(!finder_has(finder, 1) && !finder_has(finder, UINT64_MAX));
+	cr_assert(finder_open(finder, 1) == -ENOENT);
+	finder_free(finder);
+	check_descriptors(before);
+	for (i = 0; i < 100; i++)
+		netns_free(ns[i]);
+}

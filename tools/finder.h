@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which network namespaces exist: those that have a name under /run/netns, and those that
+ * processes are in. Namespaces of single threads, and those that only a descriptor or a mount
+ * elsewhere keeps, are not found.
+ */
+#ifndef MNFQ_TOOLS_FINDER_H
+#define MNFQ_TOOLS_FINDER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct finder;
+
+/** Returns 0 or a negative errno. */
+int finder_new(struct finder **ret);
+
+struct finder *finder_free(struct finder *finder);
+
+/**
+ * Look again. Costs a stat() for each process and for each name. After a failure (a negative
+ * errno) nothing is known.
+ */
+int finder_scan(struct finder *finder);
+
+/** The inodes of the namespaces that the last scan found, in ascending order. */
+const uint64_t *finder_get(const struct finder *finder, size_t *count);
+
+/** Was @inode among them? */
+bool finder_has(const struct finder *finder, uint64_t inode);
+
+/**
+ * Could the last scan see all processes of the machine, so that what it did not find is not
+ * there? False without the right to look at some (CAP_SYS_PTRACE), and in a PID namespace.
+ */
+bool finder_sees_all(const struct finder *finder);
+
+/** The inode of the namespace that a process is in, or 0 if it cannot be seen. */
+uint64_t finder_of_process(const struct finder *finder, uint32_t pid);
+
+/** A descriptor of the namespace @inode, or a negative errno: -ENOENT if it is gone. */
+int finder_open(const struct finder *finder, uint64_t inode);
+
+/**
+ * A descriptor that gets readable when names come or go, as long as scans go on; -1 if that
+ * cannot be had. A name appears before it is one of a namespace (ip netns add), so look more than
+ * once.
+ */
+int finder_get_fd(const struct finder *finder);
+
+/** Make that descriptor unreadable again. */
+void finder_drain(const struct finder *finder);
+
+/** Until the next scan nothing is known, and names may change without a word. */
+void finder_rest(struct finder *finder);
+
+#endif

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of the porter share: its loop, its peers, and the namespaces that it watches. */
+#ifndef MNFQ_TOOLS_PORTER_PARTS_H
+#define MNFQ_TOOLS_PORTER_PARTS_H
+
+#include "finder.h"
+#include "link.h"
+#include "porter.h"
+
+struct porter;
+
+/* A descriptor in the loop: @ready is called when something is to be done about it. */
+struct source {
+	void (*ready)(struct porter *porter, struct source *source, uint32_t events);
+	int fd;
+};
+
+/* Peers in the order in which they got there; the list is part of the ring. */
+struct peer;
+struct ring {
+	struct ring *next, *previous;
+};
+
+struct peers {
+	struct ring silent;  /* connected, and said nothing yet */
+	struct ring waiting; /* handed a socket over, and were not answered yet */
+	struct ring kept;    /* taken; their end of file withdraws the socket */
+	unsigned int silent_count, waiting_count;
+	bool deaf;          /* nobody is accepted for now */
+	int64_t deaf_until; /* no descriptors were left; 0: they are */
+	int64_t noted;      /* when a refusal was last told; 0: never */
+};
+
+/* A namespace of LINK_WATCH, or of an id for which that is going to come. */
+struct watch {
+	uint64_t inode; /* 0: it did not come yet */
+	uint64_t expected;
+	uint32_t id;
+	bool seen;   /* it existed once */
+	bool missed; /* the last look did not find it */
+};
+
+/* A namespace that was found, and offered to the server. */
+struct found {
+	uint64_t inode;
+	uint32_t id;
+	bool refused; /* not to be offered again before it is gone */
+	bool missed;
+};
+
+struct spaces {
+	struct finder *finder;
+	struct source names; /* changes under /run/netns */
+	int home;            /* our own namespace, to get back */
+	struct watch *watches;
+	size_t watch_count, watch_room;
+	struct found *found; /* ascending by inode */
+	size_t found_count, found_room;
+	int64_t due, looked; /* the next and the last look, in ms; due 0: none */
+	int64_t took;        /* by the last look */
+	unsigned int hurry;  /* looks that are still to follow a change of names closely */
+};
+
+/* What the server has not read yet. */
+struct unsent;
+
+struct porter {
+	const struct porter_options *options;
+	int epoll;
+	struct source link;
+	struct source *listeners;
+	struct unsent *first, **last;
+	unsigned int unsent_count;
+	struct peers peers;
+	struct spaces spaces;
+	uint32_t last_id;
+	uint32_t refused;
+	int spare; /* a descriptor that is closed while one is received */
+	bool over;
+};
+
+/* ---- porter.c: the loop and the link ---- */
+
+int64_t porter_now_ms(void);
+
+/** Watch a descriptor. Returns 0 or a negative errno. */
+int porter_add(struct porter *porter, struct source *source, uint32_t events);
+void porter_change(struct porter *porter, struct source *source, uint32_t events);
+
+/**
+ * Send a message, now or as soon as the server reads. Takes @fd over (closes it), also when it
+ * fails. Returns 0 or a negative errno.
+ */
+int porter_send(struct porter *porter, const struct link_message *message, int fd);
+void porter_detach(struct porter *porter, uint32_t id);
+void porter_note(struct porter *porter, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/** An id that nobody has. */
+uint32_t porter_new_id(struct porter *porter);
+
+/* ---- porter-peers.c ---- */
+
+void peers_init(struct porter *porter);
+
+/** Somebody connects to a listener. */
+void peers_accept(struct porter *porter, struct source *listener, uint32_t events);
+
+/** Messages of the server. Each returns whether @id is one of a peer. */
+bool peers_answer(struct porter *porter, const struct link_message *message);
+bool peers_forget(struct porter *porter, uint32_t id);
+bool peers_have(const struct porter *porter, uint32_t id);
+
+/** Part with those whose time is over, and listen or not. Returns when to call again; 0: never. */
+int64_t peers_tend(struct porter *porter, int64_t now);
+
+/* ---- porter-spaces.c ---- */
+
+int spaces_init(struct porter *porter);
+
+/** The namespace of a process, or 0 if it cannot be seen. */
+uint64_t spaces_of_process(const struct porter *porter, uint32_t pid);
+
+/** A peer with a socket has left, and was seen in the namespace @seen (or 0). */
+void spaces_expect(struct porter *porter, uint32_t id, uint64_t seen);
+
+/** Messages of the server. Where that is returned: whether @id is one of ours. */
+void spaces_watch(struct porter *porter, uint32_t id, uint64_t inode);
+bool spaces_answer(struct porter *porter, const struct link_message *message);
+bool spaces_forget(struct porter *porter, uint32_t id);
+bool spaces_have(const struct porter *porter, uint32_t id);
+
+/** Look for namespaces if it is time to. Returns when to call again; 0: never. */
+int64_t spaces_tend(struct porter *porter, int64_t now);
+
+#endif
