@@ -71,6 +71,7 @@ struct porter {
 	struct source *listeners;
 	struct unsent *first, **last;
 	unsigned int unsent_count;
+	int64_t crowded_until; /* no descriptor can be sent before; 0: one can */
 	struct peers peers;
 	struct spaces spaces;
 	uint32_t last_id;
@@ -82,6 +83,9 @@ struct porter {
 /* ---- porter.c: the loop and the link ---- */
 
 int64_t porter_now_ms(void);
+
+/** The earlier of two times, of which 0 is never. */
+int64_t porter_earlier(int64_t a, int64_t b);
 
 /** Watch a descriptor. Returns 0 or a negative errno. */
 int porter_add(struct porter *porter, struct source *source, uint32_t events);

@@ -161,6 +161,13 @@ static void offer(struct porter *porter, struct peer *peer, int fd)
 		porter_change(porter, &peer->source, 0);
 }
 
+/* What the server has not taken yet may hold the last one. */
+static void take_spare(struct porter *porter)
+{
+	if (porter->spare < 0)
+		porter->spare = fcntl(porter->epoll, F_DUPFD_CLOEXEC, 0);
+}
+
 /* There is a descriptor for what comes, also where peers have taken all others. */
 static int receive(struct porter *porter, struct peer *peer, char *why, size_t size)
 {
@@ -173,10 +180,11 @@ static int receive(struct porter *porter, struct peer *peer, char *why, size_t s
 		options.flags = MNFQ_HANDOVER_PLAIN;
 	if (porter->spare >= 0)
 		close(porter->spare);
+	porter->spare = -1;
 	err = mnfq_handover_receive(&fd, peer->source.fd, 0, &peer->info, &options);
 	if (err == 0)
 		offer(porter, peer, fd);
-	porter->spare = fcntl(porter->epoll, F_DUPFD_CLOEXEC, 0);
+	take_spare(porter);
 	return err;
 }
 
@@ -363,18 +371,14 @@ static void listen_or_not(struct porter *porter, int64_t now)
 
 	if (peers->deaf_until != 0 && now >= peers->deaf_until)
 		peers->deaf_until = 0;
-	deaf = peers->deaf_until != 0 || porter->unsent_count >= UNSENT_MAX ||
-	       peers->waiting_count >= WAITING_MAX;
+	take_spare(porter);
+	deaf = peers->deaf_until != 0 || porter->spare < 0 ||
+	       porter->unsent_count >= UNSENT_MAX || peers->waiting_count >= WAITING_MAX;
 	if (deaf == peers->deaf)
 		return;
 	peers->deaf = deaf;
 	for (i = 0; i < porter->options->listener_count; i++)
 		porter_change(porter, &porter->listeners[i], deaf ? 0 : EPOLLIN);
-}
-
-static int64_t earlier(int64_t a, int64_t b)
-{
-	return a == 0 || (b != 0 && b < a) ? b : a;
 }
 
 int64_t peers_tend(struct porter *porter, int64_t now)
@@ -388,7 +392,7 @@ int64_t peers_tend(struct porter *porter, int64_t now)
 	while ((waiting = oldest(&porter->peers.waiting)) && now - waiting->since >= answer_ms)
 		give_up(porter, waiting);
 	listen_or_not(porter, now);
-	return earlier(porter->peers.deaf_until,
-		       earlier(silent ? silent->since + SILENT_MS : 0,
-			       waiting ? waiting->since + answer_ms : 0));
+	return porter_earlier(porter->peers.deaf_until,
+			      porter_earlier(silent ? silent->since + SILENT_MS : 0,
+					     waiting ? waiting->since + answer_ms : 0));
 }

@@ -28,6 +28,9 @@
  */
 #define TICK_US 1000
 
+/* Descriptors on their way are counted by user, so strangers may have used up what is allowed. */
+#define CROWDED_MS 20
+
 struct unsent {
 	struct unsent *next;
 	struct link_message message;
@@ -77,7 +80,7 @@ int porter_send(struct porter *porter, const struct link_message *message, int f
 {
 	int err = porter->first ? -EAGAIN : link_send(porter->link.fd, message, fd);
 
-	if (err == -EAGAIN) {
+	if (err == -EAGAIN || err == -ETOOMANYREFS) {
 		err = keep_unsent(porter, message, fd);
 		if (err == 0)
 			return 0;
@@ -95,7 +98,11 @@ static void send_unsent(struct porter *porter)
 
 	while ((unsent = porter->first)) {
 		err = link_send(porter->link.fd, &unsent->message, unsent->fd);
-		if (err == -EAGAIN)
+		if (err == -ETOOMANYREFS) {
+			porter->crowded_until = porter_now_ms() + CROWDED_MS;
+			porter_change(porter, &porter->link, EPOLLIN);
+		}
+		if (err == -EAGAIN || err == -ETOOMANYREFS)
 			return;
 		porter->first = unsent->next;
 		porter->unsent_count--;
@@ -105,6 +112,16 @@ static void send_unsent(struct porter *porter)
 	}
 	porter->last = &porter->first;
 	porter_change(porter, &porter->link, EPOLLIN);
+}
+
+/* Returns when to call again; 0: never. */
+static int64_t send_again(struct porter *porter, int64_t now)
+{
+	if (porter->crowded_until != 0 && now >= porter->crowded_until) {
+		porter->crowded_until = 0;
+		porter_change(porter, &porter->link, EPOLLIN | EPOLLOUT);
+	}
+	return porter->crowded_until;
 }
 
 /* The server would serve for ever what it does not hear of: rather no porter than that. */
@@ -191,10 +208,13 @@ static void set_tick(long us)
 	setitimer(ITIMER_REAL, &timer, NULL);
 }
 
-static int timeout(int64_t now, int64_t a, int64_t b)
+int64_t porter_earlier(int64_t a, int64_t b)
 {
-	int64_t due = a == 0 || (b != 0 && b < a) ? b : a;
+	return a == 0 || (b != 0 && b < a) ? b : a;
+}
 
+static int timeout(int64_t now, int64_t due)
+{
 	if (due == 0)
 		return -1;
 	return due <= now ? 0 : due - now > 60000 ? 60000 : (int)(due - now);
@@ -207,16 +227,17 @@ static int timeout(int64_t now, int64_t a, int64_t b)
 static void run(struct porter *porter)
 {
 	struct epoll_event event;
-	int64_t now, peers_due, spaces_due;
+	int64_t now, due;
 	int n;
 
 	while (!porter->over) {
 		now = porter_now_ms();
-		spaces_due = spaces_tend(porter, now);
+		due = spaces_tend(porter, now);
 		set_tick(TICK_US);
-		peers_due = peers_tend(porter, now);
+		due = porter_earlier(due, peers_tend(porter, now));
 		set_tick(0);
-		n = epoll_wait(porter->epoll, &event, 1, timeout(now, peers_due, spaces_due));
+		due = porter_earlier(due, send_again(porter, now));
+		n = epoll_wait(porter->epoll, &event, 1, timeout(now, due));
 		if (n == 1) {
 			struct source *source = event.data.ptr;
 
@@ -351,7 +372,7 @@ static int set_up(struct porter *porter)
 	porter->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (porter->epoll < 0)
 		return -errno;
-	porter->spare = dup(porter->epoll);
+	porter->spare = -1;
 	err = porter_add(porter, &porter->link, EPOLLIN);
 	for (i = 0; err == 0 && i < porter->options->listener_count; i++)
 		err = porter_add(porter, &porter->listeners[i], EPOLLIN);

@@ -92,7 +92,7 @@ int doorway_connect(const struct doorway *door)
 	return stream;
 }
 
-int doorway_offer(const struct doorway *door, uint32_t flags, const char *label)
+void doorway_offer_on(int stream, uint32_t flags, const char *label)
 {
 	char error[256] = "";
 	struct mnfq_handover_options options = { .size = sizeof(options),
@@ -100,11 +100,17 @@ int doorway_offer(const struct doorway *door, uint32_t flags, const char *label)
 						 .label = label,
 						 .error = error,
 						 .error_size = sizeof(error) };
-	int stream = doorway_connect(door);
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
 
 	cr_assert(mnfq_handover_send(stream, fd, DEADLINE_MS, &options) == 0, "%s", error);
 	close(fd);
+}
+
+int doorway_offer(const struct doorway *door, uint32_t flags, const char *label)
+{
+	int stream = doorway_connect(door);
+
+	doorway_offer_on(stream, flags, label);
 	return stream;
 }
 

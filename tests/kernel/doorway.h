@@ -31,7 +31,10 @@ void doorway_close(struct doorway *door);
 /* A stream to the porter, which has not said anything. */
 int doorway_connect(const struct doorway *door);
 
-/* A stream on which a good socket was sent. */
+/* Sends a good socket. */
+void doorway_offer_on(int stream, uint32_t flags, const char *label);
+
+/* A stream on which that was done. */
 int doorway_offer(const struct doorway *door, uint32_t flags, const char *label);
 
 /* What the porter answers: the error, and its sentence if there is room for it. */

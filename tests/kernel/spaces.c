@@ -109,7 +109,7 @@ static uint32_t await_attach(struct doorway *door, uint64_t inode, uint64_t not_
 	}
 }
 
-static void await_detach(struct doorway *door, uint32_t id)
+static void await_detach(struct doorway *door, uint32_t id, uint32_t not_this_one)
 {
 	struct link_message message = { 0 };
 	int fd;
@@ -119,6 +119,7 @@ static void await_detach(struct doorway *door, uint32_t id)
 		cr_assert(link_receive(door->link, &message, &fd) == 1);
 		if (fd >= 0)
 			close(fd);
+		cr_assert(message.type != LINK_DETACH || message.id != not_this_one);
 	}
 }
 
@@ -143,7 +144,7 @@ Test(spaces, those_with_names_are_found_and_lost)
 		id = await_attach(&door, netns_inode(ns[i]), 0);
 		doorway_tell(&door, id, 0, NULL);
 		lose_name(ns[i]);
-		await_detach(&door, id);
+		await_detach(&door, id, 0);
 	}
 	netns_free(ns[1]);
 	doorway_close(&door);
@@ -161,7 +162,7 @@ Test(spaces, those_of_processes_are_found_and_lost)
 	id = await_attach(&door, apart.inode, 0);
 	doorway_tell(&door, id, 0, NULL);
 	child_kill(&apart.child);
-	await_detach(&door, id);
+	await_detach(&door, id, 0);
 	close(apart.fd);
 	doorway_close(&door);
 }
@@ -184,17 +185,19 @@ Test(spaces, a_refused_one_is_not_offered_again)
 {
 	struct netns *refused = netns_new(), *other;
 	struct doorway door;
+	uint32_t id, refused_id;
 
 	doorway_for_all(&door);
-	doorway_tell(&door, await_attach(&door, netns_inode(refused), 0), -EEXIST, "twice");
+	refused_id = await_attach(&door, netns_inode(refused), 0);
+	doorway_tell(&door, refused_id, -EEXIST, "twice");
 	for (int i = 0; i < 3; i++) {
-		uint32_t id;
-
 		other = netns_new();
 		id = await_attach(&door, netns_inode(other), netns_inode(refused));
 		doorway_tell(&door, id, 0, NULL);
+		if (i == 2) /* nor is it told when it is gone */
+			lose_name(refused);
 		lose_name(other);
-		await_detach(&door, id);
+		await_detach(&door, id, refused_id);
 		netns_free(other);
 	}
 	doorway_close(&door);
@@ -314,39 +317,35 @@ Test(spaces, what_was_never_there_is_gone_if_all_can_be_seen)
 	netns_free(other);
 }
 
-/* Where it came from was seen when it connected, and that is enough. */
-static int offer_and_go(int stream, void *arg)
+static int offer_and_hang(int stream, void *arg)
 {
 	struct doorway *door = arg;
-	char error[256];
-	int fd;
+	int fd, peer = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	(void)stream;
 	if (unshare(CLONE_NEWNET) < 0)
 		return 1;
 	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
-	stream = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (connect(stream, (struct sockaddr *)&door->address, sizeof(door->address)) < 0 ||
-	    mnfq_handover_send(stream, fd, DEADLINE_MS, NULL) < 0)
+	if (connect(peer, (struct sockaddr *)&door->address, sizeof(door->address)) < 0 ||
+	    mnfq_handover_send(peer, fd, DEADLINE_MS, NULL) < 0)
 		return 2;
-	return doorway_answer(stream, error, sizeof(error)) == 0 ? 0 : 3;
+	return pause();
 }
 
+/* Where it came from was seen when it connected, and that is enough. */
 Test(spaces, one_that_ends_right_after_the_hand_over_is_told)
 {
+	struct link_message message;
 	struct doorway door;
 	struct child child;
-	struct link_message message;
-	uint64_t inode;
-	int fd, status;
+	int fd;
 
 	doorway_open(&door, (struct porter_options){ 0 });
-	child = child_start(offer_and_go, &door);
+	child = child_start(offer_and_hang, &door);
 	message = doorway_receive(&door, &fd);
-	inode = socket_inode(fd);
+	child_kill(&child);
 	doorway_tell(&door, message.id, 0, NULL);
-	cr_assert((status = child_finish(&child)) == 0, "failed at %d", status);
-	doorway_send(&door, LINK_WATCH, message.id, inode);
+	doorway_send(&door, LINK_WATCH, message.id, socket_inode(fd));
 	doorway_expect_detach(&door, message.id);
 	close(fd);
 	doorway_close(&door);
