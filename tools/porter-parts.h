@@ -61,17 +61,21 @@ struct spaces {
 	unsigned int hurry;  /* looks that are still to follow a change of names closely */
 };
 
-/* What the server has not read yet. */
+/* Messages that there was no room for in the link. */
 struct unsent;
+struct queue {
+	struct unsent *first, **last;
+};
 
 struct porter {
 	const struct porter_options *options;
 	int epoll;
 	struct source link;
 	struct source *listeners;
-	struct unsent *first, **last;
-	unsigned int unsent_count;
-	int64_t crowded_until; /* no descriptor can be sent before; 0: one can */
+	struct queue attach;       /* those with a descriptor */
+	struct queue plain;        /* those without, which may overtake */
+	unsigned int unsent_count; /* in both */
+	int64_t crowded_until;     /* no descriptor can be sent before; 0: one can */
 	struct peers peers;
 	struct spaces spaces;
 	uint32_t last_id;
@@ -96,6 +100,8 @@ void porter_change(struct porter *porter, struct source *source, uint32_t events
  * fails. Returns 0 or a negative errno.
  */
 int porter_send(struct porter *porter, const struct link_message *message, int fd);
+
+/** Send LINK_DETACH, or take the LINK_ATTACH back if it was not sent yet. */
 void porter_detach(struct porter *porter, uint32_t id);
 void porter_note(struct porter *porter, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));

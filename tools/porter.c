@@ -63,22 +63,23 @@ void porter_change(struct porter *porter, struct source *source, uint32_t events
 
 static int keep_unsent(struct porter *porter, const struct link_message *message, int fd)
 {
+	struct queue *queue = fd >= 0 ? &porter->attach : &porter->plain;
 	struct unsent *unsent = malloc(sizeof(*unsent));
 
 	if (!unsent)
 		return -ENOMEM;
 	*unsent = (struct unsent){ .message = *message, .fd = fd };
-	if (!porter->first)
+	if (porter->unsent_count++ == 0)
 		porter_change(porter, &porter->link, EPOLLIN | EPOLLOUT);
-	*porter->last = unsent;
-	porter->last = &unsent->next;
-	porter->unsent_count++;
+	*queue->last = unsent;
+	queue->last = &unsent->next;
 	return 0;
 }
 
 int porter_send(struct porter *porter, const struct link_message *message, int fd)
 {
-	int err = porter->first ? -EAGAIN : link_send(porter->link.fd, message, fd);
+	const struct queue *queue = fd >= 0 ? &porter->attach : &porter->plain;
+	int err = queue->first ? -EAGAIN : link_send(porter->link.fd, message, fd);
 
 	if (err == -EAGAIN || err == -ETOOMANYREFS) {
 		err = keep_unsent(porter, message, fd);
@@ -90,28 +91,57 @@ int porter_send(struct porter *porter, const struct link_message *message, int f
 	return err;
 }
 
-/* As long as the server reads. What cannot be sent for another reason is lost with its id. */
-static void send_unsent(struct porter *porter)
+/* Takes the message that @at points to out of its queue. */
+static void drop_unsent(struct porter *porter, struct queue *queue, struct unsent **at)
 {
-	struct unsent *unsent;
+	struct unsent *unsent = *at;
+
+	*at = unsent->next;
+	if (!*at)
+		queue->last = at;
+	porter->unsent_count--;
+	if (unsent->fd >= 0)
+		close(unsent->fd);
+	free(unsent);
+}
+
+/* As long as the server reads. What cannot be sent for another reason is lost with its id. */
+static int send_queue(struct porter *porter, struct queue *queue)
+{
 	int err;
 
-	while ((unsent = porter->first)) {
-		err = link_send(porter->link.fd, &unsent->message, unsent->fd);
-		if (err == -ETOOMANYREFS) {
-			porter->crowded_until = porter_now_ms() + CROWDED_MS;
-			porter_change(porter, &porter->link, EPOLLIN);
-		}
+	while (queue->first) {
+		err = link_send(porter->link.fd, &queue->first->message, queue->first->fd);
 		if (err == -EAGAIN || err == -ETOOMANYREFS)
-			return;
-		porter->first = unsent->next;
-		porter->unsent_count--;
-		if (unsent->fd >= 0)
-			close(unsent->fd);
-		free(unsent);
+			return err;
+		drop_unsent(porter, queue, &queue->first);
 	}
-	porter->last = &porter->first;
-	porter_change(porter, &porter->link, EPOLLIN);
+	return 0;
+}
+
+static void send_unsent(struct porter *porter)
+{
+	int err = send_queue(porter, &porter->plain);
+
+	if (err == 0)
+		err = send_queue(porter, &porter->attach);
+	if (err == -ETOOMANYREFS)
+		porter->crowded_until = porter_now_ms() + CROWDED_MS;
+	if (err != -EAGAIN)
+		porter_change(porter, &porter->link, EPOLLIN);
+}
+
+/* The server never heard of it. */
+static bool take_back(struct porter *porter, uint32_t id)
+{
+	struct unsent **at;
+
+	for (at = &porter->attach.first; *at; at = &(*at)->next)
+		if ((*at)->message.id == id) {
+			drop_unsent(porter, &porter->attach, at);
+			return true;
+		}
+	return false;
 }
 
 /* Returns when to call again; 0: never. */
@@ -129,7 +159,7 @@ void porter_detach(struct porter *porter, uint32_t id)
 {
 	struct link_message message = { .type = LINK_DETACH, .id = id };
 
-	if (porter_send(porter, &message, -1) < 0)
+	if (!take_back(porter, id) && porter_send(porter, &message, -1) < 0)
 		porter->over = true;
 }
 
@@ -367,7 +397,8 @@ static int set_up(struct porter *porter)
 		return err;
 	set_signals();
 	raise_limit();
-	porter->last = &porter->first;
+	porter->attach.last = &porter->attach.first;
+	porter->plain.last = &porter->plain.first;
 	porter->link.ready = link_ready;
 	porter->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (porter->epoll < 0)
