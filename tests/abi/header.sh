@@ -25,7 +25,7 @@ done
 
 # shellcheck disable=SC2086
 set -- $CXX
-command -v "$1" >/dev/null || { echo "SKIP: no C++ compiler"; exit 77; }
+command -v "$1" >/dev/null || skip "no C++ compiler"
 strict=$(echo "$strict" | sed 's/-Wstrict-prototypes//')
 {
 	echo '#include <mnfq/mnfq.h>'

@@ -21,11 +21,6 @@ int main(void)
 }
 END
 
-run()
-{
-	"$@" >"$tmp/log" 2>&1 || { cat "$tmp/log"; fail "failed: $*"; }
-}
-
 run "$MESON" setup --force-fallback-for=libmnfq "$tmp/build" "$tmp/parent"
 run "$MESON" compile -C "$tmp/build"
 "$tmp/build/parent" || fail "the parent's program failed"
