@@ -60,11 +60,13 @@ static int map_root(uid_t uid)
 static int enter(int stream, void *arg)
 {
 	const struct inside *inside = arg;
+	char byte;
 
 	if (change_user(inside->uid) < 0 || unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0 ||
 	    map_root(inside->uid) < 0)
 		return CANNOT;
-	if (write(stream, "", 1) != 1)
+	/* Not before it was looked at from outside. */
+	if (write(stream, "", 1) != 1 || read(stream, &byte, 1) != 1)
 		return 1;
 	return inside->function(stream, inside->arg);
 }
@@ -86,6 +88,7 @@ void container_start(struct container *container, uid_t uid,
 	cr_assert(container->ns.fd >= 0);
 	snprintf(container->ns.name, sizeof(container->ns.name), "%d", (int)container->child.pid);
 	netns_run(&container->ns, "ip link set lo up");
+	child_tell(&container->child);
 }
 
 static int open_socket(int stream, void *arg)

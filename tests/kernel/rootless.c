@@ -246,6 +246,28 @@ Test(rootless, an_opener_with_rights_and_a_sender_without)
 
 /* ---- the other rows ----------------------------------------------------------------------------- */
 
+/* From nobody to nobody, within the process; the namespace is told by its cookie. */
+static bool hands_over(int fd)
+{
+	struct mnfq_handover info = { .size = sizeof(info) };
+	uint64_t cookie = 0;
+	socklen_t size = sizeof(cookie);
+	int ends[2], got = -1, err;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+		return false;
+	err = mnfq_handover_send(ends[0], fd, 0, NULL);
+	if (err == 0)
+		err = mnfq_handover_receive(&got, ends[1], 0, &info, NULL);
+	if (err == 0)
+		err = getsockopt(got, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size);
+	close(ends[0]);
+	close(ends[1]);
+	if (got >= 0)
+		close(got);
+	return err == 0 && cookie != 0 && info.netns_cookie == cookie;
+}
+
 /* Ends with the number of the first step that did not go as it should. */
 static int step_by_step(uid_t uid, int fd, int netns_fd, bool owner)
 {
@@ -256,6 +278,8 @@ static int step_by_step(uid_t uid, int fd, int netns_fd, bool owner)
 
 	if (become(uid) < 0)
 		return 1;
+	if (!hands_over(fd)) /* row "hand a socket over, or receive one", and the cookie */
+		return 9;
 	if (mnfq_socket_adopt(&sock, fd, NULL) < 0) /* row "adopt a socket" */
 		return 2;
 	if (mnfq_socket_dispatch(sock, 0) != 0) /* row "receive packets" */
@@ -279,8 +303,8 @@ static int step_by_step(uid_t uid, int fd, int netns_fd, bool owner)
 	if (mnfq_socket_set_receive_buffer(sock, 64 << 20) < 0 ||
 	    mnfq_socket_get_receive_buffer(sock) >= 64 << 20)
 		return 8;
-	mnfq_socket_close(sock);
-	return 0;
+	mnfq_socket_close(sock); /* row "close a socket" */
+	return fcntl(fd, F_GETFD) < 0 ? 0 : 10;
 }
 
 struct steps {
