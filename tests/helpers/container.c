@@ -3,6 +3,7 @@
 #include "container.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/netlink.h>
@@ -12,6 +13,8 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "wait.h"
 
 #define CANNOT 77
 
@@ -91,13 +94,17 @@ void container_start(struct container *container, uid_t uid,
 	child_tell(&container->child);
 }
 
+/*
+ * The kernel counts what a user's processes have sent and nobody has received yet, against the limit
+ * of who sends: somebody else's test may be at it.
+ */
 static int open_socket(int stream, void *arg)
 {
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+	int err = 0, fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
 	char byte;
 
 	(void)arg;
-	if (fd < 0 || send_descriptor(stream, fd) < 0)
+	if (fd < 0 || !wait_until((err = send_descriptor(stream, fd)) != -ETOOMANYREFS) || err)
 		return 1;
 	close(fd);
 	return read(stream, &byte, 1) == 0 ? 0 : 2;
@@ -107,7 +114,8 @@ void container_start_idle(struct container *container, uid_t uid)
 {
 	container_start(container, uid, open_socket, NULL);
 	container->socket = receive_descriptor(container->child.fd);
-	cr_assert(container->socket >= 0, "no socket comes from the container");
+	cr_assert(container->socket >= 0, "no socket comes from the container: %s",
+		  strerror(-container->socket));
 }
 
 int container_finish(struct container *container)
