@@ -1,0 +1,15 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The tests that SECURITY.md names exist: it promises nothing that nobody looks at.
+# shellcheck source=common.sh
+. "$(dirname "$0")/common.sh"
+
+# shellcheck disable=SC2016
+named=$(grep -o '`[a-z_]*/[a-z0-9_]*`' "$SOURCE/SECURITY.md" | tr -d '`' | sort -u)
+[ -n "$named" ] || fail "SECURITY.md names no test"
+missing=
+for test in $named; do
+	grep -q "^Test(${test%/*}, ${test#*/}[,)]" "$SOURCE"/tests/kernel/*.c "$SOURCE"/tests/unit/*.c ||
+		missing="$missing $test"
+done
+[ -z "$missing" ] || fail "SECURITY.md names tests that do not exist:$missing"
