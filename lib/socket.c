@@ -353,11 +353,28 @@ struct mnfq_socket *mnfq_socket_close(struct mnfq_socket *sock)
 		sock->stash = entry->next;
 		free(entry);
 	}
-	close(sock->fd);
+	if (sock->fd >= 0)
+		close(sock->fd);
 	if (sock->wake_fd >= 0)
 		close(sock->wake_fd);
 	sock->ring = mnfq_ring_free(sock->ring);
 	return mnfq_i_socket_unref(sock);
+}
+
+/* Without the descriptor nothing reaches the kernel of what closing a socket tells it. */
+int mnfq_socket_release(struct mnfq_socket *sock)
+{
+	int fd;
+
+	if (!sock)
+		return -EINVAL;
+	if (mnfq_i_in_round(sock))
+		return mnfq_i_fail(&sock->error, -EBUSY,
+				   "called from within a callback: return from it first");
+	fd = sock->fd;
+	sock->fd = -1;
+	mnfq_socket_close(sock);
+	return fd;
 }
 
 int mnfq_socket_get_fd(const struct mnfq_socket *sock)

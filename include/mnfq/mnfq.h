@@ -263,6 +263,16 @@ int mnfq_socket_adopt(struct mnfq_socket **ret, int fd,
 struct mnfq_socket *mnfq_socket_close(struct mnfq_socket *sock);
 
 /**
+ * Give up the socket object, but not the netlink socket: its queues stay bound, and what waits in
+ * them goes to whoever reads from the descriptor next: another process that has it, or
+ * mnfq_socket_adopt() and mnfq_queue_bind(), which take the queues over. Packets that were received
+ * and not decided yet, retained ones too, get their default verdict from there.
+ *
+ * Returns the descriptor, which is the caller's, or -EINVAL, or -EBUSY from within a callback.
+ */
+int mnfq_socket_release(struct mnfq_socket *sock);
+
+/**
  * The netlink descriptor, readable (POLLIN, level-triggered) whenever mnfq_socket_dispatch() has
  * something to do. It stays the socket's.
  */

@@ -243,6 +243,34 @@ Test(adopt, locks_the_filter)
 
 /* ---- taking a queue over ---- */
 
+/* The queue outlives the socket object, and what came meanwhile or was held waits in it. */
+Test(adopt, takes_what_was_released)
+{
+	struct mnfq_packet *held;
+	struct scene scene;
+	int fd;
+
+	cr_assert(mnfq_socket_release(NULL) == -EINVAL);
+	scene_open(&scene, 4);
+	scene_bind(&scene, QUEUE_OPTIONS(.default_verdict = MNFQ_ACCEPT), scene_keep);
+	udp_send(&scene.udp, 0);
+	scene_serve(&scene, 1);
+	fd = mnfq_socket_release(scene.sock);
+	cr_assert(fd >= 0);
+	held = scene.kept[0];
+	cr_assert(mnfq_packet_verdict(held, MNFQ_DROP) < 0, "it has no socket any more");
+	mnfq_packet_free(held);
+	udp_send(&scene.udp, 1);
+	cr_assert(netns_wait_waiting(scene.ns, 1, 2));
+
+	scene_ok(NULL, mnfq_socket_adopt(&scene.sock, fd, NULL));
+	scene_bind(&scene, QUEUE_OPTIONS(.default_verdict = MNFQ_ACCEPT), scene_count);
+	scene_serve(&scene, 1);
+	scene_expect(&scene, 0);
+	scene_expect(&scene, 1);
+	scene_close(&scene);
+}
+
 /* Binds the queue, holds five packets undecided, and is gone without closing anything. */
 static int former_reader(int stream, void *arg)
 {
