@@ -14,13 +14,20 @@
 
 static int print_help(void)
 {
-	printf("Usage: mnfq dump -q NUM[:NUM] [-n NETNS | --fd N] [OPTIONS]\n"
+	printf("Usage: mnfq dump -q NUM[:NUM] [-n NETNS]... [OPTIONS]\n"
 	       "\n"
 	       "Print the packets that reach a queue, one line each, and decide them.\n"
 	       "\n"
 	       "  -q, --queue NUM[:NUM]  the queue, or all queues from the first to the last\n"
-	       "  -n, --netns NETNS      in the namespace of this name, path or process id\n"
+	       "  -n, --netns NETNS      in the namespace of this name, path or pid; several\n"
 	       "      --fd N             on a netlink socket passed in as descriptor N\n"
+	       "      --from PATH        on one given away there (mnfq share --listen)\n"
+	       "      --listen PATH      on all handed over there (mnfq share --connect)\n"
+	       "      --mode MODE        who may connect, in octal (default: 0600)\n"
+	       "      --allow-uid UID    of those only this user; several\n"
+	       "      --allow-plain      also take sockets sent without mnfq's header\n"
+	       "      --all-netns        in all namespaces, as they come and go\n"
+	       "      --keep             at the end leave the queues to the service manager\n"
 	       "      --threads N        share the queues among N threads, a socket each\n"
 	       "  -c, --count COUNT      end after COUNT packets\n"
 	       "      --quiet            print no packets\n"
@@ -47,6 +54,14 @@ static int print_help(void)
 
 enum {
 	OPT_FD = 256,
+	OPT_FROM,
+	OPT_LISTEN,
+	OPT_MODE,
+	OPT_ALLOW_UID,
+	OPT_ALLOW_PLAIN,
+	OPT_ALL_NETNS,
+	OPT_KEEP,
+	OPT_NO_SANDBOX,
 	OPT_THREADS,
 	OPT_BUSY_POLL,
 	OPT_QUIET,
@@ -62,13 +77,20 @@ enum {
 	OPT_UID_GID,
 	OPT_SECCTX,
 	OPT_CONNTRACK,
-	OPT_NO_SANDBOX,
 };
 
 static const struct option options[] = {
 	{ "queue", required_argument, NULL, 'q' },
 	{ "netns", required_argument, NULL, 'n' },
 	{ "fd", required_argument, NULL, OPT_FD },
+	{ "from", required_argument, NULL, OPT_FROM },
+	{ "listen", required_argument, NULL, OPT_LISTEN },
+	{ "mode", required_argument, NULL, OPT_MODE },
+	{ "allow-uid", required_argument, NULL, OPT_ALLOW_UID },
+	{ "allow-plain", no_argument, NULL, OPT_ALLOW_PLAIN },
+	{ "all-netns", no_argument, NULL, OPT_ALL_NETNS },
+	{ "keep", no_argument, NULL, OPT_KEEP },
+	{ "no-sandbox", no_argument, NULL, OPT_NO_SANDBOX },
 	{ "threads", required_argument, NULL, OPT_THREADS },
 	{ "busy-poll", required_argument, NULL, OPT_BUSY_POLL },
 	{ "count", required_argument, NULL, 'c' },
@@ -85,7 +107,6 @@ static const struct option options[] = {
 	{ "uid-gid", no_argument, NULL, OPT_UID_GID },
 	{ "secctx", no_argument, NULL, OPT_SECCTX },
 	{ "conntrack", no_argument, NULL, OPT_CONNTRACK },
-	{ "no-sandbox", no_argument, NULL, OPT_NO_SANDBOX },
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
 };
@@ -104,6 +125,53 @@ static int take_number(const char *option, uint64_t min, uint64_t max, uint64_t 
 		return 0;
 	return fail_usage(DUMP_NAME, "%s %s: give a number from %llu to %llu", option, optarg,
 			  (unsigned long long)min, (unsigned long long)max);
+}
+
+static int take_place(struct dump_options *opts, struct place place)
+{
+	struct place *places;
+
+	if (opts->place_count == PLACES_MAX)
+		return fail_usage(DUMP_NAME,
+				  "%d namespaces can be named at most: see --all-netns",
+				  PLACES_MAX);
+	places = reallocarray(opts->places, opts->place_count + 1, sizeof(*places));
+	if (!places)
+		return fail(DUMP_NAME, "out of memory");
+	opts->places = places;
+	opts->places[opts->place_count++] = place;
+	return 0;
+}
+
+static int take_fd(struct dump_options *opts)
+{
+	uint64_t value;
+	int status = take_number("--fd", 0, INT_MAX, &value);
+
+	return status ? status
+		      : take_place(opts, (struct place){ .kind = PLACE_FD, .fd = (int)value });
+}
+
+static int take_mode(struct dump_options *opts)
+{
+	opts->has_mode = true;
+	if (parse_mode(optarg, &opts->mode) == 0)
+		return 0;
+	return fail_usage(DUMP_NAME, "--mode %s: give an octal number from 0 to 0777", optarg);
+}
+
+static int take_uid(struct dump_options *opts)
+{
+	uint64_t value;
+	int status = take_number("--allow-uid", 0, UINT32_MAX - 1, &value);
+
+	if (status)
+		return status;
+	if (opts->allowed_count == UIDS_MAX)
+		return fail_usage(DUMP_NAME, "--allow-uid: %d at most, better a group and --mode",
+				  UIDS_MAX);
+	opts->allowed_uids[opts->allowed_count++] = (uint32_t)value;
+	return 0;
 }
 
 static int take_queues(struct dump_options *opts)
@@ -192,11 +260,6 @@ static int take_value(struct dump_options *opts, int option)
 	switch (option) {
 	case 'c':
 		return take_number("-c", 1, UINT64_MAX, &opts->count);
-	case OPT_FD:
-		status = take_number("--fd", 0, INT_MAX, &value);
-		if (!status)
-			opts->fd = (int)value;
-		return status;
 	case OPT_MARK:
 		status = take_number("--mark", 0, UINT32_MAX, &value);
 		if (!status)
@@ -225,6 +288,15 @@ static bool take_switch(struct dump_options *opts, int option)
 		return true;
 	case OPT_JSON:
 		opts->json = true;
+		return true;
+	case OPT_ALLOW_PLAIN:
+		opts->allow_plain = true;
+		return true;
+	case OPT_ALL_NETNS:
+		opts->all_netns = true;
+		return true;
+	case OPT_KEEP:
+		opts->keep = true;
 		return true;
 	case OPT_NO_SANDBOX:
 		opts->no_sandbox = true;
@@ -258,8 +330,18 @@ static int take_option(struct dump_options *opts, int option, char **argv)
 	case 'q':
 		return take_queues(opts);
 	case 'n':
-		opts->netns = optarg;
+		return take_place(opts, (struct place){ .kind = PLACE_NETNS, .text = optarg });
+	case OPT_FROM:
+		return take_place(opts, (struct place){ .kind = PLACE_FROM, .text = optarg });
+	case OPT_FD:
+		return take_fd(opts);
+	case OPT_LISTEN:
+		opts->listen = optarg;
 		return 0;
+	case OPT_MODE:
+		return take_mode(opts);
+	case OPT_ALLOW_UID:
+		return take_uid(opts);
 	case OPT_THREADS:
 		return take_threads(opts);
 	case OPT_VERDICT:
@@ -295,6 +377,15 @@ static int check_loop(const struct dump_options *opts)
 	return 0;
 }
 
+/* Whether one of the places is of a kind. */
+static bool has_place(const struct dump_options *opts, int kind)
+{
+	for (size_t i = 0; i < opts->place_count; i++)
+		if ((int)opts->places[i].kind == kind)
+			return true;
+	return false;
+}
+
 /* A queue belongs to one socket, and so does a thread. */
 static int check_threads(const struct dump_options *opts)
 {
@@ -303,10 +394,29 @@ static int check_threads(const struct dump_options *opts)
 				  "--threads %u is more than there are queues: give a range of "
 				  "%u or more, as for --queue-balance",
 				  opts->threads, opts->threads);
-	if (opts->threads > 1 && opts->fd >= 0)
+	if (opts->threads > 1 && (has_place(opts, PLACE_FD) || has_place(opts, PLACE_FROM)))
 		return fail_usage(DUMP_NAME,
-				  "--threads and --fd exclude each other: one passed socket "
-				  "is for one thread");
+				  "--threads and --fd or --from exclude each other: one passed "
+				  "socket is for one thread");
+	if (opts->threads > 1 && (opts->place_count > 1 || opts->listen || opts->all_netns))
+		return fail_usage(DUMP_NAME,
+				  "--threads is for one namespace: several share one thread");
+	return 0;
+}
+
+static int check_places(const struct dump_options *opts)
+{
+	if (has_place(opts, PLACE_NETNS) && has_place(opts, PLACE_FD))
+		return fail_usage(DUMP_NAME,
+				  "-n and --fd exclude each other: a passed socket has "
+				  "its namespace already");
+	if (opts->busy_poll_us > 0 && (opts->place_count > 1 || opts->listen || opts->all_netns))
+		return fail_usage(DUMP_NAME, "--busy-poll is for one namespace");
+	if (opts->has_mode && !opts->listen)
+		return fail_usage(DUMP_NAME, "--mode is for --listen");
+	if (opts->keep && !getenv("NOTIFY_SOCKET"))
+		return fail_usage(DUMP_NAME, "--keep: there is no service manager to keep them "
+					     "(NOTIFY_SOCKET is not set)");
 	return 0;
 }
 
@@ -316,23 +426,19 @@ static int check_options(const struct dump_options *opts, int argc, char **argv)
 		return fail_usage(DUMP_NAME, "unexpected argument '%s'", argv[optind]);
 	if (!opts->has_queues)
 		return fail_usage(DUMP_NAME, "which queue? give -q NUM");
-	if (opts->netns && opts->fd >= 0)
-		return fail_usage(DUMP_NAME,
-				  "-n and --fd exclude each other: a passed socket has "
-				  "its namespace already");
 	if (opts->json && !print_has_json)
 		return fail(DUMP_NAME, "built without JSON support: build with jansson, or do "
 				       "without --json");
-	return check_threads(opts) || check_loop(opts) ? EXIT_USAGE : 0;
+	return check_places(opts) || check_threads(opts) || check_loop(opts) ? EXIT_USAGE : 0;
 }
 
 bool take_dump_options(struct dump_options *opts, int argc, char **argv, int *status)
 {
 	int option;
 
-	*opts = (struct dump_options){
-		.threads = 1, .fd = -1, .verdict_text = "accept", .verdict = MNFQ_ACCEPT
-	};
+	*opts = (struct dump_options){ .threads = 1,
+				       .verdict_text = "accept",
+				       .verdict = MNFQ_ACCEPT };
 	opterr = 0;
 	while ((option = getopt_long(argc, argv, ":q:n:c:h", options, NULL)) != -1) {
 		if (option == 'h') {

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "common.h"
 #include "dump.h"
@@ -19,8 +20,13 @@ static volatile sig_atomic_t signalled;
 
 void stop_workers(struct dump *dump)
 {
+	const uint64_t one = 1;
+
 	for (size_t i = 0; i < dump->worker_count; i++)
-		mnfq_socket_stop(dump->workers[i].sock);
+		mnfq_socket_stop(dump->workers[i].source.sock);
+	atomic_store(&dump->ending, true);
+	if (dump->wake >= 0)
+		(void)!write(dump->wake, &one, sizeof(one));
 }
 
 static void on_signal(int number)
@@ -53,8 +59,8 @@ static void *run_thread(void *arg)
 {
 	struct worker *worker = arg;
 
-	worker->status = worker->dump->serve(worker);
-	sem_post(&worker->dump->ended);
+	worker->status = worker->source.dump->serve(&worker->source);
+	sem_post(&worker->source.dump->ended);
 	return NULL;
 }
 
@@ -112,5 +118,6 @@ static int run_threads(struct dump *dump)
 
 int run_workers(struct dump *dump)
 {
-	return dump->worker_count == 1 ? dump->serve(&dump->workers[0]) : run_threads(dump);
+	return dump->worker_count == 1 ? dump->serve(&dump->workers[0].source)
+				       : run_threads(dump);
 }

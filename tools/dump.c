@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <linux/capability.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdio_ext.h>
 #include <stdlib.h>
@@ -12,68 +11,18 @@
 
 #include "common.h"
 #include "dump.h"
-#include "print.h"
 #include "sandbox.h"
+#include "systemd.h"
 
 static size_t count_queues(const struct dump_options *opts)
 {
 	return opts->last - opts->first + 1u;
 }
 
-/* Remembers why printing failed, if it did; to be called before errno changes. */
-static bool check_output(struct dump *dump, int err)
+static int open_workers(struct dump *dump)
 {
-	if (!dump->output_error && (err || ferror(stdout)))
-		dump->output_error = err ? -err : errno;
-	return !dump->output_error;
-}
-
-static void change(struct worker *worker, struct mnfq_packet *packet)
-{
-	const struct dump_options *opts = worker->dump->opts;
-
-	if (opts->has_mark)
-		mnfq_packet_set_mark(packet, opts->mark);
-	if (opts->has_priority)
-		mnfq_packet_set_priority(packet, opts->priority);
-	if (opts->has_ct_mark &&
-	    mnfq_packet_set_ct_mark(packet, opts->ct_mark, opts->ct_mark_mask) < 0)
-		worker->untracked++;
-}
-
-/* Counts and prints a packet, with stdout locked. Returns whether more are wanted. */
-static bool print(struct dump *dump, const struct mnfq_packet *packet)
-{
-	struct line line = { packet, dump->netns_name, dump->opts->verdict_text };
-	bool wanted = !dump->opts->count || dump->seen < dump->opts->count;
-	int err = 0;
-
-	dump->seen++;
-	if (wanted && !dump->opts->quiet && !dump->output_error)
-		err = dump->opts->json ? print_json(stdout, &line) : print_text(stdout, &line);
-	return check_output(dump, err) && dump->seen != dump->opts->count;
-}
-
-/* The lock of stdout keeps lines whole, and is not worth its time if there are none. */
-static enum mnfq_verdict decide(struct mnfq_packet *packet, void *data)
-{
-	struct worker *worker = data;
-	struct dump *dump = worker->dump;
-	bool more = true;
-
-	change(worker, packet);
-	if (!dump->opts->quiet || dump->opts->count) {
-		flockfile(stdout);
-		more = print(dump, packet);
-		funlockfile(stdout);
-	}
-	if (!more)
-		stop_workers(dump);
-	return dump->opts->verdict;
-}
-
-static int open_socket(struct dump *dump, struct mnfq_socket **sock)
-{
+	static const struct place here = { .kind = PLACE_HERE };
+	const struct place *place = dump->opts->place_count ? dump->opts->places : &here;
 	char error[512] = "";
 	struct mnfq_socket_options opts = {
 		.size = sizeof(opts),
@@ -83,163 +32,80 @@ static int open_socket(struct dump *dump, struct mnfq_socket **sock)
 	};
 	int err;
 
-	if (dump->opts->fd >= 0)
-		err = mnfq_socket_adopt(sock, dump->opts->fd, &opts);
-	else if (dump->opts->netns)
-		err = mnfq_socket_open_netns(sock, dump->opts->netns, &opts);
-	else
-		err = mnfq_socket_open(sock, &opts);
-	if (err)
-		return fail(DUMP_NAME, "%s", *error ? error : strerror(-err));
-	return 0;
-}
-
-static int open_sockets(struct dump *dump)
-{
-	int status;
-
 	for (size_t i = 0; i < dump->worker_count; i++) {
-		status = open_socket(dump, &dump->workers[i].sock);
-		if (status)
-			return status;
+		err = open_source(&dump->workers[i].source, dump, place, &opts);
+		if (err)
+			return fail(DUMP_NAME, "%s", *error ? error : strerror(-err));
 	}
-	if (mnfq_socket_get_netns_name(dump->workers[0].sock, dump->netns_buffer,
-				       sizeof(dump->netns_buffer)) == 0)
-		dump->netns_name = dump->netns_buffer;
 	return 0;
 }
 
 /* Of several threads that fail for the same reason one tells it. */
-static int fail_socket(const struct worker *worker, int err)
+static int fail_source(const struct source *source, int err)
 {
-	const char *sentence = mnfq_socket_get_error(worker->sock);
+	const char *sentence = mnfq_socket_get_error(source->sock);
 
-	if (atomic_exchange(&worker->dump->failed, true))
+	if (atomic_exchange(&source->dump->failed, true))
 		return EXIT_FAILURE;
 	return fail(DUMP_NAME, "%s", *sentence ? sentence : strerror(-err));
 }
 
-/*
- * What is still queued when we end gets the verdict too, but cannot get the mark: repeated
- * without it, it would come back.
- */
-static enum mnfq_verdict get_default_verdict(const struct dump_options *opts)
+/* Each worker gets as many, or one more than others. */
+static int bind_workers(struct dump *dump)
 {
-	return opts->verdict == MNFQ_REPEAT ? MNFQ_DROP : opts->verdict;
-}
-
-static int bind_share(struct worker *worker, unsigned int first)
-{
-	struct mnfq_queue_options options = worker->dump->opts->queue;
+	size_t count = count_queues(dump->opts), from, to;
 	int err;
 
-	options.size = sizeof(options);
-	options.default_verdict = get_default_verdict(worker->dump->opts);
-	for (size_t i = 0; i < worker->queue_count; i++) {
-		err = mnfq_queue_bind(&worker->queues[i], worker->sock, first + (unsigned int)i,
-				      &options, decide, worker);
+	for (size_t i = 0; i < dump->worker_count; i++) {
+		from = i * count / dump->worker_count;
+		to = (i + 1) * count / dump->worker_count;
+		err = bind_source(&dump->workers[i].source,
+				  dump->opts->first + (unsigned int)from, to - from);
 		if (err)
-			return fail_socket(worker, err);
+			return fail_source(&dump->workers[i].source, err);
 	}
 	return 0;
 }
 
-/* Each worker gets as many, or one more than others. */
-static int bind_queues(struct dump *dump)
-{
-	size_t count = count_queues(dump->opts), from, to;
-	int status = 0;
-
-	for (size_t i = 0; i < dump->worker_count && !status; i++) {
-		from = i * count / dump->worker_count;
-		to = (i + 1) * count / dump->worker_count;
-		dump->workers[i].queues = dump->queues + from;
-		dump->workers[i].queue_count = to - from;
-		status = bind_share(&dump->workers[i], dump->opts->first + (unsigned int)from);
-	}
-	return status;
-}
-
-static void unbind_queues(struct dump *dump)
-{
-	for (size_t i = 0; i < count_queues(dump->opts); i++)
-		mnfq_queue_unbind(dump->queues[i]);
-}
-
-/* What else happens to the packets, behind the verdict. */
-static void print_changes(const struct dump_options *opts)
-{
-	const char *separator = " with";
-	char priority[PRIORITY_SIZE];
-
-	if (opts->has_mark) {
-		fprintf(stderr, "%s mark 0x%x", separator, opts->mark);
-		separator = ",";
-	}
-	if (opts->has_priority) {
-		fprintf(stderr, "%s priority %s", separator,
-			format_priority(priority, opts->priority));
-		separator = ",";
-	}
-	if (opts->has_ct_mark)
-		fprintf(stderr, "%s connection mark 0x%x/0x%x", separator, opts->ct_mark,
-			opts->ct_mark_mask);
-}
-
 static void print_listening(const struct dump *dump)
 {
-	struct mnfq_queue_options opts = { .size = sizeof(opts) };
-	char name[4 * sizeof(dump->netns_buffer)];
+	const struct source *source = &dump->workers[0].source;
+	char name[SOURCE_NAME_SIZE];
 
-	mnfq_queue_get_options(dump->queues[0], &opts);
 	fprintf(stderr, "listening on queue%s %u",
 		dump->opts->first < dump->opts->last ? "s" : "", dump->opts->first);
 	if (dump->opts->first < dump->opts->last)
 		fprintf(stderr, ":%u", dump->opts->last);
-	if (dump->netns_name)
-		fprintf(stderr, " of namespace %s",
-			clean_text(name, sizeof(name), dump->netns_name));
+	if (source->netns[0])
+		fprintf(stderr, " of namespace %s", name_source(name, source));
 	if (dump->worker_count > 1)
 		fprintf(stderr, ", %zu threads", dump->worker_count);
-	if (opts.copy_mode == MNFQ_COPY_META)
-		fprintf(stderr, ", no payload");
-	else if (opts.copy_mode == MNFQ_COPY_PACKET && opts.copy_range < MNFQ_COPY_RANGE_MAX)
-		fprintf(stderr, ", first %u bytes", opts.copy_range);
-	else if (opts.copy_mode == MNFQ_COPY_PACKET)
-		fprintf(stderr, ", whole packets");
-	fprintf(stderr, ", receive buffer %lld bytes%s, verdict %s",
-		(long long)mnfq_socket_get_receive_buffer(dump->workers[0].sock),
-		dump->worker_count > 1 ? " each" : "", dump->opts->verdict_text);
-	print_changes(dump->opts);
-	fprintf(stderr, "\n");
-	if (opts.copy_mode == MNFQ_COPY_NONE)
-		fprintf(stderr, "warning: with --copy none the kernel drops every packet that "
-				"reaches the queue\n");
+	print_settings(dump, source, dump->worker_count > 1);
 }
 
 /* Output is written when nothing more is there at once: live, yet not a write a packet. */
-static int dispatch(struct worker *worker)
+static int dispatch(struct source *source)
 {
-	int handled = mnfq_socket_dispatch(worker->sock, 0);
+	int handled = mnfq_socket_dispatch(source->sock, 0);
 	bool written;
 
 	if (handled != 0)
 		return handled;
 	flockfile(stdout);
 	fflush(stdout);
-	written = check_output(worker->dump, 0);
+	written = check_output(source->dump, 0);
 	funlockfile(stdout);
-	return written ? mnfq_socket_dispatch(worker->sock, -1) : -ECANCELED;
+	return written ? mnfq_socket_dispatch(source->sock, -1) : -ECANCELED;
 }
 
-static int receive(struct worker *worker)
+static int receive(struct source *source)
 {
 	int err;
 
 	do
-		err = dispatch(worker);
+		err = dispatch(source);
 	while (err >= 0 || err == -EINTR);
-	return err == -ECANCELED ? 0 : fail_socket(worker, err);
+	return err == -ECANCELED ? 0 : fail_source(source, err);
 }
 
 /*
@@ -258,91 +124,45 @@ static int finish_output(struct dump *dump)
 	return fail(DUMP_NAME, "cannot write to stdout: %s", strerror(dump->output_error));
 }
 
-/* A counter of struct mnfq_stats, of all sockets. */
-static uint64_t add_up(const struct dump *dump, size_t offset)
-{
-	struct mnfq_stats stats = { .size = sizeof(stats) };
-	uint64_t value, sum = 0;
-
-	for (size_t i = 0; i < dump->worker_count; i++) {
-		mnfq_socket_get_stats(dump->workers[i].sock, &stats);
-		memcpy(&value, (const char *)&stats + offset, sizeof(value));
-		sum += value;
-	}
-	return sum;
-}
-
-static void print_summary(const struct dump *dump)
-{
-	static const struct {
-		const char *word;
-		size_t offset;
-		bool always;
-	} counters[] = {
-#define COUNTER(name, always) { #name, offsetof(struct mnfq_stats, name), always }
-		COUNTER(packets, true),    COUNTER(bytes, true),      COUNTER(accepted, true),
-		COUNTER(dropped, true),    COUNTER(repeated, false),  COUNTER(stopped, false),
-		COUNTER(requeued, false),  COUNTER(marked, false),    COUNTER(defaulted, false),
-		COUNTER(lost, false),      COUNTER(truncated, false), COUNTER(refused, false),
-		COUNTER(unsent, false),    COUNTER(overruns, false),  COUNTER(forged, false),
-		COUNTER(malformed, false), COUNTER(unclaimed, false),
-#undef COUNTER
-	};
-	const char *separator = "";
-	uint64_t value, untracked = 0;
-
-	for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++) {
-		value = add_up(dump, counters[i].offset);
-		if (!value && !counters[i].always)
-			continue;
-		fprintf(stderr, "%s%llu %s", separator, (unsigned long long)value,
-			counters[i].word);
-		separator = ", ";
-	}
-	for (size_t i = 0; i < dump->worker_count; i++)
-		untracked += dump->workers[i].untracked;
-	if (untracked)
-		fprintf(stderr, ", %llu untracked", (unsigned long long)untracked);
-	fprintf(stderr, "\n");
-}
-
 /*
  * Everything is open and bound: what is still to come are packets, which are nobody's friends. The
  * time zone is read before there is a first line to print, with the rights that we came with.
  */
-static int enter_sandbox(struct dump *dump)
+int sandbox_dump(const struct dump *dump, bool need_net_admin)
 {
-	uint64_t keep = 0;
 	char error[256];
 
 	if (dump->opts->no_sandbox)
 		return 0;
-	for (size_t i = 0; i < dump->worker_count; i++)
-		if (!sandbox_owns(mnfq_socket_get_fd(dump->workers[i].sock)))
-			keep = SANDBOX_CAP(CAP_NET_ADMIN);
 	tzset();
-	if (sandbox_enter(SANDBOX_SERVE, keep, dump->worker_count > 1, error, sizeof(error)) == 0)
+	if (sandbox_enter(SANDBOX_SERVE, need_net_admin ? SANDBOX_CAP(CAP_NET_ADMIN) : 0,
+			  dump->worker_count > 1, error, sizeof(error)) == 0)
 		return 0;
 	return fail(DUMP_NAME, "%s; --no-sandbox does without", error);
+}
+
+static int enter_sandbox(const struct dump *dump)
+{
+	bool owner = true;
+
+	for (size_t i = 0; i < dump->worker_count; i++)
+		owner = owner && sandbox_owns(mnfq_socket_get_fd(dump->workers[i].source.sock));
+	return sandbox_dump(dump, !owner);
 }
 
 /* With all sockets open. */
 static int run(struct dump *dump)
 {
-	int status = bind_queues(dump);
-	bool bound;
+	int status;
 
+	catch_signals(dump);
+	status = bind_workers(dump);
 	if (!status)
 		status = enter_sandbox(dump);
-	bound = !status;
-	if (bound) {
+	if (!status) {
 		print_listening(dump);
 		status = run_workers(dump);
-	}
-	unbind_queues(dump);
-	if (bound) {
-		status |= finish_output(dump);
-		print_summary(dump);
+		dump->served = true;
 	}
 	return status;
 }
@@ -350,40 +170,72 @@ static int run(struct dump *dump)
 static int make_workers(struct dump *dump)
 {
 	dump->workers = calloc(dump->opts->threads, sizeof(*dump->workers));
-	dump->queues = calloc(count_queues(dump->opts), sizeof(*dump->queues));
-	if (!dump->workers || !dump->queues)
+	if (!dump->workers)
 		return fail(DUMP_NAME, "%s", strerror(ENOMEM));
 	dump->worker_count = dump->opts->threads;
-	for (size_t i = 0; i < dump->worker_count; i++)
-		dump->workers[i].dump = dump;
 	return 0;
 }
 
-static void close_workers(struct dump *dump)
+static int run_one(struct dump *dump)
 {
+	int status = make_workers(dump);
+
+	if (!status)
+		status = open_workers(dump);
+	if (!status)
+		status = run(dump);
 	for (size_t i = 0; i < dump->worker_count; i++)
-		mnfq_socket_close(dump->workers[i].sock);
-	free(dump->queues);
+		close_source(&dump->workers[i].source, NULL, false);
 	free(dump->workers);
+	return status;
+}
+
+/* Anything but one namespace that was known from the start, and stays. */
+static bool is_many(const struct dump *dump)
+{
+	return dump->opts->listen || dump->opts->all_netns || dump->opts->place_count > 1 ||
+	       dump->fd_count > 0;
+}
+
+/* What is passed to us, unless the command line says where to look. */
+static int take_fds(struct dump *dump)
+{
+	char error[256] = "";
+	int n = dump->opts->place_count ? 0 : systemd_take_fds(&dump->fds, error, sizeof(error));
+
+	if (n < 0)
+		return fail(DUMP_NAME, "%s", error);
+	dump->fd_count = (size_t)n;
+	return 0;
+}
+
+static int serve(struct dump *dump)
+{
+	int status = take_fds(dump);
+
+	if (status)
+		return status;
+	dump->many = is_many(dump);
+	status = dump->many ? run_many(dump) : run_one(dump);
+	if (!dump->served)
+		return status;
+	status |= finish_output(dump);
+	print_summary(dump);
+	return status;
 }
 
 int run_dump(int argc, char **argv)
 {
 	struct dump_options opts;
-	struct dump dump = { .opts = &opts, .serve = receive };
+	struct dump dump = { .opts = &opts, .serve = receive, .wake = -1 };
 	int status;
 
-	if (!take_dump_options(&opts, argc, argv, &status))
-		return status;
-	sem_init(&dump.ended, 0, 0);
-	status = make_workers(&dump);
-	if (!status)
-		status = open_sockets(&dump);
-	if (!status) {
-		catch_signals(&dump);
-		status = run(&dump);
+	if (take_dump_options(&opts, argc, argv, &status)) {
+		sem_init(&dump.ended, 0, 0);
+		status = serve(&dump);
 		catch_signals(NULL);
+		free(dump.fds);
 	}
-	close_workers(&dump);
+	free(opts.places);
 	return status;
 }

@@ -9,18 +9,39 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <mnfq/mnfq.h>
 
+struct systemd_fd;
+
 #define DUMP_NAME "mnfq dump"
+
+/** Where a socket comes from. */
+struct place {
+	enum { PLACE_HERE, PLACE_NETNS, PLACE_FD, PLACE_FROM } kind;
+	const char *text; /* the namespace, or the path of who gives a socket away */
+	int fd;
+};
+
+#define PLACES_MAX 1024
+#define UIDS_MAX   64
 
 struct dump_options {
 	uint16_t first; /* the queues */
 	uint16_t last;
 	bool has_queues;
 	uint16_t threads;
-	const char *netns;
-	int fd;         /* -1: none */
+	struct place *places; /* opts' own; none: here, or wherever they come from later */
+	size_t place_count;
+	const char *listen; /* path where sockets are handed over, or NULL */
+	bool has_mode;
+	mode_t mode;
+	uint32_t allowed_uids[UIDS_MAX]; /* of those who may; none: whoever can connect */
+	unsigned int allowed_count;
+	bool allow_plain;
+	bool all_netns;
+	bool keep;      /* leave the queues to the service manager at the end */
 	uint64_t count; /* 0: no end */
 	uint32_t busy_poll_us;
 	bool quiet;
@@ -38,27 +59,41 @@ struct dump_options {
 	struct mnfq_queue_options queue;
 };
 
-/* A socket with its share of the queues, and the thread that serves it. */
-struct worker {
+/** A socket with its queues. */
+struct source {
 	struct dump *dump;
 	struct mnfq_socket *sock;
 	struct mnfq_queue **queues;
 	size_t queue_count;
-	uint64_t untracked; /* packets without a connection that --ct-mark could mark */
+	uint64_t untracked;          /* packets without a connection that --ct-mark could mark */
+	char netns[256];             /* "" if nobody knows */
+	char label[MNFQ_LABEL_SIZE]; /* as whoever handed it over calls it */
+};
+
+/** A source, and the thread that serves it. */
+struct worker {
+	struct source source;
 	pthread_t thread;
 	int status;
 };
+
+/** The counters of a summary. */
+#define DUMP_COUNTERS 18
 
 struct dump {
 	const struct dump_options *opts;
 	struct worker *workers;
 	size_t worker_count;
-	int (*serve)(struct worker *worker); /* until it is stopped; returns the exit status */
-	struct mnfq_queue **queues;
-	const char *netns_name; /* NULL if nobody knows */
-	char netns_buffer[256];
+	int (*serve)(struct source *source); /* until it is stopped; returns the exit status */
+	bool many;                           /* namespaces: each line tells which */
+	bool served;                         /* there is something to sum up */
+	struct systemd_fd *fds;              /* passed by the service manager */
+	size_t fd_count;
 	atomic_bool failed; /* and the reason was told */
 	sem_t ended;        /* a worker, or all of them are to end */
+	atomic_bool ending; /* many: the same, and what wakes the loop */
+	int wake;
+	uint64_t totals[DUMP_COUNTERS]; /* of the sources that are closed */
 
 	/* Used with stdout locked. */
 	uint64_t seen;    /* with -c only */
@@ -72,6 +107,46 @@ struct dump {
  */
 bool take_dump_options(struct dump_options *opts, int argc, char **argv, int *status);
 
+/* ---- dump-source.c ---------------------------------------------------------------------- */
+
+/**
+ * Open, fetch or adopt the socket of a place, with what @socket_options says besides. Returns 0 or a
+ * negative errno with a sentence in the options' error.
+ */
+int open_source(struct source *source, struct dump *dump, const struct place *place,
+		struct mnfq_socket_options *socket_options);
+
+/**
+ * Bind @count queues from @first on. Returns 0 or a negative errno, with its sentence as the
+ * socket's.
+ */
+int bind_source(struct source *source, unsigned int first, size_t count);
+
+/**
+ * Unbind its queues, add what it counted to the totals, close the socket; tell on stderr @why unless
+ * that is NULL. @leave_queues: they stay bound for whoever has another copy of the descriptor. Also
+ * for a source of zeros.
+ */
+void close_source(struct source *source, const char *why, bool leave_queues);
+
+/** Its name, with its label if it has one, clean for a terminal. Returns @out. */
+#define SOURCE_NAME_SIZE 1400
+const char *name_source(char out[SOURCE_NAME_SIZE], const struct source *source);
+
+/** Remembers why printing failed, if it did; to be called before errno changes. */
+bool check_output(struct dump *dump, int err);
+
+/**
+ * The settings in force, or those that will be if there is no @source yet, as the end of the line on
+ * stderr that says where we listen. @each: there are more like it.
+ */
+void print_settings(const struct dump *dump, const struct source *source, bool each);
+
+/** The totals as a line on stderr. */
+void print_summary(const struct dump *dump);
+
+/* ---- dump-workers.c: one namespace ------------------------------------------------------ */
+
 /** Have SIGINT and SIGTERM stop all workers; NULL: no more. */
 void catch_signals(struct dump *dump);
 
@@ -83,5 +158,18 @@ void stop_workers(struct dump *dump);
  * has ended, the others are stopped, and waited for. Returns the exit status of all.
  */
 int run_workers(struct dump *dump);
+
+/* ---- dump-many.c: any number of namespaces ---------------------------------------------- */
+
+/** Serve them all until stopped; returns the exit status. */
+int run_many(struct dump *dump);
+
+/* ---- dump.c ----------------------------------------------------------------------------- */
+
+/**
+ * Give up what is not needed any more, once everything is set up. @need_net_admin: the right over the
+ * namespaces comes from a capability. 0 or an exit status.
+ */
+int sandbox_dump(const struct dump *dump, bool need_net_admin);
 
 #endif

@@ -135,7 +135,7 @@ uint64_t spaces_of_process(const struct porter *porter, uint32_t pid);
 void spaces_expect(struct porter *porter, uint32_t id, uint64_t seen);
 
 /** Messages of the server. Where that is returned: whether @id is one of ours. */
-void spaces_watch(struct porter *porter, uint32_t id, uint64_t inode);
+void spaces_watch(struct porter *porter, uint32_t id, uint64_t inode, bool seen);
 bool spaces_answer(struct porter *porter, const struct link_message *message);
 bool spaces_forget(struct porter *porter, uint32_t id);
 bool spaces_have(const struct porter *porter, uint32_t id);

@@ -136,7 +136,7 @@ void spaces_expect(struct porter *porter, uint32_t id, uint64_t seen)
  * It may be gone before we look for the first time, and then we never learn that we could have seen
  * it. So what was seen before counts, and otherwise the look does not wait.
  */
-void spaces_watch(struct porter *porter, uint32_t id, uint64_t inode)
+void spaces_watch(struct porter *porter, uint32_t id, uint64_t inode, bool seen)
 {
 	struct spaces *spaces = &porter->spaces;
 	struct watch *watch = add_watch(porter, id);
@@ -145,7 +145,7 @@ void spaces_watch(struct porter *porter, uint32_t id, uint64_t inode)
 		return;
 	watch->inode = inode;
 	watch->missed = false;
-	watch->seen = watch->expected == inode || finder_has(spaces->finder, inode);
+	watch->seen = seen || watch->expected == inode || finder_has(spaces->finder, inode);
 	if (watch->seen)
 		look_in(spaces, porter_now_ms(), LOOK_MS);
 	else

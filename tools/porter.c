@@ -195,7 +195,7 @@ static void handle_message(struct porter *porter, const struct link_message *mes
 			(void)spaces_answer(porter, message);
 		break;
 	case LINK_WATCH:
-		spaces_watch(porter, message->id, message->inode);
+		spaces_watch(porter, message->id, message->inode, message->flags & LINK_SEEN);
 		break;
 	case LINK_FORGET:
 		if (!peers_forget(porter, message->id))
@@ -428,6 +428,8 @@ static _Noreturn void live(const struct porter_options *options, int link, pid_t
 		run(&porter);
 	else
 		porter_note(&porter, "nobody can be met: %s", error[0] ? error : strerror(-err));
+	if (options->own)
+		unix_unlisten(options->own);
 	_exit(err == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
 }
 

@@ -12,9 +12,12 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "unix-path.h"
+
 struct porter_options {
 	const int *listeners; /* listening Unix sockets, which stay the caller's */
 	unsigned int listener_count;
+	struct unix_listener *own;    /* of a path that the porter removes at its end, or NULL */
 	const uint32_t *allowed_uids; /* who may hand over; none: whoever can connect */
 	unsigned int allowed_count;
 	bool all_netns;         /* offer sockets of all namespaces that exist */

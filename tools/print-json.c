@@ -140,6 +140,8 @@ static void put_origin(struct object *object, const struct line *line)
 	put(object, "time", json_real((double)get_time(packet) / 1e6));
 	if (line->netns)
 		put_text(object, "netns", line->netns);
+	if (line->label)
+		put_text(object, "label", line->label);
 	put_number(object, "queue", mnfq_queue_get_num(mnfq_packet_get_queue(packet)));
 	put_number(object, "id", mnfq_packet_get_id(packet));
 	put_text(object, "hook", mnfq_packet_get_hook_name(packet));

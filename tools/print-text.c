@@ -28,16 +28,31 @@ __attribute__((format(printf, 2, 3))) static void print_detail(struct details *d
 	va_end(args);
 }
 
-static void print_origin(FILE *out, const struct mnfq_packet *packet)
+/* Of several namespaces: which one. */
+static void print_netns(FILE *out, const struct line *line)
 {
+	char netns[4 * 256], label[4 * MNFQ_LABEL_SIZE];
+
+	if (line->netns)
+		fprintf(out, " netns %s", clean_text(netns, sizeof(netns), line->netns));
+	if (line->label)
+		fprintf(out, " label %s", clean_text(label, sizeof(label), line->label));
+}
+
+static void print_origin(FILE *out, const struct line *line)
+{
+	const struct mnfq_packet *packet = line->packet;
 	int64_t usec = get_time(packet);
 	time_t seconds = (time_t)(usec / 1000000);
 	char raw[IF_NAMESIZE], name[4 * IF_NAMESIZE];
 	struct tm tm = { 0 };
 
 	localtime_r(&seconds, &tm);
-	fprintf(out, "%02d:%02d:%02d.%06d queue %u id %u %s", tm.tm_hour, tm.tm_min, tm.tm_sec,
-		(int)(usec % 1000000), mnfq_queue_get_num(mnfq_packet_get_queue(packet)),
+	fprintf(out, "%02d:%02d:%02d.%06d", tm.tm_hour, tm.tm_min, tm.tm_sec,
+		(int)(usec % 1000000));
+	if (line->tell_netns)
+		print_netns(out, line);
+	fprintf(out, " queue %u id %u %s", mnfq_queue_get_num(mnfq_packet_get_queue(packet)),
 		mnfq_packet_get_id(packet), mnfq_packet_get_hook_name(packet));
 	for (size_t i = 0; i < DEVICES; i++)
 		if (get_device(raw, packet, &devices[i]))
@@ -176,7 +191,7 @@ int print_text(FILE *out, const struct line *line)
 	struct decoded decoded;
 
 	decode(&decoded, packet);
-	print_origin(out, packet);
+	print_origin(out, line);
 	print_addresses(out, &decoded);
 	print_decoded(&details, &decoded);
 	print_sizes(&details, packet);

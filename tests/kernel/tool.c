@@ -37,19 +37,12 @@ static void run_child(struct netns *ns, int fd, const char *command, const int o
 	_exit(127);
 }
 
-void tool_start(struct tool *tool, struct netns *ns, int fd, const char *format, ...)
+static void start(struct tool *tool, struct netns *ns, int fd, const char *command)
 {
-	char arguments[1024], command[1200];
 	int out[2], err[2];
-	va_list args;
 
 	if (!getenv("MNFQ_TOOL"))
 		skip_or_fail("MNFQ_TOOL does not name the tool");
-	va_start(args, format);
-	vsnprintf(arguments, sizeof(arguments), format, args);
-	va_end(args);
-	snprintf(command, sizeof(command), "exec \"$MNFQ_TOOL\" %s", arguments);
-
 	cr_assert(pipe2(out, O_CLOEXEC) == 0 && pipe2(err, O_CLOEXEC) == 0);
 	tool->pid = fork();
 	cr_assert(tool->pid >= 0);
@@ -60,6 +53,29 @@ void tool_start(struct tool *tool, struct netns *ns, int fd, const char *format,
 	tool->out = fdopen(out[0], "r");
 	tool->err = fdopen(err[0], "r");
 	cr_assert(tool->out && tool->err);
+}
+
+void tool_start(struct tool *tool, struct netns *ns, int fd, const char *format, ...)
+{
+	char arguments[1024], command[1200];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(arguments, sizeof(arguments), format, args);
+	va_end(args);
+	snprintf(command, sizeof(command), "exec \"$MNFQ_TOOL\" %s", arguments);
+	start(tool, ns, fd, command);
+}
+
+void tool_start_shell(struct tool *tool, struct netns *ns, int fd, const char *format, ...)
+{
+	char command[1200];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(command, sizeof(command), format, args);
+	va_end(args);
+	start(tool, ns, fd, command);
 }
 
 static const char *read_line(struct tool *tool, FILE *stream)

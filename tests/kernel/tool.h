@@ -25,6 +25,10 @@ struct tool {
 void tool_start(struct tool *tool, struct netns *ns, int fd, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 
+/* The same for a shell command that ends in: exec "$MNFQ_TOOL" ARGUMENTS. */
+void tool_start_shell(struct tool *tool, struct netns *ns, int fd, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
 /* The next line of its output; waits for it. */
 const char *tool_out(struct tool *tool);
 const char *tool_err(struct tool *tool);

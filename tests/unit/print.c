@@ -38,7 +38,7 @@ static void put_echo(uint16_t checksum)
 static void print(void)
 {
 	static struct mnfq_packet packet; /* of no queue */
-	struct line line = { &packet, NULL, "accept" };
+	struct line line = { .packet = &packet, .verdict = "accept" };
 	size_t size;
 	FILE *out;
 

@@ -1,0 +1,543 @@
+/* SPDX-License-Identifier: MIT */
+/* mnfq dump with several namespaces: named, handed over, found; and how they leave. */
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/netlink.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <mnfq/mnfq.h>
+
+#include "child.h"
+#include "tool.h"
+#include "wait.h"
+
+TestSuite(dump_many, .timeout = 300);
+
+static char directory[64], path[96];
+
+static void make_path(void)
+{
+	strcpy(directory, "/tmp/mnfq-test-XXXXXX");
+	cr_assert(mkdtemp(directory));
+	snprintf(path, sizeof(path), "%s/sock", directory);
+}
+
+/* A porter that was killed has not tidied up. */
+static void unlink_path(void)
+{
+	cr_assert(unlink(path) == 0);
+}
+
+/* The tool removes what it made, and nothing else is there. */
+static void remove_path(void)
+{
+	cr_assert(rmdir(directory) == 0, "%s: %s", directory, strerror(errno));
+}
+
+/* The next line on stderr that begins like this; others are of no interest. */
+static void await_err(struct tool *tool, const char *begin)
+{
+	while (strncmp(tool_err(tool), begin, strlen(begin)) != 0)
+		cr_assert(tool->line[0], "no line '%s'", begin);
+}
+
+static void start(struct tool *tool, const char *arguments)
+{
+	tool_start(tool, NULL, -1, "dump -q 1 %s", arguments);
+	await_err(tool, "listening on queue 1 of ");
+}
+
+static void start_at_path(struct tool *tool, const char *arguments)
+{
+	char all[256];
+
+	make_path();
+	snprintf(all, sizeof(all), "--listen %s %s", path, arguments);
+	start(tool, all);
+	expect_contains(tool->line, path);
+}
+
+/* Ends with success, and this as the last line. */
+static void stop(struct tool *tool, const char *summary)
+{
+	char last[sizeof(tool->line)] = "";
+
+	kill(tool->pid, SIGTERM);
+	while (tool_err(tool)[0])
+		strcpy(last, tool->line);
+	cr_assert_str_eq(last, summary);
+	cr_assert_eq(tool_finish(tool), 0);
+}
+
+static void expect_packet(struct tool *tool, const char *part)
+{
+	tool_out(tool);
+	expect_contains(tool->line, part);
+	expect_contains(tool->line, " queue 1 ");
+}
+
+/* ---- named ------------------------------------------------------------------------------ */
+
+Test(dump_many, several_names)
+{
+	struct udp udp[2];
+	struct netns *ns[2] = { road_open(&udp[0]), road_open(&udp[1]) };
+	char arguments[128], name[64];
+	struct tool tool;
+
+	snprintf(arguments, sizeof(arguments), "-n %s -n %s", ns[0]->name, ns[1]->name);
+	start(&tool, arguments);
+	expect_contains(tool.line, "2 namespaces");
+	for (int i = 0; i < 2; i++) {
+		udp_send(&udp[i], 0);
+		snprintf(name, sizeof(name), " netns %s ", ns[i]->name);
+		expect_packet(&tool, name);
+	}
+	road_expect(ns[0], &udp[0], 1);
+	road_expect(ns[1], &udp[1], 1);
+	stop(&tool, "2 packets, 120 bytes, 2 accepted, 0 dropped");
+}
+
+/* One namespace that cannot be served is no success. */
+Test(dump_many, a_name_that_is_none)
+{
+	struct netns *ns = netns_new();
+	struct tool tool;
+
+	tool_start(&tool, NULL, -1, "dump -q 1 -n %s -n mnfq-no-such", ns->name);
+	await_err(&tool, "mnfq dump: ");
+	expect_contains(tool.line, "mnfq-no-such");
+	cr_assert_eq(tool_finish(&tool), 1);
+}
+
+/* A namespace whose name and last process are gone is left, which frees it; the last one ends us. */
+Test(dump_many, those_that_die_are_left)
+{
+	struct udp udp[2];
+	struct netns *ns[2] = { road_open(&udp[0]), road_open(&udp[1]) };
+	struct tool tool;
+	char arguments[128], begin[64];
+
+	snprintf(arguments, sizeof(arguments), "-n %s -n %s", ns[0]->name, ns[1]->name);
+	start(&tool, arguments);
+	udp_send(&udp[0], 0);
+	udp_send(&udp[1], 0);
+	tool_out(&tool);
+	tool_out(&tool);
+	for (int i = 0; i < 2; i++) {
+		snprintf(begin, sizeof(begin), "namespace %s: gone: 1 packets", ns[i]->name);
+		udp_close(&udp[i]);
+		netns_free(ns[i]);
+		await_err(&tool, begin);
+	}
+	tool_expect_end(&tool, "2 packets, 120 bytes, 2 accepted, 0 dropped");
+}
+
+/* ---- handed over ------------------------------------------------------------------------ */
+
+/* Who is in a namespace and hands a socket of it over. */
+struct insider {
+	struct netns *ns;
+	const char *label;
+	uint32_t flags;
+	int fd; /* to hand over in place of a proper socket, or -1 */
+	uid_t uid;
+};
+
+static int connect_to_path(void)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int stream = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	memcpy(addr.sun_path, path, sizeof(path));
+	return connect(stream, (struct sockaddr *)&addr, sizeof(addr)) < 0 ? -errno : stream;
+}
+
+/* Writes the answer's errno and sentence to us, and stays until told to go. */
+static int hand_over(int stream, void *arg)
+{
+	const struct insider *insider = arg;
+	char error[256] = "", byte;
+	struct mnfq_handover_options options = { .size = sizeof(options),
+						 .flags = insider->flags,
+						 .label = insider->label,
+						 .error = error,
+						 .error_size = sizeof(error) };
+	int fd, peer, err;
+
+	if (insider->uid && setuid(insider->uid) < 0)
+		return 1;
+	peer = connect_to_path();
+	netns_enter(insider->ns);
+	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+	err = peer < 0 ? peer : mnfq_handover_send(peer, fd, DEADLINE_MS, &options);
+	close(fd);
+	if (err == 0)
+		err = mnfq_handover_wait(peer, DEADLINE_MS, &options);
+	dprintf(stream, "%d %s", -err, error);
+	return read(stream, &byte, 1) == 0 ? 0 : 2;
+}
+
+/* Returns the errno of the answer, whose sentence is @sentence then. */
+static int start_insider(struct child *child, struct insider *insider, char sentence[512])
+{
+	char text[512] = "";
+	ssize_t len;
+	int err = -1, at = 0;
+
+	*child = child_start(hand_over, insider);
+	cr_assert(wait_readable(child->fd));
+	len = read(child->fd, text, sizeof(text) - 1);
+	cr_assert(len > 0 && sscanf(text, "%d %n", &err, &at) == 1);
+	if (sentence)
+		strcpy(sentence, text + at);
+	return err;
+}
+
+Test(dump_many, takes_what_is_handed_over)
+{
+	struct udp udp[2];
+	struct netns *ns[2] = { road_open(&udp[0]), road_open(&udp[1]) };
+	struct insider insider[2] = { { .ns = ns[0], .label = "web" },
+				      { .ns = ns[1], .label = "db\xc3\xa9" } };
+	const char *labels[2] = { "web", "db\\xc3\\xa9" }; /* nothing but ASCII on a terminal */
+	struct child child;
+	struct tool tool;
+	char part[128];
+
+	start_at_path(&tool, "");
+	for (int i = 0; i < 2; i++) {
+		cr_assert_eq(start_insider(&child, &insider[i], NULL), 0);
+		await_err(&tool, "serving namespace ");
+		snprintf(part, sizeof(part), "%s, label %s, handed over by uid 0, pid %d",
+			 ns[i]->name, labels[i], (int)child.pid);
+		expect_contains(tool.line, part);
+		cr_assert_eq(child_finish(&child), 0); /* the socket stays */
+		udp_send(&udp[i], 0);
+		snprintf(part, sizeof(part), " netns %s label %s queue", ns[i]->name, labels[i]);
+		expect_packet(&tool, part);
+	}
+	stop(&tool, "2 packets, 120 bytes, 2 accepted, 0 dropped");
+	remove_path();
+}
+
+/* A peer that stays connected takes its socket with it when it goes. */
+Test(dump_many, leaves_with_its_peer)
+{
+	struct udp udp;
+	struct netns *ns = road_open(&udp);
+	struct insider insider = { .ns = ns, .flags = MNFQ_HANDOVER_KEEP };
+	struct netns_queue queue;
+	struct child child;
+	struct tool tool;
+
+	start_at_path(&tool, "");
+	cr_assert_eq(start_insider(&child, &insider, NULL), 0);
+	cr_assert(netns_get_queue(ns, 1, &queue));
+	child_kill(&child);
+	await_err(&tool, "namespace ");
+	expect_contains(tool.line, ": gone: 0 packets");
+	cr_assert(wait_until(!netns_get_queue(ns, 1, &queue)));
+	cr_assert_eq(start_insider(&child, &insider, NULL), 0, "it may come back");
+	cr_assert_eq(child_finish(&child), 0);
+	await_err(&tool, "namespace ");
+	stop(&tool, "0 packets, 0 bytes, 0 accepted, 0 dropped");
+	remove_path();
+}
+
+Test(dump_many, one_socket_a_namespace)
+{
+	struct udp udp;
+	struct netns *ns = road_open(&udp);
+	struct insider insider = { .ns = ns };
+	struct child first, second;
+	char sentence[512];
+	struct tool tool;
+
+	start_at_path(&tool, "");
+	cr_assert_eq(start_insider(&first, &insider, NULL), 0);
+	cr_assert_eq(start_insider(&second, &insider, sentence), EEXIST);
+	expect_contains(sentence, "served already");
+	expect_contains(sentence, ns->name);
+	await_err(&tool, "refused a socket of uid 0, pid ");
+	udp_send(&udp, 0);
+	expect_packet(&tool, ns->name);
+	cr_assert_eq(child_finish(&second),
+		     0); /* it has our end of the first one's stream, too */
+	cr_assert_eq(child_finish(&first), 0);
+	kill(tool.pid, SIGTERM);
+	await_err(&tool, "1 sockets were refused");
+	cr_assert_eq(tool_finish(&tool), 0);
+	remove_path();
+}
+
+Test(dump_many, the_queue_of_another_program_is_told)
+{
+	struct udp udp;
+	struct netns *ns = road_open(&udp);
+	struct insider insider = { .ns = ns };
+	struct tool owner, tool;
+	struct child child;
+	char sentence[512];
+
+	tool_start(&owner, ns, -1, "dump -q 1");
+	tool_listening(&owner);
+	start_at_path(&tool, "");
+	cr_assert_eq(start_insider(&child, &insider, sentence), EBUSY);
+	expect_contains(sentence, "queue 1 is owned by ");
+	cr_assert_eq(child_finish(&child), 0);
+	kill(tool.pid, SIGTERM);
+	cr_assert_eq(tool_finish(&tool), 0);
+	kill(owner.pid, SIGTERM);
+	cr_assert_eq(tool_finish(&owner), 0);
+	remove_path();
+}
+
+Test(dump_many, only_those_who_are_allowed)
+{
+	struct netns *ns = netns_new();
+	struct insider insider = { .ns = ns };
+	struct child child;
+	char sentence[512];
+	struct stat st;
+	struct tool tool;
+
+	start_at_path(&tool, "--mode 0640 --allow-uid 4711");
+	cr_assert(stat(path, &st) == 0 && (st.st_mode & 07777) == 0640);
+	cr_assert_eq(start_insider(&child, &insider, sentence), EACCES, "%s", sentence);
+	cr_assert_eq(child_finish(&child), 0);
+	kill(tool.pid, SIGTERM);
+	await_err(&tool, "1 sockets were refused");
+	cr_assert_eq(tool_finish(&tool), 0);
+	remove_path();
+}
+
+/* As python's socket.send_fds() does, without a word of ours. */
+static void send_plain(struct netns *ns)
+{
+	int stream = connect_to_path();
+	int fd = netns_socket(ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
+
+	cr_assert(stream >= 0 && fd >= 0);
+	cr_assert_eq(send_descriptor(stream, fd), 0);
+	close(fd);
+	close(stream);
+}
+
+Test(dump_many, plain_descriptors)
+{
+	struct udp udp;
+	struct netns *ns = road_open(&udp);
+	struct tool tool;
+
+	start_at_path(&tool, "--allow-plain");
+	send_plain(ns);
+	await_err(&tool, "serving namespace ");
+	udp_send(&udp, 0);
+	expect_packet(&tool, ns->name);
+	stop(&tool, "1 packets, 60 bytes, 1 accepted, 0 dropped");
+	remove_path();
+}
+
+Test(dump_many, plain_descriptors_only_if_allowed)
+{
+	struct netns *ns = netns_new();
+	struct tool tool;
+
+	start_at_path(&tool, "");
+	send_plain(ns);
+	kill(tool.pid, SIGTERM);
+	await_err(&tool, "1 sockets were refused");
+	cr_assert_eq(tool_finish(&tool), 0);
+	remove_path();
+}
+
+/* ---- the other process ------------------------------------------------------------------ */
+
+/* The one child of a process; 0 if it has none. */
+static pid_t child_of(pid_t pid)
+{
+	char name[64], text[64] = "";
+	ssize_t len;
+	int fd;
+
+	snprintf(name, sizeof(name), "/proc/%d/task/%d/children", (int)pid, (int)pid);
+	fd = open(name, O_RDONLY | O_CLOEXEC);
+	len = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	return len > 0 ? (pid_t)strtol(text, NULL, 10) : 0;
+}
+
+/* What is served is served on, however the porter fares. */
+Test(dump_many, packets_do_not_need_the_porter)
+{
+	struct udp udp;
+	struct netns *ns = road_open(&udp);
+	struct insider insider = { .ns = ns };
+	struct child child;
+	struct tool tool;
+	pid_t porter;
+
+	start_at_path(&tool, "");
+	cr_assert_eq(start_insider(&child, &insider, NULL), 0);
+	cr_assert_eq(child_finish(&child), 0);
+	porter = child_of(tool.pid);
+	cr_assert(porter > 0);
+	kill(porter, SIGSTOP);
+	udp_send(&udp, 0);
+	expect_packet(&tool, ns->name);
+	kill(porter, SIGKILL);
+	await_err(&tool, "mnfq dump: the process that takes sockets has ended");
+	udp_send(&udp, 1);
+	expect_packet(&tool, ns->name);
+	kill(tool.pid, SIGTERM);
+	await_err(&tool, "2 packets");
+	cr_assert_eq(tool_finish(&tool), 1, "nobody was told");
+	unlink_path();
+	remove_path();
+}
+
+/* With nobody left to serve and nobody who could come there is nothing to wait for. */
+Test(dump_many, ends_without_namespaces_and_porter)
+{
+	struct tool tool;
+
+	start_at_path(&tool, "");
+	kill(child_of(tool.pid), SIGKILL);
+	await_err(&tool, "mnfq dump: ");
+	cr_assert_eq(tool_finish(&tool), 1);
+	unlink_path();
+	remove_path();
+}
+
+/* ---- fetched ---------------------------------------------------------------------------- */
+
+/* Gives one socket of its namespace to whoever connects. */
+static int give_away(int stream, void *arg)
+{
+	struct mnfq_handover_options options = { .size = sizeof(options), .label = "given" };
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), peer, fd;
+
+	memcpy(addr.sun_path, path, sizeof(path));
+	if (bind(listener, (struct sockaddr *)&addr, sizeof(addr)) < 0 || listen(listener, 1) < 0)
+		return 1;
+	netns_enter(arg);
+	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+	if (fd < 0 || write(stream, "", 1) != 1)
+		return 2;
+	peer = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	unlink(path);
+	return mnfq_handover_send(peer, fd, DEADLINE_MS, &options) < 0 ||
+	       mnfq_handover_wait(peer, DEADLINE_MS, NULL) < 0;
+}
+
+Test(dump_many, fetches_one)
+{
+	struct udp udp;
+	struct netns *ns = road_open(&udp);
+	struct child child;
+	struct tool tool;
+
+	make_path();
+	child = child_start(give_away, ns);
+	child_await(&child);
+	tool_start(&tool, NULL, -1, "dump -q 1 -c 1 --from %s", path);
+	tool_listening(&tool);
+	expect_contains(tool.line, ns->name);
+	expect_contains(tool.line, "label given");
+	cr_assert_eq(child_finish(&child), 0);
+	udp_send(&udp, 0);
+	tool_out(&tool);
+	tool_expect_end(&tool, "1 packets, 60 bytes, 1 accepted, 0 dropped");
+	remove_path();
+}
+
+Test(dump_many, nobody_gives_one)
+{
+	struct tool tool;
+
+	make_path();
+	tool_start(&tool, NULL, -1, "dump -q 1 --from %s", path);
+	expect_contains(tool_err(&tool), path);
+	cr_assert_str_eq(tool_err(&tool), "", "one line");
+	cr_assert_eq(tool_finish(&tool), 1);
+	remove_path();
+}
+
+/* ---- found ------------------------------------------------------------------------------ */
+
+static int live_apart(int stream, void *arg)
+{
+	char byte;
+
+	(void)arg;
+	return unshare(CLONE_NEWNET) < 0 || write(stream, "", 1) != 1 ||
+	       read(stream, &byte, 1) != 0;
+}
+
+/* Which no other test uses: it is bound in the namespaces of all others that run. */
+#define RARE 59173u
+
+static struct netns *rare_road(struct udp *udp)
+{
+	struct netns *ns = netns_new();
+
+	netns_rule(ns, 4, "-A OUTPUT -p udp --dport 9 -j NFQUEUE --queue-num %u --queue-bypass",
+		   RARE);
+	udp_open(udp, ns, ns, "127.0.0.1", 9);
+	return ns;
+}
+
+/* By name and by process, those that are there and those that come; this machine's own as well. */
+Test(dump_many, finds_all)
+{
+	struct udp udp[2];
+	struct netns *there = rare_road(&udp[0]), *later;
+	char part[80], inode[64];
+	struct child child;
+	struct tool tool;
+	struct stat st;
+
+	tool_start(&tool, NULL, -1, "dump -q %u --all-netns", RARE);
+	await_err(&tool, "listening on queue");
+	snprintf(part, sizeof(part), "serving namespace %s", there->name);
+	await_err(&tool, part);
+	udp_send(&udp[0], 0);
+	snprintf(part, sizeof(part), " netns %s ", there->name);
+	expect_contains(tool_out(&tool), part);
+
+	later = rare_road(
+		&udp[1]); /* goes past the queue until we are there, by --queue-bypass */
+	snprintf(part, sizeof(part), "serving namespace %s", later->name);
+	await_err(&tool, part);
+	udp_send(&udp[1], 0);
+	snprintf(part, sizeof(part), " netns %s ", later->name);
+	expect_contains(tool_out(&tool), part);
+
+	child = child_start(live_apart, NULL);
+	child_await(&child);
+	snprintf(part, sizeof(part), "/proc/%d/ns/net", (int)child.pid);
+	cr_assert(stat(part, &st) == 0);
+	snprintf(inode, sizeof(inode), "serving namespace net:[%llu]",
+		 (unsigned long long)st.st_ino);
+	await_err(&tool, inode);
+	cr_assert_eq(child_finish(&child), 0);
+	snprintf(part, sizeof(part), "namespace net:[%llu]: gone", (unsigned long long)st.st_ino);
+	await_err(&tool, part);
+
+	udp_close(&udp[1]);
+	snprintf(part, sizeof(part), "namespace %s: gone: 1 packets", later->name);
+	netns_free(later);
+	await_err(&tool, part);
+	stop(&tool, "2 packets, 120 bytes, 2 accepted, 0 dropped");
+}

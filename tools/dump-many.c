@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mnfq dump with any number of namespaces, as they come and go: one thread, one ring, one batch of
+ * each in turn. It serves packets and nothing else; all others that there are to deal with are the
+ * porter's business, see porter.h.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common.h"
+#include "dump-many.h"
+#include "porter.h"
+#include "systemd.h"
+#include "unix-path.h"
+
+#define EVENTS        64
+#define REFUSALS_TOLD 100 /* then they are only counted: peers could fill the log */
+#define COUNT_MS      500 /* the porter may be in a bad way */
+#define LISTENERS_MAX 16
+#define LABEL_PREFIX  "mnfq-"
+
+/* ---- what the porter says --------------------------------------------------------------- */
+
+static void answer(const struct many *many, uint32_t id, int err, const char *text)
+{
+	struct link_message message = { .type = LINK_ANSWER, .id = id, .error = err };
+
+	snprintf(message.text, sizeof(message.text), "%s", text);
+	(void)link_send(many->link, &message, -1);
+}
+
+/* By the porter itself, not handed over by somebody. */
+static bool is_found(const struct link_message *message)
+{
+	return message->inode != 0;
+}
+
+static void tell_refused(struct many *many, const struct link_message *message, const char *why)
+{
+	if (many->refusals_told == REFUSALS_TOLD)
+		return;
+	many->refusals_told++;
+	if (is_found(message))
+		tell("%s", why);
+	else
+		tell("refused a socket of uid %u, pid %u: %s", message->uid, message->pid, why);
+	if (many->refusals_told == REFUSALS_TOLD)
+		tell("that were %d refusals; further ones are only counted", REFUSALS_TOLD);
+}
+
+/* Takes the descriptor. */
+static void attach(struct many *many, const struct link_message *message, int fd)
+{
+	const struct place place = { .kind = PLACE_FD, .fd = fd };
+	struct member *member = new_member(many, message->id);
+	char error[512] = "out of memory";
+	int err = -ENOMEM;
+
+	if (member) {
+		member->handed_over = !(is_found(message));
+		member->leaves = is_found(message) || (message->flags & MNFQ_HANDOVER_KEEP);
+		member->uid = message->uid;
+		member->pid = message->pid;
+		memcpy(member->source.label, message->label, sizeof(member->source.label));
+		err = add_member(many, member, &place, error, sizeof(error));
+	}
+	answer(many, message->id, err, err ? error : "");
+	if (err == 0)
+		return;
+	tell_refused(many, message, error);
+}
+
+/*
+ * Ids come from another process, which may be in the hands of a stranger: an unknown one is that of
+ * a member that left meanwhile.
+ */
+static void handle_message(struct many *many, const struct link_message *message, int fd)
+{
+	struct member *member = find_member(many, message->id);
+
+	switch (message->type) {
+	case LINK_ATTACH:
+		if (!member)
+			attach(many, message, fd);
+		else
+			close(fd);
+		break;
+	case LINK_DETACH:
+		if (member)
+			remove_member(many, member, "gone");
+		break;
+	case LINK_NOTE:
+		tell("%s", message->text);
+		break;
+	case LINK_COUNT:
+		many->refusals = message->id;
+		break;
+	default:
+		break;
+	}
+}
+
+/* What is served already goes on being served. */
+static void lose_porter(struct many *many)
+{
+	if (!atomic_load(&many->dump->ending))
+		many->status = fail(DUMP_NAME, "the process that takes sockets has ended: no "
+					       "namespace is added any more; start again");
+	close(many->link);
+	many->link = -1;
+}
+
+/* At most some messages, so that packets have their turn. */
+static void hear_porter(struct many *many)
+{
+	struct link_message message;
+	int fd, n = 0, budget = 4;
+
+	while (many->link >= 0 && budget-- > 0) {
+		n = link_receive(many->link, &message, &fd);
+		if (n == -ECONNRESET)
+			lose_porter(many);
+		else if (n > 0)
+			handle_message(many, &message, fd);
+		else if (n == 0)
+			break;
+	}
+}
+
+/* How many hand-overs the porter refused, so that nothing is lost silently. */
+static void ask_count(struct many *many)
+{
+	const struct link_message question = { .type = LINK_COUNT };
+	struct pollfd ready = { .fd = many->link, .events = POLLIN };
+	struct link_message message = { 0 };
+	int fd = -1, n = 0;
+
+	if (many->link < 0 || link_send(many->link, &question, -1) < 0)
+		return;
+	while (n >= 0 && message.type != LINK_COUNT && poll(&ready, 1, COUNT_MS) == 1) {
+		n = link_receive(many->link, &message, &fd);
+		if (n > 0 && fd >= 0)
+			close(fd);
+		if (n <= 0)
+			message.type = 0;
+	}
+	if (message.type == LINK_COUNT)
+		many->refusals = message.id;
+}
+
+/* Until it has tidied up: with us it would be killed. */
+static void end_porter(struct many *many)
+{
+	struct pollfd ready = { .fd = many->link, .events = POLLIN };
+	struct link_message message;
+	int fd, n = 0;
+
+	if (many->link < 0)
+		return;
+	shutdown(many->link, SHUT_WR);
+	while (n >= 0 && poll(&ready, 1, COUNT_MS) == 1) {
+		n = link_receive(many->link, &message, &fd);
+		if (n > 0 && fd >= 0)
+			close(fd);
+	}
+	close(many->link);
+}
+
+/* ---- serving ---------------------------------------------------------------------------- */
+
+/* One batch: what is left makes the descriptor readable again, behind all others. */
+static void dispatch(struct many *many, struct member *member)
+{
+	const struct link_message forget = { .type = LINK_FORGET, .id = member->id };
+	int n = mnfq_socket_dispatch(member->source.sock, 0);
+
+	if (n >= 0 || n == -EINTR || n == -ECANCELED)
+		return;
+	if (many->link >= 0)
+		(void)link_send(many->link, &forget, -1);
+	else
+		many->status = EXIT_FAILURE;
+	remove_member(many, member, mnfq_socket_get_error(member->source.sock));
+}
+
+static bool write_output(struct dump *dump)
+{
+	fflush(stdout);
+	return check_output(dump, 0);
+}
+
+/* Is there still something to serve, or can there be? */
+static bool goes_on(const struct many *many)
+{
+	const struct dump *dump = many->dump;
+	bool more_may_come = many->link >= 0 &&
+			     (dump->opts->listen || dump->opts->all_netns || dump->fd_count > 0);
+
+	return !atomic_load(&dump->ending) && (many->count > 0 || more_may_come);
+}
+
+static int serve(struct many *many)
+{
+	struct epoll_event events[EVENTS];
+	bool porter, idle = false;
+	int n;
+
+	while (goes_on(many)) {
+		n = epoll_wait(many->epoll, events, EVENTS, idle ? -1 : 0);
+		if (n < 0 && errno != EINTR)
+			return fail(DUMP_NAME, "cannot wait: %s", strerror(errno));
+		idle = n <= 0;
+		porter = false;
+		for (int i = 0; i < n && !atomic_load(&many->dump->ending); i++) {
+			if (events[i].data.ptr == many)
+				porter = true;
+			else if (events[i].data.ptr)
+				dispatch(many, events[i].data.ptr);
+		}
+		if (porter) /* last, because members may go, which are among the events */
+			hear_porter(many);
+		if (idle && !write_output(many->dump))
+			break;
+	}
+	return many->status;
+}
+
+/* ---- set-up ----------------------------------------------------------------------------- */
+
+static int watch_fd(const struct many *many, int fd, void *data)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = data };
+
+	if (epoll_ctl(many->epoll, EPOLL_CTL_ADD, fd, &event) == 0)
+		return 0;
+	return fail(DUMP_NAME, "cannot watch a descriptor: %s", strerror(errno));
+}
+
+static int open_loop(struct many *many)
+{
+	struct rlimit files;
+
+	/* A thousand namespaces take more than the 1024 that are usual. */
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &files);
+	}
+	many->epoll = epoll_create1(EPOLL_CLOEXEC);
+	many->dump->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (many->epoll < 0 || many->dump->wake < 0 || mnfq_ring_new(&many->ring, 0) < 0)
+		return fail(DUMP_NAME, "cannot make what it takes to wait: %s", strerror(errno));
+	catch_signals(many->dump);
+	many->manager = systemd_open();
+	return watch_fd(many, many->dump->wake, NULL);
+}
+
+static bool is_listener(int fd)
+{
+	int domain = 0, accepts = 0;
+	socklen_t len = sizeof(int);
+
+	(void)getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len);
+	len = sizeof(int);
+	(void)getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &len);
+	return domain == AF_UNIX && accepts;
+}
+
+/* The label of a socket that the service manager kept for us: mnfq-INODE-LABEL. */
+static void take_label(struct member *member, const char *name)
+{
+	const char *label = strncmp(name, LABEL_PREFIX, strlen(LABEL_PREFIX)) == 0
+				    ? strchr(name + strlen(LABEL_PREFIX), '-')
+				    : NULL;
+
+	if (label)
+		snprintf(member->source.label, sizeof(member->source.label), "%s", label + 1);
+}
+
+static int add_place(struct many *many, const struct place *place, const char *name)
+{
+	struct member *member = new_member(many, 0);
+	char error[512];
+
+	if (!member)
+		return fail(DUMP_NAME, "out of memory");
+	take_label(member, name);
+	if (add_member(many, member, place, error, sizeof(error)) < 0)
+		return fail(DUMP_NAME, "%s", error);
+	return 0;
+}
+
+/*
+ * Those that the command line names must be there. One that was kept may have become useless while
+ * we were away, which is told, and no reason to refuse all others.
+ */
+static int add_places(struct many *many)
+{
+	const struct dump *dump = many->dump;
+	struct place place = { .kind = PLACE_FD };
+	int status = 0;
+
+	for (size_t i = 0; i < dump->opts->place_count && !status; i++)
+		status = add_place(many, &dump->opts->places[i], "");
+	for (size_t i = 0; i < dump->fd_count; i++) {
+		place.fd = dump->fds[i].fd;
+		if (!is_listener(place.fd) && add_place(many, &place, dump->fds[i].name))
+			close(place.fd);
+	}
+	return status;
+}
+
+/* The descriptors are the porter's from here on. */
+static int start_porter(struct many *many, const int *listeners, unsigned int count,
+			struct unix_listener *own)
+{
+	const struct dump_options *opts = many->dump->opts;
+	struct porter_options options = { .listeners = listeners,
+					  .listener_count = count,
+					  .own = own,
+					  .all_netns = opts->all_netns,
+					  .allowed_uids = opts->allowed_uids,
+					  .allowed_count = opts->allowed_count,
+					  .plain = opts->allow_plain,
+					  .sandbox = !opts->no_sandbox };
+	char error[256] = "";
+	pid_t pid;
+
+	many->link = porter_start(&options, &pid, error, sizeof(error));
+	for (unsigned int i = 0; i < count; i++)
+		close(listeners[i]);
+	if (many->link < 0)
+		return fail(DUMP_NAME, "%s", error);
+	return watch_fd(many, many->link, many);
+}
+
+static int open_listeners(struct many *many)
+{
+	struct unix_listener own = { .fd = -1 };
+	const struct dump *dump = many->dump;
+	const mode_t mode = dump->opts->has_mode ? dump->opts->mode : 0600;
+	int listeners[LISTENERS_MAX];
+	unsigned int count = 0;
+	char error[512] = "";
+
+	for (size_t i = 0; i < dump->fd_count; i++) {
+		if (!is_listener(dump->fds[i].fd))
+			continue;
+		if (count == LISTENERS_MAX - 1)
+			return fail(DUMP_NAME, "more than %d listening sockets were passed",
+				    LISTENERS_MAX - 1);
+		listeners[count++] = dump->fds[i].fd;
+	}
+	if (dump->opts->listen) {
+		if (unix_listen(&own, dump->opts->listen, mode, error, sizeof(error)) < 0)
+			return fail(DUMP_NAME, "%s", error);
+		listeners[count++] = own.fd;
+		own.fd = -1; /* closed like the others; its path is the porter's to remove */
+	}
+	return start_porter(many, listeners, count, &own);
+}
+
+static void print_listening(const struct many *many)
+{
+	const struct dump_options *opts = many->dump->opts;
+	char path[4 * 108];
+
+	fprintf(stderr, "listening on queue%s %u", opts->first < opts->last ? "s" : "",
+		opts->first);
+	if (opts->first < opts->last)
+		fprintf(stderr, ":%u", opts->last);
+	fprintf(stderr, " of %s%zu namespace%s", opts->all_netns ? "all, now " : "", many->count,
+		many->count == 1 ? "" : "s");
+	if (opts->listen)
+		fprintf(stderr, ", sockets are taken at %s",
+			clean_text(path, sizeof(path), opts->listen));
+	print_settings(many->dump, many->members ? &many->members->source : NULL, true);
+}
+
+static int set_up(struct many *many)
+{
+	int status = open_loop(many);
+
+	if (!status)
+		status = open_listeners(many);
+	if (!status)
+		status = add_places(many);
+	if (!status)
+		status = sandbox_dump(many->dump, true);
+	if (!status) {
+		print_listening(many);
+		systemd_notify(many->manager, "READY=1\n", -1);
+	}
+	return status;
+}
+
+static void close_many(struct many *many)
+{
+	while (many->members)
+		remove_member(many, many->members, NULL);
+	mnfq_ring_free(many->ring);
+	end_porter(many);
+	if (many->epoll >= 0)
+		close(many->epoll);
+	if (many->manager >= 0)
+		close(many->manager);
+}
+
+int run_many(struct dump *dump)
+{
+	struct many many = { .dump = dump, .epoll = -1, .link = -1, .manager = -1 };
+	int status = set_up(&many);
+
+	if (!status) {
+		status = serve(&many);
+		systemd_notify(many.manager, "STOPPING=1\n", -1);
+		ask_count(&many);
+		dump->served = true;
+	}
+	close_many(&many);
+	if (many.refusals)
+		fprintf(stderr, "%llu sockets were refused\n", (unsigned long long)many.refusals);
+	return status;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/* mnfq dump with any number of namespaces: what its two files share. */
+#ifndef MNFQ_TOOLS_DUMP_MANY_H
+#define MNFQ_TOOLS_DUMP_MANY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "dump.h"
+#include "link.h"
+
+/** One of many. */
+struct member {
+	struct source source;
+	struct member *prev, *next;
+	uint32_t id;    /* by which the porter knows it */
+	uint64_t inode; /* of the namespace; 0 if nobody knows */
+	uint32_t uid, pid;
+	bool handed_over; /* by somebody of this uid and pid */
+	bool named;       /* as ip(8) lists it, or by a process */
+	bool leaves;      /* with its peer, or the porter tells; nobody has to be asked for it */
+};
+
+struct many {
+	struct dump *dump;
+	struct mnfq_ring *ring;
+	struct member *members;
+	size_t count;
+	uint32_t last_id;
+	int epoll;
+	int link;          /* to the porter; -1: none, or none any more */
+	int manager;       /* the service manager, which keeps sockets for us; -1: none */
+	uint64_t refusals; /* as the porter counts them */
+	unsigned int refusals_told;
+	int status;
+};
+
+/** A line on stderr, clean for a terminal. */
+void tell(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/** A member to be, or NULL. */
+struct member *new_member(struct many *many, uint32_t id);
+
+/**
+ * Open the socket of a place and serve it. Returns 0 or a negative errno with a sentence in @error;
+ * the member is freed then.
+ */
+int add_member(struct many *many, struct member *member, const struct place *place, char *error,
+	       size_t error_size);
+
+/** Serve it no more, for the reason @why unless that is NULL. */
+void remove_member(struct many *many, struct member *member, const char *why);
+
+struct member *find_member(const struct many *many, uint32_t id);
+
+#endif

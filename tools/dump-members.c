@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+/* mnfq dump with any number of namespaces: how each of them joins and leaves. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "common.h"
+#include "dump-many.h"
+#include "systemd.h"
+
+/*
+ * The kernel answers a request before its sendmsg returns, so that only an answer that somebody
+ * stole takes longer; whoever does that must not keep the others waiting.
+ */
+#define ANSWER_MS 50
+
+void tell(const char *format, ...)
+{
+	char raw[1800], line[2000];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(raw, sizeof(raw), format, args);
+	va_end(args);
+	fprintf(stderr, "%s\n", clean_text(line, sizeof(line), raw));
+}
+
+struct member *new_member(struct many *many, uint32_t id)
+{
+	struct member *member = calloc(1, sizeof(*member));
+
+	if (member)
+		member->id = id ? id : ++many->last_id;
+	return member;
+}
+
+struct member *find_member(const struct many *many, uint32_t id)
+{
+	struct member *member = many->members;
+
+	while (member && member->id != id)
+		member = member->next;
+	return member;
+}
+
+static const struct member *find_inode(const struct many *many, uint64_t inode)
+{
+	const struct member *member = many->members;
+
+	while (member && member->inode != inode)
+		member = member->next;
+	return member;
+}
+
+/* By this name the service manager keeps its socket, for take_label() of who comes after us. */
+static const char *name_stored(char name[256], const struct member *member)
+{
+	int len = snprintf(name, 256, "mnfq-%llu-%s", (unsigned long long)member->inode,
+			   member->source.label);
+
+	for (int i = 0; i < len; i++)
+		if (name[i] <= ' ' || name[i] > '~' || name[i] == ':')
+			name[i] = '_';
+	return name;
+}
+
+static void store(const struct many *many, const struct member *member, bool keep)
+{
+	char name[256], state[512];
+
+	snprintf(state, sizeof(state), "%s=1\nFDPOLL=0\nFDNAME=%s\n",
+		 keep ? "FDSTORE" : "FDSTOREREMOVE", name_stored(name, member));
+	systemd_notify(many->manager, state, keep ? mnfq_socket_get_fd(member->source.sock) : -1);
+}
+
+/* Who may tell when it is over: the porter, once it knows of it. */
+static void watch(const struct many *many, const struct member *member)
+{
+	struct link_message message = { .type = LINK_WATCH,
+					.id = member->id,
+					.flags = member->named ? LINK_SEEN : 0,
+					.inode = member->inode };
+
+	if (many->link >= 0 && !member->leaves && member->inode)
+		(void)link_send(many->link, &message, -1);
+}
+
+static int open_member(struct many *many, struct member *member, const struct place *place,
+		       char *error, size_t error_size)
+{
+	struct mnfq_socket_options options = { .size = sizeof(options),
+					       .error = error,
+					       .error_size = error_size,
+					       .timeout_ms = ANSWER_MS,
+					       .ring = many->ring };
+	int err = open_source(&member->source, many->dump, place, &options);
+
+	/* A path may lead to a namespace of which nobody else knows. */
+	member->named = place->kind == PLACE_NETNS && !strchr(place->text, '/');
+
+	if (err < 0)
+		return err;
+	/* Without the right to know, binding will fail, and say which right. */
+	(void)mnfq_socket_get_netns_inode(member->source.sock, &member->inode);
+	if (!member->inode || !find_inode(many, member->inode))
+		return 0;
+	snprintf(error, error_size, "namespace %s is served already", member->source.netns);
+	return -EEXIST;
+}
+
+static int serve_member(struct many *many, struct member *member, char *error, size_t error_size)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = member };
+	const struct dump_options *opts = many->dump->opts;
+	int err = bind_source(&member->source, opts->first, opts->last - opts->first + 1u);
+
+	if (err < 0) {
+		snprintf(error, error_size, "%s", mnfq_socket_get_error(member->source.sock));
+		return err;
+	}
+	if (epoll_ctl(many->epoll, EPOLL_CTL_ADD, mnfq_socket_get_fd(member->source.sock),
+		      &event) == 0)
+		return 0;
+	err = -errno;
+	snprintf(error, error_size, "cannot watch one more socket: %s", strerror(errno));
+	return err;
+}
+
+static void tell_joined(const struct member *member)
+{
+	char name[SOURCE_NAME_SIZE];
+
+	name_source(name, &member->source);
+	if (member->handed_over)
+		tell("serving namespace %s, handed over by uid %u, pid %u", name, member->uid,
+		     member->pid);
+	else
+		tell("serving namespace %s", name);
+}
+
+int add_member(struct many *many, struct member *member, const struct place *place, char *error,
+	       size_t error_size)
+{
+	int err;
+
+	error[0] = '\0';
+	err = open_member(many, member, place, error, error_size);
+	if (err == 0)
+		err = serve_member(many, member, error, error_size);
+	if (err < 0) {
+		if (!*error)
+			snprintf(error, error_size, "%s", strerror(-err));
+		close_source(&member->source, NULL, false);
+		free(member);
+		return err;
+	}
+	member->next = many->members;
+	if (member->next)
+		member->next->prev = member;
+	many->members = member;
+	many->count++;
+	tell_joined(member);
+	store(many, member, true);
+	watch(many, member);
+	return 0;
+}
+
+void remove_member(struct many *many, struct member *member, const char *why)
+{
+	if (why)
+		store(many, member, false);
+	close_source(&member->source, why, !why && many->dump->opts->keep);
+	if (member->prev)
+		member->prev->next = member->next;
+	else
+		many->members = member->next;
+	if (member->next)
+		member->next->prev = member->prev;
+	many->count--;
+	free(member);
+}

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: MIT */
+/* mnfq dump: a socket with its queues, from where it comes to what it has counted in the end. */
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common.h"
+#include "dump.h"
+#include "print.h"
+#include "unix-path.h"
+
+#define FETCH_MS 5000 /* whoever shares sockets gives one at once */
+
+/* ---- packets ---------------------------------------------------------------------------- */
+
+bool check_output(struct dump *dump, int err)
+{
+	if (!dump->output_error && (err || ferror(stdout)))
+		dump->output_error = err ? -err : errno;
+	return !dump->output_error;
+}
+
+static void change(struct source *source, struct mnfq_packet *packet)
+{
+	const struct dump_options *opts = source->dump->opts;
+
+	if (opts->has_mark)
+		mnfq_packet_set_mark(packet, opts->mark);
+	if (opts->has_priority)
+		mnfq_packet_set_priority(packet, opts->priority);
+	if (opts->has_ct_mark &&
+	    mnfq_packet_set_ct_mark(packet, opts->ct_mark, opts->ct_mark_mask) < 0)
+		source->untracked++;
+}
+
+/* Counts and prints a packet, with stdout locked. Returns whether more are wanted. */
+static bool print(const struct source *source, const struct mnfq_packet *packet)
+{
+	struct dump *dump = source->dump;
+	struct line line = { .packet = packet,
+			     .netns = source->netns[0] ? source->netns : NULL,
+			     .label = source->label[0] ? source->label : NULL,
+			     .tell_netns = dump->many,
+			     .verdict = dump->opts->verdict_text };
+	bool wanted = !dump->opts->count || dump->seen < dump->opts->count;
+	int err = 0;
+
+	dump->seen++;
+	if (wanted && !dump->opts->quiet && !dump->output_error)
+		err = dump->opts->json ? print_json(stdout, &line) : print_text(stdout, &line);
+	return check_output(dump, err) && dump->seen != dump->opts->count;
+}
+
+/* The lock of stdout keeps lines whole, and is not worth its time if there are none. */
+static enum mnfq_verdict decide(struct mnfq_packet *packet, void *data)
+{
+	struct source *source = data;
+	struct dump *dump = source->dump;
+	bool more = true;
+
+	change(source, packet);
+	if (!dump->opts->quiet || dump->opts->count) {
+		flockfile(stdout);
+		more = print(source, packet);
+		funlockfile(stdout);
+	}
+	if (!more)
+		stop_workers(dump);
+	return dump->opts->verdict;
+}
+
+/* ---- a source begins -------------------------------------------------------------------- */
+
+/* One of those that somebody inside gives away, see mnfq-share(1). */
+static int fetch(struct source *source, const char *path, struct mnfq_socket_options *options)
+{
+	struct mnfq_handover_options asked = { .size = sizeof(asked),
+					       .error = options->error,
+					       .error_size = options->error_size };
+	struct mnfq_handover info = { .size = sizeof(info) };
+	int stream, fd, err;
+
+	stream = unix_connect(path, options->error, options->error_size);
+	if (stream < 0)
+		return stream;
+	err = mnfq_handover_receive(&fd, stream, FETCH_MS, &info, &asked);
+	if (err == 0) {
+		err = mnfq_socket_adopt(&source->sock, fd, options);
+		if (err < 0)
+			close(fd);
+		(void)mnfq_handover_answer(stream, &info, err, options->error);
+		memcpy(source->label, info.label, sizeof(source->label));
+	}
+	close(stream);
+	return err;
+}
+
+int open_source(struct source *source, struct dump *dump, const struct place *place,
+		struct mnfq_socket_options *options)
+{
+	int err;
+
+	source->dump = dump;
+	switch (place->kind) {
+	case PLACE_NETNS:
+		err = mnfq_socket_open_netns(&source->sock, place->text, options);
+		break;
+	case PLACE_FD:
+		err = mnfq_socket_adopt(&source->sock, place->fd, options);
+		break;
+	case PLACE_FROM:
+		err = fetch(source, place->text, options);
+		break;
+	default:
+		err = mnfq_socket_open(&source->sock, options);
+	}
+	if (err == 0 &&
+	    mnfq_socket_get_netns_name(source->sock, source->netns, sizeof(source->netns)) < 0)
+		source->netns[0] = '\0';
+	return err;
+}
+
+/*
+ * What is still queued when we end gets the verdict too, but cannot get the mark: repeated
+ * without it, it would come back.
+ */
+static enum mnfq_verdict get_default_verdict(const struct dump_options *opts)
+{
+	return opts->verdict == MNFQ_REPEAT ? MNFQ_DROP : opts->verdict;
+}
+
+int bind_source(struct source *source, unsigned int first, size_t count)
+{
+	struct mnfq_queue_options options = source->dump->opts->queue;
+	int err = 0;
+
+	options.size = sizeof(options);
+	options.default_verdict = get_default_verdict(source->dump->opts);
+	source->queues = calloc(count, sizeof(*source->queues));
+	if (!source->queues)
+		return -ENOMEM;
+	for (source->queue_count = 0; source->queue_count < count; source->queue_count++) {
+		err = mnfq_queue_bind(&source->queues[source->queue_count], source->sock,
+				      first + (unsigned int)source->queue_count, &options, decide,
+				      source);
+		if (err < 0)
+			break;
+	}
+	return err;
+}
+
+const char *name_source(char out[SOURCE_NAME_SIZE], const struct source *source)
+{
+	char netns[4 * sizeof(source->netns)], label[4 * sizeof(source->label)];
+
+	clean_text(netns, sizeof(netns), source->netns[0] ? source->netns : "(unknown)");
+	clean_text(label, sizeof(label), source->label);
+	snprintf(out, SOURCE_NAME_SIZE, "%s%s%s", netns, label[0] ? ", label " : "", label);
+	return out;
+}
+
+/* ---- what it has counted ---------------------------------------------------------------- */
+
+static const struct {
+	const char *word;
+	size_t offset; /* in struct mnfq_stats */
+	bool always;
+} counters[] = {
+#define COUNTER(name, always)                                                                    \
+	{                                                                                        \
+#name, offsetof(struct mnfq_stats, name), always                                 \
+	}
+	COUNTER(packets, true),    COUNTER(bytes, true),      COUNTER(accepted, true),
+	COUNTER(dropped, true),    COUNTER(repeated, false),  COUNTER(stopped, false),
+	COUNTER(requeued, false),  COUNTER(marked, false),    COUNTER(defaulted, false),
+	COUNTER(lost, false),      COUNTER(truncated, false), COUNTER(refused, false),
+	COUNTER(unsent, false),    COUNTER(overruns, false),  COUNTER(forged, false),
+	COUNTER(malformed, false), COUNTER(unclaimed, false),
+#undef COUNTER
+	{ "untracked", 0, false }, /* our own, the last one */
+};
+
+#define COUNTERS (sizeof(counters) / sizeof(counters[0]))
+
+_Static_assert(COUNTERS == DUMP_COUNTERS, "dump.h has room for each counter");
+
+static void read_counters(const struct source *source, uint64_t values[COUNTERS])
+{
+	struct mnfq_stats stats = { .size = sizeof(stats) };
+
+	mnfq_socket_get_stats(source->sock, &stats);
+	for (size_t i = 0; i + 1 < COUNTERS; i++)
+		memcpy(&values[i], (const char *)&stats + counters[i].offset, sizeof(values[i]));
+	values[COUNTERS - 1] = source->untracked;
+}
+
+static void print_values(const uint64_t values[COUNTERS])
+{
+	const char *separator = "";
+
+	for (size_t i = 0; i < COUNTERS; i++) {
+		if (!values[i] && !counters[i].always)
+			continue;
+		fprintf(stderr, "%s%llu %s", separator, (unsigned long long)values[i],
+			counters[i].word);
+		separator = ", ";
+	}
+}
+
+void print_summary(const struct dump *dump)
+{
+	print_values(dump->totals);
+	fprintf(stderr, "\n");
+}
+
+/* What waits in the queues is for whoever gets another copy of the descriptor. */
+static void leave(struct source *source)
+{
+	int fd = mnfq_socket_release(source->sock);
+
+	source->sock = NULL;
+	if (fd >= 0)
+		close(fd);
+}
+
+static void tell_left(const struct source *source, const char *why,
+		      const uint64_t values[COUNTERS])
+{
+	char name[SOURCE_NAME_SIZE], reason[512];
+
+	fprintf(stderr, "namespace %s: %s: ", name_source(name, source),
+		clean_text(reason, sizeof(reason), why));
+	print_values(values);
+	fprintf(stderr, "\n");
+}
+
+void close_source(struct source *source, const char *why, bool leave_queues)
+{
+	char reason[384];
+	uint64_t values[COUNTERS];
+
+	if (!source->sock)
+		return;
+	snprintf(reason, sizeof(reason), "%s", why ? why : ""); /* it may be the socket's */
+	for (size_t i = source->queue_count; i > 0 && !leave_queues; i--)
+		mnfq_queue_unbind(source->queues[i - 1]);
+	free(source->queues);
+	read_counters(source, values);
+	for (size_t i = 0; i < COUNTERS; i++)
+		source->dump->totals[i] += values[i];
+	if (why)
+		tell_left(source, reason, values);
+	if (leave_queues)
+		leave(source);
+	else
+		source->sock = mnfq_socket_close(source->sock);
+}
+
+/* ---- the settings in force -------------------------------------------------------------- */
+
+/* What else happens to the packets, behind the verdict. */
+static void print_changes(const struct dump_options *opts)
+{
+	const char *separator = " with";
+	char priority[PRIORITY_SIZE];
+
+	if (opts->has_mark) {
+		fprintf(stderr, "%s mark 0x%x", separator, opts->mark);
+		separator = ",";
+	}
+	if (opts->has_priority) {
+		fprintf(stderr, "%s priority %s", separator,
+			format_priority(priority, opts->priority));
+		separator = ",";
+	}
+	if (opts->has_ct_mark)
+		fprintf(stderr, "%s connection mark 0x%x/0x%x", separator, opts->ct_mark,
+			opts->ct_mark_mask);
+}
+
+/* As the kernel has them, if there is a source to ask. */
+static void get_copy(const struct source *source, const struct dump_options *asked,
+		     struct mnfq_queue_options *opts)
+{
+	*opts = asked->queue;
+	opts->size = sizeof(*opts);
+	if (source)
+		mnfq_queue_get_options(source->queues[0], opts);
+	if (opts->copy_mode == MNFQ_COPY_DEFAULT)
+		opts->copy_mode = MNFQ_COPY_PACKET;
+	if (opts->copy_range == 0)
+		opts->copy_range = MNFQ_COPY_RANGE_MAX;
+}
+
+void print_settings(const struct dump *dump, const struct source *source, bool each)
+{
+	struct mnfq_queue_options opts;
+
+	get_copy(source, dump->opts, &opts);
+	if (opts.copy_mode == MNFQ_COPY_META)
+		fprintf(stderr, ", no payload");
+	else if (opts.copy_mode == MNFQ_COPY_PACKET && opts.copy_range < MNFQ_COPY_RANGE_MAX)
+		fprintf(stderr, ", first %u bytes", opts.copy_range);
+	else if (opts.copy_mode == MNFQ_COPY_PACKET)
+		fprintf(stderr, ", whole packets");
+	if (source)
+		fprintf(stderr, ", receive buffer %lld bytes%s",
+			(long long)mnfq_socket_get_receive_buffer(source->sock),
+			each ? " each" : "");
+	fprintf(stderr, ", verdict %s", dump->opts->verdict_text);
+	print_changes(dump->opts);
+	fprintf(stderr, "\n");
+	if (opts.copy_mode == MNFQ_COPY_NONE)
+		fprintf(stderr, "warning: with --copy none the kernel drops every packet that "
+				"reaches the queue\n");
+}
