@@ -170,6 +170,8 @@ int add_member(struct many *many, struct member *member, const struct place *pla
 
 void remove_member(struct many *many, struct member *member, const char *why)
 {
+	/* Closing is not enough: whoever has a copy of the descriptor keeps it in the loop. */
+	(void)epoll_ctl(many->epoll, EPOLL_CTL_DEL, mnfq_socket_get_fd(member->source.sock), NULL);
 	if (why)
 		store(many, member, false);
 	close_source(&member->source, why, !why && many->dump->opts->keep);

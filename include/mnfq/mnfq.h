@@ -255,7 +255,8 @@ int mnfq_socket_adopt(struct mnfq_socket **ret, int fd,
 /**
  * Unbind all queues as mnfq_queue_unbind() does, close the descriptor and free the socket. The
  * queues are gone with it; retained packets may still be read and must still be freed. Until then
- * the socket keeps its network namespace alive, also when nobody else is left there.
+ * the socket keeps its network namespace alive, also when nobody else is left there. Take it out of
+ * an epoll descriptor first: while others have a copy of the descriptor, closing does not.
  * From within a callback of the socket it takes effect once the callback returned; no further
  * callback is called, mnfq_socket_dispatch() returns -ECANCELED, and mnfq_socket_run() returns 0:
  * whoever closes it there must know that it is gone.
