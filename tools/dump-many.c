@@ -71,6 +71,8 @@ static void attach(struct many *many, const struct link_message *message, int fd
 		member->pid = message->pid;
 		memcpy(member->source.label, message->label, sizeof(member->source.label));
 		err = add_member(many, member, &place, error, sizeof(error));
+	} else {
+		close(fd);
 	}
 	answer(many, message->id, err, err ? error : "");
 	if (err == 0)
@@ -311,8 +313,8 @@ static int add_places(struct many *many)
 		status = add_place(many, &dump->opts->places[i], "");
 	for (size_t i = 0; i < dump->fd_count; i++) {
 		place.fd = dump->fds[i].fd;
-		if (!is_listener(place.fd) && add_place(many, &place, dump->fds[i].name))
-			close(place.fd);
+		if (!is_listener(place.fd))
+			(void)add_place(many, &place, dump->fds[i].name);
 	}
 	return status;
 }

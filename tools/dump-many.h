@@ -43,7 +43,7 @@ struct member *new_member(struct many *many, uint32_t id);
 
 /**
  * Open the socket of a place and serve it. Returns 0 or a negative errno with a sentence in @error;
- * the member is freed then.
+ * the member is freed then, and a descriptor that was passed is closed.
  */
 int add_member(struct many *many, struct member *member, const struct place *place, char *error,
 	       size_t error_size);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 #include "common.h"
 #include "dump-many.h"
@@ -153,6 +154,8 @@ int add_member(struct many *many, struct member *member, const struct place *pla
 	if (err < 0) {
 		if (!*error)
 			snprintf(error, error_size, "%s", strerror(-err));
+		if (!member->source.sock && place->kind == PLACE_FD)
+			close(place->fd); /* which nobody adopted */
 		close_source(&member->source, NULL, false);
 		free(member);
 		return err;
@@ -171,7 +174,8 @@ int add_member(struct many *many, struct member *member, const struct place *pla
 void remove_member(struct many *many, struct member *member, const char *why)
 {
 	/* Closing is not enough: whoever has a copy of the descriptor keeps it in the loop. */
-	(void)epoll_ctl(many->epoll, EPOLL_CTL_DEL, mnfq_socket_get_fd(member->source.sock), NULL);
+	(void)epoll_ctl(many->epoll, EPOLL_CTL_DEL, mnfq_socket_get_fd(member->source.sock),
+			NULL);
 	if (why)
 		store(many, member, false);
 	close_source(&member->source, why, !why && many->dump->opts->keep);
