@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Parsing of arguments, and how failures are told. */
+/* Parsing of arguments, and how failures are told; the time. */
 #include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "common.h"
 
@@ -252,6 +253,14 @@ static void tell(const char *command, const char *hint, const char *format, va_l
 		fprintf(stderr, "%s: %s (see '%s %s')\n", command, line, command, hint);
 	else
 		fprintf(stderr, "%s: %s\n", command, line);
+}
+
+int64_t clock_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 int fail(const char *command, const char *format, ...)

@@ -60,6 +60,9 @@ const char *clean_text(char *out, size_t size, const char *text);
 /** The same for @len bytes, zeros among them. */
 const char *clean_bytes(char *out, size_t size, const char *bytes, size_t len);
 
+/** The monotonic clock in milliseconds. */
+int64_t clock_ms(void);
+
 /** Write "mnfq COMMAND: …" as one line to stderr; returns EXIT_FAILURE. */
 int fail(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

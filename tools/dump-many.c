@@ -137,42 +137,49 @@ static void hear_porter(struct many *many)
 	}
 }
 
+/*
+ * What the porter still says, until it has said @wanted or is gone; not for long, as it may be in
+ * the hands of somebody who never ends. Returns whether @message is what was wanted.
+ */
+static bool hear_last(const struct many *many, uint32_t wanted, struct link_message *message)
+{
+	const int64_t end = clock_ms() + COUNT_MS;
+	struct pollfd ready = { .fd = many->link, .events = POLLIN };
+	int64_t left;
+	int fd, n = 0;
+
+	while ((n >= 0 || n == -EBADMSG) && (left = end - clock_ms()) > 0 &&
+	       poll(&ready, 1, (int)left) == 1) {
+		n = link_receive(many->link, message, &fd);
+		if (n > 0 && fd >= 0)
+			close(fd);
+		if (n > 0 && message->type == wanted)
+			return true;
+	}
+	return false;
+}
+
 /* How many hand-overs the porter refused, so that nothing is lost silently. */
 static void ask_count(struct many *many)
 {
 	const struct link_message question = { .type = LINK_COUNT };
-	struct pollfd ready = { .fd = many->link, .events = POLLIN };
-	struct link_message message = { 0 };
-	int fd = -1, n = 0;
+	struct link_message answer;
 
 	if (many->link < 0 || link_send(many->link, &question, -1) < 0)
 		return;
-	while (n >= 0 && message.type != LINK_COUNT && poll(&ready, 1, COUNT_MS) == 1) {
-		n = link_receive(many->link, &message, &fd);
-		if (n > 0 && fd >= 0)
-			close(fd);
-		if (n <= 0)
-			message.type = 0;
-	}
-	if (message.type == LINK_COUNT)
-		many->refusals = message.id;
+	if (hear_last(many, LINK_COUNT, &answer))
+		many->refusals = answer.id;
 }
 
 /* Until it has tidied up: with us it would be killed. */
 static void end_porter(struct many *many)
 {
-	struct pollfd ready = { .fd = many->link, .events = POLLIN };
-	struct link_message message;
-	int fd, n = 0;
+	struct link_message unwanted;
 
 	if (many->link < 0)
 		return;
 	shutdown(many->link, SHUT_WR);
-	while (n >= 0 && poll(&ready, 1, COUNT_MS) == 1) {
-		n = link_receive(many->link, &message, &fd);
-		if (n > 0 && fd >= 0)
-			close(fd);
-	}
+	(void)hear_last(many, 0, &unwanted);
 	close(many->link);
 }
 

@@ -13,7 +13,6 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common.h"
@@ -38,18 +37,10 @@ struct offerer {
 	bool told;        /* that we wait */
 };
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* What is left of @most, or of the time until the deadline if that is less; -1 is without end. */
 static int time_left(const struct offerer *offerer, int most)
 {
-	int64_t left = offerer->deadline - now_ms();
+	int64_t left = offerer->deadline - clock_ms();
 
 	if (offerer->deadline == 0 || (most >= 0 && left > most))
 		return most;
@@ -186,7 +177,7 @@ static void begin(struct offerer *offerer)
 {
 	offerer->told = false;
 	if (offerer->opts->timeout_ms > 0)
-		offerer->deadline = now_ms() + offerer->opts->timeout_ms;
+		offerer->deadline = clock_ms() + offerer->opts->timeout_ms;
 }
 
 /* Whether there is another try after this pause. */

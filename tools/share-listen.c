@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common.h"
@@ -35,14 +34,6 @@ struct sharer {
 	struct peer peers[PEERS_MAX]; /* the oldest first */
 	unsigned int peer_count;
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static void drop_peer(struct sharer *sharer, unsigned int i)
 {
@@ -102,7 +93,7 @@ static bool give(struct sharer *sharer, const struct peer *peer)
 
 static void meet(struct sharer *sharer, int stream)
 {
-	struct peer peer = { .stream = stream, .deadline = now_ms() + PEER_MS };
+	struct peer peer = { .stream = stream, .deadline = clock_ms() + PEER_MS };
 	socklen_t len = sizeof(peer.who);
 
 	if (getsockopt(stream, SOL_SOCKET, SO_PEERCRED, &peer.who, &len) < 0 ||
@@ -154,7 +145,7 @@ static bool hear(const struct peer *peer)
 /* From the last to the first, so that those who go leave the numbers of the others alone. */
 static void hear_all(struct sharer *sharer, const struct pollfd *fds)
 {
-	int64_t now = now_ms();
+	int64_t now = clock_ms();
 
 	for (unsigned int i = sharer->peer_count; i-- > 0;)
 		if ((fds[i].revents && hear(&sharer->peers[i])) ||
@@ -170,7 +161,7 @@ static int get_timeout(const struct sharer *sharer)
 		return SHORTAGE_MS;
 	if (sharer->peer_count == 0)
 		return -1;
-	left = sharer->peers[0].deadline - now_ms();
+	left = sharer->peers[0].deadline - clock_ms();
 	return left > 0 ? (int)left : 0;
 }
 

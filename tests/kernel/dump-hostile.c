@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* mnfq dump with peers that are up to no good. */
+/* mnfq dump with peers, and a porter, that are up to no good. */
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <errno.h>
@@ -9,12 +9,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <mnfq/mnfq.h>
 
+#include "child.h"
+#include "link.h"
 #include "tool.h"
 #include "wait.h"
 
@@ -149,4 +153,67 @@ Test(dump_hostile, sockets_that_turn_bad_are_closed)
 	}
 	cr_assert_eq(count_descriptors(tool.pid), before);
 	stop(&tool);
+}
+
+/* ---- the porter ------------------------------------------------------------------------- */
+
+/* A copy of the porter's end of the link. */
+static int steal_link(pid_t porter)
+{
+	int pidfd = (int)syscall(SYS_pidfd_open, porter, 0), link = -1, type;
+	socklen_t len = sizeof(type);
+
+	for (int fd = 3; fd < 64 && link < 0; fd++) {
+		link = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+		if (link >= 0 && (getsockopt(link, SOL_SOCKET, SO_TYPE, &type, &len) < 0 ||
+				  type != SOCK_SEQPACKET)) {
+			close(link);
+			link = -1;
+		}
+	}
+	close(pidfd);
+	cr_assert(link >= 0);
+	return link;
+}
+
+static int talk_without_end(int stream, void *arg)
+{
+	const struct link_message note = { .type = LINK_NOTE, .text = "and another thing" };
+	int err;
+
+	(void)stream;
+	do
+		err = link_send(*(int *)arg, &note, -1);
+	while (err == 0 || err == -EAGAIN);
+	return err == -EPIPE || err == -ECONNRESET ? 0 : 1;
+}
+
+/* Reads all that there is, until the other side is gone. */
+static void drain(FILE *file)
+{
+	char scrap[4096];
+
+	do
+		cr_assert(wait_readable(fileno(file)));
+	while (read(fileno(file), scrap, sizeof(scrap)) > 0);
+}
+
+/* A porter in the hands of a stranger does not keep us from ending. */
+Test(dump_hostile, a_porter_that_goes_on_talking)
+{
+	struct child talker;
+	struct tool tool;
+	int link;
+
+	start(&tool);
+	link = steal_link(child_of(tool.pid));
+	kill(child_of(tool.pid), SIGSTOP);
+	talker = child_start(talk_without_end, &link);
+	close(link);
+	await_err(&tool, "and another thing");
+	kill(tool.pid, SIGTERM);
+	drain(tool.err);
+	cr_assert_eq(tool_finish(&tool), 0);
+	cr_assert_eq(child_finish(&talker), 0);
+	remove_path();
 }
