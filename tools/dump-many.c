@@ -76,8 +76,9 @@ static void attach(struct many *many, const struct link_message *message, int fd
 	}
 	answer(many, message->id, err, err ? error : "");
 	if (err == 0)
-		return;
-	tell_refused(many, message, error);
+		watch_member(many, member);
+	else
+		tell_refused(many, message, error);
 }
 
 /*
@@ -303,6 +304,7 @@ static int add_place(struct many *many, const struct place *place, const char *n
 	take_label(member, name);
 	if (add_member(many, member, place, error, sizeof(error)) < 0)
 		return fail(DUMP_NAME, "%s", error);
+	watch_member(many, member);
 	return 0;
 }
 

@@ -77,8 +77,7 @@ static void store(const struct many *many, const struct member *member, bool kee
 	systemd_notify(many->manager, state, keep ? mnfq_socket_get_fd(member->source.sock) : -1);
 }
 
-/* Who may tell when it is over: the porter, once it knows of it. */
-static void watch(const struct many *many, const struct member *member)
+void watch_member(const struct many *many, const struct member *member)
 {
 	struct link_message message = { .type = LINK_WATCH,
 					.id = member->id,
@@ -167,7 +166,6 @@ int add_member(struct many *many, struct member *member, const struct place *pla
 	many->count++;
 	tell_joined(member);
 	store(many, member, true);
-	watch(many, member);
 	return 0;
 }
 

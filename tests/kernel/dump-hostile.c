@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -216,4 +215,45 @@ Test(dump_hostile, a_porter_that_goes_on_talking)
 	cr_assert_eq(tool_finish(&tool), 0);
 	cr_assert_eq(child_finish(&talker), 0);
 	remove_path();
+}
+
+/* The next message of the server to the porter, in whose place we are. */
+static struct link_message await_message(int link)
+{
+	struct link_message message;
+	int fd;
+
+	cr_assert(wait_readable(link));
+	cr_assert_eq(link_receive(link, &message, &fd), 1);
+	return message;
+}
+
+static void pass(int link, struct netns *ns, uint32_t id)
+{
+	const struct link_message message = { .type = LINK_ATTACH, .id = LINK_PORTER | id };
+	int fd = netns_socket(ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
+
+	cr_assert_eq(link_send(link, &message, fd), 0);
+	close(fd);
+}
+
+/* What the porter knows of the peer is lost when it has to look before it has heard. */
+Test(dump_hostile, the_answer_comes_before_what_is_to_be_watched)
+{
+	struct netns *ns = netns_new();
+	struct link_message message;
+	struct tool tool;
+	int link;
+
+	start(&tool);
+	link = steal_link(child_of(tool.pid));
+	kill(child_of(tool.pid), SIGSTOP);
+	pass(link, ns, 1);
+	message = await_message(link);
+	cr_assert(message.type == LINK_ANSWER && message.id == (LINK_PORTER | 1) &&
+		  message.error == 0);
+	message = await_message(link);
+	cr_assert(message.type == LINK_WATCH && message.inode == netns_inode(ns));
+	close(link);
+	stop(&tool);
 }
