@@ -56,6 +56,13 @@ static void tell_refused(struct many *many, const struct link_message *message, 
 		tell("that were %d refusals; further ones are only counted", REFUSALS_TOLD);
 }
 
+static void refuse(struct many *many, const struct link_message *message, int err,
+		   const char *why)
+{
+	answer(many, message->id, err, why);
+	tell_refused(many, message, why);
+}
+
 /* Takes the descriptor. */
 static void attach(struct many *many, const struct link_message *message, int fd)
 {
@@ -74,11 +81,12 @@ static void attach(struct many *many, const struct link_message *message, int fd
 	} else {
 		close(fd);
 	}
-	answer(many, message->id, err, err ? error : "");
-	if (err == 0)
-		watch_member(many, member);
-	else
-		tell_refused(many, message, error);
+	if (err < 0) {
+		refuse(many, message, err, error);
+		return;
+	}
+	answer(many, message->id, 0, "");
+	watch_member(many, member);
 }
 
 /*
@@ -133,6 +141,9 @@ static void hear_porter(struct many *many)
 			lose_porter(many);
 		else if (n > 0)
 			handle_message(many, &message, fd);
+		else if (n == -EMFILE)
+			refuse(many, &message, n,
+			       "no descriptor is left: raise the limit of open files (ulimit -n)");
 		else if (n == 0)
 			break;
 	}
@@ -149,7 +160,7 @@ static bool hear_last(const struct many *many, uint32_t wanted, struct link_mess
 	int64_t left;
 	int fd, n = 0;
 
-	while ((n >= 0 || n == -EBADMSG) && (left = end - clock_ms()) > 0 &&
+	while (n != -ECONNRESET && (left = end - clock_ms()) > 0 &&
 	       poll(&ready, 1, (int)left) == 1) {
 		n = link_receive(many->link, message, &fd);
 		if (n > 0 && fd >= 0)

@@ -90,6 +90,10 @@ int link_receive(int link, struct link_message *message, int *fd)
 	if (len == (ssize_t)sizeof(*message) && !(msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) &&
 	    is_sane(message, *fd))
 		return 1;
+	/* The kernel had to drop the only descriptor that came. */
+	if (len == (ssize_t)sizeof(*message) && msg.msg_flags & MSG_CTRUNC && *fd < 0 &&
+	    is_sane(message, 0))
+		return -EMFILE;
 	if (*fd >= 0)
 		close(*fd);
 	*fd = -1;

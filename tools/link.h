@@ -73,8 +73,9 @@ int link_send(int link, const struct link_message *message, int fd);
  * unknown type, text without an end, or descriptors that do not belong to it, is refused.
  *
  * @fd  the descriptor of LINK_ATTACH, which is then the caller's (close-on-exec), else -1
- * Returns 1, 0 if there is none, -ECONNRESET when the other side is gone, or -EBADMSG for one
- * that was refused: nothing is left of it.
+ * Returns 1, 0 if there is none, -ECONNRESET when the other side is gone, -EMFILE for a
+ * LINK_ATTACH for whose descriptor there was no room, or -EBADMSG for one that was refused: nothing
+ * is left of it.
  */
 int link_receive(int link, struct link_message *message, int *fd);
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -254,6 +255,29 @@ Test(dump_hostile, the_answer_comes_before_what_is_to_be_watched)
 		  message.error == 0);
 	message = await_message(link);
 	cr_assert(message.type == LINK_WATCH && message.inode == netns_inode(ns));
+	close(link);
+	stop(&tool);
+}
+
+/* It is refused at once, not after the half minute that the porter waits for an answer. */
+Test(dump_hostile, no_descriptor_is_left)
+{
+	struct netns *ns = netns_new();
+	struct rlimit limit = { 5, 5 }; /* fewer than there are */
+	struct link_message message;
+	struct tool tool;
+	int link;
+
+	start(&tool);
+	link = steal_link(child_of(tool.pid));
+	kill(child_of(tool.pid), SIGSTOP);
+	cr_assert(prlimit(tool.pid, RLIMIT_NOFILE, &limit, NULL) == 0);
+	pass(link, ns, 1);
+	message = await_message(link);
+	cr_assert(message.type == LINK_ANSWER && message.id == (LINK_PORTER | 1));
+	cr_assert_eq(message.error, -EMFILE);
+	expect_contains(message.text, "ulimit -n");
+	await_err(&tool, "refused a socket of uid 0, pid 0: ");
 	close(link);
 	stop(&tool);
 }
