@@ -322,7 +322,7 @@ bool peers_answer(struct porter *porter, const struct link_message *message)
 	(void)mnfq_handover_answer(peer->source.fd, &peer->info, err,
 				   message->text[0] ? message->text : NULL);
 	if (err < 0) {
-		note_refusal(porter, peer, message->text);
+		porter->refused++; /* the server has told it */
 	} else if (peer->info.flags & MNFQ_HANDOVER_KEEP) {
 		ring_remove(&peer->ring);
 		porter->peers.waiting_count--;

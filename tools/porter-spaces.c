@@ -297,8 +297,10 @@ bool spaces_answer(struct porter *porter, const struct link_message *message)
 
 	if (found)
 		found->refused = message->error < 0;
-	if (watch && message->error < 0)
+	if (watch && message->error < 0) {
 		unwatch(&porter->spaces, watch);
+		porter->refused++; /* its peer did not wait to hear that */
+	}
 	return watch || found;
 }
 

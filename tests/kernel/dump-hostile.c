@@ -85,7 +85,8 @@ static pid_t child_of(pid_t pid)
 	return (pid_t)strtol(text, NULL, 10);
 }
 
-static bool sleeps(pid_t pid)
+/* As ps(1) shows it: S for one that sleeps, T for one that was stopped. */
+static char get_state(pid_t pid)
 {
 	char path[64], state = 0;
 	FILE *file;
@@ -94,7 +95,7 @@ static bool sleeps(pid_t pid)
 	file = fopen(path, "re");
 	cr_assert(file && fscanf(file, "%*d %*s %c", &state) == 1);
 	fclose(file);
-	return state == 'S';
+	return state;
 }
 
 /* The porter has read what was sent, and gone to sleep again. */
@@ -102,7 +103,7 @@ static bool is_passed_on(int stream, pid_t porter)
 {
 	int unread = 1;
 
-	return ioctl(stream, SIOCOUTQ, &unread) == 0 && unread == 0 && sleeps(porter);
+	return ioctl(stream, SIOCOUTQ, &unread) == 0 && unread == 0 && get_state(porter) == 'S';
 }
 
 static int offer(int fd)
@@ -155,14 +156,40 @@ Test(dump_hostile, sockets_that_turn_bad_are_closed)
 	stop(&tool);
 }
 
+/* Who refuses tells it, and nobody else again. */
+Test(dump_hostile, a_refusal_is_told_once)
+{
+	struct netns *ns = netns_new(), *other = netns_new();
+	int fd = netns_socket(ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
+	int fd_of_other = netns_socket(other, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
+	char sentence[256];
+	struct tool tool;
+	unsigned int told = 0;
+
+	start(&tool);
+	cr_assert_eq(await_answer(offer(fd), sentence, sizeof(sentence)), 0);
+	cr_assert_eq(await_answer(offer(fd), sentence, sizeof(sentence)), -EEXIST);
+	cr_assert_eq(await_answer(offer(fd_of_other), sentence, sizeof(sentence)), 0);
+	await_err(&tool, "serving namespace ");
+	while (strncmp(tool_err(&tool), "serving namespace ", 18) != 0)
+		told += strstr(tool.line, "served already") != NULL;
+	cr_assert_eq(told, 1u);
+	close(fd);
+	close(fd_of_other);
+	stop(&tool);
+}
+
 /* ---- the porter ------------------------------------------------------------------------- */
 
-/* A copy of the porter's end of the link. */
-static int steal_link(pid_t porter)
+/* Stops the porter, once it is set up. Returns a copy of its end of the link. */
+static int take_its_place(pid_t porter)
 {
 	int pidfd = (int)syscall(SYS_pidfd_open, porter, 0), link = -1, type;
 	socklen_t len = sizeof(type);
 
+	cr_assert(wait_until(get_state(porter) == 'S'));
+	kill(porter, SIGSTOP);
+	cr_assert(wait_until(get_state(porter) == 'T'));
 	for (int fd = 3; fd < 64 && link < 0; fd++) {
 		link = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
 		if (link >= 0 && (getsockopt(link, SOL_SOCKET, SO_TYPE, &type, &len) < 0 ||
@@ -206,8 +233,7 @@ Test(dump_hostile, a_porter_that_goes_on_talking)
 	int link;
 
 	start(&tool);
-	link = steal_link(child_of(tool.pid));
-	kill(child_of(tool.pid), SIGSTOP);
+	link = take_its_place(child_of(tool.pid));
 	talker = child_start(talk_without_end, &link);
 	close(link);
 	await_err(&tool, "and another thing");
@@ -247,8 +273,7 @@ Test(dump_hostile, the_answer_comes_before_what_is_to_be_watched)
 	int link;
 
 	start(&tool);
-	link = steal_link(child_of(tool.pid));
-	kill(child_of(tool.pid), SIGSTOP);
+	link = take_its_place(child_of(tool.pid));
 	pass(link, ns, 1);
 	message = await_message(link);
 	cr_assert(message.type == LINK_ANSWER && message.id == (LINK_PORTER | 1) &&
@@ -269,8 +294,7 @@ Test(dump_hostile, no_descriptor_is_left)
 	int link;
 
 	start(&tool);
-	link = steal_link(child_of(tool.pid));
-	kill(child_of(tool.pid), SIGSTOP);
+	link = take_its_place(child_of(tool.pid));
 	cr_assert(prlimit(tool.pid, RLIMIT_NOFILE, &limit, NULL) == 0);
 	pass(link, ns, 1);
 	message = await_message(link);

@@ -356,6 +356,11 @@ Test(porter, peers_leave_at_each_stage)
 	id = doorway_attach(&door);
 	doorway_expect_detach(&door, id);
 	doorway_tell(&door, id, 0, NULL);
+	/* Who does not stay is refused, and has left without hearing it. */
+	close(doorway_offer(&door, 0, NULL));
+	id = doorway_attach(&door);
+	(void)doorway_refused(&door);
+	doorway_tell(&door, id, -EEXIST, "we have this namespace already");
 	/* Half a leave. */
 	stream = doorway_offer(&door, 0, NULL);
 	id = doorway_attach(&door);
@@ -364,7 +369,7 @@ Test(porter, peers_leave_at_each_stage)
 	doorway_tell(&door, id, 0, NULL);
 	cr_assert(doorway_answer(stream, NULL, 0) == 0);
 	doorway_expect_end(stream);
-	cr_assert(wait_until(doorway_refused(&door) == 2));
+	cr_assert(wait_until(doorway_refused(&door) == 3));
 	cr_assert(doorway_descriptors(&door) == before);
 	doorway_close(&door);
 }
