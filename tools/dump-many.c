@@ -86,7 +86,6 @@ static void attach(struct many *many, const struct link_message *message, int fd
 		return;
 	}
 	answer(many, message->id, 0, "");
-	watch_member(many, member);
 }
 
 /*
@@ -315,7 +314,6 @@ static int add_place(struct many *many, const struct place *place, const char *n
 	take_label(member, name);
 	if (add_member(many, member, place, error, sizeof(error)) < 0)
 		return fail(DUMP_NAME, "%s", error);
-	watch_member(many, member);
 	return 0;
 }
 

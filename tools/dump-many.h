@@ -48,12 +48,6 @@ struct member *new_member(struct many *many, uint32_t id);
 int add_member(struct many *many, struct member *member, const struct place *place, char *error,
 	       size_t error_size);
 
-/**
- * Have the porter tell when its namespace is gone, unless it tells anyway. Behind the answer to
- * LINK_ATTACH, with which what the porter saw of the peer begins to count.
- */
-void watch_member(const struct many *many, const struct member *member);
-
 /** Serve it no more, for the reason @why unless that is NULL. */
 void remove_member(struct many *many, struct member *member, const char *why);
 

@@ -77,7 +77,11 @@ static void store(const struct many *many, const struct member *member, bool kee
 	systemd_notify(many->manager, state, keep ? mnfq_socket_get_fd(member->source.sock) : -1);
 }
 
-void watch_member(const struct many *many, const struct member *member)
+/*
+ * The porter tells when it is over. Ahead of the answer: once the peer has that, its namespace may be
+ * gone, and the porter must have looked before.
+ */
+static void watch(const struct many *many, const struct member *member)
 {
 	struct link_message message = { .type = LINK_WATCH,
 					.id = member->id,
@@ -166,6 +170,7 @@ int add_member(struct many *many, struct member *member, const struct place *pla
 	many->count++;
 	tell_joined(member);
 	store(many, member, true);
+	watch(many, member);
 	return 0;
 }
 

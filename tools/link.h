@@ -27,8 +27,9 @@ enum link_type {
 	LINK_ANSWER,
 	/*
 	 * From the server: say LINK_DETACH when the namespace @inode has neither process nor name
-	 * any more. Follows a LINK_ANSWER of 0 where the peer does not stay; also for sockets
-	 * that the server opened by itself, whose @id lacks LINK_PORTER.
+	 * any more. Comes ahead of a LINK_ANSWER of 0 where the peer does not stay, so that the
+	 * porter has looked before the peer goes; also for sockets that the server opened by
+	 * itself, whose @id lacks LINK_PORTER.
 	 */
 	LINK_WATCH,
 	/* From the server: it closed @id by itself, forget it. */

@@ -128,8 +128,10 @@ void spaces_expect(struct porter *porter, uint32_t id, uint64_t seen)
 {
 	struct watch *watch = add_watch(porter, id);
 
-	if (watch)
-		watch->expected = seen;
+	if (!watch)
+		return;
+	watch->expected = seen;
+	watch->seen |= watch->inode != 0 && watch->inode == seen;
 }
 
 /*

@@ -264,8 +264,8 @@ static void pass(int link, struct netns *ns, uint32_t id)
 	close(fd);
 }
 
-/* What the porter knows of the peer is lost when it has to look before it has heard. */
-Test(dump_hostile, the_answer_comes_before_what_is_to_be_watched)
+/* Once the peer has its answer its namespace may be gone: the porter must have looked before. */
+Test(dump_hostile, what_is_to_be_watched_comes_before_the_answer)
 {
 	struct netns *ns = netns_new();
 	struct link_message message;
@@ -276,10 +276,10 @@ Test(dump_hostile, the_answer_comes_before_what_is_to_be_watched)
 	link = take_its_place(child_of(tool.pid));
 	pass(link, ns, 1);
 	message = await_message(link);
+	cr_assert(message.type == LINK_WATCH && message.inode == netns_inode(ns));
+	message = await_message(link);
 	cr_assert(message.type == LINK_ANSWER && message.id == (LINK_PORTER | 1) &&
 		  message.error == 0);
-	message = await_message(link);
-	cr_assert(message.type == LINK_WATCH && message.inode == netns_inode(ns));
 	close(link);
 	stop(&tool);
 }

@@ -317,38 +317,56 @@ Test(spaces, what_was_never_there_is_gone_if_all_can_be_seen)
 	netns_free(other);
 }
 
+struct offerer {
+	const struct doorway *door;
+	int peer; /* a stream that the test has, too */
+};
+
 static int offer_and_hang(int stream, void *arg)
 {
-	struct doorway *door = arg;
-	int fd, peer = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	const struct offerer *offerer = arg;
+	const struct sockaddr_un *address = &offerer->door->address;
+	int fd;
 
 	(void)stream;
 	if (unshare(CLONE_NEWNET) < 0)
 		return 1;
 	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
-	if (connect(peer, (struct sockaddr *)&door->address, sizeof(door->address)) < 0 ||
-	    mnfq_handover_send(peer, fd, DEADLINE_MS, NULL) < 0)
+	if (connect(offerer->peer, (const struct sockaddr *)address, sizeof(*address)) < 0 ||
+	    mnfq_handover_send(offerer->peer, fd, DEADLINE_MS, NULL) < 0)
 		return 2;
 	return pause();
 }
 
 /* Where it came from was seen when it connected, and that is enough. */
-Test(spaces, one_that_ends_right_after_the_hand_over_is_told)
+static void end_after_the_hand_over(bool answer_first)
 {
 	struct link_message message;
 	struct doorway door;
+	struct offerer offerer = { .door = &door };
 	struct child child;
 	int fd;
 
 	doorway_open(&door, (struct porter_options){ 0 });
-	child = child_start(offer_and_hang, &door);
+	offerer.peer = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	child = child_start(offer_and_hang, &offerer);
 	message = doorway_receive(&door, &fd);
 	child_kill(&child);
-	doorway_tell(&door, message.id, 0, NULL);
+	if (answer_first)
+		doorway_tell(&door, message.id, 0, NULL);
 	doorway_send(&door, LINK_WATCH, message.id, socket_inode(fd));
+	if (!answer_first)
+		doorway_tell(&door, message.id, 0, NULL);
 	doorway_expect_detach(&door, message.id);
 	close(fd);
+	close(offerer.peer);
 	doorway_close(&door);
+}
+
+Test(spaces, one_that_ends_right_after_the_hand_over_is_told)
+{
+	end_after_the_hand_over(false);
+	end_after_the_hand_over(true);
 }
 
 /* ---- without rights ---- */
