@@ -68,10 +68,17 @@ static const char *name_stored(char name[256], const struct member *member)
 	return name;
 }
 
+/*
+ * The service manager keeps it for us while we are away, or not any more. Not where the peer stays:
+ * it could not withdraw what the manager has, and would be told that its namespace is served already
+ * when it comes again.
+ */
 static void store(const struct many *many, const struct member *member, bool keep)
 {
 	char name[256], state[512];
 
+	if (member->handed_over && member->leaves)
+		return;
 	snprintf(state, sizeof(state), "%s=1\nFDPOLL=0\nFDNAME=%s\n",
 		 keep ? "FDSTORE" : "FDSTOREREMOVE", name_stored(name, member));
 	systemd_notify(many->manager, state, keep ? mnfq_socket_get_fd(member->source.sock) : -1);

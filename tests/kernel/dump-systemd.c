@@ -96,10 +96,12 @@ static int hear(int manager, char text[512])
 	return fd;
 }
 
-/* Somebody in the namespace hands a socket over at the door, and is gone. */
-static void hand_over(struct netns *ns, const char *label)
+/* Somebody in the namespace hands a socket over at the door. Returns the stream. */
+static int hand_over_with(struct netns *ns, uint32_t flags, const char *label)
 {
-	struct mnfq_handover_options options = { .size = sizeof(options), .label = label };
+	struct mnfq_handover_options options = { .size = sizeof(options),
+						 .flags = flags,
+						 .label = label };
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	int stream = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	int fd = netns_socket(ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
@@ -109,7 +111,13 @@ static void hand_over(struct netns *ns, const char *label)
 	cr_assert_eq(mnfq_handover_send(stream, fd, DEADLINE_MS, &options), 0);
 	cr_assert_eq(mnfq_handover_wait(stream, DEADLINE_MS, NULL), 0);
 	close(fd);
-	close(stream);
+	return stream;
+}
+
+/* And is gone. */
+static void hand_over(struct netns *ns, const char *label)
+{
+	close(hand_over_with(ns, 0, label));
 }
 
 /*
@@ -156,6 +164,31 @@ Test(dump_systemd, a_restart_loses_nothing)
 	cr_assert_eq(tool_finish(&tool), 0);
 	road_expect(ns, &udp, 3);
 	close(kept);
+	tidy_up();
+}
+
+/*
+ * Who stays to be able to withdraw its socket could not if somebody else had it, and comes again by
+ * itself after a restart.
+ */
+Test(dump_systemd, what_can_be_withdrawn_is_not_kept)
+{
+	int manager = open_manager(), listener = open_door(), stream;
+	struct netns *ns = netns_new();
+	struct tool tool;
+	char text[512];
+
+	start(&tool, listener, "door", "--keep");
+	hear(manager, text);
+	stream = hand_over_with(ns, MNFQ_HANDOVER_KEEP, NULL);
+	close(stream);
+	await_err(&tool, "namespace ");
+	expect_contains(tool.line, ": gone: ");
+	kill(tool.pid, SIGTERM);
+	cr_assert_eq(hear(manager, text), -1);
+	cr_assert_str_eq(text, "STOPPING=1\n");
+	await_err(&tool, "0 packets");
+	cr_assert_eq(tool_finish(&tool), 0);
 	tidy_up();
 }
 
