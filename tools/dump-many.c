@@ -76,6 +76,7 @@ static void attach(struct many *many, const struct link_message *message, int fd
 		member->leaves = is_found(message) || (message->flags & MNFQ_HANDOVER_KEEP);
 		member->uid = message->uid;
 		member->pid = message->pid;
+		member->admin = message->admin;
 		memcpy(member->source.label, message->label, sizeof(member->source.label));
 		err = add_member(many, member, &place, error, sizeof(error));
 	} else {

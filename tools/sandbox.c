@@ -122,13 +122,34 @@ static bool owns_userns(int fd)
 	return owned;
 }
 
-bool sandbox_owns(int netlink_fd)
+/* The user namespace that owns the network namespace of a socket; negative if it is not told. */
+static int open_userns(int netlink_fd)
 {
 	int userns, netns = ioctl(netlink_fd, SIOCGSKNS);
 
 	if (netns < 0)
-		return false;
+		return -1;
 	userns = ioctl(netns, NS_GET_USERNS);
 	close(netns);
-	return owns_userns(userns);
+	return userns;
+}
+
+bool sandbox_owns(int netlink_fd)
+{
+	return owns_userns(open_userns(netlink_fd));
+}
+
+bool sandbox_may_borrow(int netlink_fd, uint32_t uid, uint64_t admin)
+{
+	int fd = open_userns(netlink_fd);
+	bool may = fd < 0 || uid == 0; /* where we have no right, there is none to borrow */
+	struct stat st;
+	uid_t owner;
+
+	if (!may)
+		may = (ioctl(fd, NS_GET_OWNER_UID, &owner) == 0 && owner == uid) ||
+		      (admin && fstat(fd, &st) == 0 && st.st_ino == admin);
+	if (fd >= 0)
+		close(fd);
+	return may;
 }

@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <mnfq/mnfq.h>
@@ -149,8 +150,9 @@ struct insider {
 	struct netns *ns;
 	const char *label;
 	uint32_t flags;
-	int fd; /* to hand over in place of a proper socket, or -1 */
 	uid_t uid;
+	bool own;    /* in namespaces that this user makes, not in @ns */
+	bool mapped; /* likewise, but somebody else made them, and he is their root */
 };
 
 static int connect_to_path(void)
@@ -160,6 +162,40 @@ static int connect_to_path(void)
 
 	memcpy(addr.sun_path, path, sizeof(path));
 	return connect(stream, (struct sockaddr *)&addr, sizeof(addr)) < 0 ? -errno : stream;
+}
+
+/* In our parent's user namespace: its root is to be @uid out here. */
+static int map_parent(int stream, uid_t uid)
+{
+	char name[64], byte;
+	int fd, ok;
+
+	if (read(stream, &byte, 1) != 1)
+		return 1;
+	snprintf(name, sizeof(name), "/proc/%d/uid_map", (int)getppid());
+	fd = open(name, O_WRONLY | O_CLOEXEC);
+	ok = dprintf(fd, "0 %u 1", uid) > 0;
+	close(fd);
+	return !ok;
+}
+
+/* Namespaces that we made, and whose root is somebody else, as with subordinate ids. */
+static int enter_mapped(uid_t uid)
+{
+	int ends[2], status = 1;
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+		return -1;
+	pid = fork();
+	if (pid == 0)
+		_exit(map_parent(ends[1], uid));
+	if (unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0 || write(ends[0], "", 1) != 1 ||
+	    waitpid(pid, &status, 0) != pid || status != 0)
+		return -1;
+	close(ends[0]);
+	close(ends[1]);
+	return setresuid(0, 0, 0);
 }
 
 /* Writes the answer's errno and sentence to us, and stays until told to go. */
@@ -174,10 +210,16 @@ static int hand_over(int stream, void *arg)
 						 .error_size = sizeof(error) };
 	int fd, peer, err;
 
-	if (insider->uid && setuid(insider->uid) < 0)
+	if (insider->ns)
+		netns_enter(insider->ns);
+	if (insider->mapped) {
+		if (enter_mapped(insider->uid) < 0)
+			return 4;
+	} else if (insider->uid && setresuid(insider->uid, insider->uid, insider->uid) < 0)
 		return 1;
 	peer = connect_to_path();
-	netns_enter(insider->ns);
+	if (insider->own && unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
+		return 3;
 	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
 	err = peer < 0 ? peer : mnfq_handover_send(peer, fd, DEADLINE_MS, &options);
 	close(fd);
@@ -318,6 +360,49 @@ Test(dump_many, only_those_who_are_allowed)
 	kill(tool.pid, SIGTERM);
 	await_err(&tool, "1 sockets were refused");
 	cr_assert_eq(tool_finish(&tool), 0);
+	remove_path();
+}
+
+/* Whoever is let in borrows our rights: nobody whom they would help to read what others queue. */
+Test(dump_many, nobody_borrows_rights)
+{
+	struct netns *ns = netns_new();
+	struct insider stranger = { .ns = ns, .uid = 12345 };
+	struct insider owner = { .uid = 12345, .own = true };
+	struct insider root = { .uid = 12345, .mapped = true };
+	struct child child;
+	char sentence[512];
+	struct tool tool;
+
+	start_at_path(&tool, "--mode 0666");
+	cr_assert(chmod(directory, 0711) == 0);
+	cr_assert_eq(start_insider(&child, &stranger, sentence), EACCES, "%s", sentence);
+	expect_contains(sentence, "no CAP_NET_ADMIN over namespace ");
+	cr_assert_eq(child_finish(&child), 0);
+	cr_assert_eq(start_insider(&child, &owner, sentence), 0, "%s", sentence);
+	cr_assert_eq(child_finish(&child), 0);
+	cr_assert_eq(start_insider(&child, &root, sentence), 0, "%s", sentence);
+	cr_assert_eq(child_finish(&child), 0);
+	kill(tool.pid, SIGTERM);
+	await_err(&tool, "1 sockets were refused");
+	cr_assert_eq(tool_finish(&tool), 0);
+	remove_path();
+}
+
+/* The operator may know better. */
+Test(dump_many, unless_they_are_allowed)
+{
+	struct netns *ns = netns_new();
+	struct insider stranger = { .ns = ns, .uid = 12345 };
+	struct child child;
+	char sentence[512];
+	struct tool tool;
+
+	start_at_path(&tool, "--mode 0666 --allow-uid 12345");
+	cr_assert(chmod(directory, 0711) == 0);
+	cr_assert_eq(start_insider(&child, &stranger, sentence), 0, "%s", sentence);
+	cr_assert_eq(child_finish(&child), 0);
+	stop(&tool, "0 packets, 0 bytes, 0 accepted, 0 dropped");
 	remove_path();
 }
 
