@@ -216,6 +216,8 @@ static int serve(struct dump *dump)
 	if (status)
 		return status;
 	dump->many = is_many(dump);
+	if (dump->opts->keep && !dump->many)
+		return fail_usage(DUMP_NAME, "--keep is for sockets that are handed over: see --listen");
 	status = dump->many ? run_many(dump) : run_one(dump);
 	if (!dump->served)
 		return status;

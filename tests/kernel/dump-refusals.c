@@ -49,6 +49,13 @@ Test(dump_refusals, wrong_command_lines)
 	expect_refused("dump -q 0:3 --threads 2 --fd 7", 2, "exclude");
 	expect_refused("dump -q 1 --max-len 0", 2, "--max-len 0");
 	expect_refused("dump -q 1 --busy-poll 1000001", 2, "--busy-poll 1000001");
+	expect_refused("dump -q 1 --listen /tmp/x --mode 888", 2, "--mode 888");
+	expect_refused("dump -q 1 --mode 600", 2, "--mode is for --listen");
+	expect_refused("dump -q 1 --allow-uid root", 2, "--allow-uid root");
+	expect_refused("dump -q 1 --keep", 2, "NOTIFY_SOCKET");
+	expect_refused("dump -q 1 -n a -n b --busy-poll 10", 2, "one namespace");
+	expect_refused("dump -q 0:3 --threads 2 --all-netns", 2, "one namespace");
+	expect_refused("dump -q 0:3 --threads 2 --from /tmp/x", 2, "exclude");
 	expect_refused("dump -q 1 --max-len 4294967296", 2, "--max-len");
 	expect_refused("dump -q 1 --mark 0x100000000", 2, "--mark");
 	expect_refused("dump -q 1 --mark -1", 2, "--mark -1");
