@@ -129,7 +129,13 @@ static void lose_porter(struct many *many)
 	many->link = -1;
 }
 
-/* At most some messages, so that packets have their turn. */
+/* Where somebody steals the kernel's answers this takes ANSWER_MS. */
+static bool may_take_long(const struct link_message *message)
+{
+	return message->type == LINK_ATTACH || message->type == LINK_DETACH;
+}
+
+/* At most some messages, and one that may take long, so that packets have their turn. */
 static void hear_porter(struct many *many)
 {
 	struct link_message message;
@@ -144,7 +150,7 @@ static void hear_porter(struct many *many)
 		else if (n == -EMFILE)
 			refuse(many, &message, n,
 			       "no descriptor is left: raise the limit of open files (ulimit -n)");
-		else if (n == 0)
+		if (n == 0 || (n > 0 && may_take_long(&message)))
 			break;
 	}
 }

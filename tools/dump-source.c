@@ -13,6 +13,7 @@
 #include "unix-path.h"
 
 #define FETCH_MS 5000 /* whoever shares sockets gives one at once */
+#define LEAVE_MS 20   /* whoever steals the kernel's answers does not delay us for each queue */
 
 /* ---- packets ---------------------------------------------------------------------------- */
 
@@ -239,13 +240,15 @@ static void tell_left(const struct source *source, const char *why,
 
 void close_source(struct source *source, const char *why, bool leave_queues)
 {
+	const int64_t end = clock_ms() + LEAVE_MS;
 	char reason[384];
 	uint64_t values[COUNTERS];
 
 	if (!source->sock)
 		return;
 	snprintf(reason, sizeof(reason), "%s", why ? why : ""); /* it may be the socket's */
-	for (size_t i = source->queue_count; i > 0 && !leave_queues; i--)
+	/* Closing the socket unbinds those that are left, and does not wait for answers. */
+	for (size_t i = source->queue_count; i > 0 && !leave_queues && clock_ms() < end; i--)
 		mnfq_queue_unbind(source->queues[i - 1]);
 	free(source->queues);
 	read_counters(source, values);
