@@ -376,8 +376,10 @@ static void listen_or_not(struct porter *porter, int64_t now)
 	if (peers->deaf_until != 0 && now >= peers->deaf_until)
 		peers->deaf_until = 0;
 	take_spare(porter);
-	deaf = peers->deaf_until != 0 || porter->spare < 0 ||
-	       porter->unsent_count >= UNSENT_MAX || peers->waiting_count >= WAITING_MAX;
+	if (porter->spare < 0 && peers->deaf_until == 0)
+		peers->deaf_until = now + DEAF_MS;
+	deaf = peers->deaf_until != 0 || porter->unsent_count >= UNSENT_MAX ||
+	       peers->waiting_count >= WAITING_MAX;
 	if (deaf == peers->deaf)
 		return;
 	peers->deaf = deaf;

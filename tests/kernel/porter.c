@@ -226,6 +226,29 @@ Test(porter, without_descriptors_the_silent_go_first)
 	doorway_close(&door);
 }
 
+/* The whole machine may have had none left for a moment, and nothing tells when that is over. */
+Test(porter, without_descriptors_it_tries_again)
+{
+	struct rlimit before, few;
+	struct doorway door;
+	unsigned int open;
+	int stream;
+
+	doorway_open(&door, OPTIONS(0));
+	open = doorway_descriptors(&door);
+	stream = doorway_connect(&door);
+	cr_assert(wait_until(doorway_descriptors(&door) == open + 1));
+	cr_assert(prlimit(door.pid, RLIMIT_NOFILE, NULL, &before) == 0);
+	few = (struct rlimit){ 3, before.rlim_max };
+	cr_assert(prlimit(door.pid, RLIMIT_NOFILE, &few, NULL) == 0);
+	doorway_offer_on(stream, 0, NULL);
+	cr_assert(doorway_answer(stream, NULL, 0) == -EMFILE);
+	doorway_expect_end(stream);
+	cr_assert(prlimit(door.pid, RLIMIT_NOFILE, &before, NULL) == 0);
+	get_through(&door);
+	doorway_close(&door);
+}
+
 /* Where those who stay have them all, others wait until one leaves. */
 Test(porter, without_descriptors_others_wait)
 {
