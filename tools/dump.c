@@ -217,7 +217,8 @@ static int serve(struct dump *dump)
 		return status;
 	dump->many = is_many(dump);
 	if (dump->opts->keep && !dump->many)
-		return fail_usage(DUMP_NAME, "--keep is for sockets that are handed over: see --listen");
+		return fail_usage(DUMP_NAME,
+				  "--keep is for sockets that are handed over: see --listen");
 	status = dump->many ? run_many(dump) : run_one(dump);
 	if (!dump->served)
 		return status;
