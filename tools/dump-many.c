@@ -311,14 +311,18 @@ static void take_label(struct member *member, const char *name)
 		snprintf(member->source.label, sizeof(member->source.label), "%s", label + 1);
 }
 
-static int add_place(struct many *many, const struct place *place, const char *name)
+/* @stored: by the service manager, under this name; or NULL. */
+static int add_place(struct many *many, const struct place *place, const char *stored)
 {
 	struct member *member = new_member(many, 0);
 	char error[512];
 
 	if (!member)
 		return fail(DUMP_NAME, "out of memory");
-	take_label(member, name);
+	if (stored) {
+		take_label(member, stored);
+		member->stored = true;
+	}
 	if (add_member(many, member, place, error, sizeof(error)) < 0)
 		return fail(DUMP_NAME, "%s", error);
 	return 0;
@@ -335,7 +339,7 @@ static int add_places(struct many *many)
 	int status = 0;
 
 	for (size_t i = 0; i < dump->opts->place_count && !status; i++)
-		status = add_place(many, &dump->opts->places[i], "");
+		status = add_place(many, &dump->opts->places[i], NULL);
 	for (size_t i = 0; i < dump->fd_count; i++) {
 		place.fd = dump->fds[i].fd;
 		if (!is_listener(place.fd))

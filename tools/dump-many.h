@@ -19,6 +19,7 @@ struct member {
 	uint64_t admin;   /* the user namespace in which they have CAP_NET_ADMIN, or 0 */
 	bool handed_over; /* by somebody of this uid and pid */
 	bool named;       /* as ip(8) lists it, or by a process */
+	bool stored;      /* the service manager keeps it while we are away */
 	bool leaves;      /* with its peer, or the porter tells; nobody has to be asked for it */
 };
 

@@ -70,16 +70,20 @@ static const char *name_stored(char name[256], const struct member *member)
 }
 
 /*
- * The service manager keeps it for us while we are away, or not any more. Not where the peer stays:
- * it could not withdraw what the manager has, and would be told that its namespace is served already
- * when it comes again.
+ * What is worth keeping: what cannot be opened or found again. Not where the peer stays: it could not
+ * withdraw what the manager has, and would be told that its namespace is served already when it comes
+ * again.
  */
+static bool is_worth_storing(const struct member *member)
+{
+	return member->handed_over && !member->leaves;
+}
+
+/* The service manager keeps it for us while we are away, or not any more. */
 static void store(const struct many *many, const struct member *member, bool keep)
 {
 	char name[256], state[512];
 
-	if (member->handed_over && member->leaves)
-		return;
 	snprintf(state, sizeof(state), "%s=1\nFDPOLL=0\nFDNAME=%s\n",
 		 keep ? "FDSTORE" : "FDSTOREREMOVE", name_stored(name, member));
 	systemd_notify(many->manager, state, keep ? mnfq_socket_get_fd(member->source.sock) : -1);
@@ -148,10 +152,15 @@ static int serve_member(struct many *many, struct member *member, char *error, s
 {
 	struct epoll_event event = { .events = EPOLLIN, .data.ptr = member };
 	const struct dump_options *opts = many->dump->opts;
-	int err = bind_source(&member->source, opts->first, opts->last - opts->first + 1u);
+	const char *sentence;
+	int err = bind_source(&member->source, opts->first, opts->last - opts->first + 1u,
+			      member->handed_over ? ANSWER_MS : 0);
 
 	if (err < 0) {
-		snprintf(error, error_size, "%s", mnfq_socket_get_error(member->source.sock));
+		sentence = mnfq_socket_get_error(member->source.sock);
+		if (err == -ETIMEDOUT && !*sentence)
+			sentence = "its queues are bound too slowly: somebody else reads from it";
+		snprintf(error, error_size, "%s", sentence);
 		return err;
 	}
 	if (epoll_ctl(many->epoll, EPOLL_CTL_ADD, mnfq_socket_get_fd(member->source.sock),
@@ -198,7 +207,10 @@ int add_member(struct many *many, struct member *member, const struct place *pla
 	many->members = member;
 	many->count++;
 	tell_joined(member);
-	store(many, member, true);
+	if (is_worth_storing(member)) {
+		store(many, member, true);
+		member->stored = true;
+	}
 	watch(many, member);
 	return 0;
 }
@@ -208,9 +220,9 @@ void remove_member(struct many *many, struct member *member, const char *why)
 	/* Closing is not enough: whoever has a copy of the descriptor keeps it in the loop. */
 	(void)epoll_ctl(many->epoll, EPOLL_CTL_DEL, mnfq_socket_get_fd(member->source.sock),
 			NULL);
-	if (why)
+	if (why && member->stored)
 		store(many, member, false);
-	close_source(&member->source, why, !why && many->dump->opts->keep);
+	close_source(&member->source, why, !why && many->dump->opts->keep && member->stored);
 	if (member->prev)
 		member->prev->next = member->next;
 	else

@@ -133,8 +133,9 @@ static enum mnfq_verdict get_default_verdict(const struct dump_options *opts)
 	return opts->verdict == MNFQ_REPEAT ? MNFQ_DROP : opts->verdict;
 }
 
-int bind_source(struct source *source, unsigned int first, size_t count)
+int bind_source(struct source *source, unsigned int first, size_t count, int patience_ms)
 {
+	const int64_t since = clock_ms();
 	struct mnfq_queue_options options = source->dump->opts->queue;
 	int err = 0;
 
@@ -144,6 +145,8 @@ int bind_source(struct source *source, unsigned int first, size_t count)
 	if (!source->queues)
 		return -ENOMEM;
 	for (source->queue_count = 0; source->queue_count < count; source->queue_count++) {
+		if (patience_ms > 0 && clock_ms() - since > patience_ms)
+			return -ETIMEDOUT;
 		err = mnfq_queue_bind(&source->queues[source->queue_count], source->sock,
 				      first + (unsigned int)source->queue_count, &options, decide,
 				      source);

@@ -60,7 +60,7 @@ static int bind_workers(struct dump *dump)
 		from = i * count / dump->worker_count;
 		to = (i + 1) * count / dump->worker_count;
 		err = bind_source(&dump->workers[i].source,
-				  dump->opts->first + (unsigned int)from, to - from);
+				  dump->opts->first + (unsigned int)from, to - from, 0);
 		if (err)
 			return fail_source(&dump->workers[i].source, err);
 	}

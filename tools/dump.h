@@ -117,10 +117,10 @@ int open_source(struct source *source, struct dump *dump, const struct place *pl
 		struct mnfq_socket_options *socket_options);
 
 /**
- * Bind @count queues from @first on. Returns 0 or a negative errno, with its sentence as the
- * socket's.
+ * Bind @count queues from @first on, in little more than @patience_ms unless that is 0. Returns 0 or a
+ * negative errno, with its sentence as the socket's if there is one.
  */
-int bind_source(struct source *source, unsigned int first, size_t count);
+int bind_source(struct source *source, unsigned int first, size_t count, int patience_ms);
 
 /**
  * Unbind its queues, add what it counted to the totals, close the socket; tell on stderr @why unless

@@ -123,7 +123,7 @@ static int await_signal(const struct offerer *offerer, int timeout_ms)
 /* Waits for the one that talks, or ends it. */
 static enum outcome await_talker(const struct offerer *offerer, pid_t pid)
 {
-	int status, signal;
+	int status = 0, signal;
 
 	while (waitpid(pid, &status, WNOHANG) == 0) {
 		signal = await_signal(offerer, -1);
@@ -207,6 +207,7 @@ int share_connect(const struct share_options *opts)
 	struct offerer offerer = { .opts = opts };
 	int pause_ms = PAUSE_MIN;
 
+	signal(SIGCHLD, SIG_DFL); /* ignored, it would leave us no child to wait for */
 	offerer.signals = share_catch_signals(SIGCHLD);
 	if (offerer.signals < 0)
 		return fail(SHARE_NAME, "cannot catch signals: %s", strerror(-offerer.signals));

@@ -256,6 +256,30 @@ Test(dump_systemd, what_is_gone_is_not_kept)
 	tidy_up();
 }
 
+/* What the command line names is opened again, and must not be in the way of that. */
+Test(dump_systemd, what_is_named_is_not_kept)
+{
+	int manager = open_manager();
+	struct netns *ns[2] = { netns_new(), netns_new() };
+	struct netns_queue queue;
+	struct tool tool;
+	char text[512];
+
+	tool_start_shell(
+		&tool, NULL, -1,
+		"export NOTIFY_SOCKET=%s; exec \"$MNFQ_TOOL\" dump -q 1 -n %s -n %s --keep",
+		manager_path, ns[0]->name, ns[1]->name);
+	cr_assert_eq(hear(manager, text), -1);
+	cr_assert_str_eq(text, "READY=1\n");
+	kill(tool.pid, SIGTERM);
+	cr_assert_eq(hear(manager, text), -1);
+	cr_assert_str_eq(text, "STOPPING=1\n");
+	await_err(&tool, "0 packets");
+	cr_assert_eq(tool_finish(&tool), 0);
+	cr_assert(!netns_get_queue(ns[0], 1, &queue));
+	tidy_up();
+}
+
 /* One that was kept and is of no use is told, and no reason to serve nobody. */
 Test(dump_systemd, strange_descriptors)
 {
