@@ -440,6 +440,7 @@ Test(dump_many, plain_descriptors_only_if_allowed)
 
 	start_at_path(&tool, "");
 	send_plain(ns);
+	await_err(&tool, "a hand-over by process ");
 	kill(tool.pid, SIGTERM);
 	await_err(&tool, "1 sockets were refused");
 	cr_assert_eq(tool_finish(&tool), 0);
