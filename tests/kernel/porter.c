@@ -558,8 +558,7 @@ Test(porter, what_is_withdrawn_while_the_server_is_late_does_not_stay)
 	cr_assert(wait_until((follow(&door, state, &attached), attached == 0) &&
 			     doorway_descriptors(&door) == before),
 		  "%d too many", attached);
-	cr_assert(doorway_refused(&door) == 0);
-	doorway_close(&door);
+	doorway_close(&door); /* some may still wait to be accepted */
 }
 
 Test(porter, a_signal_for_the_whole_group_is_not_for_it)
