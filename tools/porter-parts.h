@@ -86,8 +86,6 @@ struct porter {
 
 /* ---- porter.c: the loop and the link ---- */
 
-int64_t porter_now_ms(void);
-
 /** The earlier of two times, of which 0 is never. */
 int64_t porter_earlier(int64_t a, int64_t b);
 

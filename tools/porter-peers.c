@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common.h"
 #include "porter-parts.h"
 
 #define SILENT_MAX  1024
@@ -102,7 +103,7 @@ static void part(struct porter *porter, struct peer *peer)
 /* Not each: strangers must not be able to fill the operator's log. */
 static void note_refusal(struct porter *porter, const struct peer *peer, const char *why)
 {
-	int64_t now = porter_now_ms();
+	int64_t now = clock_ms();
 
 	porter->refused++;
 	if (porter->unsent_count > 0 ||
@@ -156,7 +157,7 @@ static void offer(struct porter *porter, struct peer *peer, int fd)
 	ring_remove(&peer->ring);
 	porter->peers.silent_count--;
 	peer->id = message.id;
-	peer->since = porter_now_ms();
+	peer->since = clock_ms();
 	peer->source.ready = waiting_ready;
 	ring_add(&porter->peers.waiting, &peer->ring);
 	porter->peers.waiting_count++;
@@ -275,7 +276,7 @@ static void meet(struct porter *porter, int fd)
 		refuse_oldest(porter);
 	peer->source = (struct source){ silent_ready, fd };
 	peer->info.size = sizeof(peer->info);
-	peer->since = porter_now_ms();
+	peer->since = clock_ms();
 	ring_add(&porter->peers.silent, &peer->ring);
 	porter->peers.silent_count++;
 	if (porter_add(porter, &peer->source, EPOLLIN | EPOLLRDHUP) < 0)
@@ -305,7 +306,7 @@ void peers_accept(struct porter *porter, struct source *listener, uint32_t event
 		if (oldest(&porter->peers.silent))
 			refuse_oldest(porter);
 		else
-			porter->peers.deaf_until = porter_now_ms() + DEAF_MS;
+			porter->peers.deaf_until = clock_ms() + DEAF_MS;
 		return;
 	default:
 		/* Never again, or it would be said again and again. */

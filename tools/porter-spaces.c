@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common.h"
 #include "porter-parts.h"
 
 #define LOOK_MS  1000
@@ -50,7 +51,7 @@ static void names_ready(struct porter *porter, struct source *source, uint32_t e
 	finder_drain(spaces->finder);
 	spaces->hurry = sizeof(hurry_ms) / sizeof(hurry_ms[0]);
 	if (is_wanted(porter))
-		look_in(spaces, porter_now_ms(), SOON_MS);
+		look_in(spaces, clock_ms(), SOON_MS);
 }
 
 int spaces_init(struct porter *porter)
@@ -67,7 +68,7 @@ int spaces_init(struct porter *porter)
 	if (err == 0 && spaces->home < 0)
 		err = -errno;
 	if (porter->options->all_netns)
-		look_in(spaces, porter_now_ms(), 0);
+		look_in(spaces, clock_ms(), 0);
 	return err;
 }
 
@@ -154,9 +155,9 @@ void spaces_watch(struct porter *porter, uint32_t id, uint64_t inode, bool seen)
 	watch->missed = false;
 	watch->seen = seen || watch->expected == inode || finder_has(spaces->finder, inode);
 	if (watch->seen)
-		look_in(spaces, porter_now_ms(), LOOK_MS);
+		look_in(spaces, clock_ms(), LOOK_MS);
 	else
-		spaces->due = porter_now_ms();
+		spaces->due = clock_ms();
 }
 
 /* Whether it is gone. Asks for another look before it says so. */
@@ -168,7 +169,7 @@ static bool is_gone(struct spaces *spaces, uint64_t inode, bool seen, bool *miss
 	if (!*missed || (!seen && !finder_sees_all(spaces->finder)))
 		return false;
 	if (!before)
-		look_in(spaces, porter_now_ms(), AGAIN_MS);
+		look_in(spaces, clock_ms(), AGAIN_MS);
 	return before;
 }
 
@@ -287,7 +288,7 @@ static void offer_new(struct porter *porter)
 			offer(porter, found);
 	}
 	if (i < count)
-		look_in(&porter->spaces, porter_now_ms(), AGAIN_MS);
+		look_in(&porter->spaces, clock_ms(), AGAIN_MS);
 }
 
 /* ---- what the server says ---- */
@@ -329,7 +330,7 @@ bool spaces_forget(struct porter *porter, uint32_t id)
 static void look(struct porter *porter)
 {
 	struct spaces *spaces = &porter->spaces;
-	int64_t before = porter_now_ms();
+	int64_t before = clock_ms();
 
 	spaces->due = 0;
 	look_in(spaces, before, spaces->hurry ? hurry_ms[--spaces->hurry] : LOOK_MS);
@@ -340,7 +341,7 @@ static void look(struct porter *porter)
 		if (porter->options->all_netns)
 			offer_new(porter);
 	}
-	spaces->looked = porter_now_ms();
+	spaces->looked = clock_ms();
 	spaces->took = spaces->looked - before;
 }
 

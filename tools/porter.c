@@ -16,9 +16,9 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "common.h"
 #include "porter-parts.h"
 #include "sandbox.h"
 
@@ -36,14 +36,6 @@ struct unsent {
 	struct link_message message;
 	int fd;
 };
-
-int64_t porter_now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 /* ---- what is said ---- */
 
@@ -126,7 +118,7 @@ static void send_unsent(struct porter *porter)
 	if (err == 0)
 		err = send_queue(porter, &porter->attach);
 	if (err == -ETOOMANYREFS)
-		porter->crowded_until = porter_now_ms() + CROWDED_MS;
+		porter->crowded_until = clock_ms() + CROWDED_MS;
 	if (err != -EAGAIN)
 		porter_change(porter, &porter->link, EPOLLIN);
 }
@@ -261,7 +253,7 @@ static void run(struct porter *porter)
 	int n;
 
 	while (!porter->over) {
-		now = porter_now_ms();
+		now = clock_ms();
 		due = spaces_tend(porter, now);
 		set_tick(TICK_US);
 		due = porter_earlier(due, peers_tend(porter, now));
