@@ -25,7 +25,6 @@
 #define REFUSALS_TOLD 100 /* then they are only counted: peers could fill the log */
 #define COUNT_MS      500 /* the porter may be in a bad way */
 #define LISTENERS_MAX 16
-#define LABEL_PREFIX  "mnfq-"
 
 /* ---- what the porter says --------------------------------------------------------------- */
 
@@ -298,17 +297,6 @@ static bool is_listener(int fd)
 	len = sizeof(int);
 	(void)getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &len);
 	return domain == AF_UNIX && accepts;
-}
-
-/* The label of a socket that the service manager kept for us: mnfq-INODE-LABEL. */
-static void take_label(struct member *member, const char *name)
-{
-	const char *label = strncmp(name, LABEL_PREFIX, strlen(LABEL_PREFIX)) == 0
-				    ? strchr(name + strlen(LABEL_PREFIX), '-')
-				    : NULL;
-
-	if (label)
-		snprintf(member->source.label, sizeof(member->source.label), "%s", label + 1);
 }
 
 /* @stored: by the service manager, under this name; or NULL. */

@@ -53,6 +53,9 @@ int add_member(struct many *many, struct member *member, const struct place *pla
 /** Serve it no more, for the reason @why unless that is NULL. */
 void remove_member(struct many *many, struct member *member, const char *why);
 
+/** The label of a socket that the service manager kept for us under @name. */
+void take_label(struct member *member, const char *name);
+
 struct member *find_member(const struct many *many, uint32_t id);
 
 #endif

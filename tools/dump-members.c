@@ -19,6 +19,8 @@
  */
 #define ANSWER_MS 50
 
+#define STORED_PREFIX "mnfq-" /* of a name: mnfq-INODE-LABEL */
+
 void tell(const char *format, ...)
 {
 	char raw[1800], line[2000];
@@ -60,13 +62,23 @@ static const struct member *find_inode(const struct many *many, uint64_t inode)
 /* By this name the service manager keeps its socket, for take_label() of who comes after us. */
 static const char *name_stored(char name[256], const struct member *member)
 {
-	int len = snprintf(name, 256, "mnfq-%llu-%s", (unsigned long long)member->inode,
+	int len = snprintf(name, 256, STORED_PREFIX "%llu-%s", (unsigned long long)member->inode,
 			   member->source.label);
 
 	for (int i = 0; i < len; i++)
 		if (name[i] <= ' ' || name[i] > '~' || name[i] == ':')
 			name[i] = '_';
 	return name;
+}
+
+void take_label(struct member *member, const char *name)
+{
+	const char *label = strncmp(name, STORED_PREFIX, strlen(STORED_PREFIX)) == 0
+				    ? strchr(name + strlen(STORED_PREFIX), '-')
+				    : NULL;
+
+	if (label)
+		snprintf(member->source.label, sizeof(member->source.label), "%s", label + 1);
 }
 
 /*
