@@ -391,10 +391,7 @@ static void print_listening(const struct many *many)
 	const struct dump_options *opts = many->dump->opts;
 	char path[4 * 108];
 
-	fprintf(stderr, "listening on queue%s %u", opts->first < opts->last ? "s" : "",
-		opts->first);
-	if (opts->first < opts->last)
-		fprintf(stderr, ":%u", opts->last);
+	print_queues(opts);
 	fprintf(stderr, " of %s%zu namespace%s", opts->all_netns ? "all, now " : "", many->count,
 		many->count == 1 ? "" : "s");
 	if (opts->listen)

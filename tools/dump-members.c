@@ -165,7 +165,7 @@ static int serve_member(struct many *many, struct member *member, char *error, s
 	struct epoll_event event = { .events = EPOLLIN, .data.ptr = member };
 	const struct dump_options *opts = many->dump->opts;
 	const char *sentence;
-	int err = bind_source(&member->source, opts->first, opts->last - opts->first + 1u,
+	int err = bind_source(&member->source, opts->first, count_queues(opts),
 			      member->handed_over ? ANSWER_MS : 0);
 
 	if (err < 0) {

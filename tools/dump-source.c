@@ -287,6 +287,19 @@ static void print_changes(const struct dump_options *opts)
 			opts->ct_mark_mask);
 }
 
+size_t count_queues(const struct dump_options *opts)
+{
+	return opts->last - opts->first + 1u;
+}
+
+void print_queues(const struct dump_options *opts)
+{
+	fprintf(stderr, "listening on queue%s %u", opts->first < opts->last ? "s" : "",
+		opts->first);
+	if (opts->first < opts->last)
+		fprintf(stderr, ":%u", opts->last);
+}
+
 /* As the kernel has them, if there is a source to ask. */
 static void get_copy(const struct source *source, const struct dump_options *asked,
 		     struct mnfq_queue_options *opts)

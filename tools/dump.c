@@ -14,11 +14,6 @@
 #include "sandbox.h"
 #include "systemd.h"
 
-static size_t count_queues(const struct dump_options *opts)
-{
-	return opts->last - opts->first + 1u;
-}
-
 static int open_workers(struct dump *dump)
 {
 	static const struct place here = { .kind = PLACE_HERE };
@@ -72,10 +67,7 @@ static void print_listening(const struct dump *dump)
 	const struct source *source = &dump->workers[0].source;
 	char name[SOURCE_NAME_SIZE];
 
-	fprintf(stderr, "listening on queue%s %u",
-		dump->opts->first < dump->opts->last ? "s" : "", dump->opts->first);
-	if (dump->opts->first < dump->opts->last)
-		fprintf(stderr, ":%u", dump->opts->last);
+	print_queues(dump->opts);
 	if (source->netns[0])
 		fprintf(stderr, " of namespace %s", name_source(name, source));
 	if (dump->worker_count > 1)

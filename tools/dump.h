@@ -136,6 +136,12 @@ const char *name_source(char out[SOURCE_NAME_SIZE], const struct source *source)
 /** Remembers why printing failed, if it did; to be called before errno changes. */
 bool check_output(struct dump *dump, int err);
 
+/** How many queues there are to bind. */
+size_t count_queues(const struct dump_options *opts);
+
+/** The queues, as the beginning of the line on stderr that says where we listen. */
+void print_queues(const struct dump_options *opts);
+
 /**
  * The settings in force, or those that will be if there is no @source yet, as the end of the line on
  * stderr that says where we listen. @each: there are more like it.
