@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "common.h"
@@ -253,6 +254,16 @@ static void tell(const char *command, const char *hint, const char *format, va_l
 		fprintf(stderr, "%s: %s (see '%s %s')\n", command, line, command, hint);
 	else
 		fprintf(stderr, "%s: %s\n", command, line);
+}
+
+void raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max; /* more takes CAP_SYS_RESOURCE */
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 int64_t clock_ms(void)

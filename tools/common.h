@@ -63,6 +63,9 @@ const char *clean_bytes(char *out, size_t size, const char *bytes, size_t len);
 /** The monotonic clock in milliseconds. */
 int64_t clock_ms(void);
 
+/** Have as many open files as we may. */
+void raise_file_limit(void);
+
 /** Write "mnfq COMMAND: …" as one line to stderr; returns EXIT_FAILURE. */
 int fail(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -272,13 +271,8 @@ static int watch_fd(const struct many *many, int fd, void *data)
 
 static int open_loop(struct many *many)
 {
-	struct rlimit files;
-
 	/* A thousand namespaces take more than the 1024 that are usual. */
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-		files.rlim_cur = files.rlim_max;
-		(void)setrlimit(RLIMIT_NOFILE, &files);
-	}
+	raise_file_limit();
 	many->epoll = epoll_create1(EPOLL_CLOEXEC);
 	many->dump->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (many->epoll < 0 || many->dump->wake < 0 || mnfq_ring_new(&many->ring, 0) < 0)

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -354,17 +353,6 @@ static void set_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* Peers that stay, and strangers who do not speak: as many as we may. */
-static void raise_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
-}
-
 /* CAP_SYS_PTRACE is what it takes to see which namespaces the processes of others are in. */
 static int give_up_rights(const struct porter_options *options, char *error, size_t error_size)
 {
@@ -388,7 +376,7 @@ static int set_up(struct porter *porter)
 	if (err < 0)
 		return err;
 	set_signals();
-	raise_limit();
+	raise_file_limit(); /* peers that stay, and strangers who do not speak */
 	porter->attach.last = &porter->attach.first;
 	porter->plain.last = &porter->plain.first;
 	porter->link.ready = link_ready;

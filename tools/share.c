@@ -124,12 +124,10 @@ int share_catch_signals(int also)
  */
 static void raise_limit(void)
 {
-	struct rlimit limit = { FILES_MAX, FILES_MAX };
+	const struct rlimit limit = { FILES_MAX, FILES_MAX };
 
-	if (setrlimit(RLIMIT_NOFILE, &limit) == 0 || getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return;
-	limit.rlim_cur = limit.rlim_max; /* more takes CAP_SYS_RESOURCE */
-	(void)setrlimit(RLIMIT_NOFILE, &limit);
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+		raise_file_limit();
 }
 
 /* ---- the command line ---- */
