@@ -423,3 +423,24 @@ Test(refused, a_queue_born_in_a_round_hears_nothing_in_it)
 	dispatch();
 	expect_heard(1);
 }
+
+/* ---- a queue that was taken over: its ids are not known before the first packet ---- */
+
+static void take_over(uint32_t base)
+{
+	int fd = mnfq_socket_release(sock);
+
+	cr_assert(eq(int, mnfq_socket_adopt(&sock, fd, NULL), 0));
+	fake_set_base(7, base);
+	cr_assert(eq(int, bind_with(&queue, 7, hear, MNFQ_DROP), 0));
+}
+
+Test(refused, nothing_is_released_before_the_first_id_is_known)
+{
+	take_over(0x90000000);
+	cr_assert(eq(int, bind_with(&other, 8, NULL, MNFQ_DROP), 0));
+	refuse_tag(-EPERM, 1, other->tag);
+	fake_packet(7, 60, true);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	expect_verdict(0x90000001, MNFQ_ACCEPT);
+}

@@ -187,6 +187,21 @@ struct fake_queue *fake_queue(uint16_t num)
 	return NULL;
 }
 
+void fake_set_base(uint16_t num, uint32_t base)
+{
+	struct fake_queue *queue = fake_queue(num);
+
+	queue->base = base;
+	queue->next_id = base + 1;
+}
+
+struct fake_decision *fake_decision(struct fake_queue *queue, uint32_t id)
+{
+	if (id - queue->base >= FAKE_IDS)
+		abort();
+	return &queue->decisions[id - queue->base];
+}
+
 void fake_datagram(const void *data, size_t len, uint32_t pid)
 {
 	struct datagram *datagram = __real_malloc(sizeof(*datagram) + len);
@@ -199,7 +214,7 @@ void fake_datagram(const void *data, size_t len, uint32_t pid)
 
 static struct fake_decision *new_packet(struct fake_queue *queue)
 {
-	struct fake_decision *decision = &queue->decisions[queue->next_id];
+	struct fake_decision *decision = fake_decision(queue, queue->next_id);
 
 	*decision = (struct fake_decision){ .verdict = FAKE_UNDECIDED,
 					    .payload_len = SIZE_MAX,
@@ -235,8 +250,8 @@ unsigned int fake_queued(uint16_t num)
 	unsigned int n = 0;
 	uint32_t id;
 
-	for (id = 1; queue && id < queue->next_id; id++)
-		n += queue->decisions[id].queued;
+	for (id = queue ? queue->base + 1 : 0; queue && id != queue->next_id; id++)
+		n += fake_decision(queue, id)->queued;
 	return n;
 }
 
@@ -309,11 +324,11 @@ static int verdict(const struct nlmsghdr *nlh, struct fake_queue *queue, bool ba
 		return fake.verdict_error;
 	if (!queue)
 		return -ENODEV;
-	for (i = batch ? 1 : id; i < queue->next_id; i++) {
-		if (mnfq_i_after(i, id))
+	for (i = batch ? queue->base + 1 : id; mnfq_i_after(queue->next_id, i); i++) {
+		if (mnfq_i_after(i, id) || i - queue->base >= FAKE_IDS)
 			break;
-		if (queue->decisions[i].queued) {
-			decide(&queue->decisions[i], value, nlh);
+		if (fake_decision(queue, i)->queued) {
+			decide(fake_decision(queue, i), value, nlh);
 			found++;
 		}
 	}
@@ -432,6 +447,10 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *msg, int flags)
 	size_t len = 0, at = 0, i;
 
 	(void)flags;
+	if (fd < 0) {
+		errno = EBADF;
+		return -1;
+	}
 	current = fd;
 	if (fake.send_errors > 0) {
 		fake.send_errors--;

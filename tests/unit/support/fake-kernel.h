@@ -29,6 +29,7 @@ struct fake_queue {
 	bool bound;
 	uint16_t num;
 	int fd;           /* of the socket that owns it */
+	uint32_t base;    /* ids count from base + 1; decisions[] begins there */
 	uint32_t next_id; /* the id that the next packet gets */
 	uint32_t copy_range, max_len, flags;
 	uint8_t copy_mode;
@@ -64,6 +65,10 @@ extern struct fake_kernel fake;
 
 void fake_reset(void);
 struct fake_queue *fake_queue(uint16_t num);
+/* Has the ids of a queue go on behind @base, as if that many packets had passed. */
+void fake_set_base(uint16_t num, uint32_t base);
+/* What became of packet @id. */
+struct fake_decision *fake_decision(struct fake_queue *queue, uint32_t id);
 
 /* Queues a packet; if not @sent its message is lost on the way, or taken by somebody else. */
 uint32_t fake_packet(uint16_t num, size_t len, bool sent);

@@ -58,7 +58,7 @@ struct mnfq_stats stats(void)
 
 void expect_verdict(uint32_t id, uint32_t verdict)
 {
-	cr_expect(eq(u32, fake_queue(7)->decisions[id].verdict, verdict), "packet %u", id);
+	cr_expect(eq(u32, fake_decision(fake_queue(7), id)->verdict, verdict), "packet %u", id);
 }
 
 void rebind_seven(mnfq_callback callback, enum mnfq_verdict fallback)
