@@ -35,6 +35,8 @@ static void settle(struct mnfq_packet *packet)
 	struct mnfq_queue *queue = packet->queue;
 
 	packet->decided = true;
+	if (packet->twin)
+		packet->twin->decided = true;
 	if (packet->prev)
 		packet->prev->next = packet->next;
 	else
@@ -87,25 +89,26 @@ int mnfq_packet_retain(struct mnfq_packet **ret, struct mnfq_packet *packet)
 
 /*
  * The callback that retained @packet returned. Returns whether nothing is left to decide: it put
- * the decision off, or somebody decided the copy already.
+ * the decision off, or the copy is decided already. A copy that was freed meanwhile without a
+ * verdict counts for nothing: the callback's verdict decides.
  */
 bool mnfq_i_retain_settle(struct mnfq_packet *packet, bool deferred)
 {
 	struct mnfq_socket *sock = packet->queue->sock;
 	struct mnfq_packet *copy;
-	bool done = true;
+	bool done;
 
-	if (deferred)
-		packet->queue->stats.deferred++;
 	pthread_mutex_lock(&sock->lock);
 	copy = packet->twin;
-	if (copy) { /* else it was freed, and so decided */
+	done = packet->decided || (copy && deferred);
+	if (copy) {
 		copy->twin = NULL;
-		done = deferred || copy->decided;
 		if (!done)
 			settle(copy);
 	}
 	pthread_mutex_unlock(&sock->lock);
+	if (done && deferred)
+		packet->queue->stats.deferred++;
 	return done;
 }
 
@@ -146,6 +149,19 @@ int mnfq_packet_verdict(struct mnfq_packet *packet, enum mnfq_verdict verdict)
 	return err;
 }
 
+static void decide_default(struct mnfq_packet *packet)
+{
+	struct mnfq_queue *queue = packet->queue;
+
+	packet->changes.set = 0;
+	if (decide(packet, queue->options.default_verdict) == 0) {
+		queue->late.defaulted++;
+	} else {
+		queue->late.unsent++;
+		mnfq_i_release_later(queue, packet->id);
+	}
+}
+
 struct mnfq_packet *mnfq_packet_free(struct mnfq_packet *packet)
 {
 	struct mnfq_queue *queue;
@@ -154,18 +170,14 @@ struct mnfq_packet *mnfq_packet_free(struct mnfq_packet *packet)
 		return NULL;
 	queue = packet->queue;
 	pthread_mutex_lock(&queue->sock->lock);
-	if (packet->twin)
+	if (packet->twin) { /* its callback is running, and decides unless somebody has */
 		packet->twin->twin = NULL;
-	if (!packet->decided) {
-		packet->changes.set = 0;
-		if (decide(packet, queue->options.default_verdict) == 0) {
-			queue->late.defaulted++;
-		} else {
-			queue->late.unsent++;
-			mnfq_i_release_later(queue, packet->id);
-		}
-		settle(packet);
+		packet->twin = NULL;
+	} else if (!packet->decided) {
+		decide_default(packet);
 	}
+	if (!packet->decided)
+		settle(packet);
 	pthread_mutex_unlock(&queue->sock->lock);
 	free(packet->room);
 	free(packet);

@@ -1105,7 +1105,10 @@ int mnfq_packet_retain(struct mnfq_packet **ret, struct mnfq_packet *packet);
  */
 int mnfq_packet_verdict(struct mnfq_packet *packet, enum mnfq_verdict verdict);
 
-/** Free a retained packet; an undecided one gets its queue's default verdict. */
+/**
+ * Free a retained packet; an undecided one gets its queue's default verdict. While its callback is
+ * running it counts as not retained then, and the callback's verdict decides.
+ */
 struct mnfq_packet *mnfq_packet_free(struct mnfq_packet *packet);
 
 #undef MNFQ_ENUM_BASE

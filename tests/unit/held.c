@@ -115,19 +115,50 @@ static enum mnfq_verdict copy_and_free(struct mnfq_packet *packet, void *data)
 	(void)data;
 	cr_expect(eq(int, mnfq_packet_retain(&copy, packet), 0));
 	mnfq_packet_free(copy);
-	return MNFQ_ACCEPT; /* too late: freeing decided it */
+	cr_expect(eq(int, mnfq_packet_set_mark(packet, 9), 0), "it is undecided");
+	return mnfq_packet_get_id(packet) == 2 ? MNFQ_DEFER : MNFQ_ACCEPT;
 }
 
-Test(held, freeing_the_copy_in_its_callback_decides)
+/* As on an error path of a callback that wanted to keep the packet. */
+Test(held, a_copy_freed_in_its_callback_was_never_retained)
 {
 	rebind_seven(copy_and_free, MNFQ_STOP);
 	fake_packet(7, 60, true);
 	fake_packet(7, 60, true);
-	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 2));
-	expect_verdict(1, MNFQ_STOP);
+	fake_packet(7, 60, true);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 3));
+	expect_verdict(1, MNFQ_ACCEPT);
 	expect_verdict(2, MNFQ_STOP);
-	cr_expect(eq(u64, stats().stopped, 2));
+	expect_verdict(3, MNFQ_ACCEPT);
+	cr_expect(fake_queue(7)->decisions[3].has_mark);
+	cr_expect(eq(u64, stats().accepted, 2));
+	cr_expect(eq(u64, stats().defaulted, 1), "put off, and nobody is left to decide");
+	cr_expect(eq(u64, stats().invalid, 1));
+	cr_expect(eq(u64, stats().deferred, 0));
+	cr_expect(eq(u64, stats().held, 0));
+}
+
+static enum mnfq_verdict decide_copy_and_free(struct mnfq_packet *packet, void *data)
+{
+	struct mnfq_packet *copy;
+
+	(void)data;
+	cr_expect(eq(int, mnfq_packet_retain(&copy, packet), 0));
+	cr_expect(eq(int, mnfq_packet_verdict(copy, MNFQ_DROP), 0));
+	cr_expect(eq(int, mnfq_packet_set_mark(packet, 9), -EALREADY));
+	mnfq_packet_free(copy);
+	return MNFQ_ACCEPT; /* too late */
+}
+
+Test(held, a_copy_decided_and_freed_in_its_callback_is_decided)
+{
+	rebind_seven(decide_copy_and_free, MNFQ_STOP);
+	fake_packet(7, 60, true);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	expect_verdict(1, MNFQ_DROP);
+	cr_expect(eq(u64, stats().dropped, 1));
 	cr_expect(eq(u64, stats().accepted, 0));
+	cr_expect(eq(u64, stats().defaulted, 0));
 }
 
 Test(held, a_gap_above_a_held_packet_waits_for_it)
