@@ -44,6 +44,7 @@ struct mnfq_i_decision {
 	uint32_t tag; /* of the queue, see wire.h */
 	uint32_t id;
 	uint32_t verdict;
+	bool by_default;                      /* nobody else decided */
 	const struct mnfq_i_changes *changes; /* NULL: none */
 	const void *payload;                  /* if that is one of the changes */
 	size_t payload_len;
@@ -58,14 +59,13 @@ static inline bool mnfq_i_changes(const struct mnfq_i_decision *decision, uint32
 struct mnfq_i_outbox {
 	uint8_t *bytes;
 	size_t len;
-	uint32_t decisions; /* in there */
 };
 
 /* Equal plain verdicts on consecutive packets of one queue, not in the outbox yet. */
 struct mnfq_i_run {
 	uint32_t verdict;
 	uint32_t last;
-	uint32_t count;
+	uint32_t count, by_default;
 };
 
 bool mnfq_i_verdict_valid(uint32_t verdict);
@@ -73,9 +73,14 @@ size_t mnfq_i_verdict_head(uint8_t *head, const struct mnfq_i_decision *decision
 size_t mnfq_i_verdict_batch(uint8_t *head, uint32_t tag, uint32_t verdict, uint32_t last);
 size_t mnfq_i_decision_room(const struct mnfq_i_decision *decision);
 void mnfq_i_outbox_put(struct mnfq_i_outbox *outbox, struct mnfq_i_run *run,
-		       const struct mnfq_i_decision *decision, bool may_batch);
-void mnfq_i_outbox_close_run(struct mnfq_i_outbox *outbox, struct mnfq_i_run *run, uint32_t tag);
+		       const struct mnfq_i_decision *decision, bool may_batch,
+		       struct mnfq_stats *stats);
+void mnfq_i_outbox_close_run(struct mnfq_i_outbox *outbox, struct mnfq_i_run *run, uint32_t tag,
+			     struct mnfq_stats *stats);
 void mnfq_i_count(struct mnfq_stats *stats, const struct mnfq_i_decision *decision);
+void mnfq_i_count_verdicts(struct mnfq_stats *stats, uint32_t verdict, uint64_t n);
+void mnfq_i_count_run(struct mnfq_stats *stats, const struct mnfq_i_run *run);
+uint64_t mnfq_i_count_decisions(const struct mnfq_stats *stats);
 
 /* ---- packet.c: messages to packets, no I/O ---- */
 
@@ -196,6 +201,8 @@ struct mnfq_queue {
 	void *data;
 	struct mnfq_queue_options options; /* normalised: the settings in force */
 	struct mnfq_i_run run;
+	struct mnfq_stats
+		outgoing; /* decisions in the outbox, to be counted once they are sent */
 	struct mnfq_stats stats;
 
 	/* The rest is guarded by the socket's lock; held may be read without. */
@@ -268,6 +275,7 @@ void mnfq_i_stats_add(struct mnfq_stats *sum, const struct mnfq_stats *stats);
 /* adopt.c */
 bool mnfq_i_is_connected(int fd);
 int mnfq_i_get_int(int fd, int level, int name);
+size_t mnfq_i_get_send_max(int fd);
 int mnfq_i_check_fd(int fd, struct mnfq_i_sentence *error);
 int mnfq_i_check_filter(int fd, struct mnfq_i_sentence *error);
 
@@ -277,6 +285,7 @@ int64_t mnfq_i_time_left(int timeout_ms, int64_t deadline);
 /* queue.c */
 struct mnfq_queue *mnfq_i_queue_find(struct mnfq_socket *sock, uint16_t num);
 void mnfq_i_queue_end(struct mnfq_queue *queue, bool wait);
+void mnfq_i_queue_count(struct mnfq_queue *queue, struct mnfq_stats *sum);
 void mnfq_i_queue_unref(struct mnfq_queue *queue);
 
 /* request.c */
@@ -301,7 +310,8 @@ int mnfq_i_take_failure(struct mnfq_socket *sock);
 int mnfq_i_send(struct mnfq_socket *sock, struct iovec *iov, size_t count);
 int mnfq_i_send_once(struct mnfq_socket *sock, struct iovec *iov, size_t count);
 int mnfq_i_flush(struct mnfq_socket *sock);
-void mnfq_i_decide(struct mnfq_queue *queue, const struct mnfq_i_decision *decision);
+int mnfq_i_fail_unsent(struct mnfq_socket *sock, int err);
+int mnfq_i_decide(struct mnfq_queue *queue, const struct mnfq_i_decision *decision);
 int mnfq_i_decide_now(struct mnfq_socket *sock, const struct mnfq_i_decision *decision);
 void mnfq_i_gap(struct mnfq_queue *queue, uint32_t last);
 int mnfq_i_release(struct mnfq_queue *queue);

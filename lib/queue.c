@@ -291,6 +291,16 @@ int mnfq_queue_set_flags(struct mnfq_queue *queue, uint32_t flags, uint32_t mask
 	return 0;
 }
 
+/* Adds all that a queue counted, also what is on its way; with the lock held. */
+void mnfq_i_queue_count(struct mnfq_queue *queue, struct mnfq_stats *sum)
+{
+	mnfq_i_stats_add(sum, &queue->stats);
+	mnfq_i_stats_add(sum, &queue->outgoing);
+	mnfq_i_stats_add(sum, &queue->late);
+	mnfq_i_count_run(sum, &queue->run);
+	sum->held += atomic_load(&queue->held);
+}
+
 static void unlink_queue(struct mnfq_queue *queue)
 {
 	struct mnfq_socket *sock = queue->sock;
@@ -301,8 +311,7 @@ static void unlink_queue(struct mnfq_queue *queue)
 	*link = queue->next;
 	if (sock->recent == queue)
 		sock->recent = NULL;
-	mnfq_i_stats_add(&sock->stats, &queue->stats);
-	mnfq_i_stats_add(&sock->stats, &queue->late);
+	mnfq_i_queue_count(queue, &sock->stats);
 	if (sock->failed_queue == queue->num &&
 	    (sock->failure == -EPERM || sock->failure == -ENODEV))
 		sock->failure = 0;
@@ -383,15 +392,13 @@ struct mnfq_socket *mnfq_queue_get_socket(const struct mnfq_queue *queue)
 
 int mnfq_queue_get_stats(struct mnfq_queue *queue, struct mnfq_stats *stats)
 {
-	struct mnfq_stats sum;
+	struct mnfq_stats sum = { 0 };
 
 	if (!queue || !stats || stats->size < sizeof(stats->size))
 		return -EINVAL;
-	sum = queue->stats;
 	pthread_mutex_lock(&queue->sock->lock);
-	mnfq_i_stats_add(&sum, &queue->late);
+	mnfq_i_queue_count(queue, &sum);
 	pthread_mutex_unlock(&queue->sock->lock);
-	sum.held = atomic_load(&queue->held);
 	mnfq_i_options_return(stats, &sum, sizeof(sum));
 	return 0;
 }

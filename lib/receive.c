@@ -117,16 +117,16 @@ static void decide_default(struct mnfq_queue *queue, uint32_t id)
 {
 	struct mnfq_i_decision decision = { .tag = queue->tag,
 					    .id = id,
-					    .verdict = queue->options.default_verdict };
+					    .verdict = queue->options.default_verdict,
+					    .by_default = true };
 
-	queue->stats.defaulted++;
-	mnfq_i_count(&queue->stats, &decision);
-	mnfq_i_decide(queue, &decision);
+	(void)mnfq_i_decide(queue, &decision);
 }
 
 static void decide(struct mnfq_queue *queue, struct mnfq_packet *packet, uint32_t verdict)
 {
 	struct mnfq_i_decision decision;
+	int err;
 
 	if (packet->kept && mnfq_i_retain_settle(packet, verdict == MNFQ_DEFER))
 		return;
@@ -136,8 +136,12 @@ static void decide(struct mnfq_queue *queue, struct mnfq_packet *packet, uint32_
 		return;
 	}
 	decision = mnfq_i_packet_decision(packet, queue->tag, verdict);
-	mnfq_i_count(&queue->stats, &decision);
-	mnfq_i_decide(queue, &decision);
+	err = mnfq_i_decide(queue, &decision);
+	if (err < 0) {
+		(void)mnfq_i_fail_unsent(queue->sock, err);
+		queue->stats.unsent++;
+		decide_default(queue, packet->id);
+	}
 }
 
 static void call(struct mnfq_queue *queue, struct mnfq_packet *packet)

@@ -113,36 +113,35 @@ bool mnfq_i_retain_settle(struct mnfq_packet *packet, bool deferred)
 }
 
 /* Sends the verdict for a packet on the list; with the lock held. */
-static int decide(struct mnfq_packet *packet, uint32_t verdict)
+static int send_decision(struct mnfq_queue *queue, const struct mnfq_i_decision *decision)
 {
-	struct mnfq_queue *queue = packet->queue;
-	struct mnfq_i_decision decision = mnfq_i_packet_decision(packet, queue->tag, verdict);
-	int err = 0;
+	int err;
 
 	if (mnfq_i_in_round(queue->sock))
-		mnfq_i_decide(queue, &decision);
-	else
-		err = mnfq_i_decide_now(queue->sock, &decision);
+		return mnfq_i_decide(queue, decision);
+	err = mnfq_i_decide_now(queue->sock, decision);
 	if (err == 0)
-		mnfq_i_count(&queue->late, &decision);
+		mnfq_i_count(&queue->late, decision);
 	return err;
 }
 
 int mnfq_packet_verdict(struct mnfq_packet *packet, enum mnfq_verdict verdict)
 {
+	struct mnfq_i_decision decision;
 	struct mnfq_socket *sock;
 	int err;
 
 	if (!packet || !packet->retained || !mnfq_i_verdict_valid(verdict))
 		return -EINVAL;
 	sock = packet->queue->sock;
+	decision = mnfq_i_packet_decision(packet, packet->queue->tag, verdict);
 	pthread_mutex_lock(&sock->lock);
 	if (!packet->queue->bound)
 		err = -ENODEV;
 	else if (packet->decided)
 		err = -EALREADY;
 	else
-		err = decide(packet, verdict);
+		err = send_decision(packet->queue, &decision);
 	if (err == 0)
 		settle(packet);
 	pthread_mutex_unlock(&sock->lock);
@@ -152,14 +151,16 @@ int mnfq_packet_verdict(struct mnfq_packet *packet, enum mnfq_verdict verdict)
 static void decide_default(struct mnfq_packet *packet)
 {
 	struct mnfq_queue *queue = packet->queue;
+	struct mnfq_i_decision decision = { .tag = queue->tag,
+					    .id = packet->id,
+					    .verdict = queue->options.default_verdict,
+					    .by_default = true };
 
-	packet->changes.set = 0;
-	if (decide(packet, queue->options.default_verdict) == 0) {
-		queue->late.defaulted++;
-	} else {
-		queue->late.unsent++;
-		mnfq_i_release_later(queue, packet->id);
-	}
+	if (send_decision(queue, &decision) == 0)
+		return;
+	queue->late.unsent++;
+	mnfq_i_count(&queue->late, &decision);
+	mnfq_i_release_later(queue, packet->id);
 }
 
 struct mnfq_packet *mnfq_packet_free(struct mnfq_packet *packet)
@@ -188,12 +189,12 @@ struct mnfq_packet *mnfq_packet_free(struct mnfq_packet *packet)
 /* The queue is about to be unbound, which decides all that it holds; with the lock held. */
 void mnfq_i_retain_abandon(struct mnfq_queue *queue)
 {
-	struct mnfq_i_decision decision = { .verdict = queue->options.default_verdict };
+	struct mnfq_i_decision decision = { .verdict = queue->options.default_verdict,
+					    .by_default = true };
 
 	queue->bound = false;
 	queue->has_release = queue->has_release_next = false;
 	while (queue->oldest) {
-		queue->late.defaulted++;
 		mnfq_i_count(&queue->late, &decision);
 		settle(queue->oldest);
 	}

@@ -48,16 +48,46 @@ bool mnfq_i_in_round(struct mnfq_socket *sock)
 }
 
 /*
- * Verdicts that did not get to the kernel: their packets are to be decided by default, before any
- * batch verdict for others reaches over them.
+ * Decisions that did not get to the kernel, a run that is open among them: their packets are to be
+ * decided by default, before any batch verdict for others reaches over them.
  */
-static void give_up(struct mnfq_socket *sock)
+static void give_up(struct mnfq_queue *queue)
 {
-	struct mnfq_queue *queue;
+	uint64_t n;
 
-	sock->stats.unsent += sock->ring->outbox.decisions;
-	for (queue = sock->queues; queue; queue = queue->next)
-		mnfq_i_release_past(queue);
+	mnfq_i_count_run(&queue->outgoing, &queue->run);
+	n = mnfq_i_count_decisions(&queue->outgoing);
+	queue->stats.unsent += n;
+	queue->stats.defaulted += n;
+	mnfq_i_count_verdicts(&queue->stats, queue->options.default_verdict, n);
+	queue->run.count = queue->run.by_default = 0;
+	mnfq_i_release_past(queue);
+}
+
+/* Whole messages, as many at a time as the kernel takes at once. */
+static int send_in_parts(struct mnfq_socket *sock, uint8_t *bytes, size_t len)
+{
+	struct iovec iov = { .iov_base = bytes };
+	size_t at, next;
+	int err = 0;
+
+	for (at = 0; at < len && err == 0; at += next) {
+		next = NLMSG_ALIGN(((const struct nlmsghdr *)(bytes + at))->nlmsg_len);
+		if (iov.iov_len > 0 && iov.iov_len + next > sock->send_max) {
+			err = mnfq_i_send(sock, &iov, 1);
+			iov = (struct iovec){ .iov_base = bytes + at };
+		}
+		iov.iov_len += next;
+	}
+	return err < 0 ? err : mnfq_i_send(sock, &iov, 1);
+}
+
+/* Keeps that decisions could not be sent; returns @err. */
+int mnfq_i_fail_unsent(struct mnfq_socket *sock, int err)
+{
+	return sock->failure = mnfq_i_fail(&sock->error, err,
+					   "verdicts could not be sent (%m): their packets get "
+					   "the default verdict of their queue");
 }
 
 /* Sends the outbox as it is; runs stay open unless that fails. */
@@ -65,20 +95,27 @@ static int send_outbox(struct mnfq_socket *sock)
 {
 	struct mnfq_i_outbox *outbox = &sock->ring->outbox;
 	struct iovec iov = { .iov_base = outbox->bytes, .iov_len = outbox->len };
+	struct mnfq_queue *queue;
 	int err;
 
 	if (outbox->len == 0)
 		return 0;
 	err = mnfq_i_send(sock, &iov, 1);
-	if (err < 0) {
-		give_up(sock);
-		sock->failure =
-			mnfq_i_fail(&sock->error, err,
-				    "verdicts could not be sent (%m): their packets get the "
-				    "default verdict of their queue");
+	if (err == -EMSGSIZE) { /* somebody who shares the socket shrank its send buffer */
+		sock->send_max = mnfq_i_get_send_max(sock->fd);
+		err = send_in_parts(sock, outbox->bytes, outbox->len);
 	}
-	outbox->len = outbox->decisions = 0;
-	return err;
+	outbox->len = 0;
+	for (queue = sock->queues; queue; queue = queue->next) {
+		if (err < 0)
+			give_up(queue);
+		else if (mnfq_i_count_decisions(&queue->outgoing) > 0)
+			mnfq_i_stats_add(&queue->stats, &queue->outgoing);
+		else
+			continue;
+		queue->outgoing = (struct mnfq_stats){ 0 };
+	}
+	return err < 0 ? mnfq_i_fail_unsent(sock, err) : 0;
 }
 
 /* Makes room for @need bytes. */
@@ -93,7 +130,8 @@ static void close_run(struct mnfq_queue *queue)
 	if (queue->run.count == 0)
 		return;
 	make_room(queue->sock, sizeof(struct mnfq_i_verdict_msg));
-	mnfq_i_outbox_close_run(&queue->sock->ring->outbox, &queue->run, queue->tag);
+	mnfq_i_outbox_close_run(&queue->sock->ring->outbox, &queue->run, queue->tag,
+				&queue->outgoing);
 }
 
 /* Ends all runs and sends everything. */
@@ -110,17 +148,25 @@ int mnfq_i_flush(struct mnfq_socket *sock)
  * Within a round: puts a decision into the outbox. A batch verdict reaches over all lower ids, so
  * there is none while one of them is held or waits for a release, nor for a packet that was
  * handed to us late. A release that waits comes behind the decision, which it may reach over.
+ * -EMSGSIZE: it is larger than what the kernel takes at once.
  */
-void mnfq_i_decide(struct mnfq_queue *queue, const struct mnfq_i_decision *decision)
+int mnfq_i_decide(struct mnfq_queue *queue, const struct mnfq_i_decision *decision)
 {
 	struct mnfq_socket *sock = queue->sock;
 	bool in_order = !mnfq_i_after(queue->next_id, decision->id + 1);
+	size_t need = mnfq_i_decision_room(decision);
 
-	make_room(sock, mnfq_i_decision_room(decision));
+	if (need > sock->send_max)
+		sock->send_max = mnfq_i_get_send_max(sock->fd);
+	if (need > sock->send_max)
+		return -EMSGSIZE;
+	make_room(sock, need);
 	mnfq_i_outbox_put(&sock->ring->outbox, &queue->run, decision,
 			  in_order && atomic_load(&queue->held) == 0 &&
-				  !atomic_load(&queue->has_release));
+				  !atomic_load(&queue->has_release),
+			  &queue->outgoing);
 	mnfq_i_release_pending(queue);
+	return 0;
 }
 
 /* Outside of a round: sends a decision by itself. */
@@ -151,16 +197,22 @@ int mnfq_i_release_now(struct mnfq_queue *queue, uint32_t last, bool patient)
 		       : mnfq_i_send_once(queue->sock, &iov, 1);
 }
 
-/* Within a round: the same, behind what is in the outbox. */
-static void put_release(struct mnfq_queue *queue, uint32_t last)
+/* Within a round: the same, behind what is in the outbox, where there is room for it. */
+static void put_batch(struct mnfq_queue *queue, uint32_t last)
 {
 	struct mnfq_i_outbox *outbox = &queue->sock->ring->outbox;
 
-	close_run(queue);
-	make_room(queue->sock, sizeof(struct mnfq_i_verdict_msg));
 	outbox->len +=
 		mnfq_i_verdict_batch(outbox->bytes + outbox->len, queue->tag | MNFQ_I_TAG_RELEASE,
 				     queue->options.default_verdict, last);
+}
+
+/* Behind the run that is open, too. */
+static void put_release(struct mnfq_queue *queue, uint32_t last)
+{
+	close_run(queue);
+	make_room(queue->sock, sizeof(struct mnfq_i_verdict_msg));
+	put_batch(queue, last);
 }
 
 /* Remembers that all up to @last is to be released when nothing older is held any more. */
@@ -179,17 +231,22 @@ void mnfq_i_release_later(struct mnfq_queue *queue, uint32_t last)
 }
 
 /*
- * The same for all that came so far. A run that is open is given up with it: its batch would
- * reach over the others. Before the first packet of a queue that was taken over its ids are not
- * known, and "up to" any number would reach over half of them; the first packet shows a gap.
+ * The same for all that came so far and may still be undecided in the kernel. A run that is open
+ * keeps its verdict: what lies below it goes ahead, since its batch will reach over that. No packet
+ * down there is held, or there would be no run. Before the first packet of a queue that was taken
+ * over its ids are not known, and "up to" any number would reach over half of them; that packet
+ * shows a gap.
  */
 void mnfq_i_release_past(struct mnfq_queue *queue)
 {
 	if (!queue->synced)
 		return;
-	queue->sock->stats.unsent += queue->run.count;
-	queue->run.count = 0;
-	mnfq_i_release_later(queue, queue->next_id - 1);
+	if (queue->run.count > 0)
+		make_room(queue->sock, sizeof(struct mnfq_i_verdict_msg)); /* may give it up */
+	if (queue->run.count > 0)
+		put_batch(queue, queue->run.last - queue->run.count);
+	else
+		mnfq_i_release_later(queue, queue->next_id - 1);
 }
 
 /* Does a packet that must get a verdict of its own stand in the way? */

@@ -104,6 +104,14 @@ static void set_options(int fd, uint32_t buffer)
 		(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &out, sizeof(out));
 }
 
+/* Bytes that the kernel takes in one send: it keeps some of the send buffer for itself. */
+size_t mnfq_i_get_send_max(int fd)
+{
+	int size = mnfq_i_get_int(fd, SOL_SOCKET, SO_SNDBUF) - 64;
+
+	return size < 0 ? 0 : size < (int)MNFQ_I_OUTBOX_MAX ? (size_t)size : MNFQ_I_OUTBOX_MAX;
+}
+
 static uint32_t random_number(void)
 {
 	uint32_t number;
@@ -237,9 +245,7 @@ static int wrap(struct mnfq_socket **ret, int fd, const struct mnfq_socket_optio
 	atomic_init(&sock->refs, 1);
 	sock->spin.max = sock->spin.limit = (int64_t)options->busy_poll_us * 1000;
 	sock->timeout_ms = options->timeout_ms ? options->timeout_ms : DEFAULT_TIMEOUT_MS;
-	sock->send_max = (size_t)mnfq_i_get_int(fd, SOL_SOCKET, SO_SNDBUF) - 64;
-	if (sock->send_max > MNFQ_I_OUTBOX_MAX)
-		sock->send_max = MNFQ_I_OUTBOX_MAX;
+	sock->send_max = mnfq_i_get_send_max(fd);
 	sock->stash_end = &sock->stash;
 	init_lock(&sock->lock);
 	/* Numbers that nobody else who shares the descriptor uses, nor anybody who did. */
@@ -413,11 +419,8 @@ int mnfq_socket_get_stats(struct mnfq_socket *sock, struct mnfq_stats *stats)
 		return -EINVAL;
 	sum = sock->stats;
 	pthread_mutex_lock(&sock->lock);
-	for (queue = sock->queues; queue; queue = queue->next) {
-		mnfq_i_stats_add(&sum, &queue->stats);
-		mnfq_i_stats_add(&sum, &queue->late);
-		sum.held += atomic_load(&queue->held);
-	}
+	for (queue = sock->queues; queue; queue = queue->next)
+		mnfq_i_queue_count(queue, &sum);
 	pthread_mutex_unlock(&sock->lock);
 	mnfq_i_options_return(stats, &sum, sizeof(sum));
 	return 0;

@@ -135,7 +135,9 @@ size_t mnfq_i_decision_room(const struct mnfq_i_decision *decision)
 	       NLA_ALIGN(decision->payload_len);
 }
 
-void mnfq_i_outbox_close_run(struct mnfq_i_outbox *outbox, struct mnfq_i_run *run, uint32_t tag)
+/* Ends a run, and counts it. */
+void mnfq_i_outbox_close_run(struct mnfq_i_outbox *outbox, struct mnfq_i_run *run, uint32_t tag,
+			     struct mnfq_stats *stats)
 {
 	struct mnfq_i_decision single = { .tag = tag, .id = run->last, .verdict = run->verdict };
 
@@ -144,8 +146,8 @@ void mnfq_i_outbox_close_run(struct mnfq_i_outbox *outbox, struct mnfq_i_run *ru
 	else if (run->count > 1)
 		outbox->len += mnfq_i_verdict_batch(outbox->bytes + outbox->len, tag,
 						    run->verdict, run->last);
-	outbox->decisions += run->count;
-	run->count = 0;
+	mnfq_i_count_run(stats, run);
+	run->count = run->by_default = 0;
 }
 
 static void put_single(struct mnfq_i_outbox *outbox, const struct mnfq_i_decision *d)
@@ -153,7 +155,6 @@ static void put_single(struct mnfq_i_outbox *outbox, const struct mnfq_i_decisio
 	size_t pad = NLA_ALIGN(d->payload_len) - d->payload_len;
 
 	outbox->len += mnfq_i_verdict_head(outbox->bytes + outbox->len, d);
-	outbox->decisions++;
 	if (!mnfq_i_changes(d, MNFQ_I_CHANGE_PAYLOAD))
 		return;
 	if (d->payload_len > 0)
@@ -165,42 +166,65 @@ static void put_single(struct mnfq_i_outbox *outbox, const struct mnfq_i_decisio
 /*
  * Adds a decision; there must be room for it. @may_batch says that no packet with a lower id
  * waits for a decision of its own. The order of the messages is that of the packets: the kernel
- * lets packets go on in the order of their verdicts, and reordering hurts TCP.
+ * lets packets go on in the order of their verdicts, and reordering hurts TCP. What is in the
+ * outbox then is counted in @stats; a run is when it ends.
  */
 void mnfq_i_outbox_put(struct mnfq_i_outbox *outbox, struct mnfq_i_run *run,
-		       const struct mnfq_i_decision *d, bool may_batch)
+		       const struct mnfq_i_decision *d, bool may_batch, struct mnfq_stats *stats)
 {
 	bool plain = may_batch && !mnfq_i_changes(d, ~0u);
 
 	if (run->count > 0 && !(plain && run->verdict == d->verdict))
-		mnfq_i_outbox_close_run(outbox, run, d->tag);
+		mnfq_i_outbox_close_run(outbox, run, d->tag, stats);
 	if (!plain) {
 		put_single(outbox, d);
+		mnfq_i_count(stats, d);
 		return;
 	}
 	run->verdict = d->verdict;
 	run->last = d->id;
 	run->count++;
+	run->by_default += d->by_default;
+}
+
+/* ---- counting ---- */
+
+void mnfq_i_count_verdicts(struct mnfq_stats *stats, uint32_t verdict, uint64_t n)
+{
+	switch (verdict & NF_VERDICT_MASK) {
+	case MNFQ_DROP:
+		stats->dropped += n;
+		break;
+	case MNFQ_ACCEPT:
+		stats->accepted += n;
+		break;
+	case MNFQ_REPEAT:
+		stats->repeated += n;
+		break;
+	case MNFQ_STOP:
+		stats->stopped += n;
+		break;
+	default:
+		stats->requeued += n;
+	}
+}
+
+void mnfq_i_count_run(struct mnfq_stats *stats, const struct mnfq_i_run *run)
+{
+	mnfq_i_count_verdicts(stats, run->verdict, run->count);
+	stats->defaulted += run->by_default;
+}
+
+uint64_t mnfq_i_count_decisions(const struct mnfq_stats *stats)
+{
+	return stats->accepted + stats->dropped + stats->repeated + stats->stopped +
+	       stats->requeued;
 }
 
 void mnfq_i_count(struct mnfq_stats *stats, const struct mnfq_i_decision *decision)
 {
-	switch (decision->verdict & NF_VERDICT_MASK) {
-	case MNFQ_DROP:
-		stats->dropped++;
-		break;
-	case MNFQ_ACCEPT:
-		stats->accepted++;
-		break;
-	case MNFQ_REPEAT:
-		stats->repeated++;
-		break;
-	case MNFQ_STOP:
-		stats->stopped++;
-		break;
-	default:
-		stats->requeued++;
-	}
+	mnfq_i_count_verdicts(stats, decision->verdict, 1);
+	stats->defaulted += decision->by_default;
 	stats->marked += mnfq_i_changes(decision, MNFQ_I_CHANGE_MARK);
 	stats->rewritten += mnfq_i_changes(decision, MNFQ_I_CHANGE_PAYLOAD);
 }

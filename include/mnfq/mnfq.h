@@ -105,7 +105,7 @@ struct mnfq_stats {
 	uint64_t packets; /**< packets that a callback has seen */
 	uint64_t bytes;   /**< their true lengths, or received lengths where that is not known */
 
-	/* Decisions sent, each packet once. */
+	/* Decisions sent, each packet once: what could not be sent counts as defaulted. */
 	uint64_t accepted;
 	uint64_t dropped;
 	uint64_t repeated;
@@ -126,7 +126,7 @@ struct mnfq_stats {
 	uint64_t lost;      /**< ids that never reached us: overrun, a second reader, a filter */
 	uint64_t truncated; /**< messages cut in transit, their packets decided by default */
 	uint64_t refused;   /**< verdict messages that the kernel answered with an error */
-	uint64_t unsent;    /**< decisions given up, since sending failed: default verdict */
+	uint64_t unsent;    /**< of `defaulted`: decided otherwise, but that could not be sent */
 
 	/* Of a socket only; 0 for a queue. */
 	uint64_t overruns;  /**< times the kernel reported a full receive buffer */

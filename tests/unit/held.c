@@ -433,7 +433,7 @@ static enum mnfq_verdict rewrite_largely(struct mnfq_packet *packet, void *data)
 		return hold_first(packet, data);
 	if (id == 4) { /* the outbox is full; sending the others' verdicts fails */
 		fake.send_error = EMSGSIZE;
-		fake.send_errors = 1;
+		fake.send_errors = 2;
 		cr_expect(eq(int, mnfq_packet_set_payload(held[0], big, sizeof(big)), 0));
 		cr_expect(eq(int, mnfq_packet_verdict(held[0], MNFQ_ACCEPT), 0));
 	} else {

@@ -138,7 +138,7 @@ Test(rounds, a_want_of_memory_is_waited_for)
 Test(rounds, a_send_that_fails_for_good_is_told)
 {
 	fake.send_error = EMSGSIZE;
-	fake.send_errors = 1;
+	fake.send_errors = 2; /* in parts, too */
 	fake_packet(7, 60, true);
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -EMSGSIZE));
@@ -292,9 +292,14 @@ Test(rounds, verdicts_that_could_not_be_sent_become_the_default)
 {
 	lose_two_verdicts();
 	fake.send_error = EMSGSIZE;
-	fake.send_errors = 1;
+	fake.send_errors = 2; /* in parts, too */
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 2));
 	cr_expect(eq(u64, stats().unsent, 2));
+	cr_expect(eq(u64, queue_stats(queue).unsent, 2));
+	cr_expect(eq(u64, stats().dropped, 0),
+		  "nothing that was not sent is counted as if it were");
+	cr_expect(eq(u64, stats().stopped, 2));
+	cr_expect(eq(u64, stats().defaulted, 2));
 	cr_expect(eq(u32, fake_queued(7), 0), "already at the end of the round");
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -EMSGSIZE));
 	expect_default_for_two();
@@ -304,7 +309,7 @@ Test(rounds, as_long_as_nothing_can_be_sent_nothing_is_overtaken)
 {
 	lose_two_verdicts();
 	fake.send_error = EMSGSIZE;
-	fake.send_errors = 2; /* the default verdict as well */
+	fake.send_errors = 3; /* the default verdict as well */
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 2));
 	cr_expect(eq(u32, fake_queued(7), 2));
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -EMSGSIZE));
@@ -370,14 +375,126 @@ Test(rounds, a_run_that_is_open_does_not_reach_over_refused_verdicts)
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 3));
 	expect_verdict(1, MNFQ_STOP);
 	expect_verdict(2, MNFQ_DROP);
+	expect_verdict(3, MNFQ_ACCEPT);
+	expect_verdict(4, MNFQ_ACCEPT);
 	cr_expect(eq(u32, fake_queued(7), 0));
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -EPERM));
+}
+
+/* The outbox holds decisions of both queues, and an open run of each. */
+Test(rounds, each_queue_counts_what_could_not_be_sent)
+{
+	struct mnfq_queue *other;
+	unsigned int i;
+
+	cr_assert(eq(int, mnfq_queue_bind(&other, sock, 8, NULL, accept_all, NULL), 0));
+	for (i = 0; i < 5; i++)
+		fake_packet(i % 2 ? 7 : 8, 60, true);
+	fake.send_error = EMSGSIZE;
+	fake.send_errors = 2;
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 5));
+	cr_expect(eq(u64, queue_stats(queue).unsent, 2));
+	cr_expect(eq(u64, queue_stats(queue).defaulted, 2));
+	cr_expect(eq(u64, queue_stats(queue).accepted, 0));
+	cr_expect(eq(u64, queue_stats(queue).dropped, 2));
+	cr_expect(eq(u64, queue_stats(other).unsent, 3));
+	cr_expect(eq(u64, queue_stats(other).dropped, 3));
+	cr_expect(eq(u64, stats().unsent, 5));
+}
+
+/* ---- somebody who shares the socket shrinks its send buffer ---- */
+
+static void shrink(void)
+{
+	fake.send_buffer = 4608; /* the least that the kernel allows */
+}
+
+static enum mnfq_verdict rewrite_all(struct mnfq_packet *packet, void *data)
+{
+	static uint8_t bytes[9000];
+	uint32_t id = mnfq_packet_get_id(packet);
+
+	(void)data;
+	cr_expect(eq(int, mnfq_packet_set_payload(packet, bytes, id == 20 ? 9000 : 1000), 0));
+	return MNFQ_ACCEPT;
+}
+
+Test(rounds, what_has_become_too_large_is_sent_in_parts)
+{
+	uint32_t id;
+
+	rebind_seven(rewrite_all, MNFQ_STOP);
+	fake.on_fill = shrink;
+	for (id = 1; id <= 64; id++)
+		if (id == 20)
+			fake_overrun(7);
+		else
+			fake_packet(7, 60, true);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 63));
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 0), "no failure");
+	for (id = 1; id <= 64; id++)
+		if (id != 20)
+			expect_verdict(id, MNFQ_ACCEPT);
+	cr_expect(eq(u64, stats().unsent, 0));
+	cr_expect(eq(u64, stats().rewritten, 63));
+}
+
+static enum mnfq_verdict rewrite_twenty(struct mnfq_packet *packet, void *data)
+{
+	return mnfq_packet_get_id(packet) % 20 ? MNFQ_ACCEPT : rewrite_all(packet, data);
+}
+
+Test(rounds, what_is_too_large_by_itself_is_decided_by_default)
+{
+	uint32_t id;
+
+	rebind_seven(rewrite_twenty, MNFQ_STOP);
+	shrink();
+	sock->send_max = mnfq_i_get_send_max(sock->fd);
+	for (id = 1; id <= 40; id++)
+		fake_packet(7, 60, true);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 40));
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -EMSGSIZE));
+	for (id = 1; id <= 40; id++)
+		expect_verdict(id, id == 20 ? MNFQ_STOP : MNFQ_ACCEPT);
+	cr_expect(eq(u64, stats().unsent, 1));
+	cr_expect(eq(u64, stats().defaulted, 1));
+	cr_expect(eq(u64, stats().accepted, 39));
+	cr_expect(eq(u64, stats().rewritten, 1));
+	fake.send_buffer = 0;
+	for (id = 41; id <= 60; id++)
+		fake_packet(7, 60, true);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 20), "and later ones are sent");
+	cr_expect(eq(u64, stats().rewritten, 2));
+}
+
+/* ---- a queue that is lost, beside one that is not ---- */
+
+Test(rounds, a_refusal_for_one_queue_leaves_the_verdicts_of_another)
+{
+	struct mnfq_queue *other;
+	uint32_t id;
+
+	cr_assert(eq(int, mnfq_queue_bind(&other, sock, 8, NULL, accept_all, NULL), 0));
+	fake_queue(8)->error = -EPERM; /* bound by another socket */
+	for (id = 1; id <= 40; id++) {
+		fake_packet(7, 60, true);
+		if (id % 10 != 5)
+			continue;
+		message_error(&msg, -EPERM, MNFQ_I_MSG(NFQNL_MSG_VERDICT), id, other->tag);
+		fake_datagram(msg.bytes, msg.len, 0);
+	}
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 40));
+	for (id = 1; id <= 40; id++)
+		expect_verdict(id, MNFQ_ACCEPT);
+	cr_expect(eq(u64, queue_stats(queue).accepted, 40));
+	cr_expect(eq(u64, stats().unsent, 0));
 }
 
 Test(rounds, a_failure_makes_the_descriptor_readable)
 {
 	fake.send_error = EMSGSIZE;
-	fake.send_errors = 1;
+	fake.send_errors = 2; /* in parts, too */
 	fake_packet(7, 60, true);
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
 	cr_expect(ne(sz, fake_unread(), 0));
@@ -501,7 +618,7 @@ Test(rounds, a_run_that_is_open_does_not_reach_over_lost_verdicts)
 	for (id = 1; id <= 6; id++)
 		fake_packet(7, 60, true);
 	fake.send_error = EMSGSIZE;
-	fake.send_errors = 1;
+	fake.send_errors = 2; /* in parts, too */
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 6));
 	for (id = 1; id <= 5; id++)
 		expect_verdict(id, MNFQ_STOP);

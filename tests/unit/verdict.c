@@ -7,13 +7,14 @@
 
 static uint8_t bytes[256 * 1024] __attribute__((aligned(8)));
 static struct mnfq_i_outbox outbox = { .bytes = bytes };
+static struct mnfq_stats counted;
 static struct mnfq_i_run run;
 
 static void put(uint32_t id, uint32_t verdict, bool may_batch)
 {
 	struct mnfq_i_decision decision = { .tag = 5, .id = id, .verdict = verdict };
 
-	mnfq_i_outbox_put(&outbox, &run, &decision, may_batch);
+	mnfq_i_outbox_put(&outbox, &run, &decision, may_batch, &counted);
 }
 
 static void put_mark(uint32_t id, uint32_t mark)
@@ -23,7 +24,7 @@ static void put_mark(uint32_t id, uint32_t mark)
 		.tag = 5, .id = id, .verdict = MNFQ_ACCEPT, .changes = &changes
 	};
 
-	mnfq_i_outbox_put(&outbox, &run, &decision, true);
+	mnfq_i_outbox_put(&outbox, &run, &decision, true, &counted);
 }
 
 /* The message at @index, which must be whole. */
@@ -57,7 +58,7 @@ static void end(unsigned int messages)
 {
 	size_t pos = 0, n = 0;
 
-	mnfq_i_outbox_close_run(&outbox, &run, 5);
+	mnfq_i_outbox_close_run(&outbox, &run, 5, &counted);
 	for (; pos < outbox.len; n++)
 		pos += NLMSG_ALIGN(((const struct nlmsghdr *)(bytes + pos))->nlmsg_len);
 	cr_expect(eq(sz, pos, outbox.len));
@@ -140,7 +141,7 @@ Test(verdict, mark_and_payload_travel_as_attributes)
 	const uint8_t *tail = bytes + sizeof(struct mnfq_i_verdict_msg);
 
 	memset(bytes, 0xff, 100);
-	mnfq_i_outbox_put(&outbox, &run, &decision, true);
+	mnfq_i_outbox_put(&outbox, &run, &decision, true, &counted);
 	end(1);
 	cr_expect(eq(sz, outbox.len, 32 + 8 + 12));
 	cr_expect(memcmp(tail, "\10\0\3\0\1\2\3\4", 8) == 0);
@@ -155,7 +156,7 @@ Test(verdict, an_empty_payload_is_a_payload)
 		.tag = 5, .id = 1, .verdict = MNFQ_ACCEPT, .changes = &changes
 	};
 
-	mnfq_i_outbox_put(&outbox, &run, &decision, true);
+	mnfq_i_outbox_put(&outbox, &run, &decision, true, &counted);
 	end(1);
 	cr_expect(eq(sz, outbox.len, 32 + 4));
 	cr_expect(memcmp(bytes + 32, "\4\0\12\0", 4) == 0);
@@ -192,7 +193,7 @@ Test(verdict, every_change_travels_as_its_attribute)
 	uint32_t len;
 
 	memset(bytes, 0xee, 300);
-	mnfq_i_outbox_put(&outbox, &run, &decision, true);
+	mnfq_i_outbox_put(&outbox, &run, &decision, true, &counted);
 	end(1);
 	cr_expect(memcmp(find(0, NFQA_MARK, &len), "\1\2\3\4", 4) == 0);
 	cr_expect(memcmp(find(0, MNFQ_I_NFQA_PRIORITY, &len), "\5\6\7\10", 4) == 0);
@@ -216,7 +217,7 @@ Test(verdict, sequence_numbers_are_adjusted_for_an_empty_nest)
 	struct mnfq_i_decision decision = { .tag = 5, .id = 1, .changes = &changes };
 	uint32_t len;
 
-	mnfq_i_outbox_put(&outbox, &run, &decision, true);
+	mnfq_i_outbox_put(&outbox, &run, &decision, true, &counted);
 	end(1);
 	(void)find(0, NFQA_CT, &len);
 	cr_expect(eq(u32, len, 0));
@@ -235,7 +236,7 @@ Test(verdict, the_largest_of_everything_fits_its_room)
 
 	put(1, MNFQ_ACCEPT, true);
 	put(2, MNFQ_ACCEPT, true);
-	mnfq_i_outbox_put(&outbox, &run, &decision, true);
+	mnfq_i_outbox_put(&outbox, &run, &decision, true, &counted);
 	cr_expect(le(sz, mnfq_i_verdict_head(head, &decision), MNFQ_I_HEAD_MAX));
 	cr_expect(le(sz, outbox.len, mnfq_i_decision_room(&decision)));
 	cr_expect(le(sz, outbox.len, MNFQ_I_OUTBOX_MAX));

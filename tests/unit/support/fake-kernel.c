@@ -110,9 +110,10 @@ int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *len)
 {
 	(void)fd, (void)level, (void)len;
 	if (value) /* else the length of a filter is asked for: there is none */
-		*(int *)value = name == SO_DOMAIN     ? AF_NETLINK
-				: name == SO_PROTOCOL ? NETLINK_NETFILTER
-						      : 1 << 20;
+		*(int *)value = name == SO_DOMAIN                       ? AF_NETLINK
+				: name == SO_PROTOCOL                   ? NETLINK_NETFILTER
+				: name == SO_SNDBUF && fake.send_buffer ? fake.send_buffer
+									: 1 << 20;
 	return 0;
 }
 
@@ -324,6 +325,8 @@ static int verdict(const struct nlmsghdr *nlh, struct fake_queue *queue, bool ba
 		return fake.verdict_error;
 	if (!queue)
 		return -ENODEV;
+	if (queue->error)
+		return queue->error;
 	for (i = batch ? queue->base + 1 : id; mnfq_i_after(queue->next_id, i); i++) {
 		if (mnfq_i_after(i, id) || i - queue->base >= FAKE_IDS)
 			break;
@@ -413,13 +416,14 @@ static int config(const struct nlmsghdr *nlh, uint16_t num)
 	return 0;
 }
 
-static void obey(const struct nlmsghdr *nlh)
+/* Returns whether the rest of the send is looked at. */
+static bool obey(const struct nlmsghdr *nlh)
 {
 	const struct nfgenmsg *nfg = (const void *)(nlh + 1);
 	uint16_t num = ntohs(nfg->res_id);
-	int err = -EINVAL;
+	int err = fake.no_right ? -EPERM : -EINVAL;
 
-	switch (nlh->nlmsg_type) {
+	switch (fake.no_right ? 0 : nlh->nlmsg_type) {
 	case MNFQ_I_MSG(NFQNL_MSG_CONFIG):
 		err = config(nlh, num);
 		break;
@@ -430,15 +434,16 @@ static void obey(const struct nlmsghdr *nlh)
 		break;
 	}
 	if (err == 0 && !(nlh->nlmsg_flags & NLM_F_ACK))
-		return;
+		return true;
 	if (fake.keep_answers > 0) {
 		fake.keep_answers--;
 	} else if (fake.lose_answers > 0) {
 		fake.lose_answers--;
-		return;
+		return !fake.no_right;
 	}
 	message_error(&scratch, err, nlh->nlmsg_type, nlh->nlmsg_seq, nlh->nlmsg_pid);
 	fake_datagram(scratch.bytes, scratch.len, 0);
+	return !fake.no_right;
 }
 
 ssize_t __wrap_sendmsg(int fd, const struct msghdr *msg, int flags)
@@ -457,6 +462,13 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *msg, int flags)
 		errno = fake.send_error;
 		return -1;
 	}
+	for (i = 0; i < msg->msg_iovlen; i++)
+		len += msg->msg_iov[i].iov_len;
+	if (fake.send_buffer && len > (size_t)fake.send_buffer - 32) {
+		errno = EMSGSIZE;
+		return -1;
+	}
+	len = 0;
 	fake.sends++;
 	if (fake.send_swallowed > 0) {
 		fake.send_swallowed--;
@@ -471,7 +483,8 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *msg, int flags)
 
 		if (len - at < sizeof(*nlh) || nlh->nlmsg_len > len - at)
 			abort(); /* the library built nonsense */
-		obey(nlh);
+		if (!obey(nlh))
+			break;
 		at += NLMSG_ALIGN(nlh->nlmsg_len);
 	}
 	return (ssize_t)len;

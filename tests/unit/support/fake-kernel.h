@@ -29,6 +29,7 @@ struct fake_queue {
 	bool bound;
 	uint16_t num;
 	int fd;           /* of the socket that owns it */
+	int error;        /* answered to each verdict for it instead of obeying */
 	uint32_t base;    /* ids count from base + 1; decisions[] begins there */
 	uint32_t next_id; /* the id that the next packet gets */
 	uint32_t copy_range, max_len, flags;
@@ -42,6 +43,8 @@ struct fake_kernel {
 	int bind_error;               /* answered to a BIND instead of obeying */
 	int verdict_error;            /* answered to each verdict instead of obeying */
 	int send_error, send_errors;  /* so many sends fail with that errno */
+	int send_buffer;              /* SO_SNDBUF; 0: 1 MiB */
+	bool no_right;                /* a send is answered -EPERM, by its first message alone */
 	unsigned int send_swallowed;  /* so many sends of verdicts have no effect */
 	unsigned int lose_answers;    /* acknowledgements that do not arrive */
 	unsigned int keep_answers;    /* but these do, before it begins */

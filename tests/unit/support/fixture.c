@@ -56,6 +56,14 @@ struct mnfq_stats stats(void)
 	return now;
 }
 
+struct mnfq_stats queue_stats(struct mnfq_queue *of)
+{
+	struct mnfq_stats now = { .size = sizeof(now) };
+
+	cr_assert(eq(int, mnfq_queue_get_stats(of, &now), 0));
+	return now;
+}
+
 void expect_verdict(uint32_t id, uint32_t verdict)
 {
 	cr_expect(eq(u32, fake_decision(fake_queue(7), id)->verdict, verdict), "packet %u", id);

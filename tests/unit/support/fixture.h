@@ -28,6 +28,7 @@ void setup(void);
 void teardown(void);
 
 struct mnfq_stats stats(void);
+struct mnfq_stats queue_stats(struct mnfq_queue *of);
 
 /* What became of packet @id of queue 7. */
 void expect_verdict(uint32_t id, uint32_t verdict);
