@@ -14,6 +14,8 @@
 
 #include "internal.h"
 
+#define PROBE_MS 20 /* the answer is there, behind what came before */
+
 /* Keeps a sentence and returns @err. The format may use %m for the meaning of @err. */
 int mnfq_i_fail(struct mnfq_i_sentence *error, int err, const char *format, ...)
 {
@@ -250,8 +252,7 @@ static int explain_capability(struct mnfq_socket *sock, uint16_t num)
 /* A command that needs the capability and no queue tells the two meanings of EPERM apart. */
 static int explain_permission(struct mnfq_socket *sock, uint16_t num)
 {
-	bool repeated;
-	int err = mnfq_i_request(sock, num, NFQNL_CFG_CMD_PF_BIND, NULL, &repeated);
+	int err = mnfq_i_request_probe(sock, num, NFQNL_CFG_CMD_PF_BIND, PROBE_MS);
 
 	if (err == 0)
 		return explain_owner(sock, num);

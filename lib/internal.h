@@ -191,8 +191,9 @@ struct mnfq_queue {
 	uint16_t num;
 	uint32_t tag;
 	bool closing; /* unbind once the callback returned */
-	bool refused; /* verdicts need another try, but not before the next packet */
 	bool synced;  /* next_id is known */
+	int failure;  /* to be reported by the next dispatch; 0: none */
+	int reported; /* was reported, and has lasted since */
 	bool calling; /* the packet of calling_id has no verdict in the outbox yet */
 	uint32_t calling_id;
 	uint64_t born; /* the round in which it was bound */
@@ -219,6 +220,9 @@ struct mnfq_queue {
 	atomic_bool has_release; /* may be read without the lock, after `held` */
 	bool has_release_next;
 	uint32_t release, release_next;
+	/* After a failure: not before this time (0: at once), then after a longer pause. */
+	_Atomic int64_t retry_at;
+	atomic_uint retry_ms;
 };
 
 /* The request that waits for its acknowledgement; seq is 0 if none does. */
@@ -256,8 +260,8 @@ struct mnfq_socket {
 	struct mnfq_queue *recent; /* found by the last look-up */
 	struct mnfq_i_pending pending;
 	struct mnfq_i_stash *stash, **stash_end;
-	int failure; /* returned by the next dispatch */
-	uint16_t failed_queue;
+	int failure;       /* to be reported by the next dispatch */
+	bool queue_failed; /* and so is that of a queue */
 	struct mnfq_stats stats;
 	struct mnfq_i_ifname ifnames[MNFQ_I_IFNAME_SETS][MNFQ_I_IFNAME_WAYS];
 	struct mnfq_i_sentence error;
@@ -281,6 +285,7 @@ int mnfq_i_check_filter(int fd, struct mnfq_i_sentence *error);
 
 /* loop.c */
 int64_t mnfq_i_time_left(int timeout_ms, int64_t deadline);
+void mnfq_i_wake(struct mnfq_socket *sock);
 
 /* queue.c */
 struct mnfq_queue *mnfq_i_queue_find(struct mnfq_socket *sock, uint16_t num);
@@ -291,6 +296,8 @@ void mnfq_i_queue_unref(struct mnfq_queue *queue);
 /* request.c */
 int mnfq_i_request(struct mnfq_socket *sock, uint16_t num, uint8_t command,
 		   const struct mnfq_queue_options *settings, bool *repeated);
+int mnfq_i_request_probe(struct mnfq_socket *sock, uint16_t num, uint8_t command,
+			 unsigned int ms);
 void mnfq_i_request_start(struct mnfq_socket *sock);
 int mnfq_i_request_send(struct mnfq_socket *sock, uint16_t num, uint8_t command);
 void mnfq_i_request_poke(struct mnfq_socket *sock);
@@ -301,10 +308,18 @@ void mnfq_i_stash_purge(struct mnfq_socket *sock, uint16_t num);
 
 /* receive.c */
 bool mnfq_i_from_kernel(struct mnfq_socket *sock, const void *from, size_t from_len);
-void mnfq_i_refused(struct mnfq_socket *sock, struct mnfq_queue *queue,
-		    const struct nlmsghdr *request, int err);
 int mnfq_i_round(struct mnfq_socket *sock);
 int mnfq_i_take_failure(struct mnfq_socket *sock);
+
+/* refused.c */
+void mnfq_i_answered(struct mnfq_socket *sock, struct mnfq_queue *queue,
+		     const struct nlmsghdr *request, int err);
+void mnfq_i_queue_fail(struct mnfq_queue *queue, int err);
+
+static inline bool mnfq_i_has_failed(const struct mnfq_socket *sock)
+{
+	return sock->failure || sock->queue_failed;
+}
 
 /* send.c */
 int mnfq_i_send(struct mnfq_socket *sock, struct iovec *iov, size_t count);
@@ -315,6 +330,8 @@ int mnfq_i_decide(struct mnfq_queue *queue, const struct mnfq_i_decision *decisi
 int mnfq_i_decide_now(struct mnfq_socket *sock, const struct mnfq_i_decision *decision);
 void mnfq_i_gap(struct mnfq_queue *queue, uint32_t last);
 int mnfq_i_release(struct mnfq_queue *queue);
+void mnfq_i_back_off(struct mnfq_queue *queue);
+int64_t mnfq_i_release_left(struct mnfq_socket *sock);
 void mnfq_i_release_pending(struct mnfq_queue *queue);
 void mnfq_i_release_later(struct mnfq_queue *queue, uint32_t last);
 void mnfq_i_release_past(struct mnfq_queue *queue);

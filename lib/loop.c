@@ -87,14 +87,8 @@ static bool in_use(const struct mnfq_socket *sock)
  */
 static bool waits_first(struct mnfq_socket *sock)
 {
-	struct mnfq_queue *queue;
-
-	if (!sock->lonely || sock->spin.max > 0 || sock->stash || sock->failure || in_use(sock))
-		return false;
-	for (queue = sock->queues; queue; queue = queue->next)
-		if (atomic_load(&queue->has_release))
-			return false;
-	return true;
+	return sock->lonely && sock->spin.max == 0 && !sock->stash && !mnfq_i_has_failed(sock) &&
+	       !in_use(sock) && mnfq_i_release_left(sock) != 0;
 }
 
 /* What a call was given to wait, in milliseconds; what is left of it. */
@@ -110,7 +104,7 @@ int64_t mnfq_i_time_left(int timeout_ms, int64_t deadline)
 
 int mnfq_socket_dispatch(struct mnfq_socket *sock, int timeout_ms)
 {
-	int64_t deadline, left = timeout_ms;
+	int64_t deadline, retry, left = timeout_ms;
 	bool wait;
 	int err, n;
 
@@ -122,20 +116,24 @@ int mnfq_socket_dispatch(struct mnfq_socket *sock, int timeout_ms)
 	for (;;) {
 		if (!in_use(sock) && atomic_exchange(&sock->stop, false))
 			return -ECANCELED;
-		if (!in_use(sock) && sock->failure)
-			return mnfq_i_take_failure(sock);
+		if (!in_use(sock) && mnfq_i_has_failed(sock) &&
+		    (err = mnfq_i_take_failure(sock)) < 0)
+			return err;
 		wait = left != 0 && waits_first(sock);
 		n = wait ? 0 : mnfq_i_round(sock);
 		if (n >= 0)
 			sock->lonely = n == 1 && sock->ring->slots > 1;
-		if (n == 0 && sock->failure)
+		if (n == 0 && mnfq_i_has_failed(sock))
 			continue;
 		if (n > 0)
 			end_spin(&sock->spin);
 		if (n != 0 || left == 0)
 			return n;
+		retry = mnfq_i_release_left(sock);
+		if (retry < 0 || (left >= 0 && left < retry))
+			retry = left;
 		if ((wait || !keeps_spinning(&sock->spin)) &&
-		    (err = wait_for(sock, (int)left)) < 0)
+		    (err = wait_for(sock, (int)retry)) < 0)
 			return err;
 		left = mnfq_i_time_left(timeout_ms, deadline);
 	}
@@ -151,16 +149,28 @@ int mnfq_socket_run(struct mnfq_socket *sock)
 	return err == -ECANCELED ? 0 : err;
 }
 
-void mnfq_socket_stop(struct mnfq_socket *sock)
+/* Ends the wait that is under way. Safe in signal handlers. */
+static void wake(struct mnfq_socket *sock)
 {
 	const uint64_t one = 1;
-	int wake, saved = errno;
+	int fd = atomic_load(&sock->wake), saved = errno;
 
+	if (fd >= 0)
+		(void)!write(fd, &one, sizeof(one));
+	errno = saved;
+}
+
+/* There is something to do: for a dispatch that waits, and for an event loop around it. */
+void mnfq_i_wake(struct mnfq_socket *sock)
+{
+	wake(sock);
+	mnfq_i_request_poke(sock);
+}
+
+void mnfq_socket_stop(struct mnfq_socket *sock)
+{
 	if (!sock)
 		return;
 	atomic_store(&sock->stop, true);
-	wake = atomic_load(&sock->wake);
-	if (wake >= 0)
-		(void)!write(wake, &one, sizeof(one));
-	errno = saved;
+	wake(sock);
 }

@@ -312,9 +312,6 @@ static void unlink_queue(struct mnfq_queue *queue)
 	if (sock->recent == queue)
 		sock->recent = NULL;
 	mnfq_i_queue_count(queue, &sock->stats);
-	if (sock->failed_queue == queue->num &&
-	    (sock->failure == -EPERM || sock->failure == -ENODEV))
-		sock->failure = 0;
 }
 
 /*

@@ -27,57 +27,12 @@ bool mnfq_i_from_kernel(struct mnfq_socket *sock, const void *from, size_t from_
 	return false;
 }
 
-/*
- * The right to send verdicts was missing. The kernel answers only the first message of those that
- * were sent together, so any queue may have undecided packets over which no batch may reach. If
- * nobody is told, because the one that was answered is of a queue that is gone, the next round
- * tries at once.
- */
-static void refuse_all(struct mnfq_socket *sock, bool told)
-{
-	struct mnfq_queue *queue;
-
-	for (queue = sock->queues; queue; queue = queue->next) {
-		queue->refused = told;
-		mnfq_i_release_past(queue);
-	}
-}
-
 /* The queue of a message; one received before a queue was bound is for one that is gone. */
 static struct mnfq_queue *find_queue(struct mnfq_socket *sock, uint16_t num, bool stashed)
 {
 	struct mnfq_queue *queue = mnfq_i_queue_find(sock, num);
 
 	return queue && (stashed || queue->born != sock->round) ? queue : NULL;
-}
-
-/*
- * An error for a verdict; @queue is NULL if its queue is gone. Packets that the kernel flushed
- * meanwhile are no failure of the loop.
- */
-void mnfq_i_refused(struct mnfq_socket *sock, struct mnfq_queue *queue,
-		    const struct nlmsghdr *request, int err)
-{
-	uint32_t tag = request->nlmsg_pid;
-
-	if ((tag & MNFQ_I_TAG_OWN) != sock->tag)
-		return; /* of somebody else who shares the descriptor */
-	if ((tag & MNFQ_I_TAG_RELEASE) && err == -ENOENT)
-		return;
-	if (err == -EPERM)
-		refuse_all(sock, queue);
-	if (!queue) {
-		sock->stats.refused++;
-		return;
-	}
-	queue->stats.refused++;
-	if (err == -EPERM || err == -ENODEV) {
-		sock->failure = err;
-		sock->failed_queue = queue->num;
-	}
-	/* A release is for packets that nobody has seen. */
-	if (queue->options.refused && !(tag & MNFQ_I_TAG_RELEASE))
-		queue->options.refused(queue, request->nlmsg_seq, err, queue->data);
 }
 
 /* NLMSG_ERROR: the answer to a request, which request.c takes, or what became of a verdict. */
@@ -92,9 +47,9 @@ static void handle_error(struct mnfq_socket *sock, const uint8_t *msg, size_t le
 		return;
 	}
 	memcpy(&answer, msg + NLMSG_HDRLEN, sizeof(answer));
-	if (answer.error < 0 && mnfq_i_is_verdict(answer.msg.nlmsg_type))
-		mnfq_i_refused(sock, find_queue(sock, (uint16_t)answer.msg.nlmsg_pid, stashed),
-			       &answer.msg, answer.error);
+	if (answer.error <= 0 && mnfq_i_is_verdict(answer.msg.nlmsg_type))
+		mnfq_i_answered(sock, find_queue(sock, (uint16_t)answer.msg.nlmsg_pid, stashed),
+				&answer.msg, answer.error);
 }
 
 /* Ids that were skipped never reached us. */
@@ -281,23 +236,17 @@ static int enter(struct mnfq_socket *sock)
 }
 
 /* From here on other threads release what they find; what they had to leave is done now. */
-static void end_round(struct mnfq_socket *sock, int handled)
+static void end_round(struct mnfq_socket *sock)
 {
 	struct mnfq_queue *queue;
-	int err = 0;
+	int err;
 
 	pthread_mutex_lock(&sock->lock);
 	atomic_store(&sock->dispatcher, 0);
 	for (queue = sock->queues; queue; queue = queue->next) {
-		/* Without news, what was refused would be refused again, for ever. */
-		if (queue->refused && handled == 0)
-			continue;
-		queue->refused = false;
 		err = mnfq_i_release(queue);
 		if (err < 0)
-			sock->failure = mnfq_i_fail(&sock->error, err,
-						    "default verdicts could not be sent (%m): "
-						    "dispatch again");
+			mnfq_i_queue_fail(queue, err);
 	}
 	pthread_mutex_unlock(&sock->lock);
 }
@@ -307,14 +256,14 @@ static int leave(struct mnfq_socket *sock, int handled)
 {
 	int err = mnfq_i_flush(sock);
 
-	end_round(sock, handled);
+	end_round(sock);
 	atomic_store(&sock->ring->busy, false);
 	if (sock->closing) {
 		mnfq_socket_close(sock);
 		return -ECANCELED;
 	}
 	/* The rest of the stash and the failure are for the next call: it must come. */
-	if (sock->stash || (sock->failure && handled > 0))
+	if (sock->stash || (handled > 0 && mnfq_i_has_failed(sock)))
 		mnfq_i_request_poke(sock);
 	if (handled > 0)
 		return handled;
@@ -354,23 +303,43 @@ int mnfq_i_round(struct mnfq_socket *sock)
 	return mnfq_i_fail(&sock->error, count, "cannot receive from the netlink socket: %m");
 }
 
-/* Tells a failure that was noted during a round. */
+/* Says why verdicts for a queue fail; returns @err. */
+static int explain_failure(struct mnfq_queue *queue, int err)
+{
+	struct mnfq_socket *sock = queue->sock;
+
+	switch (err) {
+	case -EPERM:
+		(void)mnfq_i_explain_bind(sock, queue->num, 0, err);
+		return err;
+	case -ENODEV:
+		return mnfq_i_fail(&sock->error, err,
+				   "queue %u: another user of the socket unbound it; unbind it "
+				   "here and bind it again",
+				   queue->num);
+	default:
+		return mnfq_i_fail(&sock->error, err,
+				   "queue %u: default verdicts could not be sent (%m); they are "
+				   "tried again",
+				   queue->num);
+	}
+}
+
+/* Reports one failure that was noted during a round; 0 if there is none. */
 int mnfq_i_take_failure(struct mnfq_socket *sock)
 {
 	struct mnfq_queue *queue;
 	int err = sock->failure;
 
 	sock->failure = 0;
-	for (queue = sock->queues; queue; queue = queue->next)
-		queue->refused = false; /* whoever was told may have mended it */
-	mnfq_i_request_start(sock);
-	if (err == -EPERM)
-		(void)mnfq_i_explain_bind(sock, sock->failed_queue, 0, err);
-	if (err == -ENODEV)
-		return mnfq_i_fail(&sock->error, err,
-				   "queue %u: unbound by somebody who shares the socket; unbind "
-				   "and bind it again",
-				   sock->failed_queue);
+	for (queue = err ? NULL : sock->queues; queue; queue = queue->next) {
+		err = queue->failure;
+		queue->failure = 0;
+		if (err)
+			return explain_failure(queue, err);
+	}
+	if (!err)
+		sock->queue_failed = false;
 	return err;
 }
 
@@ -429,5 +398,5 @@ int mnfq_socket_feed(struct mnfq_socket *sock, const void *datagram, size_t len,
 	err = leave(sock, handled > 0 ? handled : 0);
 	if (handled < 0)
 		return handled;
-	return err == 0 && sock->failure ? mnfq_i_take_failure(sock) : err;
+	return err == 0 ? mnfq_i_take_failure(sock) : err;
 }

@@ -212,7 +212,7 @@ void mnfq_i_stash_purge(struct mnfq_socket *sock, uint16_t num)
 
 	while ((entry = *link)) {
 		if (is_refusal(sock, entry, num, &answer)) {
-			mnfq_i_refused(sock, NULL, &answer.msg, answer.error);
+			mnfq_i_answered(sock, NULL, &answer.msg, answer.error);
 		} else if (!is_of_queue(entry, num, &packet)) {
 			link = &entry->next;
 			continue;
@@ -283,6 +283,16 @@ static int attempt(struct mnfq_socket *sock, uint16_t num, uint8_t command,
 	return sock->pending.answered ? sock->pending.error : -ETIMEDOUT;
 }
 
+/*
+ * Asks the kernel something that changes nothing, and waits for nobody: reads what is there, for
+ * @ms at most. Returns as mnfq_i_request().
+ */
+int mnfq_i_request_probe(struct mnfq_socket *sock, uint16_t num, uint8_t command, unsigned int ms)
+{
+	sock->deadline = mnfq_i_now_ms() + ms;
+	return attempt(sock, num, command, NULL);
+}
+
 /* All requests of one call share its deadline. */
 void mnfq_i_request_start(struct mnfq_socket *sock)
 {
@@ -307,7 +317,7 @@ int mnfq_i_request(struct mnfq_socket *sock, uint16_t num, uint8_t command,
 		/* Whoever else reads from this socket gets a moment to lose interest. */
 		(void)poll(&readable, 1, 5);
 	}
-	if (sock->stash || sock->failure)
+	if (sock->stash || mnfq_i_has_failed(sock) || mnfq_i_release_left(sock) == 0)
 		mnfq_i_request_poke(sock);
 	return err;
 }

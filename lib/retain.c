@@ -46,7 +46,11 @@ static void settle(struct mnfq_packet *packet)
 	else
 		queue->newest = packet->prev;
 	packet->prev = packet->next = NULL;
-	(void)mnfq_i_release(queue);
+	/* A receiver that sleeps has to try again what failed here. */
+	if (mnfq_i_release(queue) < 0) {
+		mnfq_i_back_off(queue);
+		mnfq_i_wake(queue->sock);
+	}
 	/* Last, because batch verdicts are allowed from here on. */
 	atomic_fetch_sub(&queue->held, 1);
 }

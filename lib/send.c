@@ -9,7 +9,9 @@
 
 #include "internal.h"
 
-#define RETRY_MS 1000 /* how long a want of memory may last before verdicts are given up */
+#define RETRY_MS        1000 /* how long a want of memory may last before verdicts are given up */
+#define BACK_OFF_MS     100  /* the first pause after releases that failed; it doubles */
+#define BACK_OFF_MAX_MS 1000
 
 /* Sends whole messages to the kernel. */
 int mnfq_i_send_once(struct mnfq_socket *sock, struct iovec *iov, size_t count)
@@ -185,14 +187,24 @@ int mnfq_i_decide_now(struct mnfq_socket *sock, const struct mnfq_i_decision *de
 	return mnfq_i_send(sock, iov, decision->payload_len > 0 ? 3 : 1);
 }
 
+/* After a failure the kernel is asked to answer also if all is well. */
+static size_t build_release(uint8_t *to, struct mnfq_queue *queue, uint32_t last)
+{
+	size_t len = mnfq_i_verdict_batch(to, queue->tag | MNFQ_I_TAG_RELEASE,
+					  queue->options.default_verdict, last);
+
+	if (atomic_load(&queue->retry_ms) > 0)
+		((struct nlmsghdr *)to)->nlmsg_flags |= NLM_F_ACK;
+	return len;
+}
+
 /* The default verdict for all that the kernel still holds up to @last, sent by itself. */
 int mnfq_i_release_now(struct mnfq_queue *queue, uint32_t last, bool patient)
 {
 	struct mnfq_i_verdict_msg msg;
 	struct iovec iov = { .iov_base = &msg, .iov_len = sizeof(msg) };
 
-	mnfq_i_verdict_batch((uint8_t *)&msg, queue->tag | MNFQ_I_TAG_RELEASE,
-			     queue->options.default_verdict, last);
+	build_release((uint8_t *)&msg, queue, last);
 	return patient ? mnfq_i_send(queue->sock, &iov, 1)
 		       : mnfq_i_send_once(queue->sock, &iov, 1);
 }
@@ -202,9 +214,7 @@ static void put_batch(struct mnfq_queue *queue, uint32_t last)
 {
 	struct mnfq_i_outbox *outbox = &queue->sock->ring->outbox;
 
-	outbox->len +=
-		mnfq_i_verdict_batch(outbox->bytes + outbox->len, queue->tag | MNFQ_I_TAG_RELEASE,
-				     queue->options.default_verdict, last);
+	outbox->len += build_release(outbox->bytes + outbox->len, queue, last);
 }
 
 /* Behind the run that is open, too. */
@@ -256,6 +266,37 @@ static bool must_wait(const struct mnfq_queue *queue, bool in_round)
 	       (in_round && queue->calling && !mnfq_i_after(queue->calling_id, queue->release));
 }
 
+/* Releases failed: the next try has to wait. */
+void mnfq_i_back_off(struct mnfq_queue *queue)
+{
+	unsigned int ms = atomic_load(&queue->retry_ms);
+	int64_t now = mnfq_i_now_ms();
+
+	if (now < atomic_load(&queue->retry_at))
+		return; /* of the same try */
+	ms = ms == 0 ? BACK_OFF_MS : 2 * ms < BACK_OFF_MAX_MS ? 2 * ms : BACK_OFF_MAX_MS;
+	atomic_store(&queue->retry_ms, ms);
+	atomic_store(&queue->retry_at, now + ms);
+}
+
+/* How long until the first release that waits may be tried, in ms; negative if none does. */
+int64_t mnfq_i_release_left(struct mnfq_socket *sock)
+{
+	struct mnfq_queue *queue;
+	int64_t left, first = -1;
+
+	for (queue = sock->queues; queue; queue = queue->next) {
+		if (!atomic_load(&queue->has_release))
+			continue;
+		left = atomic_load(&queue->retry_at);
+		left = left == 0 ? 0 : left - mnfq_i_now_ms();
+		left = left > 0 ? left : 0;
+		if (first < 0 || left < first)
+			first = left;
+	}
+	return first;
+}
+
 /*
  * Releases what was to be released later, if nothing older is held any more; with the lock held.
  * Two marks suffice: the first stands still until it is passed, so that steady losses cannot push
@@ -269,11 +310,12 @@ int mnfq_i_release(struct mnfq_queue *queue)
 
 	if (!in_round && atomic_load(&queue->sock->dispatcher) != 0)
 		return 0;
-	while (queue->has_release && !must_wait(queue, in_round)) {
+	while (queue->has_release && mnfq_i_now_ms() >= atomic_load(&queue->retry_at) &&
+	       !must_wait(queue, in_round)) {
 		if (in_round)
 			put_release(queue, queue->release);
 		else if ((err = mnfq_i_release_now(queue, queue->release, false)) < 0)
-			return err; /* the end of the next round tries again */
+			return err;
 		queue->release = queue->release_next;
 		queue->has_release = queue->has_release_next;
 		queue->has_release_next = false;

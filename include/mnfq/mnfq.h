@@ -324,17 +324,23 @@ int64_t mnfq_socket_get_receive_buffer(const struct mnfq_socket *sock);
  *   -EINTR      a signal arrived while waiting
  *   -EBUSY      called from within a callback, of this socket or of one that shares its ring; or
  *               another thread is using the ring, which must not be
- *   -EPERM      the kernel refuses verdicts: the capability or the queue was lost
- *   -ENODEV     somebody who shares the socket unbound a queue
- *   -ENOMEM, -ENOBUFS, -EMSGSIZE  verdicts could not be sent: no memory, or somebody shrank the
- *               send buffer
+ *   -EPERM      the kernel refuses verdicts for a queue: the capability or the queue was lost
+ *   -ENODEV     another user of the socket unbound a queue
+ *   -ENOMEM, -ENOBUFS, -EMSGSIZE  verdicts could not be sent: no memory, or another user of the
+ *               socket shrank its send buffer below the size of one verdict
  *   -EBADF      somebody closed the descriptor
  *   -EMFILE, -ENFILE  no descriptor left for waiting
- * After any of these the socket can be used further. Packets whose verdicts could not be sent get
- * their queue's default verdict before any later packet is decided; those whose verdicts were
- * refused with -EPERM get it as soon as the refusal was read, which may be after later verdicts,
- * and the kernel answers only once for all that were sent together. The descriptor's O_NONBLOCK
- * flag is neither needed nor touched: it is shared with whoever else holds the descriptor.
+ * After any of these the socket can be used further. A failure of a queue that lasts is returned
+ * once, until verdicts for that queue work again; it counts in `refused` all the same.
+ *
+ * Packets whose verdicts could not be sent get their queue's default verdict before any later
+ * packet is decided; those whose verdicts were refused with -EPERM get it as soon as the refusal
+ * was read, which may be after later verdicts, and the kernel answers only once for all that were
+ * sent together. While that fails it is tried again after 0.1 to 1 second, by a dispatch that waits;
+ * an event loop that was told -EPERM calls mnfq_socket_dispatch(sock, 0) by a timer.
+ *
+ * The descriptor's O_NONBLOCK flag is neither needed nor touched: it is shared with everyone else
+ * who holds the descriptor.
  */
 int mnfq_socket_dispatch(struct mnfq_socket *sock, int timeout_ms);
 

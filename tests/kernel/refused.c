@@ -170,3 +170,57 @@ Test(refused, unbound_within)
 	mnfq_packet_free(scene.kept[0]);
 	scene_close(&scene);
 }
+
+/* Queue 2 of our socket is unbound through a copy of the descriptor, and bound by another socket. */
+static struct mnfq_socket *lose_two(struct scene *scene)
+{
+	struct mnfq_socket *sock;
+	struct mnfq_queue *queue;
+	int fd = fcntl(mnfq_socket_get_fd(scene->sock), F_DUPFD_CLOEXEC, 0);
+
+	scene_ok(NULL, mnfq_socket_adopt(&sock, fd, NULL));
+	scene_ok(sock, mnfq_queue_bind(&queue, sock, 2, NULL, scene_count, scene));
+	mnfq_queue_unbind(queue);
+	mnfq_socket_close(sock);
+	scene_ok(NULL, mnfq_socket_open_netns(&sock, scene->ns->name, NULL));
+	scene_ok(sock, mnfq_queue_bind(&queue, sock, 2, NULL, scene_count, scene));
+	return sock;
+}
+
+Test(refused, a_lost_queue_costs_the_other_no_packet)
+{
+	struct mnfq_socket *owner;
+	struct mnfq_queue *two;
+	struct scene scene;
+	struct udp udp;
+	int failures = 0, n;
+
+	scene_open(&scene, 4);
+	scene_bind(&scene, NULL, scene_count);
+	scene_ok(scene.sock, mnfq_queue_bind(&two, scene.sock, 2, NULL, scene_keep, &scene));
+	netns_rule(scene.ns, 4, "-t mangle -A INPUT -p udp --dport %d -j NFQUEUE --queue-num 2",
+		   PORT + 1);
+	udp_open(&udp, scene.ns, scene.ns, "127.0.0.1", PORT + 1);
+	udp_send(&udp, 1);
+	cr_assert(mnfq_socket_dispatch(scene.sock, DEADLINE_MS) == 1);
+	owner = lose_two(&scene);
+
+	udp_send_many(&scene.udp, 0, 10);
+	cr_assert(mnfq_packet_verdict(scene.kept[0], MNFQ_ACCEPT) == 0);
+	udp_send_many(&scene.udp, 10, 30);
+	while (scene.seen < 40 || failures == 0) {
+		n = mnfq_socket_dispatch(scene.sock, DEADLINE_MS);
+		cr_assert(n > 0 || n == -EPERM, "%s", mnfq_socket_get_error(scene.sock));
+		failures += n < 0;
+	}
+	cr_expect(strstr(mnfq_socket_get_error(scene.sock), "queue 2"));
+	for (uint32_t seq = 0; seq < 40; seq++)
+		scene_expect(&scene, seq);
+	cr_assert(scene_stats(&scene).accepted == 40 && scene_socket_stats(&scene).unsent == 0);
+	cr_assert(mnfq_socket_dispatch(scene.sock, 200) == 0, "it was reported");
+	cr_assert(failures == 1);
+	mnfq_packet_free(scene.kept[0]);
+	mnfq_socket_close(owner);
+	udp_close(&udp);
+	scene_close(&scene);
+}

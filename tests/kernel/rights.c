@@ -179,6 +179,37 @@ Test(rights, lost_while_serving)
 	scene_close(&scene);
 }
 
+/* Returns how often it was told. */
+static int serve_on(int stream, void *arg)
+{
+	struct scene *scene = arg;
+	char byte = 0;
+	int i, told = 0;
+
+	if (mnfq_queue_bind(&scene->queue, scene->sock, 1, NULL, scene_count, scene) < 0 ||
+	    lose_capability() < 0 || write(stream, &byte, 1) != 1)
+		return 101;
+	while (mnfq_socket_dispatch(scene->sock, DEADLINE_MS) != -EPERM)
+		;
+	for (i = 0, told = 1; i < 30; i++)
+		told += mnfq_socket_dispatch(scene->sock, 10) < 0;
+	return told;
+}
+
+Test(rights, lost_for_good_is_reported_once)
+{
+	struct child child;
+	struct scene scene;
+
+	scene_open(&scene, 4);
+	child = child_start(serve_on, &scene);
+	child_await(&child);
+	udp_send(&scene.udp, 1);
+	cr_assert_eq(child_finish(&child), 1);
+	scene.sock = mnfq_socket_close(scene.sock);
+	scene_close(&scene);
+}
+
 /* Somebody's own namespaces, in which he is root; nowhere else. */
 static int rule_at_home(int stream, void *arg)
 {

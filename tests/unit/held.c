@@ -180,11 +180,11 @@ Test(held, a_gap_above_a_held_packet_waits_for_it)
 /*
  * Against a model: packets come, are taken by others, lost, held and decided in random order, over
  * many rounds. Each must end with the verdict that it was given, or the default if nobody saw it.
- * Where sending fails now and then, the default may take the place of what was not sent, but never
- * another packet's verdict.
+ * Where sending fails or is refused now and then, the default may take the place of what was not
+ * obeyed, but never another packet's verdict.
  */
 static uint32_t seed, expected[FAKE_IDS];
-static bool sending_fails;
+static enum { NO_TROUBLE, SENDING_FAILS, REFUSED } trouble;
 
 static uint32_t random32(void)
 {
@@ -203,7 +203,7 @@ static void decide_one(void)
 	} else {
 		expected[id] = random32() % 2;
 		while (mnfq_packet_verdict(packet, expected[id]) != 0)
-			cr_assert(sending_fails);
+			cr_assert(trouble == SENDING_FAILS);
 	}
 	held[i] = held[--n_held];
 	mnfq_packet_free(packet);
@@ -229,18 +229,26 @@ static enum mnfq_verdict play(struct mnfq_packet *packet, void *data)
 	return expected[id];
 }
 
-/* All that is there. Failures to send come in short rows, so that those of releases are met. */
+/*
+ * All that is there. Failures to send come in short rows, so that those of releases are met.
+ * Refusals last, because the right is missing or another socket owns the queue.
+ */
 static void serve(bool may_fail)
 {
+	bool refused = may_fail && trouble == REFUSED && random32() % 4 == 0;
 	int n;
 
+	fake.clock_ms += random32() % 200;
+	fake.no_right = refused && random32() % 2;
+	fake_queue(7)->error = refused && !fake.no_right ? -EPERM : 0;
 	do {
-		if (may_fail && random32() % 4 == 0) {
+		if (may_fail && trouble == SENDING_FAILS && random32() % 4 == 0) {
 			fake.send_error = EMSGSIZE;
 			fake.send_errors = 1 + random32() % 3;
 		}
 		n = mnfq_socket_dispatch(sock, 0);
-		cr_assert(n >= 0 || (sending_fails && n == -EMSGSIZE));
+		cr_assert(n >= 0 || (trouble == SENDING_FAILS && n == -EMSGSIZE) ||
+			  (trouble == REFUSED && n == -EPERM));
 	} while (n != 0);
 }
 
@@ -262,13 +270,14 @@ static void play_a_game(uint32_t new_seed)
 			else
 				fake_packet(7, 40, choice < 98);
 		}
-		serve(sending_fails);
+		serve(true);
 		while (n_held > 0 && random32() % 4 == 0)
 			decide_one();
 	}
 	/* Something to show the last gap by, and the end of all that is held. */
 	fake.send_errors = 0;
 	for (i = 0; i < 2; i++) {
+		fake.clock_ms += 10000; /* beyond each pause */
 		expected[fake_packet(7, 40, true)] = FAKE_UNDECIDED;
 		serve(false);
 		while (n_held > 0)
@@ -280,10 +289,10 @@ static void play_a_game(uint32_t new_seed)
 
 		if (is == FAKE_UNDECIDED) /* an overrun was never there */
 			continue;
-		if (!sending_fails || is != MNFQ_STOP)
+		if (trouble == NO_TROUBLE || is != MNFQ_STOP)
 			cr_assert(eq(u32, is, expected[id]), "seed %u packet %u", new_seed, id);
 	}
-	cr_assert(eq(u64, stats().refused, 0));
+	cr_assert(trouble == REFUSED || stats().refused == 0);
 	queue = mnfq_queue_unbind(queue);
 }
 
@@ -292,10 +301,21 @@ Test(held, no_failure_gives_a_packet_the_verdict_of_another)
 	uint32_t game;
 
 	mnfq_queue_unbind(queue);
-	sending_fails = true;
+	trouble = SENDING_FAILS;
 	for (game = 1; game <= 50; game++)
 		play_a_game(game);
 	cr_expect(ge(u64, stats().unsent, 1000));
+}
+
+Test(held, no_refusal_gives_a_packet_the_verdict_of_another)
+{
+	uint32_t game;
+
+	mnfq_queue_unbind(queue);
+	trouble = REFUSED;
+	for (game = 1; game <= 50; game++)
+		play_a_game(game);
+	cr_expect(ge(u64, stats().refused, 1000));
 }
 
 Test(held, every_packet_ends_with_its_own_verdict)
@@ -416,6 +436,7 @@ Test(held, a_packet_freed_in_vain_is_not_overtaken)
 	fake.send_error = EMSGSIZE;
 	fake.send_errors = 2;
 	mnfq_packet_free(held[0]);
+	fake.clock_ms += 100;
 	fake_packet(7, 60, true);
 	fake_packet(7, 60, true);
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 2));

@@ -312,7 +312,9 @@ Test(rounds, as_long_as_nothing_can_be_sent_nothing_is_overtaken)
 	fake.send_errors = 3; /* the default verdict as well */
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 2));
 	cr_expect(eq(u32, fake_queued(7), 2));
-	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -EMSGSIZE));
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -EMSGSIZE), "verdicts");
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -EMSGSIZE), "default verdicts");
+	fake.clock_ms += 100;
 	expect_default_for_two();
 }
 
@@ -323,26 +325,114 @@ Test(rounds, verdicts_refused_for_want_of_a_right_become_the_default)
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 2));
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -EPERM));
 	fake.verdict_error = 0;
+	fake.clock_ms += 100;
 	expect_default_for_two();
 }
 
-/* A full queue sends no packet by which we would be woken. */
-Test(rounds, refused_verdicts_are_tried_again_once_they_were_told)
+static unsigned int verdict_messages(void)
 {
-	unsigned int sends;
+	return fake.single_verdicts + fake.batch_verdicts;
+}
+
+/* A full queue sends no packet by which we would be woken. */
+Test(rounds, what_was_refused_is_tried_again_after_a_pause)
+{
+	unsigned int before, tries;
 
 	lose_two_verdicts();
 	fake.verdict_error = -EPERM;
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 2));
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -EPERM));
+	before = verdict_messages();
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 0));
-	sends = fake.single_verdicts + fake.batch_verdicts;
-	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -EPERM), "still");
-	cr_expect(eq(u32, fake.single_verdicts + fake.batch_verdicts, sends));
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 99), 0));
+	cr_expect(eq(u32, verdict_messages(), before), "not before the pause is over");
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 10000), 0), "the error was reported");
+	tries = verdict_messages() - before;
+	cr_expect(ge(u32, tries, 5));
+	cr_expect(le(u32, tries, 15), "the pauses get longer");
 	fake.verdict_error = 0;
-	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 0));
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 1000), 0));
 	expect_verdict(1, MNFQ_STOP);
 	expect_verdict(2, MNFQ_STOP);
+}
+
+/* As after setuid(): the loop neither spins nor fills a log, and the timeout holds. */
+Test(rounds, a_lasting_failure_is_reported_once)
+{
+	unsigned int i, failures = 0, polls = fake.polls;
+	int64_t before = fake.clock_ms;
+	int n;
+
+	fake.no_right = true;
+	fake_packet(7, 60, true);
+	for (i = 0; i < 20; i++) {
+		n = mnfq_socket_dispatch(sock, 200);
+		cr_assert(n >= 0 || n == -EPERM);
+		failures += n < 0;
+	}
+	cr_expect(eq(u32, failures, 1));
+	cr_expect(ge(i64, fake.clock_ms - before, 18 * 200), "it waited");
+	cr_expect(le(u32, fake.polls - polls, 100));
+	cr_expect(eq(u64, stats().refused, fake.sends_refused), "but each is counted");
+
+	fake.no_right = false;
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 2000), 0));
+	cr_expect(eq(u32, fake_queued(7), 0));
+	fake.no_right = true;
+	fake_packet(7, 60, true);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -EPERM), "it worked meanwhile");
+	fake.no_right = false;
+}
+
+Test(rounds, a_queue_that_is_lost_does_not_disturb_another)
+{
+	struct mnfq_queue *other;
+	unsigned int i, failures = 0;
+	int n;
+
+	cr_assert(eq(int, mnfq_queue_bind(&other, sock, 8, NULL, accept_all, NULL), 0));
+	fake_queue(8)->error = -EPERM;
+	fake_packet(8, 60, true);
+	for (i = 0; i < 100; i++) {
+		fake_packet(7, 60, true);
+		n = mnfq_socket_dispatch(sock, 10);
+		failures += n < 0;
+	}
+	while (mnfq_socket_dispatch(sock, 0) > 0)
+		;
+	cr_expect(eq(u32, failures, 1));
+	for (i = 1; i <= 100; i++)
+		expect_verdict(i, MNFQ_ACCEPT);
+}
+
+Test(rounds, each_queue_reports_its_own_failure)
+{
+	struct mnfq_queue *other;
+
+	cr_assert(eq(int, mnfq_queue_bind(&other, sock, 8, NULL, accept_all, NULL), 0));
+	message_error(&msg, -EPERM, MNFQ_I_MSG(NFQNL_MSG_VERDICT), 1, queue->tag);
+	fake_datagram(msg.bytes, msg.len, 0);
+	message_error(&msg, -ENODEV, MNFQ_I_MSG(NFQNL_MSG_VERDICT), 1, other->tag);
+	fake_datagram(msg.bytes, msg.len, 0);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -ENODEV));
+	cr_expect(strstr(mnfq_socket_get_error(sock), "queue 8") != NULL);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -EPERM));
+	cr_expect(strstr(mnfq_socket_get_error(sock), "queue 7") != NULL);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 0));
+}
+
+/* Somebody steals the kernel's answers, the one to a question of ours, too. */
+Test(rounds, an_explanation_does_not_wait)
+{
+	int64_t before = fake.clock_ms;
+
+	message_error(&msg, -EPERM, MNFQ_I_MSG(NFQNL_MSG_VERDICT), 1, queue->tag);
+	fake_datagram(msg.bytes, msg.len, 0);
+	fake.lose_answers = ~0u;
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -EPERM));
+	cr_expect(eq(i64, fake.clock_ms, before));
 }
 
 /* The kernel answers one message of those that it refused. */

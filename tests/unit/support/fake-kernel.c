@@ -423,6 +423,7 @@ static bool obey(const struct nlmsghdr *nlh)
 	uint16_t num = ntohs(nfg->res_id);
 	int err = fake.no_right ? -EPERM : -EINVAL;
 
+	fake.sends_refused += fake.no_right && mnfq_i_is_verdict(nlh->nlmsg_type);
 	switch (fake.no_right ? 0 : nlh->nlmsg_type) {
 	case MNFQ_I_MSG(NFQNL_MSG_CONFIG):
 		err = config(nlh, num);

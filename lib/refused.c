@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What the kernel answers to verdicts. It answers those that it refuses, and releases that ask for
+ * it. EPERM has two meanings: the right is missing, then it answers only the first message of those
+ * that were sent together and looks at none; or another socket owns the queue, then each message
+ * for that queue is answered. A failure that lasts is reported once, until something works again.
+ */
+#include <errno.h>
+
+#include "internal.h"
+
+/* Any queue may have undecided packets over which no batch may reach. */
+static void refuse_all(struct mnfq_socket *sock)
+{
+	struct mnfq_queue *queue;
+
+	for (queue = sock->queues; queue; queue = queue->next)
+		mnfq_i_release_past(queue);
+}
+
+/* Has the next dispatch report @err, unless that was done already. */
+void mnfq_i_queue_fail(struct mnfq_queue *queue, int err)
+{
+	mnfq_i_back_off(queue);
+	if (queue->reported == err)
+		return;
+	queue->reported = queue->failure = err;
+	queue->sock->queue_failed = true;
+}
+
+/* The kernel obeyed: a failure after this is a new one. */
+static void works(struct mnfq_queue *queue)
+{
+	queue->reported = queue->failure = 0;
+	atomic_store(&queue->retry_at, 0);
+	atomic_store(&queue->retry_ms, 0);
+}
+
+/*
+ * The answer to a verdict; @queue is NULL if its queue is gone. Packets that the kernel flushed
+ * meanwhile are no failure of the loop.
+ */
+void mnfq_i_answered(struct mnfq_socket *sock, struct mnfq_queue *queue,
+		     const struct nlmsghdr *request, int err)
+{
+	uint32_t tag = request->nlmsg_pid;
+
+	if ((tag & MNFQ_I_TAG_OWN) != sock->tag)
+		return; /* of somebody else who shares the descriptor */
+	if ((tag & MNFQ_I_TAG_RELEASE) && (err == 0 || err == -ENOENT)) {
+		if (queue)
+			works(queue);
+		return;
+	}
+	if (err == 0)
+		return;
+	if (err == -EPERM)
+		refuse_all(sock);
+	if (!queue) {
+		sock->stats.refused++;
+		return;
+	}
+	queue->stats.refused++;
+	if (err == -EPERM || err == -ENODEV)
+		mnfq_i_queue_fail(queue, err);
+	/* A release is for packets that nobody has seen. */
+	if (queue->options.refused && !(tag & MNFQ_I_TAG_RELEASE))
+		queue->options.refused(queue, request->nlmsg_seq, err, queue->data);
+}
