@@ -102,6 +102,7 @@ bool mnfq_i_retain_settle(struct mnfq_packet *packet, bool deferred)
 	struct mnfq_packet *copy;
 	bool done;
 
+	mnfq_i_reserve(packet->queue, NULL);
 	pthread_mutex_lock(&sock->lock);
 	copy = packet->twin;
 	done = packet->decided || (copy && deferred);
@@ -139,6 +140,7 @@ int mnfq_packet_verdict(struct mnfq_packet *packet, enum mnfq_verdict verdict)
 		return -EINVAL;
 	sock = packet->queue->sock;
 	decision = mnfq_i_packet_decision(packet, packet->queue->tag, verdict);
+	mnfq_i_reserve(packet->queue, &decision);
 	pthread_mutex_lock(&sock->lock);
 	if (!packet->queue->bound)
 		err = -ENODEV;
@@ -152,34 +154,28 @@ int mnfq_packet_verdict(struct mnfq_packet *packet, enum mnfq_verdict verdict)
 	return err;
 }
 
-static void decide_default(struct mnfq_packet *packet)
-{
-	struct mnfq_queue *queue = packet->queue;
-	struct mnfq_i_decision decision = { .tag = queue->tag,
-					    .id = packet->id,
-					    .verdict = queue->options.default_verdict,
-					    .by_default = true };
-
-	if (send_decision(queue, &decision) == 0)
-		return;
-	queue->late.unsent++;
-	mnfq_i_count(&queue->late, &decision);
-	mnfq_i_release_later(queue, packet->id);
-}
-
 struct mnfq_packet *mnfq_packet_free(struct mnfq_packet *packet)
 {
+	struct mnfq_i_decision decision = { .by_default = true };
 	struct mnfq_queue *queue;
 
 	if (!packet || !packet->retained)
 		return NULL;
 	queue = packet->queue;
+	decision.tag = queue->tag;
+	decision.id = packet->id;
+	mnfq_i_reserve(queue, &decision);
 	pthread_mutex_lock(&queue->sock->lock);
 	if (packet->twin) { /* its callback is running, and decides unless somebody has */
 		packet->twin->twin = NULL;
 		packet->twin = NULL;
 	} else if (!packet->decided) {
-		decide_default(packet);
+		decision.verdict = queue->options.default_verdict;
+		if (send_decision(queue, &decision) < 0) {
+			queue->late.unsent++;
+			mnfq_i_count(&queue->late, &decision);
+			mnfq_i_release_later(queue, packet->id);
+		}
 	}
 	if (!packet->decided)
 		settle(packet);

@@ -13,7 +13,10 @@
 #define BACK_OFF_MS     100  /* the first pause after releases that failed; it doubles */
 #define BACK_OFF_MAX_MS 1000
 
-/* Sends whole messages to the kernel. */
+/* Both releases that can wait, and the end of a run before them. */
+#define RELEASE_ROOM (3 * sizeof(struct mnfq_i_verdict_msg))
+
+/* Sends whole messages to the kernel, at once or not at all. */
 int mnfq_i_send_once(struct mnfq_socket *sock, struct iovec *iov, size_t count)
 {
 	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
@@ -22,10 +25,15 @@ int mnfq_i_send_once(struct mnfq_socket *sock, struct iovec *iov, size_t count)
 			      .msg_iov = iov,
 			      .msg_iovlen = count };
 
-	return sendmsg(sock->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+	ssize_t sent;
+
+	do
+		sent = sendmsg(sock->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (sent < 0 && errno == EINTR);
+	return sent < 0 ? -errno : 0;
 }
 
-/* The same, but what passes by itself is waited for. */
+/* The same, but what passes by itself is waited for: never with the lock held. */
 int mnfq_i_send(struct mnfq_socket *sock, struct iovec *iov, size_t count)
 {
 	const struct timespec pause = { .tv_nsec = 1000000 };
@@ -33,10 +41,8 @@ int mnfq_i_send(struct mnfq_socket *sock, struct iovec *iov, size_t count)
 
 	for (;;) {
 		err = mnfq_i_send_once(sock, iov, count);
-		if (err != -EINTR && err != -EAGAIN && err != -ENOBUFS && err != -ENOMEM)
+		if (err != -EAGAIN && err != -ENOBUFS && err != -ENOMEM)
 			return err;
-		if (err == -EINTR)
-			continue;
 		if (++tries > RETRY_MS)
 			return err;
 		nanosleep(&pause, NULL);
@@ -156,7 +162,7 @@ int mnfq_i_decide(struct mnfq_queue *queue, const struct mnfq_i_decision *decisi
 {
 	struct mnfq_socket *sock = queue->sock;
 	bool in_order = !mnfq_i_after(queue->next_id, decision->id + 1);
-	size_t need = mnfq_i_decision_room(decision);
+	size_t need = mnfq_i_decision_room(decision) + RELEASE_ROOM;
 
 	if (need > sock->send_max)
 		sock->send_max = mnfq_i_get_send_max(sock->fd);
@@ -169,6 +175,18 @@ int mnfq_i_decide(struct mnfq_queue *queue, const struct mnfq_i_decision *decisi
 			  &queue->outgoing);
 	mnfq_i_release_pending(queue);
 	return 0;
+}
+
+/*
+ * Makes room for a decision (NULL: none) and the releases that follow from it, so that nothing has
+ * to be sent, and so waited for, while the lock is held.
+ */
+void mnfq_i_reserve(struct mnfq_queue *queue, const struct mnfq_i_decision *decision)
+{
+	size_t need = decision ? mnfq_i_decision_room(decision) + RELEASE_ROOM : 0;
+
+	if (mnfq_i_in_round(queue->sock))
+		make_room(queue->sock, need + RELEASE_ROOM);
 }
 
 /* Outside of a round: sends a decision by itself. */
@@ -184,7 +202,7 @@ int mnfq_i_decide_now(struct mnfq_socket *sock, const struct mnfq_i_decision *de
 		  .iov_len = NLA_ALIGN(decision->payload_len) - decision->payload_len },
 	};
 
-	return mnfq_i_send(sock, iov, decision->payload_len > 0 ? 3 : 1);
+	return mnfq_i_send_once(sock, iov, decision->payload_len > 0 ? 3 : 1);
 }
 
 /* After a failure the kernel is asked to answer also if all is well. */
@@ -328,6 +346,7 @@ void mnfq_i_release_pending(struct mnfq_queue *queue)
 {
 	if (!atomic_load(&queue->has_release))
 		return;
+	mnfq_i_reserve(queue, NULL);
 	pthread_mutex_lock(&queue->sock->lock);
 	(void)mnfq_i_release(queue);
 	pthread_mutex_unlock(&queue->sock->lock);

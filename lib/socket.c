@@ -370,6 +370,7 @@ struct mnfq_socket *mnfq_socket_close(struct mnfq_socket *sock)
 /* Without the descriptor nothing reaches the kernel of what closing a socket tells it. */
 int mnfq_socket_release(struct mnfq_socket *sock)
 {
+	struct mnfq_queue *queue;
 	int fd;
 
 	if (!sock)
@@ -377,8 +378,13 @@ int mnfq_socket_release(struct mnfq_socket *sock)
 	if (mnfq_i_in_round(sock))
 		return mnfq_i_fail(&sock->error, -EBUSY,
 				   "called from within a callback: return from it first");
+	/* Other threads send with the descriptor while a packet that they hold has a queue. */
+	pthread_mutex_lock(&sock->lock);
+	for (queue = sock->queues; queue; queue = queue->next)
+		mnfq_i_retain_abandon(queue);
 	fd = sock->fd;
 	sock->fd = -1;
+	pthread_mutex_unlock(&sock->lock);
 	mnfq_socket_close(sock);
 	return fd;
 }

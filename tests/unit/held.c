@@ -537,3 +537,104 @@ Test(held, a_packet_freed_in_vain_is_counted)
 	cr_expect(eq(u64, stats().unsent, 1));
 	cr_expect(eq(u64, stats().held, 0));
 }
+
+/* As another thread does while the receiver sleeps. */
+static void free_in_vain(void)
+{
+	if (fake.polls > 1) {
+		mnfq_socket_stop(sock);
+		return;
+	}
+	fake.send_error = ENOBUFS;
+	fake.send_errors = 2; /* the default verdict, and its release */
+	mnfq_packet_free(held[0]);
+	cr_expect(ne(sz, fake_unread(), 0), "the receiver wakes up");
+}
+
+Test(held, a_release_that_fails_elsewhere_wakes_the_receiver)
+{
+	hold_all(1, MNFQ_STOP);
+	fake.polls = 0;
+	fake.on_poll = free_in_vain;
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, -1), -ECANCELED));
+	fake.on_poll = NULL;
+	cr_expect(eq(u32, fake.polls, 2));
+	cr_expect(eq(int, fake.poll_timeout, 100), "not before the pause is over");
+	expect_verdict(1, FAKE_UNDECIDED);
+	fake.clock_ms += 100;
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 0));
+	expect_verdict(1, MNFQ_STOP);
+}
+
+/* ---- nobody sleeps with the lock, for which the threads that decide wait ---- */
+
+static void *try_lock(void *arg)
+{
+	bool *locked = arg;
+
+	*locked = pthread_mutex_trylock(&sock->lock) != 0;
+	if (!*locked)
+		pthread_mutex_unlock(&sock->lock);
+	return NULL;
+}
+
+static void expect_unlocked(void)
+{
+	bool locked = true;
+	pthread_t thread;
+
+	cr_assert(eq(int, pthread_create(&thread, NULL, try_lock, &locked), 0));
+	pthread_join(thread, NULL);
+	cr_expect(not(locked));
+}
+
+static void run_short_of_memory(void)
+{
+	fake.send_error = ENOBUFS;
+	fake.send_errors = 3;
+}
+
+static enum mnfq_verdict fill_the_outbox(struct mnfq_packet *packet, void *data)
+{
+	static uint8_t big[60000];
+	uint32_t id = mnfq_packet_get_id(packet);
+
+	if (id == 1)
+		return hold_first(packet, data);
+	if (id == 4) {
+		run_short_of_memory();
+		cr_expect(eq(int, mnfq_packet_set_payload(held[0], big, sizeof(big)), 0));
+		cr_expect(eq(int, mnfq_packet_verdict(held[0], MNFQ_ACCEPT), 0));
+	} else {
+		cr_expect(eq(int, mnfq_packet_set_payload(packet, big, sizeof(big)), 0));
+	}
+	return MNFQ_ACCEPT;
+}
+
+Test(held, a_verdict_in_a_callback_sleeps_without_the_lock)
+{
+	uint32_t id;
+
+	rebind_seven(fill_the_outbox, MNFQ_STOP);
+	fake.on_sleep = expect_unlocked;
+	for (id = 1; id <= 4; id++)
+		fake_packet(7, 60, true);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 4));
+	cr_expect(eq(u32, fake.sleeps, 3));
+	for (id = 1; id <= 4; id++)
+		expect_verdict(id, MNFQ_ACCEPT);
+	mnfq_packet_free(held[0]);
+}
+
+Test(held, a_late_verdict_does_not_sleep)
+{
+	hold_all(1, MNFQ_STOP);
+	run_short_of_memory();
+	fake.on_sleep = expect_unlocked;
+	cr_expect(eq(int, mnfq_packet_verdict(held[0], MNFQ_ACCEPT), -ENOBUFS));
+	cr_expect(eq(u32, fake.sleeps, 0));
+	fake.send_errors = 0;
+	cr_expect(eq(int, mnfq_packet_verdict(held[0], MNFQ_ACCEPT), 0), "it was undecided");
+	expect_verdict(1, MNFQ_ACCEPT);
+	mnfq_packet_free(held[0]);
+}

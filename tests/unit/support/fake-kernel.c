@@ -47,6 +47,7 @@ int __wrap_poll(struct pollfd *fds, nfds_t n, int timeout);
 int __wrap_ioctl(int fd, unsigned long request, ...);
 int __real_ioctl(int fd, unsigned long request, ...);
 int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
+int __wrap_nanosleep(const struct timespec *pause, struct timespec *left);
 long __wrap_syscall(long number, ...);
 
 void *__real_malloc(size_t size); /* ours is not the library's memory, which may fail */
@@ -122,6 +123,7 @@ int __wrap_poll(struct pollfd *fds, nfds_t n, int timeout)
 	bool readable;
 
 	fake.polls++;
+	fake.poll_timeout = timeout;
 	if (fake.on_poll)
 		fake.on_poll();
 	readable = *first_of(fds[0].fd) != NULL;
@@ -160,6 +162,16 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
 		fake.clock_ns += fake.clock_step;
 	ns = fake.clock_ms * 1000000 + fake.clock_ns;
 	*now = (struct timespec){ .tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000 };
+	return 0;
+}
+
+int __wrap_nanosleep(const struct timespec *pause, struct timespec *left)
+{
+	(void)left;
+	fake.sleeps++;
+	fake.clock_ns += pause->tv_nsec;
+	if (fake.on_sleep)
+		fake.on_sleep();
 	return 0;
 }
 

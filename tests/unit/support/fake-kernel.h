@@ -56,9 +56,12 @@ struct fake_kernel {
 	unsigned int name_calls;      /* questions for a name */
 	int64_t clock_ms;             /* goes on only while somebody waits */
 	int64_t clock_ns, clock_step; /* beyond that; a step whenever the exact clock is read */
+	int poll_timeout;             /* of the last poll */
 	unsigned int fills, polls;    /* calls of recvmmsg and poll; what happens during one: */
 	void (*on_fill)(void);
 	void (*on_poll)(void);
+	unsigned int sleeps; /* calls of nanosleep; what happens during one: */
+	void (*on_sleep)(void);
 	unsigned int membarriers;     /* waits for a grace period */
 	unsigned int allocations;     /* so far */
 	unsigned int fail_allocation; /* counts down; the allocation that reaches 0 fails */
