@@ -71,6 +71,8 @@ struct mnfq_i_run {
 bool mnfq_i_verdict_valid(uint32_t verdict);
 size_t mnfq_i_verdict_head(uint8_t *head, const struct mnfq_i_decision *decision);
 size_t mnfq_i_verdict_batch(uint8_t *head, uint32_t tag, uint32_t verdict, uint32_t last);
+#define MNFQ_I_ALL_SIZE (3 * sizeof(struct mnfq_i_verdict_msg))
+size_t mnfq_i_verdict_all(uint8_t *bytes, uint32_t tag, uint32_t verdict);
 size_t mnfq_i_decision_room(const struct mnfq_i_decision *decision);
 void mnfq_i_outbox_put(struct mnfq_i_outbox *outbox, struct mnfq_i_run *run,
 		       const struct mnfq_i_decision *decision, bool may_batch,
@@ -190,11 +192,12 @@ struct mnfq_queue {
 	atomic_uint refs; /* the user's, and one for each retained packet */
 	uint16_t num;
 	uint32_t tag;
-	bool closing; /* unbind once the callback returned */
-	bool synced;  /* next_id is known */
-	int failure;  /* to be reported by the next dispatch; 0: none */
-	int reported; /* was reported, and has lasted since */
-	bool calling; /* the packet of calling_id has no verdict in the outbox yet */
+	bool closing;  /* unbind once the callback returned */
+	bool unlinked; /* and counted in the socket */
+	bool synced;   /* next_id is known */
+	int failure;   /* to be reported by the next dispatch; 0: none */
+	int reported;  /* was reported, and has lasted since */
+	bool calling;  /* the packet of calling_id has no verdict in the outbox yet */
 	uint32_t calling_id;
 	uint64_t born; /* the round in which it was bound */
 	uint32_t next_id;
@@ -260,8 +263,10 @@ struct mnfq_socket {
 	struct mnfq_queue *recent; /* found by the last look-up */
 	struct mnfq_i_pending pending;
 	struct mnfq_i_stash *stash, **stash_end;
-	int failure;       /* to be reported by the next dispatch */
-	bool queue_failed; /* and so is that of a queue */
+	struct mnfq_queue *ending; /* what is read of this queue is counted and thrown away */
+	struct mnfq_queue *ended;  /* in this round: the ring may hold packets of theirs */
+	int failure;               /* to be reported by the next dispatch */
+	bool queue_failed;         /* and so is that of a queue */
 	struct mnfq_stats stats;
 	struct mnfq_i_ifname ifnames[MNFQ_I_IFNAME_SETS][MNFQ_I_IFNAME_WAYS];
 	struct mnfq_i_sentence error;
@@ -290,6 +295,7 @@ void mnfq_i_wake(struct mnfq_socket *sock);
 /* queue.c */
 struct mnfq_queue *mnfq_i_queue_find(struct mnfq_socket *sock, uint16_t num);
 void mnfq_i_queue_end(struct mnfq_queue *queue, bool wait);
+void mnfq_i_queue_count_unread(struct mnfq_queue *queue, uint64_t n);
 void mnfq_i_queue_count(struct mnfq_queue *queue, struct mnfq_stats *sum);
 void mnfq_i_queue_unref(struct mnfq_queue *queue);
 
@@ -299,12 +305,13 @@ int mnfq_i_request(struct mnfq_socket *sock, uint16_t num, uint8_t command,
 int mnfq_i_request_probe(struct mnfq_socket *sock, uint16_t num, uint8_t command,
 			 unsigned int ms);
 void mnfq_i_request_start(struct mnfq_socket *sock);
-int mnfq_i_request_send(struct mnfq_socket *sock, uint16_t num, uint8_t command);
+int mnfq_i_request_send(struct mnfq_socket *sock, uint16_t num, uint8_t command,
+			const struct mnfq_queue_options *settings);
 void mnfq_i_request_poke(struct mnfq_socket *sock);
 bool mnfq_i_request_answer(struct mnfq_socket *sock, const uint8_t *msg, size_t len);
 int mnfq_i_stash_add(struct mnfq_socket *sock, const uint8_t *data, size_t len);
 bool mnfq_i_stash_find(struct mnfq_socket *sock, uint16_t num, uint32_t *id);
-void mnfq_i_stash_purge(struct mnfq_socket *sock, uint16_t num);
+unsigned int mnfq_i_stash_purge(struct mnfq_socket *sock, uint16_t num);
 
 /* receive.c */
 bool mnfq_i_from_kernel(struct mnfq_socket *sock, const void *from, size_t from_len);
@@ -337,6 +344,7 @@ void mnfq_i_release_pending(struct mnfq_queue *queue);
 void mnfq_i_release_later(struct mnfq_queue *queue, uint32_t last);
 void mnfq_i_release_past(struct mnfq_queue *queue);
 int mnfq_i_release_now(struct mnfq_queue *queue, uint32_t last, bool patient);
+int mnfq_i_release_all(struct mnfq_queue *queue);
 bool mnfq_i_in_round(struct mnfq_socket *sock);
 
 /* retain.c */

@@ -114,18 +114,6 @@ static int enlarge_buffer(struct mnfq_socket *sock, uint32_t bytes)
 }
 
 /*
- * The default verdict for all that the kernel holds, whatever its id. A batch reaches over half
- * of all numbers; the first half comes again, since a list that wraps around begins with the
- * second.
- */
-static void release_all(struct mnfq_queue *queue)
-{
-	(void)mnfq_i_release_now(queue, INT32_MAX, true);
-	(void)mnfq_i_release_now(queue, UINT32_MAX, true);
-	(void)mnfq_i_release_now(queue, INT32_MAX, true);
-}
-
-/*
  * The socket owned the queue already: whoever opened it had bound it. Packets that the former
  * reader took and did not decide get the default verdict; those that it did not take are ours.
  */
@@ -135,7 +123,8 @@ static void take_over(struct mnfq_queue *queue)
 
 	queue->synced = mnfq_i_stash_find(queue->sock, queue->num, &first);
 	if (!queue->synced) {
-		release_all(queue); /* a full queue would send no packet to tell an id */
+		/* A full queue would send no packet to tell an id. */
+		(void)mnfq_i_release_all(queue);
 		return;
 	}
 	queue->next_id = first;
@@ -176,14 +165,14 @@ static int request_bind(struct mnfq_queue *queue)
 	if (err != -ENODEV)
 		return mnfq_i_explain_bind(sock, num, queue->options.flags, err);
 
-	mnfq_i_stash_purge(sock, num);
+	(void)mnfq_i_stash_purge(sock, num);
 	err = mnfq_i_request(sock, num, NFQNL_CFG_CMD_BIND, &queue->options, &repeated);
 	if (err == -EBUSY && repeated) /* the answer that was lost said yes */
 		return 0;
 	/* Without an answer nobody knows whether it is bound: a failure leaves nothing. */
 	if (err < 0 && !sock->pending.answered) {
-		(void)mnfq_i_request_send(sock, num, NFQNL_CFG_CMD_UNBIND);
-		mnfq_i_stash_purge(sock, num);
+		(void)mnfq_i_request_send(sock, num, NFQNL_CFG_CMD_UNBIND, &queue->options);
+		(void)mnfq_i_stash_purge(sock, num);
 		sock->stale = true;
 	}
 	return err < 0 ? mnfq_i_explain_bind(sock, num, queue->options.flags, err) : 0;
@@ -312,32 +301,56 @@ static void unlink_queue(struct mnfq_queue *queue)
 	if (sock->recent == queue)
 		sock->recent = NULL;
 	mnfq_i_queue_count(queue, &sock->stats);
+	queue->unlinked = true;
+}
+
+/* Packets that waited for a verdict without having been seen by a callback. */
+void mnfq_i_queue_count_unread(struct mnfq_queue *queue, uint64_t n)
+{
+	struct mnfq_stats *stats = queue->unlinked ? &queue->sock->stats : &queue->stats;
+
+	stats->defaulted += n;
+	mnfq_i_count_verdicts(stats, queue->options.default_verdict, n);
 }
 
 /*
- * Unbinds: the default verdict for all that the kernel holds, whatever its id, then the end of
- * the queue. Dropping is what the kernel does at the end by itself.
+ * Unbinds. What still waits in the kernel gets the default verdict: what is held, and what was not
+ * read yet, which is counted as it is read on the way to the answer. If somebody else reads from
+ * the socket, there was more.
  */
-void mnfq_i_queue_end(struct mnfq_queue *queue, bool wait)
+static void unbind(struct mnfq_queue *queue)
 {
 	struct mnfq_socket *sock = queue->sock;
 	bool repeated;
 
+	mnfq_i_queue_count_unread(queue, mnfq_i_stash_purge(sock, queue->num));
+	sock->ending = queue;
+	mnfq_i_request_start(sock);
+	(void)mnfq_i_request(sock, queue->num, NFQNL_CFG_CMD_UNBIND, &queue->options, &repeated);
+	sock->ending = NULL;
+	(void)mnfq_i_stash_purge(sock, queue->num); /* refusals */
+}
+
+void mnfq_i_queue_end(struct mnfq_queue *queue, bool wait)
+{
+	struct mnfq_socket *sock = queue->sock;
+
 	pthread_mutex_lock(&sock->lock);
 	mnfq_i_retain_abandon(queue);
 	pthread_mutex_unlock(&sock->lock);
-	if (queue->options.default_verdict != MNFQ_DROP)
-		release_all(queue);
+	if (wait)
+		unbind(queue);
+	else
+		(void)mnfq_i_request_send(sock, queue->num, NFQNL_CFG_CMD_UNBIND,
+					  &queue->options);
 	unlink_queue(queue);
 	sock->stale = true;
-	if (wait) {
-		mnfq_i_request_start(sock);
-		(void)mnfq_i_request(sock, queue->num, NFQNL_CFG_CMD_UNBIND, NULL, &repeated);
-		mnfq_i_stash_purge(sock, queue->num);
+	if (mnfq_i_in_round(sock)) { /* the end of the round lets go of it */
+		queue->next = sock->ended;
+		sock->ended = queue;
 	} else {
-		(void)mnfq_i_request_send(sock, queue->num, NFQNL_CFG_CMD_UNBIND);
+		mnfq_i_queue_unref(queue);
 	}
-	mnfq_i_queue_unref(queue);
 }
 
 void mnfq_i_queue_unref(struct mnfq_queue *queue)

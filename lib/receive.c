@@ -114,6 +114,19 @@ static void call(struct mnfq_queue *queue, struct mnfq_packet *packet)
 	mnfq_i_release_pending(queue);
 }
 
+/* A packet of no queue of ours, or of one that was unbound since the packet was received. */
+static void count_unclaimed(struct mnfq_socket *sock, uint16_t num)
+{
+	struct mnfq_queue *queue = sock->ended;
+
+	while (queue && queue->num != num)
+		queue = queue->next;
+	if (queue)
+		mnfq_i_queue_count_unread(queue, 1);
+	else
+		sock->stats.unclaimed++;
+}
+
 /*
  * A packet of the kernel's. Returns whether it was handled: seen by a callback, or decided by
  * default because it arrived cut. A malformed one is left to be found as a gap.
@@ -130,7 +143,7 @@ static int handle_packet(struct mnfq_socket *sock, const uint8_t *msg, size_t le
 	}
 	queue = find_queue(sock, mnfq_i_packet_queue_num(&packet), stashed);
 	if (!queue) {
-		sock->stats.unclaimed++;
+		count_unclaimed(sock, mnfq_i_packet_queue_num(&packet));
 		return 0;
 	}
 	check_order(queue, packet.id);
@@ -255,8 +268,13 @@ static void end_round(struct mnfq_socket *sock)
 static int leave(struct mnfq_socket *sock, int handled)
 {
 	int err = mnfq_i_flush(sock);
+	struct mnfq_queue *queue;
 
 	end_round(sock);
+	while ((queue = sock->ended)) {
+		sock->ended = queue->next;
+		mnfq_i_queue_unref(queue);
+	}
 	atomic_store(&sock->ring->busy, false);
 	if (sock->closing) {
 		mnfq_socket_close(sock);

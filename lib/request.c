@@ -13,7 +13,7 @@
 
 #include "internal.h"
 
-#define REQUEST_MAX 256 /* bytes; the longest has 76 */
+#define REQUEST_MAX 256 /* bytes; the longest, the end of a queue, has 152 */
 
 static uint8_t kernel_copy_mode(enum mnfq_copy mode)
 {
@@ -64,21 +64,53 @@ static void put_settings(struct nlmsghdr *nlh, const struct mnfq_queue_options *
 		mnl_attr_put_u32(nlh, NFQA_CFG_QUEUE_MAXLEN, htonl(settings->max_len));
 }
 
-static int send_message(struct mnfq_socket *sock, struct nlmsghdr *nlh)
+/*
+ * The end of a queue, in several messages that are sent together. With a length of 0 no packet more
+ * is queued, so that all that waits has its message in the receive buffer, ahead of the answer. The
+ * kernel drops what waits by itself; for another default verdict it has to be told.
+ */
+static size_t build_end(uint8_t *buf, const struct mnfq_socket *sock, uint16_t num, uint32_t seq,
+			uint16_t flags, const struct mnfq_queue_options *settings)
 {
-	struct iovec iov = { .iov_base = nlh, .iov_len = nlh->nlmsg_len };
+	/* If the right is missing the first message is answered, and no other. */
+	struct nlmsghdr *nlh = build(buf, num, seq, 0);
+	size_t len;
 
-	return mnfq_i_send(sock, &iov, 1);
+	mnl_attr_put_u32(nlh, NFQA_CFG_QUEUE_MAXLEN, 0);
+	len = nlh->nlmsg_len;
+	if (settings && settings->default_verdict != MNFQ_DROP)
+		len += mnfq_i_verdict_all(buf + len, sock->tag | num | MNFQ_I_TAG_RELEASE,
+					  settings->default_verdict);
+	nlh = build(buf + len, num, seq, flags);
+	put_command(nlh, NFQNL_CFG_CMD_UNBIND);
+	return len + nlh->nlmsg_len;
 }
 
-/* Sends a command whose answer nobody waits for. */
-int mnfq_i_request_send(struct mnfq_socket *sock, uint16_t num, uint8_t command)
+/* A request with its settings, if there are any. Returns its length. */
+static size_t build_request(uint8_t *buf, const struct mnfq_socket *sock, uint16_t num,
+			    uint8_t command, uint32_t seq, uint16_t flags,
+			    const struct mnfq_queue_options *settings)
 {
-	uint8_t buf[REQUEST_MAX] __attribute__((aligned(4))) = { 0 };
-	struct nlmsghdr *nlh = build(buf, num, 0, 0);
+	struct nlmsghdr *nlh;
 
+	memset(buf, 0, REQUEST_MAX);
+	if (command == NFQNL_CFG_CMD_UNBIND)
+		return build_end(buf, sock, num, seq, flags, settings);
+	nlh = build(buf, num, seq, flags);
 	put_command(nlh, command);
-	return send_message(sock, nlh);
+	if (settings)
+		put_settings(nlh, settings);
+	return nlh->nlmsg_len;
+}
+
+/* Sends a request whose answer nobody waits for. */
+int mnfq_i_request_send(struct mnfq_socket *sock, uint16_t num, uint8_t command,
+			const struct mnfq_queue_options *settings)
+{
+	uint8_t buf[REQUEST_MAX] __attribute__((aligned(4)));
+	size_t len = build_request(buf, sock, num, command, 0, 0, settings);
+
+	return mnfq_i_send(sock, &(struct iovec){ buf, len }, 1);
 }
 
 /*
@@ -87,11 +119,10 @@ int mnfq_i_request_send(struct mnfq_socket *sock, uint16_t num, uint8_t command)
  */
 void mnfq_i_request_poke(struct mnfq_socket *sock)
 {
-	uint8_t buf[REQUEST_MAX] __attribute__((aligned(4))) = { 0 };
-	struct nlmsghdr *nlh = build(buf, 0, 0, NLM_F_ACK);
+	uint8_t buf[REQUEST_MAX] __attribute__((aligned(4)));
+	size_t len = build_request(buf, sock, 0, NFQNL_CFG_CMD_PF_BIND, 0, NLM_F_ACK, NULL);
 
-	put_command(nlh, NFQNL_CFG_CMD_PF_BIND);
-	(void)mnfq_i_send_once(sock, &(struct iovec){ nlh, nlh->nlmsg_len }, 1);
+	(void)mnfq_i_send_once(sock, &(struct iovec){ buf, len }, 1);
 }
 
 static void append(struct mnfq_socket *sock, struct mnfq_i_stash *entry)
@@ -126,29 +157,6 @@ static bool is_answer(struct mnfq_socket *sock, const uint8_t *data, size_t len)
 	       mnfq_i_request_answer(sock, data, nlh->nlmsg_len < len ? nlh->nlmsg_len : len);
 }
 
-/*
- * Takes an answer, ignores what is nothing for us, and keeps the rest for the next round:
- * packets, and refused verdicts, because the user may be told of them, who may do anything then.
- */
-static void sort(struct mnfq_socket *sock, struct mnfq_i_stash **entry, size_t len)
-{
-	const struct nlmsghdr *nlh = (const struct nlmsghdr *)(*entry)->data;
-	struct mnfq_i_stash *smaller;
-
-	if (len < NLMSG_HDRLEN || nlh->nlmsg_len < NLMSG_HDRLEN) {
-		sock->stats.malformed++;
-		return;
-	}
-	if (is_answer(sock, (*entry)->data, len) ||
-	    (nlh->nlmsg_type != NLMSG_ERROR && nlh->nlmsg_type != MNFQ_I_MSG(NFQNL_MSG_PACKET)))
-		return;
-	(*entry)->len = len;
-	smaller = realloc(*entry, sizeof(**entry) + len);
-	*entry = smaller ? smaller : *entry;
-	append(sock, *entry);
-	*entry = NULL;
-}
-
 /* A view of what was stashed, if it is a packet of queue @num. */
 static bool is_of_queue(const struct mnfq_i_stash *entry, uint16_t num,
 			struct mnfq_packet *packet)
@@ -159,6 +167,34 @@ static bool is_of_queue(const struct mnfq_i_stash *entry, uint16_t num,
 		return false;
 	(void)mnfq_i_packet_parse(packet, entry->data, entry->len);
 	return mnfq_i_packet_has_id(packet) && mnfq_i_packet_queue_num(packet) == num;
+}
+
+/*
+ * Takes an answer, ignores what is nothing for us, and keeps the rest for the next round:
+ * packets, and refused verdicts, because the user may be told of them, who may do anything then.
+ */
+static void sort(struct mnfq_socket *sock, struct mnfq_i_stash **entry, size_t len)
+{
+	const struct nlmsghdr *nlh = (const struct nlmsghdr *)(*entry)->data;
+	struct mnfq_i_stash *smaller;
+	struct mnfq_packet packet;
+
+	if (len < NLMSG_HDRLEN || nlh->nlmsg_len < NLMSG_HDRLEN) {
+		sock->stats.malformed++;
+		return;
+	}
+	if (is_answer(sock, (*entry)->data, len) ||
+	    (nlh->nlmsg_type != NLMSG_ERROR && nlh->nlmsg_type != MNFQ_I_MSG(NFQNL_MSG_PACKET)))
+		return;
+	(*entry)->len = len;
+	if (sock->ending && is_of_queue(*entry, sock->ending->num, &packet)) {
+		mnfq_i_queue_count_unread(sock->ending, 1);
+		return;
+	}
+	smaller = realloc(*entry, sizeof(**entry) + len);
+	*entry = smaller ? smaller : *entry;
+	append(sock, *entry);
+	*entry = NULL;
 }
 
 /* Puts a copy of a datagram behind what is stashed. */
@@ -202,10 +238,11 @@ static bool is_refusal(const struct mnfq_socket *sock, const struct mnfq_i_stash
 
 /*
  * Packets and refusals of a queue that is gone must not be taken for those of its successor. What
- * a refusal means for the other queues it means nevertheless.
+ * a refusal means for the other queues it means nevertheless. Returns how many packets there were.
  */
-void mnfq_i_stash_purge(struct mnfq_socket *sock, uint16_t num)
+unsigned int mnfq_i_stash_purge(struct mnfq_socket *sock, uint16_t num)
 {
+	unsigned int packets = 0;
 	struct mnfq_i_stash **link = &sock->stash, *entry;
 	struct mnfq_packet packet;
 	struct nlmsgerr answer;
@@ -216,11 +253,14 @@ void mnfq_i_stash_purge(struct mnfq_socket *sock, uint16_t num)
 		} else if (!is_of_queue(entry, num, &packet)) {
 			link = &entry->next;
 			continue;
+		} else {
+			packets++;
 		}
 		*link = entry->next;
 		free(entry);
 	}
 	sock->stash_end = link;
+	return packets;
 }
 
 /*
@@ -264,17 +304,14 @@ static int read_answer(struct mnfq_socket *sock)
 static int attempt(struct mnfq_socket *sock, uint16_t num, uint8_t command,
 		   const struct mnfq_queue_options *settings)
 {
-	uint8_t buf[REQUEST_MAX] __attribute__((aligned(4))) = { 0 };
-	struct nlmsghdr *nlh;
+	uint8_t buf[REQUEST_MAX] __attribute__((aligned(4)));
+	size_t len;
 	int err;
 
 	sock->seq += sock->seq == UINT32_MAX ? 2 : 1; /* 0 stands for no request */
-	nlh = build(buf, num, sock->seq, NLM_F_ACK);
-	put_command(nlh, command);
-	if (settings)
-		put_settings(nlh, settings);
+	len = build_request(buf, sock, num, command, sock->seq, NLM_F_ACK, settings);
 	sock->pending = (struct mnfq_i_pending){ .seq = sock->seq };
-	err = send_message(sock, nlh);
+	err = mnfq_i_send(sock, &(struct iovec){ buf, len }, 1);
 	if (err == 0)
 		err = read_answer(sock);
 	sock->pending.seq = 0;

@@ -227,6 +227,17 @@ int mnfq_i_release_now(struct mnfq_queue *queue, uint32_t last, bool patient)
 		       : mnfq_i_send_once(queue->sock, &iov, 1);
 }
 
+/* The same for all that there is, as far as that can be sent. */
+int mnfq_i_release_all(struct mnfq_queue *queue)
+{
+	uint8_t bytes[MNFQ_I_ALL_SIZE] __attribute__((aligned(4)));
+	struct iovec iov = { .iov_base = bytes, .iov_len = sizeof(bytes) };
+
+	mnfq_i_verdict_all(bytes, queue->tag | MNFQ_I_TAG_RELEASE,
+			   queue->options.default_verdict);
+	return mnfq_i_send(queue->sock, &iov, 1);
+}
+
 /* Within a round: the same, behind what is in the outbox, where there is room for it. */
 static void put_batch(struct mnfq_queue *queue, uint32_t last)
 {

@@ -128,6 +128,19 @@ size_t mnfq_i_verdict_batch(uint8_t *head, uint32_t tag, uint32_t verdict, uint3
 	return sizeof(msg);
 }
 
+/*
+ * One verdict for all packets of a queue, whatever their ids: MNFQ_I_ALL_SIZE bytes. A batch reaches
+ * over half of all numbers; the first half comes again, since a list that wraps around begins with
+ * the second.
+ */
+size_t mnfq_i_verdict_all(uint8_t *bytes, uint32_t tag, uint32_t verdict)
+{
+	size_t len = mnfq_i_verdict_batch(bytes, tag, verdict, INT32_MAX);
+
+	len += mnfq_i_verdict_batch(bytes + len, tag, verdict, UINT32_MAX);
+	return len + mnfq_i_verdict_batch(bytes + len, tag, verdict, INT32_MAX);
+}
+
 /* What mnfq_i_outbox_put() may need, including the end of a run that is open. */
 size_t mnfq_i_decision_room(const struct mnfq_i_decision *decision)
 {

@@ -113,10 +113,15 @@ struct mnfq_stats {
 	uint64_t requeued;  /**< handed to another queue */
 	uint64_t marked;    /**< of all these, decisions that carried a mark */
 	uint64_t rewritten; /**< decisions that carried a payload */
-	uint64_t defaulted; /**< the queue's default verdict, for want of another */
-	uint64_t invalid;   /**< of `defaulted`: what a callback returned was no verdict */
-	uint64_t deferred;  /**< packets that a callback put off */
-	uint64_t held;      /**< of those, not decided yet: a level, not a sum */
+	/**
+	 * The queue's default verdict, for want of another. What waited unread when the queue was
+	 * unbound is counted as it is found in the receive buffer: if somebody else reads from the
+	 * socket there was more.
+	 */
+	uint64_t defaulted;
+	uint64_t invalid;  /**< of `defaulted`: what a callback returned was no verdict */
+	uint64_t deferred; /**< packets that a callback put off */
+	uint64_t held;     /**< of those, not decided yet: a level, not a sum */
 
 	/*
 	 * What did not go well. A refused verdict is normal life for packets that the kernel
@@ -132,7 +137,7 @@ struct mnfq_stats {
 	uint64_t overruns;  /**< times the kernel reported a full receive buffer */
 	uint64_t forged;    /**< datagrams that did not come from the kernel, ignored */
 	uint64_t malformed; /**< messages from the kernel that make no sense, ignored */
-	uint64_t unclaimed; /**< packets of a queue that is not bound here, ignored */
+	uint64_t unclaimed; /**< packets of a queue that was never bound here, ignored */
 };
 
 /* ---- rings ------------------------------------------------------------------------------ */
@@ -633,7 +638,7 @@ int mnfq_queue_bind(struct mnfq_queue **ret, struct mnfq_socket *sock, unsigned 
  * Give the default verdict to all packets of the queue that are not decided yet, retained ones
  * included, unbind it and free it. Packets that arrive in between are dropped by the kernel. It
  * cannot fail as far as the program is concerned; but without CAP_NET_ADMIN the kernel refuses,
- * and the queue ends when the socket is closed.
+ * and the queue ends when the socket is closed. Packets that waited count as `defaulted`.
  * From within a callback of the socket it takes effect once the callback returned.
  */
 struct mnfq_queue *mnfq_queue_unbind(struct mnfq_queue *queue);

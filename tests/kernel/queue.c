@@ -2,6 +2,7 @@
 /* Queues: what is in force, who may have them, what happens around binding and unbinding. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -477,5 +478,59 @@ Test(queue, full_and_fail_open_accepts_unseen)
 		scene_expect(&scene, i);
 	cr_assert(netns_get_queue(scene.ns, 1, &kernel) && kernel.dropped == 0);
 	cr_assert(scene.seen == 10 && scene_stats(&scene).lost == 0);
+	scene_close(&scene);
+}
+
+/* ---- what waits at the end ---- */
+
+static void end_with_unread(enum mnfq_verdict default_verdict)
+{
+	struct mnfq_stats stats;
+	struct scene scene;
+	uint32_t seq;
+
+	scene_open(&scene, 4);
+	scene_bind(&scene, QUEUE_OPTIONS(.default_verdict = default_verdict), scene_count);
+	udp_send_many(&scene.udp, 0, 800);
+	cr_assert(netns_wait_waiting(scene.ns, 1, 800));
+	scene.queue = mnfq_queue_unbind(scene.queue);
+	stats = scene_socket_stats(&scene);
+	cr_assert(stats.packets == 0 && stats.defaulted == 800, "%" PRIu64, stats.defaulted);
+	cr_assert((default_verdict == MNFQ_DROP ? stats.dropped : stats.accepted) == 800);
+	for (seq = 0; seq < 800 && default_verdict == MNFQ_ACCEPT; seq++)
+		scene_expect(&scene, seq);
+	scene_expect_nothing(&scene);
+	scene_close(&scene);
+}
+
+Test(queue, what_waits_at_the_end_is_counted)
+{
+	end_with_unread(MNFQ_DROP);
+	end_with_unread(MNFQ_ACCEPT);
+}
+
+static enum mnfq_verdict unbind_at_ten(struct mnfq_packet *packet, void *data)
+{
+	struct scene *scene = data;
+
+	if (mnfq_packet_get_id(packet) == 10)
+		scene->queue = mnfq_queue_unbind(scene->queue);
+	return MNFQ_ACCEPT;
+}
+
+/* Some of what waits is in the ring by then, some is not. */
+Test(queue, what_waits_when_a_callback_unbinds_is_counted)
+{
+	struct mnfq_stats stats;
+	struct scene scene;
+
+	scene_open(&scene, 4);
+	scene_bind(&scene, NULL, unbind_at_ten);
+	udp_send_many(&scene.udp, 0, 200);
+	cr_assert(netns_wait_waiting(scene.ns, 1, 200));
+	cr_assert(mnfq_socket_dispatch(scene.sock, 0) == 10);
+	stats = scene_socket_stats(&scene);
+	cr_assert(stats.packets == 10 && stats.accepted == 10);
+	cr_assert(stats.defaulted == 190 && stats.dropped == 190 && stats.unclaimed == 0);
 	scene_close(&scene);
 }

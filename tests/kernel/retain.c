@@ -192,7 +192,7 @@ static void orphaned(enum mnfq_verdict default_verdict, bool by_close)
 	for (i = 0; i < 5; i++)
 		check_orphan(scene.kept[i], i);
 	if (!by_close) {
-		cr_assert(scene_socket_stats(&scene).defaulted == 5);
+		cr_assert(scene_socket_stats(&scene).defaulted == 7);
 		cr_assert(scene_socket_stats(&scene).held == 0);
 		cr_assert(mnfq_socket_dispatch(scene.sock, 0) == 0);
 	}

@@ -223,7 +223,7 @@ Test(flags, one_that_is_not_asked_for_is_not_tried)
 
 Test(flags, a_queue_that_is_gone_has_none)
 {
-	mnfq_i_request_send(sock, 7, NFQNL_CFG_CMD_UNBIND);
+	mnfq_i_request_send(sock, 7, NFQNL_CFG_CMD_UNBIND, NULL);
 	cr_expect(eq(int, mnfq_queue_set_flags(queue, MNFQ_QUEUE_UID_GID, ALL), -ENODEV));
 	cr_expect(strstr(mnfq_socket_get_error(sock), "not bound any more") != NULL);
 	cr_expect(eq(u32, in_force(queue).flags, MNFQ_QUEUE_GSO));

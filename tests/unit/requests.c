@@ -53,7 +53,7 @@ Test(requests, no_acknowledgement_at_all_ends_by_the_deadline)
 Test(requests, a_queue_of_the_former_reader_is_taken_over)
 {
 	/* The former reader left packet 1 undecided, and packet 2 in the receive buffer. */
-	mnfq_i_request_send(sock, 9, NFQNL_CFG_CMD_BIND);
+	mnfq_i_request_send(sock, 9, NFQNL_CFG_CMD_BIND, NULL);
 	fake_packet(9, 60, false);
 	fake_packet(9, 60, true);
 	cr_assert(eq(int, mnfq_queue_bind(&queue, sock, 9, NULL, accept_all, NULL), 0));
@@ -186,9 +186,9 @@ Test(requests, what_somebody_elses_queue_left_is_not_ours)
 {
 	struct mnfq_queue *other;
 
-	mnfq_i_request_send(sock, 8, NFQNL_CFG_CMD_BIND);
+	mnfq_i_request_send(sock, 8, NFQNL_CFG_CMD_BIND, NULL);
 	fake_packet(8, 60, true);
-	mnfq_i_request_send(sock, 8, NFQNL_CFG_CMD_UNBIND);
+	mnfq_i_request_send(sock, 8, NFQNL_CFG_CMD_UNBIND, NULL);
 	cr_assert(eq(int, mnfq_queue_bind(&other, sock, 8, NULL, accept_all, NULL), 0));
 	fake_packet(8, 60, false);
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 0));
@@ -249,7 +249,7 @@ Test(requests, a_full_queue_is_taken_over)
 	struct mnfq_queue *other;
 	unsigned int i;
 
-	mnfq_i_request_send(sock, 9, NFQNL_CFG_CMD_BIND);
+	mnfq_i_request_send(sock, 9, NFQNL_CFG_CMD_BIND, NULL);
 	for (i = 0; i < 100; i++)
 		fake_packet(9, 60, false);
 	cr_assert(eq(int, mnfq_queue_bind(&other, sock, 9, NULL, accept_all, NULL), 0));
@@ -265,7 +265,7 @@ Test(requests, a_take_over_that_fails_leaves_the_queue)
 {
 	struct mnfq_queue *other;
 
-	mnfq_i_request_send(sock, 9, NFQNL_CFG_CMD_BIND);
+	mnfq_i_request_send(sock, 9, NFQNL_CFG_CMD_BIND, NULL);
 	fake.lose_answers = UINT32_MAX;
 	cr_expect(eq(int, mnfq_queue_bind(&other, sock, 9, NULL, accept_all, NULL), -ETIMEDOUT));
 	cr_expect(fake_queue(9) != NULL);

@@ -203,6 +203,14 @@ static enum mnfq_verdict unbind_at_two(struct mnfq_packet *packet, void *data)
 	return MNFQ_ACCEPT;
 }
 
+static void configure_default(enum mnfq_verdict fallback)
+{
+	struct mnfq_queue_options options = { .size = sizeof(options),
+					      .default_verdict = fallback };
+
+	cr_expect(eq(int, mnfq_queue_configure(queue, &options), 0));
+}
+
 Test(rounds, a_callback_may_unbind_its_queue)
 {
 	unsigned int i;
@@ -216,6 +224,40 @@ Test(rounds, a_callback_may_unbind_its_queue)
 	cr_expect(eq(u32, fake.queues[0].decisions[2].verdict, MNFQ_ACCEPT));
 	cr_expect(eq(u32, fake.queues[0].decisions[3].verdict, MNFQ_STOP));
 	cr_expect(eq(u32, fake.queues[0].decisions[4].verdict, MNFQ_STOP));
+	cr_expect(eq(u64, stats().packets, 2));
+	cr_expect(eq(u64, stats().defaulted, 2));
+	cr_expect(eq(u64, stats().stopped, 2));
+	cr_expect(eq(u64, stats().unclaimed, 0));
+}
+
+/* ---- what waits at the end ---- */
+
+static void end_with_unread(enum mnfq_verdict fallback)
+{
+	uint32_t id;
+
+	rebind_seven(accept_all, fallback);
+	fake_packet(7, 60, true);
+	configure_default(fallback); /* the packet is stashed */
+	for (id = 2; id <= 5; id++)
+		fake_packet(7, 60, true);
+	queue = mnfq_queue_unbind(queue);
+	cr_expect(eq(u64, stats().packets, 0));
+	cr_expect(eq(u64, stats().defaulted, 5));
+	cr_expect(eq(u64, fallback ? stats().accepted : stats().dropped, 5));
+	for (id = 1; fallback && id <= 5; id++)
+		cr_expect(eq(u32, fake.queues[0].decisions[id].verdict, fallback));
+	cr_expect(eq(u32, fake.queues[0].max_len, 0), "nothing could come in between");
+}
+
+Test(rounds, what_nobody_read_is_counted_when_its_queue_ends)
+{
+	end_with_unread(MNFQ_DROP);
+}
+
+Test(rounds, what_nobody_read_gets_the_default_verdict)
+{
+	end_with_unread(MNFQ_ACCEPT);
 }
 
 static enum mnfq_verdict close_at_two(struct mnfq_packet *packet, void *data)
@@ -685,7 +727,8 @@ Test(rounds, two_packets_in_a_datagram_are_two_packets)
 	msg.len += second.len;
 	cr_expect(eq(int, feed(), 1));
 	cr_expect(eq(u32, seen, 1), "the queue is gone before the second");
-	cr_expect(eq(u64, stats().unclaimed, 1));
+	cr_expect(eq(u64, stats().unclaimed, 0));
+	cr_expect(eq(u64, stats().defaulted, 1));
 }
 
 static enum mnfq_verdict drop_and_rewrite(struct mnfq_packet *packet, void *data)
