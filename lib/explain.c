@@ -9,7 +9,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -75,29 +74,16 @@ int mnfq_i_explain_open(struct mnfq_i_sentence *error, const char *netns, int er
 
 /* Who owns a queue, as far as /proc tells. */
 struct owner {
-	uint16_t num;
 	uint32_t portid; /* 0: unknown */
 	unsigned long inode;
 	long pid; /* 0: unknown */
 	char name[32];
 };
 
-static void find_portid(struct owner *owner)
-{
-	FILE *file = fopen("/proc/thread-self/net/netfilter/nfnetlink_queue", "re");
-	unsigned int num, portid;
-	char line[256];
-
-	while (file && fgets(line, sizeof(line), file))
-		if (sscanf(line, "%u %u", &num, &portid) == 2 && num == owner->num)
-			owner->portid = portid;
-	if (file)
-		fclose(file);
-}
-
 /* sk Eth Pid Groups Rmem Wmem Dump Locks Drops Inode */
-static void find_inode(struct owner *owner)
+static int find_inode(void *arg)
 {
+	struct owner *owner = arg;
 	FILE *file = fopen("/proc/thread-self/net/netlink", "re");
 	unsigned int protocol, portid;
 	unsigned long inode;
@@ -110,16 +96,6 @@ static void find_inode(struct owner *owner)
 			owner->inode = inode;
 	if (file)
 		fclose(file);
-}
-
-/* Runs in the namespace of the socket. */
-static int find_owner(void *arg)
-{
-	struct owner *owner = arg;
-
-	find_portid(owner);
-	if (owner->portid)
-		find_inode(owner);
 	return 0;
 }
 
@@ -179,24 +155,19 @@ static void find_process(struct owner *owner)
 		read_name(owner);
 }
 
-static bool is_own(int netns_fd)
-{
-	struct stat own, other;
-
-	return stat("/proc/thread-self/ns/net", &own) == 0 && fstat(netns_fd, &other) == 0 &&
-	       own.st_dev == other.st_dev && own.st_ino == other.st_ino;
-}
-
 static int explain_owner(struct mnfq_socket *sock, uint16_t num)
 {
-	struct owner owner = { .num = num };
-	int netns_fd = mnfq_i_netns_of(sock->fd);
+	struct owner owner = { .portid = 0 };
+	struct mnfq_kernel_stats stats;
+	int fd = mnfq_i_queues_open(sock);
 
-	if (netns_fd >= 0) {
-		if (mnfq_i_netns_call(netns_fd, find_owner, &owner) < 0 && is_own(netns_fd))
-			(void)find_owner(&owner);
-		close(netns_fd);
+	if (fd >= 0) {
+		if (mnfq_i_queues_read(fd, num, &stats) == 0)
+			owner.portid = stats.portid;
+		close(fd);
 	}
+	if (owner.portid)
+		(void)mnfq_i_netns_call_at(sock->fd, find_inode, &owner);
 	if (owner.portid == sock->portid)
 		return mnfq_i_fail(
 			&sock->error, -EPERM,

@@ -253,6 +253,8 @@ struct mnfq_socket {
 	bool reap;                   /* something is closing */
 	bool stale;                  /* packets of a queue that is gone may still arrive */
 	uint32_t portid, seq, tag, timeout_ms;
+	uint32_t drops; /* of the kernel's socket, those that are counted */
+	int queues_fd;  /* the kernel's file about its queues; -1: not opened yet */
 	struct mnfq_i_spin spin;
 	bool lonely;      /* the last packet came alone */
 	int64_t deadline; /* of the requests of the call that is under way */
@@ -351,9 +353,16 @@ bool mnfq_i_in_round(struct mnfq_socket *sock);
 bool mnfq_i_retain_settle(struct mnfq_packet *packet, bool deferred);
 void mnfq_i_retain_abandon(struct mnfq_queue *queue);
 
+/* kernel-stats.c */
+uint64_t mnfq_i_get_drops(int fd);
+void mnfq_i_count_overruns(struct mnfq_socket *sock);
+int mnfq_i_queues_open(const struct mnfq_socket *sock);
+int mnfq_i_queues_read(int fd, uint16_t num, struct mnfq_kernel_stats *stats);
+
 /* netns.c */
 int mnfq_i_netns_open(const char *netns, struct mnfq_i_sentence *error);
 int mnfq_i_netns_call(int netns_fd, int (*function)(void *arg), void *arg);
+int mnfq_i_netns_call_at(int sock_fd, int (*function)(void *arg), void *arg);
 int mnfq_i_netns_of(int fd);
 
 /* explain.c */

@@ -113,6 +113,26 @@ int mnfq_i_netns_of(int fd)
 	return netns_fd < 0 ? -errno : netns_fd;
 }
 
+static bool is_own(int netns_fd)
+{
+	struct stat own, other;
+
+	return stat("/proc/thread-self/ns/net", &own) == 0 && fstat(netns_fd, &other) == 0 &&
+	       own.st_dev == other.st_dev && own.st_ino == other.st_ino;
+}
+
+/* The same within the namespace of a socket, which takes no right if that is the caller's own. */
+int mnfq_i_netns_call_at(int sock_fd, int (*function)(void *arg), void *arg)
+{
+	int result, netns_fd = mnfq_i_netns_of(sock_fd);
+
+	if (netns_fd < 0)
+		return netns_fd;
+	result = is_own(netns_fd) ? function(arg) : mnfq_i_netns_call(netns_fd, function, arg);
+	close(netns_fd);
+	return result;
+}
+
 static int stat_netns(const struct mnfq_socket *sock, struct stat *st)
 {
 	int err, fd = mnfq_i_netns_of(sock->fd);

@@ -290,14 +290,13 @@ static int leave(struct mnfq_socket *sock, int handled)
 	return err;
 }
 
-/* An overrun is told once, in place of what is in the buffer. */
+/* Without NETLINK_NO_ENOBUFS an overrun is told once, in place of what is in the buffer. */
 static int fill_ring(struct mnfq_socket *sock)
 {
 	int count = mnfq_i_ring_fill(sock->ring, sock->fd);
 
 	if (count != -ENOBUFS)
 		return count;
-	sock->stats.overruns++;
 	count = mnfq_i_ring_fill(sock->ring, sock->fd);
 	return count == -ENOBUFS ? 0 : count;
 }

@@ -287,14 +287,12 @@ static int read_answer(struct mnfq_socket *sock)
 			return -ENOMEM;
 		iov.iov_base = entry->data;
 		len = recvmsg(sock->fd, &msg, MSG_DONTWAIT);
-		if (len < 0 && errno == ENOBUFS)
-			sock->stats.overruns++;
-		else if (len < 0 && errno != EINTR)
-			err = errno == EAGAIN ? 0 : -errno;
-		else if (len >= 0 && mnfq_i_from_kernel(sock, &from, msg.msg_namelen))
+		if (len >= 0 && mnfq_i_from_kernel(sock, &from, msg.msg_namelen))
 			sort(sock, &entry, (size_t)len);
-		if (len < 0 && errno != EINTR && errno != ENOBUFS)
-			break;
+		if (len >= 0 || errno == EINTR || errno == ENOBUFS)
+			continue;
+		err = errno == EAGAIN ? 0 : -errno;
+		break;
 	}
 	free(entry);
 	return err;

@@ -240,7 +240,8 @@ static int wrap(struct mnfq_socket **ret, int fd, const struct mnfq_socket_optio
 	set_options(fd, options->receive_buffer);
 	(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
 	sock->fd = fd;
-	sock->wake_fd = -1;
+	sock->wake_fd = sock->queues_fd = -1;
+	sock->drops = (uint32_t)mnfq_i_get_drops(fd);
 	atomic_init(&sock->wake, -1);
 	atomic_init(&sock->refs, 1);
 	sock->spin.max = sock->spin.limit = (int64_t)options->busy_poll_us * 1000;
@@ -363,6 +364,8 @@ struct mnfq_socket *mnfq_socket_close(struct mnfq_socket *sock)
 		close(sock->fd);
 	if (sock->wake_fd >= 0)
 		close(sock->wake_fd);
+	if (sock->queues_fd >= 0)
+		close(sock->queues_fd);
 	sock->ring = mnfq_ring_free(sock->ring);
 	return mnfq_i_socket_unref(sock);
 }
@@ -423,6 +426,7 @@ int mnfq_socket_get_stats(struct mnfq_socket *sock, struct mnfq_stats *stats)
 
 	if (!sock || !stats || stats->size < sizeof(stats->size))
 		return -EINVAL;
+	mnfq_i_count_overruns(sock);
 	sum = sock->stats;
 	pthread_mutex_lock(&sock->lock);
 	for (queue = sock->queues; queue; queue = queue->next)

@@ -38,6 +38,12 @@
 #else
 #define MNFQ_I_SO_NETNS_COOKIE 71
 #endif
+/* Likewise, what is younger than Linux 4.12. */
+#ifdef SO_MEMINFO
+#define MNFQ_I_SO_MEMINFO SO_MEMINFO
+#else
+#define MNFQ_I_SO_MEMINFO 55
+#endif
 #define MNFQ_I_SCM_PIDFD 4
 
 #define MNFQ_I_MEMBARRIER_GLOBAL 1 /* membarrier(2), MEMBARRIER_CMD_SHARED before Linux 4.16 */

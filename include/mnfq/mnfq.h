@@ -95,9 +95,13 @@ static inline enum mnfq_verdict mnfq_verdict_queue_bypass(uint16_t num)
 
 /* ---- counters --------------------------------------------------------------------------- */
 
+/** In place of a number that the kernel does not tell. */
+#define MNFQ_UNKNOWN UINT64_MAX
+
 /**
- * What happened since a socket was opened or a queue was bound. Nothing is ever lost without one
- * of these moving.
+ * What happened since a socket was opened or a queue was bound, as the library knows it. What the
+ * kernel drops because the queue is full never gets here: mnfq_queue_get_kernel_stats(). What it
+ * accepts by itself with MNFQ_QUEUE_FAIL_OPEN is counted by nobody.
  */
 struct mnfq_stats {
 	size_t size; /**< sizeof(struct mnfq_stats), set by the caller */
@@ -128,13 +132,22 @@ struct mnfq_stats {
 	 * flushed meanwhile, because a link went down or a base chain was removed. They stay counted
 	 * above.
 	 */
-	uint64_t lost;      /**< ids that never reached us: overrun, a second reader, a filter */
+	/**
+	 * Ids that never reached us, as a later packet shows: what did not fit into the receive
+	 * buffer, what a second reader took, what a filter swallowed.
+	 */
+	uint64_t lost;
 	uint64_t truncated; /**< messages cut in transit, their packets decided by default */
 	uint64_t refused;   /**< verdict messages that the kernel answered with an error */
 	uint64_t unsent;    /**< of `defaulted`: decided otherwise, but that could not be sent */
 
 	/* Of a socket only; 0 for a queue. */
-	uint64_t overruns;  /**< times the kernel reported a full receive buffer */
+	/**
+	 * Messages that the kernel dropped because the receive buffer was full, with their packets
+	 * unless MNFQ_QUEUE_FAIL_OPEN is set: its own count (SO_MEMINFO), at once and exact. Later
+	 * packets show them as `lost`, too. MNFQ_UNKNOWN before Linux 4.12.
+	 */
+	uint64_t overruns;
 	uint64_t forged;    /**< datagrams that did not come from the kernel, ignored */
 	uint64_t malformed; /**< messages from the kernel that make no sense, ignored */
 	uint64_t unclaimed; /**< packets of a queue that was never bound here, ignored */
@@ -676,6 +689,33 @@ struct mnfq_socket *mnfq_queue_get_socket(const struct mnfq_queue *queue);
 
 /** The counters of the queue. Returns 0 or -EINVAL. */
 int mnfq_queue_get_stats(struct mnfq_queue *queue, struct mnfq_stats *stats);
+
+/**
+ * What the kernel says of a queue, since it was bound: its line in
+ * /proc/net/netfilter/nfnetlink_queue. The kernel counts in 32 bits, which wrap around.
+ */
+struct mnfq_kernel_stats {
+	size_t size; /**< sizeof(struct mnfq_kernel_stats), set by the caller */
+
+	uint64_t waiting;       /**< packets without a verdict now: unread, or retained */
+	uint64_t queue_dropped; /**< packets dropped because the queue was full (max_len) */
+	uint64_t user_dropped;  /**< packets dropped because the receive buffer was full */
+	uint32_t portid;        /**< the owner: mnfq_socket_get_portid() */
+	uint32_t last_id;       /**< of the last packet */
+};
+
+/**
+ * Read the kernel's counters of a queue. The first call for a socket opens the file of its network
+ * namespace, which stays open as long as the socket: a program that gives up rights calls this once
+ * before. Takes CAP_SYS_ADMIN if the socket is of another namespace than the caller.
+ *
+ * Returns 0, or, each with its sentence in mnfq_socket_get_error(),
+ *   -ENODATA  the file cannot be read: the right is missing, there is no /proc, or no descriptor is
+ *             left
+ *   -ENODEV   the queue is not bound on this socket any more
+ *   -EINVAL   wrong arguments
+ */
+int mnfq_queue_get_kernel_stats(struct mnfq_queue *queue, struct mnfq_kernel_stats *stats);
 
 /* ---- packets ---------------------------------------------------------------------------- */
 

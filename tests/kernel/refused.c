@@ -102,6 +102,7 @@ static int unbind_ours(int stream, void *arg)
 
 Test(refused, a_queue_unbound_behind_our_back)
 {
+	struct mnfq_kernel_stats kernel = { .size = sizeof(kernel) };
 	struct child child;
 	struct scene scene;
 
@@ -110,6 +111,7 @@ Test(refused, a_queue_unbound_behind_our_back)
 	scene_serve(&scene, 2);
 	child = child_start(unbind_ours, &scene);
 	cr_assert(child_finish(&child) == 0);
+	cr_assert(mnfq_queue_get_kernel_stats(scene.queue, &kernel) == -ENODEV);
 	cr_assert(mnfq_packet_verdict(scene.kept[1], MNFQ_ACCEPT) == 0);
 	cr_assert(mnfq_socket_dispatch(scene.sock, DEADLINE_MS) == -ENODEV);
 	cr_assert(heard.count == 1 && heard.ids[0] == 2, "%u heard", heard.count);

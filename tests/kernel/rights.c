@@ -210,6 +210,42 @@ Test(rights, lost_for_good_is_reported_once)
 	scene_close(&scene);
 }
 
+/* The kernel's counters: of another namespace only with the right to go there, or once it was used. */
+static int count_powerless(int stream, void *arg)
+{
+	struct mnfq_kernel_stats stats = { .size = sizeof(stats) };
+	struct scene *scene = arg;
+	const bool asked_before = scene->seen;
+
+	(void)stream;
+	if (mnfq_queue_bind(&scene->queue, scene->sock, 1, NULL, scene_count, scene) < 0)
+		return 101;
+	if (asked_before && mnfq_queue_get_kernel_stats(scene->queue, &stats) < 0)
+		return 102;
+	if (lose_capability() < 0)
+		return 103;
+	return -mnfq_queue_get_kernel_stats(scene->queue, &stats);
+}
+
+static void expect_counting(bool asked_before, int err)
+{
+	struct child child;
+	struct scene scene;
+
+	scene_open(&scene, 4);
+	scene.seen = asked_before;
+	child = child_start(count_powerless, &scene);
+	cr_assert_eq(child_finish(&child), err);
+	scene.sock = mnfq_socket_close(scene.sock);
+	scene_close(&scene);
+}
+
+Test(rights, the_kernels_counters)
+{
+	expect_counting(false, ENODATA);
+	expect_counting(true, 0);
+}
+
 /* Somebody's own namespaces, in which he is root; nowhere else. */
 static int rule_at_home(int stream, void *arg)
 {

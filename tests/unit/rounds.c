@@ -835,3 +835,35 @@ Test(rounds, nothing_is_allocated_for_a_packet)
 	cr_expect(eq(uint, fake.sends, sends + 10));
 	cr_expect(eq(uint, fake_queued(7), 0));
 }
+
+/* ---- the kernel's own count of what did not fit ---- */
+
+Test(rounds, overruns_show_without_a_later_packet)
+{
+	fake_packet(7, 60, true);
+	fake_overrun(7);
+	fake_overrun(7);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	cr_expect(eq(u64, stats().lost, 0));
+	cr_expect(eq(u64, stats().overruns, 2));
+	fake.drops = 1; /* it has wrapped around since */
+	cr_expect(eq(u64, stats().overruns, 2 + UINT64_C(0xffffffff)));
+}
+
+Test(rounds, overruns_from_before_a_socket_was_ours_are_not_counted)
+{
+	int fd = mnfq_socket_release(sock);
+
+	fake.drops = 1000;
+	cr_assert(eq(int, mnfq_socket_adopt(&sock, fd, NULL), 0));
+	fake.drops = 1003;
+	cr_expect(eq(u64, stats().overruns, 3));
+	bind_seven(accept_all, MNFQ_DROP);
+}
+
+Test(rounds, overruns_that_the_kernel_does_not_tell_are_unknown)
+{
+	fake.no_meminfo = true;
+	cr_expect(eq(u64, stats().overruns, MNFQ_UNKNOWN));
+	cr_expect(eq(u64, stats().overruns, MNFQ_UNKNOWN));
+}

@@ -109,7 +109,15 @@ int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t 
 
 int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *len)
 {
-	(void)fd, (void)level, (void)len;
+	(void)fd, (void)level;
+	if (name == MNFQ_I_SO_MEMINFO) {
+		if (fake.no_meminfo || *len < 9 * sizeof(uint32_t)) {
+			errno = ENOPROTOOPT;
+			return -1;
+		}
+		((uint32_t *)value)[8] = fake.drops;
+		return 0;
+	}
 	if (value) /* else the length of a filter is asked for: there is none */
 		*(int *)value = name == SO_DOMAIN                       ? AF_NETLINK
 				: name == SO_PROTOCOL                   ? NETLINK_NETFILTER
@@ -255,6 +263,7 @@ uint32_t fake_packet(uint16_t num, size_t len, bool sent)
 void fake_overrun(uint16_t num)
 {
 	new_packet(fake_queue(num));
+	fake.drops++;
 }
 
 unsigned int fake_queued(uint16_t num)

@@ -50,6 +50,8 @@ struct fake_kernel {
 	unsigned int keep_answers;    /* but these do, before it begins */
 	uint32_t unsupported_flags;   /* of a queue: NFQA_CFG_F_* */
 	unsigned int packets_on_bind; /* queued before the acknowledgement of a BIND */
+	uint32_t drops;               /* of the socket: messages that did not fit */
+	bool no_meminfo;              /* as before Linux 4.12 */
 	unsigned int buffer;          /* the last receive buffer asked for */
 	unsigned int interfaces;      /* there are eth1 up to so many */
 	int name_error;               /* answered to a question for a name instead */

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The kernel's own counters: those of the socket (SO_MEMINFO), which anybody who has it may ask
+ * for, and those of its queues, which stand in a file of /proc of the socket's namespace only.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sock_diag.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+uint64_t mnfq_i_get_drops(int fd)
+{
+	uint32_t info[SK_MEMINFO_DROPS + 1];
+	socklen_t len = sizeof(info);
+
+	if (getsockopt(fd, SOL_SOCKET, MNFQ_I_SO_MEMINFO, info, &len) < 0 || len < sizeof(info))
+		return MNFQ_UNKNOWN;
+	return info[SK_MEMINFO_DROPS];
+}
+
+/* The socket counts in 32 bits, from before it was ours. */
+void mnfq_i_count_overruns(struct mnfq_socket *sock)
+{
+	uint64_t drops = mnfq_i_get_drops(sock->fd);
+
+	if (drops == MNFQ_UNKNOWN || sock->stats.overruns == MNFQ_UNKNOWN) {
+		sock->stats.overruns = MNFQ_UNKNOWN;
+		return;
+	}
+	sock->stats.overruns += (uint32_t)drops - sock->drops;
+	sock->drops = (uint32_t)drops;
+}
+
+static int open_file(void *arg)
+{
+	int fd = open("/proc/thread-self/net/netfilter/nfnetlink_queue", O_RDONLY | O_CLOEXEC);
+
+	(void)arg;
+	return fd < 0 ? -errno : fd;
+}
+
+int mnfq_i_queues_open(const struct mnfq_socket *sock)
+{
+	return mnfq_i_netns_call_at(sock->fd, open_file, NULL);
+}
+
+static bool parse(const char *text, uint16_t num, struct mnfq_kernel_stats *stats)
+{
+	unsigned int n, portid, waiting, dropped, user_dropped, id;
+
+	if (sscanf(text, "%u %u %u %*u %*u %u %u %u", &n, &portid, &waiting, &dropped,
+		   &user_dropped, &id) != 6 ||
+	    n != num)
+		return false;
+	*stats = (struct mnfq_kernel_stats){ .size = sizeof(*stats),
+					     .waiting = waiting,
+					     .queue_dropped = dropped,
+					     .user_dropped = user_dropped,
+					     .portid = portid,
+					     .last_id = id };
+	return true;
+}
+
+/* What the file @fd says of queue @num. Returns 0, -ENODEV if there is no such queue, or -ENODATA. */
+int mnfq_i_queues_read(int fd, uint16_t num, struct mnfq_kernel_stats *stats)
+{
+	char buffer[2048], *line, *end;
+	size_t have = 0;
+	off_t at = 0;
+	ssize_t n;
+
+	while ((n = pread(fd, buffer + have, sizeof(buffer) - 1 - have, at)) > 0) {
+		at += n;
+		have += (size_t)n;
+		buffer[have] = '\0';
+		for (line = buffer; (end = strchr(line, '\n')); line = end + 1)
+			if (parse(line, num, stats))
+				return 0;
+		have -= (size_t)(line - buffer);
+		memmove(buffer, line, have);
+	}
+	return n < 0 ? -ENODATA : -ENODEV;
+}
+
+int mnfq_queue_get_kernel_stats(struct mnfq_queue *queue, struct mnfq_kernel_stats *stats)
+{
+	struct mnfq_kernel_stats found;
+	struct mnfq_socket *sock;
+	int err;
+
+	if (!queue || !stats || stats->size < sizeof(stats->size))
+		return -EINVAL;
+	sock = queue->sock;
+	if (sock->queues_fd < 0)
+		sock->queues_fd = mnfq_i_queues_open(sock);
+	if (sock->queues_fd < 0)
+		return mnfq_i_fail(&sock->error, -ENODATA,
+				   "queue %u: the kernel's counters cannot be read: that takes "
+				   "/proc, and CAP_SYS_ADMIN to enter another network namespace",
+				   queue->num);
+	err = mnfq_i_queues_read(sock->queues_fd, queue->num, &found);
+	if (err == 0 && found.portid != sock->portid)
+		err = -ENODEV;
+	if (err < 0)
+		return mnfq_i_fail(&sock->error, err, "queue %u: %s", queue->num,
+				   err == -ENODEV ? "it is not bound on this socket any more"
+						  : "the kernel's counters cannot be read");
+	mnfq_i_options_return(stats, &found, sizeof(found));
+	return 0;
+}
