@@ -216,7 +216,7 @@ int mnfq_packet_get_ct_tuple(const struct mnfq_packet *packet, enum mnfq_ct_dire
 	struct mnfq_i_bytes nest;
 	int err;
 
-	if (!tuple || tuple->size < sizeof(tuple->size) || direction > MNFQ_CT_REPLY)
+	if (!mnfq_i_options_sized(tuple) || direction > MNFQ_CT_REPLY)
 		return -EINVAL;
 	err = find_ct(packet, direction == MNFQ_CT_REPLY ? CTA_TUPLE_REPLY : CTA_TUPLE_ORIG, 0,
 		      &nest);

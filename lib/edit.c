@@ -56,7 +56,7 @@ int mnfq_packet_get_layers(const struct mnfq_packet *packet, struct mnfq_layers 
 {
 	struct mnfq_i_layers found;
 	struct mnfq_i_subject s;
-	int err = layers && layers->size >= sizeof(layers->size) ? look(packet, &s) : -EINVAL;
+	int err = mnfq_i_options_sized(layers) ? look(packet, &s) : -EINVAL;
 
 	if (err == 0)
 		err = mnfq_i_layers_find(&found, &s.bytes);

@@ -379,7 +379,7 @@ int mnfq_handover_receive(int *fd, int stream, int timeout_ms, struct mnfq_hando
 	struct transfer t;
 	int err;
 
-	if (!fd || !info || info->size < sizeof(info->size))
+	if (!fd || !mnfq_i_options_sized(info))
 		return -EINVAL;
 	err = begin(&t, stream, timeout_ms, MNFQ_HANDOVER_PLAIN, options);
 	if (err == 0)

@@ -276,6 +276,7 @@ struct mnfq_socket {
 };
 
 /* socket.c */
+bool mnfq_i_options_sized(const void *options);
 int mnfq_i_options_copy(void *dst, size_t dst_size, const void *src);
 void mnfq_i_options_return(void *dst, const void *src, size_t src_size);
 struct mnfq_socket *mnfq_i_socket_unref(struct mnfq_socket *sock);

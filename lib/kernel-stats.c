@@ -91,7 +91,7 @@ int mnfq_queue_get_kernel_stats(struct mnfq_queue *queue, struct mnfq_kernel_sta
 	struct mnfq_socket *sock;
 	int err;
 
-	if (!queue || !stats || stats->size < sizeof(stats->size))
+	if (!queue || !mnfq_i_options_sized(stats))
 		return -EINVAL;
 	sock = queue->sock;
 	if (sock->queues_fd < 0)

@@ -381,7 +381,7 @@ int mnfq_queue_get_options(const struct mnfq_queue *queue, struct mnfq_queue_opt
 	struct mnfq_queue_options settings;
 	int64_t buffer;
 
-	if (!queue || !options || options->size < sizeof(options->size))
+	if (!queue || !mnfq_i_options_sized(options))
 		return -EINVAL;
 	settings = queue->options;
 	buffer = mnfq_socket_get_receive_buffer(queue->sock);
@@ -404,7 +404,7 @@ int mnfq_queue_get_stats(struct mnfq_queue *queue, struct mnfq_stats *stats)
 {
 	struct mnfq_stats sum = { 0 };
 
-	if (!queue || !stats || stats->size < sizeof(stats->size))
+	if (!queue || !mnfq_i_options_sized(stats))
 		return -EINVAL;
 	pthread_mutex_lock(&queue->sock->lock);
 	mnfq_i_queue_count(queue, &sum);

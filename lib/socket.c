@@ -14,6 +14,7 @@
 #define BATCH_MAX          1024
 #define DEFAULT_TIMEOUT_MS 2000
 #define BUSY_POLL_MAX      1000000u
+#define OPTIONS_SIZE_MAX   4096u
 
 const char *mnfq_get_version(void)
 {
@@ -37,6 +38,21 @@ int64_t mnfq_i_now_ns(void)
 	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+/*
+ * Whether a struct of the caller is there and begins with a possible size. Sizes beyond those of
+ * any version are garbage: following one would read or write whatever lies behind the struct. One
+ * that is no multiple of the alignment would cut a pointer in half.
+ */
+bool mnfq_i_options_sized(const void *options)
+{
+	size_t size;
+
+	if (!options)
+		return false;
+	memcpy(&size, options, sizeof(size));
+	return size >= sizeof(size) && size <= OPTIONS_SIZE_MAX && size % _Alignof(size_t) == 0;
+}
+
 /* Reads options of a caller who may know fewer fields than we do, or more. NULL: all defaults. */
 int mnfq_i_options_copy(void *dst, size_t dst_size, const void *src)
 {
@@ -46,9 +62,9 @@ int mnfq_i_options_copy(void *dst, size_t dst_size, const void *src)
 	memset(dst, 0, dst_size);
 	if (!src)
 		return 0;
-	memcpy(&size, src, sizeof(size));
-	if (size < sizeof(size))
+	if (!mnfq_i_options_sized(src))
 		return -EINVAL;
+	memcpy(&size, src, sizeof(size));
 	for (i = dst_size; i < size; i++)
 		if (bytes[i] != 0)
 			return -E2BIG;
@@ -56,7 +72,7 @@ int mnfq_i_options_copy(void *dst, size_t dst_size, const void *src)
 	return 0;
 }
 
-/* The other way round: fills in as much as the caller has room for. */
+/* The other way round, into a struct that is sized: fills in as much as it has room for. */
 void mnfq_i_options_return(void *dst, const void *src, size_t src_size)
 {
 	size_t size;
@@ -424,7 +440,7 @@ int mnfq_socket_get_stats(struct mnfq_socket *sock, struct mnfq_stats *stats)
 	struct mnfq_queue *queue;
 	struct mnfq_stats sum;
 
-	if (!sock || !stats || stats->size < sizeof(stats->size))
+	if (!sock || !mnfq_i_options_sized(stats))
 		return -EINVAL;
 	mnfq_i_count_overruns(sock);
 	sum = sock->stats;

@@ -16,7 +16,10 @@
  * Options.   Structs that begin with `size_t size`. Zero them, set .size = sizeof the struct,
  *            then what you want to change: zero always means the default, and NULL means all
  *            defaults. A struct that is larger than this library knows is accepted while the part
- *            that it does not know is zero, otherwise -E2BIG.
+ *            that it does not know is zero, otherwise -E2BIG. A .size that no version can have
+ *            (below sizeof(size_t), above 4096, or not a multiple of the alignment of size_t) is
+ *            -EINVAL. The same holds for structs that a function fills in: .size is the room
+ *            that the caller has.
  *
  * Ownership. What a getter returns belongs to the object it was asked of and lives as long as
  *            that. A packet handed to a callback lives until the callback returns; to keep it,

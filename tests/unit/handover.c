@@ -139,7 +139,7 @@ Test(handover, a_caller_may_know_less)
 	};
 	int fd;
 
-	info.size = offsetof(struct mnfq_handover, label);
+	info.size = offsetof(struct mnfq_handover, netns_cookie);
 	info.netns_cookie = 4711;
 	expect(mnfq_handover_send(ours, netlink, 0, &options), 0, "");
 	expect(mnfq_handover_receive(&fd, theirs, 0, &info, &options), 0, "");
