@@ -371,6 +371,7 @@ int mnfq_i_fail(struct mnfq_i_sentence *error, int err, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 int mnfq_i_tell(char *to, size_t size, const struct mnfq_i_sentence *error, int err);
 int mnfq_i_explain_bind(struct mnfq_socket *sock, uint16_t num, uint32_t flags, int err);
+int mnfq_i_explain_socket(struct mnfq_i_sentence *error, int err);
 int mnfq_i_explain_open(struct mnfq_i_sentence *error, const char *netns, int err);
 
 #endif

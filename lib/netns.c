@@ -61,11 +61,13 @@ int mnfq_i_netns_open(const char *netns, struct mnfq_i_sentence *error)
 				   "there is no network namespace '%.200s': give a name that 'ip "
 				   "netns' lists, a path or a process id",
 				   netns);
+	if (errno == EMFILE || errno == ENFILE)
+		return mnfq_i_explain_socket(error, -errno);
 	return mnfq_i_fail(
-		error, -errno,
-		"cannot open network namespace '%.200s': %m: run as root, or let somebody "
-		"inside open the socket and pass it",
-		netns);
+		error, -errno, "cannot open network namespace '%.200s': %m%s", netns,
+		errno == EACCES || errno == EPERM
+			? ": run as root, or let somebody inside open the socket and pass it"
+			: "");
 }
 
 struct call {
@@ -165,8 +167,8 @@ static int find_name(const struct stat *wanted, char *name, size_t size)
 	struct stat st;
 	int err = -ENOENT;
 
-	if (!dir)
-		return err;
+	if (!dir) /* that there are no names, or none for us, is an answer; these are none */
+		return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? -errno : err;
 	while (err == -ENOENT && (entry = readdir(dir))) {
 		if (entry->d_name[0] == '.' || fstatat(dirfd(dir), entry->d_name, &st, 0) < 0 ||
 		    st.st_dev != wanted->st_dev || st.st_ino != wanted->st_ino)
@@ -181,8 +183,9 @@ static int find_name(const struct stat *wanted, char *name, size_t size)
 
 int mnfq_socket_get_netns_name(const struct mnfq_socket *sock, char *name, size_t size)
 {
+	char inode[32];
 	struct stat st;
-	int err, len;
+	int err;
 
 	if (!sock || !name || size == 0)
 		return -EINVAL;
@@ -192,6 +195,9 @@ int mnfq_socket_get_netns_name(const struct mnfq_socket *sock, char *name, size_
 	err = find_name(&st, name, size);
 	if (err != -ENOENT)
 		return err;
-	len = snprintf(name, size, "net:[%llu]", (unsigned long long)st.st_ino);
-	return len < 0 || (size_t)len >= size ? -ENOSPC : 0;
+	snprintf(inode, sizeof(inode), "net:[%llu]", (unsigned long long)st.st_ino);
+	if (strlen(inode) >= size)
+		return -ENOSPC;
+	strcpy(name, inode);
+	return 0;
 }

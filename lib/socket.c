@@ -179,8 +179,9 @@ static int get_portid(int fd, uint32_t *portid, bool *used)
 	return 0;
 }
 
-static int check_options(struct mnfq_socket_options *to, const struct mnfq_socket_options *from,
-			 struct mnfq_i_sentence *error)
+/* What all constructors check. */
+static int check_options(struct mnfq_socket **ret, struct mnfq_socket_options *to,
+			 const struct mnfq_socket_options *from, struct mnfq_i_sentence *error)
 {
 	int err = mnfq_i_options_copy(to, sizeof(*to), from);
 
@@ -194,6 +195,8 @@ static int check_options(struct mnfq_socket_options *to, const struct mnfq_socke
 				   "socket options: set .size to sizeof(struct "
 				   "mnfq_socket_options) and zero the rest");
 	}
+	if (!ret)
+		return mnfq_i_fail(error, -EINVAL, "no place for the new socket was given");
 	if (to->batch > BATCH_MAX)
 		return mnfq_i_fail(error, -EINVAL, "socket options: batch %u is above %u packets",
 				   to->batch, BATCH_MAX);
@@ -288,7 +291,8 @@ static int open_at(struct mnfq_socket **ret, const char *netns, int netns_fd,
 	int err, fd = netns_fd == HERE ? new_fd(NULL) : mnfq_i_netns_call(netns_fd, new_fd, NULL);
 
 	if (fd < 0)
-		return mnfq_i_explain_open(error, netns, fd);
+		return netns_fd == HERE ? mnfq_i_explain_socket(error, fd)
+					: mnfq_i_explain_open(error, netns, fd);
 	err = wrap(ret, fd, options, error);
 	if (err < 0)
 		close(fd);
@@ -301,7 +305,7 @@ static int open_socket(struct mnfq_socket **ret, const char *netns, int netns_fd
 {
 	struct mnfq_i_sentence error = { "" };
 	struct mnfq_socket_options checked;
-	int err = check_options(&checked, options, &error);
+	int err = check_options(ret, &checked, options, &error);
 
 	if (err == 0 && netns)
 		err = netns_fd = mnfq_i_netns_open(netns, &error);
@@ -314,31 +318,28 @@ static int open_socket(struct mnfq_socket **ret, const char *netns, int netns_fd
 
 int mnfq_socket_open(struct mnfq_socket **ret, const struct mnfq_socket_options *options)
 {
-	return ret ? open_socket(ret, NULL, HERE, options) : -EINVAL;
+	return open_socket(ret, NULL, HERE, options);
 }
 
 int mnfq_socket_open_netns_fd(struct mnfq_socket **ret, int netns_fd,
 			      const struct mnfq_socket_options *options)
 {
 	/* Whatever is negative is closed; only one such number means here. */
-	return ret ? open_socket(ret, NULL, netns_fd < 0 ? INT_MIN : netns_fd, options) : -EINVAL;
+	return open_socket(ret, NULL, netns_fd < 0 ? INT_MIN : netns_fd, options);
 }
 
 int mnfq_socket_open_netns(struct mnfq_socket **ret, const char *netns,
 			   const struct mnfq_socket_options *options)
 {
-	return ret && netns ? open_socket(ret, netns, HERE, options) : -EINVAL;
+	return open_socket(ret, netns ? netns : "", HERE, options);
 }
 
 int mnfq_socket_adopt(struct mnfq_socket **ret, int fd, const struct mnfq_socket_options *options)
 {
 	struct mnfq_i_sentence error = { "" };
 	struct mnfq_socket_options checked;
-	int err, one = 1;
+	int one = 1, err = check_options(ret, &checked, options, &error);
 
-	if (!ret)
-		return -EINVAL;
-	err = check_options(&checked, options, &error);
 	if (err == 0)
 		err = mnfq_i_check_fd(fd, &error);
 	if (err == 0) {

@@ -8,10 +8,11 @@
  *            is one queue number bound on a socket. A mnfq_packet is a view of one packet: the
  *            callback of its queue sees it and returns the verdict.
  *
- * Errors.    0 or a count on success, a negative errno on failure. Constructors write *ret only
- *            on success; destructors accept NULL and return NULL. Wrong arguments are -EINVAL,
- *            never an abort. mnfq_socket_get_error() tells the last failure of a socket as a
- *            sentence; a constructor that fails writes it to the buffer named in its options.
+ * Errors.    0 or a count on success, a negative errno on failure. Results are written through
+ *            a pointer only on success; destructors accept NULL and return NULL. Wrong arguments
+ *            are -EINVAL, never an abort. mnfq_socket_get_error() tells the last failure of a
+ *            socket as a sentence; a constructor that fails writes it to the buffer named in its
+ *            options. Getters (mnfq_…_get_…) fail without a sentence.
  *
  * Options.   Structs that begin with `size_t size`. Zero them, set .size = sizeof the struct,
  *            then what you want to change: zero always means the default, and NULL means all
@@ -221,7 +222,9 @@ struct mnfq_socket_options {
  * Returns 0, or
  *   -EINVAL           wrong arguments
  *   -EPROTONOSUPPORT  this kernel has no nfnetlink
- *   -EMFILE, -ENFILE, -ENOMEM
+ *   -EAFNOSUPPORT, -EACCES, -EPERM  a sandbox or a security module forbids netlink sockets
+ *   -EMFILE, -ENFILE  the process, or the system, has no descriptor left
+ *   -ENOMEM
  * Needs no capability; binding a queue does.
  */
 int mnfq_socket_open(struct mnfq_socket **ret, const struct mnfq_socket_options *options);
@@ -239,6 +242,8 @@ int mnfq_socket_open(struct mnfq_socket **ret, const struct mnfq_socket_options 
  *   -EPERM   CAP_SYS_ADMIN is missing, in the caller's user namespace or in the one that owns the
  *            network namespace
  *   -EACCES  the namespace file may not be opened
+ *   -EAGAIN  no thread can be started: the user or the control group has too many processes
+ *            (ulimit -u, pids.max), or there is no memory for it
  * See setns(2).
  */
 int mnfq_socket_open_netns(struct mnfq_socket **ret, const char *netns,
@@ -308,14 +313,22 @@ uint32_t mnfq_socket_get_portid(const struct mnfq_socket *sock);
 
 /**
  * The inode number of the socket's network namespace, which tells namespaces apart.
- * Returns 0, or -EPERM without CAP_NET_ADMIN over it. See SIOCGSKNS.
+ * Returns 0, or
+ *   -EPERM  no CAP_NET_ADMIN over it
+ *   -EMFILE, -ENFILE  no descriptor left: looking takes one
+ *   -EBADF  somebody closed the socket's descriptor
+ *   -ENOMEM, -EINVAL, and -ENOTTY before Linux 4.10
+ * See SIOCGSKNS.
  */
 int mnfq_socket_get_netns_inode(const struct mnfq_socket *sock, uint64_t *inode);
 
 /**
  * The name of the socket's network namespace: as under /run/netns if it has one there, else
- * "net:[INODE]". At most @size bytes with the terminating zero are written.
- * Returns 0, -ENOSPC if it does not fit, or as mnfq_socket_get_netns_inode().
+ * "net:[INODE]".
+ *
+ * @size  bytes at @name
+ * Returns 0, -ENOSPC if it does not fit with its terminating zero, or as
+ * mnfq_socket_get_netns_inode().
  */
 int mnfq_socket_get_netns_name(const struct mnfq_socket *sock, char *name, size_t size);
 

@@ -181,7 +181,9 @@ Test(socket, a_namespace_without_a_name)
 	snprintf(expected, sizeof(expected), "net:[%llu]", (unsigned long long)inode);
 	cr_assert(mnfq_socket_get_netns_name(scene.sock, name, sizeof(name)) == 0);
 	cr_assert_str_eq(name, expected);
+	strcpy(name, "as it was");
 	cr_assert(mnfq_socket_get_netns_name(scene.sock, name, strlen(expected)) == -ENOSPC);
+	cr_assert_str_eq(name, "as it was");
 	scene_close(&scene);
 }
 

@@ -75,6 +75,10 @@ static void take(struct datagram **link)
 int __wrap_socket(int domain, int type, int protocol)
 {
 	(void)domain, (void)type, (void)protocol;
+	if (fake.socket_error) {
+		errno = fake.socket_error;
+		return -1;
+	}
 	current = eventfd(0, EFD_CLOEXEC);
 	if (current < 0 || current >= 1024)
 		abort();

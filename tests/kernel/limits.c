@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/* What the limits of a process do to us: the errno says which, the sentence what to raise. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/netlink.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "container.h"
+#include "scene.h"
+
+static char sentence[256];
+
+/* From now on @spare more descriptors can be open than there are. */
+static void limit_descriptors(unsigned int spare)
+{
+	struct rlimit limit;
+	int fds[9]; /* for 8 at most */
+	unsigned int i;
+
+	cr_assert(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+	limit.rlim_cur = limit.rlim_max < 1024 ? limit.rlim_max : 1024;
+	cr_assert(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+	for (i = 0; i <= spare; i++)
+		fds[i] = dup(0);
+	limit.rlim_cur = (rlim_t)fds[spare];
+	while (i-- > 0)
+		close(fds[i]);
+	cr_assert(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+}
+
+static void open_expecting(const char *netns, int fd, int expected, const char *part)
+{
+	struct mnfq_socket *const untouched = (struct mnfq_socket *)&untouched, *sock = untouched;
+	const struct mnfq_socket_options *options =
+		SOCKET_OPTIONS(.error = sentence, .error_size = sizeof(sentence));
+	int err = netns     ? mnfq_socket_open_netns(&sock, netns, options)
+		  : fd >= 0 ? mnfq_socket_open_netns_fd(&sock, fd, options)
+			    : mnfq_socket_open(&sock, options);
+
+	cr_assert(err == expected, "%s, not %s", strerror(-err), strerror(-expected));
+	cr_assert(strstr(sentence, part), "%s", sentence);
+	cr_assert(sock == untouched);
+}
+
+Test(limits, no_descriptor_left)
+{
+	uint64_t inode = 4711;
+	char name[64] = "as it was";
+	struct scene scene;
+	unsigned int spare;
+
+	scene_open(&scene, 4);
+	for (spare = 0; spare < 2; spare++) {
+		limit_descriptors(spare);
+		open_expecting(scene.ns->name, -1, -EMFILE, "ulimit -n"); /* takes two */
+		open_expecting("/proc/self/ns/net", -1, -EMFILE, "ulimit -n");
+	}
+	limit_descriptors(0);
+	open_expecting(NULL, -1, -EMFILE, "ulimit -n");
+	open_expecting(NULL, scene.ns->fd, -EMFILE, "ulimit -n");
+	cr_assert(mnfq_socket_get_netns_inode(scene.sock, &inode) == -EMFILE && inode == 4711);
+	cr_assert(mnfq_socket_get_netns_name(scene.sock, name, sizeof(name)) == -EMFILE);
+	cr_assert_str_eq(name, "as it was");
+	limit_descriptors(8);
+	cr_assert(mnfq_socket_get_netns_name(scene.sock, name, sizeof(name)) == 0);
+	cr_assert_str_eq(name, scene.ns->name);
+	scene_close(&scene);
+}
+
+/* Binding takes none, only telling why it failed does. */
+Test(limits, a_queue_without_a_descriptor_left)
+{
+	struct mnfq_socket *other;
+	struct mnfq_queue *queue;
+	struct scene scene;
+
+	scene_open(&scene, 4);
+	scene_ok(NULL, mnfq_socket_open_netns(&other, scene.ns->name, NULL));
+	limit_descriptors(0);
+	scene_bind(&scene, NULL, scene_count);
+	cr_assert(mnfq_queue_bind(&queue, other, 1, NULL, scene_count, NULL) == -EBUSY);
+	cr_assert(strstr(mnfq_socket_get_error(other), "owned by another socket"), "%s",
+		  mnfq_socket_get_error(other));
+	limit_descriptors(8);
+	mnfq_socket_close(other);
+	scene_close(&scene);
+}
+
+/* As a user, since root is not bound by it. */
+static int open_without_threads(int stream, void *arg)
+{
+	const struct rlimit none = { 0, 0 };
+	struct netns *ns = arg;
+	struct mnfq_socket *sock;
+	int err;
+
+	if (setrlimit(RLIMIT_NPROC, &none) < 0 || become(4242) < 0)
+		return 255;
+	err = mnfq_socket_open_netns_fd(
+		&sock, ns->fd, SOCKET_OPTIONS(.error = sentence, .error_size = sizeof(sentence)));
+	dprintf(stream, "%s", sentence);
+	return -err;
+}
+
+Test(limits, no_thread_left)
+{
+	struct child child = child_start(open_without_threads, netns_new());
+
+	cr_assert(wait_readable(child.fd) && read(child.fd, sentence, sizeof(sentence) - 1) > 0);
+	cr_assert_eq(child_finish(&child), EAGAIN);
+	cr_assert(strstr(sentence, "ulimit -u"), "%s", sentence);
+}

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+/* socket.c: why a socket cannot be opened, as an errno and as a sentence. */
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <errno.h>
+
+#include "support/fixture.h"
+
+TestSuite(opening, .init = setup, .fini = teardown);
+
+static char sentence[256];
+static struct mnfq_socket *const untouched = (struct mnfq_socket *)&untouched;
+
+#define OPTIONS(...)                                                                             \
+	(&(struct mnfq_socket_options){ .size = sizeof(struct mnfq_socket_options),              \
+					.error = sentence,                                       \
+					.error_size = sizeof(sentence),                          \
+					__VA_ARGS__ })
+
+static void expect(int err, int expected, const char *part)
+{
+	cr_expect(eq(int, err, expected), "%s", part);
+	cr_expect(strstr(sentence, part) != NULL, "'%s' lacks '%s'", sentence, part);
+	strcpy(sentence, "left as it was");
+}
+
+/* Each by an errno that the system can give, with what to do about it. */
+Test(opening, a_system_that_refuses)
+{
+	static const struct {
+		int error;
+		const char *part;
+	} refusals[] = {
+		{ EPROTONOSUPPORT, "load nfnetlink" },
+		{ EMFILE, "ulimit -n" },
+		{ ENFILE, "fs.file-max" },
+		{ EAFNOSUPPORT, "AF_NETLINK" },
+		{ EACCES, "AF_NETLINK" },
+		{ EPERM, "AF_NETLINK" },
+		{ ENOMEM, "Cannot allocate memory" },
+	};
+	struct mnfq_socket *new = untouched;
+	size_t i;
+
+	for (i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
+		fake.socket_error = refusals[i].error;
+		expect(mnfq_socket_open(&new, OPTIONS()), -refusals[i].error, refusals[i].part);
+		cr_expect(new == untouched);
+	}
+}
+
+/* A buffer for the sentence that is left as it was would be printed as it is. */
+Test(opening, what_is_missing_is_told)
+{
+	struct mnfq_socket *new = untouched;
+	int fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
+
+	expect(mnfq_socket_open(NULL, OPTIONS()), -EINVAL, "no place");
+	expect(mnfq_socket_open_netns(NULL, "1", OPTIONS()), -EINVAL, "no place");
+	expect(mnfq_socket_open_netns_fd(NULL, 0, OPTIONS()), -EINVAL, "no place");
+	expect(mnfq_socket_adopt(NULL, fd, OPTIONS()), -EINVAL, "no place");
+	expect(mnfq_socket_open_netns(&new, NULL, OPTIONS()), -EINVAL, "ip netns");
+	expect(mnfq_socket_open_netns_fd(&new, -1, OPTIONS()), -EBADF, "not open");
+	cr_expect(new == untouched);
+	cr_expect(eq(int, mnfq_socket_open(NULL, NULL), -EINVAL));
+	cr_expect(eq(int, mnfq_socket_adopt(NULL, fd, NULL), -EINVAL));
+}
+
+/* Advice that does not fit is not given. */
+Test(opening, a_file_that_cannot_be_opened)
+{
+	struct mnfq_socket *new = untouched;
+	int err = mnfq_socket_open_netns(&new, "/dev/null/x", OPTIONS());
+
+	cr_expect(strstr(sentence, "run as root") == NULL, "%s", sentence);
+	expect(err, -ENOTDIR, "Not a directory");
+}
