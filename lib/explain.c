@@ -265,6 +265,26 @@ static int explain_permission(struct mnfq_socket *sock, uint16_t num)
 		num);
 }
 
+/*
+ * The kernel has tried to load nf_conntrack_netlink by itself. Where that is there, as a module or
+ * built in, the kernel was built without what connects it with NFQUEUE.
+ */
+static const char *explain_conntrack(struct mnfq_socket *sock)
+{
+	bool repeated;
+
+	switch (mnfq_i_request(sock, 0, MNFQ_I_CMD_CTNETLINK, NULL, &repeated)) {
+	case 0:
+		return "connection tracking data (built without "
+		       "CONFIG_NETFILTER_NETLINK_GLUE_CT)";
+	case -EINVAL: /* nobody has registered for such messages */
+		return "connection tracking data (load nf_conntrack_netlink)";
+	default:
+		return "connection tracking data (load nf_conntrack_netlink, or it was built "
+		       "without CONFIG_NETFILTER_NETLINK_GLUE_CT)";
+	}
+}
+
 /* The kernel does not tell which flag it lacks, but only these depend on how it was built. */
 static int explain_flags(struct mnfq_socket *sock, uint16_t num, uint32_t flags, int err)
 {
@@ -274,11 +294,11 @@ static int explain_flags(struct mnfq_socket *sock, uint16_t num, uint32_t flags,
 		return mnfq_i_fail(&sock->error, err,
 				   "queue %u: this kernel is too old for one of the flags 0x%x",
 				   num, flags);
-	return mnfq_i_fail(
-		&sock->error, err, "queue %u: this kernel does not support %s%s%s", num,
-		conntrack ? "connection tracking data (load nf_conntrack_netlink)" : "",
-		conntrack && secctx ? ", or it does not support " : "",
-		secctx ? "security contexts (built without CONFIG_NETWORK_SECMARK)" : "");
+	return mnfq_i_fail(&sock->error, err, "queue %u: this kernel does not support %s%s%s",
+			   num, conntrack ? explain_conntrack(sock) : "",
+			   conntrack && secctx ? ", or it does not support " : "",
+			   secctx ? "security contexts (built without CONFIG_NETWORK_SECMARK)"
+				  : "");
 }
 
 /* Tells why a queue could not be bound, configured or served; returns the errno that fits. */

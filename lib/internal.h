@@ -303,6 +303,7 @@ void mnfq_i_queue_count(struct mnfq_queue *queue, struct mnfq_stats *sum);
 void mnfq_i_queue_unref(struct mnfq_queue *queue);
 
 /* request.c */
+#define MNFQ_I_CMD_CTNETLINK 0xffu /* instead of a command: is nf_conntrack_netlink there? */
 int mnfq_i_request(struct mnfq_socket *sock, uint16_t num, uint8_t command,
 		   const struct mnfq_queue_options *settings, bool *repeated);
 int mnfq_i_request_probe(struct mnfq_socket *sock, uint16_t num, uint8_t command,

@@ -46,7 +46,9 @@ static void put_command(struct nlmsghdr *nlh, uint8_t command)
 {
 	struct nfqnl_msg_config_cmd cmd = { .command = command, .pf = htons(AF_UNSPEC) };
 
-	if (command != NFQNL_CFG_CMD_NONE)
+	if (command == MNFQ_I_CMD_CTNETLINK)
+		nlh->nlmsg_type = MNFQ_I_CT_GET_STATS;
+	else if (command != NFQNL_CFG_CMD_NONE)
 		mnl_attr_put(nlh, NFQA_CFG_CMD, sizeof(cmd), &cmd);
 }
 
@@ -140,7 +142,8 @@ bool mnfq_i_request_answer(struct mnfq_socket *sock, const uint8_t *msg, size_t 
 	if (len < NLMSG_HDRLEN + sizeof(answer))
 		return false;
 	memcpy(&answer, msg + NLMSG_HDRLEN, sizeof(answer));
-	if (answer.msg.nlmsg_type != MNFQ_I_MSG(NFQNL_MSG_CONFIG))
+	if (answer.msg.nlmsg_type != MNFQ_I_MSG(NFQNL_MSG_CONFIG) &&
+	    answer.msg.nlmsg_type != MNFQ_I_CT_GET_STATS)
 		return false;
 	if (sock->pending.seq != 0 && answer.msg.nlmsg_seq == sock->pending.seq) {
 		sock->pending.answered = true;

@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
 #include <linux/netfilter/nfnetlink_queue.h>
 #include <linux/netlink.h>
 #include <stdint.h>
@@ -53,7 +54,9 @@
 #define MNFQ_I_CT_UNTRACKED 7u
 
 #define MNFQ_I_MSG(type) ((NFNL_SUBSYS_QUEUE << 8) | (type))
-#define MNFQ_I_HDRLEN    (NLMSG_HDRLEN + NLMSG_ALIGN(sizeof(struct nfgenmsg)))
+/* A question that changes nothing, and that only nf_conntrack_netlink understands. */
+#define MNFQ_I_CT_GET_STATS ((NFNL_SUBSYS_CTNETLINK << 8) | IPCTNL_MSG_CT_GET_STATS)
+#define MNFQ_I_HDRLEN       (NLMSG_HDRLEN + NLMSG_ALIGN(sizeof(struct nfgenmsg)))
 
 /* Every verdict message begins like this; what changes with it follows as attributes. */
 struct mnfq_i_verdict_msg {

@@ -107,8 +107,10 @@ static void expect_refused_unless(uint32_t flag, const char *option, const char 
 
 Test(dump_refusals, what_the_kernel_lacks)
 {
-	expect_refused_unless(MNFQ_QUEUE_CONNTRACK, "--conntrack", "load nf_conntrack_netlink");
-	expect_refused_unless(MNFQ_QUEUE_CONNTRACK, "--ct-mark 1", "load nf_conntrack_netlink");
+	const char *missing = kernel_lacks_for_conntrack(netns_new());
+
+	expect_refused_unless(MNFQ_QUEUE_CONNTRACK, "--conntrack", missing);
+	expect_refused_unless(MNFQ_QUEUE_CONNTRACK, "--ct-mark 1", missing);
 	expect_refused_unless(MNFQ_QUEUE_SECCTX, "--secctx", "CONFIG_NETWORK_SECMARK");
 }
 

@@ -329,7 +329,7 @@ static void run_tracking(struct program *program, const char *output)
 	program->ns = scene.ns;
 	if (!kernel_has(scene.ns, MNFQ_QUEUE_CONNTRACK)) {
 		child = start(program);
-		await_text(&child, "connection tracking data (load nf_conntrack_netlink)\n");
+		await_text(&child, kernel_lacks_for_conntrack(scene.ns));
 		cr_expect_eq(child_finish(&child), 1);
 	} else {
 		child = start(program);

@@ -6,10 +6,12 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
 #include <linux/netfilter/nfnetlink_queue.h>
 #include <linux/netlink.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 void scene_ok(const struct mnfq_socket *sock, int result)
 {
@@ -137,6 +139,26 @@ bool kernel_has(struct netns *ns, uint32_t flag)
 	cr_assert(err == 0 || err == -EOPNOTSUPP, "%s", mnfq_socket_get_error(sock));
 	mnfq_socket_close(sock);
 	return err == 0;
+}
+
+const char *kernel_lacks_for_conntrack(struct netns *ns)
+{
+	const struct {
+		struct nlmsghdr nlh;
+		struct nfgenmsg nfg;
+	} list = { .nlh = { .nlmsg_len = sizeof(list),
+			    .nlmsg_type = NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET,
+			    .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP } };
+	int fd = netns_socket(ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
+	struct nlmsghdr answer[1024];
+
+	cr_assert(send(fd, &list, sizeof(list), 0) == sizeof(list) &&
+		  recv(fd, answer, sizeof(answer), 0) >= (ssize_t)sizeof(answer[0]));
+	close(fd);
+	return answer[0].nlmsg_type == NLMSG_ERROR
+		       ? "connection tracking data (load nf_conntrack_netlink)"
+		       : "connection tracking data (built without "
+			 "CONFIG_NETFILTER_NETLINK_GLUE_CT)";
 }
 
 uint8_t *scene_raw_put(uint8_t *to, unsigned int type, const void *data, size_t len)

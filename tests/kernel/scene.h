@@ -80,6 +80,9 @@ void scene_ok(const struct mnfq_socket *sock, int result);
 /* Whether the kernel can do what a flag of a queue asks for. */
 bool kernel_has(struct netns *ns, uint32_t flag);
 
+/* The end of the sentence that says why there is no connection tracking data, where there is none. */
+const char *kernel_lacks_for_conntrack(struct netns *ns);
+
 /* Options with their size set. */
 #define QUEUE_OPTIONS(...)                                                                       \
 	(&(struct mnfq_queue_options){ .size = sizeof(struct mnfq_queue_options), __VA_ARGS__ })

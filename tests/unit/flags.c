@@ -106,11 +106,33 @@ Test(flags, what_is_lacking_is_told)
 	cr_expect(eq(int, bind_eight(MNFQ_QUEUE_CONNTRACK, 0), -EOPNOTSUPP));
 	cr_expect(strstr(mnfq_socket_get_error(sock), "nf_conntrack_netlink") != NULL);
 	cr_expect(strstr(mnfq_socket_get_error(sock), "SECMARK") == NULL);
+	cr_expect(strstr(mnfq_socket_get_error(sock), "GLUE") == NULL);
 	cr_expect(eq(int, bind_eight(MNFQ_QUEUE_SECCTX, 0), -EOPNOTSUPP));
 	cr_expect(strstr(mnfq_socket_get_error(sock), "SECMARK") != NULL);
 	cr_expect(eq(int, mnfq_queue_set_flags(queue, MNFQ_QUEUE_CONNTRACK, ALL), -EOPNOTSUPP));
 	cr_expect(strstr(mnfq_socket_get_error(sock), "nf_conntrack_netlink") != NULL);
 	expect_flags(MNFQ_QUEUE_GSO);
+}
+
+/* What is loaded need not be. A socket to which nobody answers cannot tell, and says both. */
+Test(flags, a_module_is_named_only_where_it_is_not_loaded)
+{
+	fake.unsupported_flags = MNFQ_QUEUE_CONNTRACK;
+	fake.ctnetlink = true;
+	fake_packet(7, 60, true);
+	cr_expect(eq(int, bind_eight(MNFQ_QUEUE_CONNTRACK, 0), -EOPNOTSUPP));
+	cr_expect(strstr(mnfq_socket_get_error(sock), "nf_conntrack_netlink") == NULL, "%s",
+		  mnfq_socket_get_error(sock));
+	cr_expect(strstr(mnfq_socket_get_error(sock), "_GLUE_CT") != NULL);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1), "packets meanwhile are kept");
+	cr_expect(eq(u64, stats().malformed + stats().lost, 0));
+
+	fake.keep_answers = 1;
+	fake.lose_answers = UINT32_MAX;
+	cr_expect(eq(int, bind_eight(MNFQ_QUEUE_CONNTRACK, 0), -EOPNOTSUPP));
+	cr_expect(strstr(mnfq_socket_get_error(sock), "nf_conntrack_netlink") != NULL);
+	cr_expect(strstr(mnfq_socket_get_error(sock), "_GLUE_CT") != NULL);
+	fake.lose_answers = 0;
 }
 
 /* What is optional without being asked for waits until it is. */

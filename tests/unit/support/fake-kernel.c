@@ -441,6 +441,15 @@ static int config(const struct nlmsghdr *nlh, uint16_t num)
 	return 0;
 }
 
+static void answer_stats(void)
+{
+	message_begin(&scratch, 0);
+	((struct nlmsghdr *)scratch.bytes)->nlmsg_type =
+		NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET_STATS;
+	message_attr32(&scratch, CTA_STATS_GLOBAL_ENTRIES, 0);
+	fake_datagram(scratch.bytes, scratch.len, 0);
+}
+
 /* Returns whether the rest of the send is looked at. */
 static bool obey(const struct nlmsghdr *nlh)
 {
@@ -452,6 +461,11 @@ static bool obey(const struct nlmsghdr *nlh)
 	switch (fake.no_right ? 0 : nlh->nlmsg_type) {
 	case MNFQ_I_MSG(NFQNL_MSG_CONFIG):
 		err = config(nlh, num);
+		break;
+	case MNFQ_I_CT_GET_STATS:
+		if (fake.ctnetlink)
+			answer_stats();
+		err = fake.ctnetlink ? 0 : -EINVAL;
 		break;
 	case MNFQ_I_MSG(NFQNL_MSG_VERDICT):
 	case MNFQ_I_MSG(NFQNL_MSG_VERDICT_BATCH):
