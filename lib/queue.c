@@ -148,22 +148,19 @@ static void settle_stale(struct mnfq_socket *sock)
  * First the settings alone: that tells whether the socket owns the queue, and what is in the
  * receive buffer before the answer is from before the queue was bound.
  */
-static int request_bind(struct mnfq_queue *queue)
+static int try_bind(struct mnfq_queue *queue)
 {
 	struct mnfq_socket *sock = queue->sock;
 	uint16_t num = queue->num;
 	bool repeated;
-	int err;
+	int err = request_settings(sock, num, NFQNL_CFG_CMD_NONE, &queue->options, &repeated);
 
-	settle_stale(sock);
-	mnfq_i_request_start(sock);
-	err = request_settings(sock, num, NFQNL_CFG_CMD_NONE, &queue->options, &repeated);
 	if (err == 0) {
 		take_over(queue);
 		return 0;
 	}
 	if (err != -ENODEV)
-		return mnfq_i_explain_bind(sock, num, queue->options.flags, err);
+		return err;
 
 	(void)mnfq_i_stash_purge(sock, num);
 	err = mnfq_i_request(sock, num, NFQNL_CFG_CMD_BIND, &queue->options, &repeated);
@@ -175,7 +172,30 @@ static int request_bind(struct mnfq_queue *queue)
 		(void)mnfq_i_stash_purge(sock, num);
 		sock->stale = true;
 	}
-	return err < 0 ? mnfq_i_explain_bind(sock, num, queue->options.flags, err) : 0;
+	return err;
+}
+
+/*
+ * An owner that was killed right before may not have closed its socket yet. Finding out who it is
+ * takes a moment, in which that happens: so it is reported only if a second try is refused as well.
+ */
+static int request_bind(struct mnfq_queue *queue)
+{
+	struct mnfq_socket *sock = queue->sock;
+	struct mnfq_i_sentence before;
+	int told, err;
+
+	settle_stale(sock);
+	mnfq_i_request_start(sock);
+	err = try_bind(queue);
+	if (err == 0)
+		return 0;
+	before = sock->error;
+	told = mnfq_i_explain_bind(sock, queue->num, queue->options.flags, err);
+	if (told != -EBUSY || try_bind(queue) < 0)
+		return told;
+	sock->error = before;
+	return 0;
 }
 
 static struct mnfq_queue *new_queue(struct mnfq_socket *sock, uint16_t num)

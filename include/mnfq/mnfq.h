@@ -653,7 +653,8 @@ typedef enum mnfq_verdict (*mnfq_callback)(struct mnfq_packet *packet, void *dat
  * Returns 0, or, each with its sentence in mnfq_socket_get_error(),
  *   -EINVAL           a number, length, mode, flag or verdict out of range
  *   -EPERM            no CAP_NET_ADMIN: the sentence says whose, and over what
- *   -EBUSY            another socket owns the queue: the sentence says which, and whose
+ *   -EBUSY            another socket owns the queue, after a second look as well: the sentence
+ *                     says which, and whose
  *   -EEXIST           this socket has bound the queue already, or somebody who shares it just did
  *   -EOPNOTSUPP       the kernel lacks what a flag asks for
  *   -EPROTONOSUPPORT  the kernel has no NFQUEUE support

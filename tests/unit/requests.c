@@ -364,6 +364,40 @@ Test(requests, a_failure_that_a_request_met_makes_the_descriptor_readable)
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -EPERM));
 }
 
+static void owner_ends(void)
+{
+	fake.bind_error = 0;
+}
+
+/* One that was killed right before, and is still about to close its socket. */
+Test(requests, an_owner_that_ends_meanwhile_is_no_owner)
+{
+	struct mnfq_queue *other;
+
+	fake.bind_error = -EPERM;
+	fake.on_probe = owner_ends;
+	cr_expect(eq(int, mnfq_queue_bind(&other, sock, 8, NULL, accept_all, NULL), 0), "%s",
+		  mnfq_socket_get_error(sock));
+	cr_expect(mnfq_socket_get_error(sock)[0] == 0, "nothing has failed");
+	fake_packet(8, 60, true);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+}
+
+Test(requests, an_owner_that_stays_is_told)
+{
+	static const int answers[] = { -EPERM, -EEXIST };
+	struct mnfq_queue *other = NULL;
+	size_t i;
+
+	for (i = 0; i < 2; i++) {
+		fake.bind_error = answers[i];
+		cr_expect(eq(int, mnfq_queue_bind(&other, sock, 8, NULL, accept_all, NULL),
+			     -EBUSY));
+		cr_expect(strstr(mnfq_socket_get_error(sock), "owned by another") != NULL);
+		cr_expect(eq(ptr, other, NULL));
+	}
+}
+
 static void adopt_and_bind(int fd)
 {
 	struct mnfq_socket *adopted;

@@ -419,6 +419,8 @@ static int config(const struct nlmsghdr *nlh, uint16_t num)
 	unsigned int i;
 	int err = check_flags(nlh);
 
+	if (command == NFQNL_CFG_CMD_PF_BIND && fake.on_probe)
+		fake.on_probe();
 	if (command == NFQNL_CFG_CMD_PF_BIND)
 		return 0;
 	if (err < 0)

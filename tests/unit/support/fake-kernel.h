@@ -66,6 +66,7 @@ struct fake_kernel {
 	void (*on_poll)(void);
 	unsigned int sleeps; /* calls of nanosleep; what happens during one: */
 	void (*on_sleep)(void);
+	void (*on_probe)(void);       /* during a command that only asks for the capability */
 	unsigned int membarriers;     /* waits for a grace period */
 	unsigned int allocations;     /* so far */
 	unsigned int fail_allocation; /* counts down; the allocation that reaches 0 fails */
