@@ -113,8 +113,8 @@ static int send_letter(int stream, const struct mnfq_i_letter *letter, int fd)
 		memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
 	}
 	sent = sendmsg(stream, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
-	if (sent < 0)
-		return -errno;
+	if (sent < 0) /* the same for both types: it has gone, with what we sent unread or not */
+		return errno == ECONNRESET ? -EPIPE : -errno;
 	return (size_t)sent == sizeof(*letter) ? 0 : -EMSGSIZE;
 }
 
@@ -122,8 +122,7 @@ static int explain_send(struct transfer *t, int err)
 {
 	switch (err) {
 	case -EPIPE:
-	case -ECONNRESET:
-		return mnfq_i_fail(&t->error, -EPIPE, "the other side has gone");
+		return mnfq_i_fail(&t->error, err, "the other side has gone");
 	case -ETOOMANYREFS:
 		return mnfq_i_fail(&t->error, err,
 				   "too many sockets of this user are on their way: raise the "
@@ -167,7 +166,7 @@ int mnfq_handover_answer(int stream, const struct mnfq_handover *info, int err,
 	struct mnfq_i_sentence unused;
 	int wrong = mnfq_i_options_copy(&known, sizeof(known), info);
 
-	if (wrong == 0 && err > 0)
+	if (wrong == 0 && (err > 0 || err < -MNFQ_I_ERRNO_MAX))
 		wrong = -EINVAL;
 	if (wrong == 0)
 		wrong = check_stream(stream, &unused);
@@ -377,11 +376,12 @@ int mnfq_handover_receive(int *fd, int stream, int timeout_ms, struct mnfq_hando
 	struct mnfq_handover known = { .size = sizeof(known) };
 	struct parcel parcel;
 	struct transfer t;
-	int err;
+	int err = begin(&t, stream, timeout_ms, MNFQ_HANDOVER_PLAIN, options);
 
-	if (!fd || !mnfq_i_options_sized(info))
-		return -EINVAL;
-	err = begin(&t, stream, timeout_ms, MNFQ_HANDOVER_PLAIN, options);
+	if (err == 0 && (!fd || !mnfq_i_options_sized(info)))
+		err = mnfq_i_fail(&t.error, -EINVAL,
+				  "no place for the descriptor, or for what is known of it: set "
+				  ".size to sizeof(struct mnfq_handover)");
 	if (err == 0)
 		err = receive_parcel(&t, &parcel);
 	if (err < 0)

@@ -5,8 +5,6 @@
 #include <errno.h>
 #include <stdio.h>
 
-#define ERRNO_MAX 4095
-
 static const char magic[4] = { 'M', 'N', 'F', 'Q' };
 
 _Static_assert(sizeof(struct mnfq_i_letter) == MNFQ_I_LETTER_SIZE, "no padding");
@@ -166,8 +164,8 @@ static void clean(struct mnfq_i_sentence *to, const char *text)
 }
 
 /*
- * What the answer says, 0 or a negative errno. These two would be taken for those of waiting: that
- * there is no answer yet.
+ * What the answer says, 0 or a negative errno. Those that waiting has itself would be taken for
+ * there being no answer yet; -ETIMEDOUT is what a receiver says whose kernel did not answer.
  */
 int mnfq_i_letter_read_answer(const void *bytes, size_t len, struct mnfq_i_sentence *error)
 {
@@ -178,12 +176,20 @@ int mnfq_i_letter_read_answer(const void *bytes, size_t len, struct mnfq_i_sente
 		return -EBADMSG; /* only a receiver says that */
 	if (err < 0)
 		return err;
-	if (letter.error > 0 || letter.error < -ERRNO_MAX ||
+	if (letter.error > 0 || letter.error < -MNFQ_I_ERRNO_MAX ||
 	    !memchr(letter.text, '\0', sizeof(letter.text)))
 		return mnfq_i_fail(error, -EBADMSG, "the answer makes no sense");
 	if (letter.text[0])
 		clean(error, letter.text);
 	else if (letter.error)
 		mnfq_i_fail(error, letter.error, "the other side refused the socket: %m");
-	return letter.error == -EAGAIN || letter.error == -EINTR ? -EBUSY : letter.error;
+	switch (letter.error) {
+	case -EAGAIN:
+	case -EINTR:
+		return -EBUSY;
+	case -ETIMEDOUT:
+		return -ETIME;
+	default:
+		return letter.error;
+	}
 }

@@ -11,6 +11,7 @@
 #define MNFQ_I_LETTER_SIZE    256u
 #define MNFQ_I_LETTER_VERSION 1u
 #define MNFQ_I_LETTER_TEXT    160u
+#define MNFQ_I_ERRNO_MAX      4095
 
 enum mnfq_i_letter_type {
 	MNFQ_I_LETTER_SOCKET = 1, /* comes with the descriptor */

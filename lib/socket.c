@@ -53,7 +53,10 @@ bool mnfq_i_options_sized(const void *options)
 	return size >= sizeof(size) && size <= OPTIONS_SIZE_MAX && size % _Alignof(size_t) == 0;
 }
 
-/* Reads options of a caller who may know fewer fields than we do, or more. NULL: all defaults. */
+/*
+ * Reads options of a caller who may know fewer fields than we do, or more. NULL: all defaults. What
+ * we know is there after -E2BIG, too: it may say where to write the sentence.
+ */
 int mnfq_i_options_copy(void *dst, size_t dst_size, const void *src)
 {
 	const uint8_t *bytes = src;
@@ -65,10 +68,10 @@ int mnfq_i_options_copy(void *dst, size_t dst_size, const void *src)
 	if (!mnfq_i_options_sized(src))
 		return -EINVAL;
 	memcpy(&size, src, sizeof(size));
+	memcpy(dst, src, size < dst_size ? size : dst_size);
 	for (i = dst_size; i < size; i++)
 		if (bytes[i] != 0)
 			return -E2BIG;
-	memcpy(dst, src, size < dst_size ? size : dst_size);
 	return 0;
 }
 
@@ -185,16 +188,10 @@ static int check_options(struct mnfq_socket **ret, struct mnfq_socket_options *t
 {
 	int err = mnfq_i_options_copy(to, sizeof(*to), from);
 
-	if (err < 0) {
-		memset(to, 0, sizeof(*to));
-		if (err == -E2BIG) { /* there is still somebody to tell */
-			to->error = from->error;
-			to->error_size = from->error_size;
-		}
+	if (err < 0)
 		return mnfq_i_fail(error, err,
 				   "socket options: set .size to sizeof(struct "
 				   "mnfq_socket_options) and zero the rest");
-	}
 	if (!ret)
 		return mnfq_i_fail(error, -EINVAL, "no place for the new socket was given");
 	if (to->batch > BATCH_MAX)

@@ -66,6 +66,7 @@ static bool is_passing(int err)
 	case -ECONNRESET:
 	case -EPIPE:
 	case -ETIMEDOUT:
+	case -ETIME: /* the other side says that */
 	case -EMFILE:
 	case -ENFILE:
 	case -ENOMEM:

@@ -491,6 +491,7 @@ struct mnfq_handover_options {
  *   -EMSGSIZE     the label is too long
  *   -EINVAL       wrong options, label or stream
  *   -ETOOMANYREFS  the user has more descriptors on their way than it may have open files
+ *   -ENOMEM, -ENOBUFS
  *   -EBADF, -ENOTSOCK, -EAFNOSUPPORT, -EPROTONOSUPPORT, -EISCONN, -EBADFD  the socket could not be
  *                 used: see mnfq_socket_adopt()
  */
@@ -506,8 +507,10 @@ int mnfq_handover_send(int stream, int fd, int timeout_ms,
  *   -ECONNRESET  the other side has gone without an answer
  *   -EBADMSG     what came is no answer
  *   -EINVAL, -EBADF, -ENOTSOCK, -ENOTCONN  wrong arguments
- *   any other    what the receiver says: an error of mnfq_handover_receive(), or one of its own.
- *                Its sentence is in the options, without control characters
+ *   -ENOMEM
+ *   any other    what the receiver says: an error of mnfq_handover_receive(), or one of its own;
+ *                -EBUSY instead of -EAGAIN and -EINTR, -ETIME instead of -ETIMEDOUT. Its sentence
+ *                is in the options, without control characters
  */
 int mnfq_handover_wait(int stream, int timeout_ms, const struct mnfq_handover_options *options);
 
@@ -527,11 +530,12 @@ int mnfq_handover_wait(int stream, int timeout_ms, const struct mnfq_handover_op
  *                or comes from a program that does not speak this protocol
  *   -EPROTONOSUPPORT  another version of the protocol, or a netlink socket of another protocol
  *   -ESTALE      it is of another namespace than the message says
- *   -EMFILE, -ENFILE  no descriptor is left
+ *   -EMFILE      no descriptor is left
+ *   -ENOMEM
  *   -EBADF, -ENOTSOCK, -EAFNOSUPPORT, -EISCONN, -EBADFD  as mnfq_socket_adopt(); -ENOTSOCK and
  *                -EBADF also if the stream is none
  *   -ENOTCONN, -EINVAL  wrong stream, options or arguments
- *   any other    the other side says why it hands nothing over: its sentence is in the options
+ *   any other    the other side says why it hands nothing over, as for mnfq_handover_wait()
  * What is refused was answered, if it came with a message of this protocol, and all descriptors
  * that came with it are closed.
  */
@@ -545,7 +549,11 @@ int mnfq_handover_receive(int *fd, int stream, int timeout_ms, struct mnfq_hando
  * @info      as received: a plain socket is not answered. NULL: nothing was received
  * @err       0: taken. A negative errno: not taken, and why
  * @sentence  why, in words, of which 159 bytes are sent; or NULL
- * Returns 0, or -EAGAIN if the other side does not read, -EPIPE, -ENOTCONN, -EINVAL.
+ * Returns 0, or
+ *   -EAGAIN     the other side does not read
+ *   -EPIPE      the other side has gone
+ *   -EINVAL, -EBADF, -ENOTSOCK, -ENOTCONN  wrong arguments
+ *   -ENOMEM, -ENOBUFS
  */
 int mnfq_handover_answer(int stream, const struct mnfq_handover *info, int err,
 			 const char *sentence);

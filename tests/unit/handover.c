@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/netlink.h>
 #include <poll.h>
 #include <signal.h>
@@ -181,25 +182,31 @@ Test(handover, labels_that_are_refused)
 
 Test(handover, wrong_arguments)
 {
-	struct mnfq_handover_options large[2] = { { .size = sizeof(large) }, { .flags = 1 } };
+	struct mnfq_handover_options large[2] = { *OPTIONS(), { .flags = 1 } };
 	int fd, ends[2];
 
 	expect(mnfq_handover_send(ours, netlink, 0, OPTIONS(.flags = MNFQ_HANDOVER_PLAIN)),
 	       -EINVAL, "flags");
 	expect(mnfq_handover_receive(&fd, theirs, 0, &info, NULL), -EINVAL, "");
+	expect(mnfq_handover_receive(&fd, theirs, 0, &info, OPTIONS()), -EINVAL, ".size");
 	info.size = sizeof(info);
-	expect(mnfq_handover_receive(NULL, theirs, 0, &info, NULL), -EINVAL, "");
-	expect(mnfq_handover_receive(&fd, theirs, 0, NULL, NULL), -EINVAL, "");
+	expect(mnfq_handover_receive(NULL, theirs, 0, &info, OPTIONS()), -EINVAL, "no place");
+	expect(mnfq_handover_receive(&fd, theirs, 0, NULL, OPTIONS()), -EINVAL, "no place");
 	expect(mnfq_handover_receive(&fd, theirs, 0, &info, OPTIONS(.flags = MNFQ_HANDOVER_KEEP)),
 	       -EINVAL, "flags");
-	expect(mnfq_handover_send(ours, netlink, 0, large), -E2BIG, "");
+	large[0].size = sizeof(large);
+	expect(mnfq_handover_send(ours, netlink, 0, large), -E2BIG, ".size");
 	cr_assert(mnfq_handover_answer(theirs, &info, 1, NULL) == -EINVAL);
+	cr_assert(mnfq_handover_answer(theirs, &info, -4096, NULL) == -EINVAL);
+	cr_assert(mnfq_handover_answer(theirs, &info, INT_MIN, NULL) == -EINVAL);
+	cr_assert(mnfq_handover_answer(-1, &info, 0, NULL) == -EBADF);
 	expect(mnfq_handover_send(-1, netlink, 0, OPTIONS()), -EBADF, "Unix socket");
 	expect(mnfq_handover_send(netlink, netlink, 0, OPTIONS()), -EINVAL, "SOCK_STREAM");
 	cr_assert(socketpair(AF_UNIX, SOCK_DGRAM, 0, ends) == 0);
 	expect(mnfq_handover_send(ends[0], netlink, 0, OPTIONS()), -EINVAL, "SOCK_STREAM");
 	cr_assert(pipe(ends) == 0);
 	expect(mnfq_handover_wait(ends[0], 0, OPTIONS()), -ENOTSOCK, "Unix socket");
+	cr_assert(mnfq_handover_answer(ends[0], &info, 0, NULL) == -ENOTSOCK);
 	theirs = socket(AF_UNIX, SOCK_STREAM, 0);
 	expect(receive_with(0), -ENOTCONN, "");
 	expect(mnfq_handover_send(theirs, netlink, 0, OPTIONS()), -ENOTCONN, "");
@@ -446,6 +453,8 @@ Test(handover, a_refusal_is_not_taken_for_no_answer_yet)
 	expect(mnfq_handover_wait(ours, 0, OPTIONS()), -EBUSY, "later");
 	answer(-EINTR, NULL);
 	expect(mnfq_handover_wait(ours, 0, OPTIONS()), -EBUSY, "refused");
+	answer(-ETIMEDOUT, "queue 5: no answer from the kernel");
+	expect(mnfq_handover_wait(ours, 0, OPTIONS()), -ETIME, "queue 5");
 }
 
 Test(handover, words_cannot_steer_a_terminal)
@@ -543,11 +552,27 @@ Test(handover, the_other_side_has_gone)
 	cr_assert(mnfq_handover_answer(theirs, &info, 0, NULL) == -EPIPE);
 }
 
-Test(handover, it_went_with_a_message_unread)
+static void leave_unread(int type)
 {
+	open_streams(type);
 	expect(mnfq_handover_send(ours, netlink, 0, OPTIONS()), 0, "");
 	close(theirs);
-	expect(mnfq_handover_wait(ours, -1, OPTIONS()), -ECONNRESET, "gone");
+}
+
+/* The kernel's words for it depend on what is called first. */
+Test(handover, it_went_with_a_message_unread)
+{
+	static const int types[] = { SOCK_STREAM, SOCK_SEQPACKET };
+	size_t i;
+
+	for (i = 0; i < 2; i++) {
+		leave_unread(types[i]);
+		expect(mnfq_handover_wait(ours, -1, OPTIONS()), -ECONNRESET, "gone");
+		leave_unread(types[i]);
+		expect(mnfq_handover_send(ours, netlink, 0, OPTIONS()), -EPIPE, "gone");
+		leave_unread(types[i]);
+		cr_assert(mnfq_handover_answer(ours, NULL, -EPERM, NULL) == -EPIPE);
+	}
 }
 
 Test(handover, nothing_comes)
