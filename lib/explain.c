@@ -321,6 +321,10 @@ int mnfq_i_explain_bind(struct mnfq_socket *sock, uint16_t num, uint32_t flags, 
 		return mnfq_i_fail(&sock->error, -EPROTONOSUPPORT,
 				   "queue %u: this kernel has no NFQUEUE: load nfnetlink_queue",
 				   num);
+	case -EBADF:
+		return mnfq_i_fail(
+			&sock->error, err,
+			"queue %u: the socket's descriptor was closed by somebody else", num);
 	case -ETIMEDOUT:
 		return mnfq_i_fail(&sock->error, err,
 				   "queue %u: no answer from the kernel within %u ms: somebody "

@@ -108,7 +108,7 @@ static int request_settings(struct mnfq_socket *sock, uint16_t num, uint8_t comm
 
 static int enlarge_buffer(struct mnfq_socket *sock, uint32_t bytes)
 {
-	if (mnfq_socket_get_receive_buffer(sock) >= (int64_t)bytes)
+	if (bytes == 0 || mnfq_socket_get_receive_buffer(sock) >= (int64_t)bytes)
 		return 0;
 	return mnfq_socket_set_receive_buffer(sock, bytes);
 }
@@ -220,8 +220,11 @@ int mnfq_queue_bind(struct mnfq_queue **ret, struct mnfq_socket *sock, unsigned 
 	struct mnfq_queue *queue;
 	int err;
 
-	if (!ret || !sock)
+	if (!sock)
 		return -EINVAL;
+	if (!ret)
+		return mnfq_i_fail(&sock->error, -EINVAL, "queue %u: no place for it was given",
+				   num);
 	if (!callback)
 		return mnfq_i_fail(&sock->error, -EINVAL, "queue %u: there is no callback", num);
 	if (num > UINT16_MAX)

@@ -301,7 +301,7 @@ int mnfq_socket_release(struct mnfq_socket *sock);
 
 /**
  * The netlink descriptor, readable (POLLIN, level-triggered) whenever mnfq_socket_dispatch() has
- * something to do. It stays the socket's.
+ * something to do. It stays the socket's. -EINVAL without a socket.
  */
 int mnfq_socket_get_fd(const struct mnfq_socket *sock);
 
@@ -335,18 +335,19 @@ int mnfq_socket_get_netns_name(const struct mnfq_socket *sock, char *name, size_
 /**
  * The name of interface @ifindex in the socket's namespace. @name takes IF_NAMESIZE (16) bytes.
  * Names are remembered for a second, so that asking for each packet costs no system call.
- * Returns 0, or -ENODEV if there is no such interface (any more), -EINVAL.
+ * Returns 0, -ENODEV if there is no such interface (any more), -EBADF if somebody closed the
+ * socket's descriptor, -EINVAL.
  */
 int mnfq_socket_get_ifname(struct mnfq_socket *sock, uint32_t ifindex, char *name);
 
 /**
  * Ask for a receive buffer of @bytes, as the kernel accounts for it; 0 asks for the default.
  * Returns 0 even if the limits allow less: see mnfq_socket_get_receive_buffer(). -EINVAL: above
- * 2 GiB.
+ * 2 GiB. -EBADF: somebody closed the socket's descriptor.
  */
 int mnfq_socket_set_receive_buffer(struct mnfq_socket *sock, uint32_t bytes);
 
-/** The effective size of the receive buffer in bytes, or a negative errno. */
+/** The effective size of the receive buffer in bytes, -EBADF if somebody closed it, -EINVAL. */
 int64_t mnfq_socket_get_receive_buffer(const struct mnfq_socket *sock);
 
 /**
@@ -667,7 +668,8 @@ typedef enum mnfq_verdict (*mnfq_callback)(struct mnfq_packet *packet, void *dat
  *   -EOPNOTSUPP       the kernel lacks what a flag asks for
  *   -EPROTONOSUPPORT  the kernel has no NFQUEUE support
  *   -ETIMEDOUT        no answer in time: somebody else reads from the socket
- *   -ENOMEM
+ *   -EBADF            somebody closed the socket's descriptor
+ *   -ENOMEM, -ENOBUFS
  */
 int mnfq_queue_bind(struct mnfq_queue **ret, struct mnfq_socket *sock, unsigned int num,
 		    const struct mnfq_queue_options *options, mnfq_callback callback, void *data);
@@ -684,8 +686,8 @@ struct mnfq_queue *mnfq_queue_unbind(struct mnfq_queue *queue);
 /**
  * Change the settings of a queue while it is running: all of them, as in mnfq_queue_bind(). To
  * change one, mnfq_queue_get_options() first. Returns as mnfq_queue_bind(), or -ENODEV if the
- * queue was unbound behind our back. After a failure the settings are as before; only after
- * -ETIMEDOUT and -ENOMEM nobody knows, so configure again.
+ * queue was unbound behind our back. After a failure the settings are as before (the receive buffer
+ * may have grown); only after -ETIMEDOUT and -ENOMEM nobody knows, so configure again.
  */
 int mnfq_queue_configure(struct mnfq_queue *queue, const struct mnfq_queue_options *options);
 
@@ -703,6 +705,7 @@ int mnfq_queue_set_flags(struct mnfq_queue *queue, uint32_t flags, uint32_t mask
  * The settings in force, with defaults filled in and limits applied: copy_range is 0 without
  * MNFQ_COPY_PACKET, flags_mask is MNFQ_QUEUE_FLAGS, and receive_buffer is the effective size.
  * @options  .size set by the caller
+ * Returns 0 or -EINVAL.
  */
 int mnfq_queue_get_options(const struct mnfq_queue *queue, struct mnfq_queue_options *options);
 

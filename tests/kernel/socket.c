@@ -187,6 +187,36 @@ Test(socket, a_namespace_without_a_name)
 	scene_close(&scene);
 }
 
+/* What somebody closes under our feet is told by whatever uses it, and closing stays harmless. */
+Test(socket, a_descriptor_that_somebody_closed)
+{
+	struct mnfq_queue_options options = { .size = sizeof(options) };
+	struct mnfq_queue *other = NULL;
+	struct scene scene;
+	uint64_t inode;
+	char name[64];
+
+	scene_open(&scene, 4);
+	scene_bind(&scene, NULL, scene_count);
+	close(mnfq_socket_get_fd(scene.sock));
+	cr_assert(mnfq_socket_get_ifname(scene.sock, 1, name) == -EBADF);
+	cr_assert(mnfq_socket_get_netns_inode(scene.sock, &inode) == -EBADF);
+	cr_assert(mnfq_socket_get_netns_name(scene.sock, name, sizeof(name)) == -EBADF);
+	cr_assert(mnfq_socket_get_receive_buffer(scene.sock) == -EBADF);
+	cr_assert(mnfq_queue_get_options(scene.queue, &options) == 0);
+	cr_assert(options.receive_buffer == 0 && options.max_len == MNFQ_MAX_LEN_DEFAULT);
+	cr_assert(mnfq_socket_set_receive_buffer(scene.sock, 1 << 20) == -EBADF);
+	cr_assert(strstr(mnfq_socket_get_error(scene.sock), "receive buffer"));
+	cr_assert(mnfq_queue_bind(&other, scene.sock, 2, NULL, scene_count, NULL) == -EBADF);
+	cr_assert(strstr(mnfq_socket_get_error(scene.sock), "queue 2: the socket's descriptor"),
+		  "%s", mnfq_socket_get_error(scene.sock));
+	cr_assert(mnfq_queue_configure(scene.queue, NULL) == -EBADF);
+	cr_assert(mnfq_queue_set_flags(scene.queue, 0, MNFQ_QUEUE_GSO) == -EBADF);
+	cr_assert(strstr(mnfq_socket_get_error(scene.sock), "queue 1: the socket's descriptor"));
+	cr_assert(other == NULL);
+	scene_close(&scene);
+}
+
 /* Also one that was adopted without the flag, and what is made on the way. */
 Test(socket, every_descriptor_is_close_on_exec)
 {
