@@ -172,11 +172,12 @@ static int get_portid(int fd, uint32_t *portid, bool *used)
 	*used = addr.nl_pid != 0;
 	if (!*used) {
 		err = bind_portid(fd);
-		if (err < 0)
-			return err;
 		len = sizeof(addr);
 		if (getsockname(fd, (struct sockaddr *)&addr, &len) < 0)
 			return -errno;
+		if (err < 0 && addr.nl_pid == 0)
+			return err;
+		*used = err < 0; /* somebody who shares it was quicker */
 	}
 	*portid = addr.nl_pid;
 	return 0;

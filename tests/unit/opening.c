@@ -75,3 +75,21 @@ Test(opening, a_file_that_cannot_be_opened)
 	cr_expect(strstr(sentence, "run as root") == NULL, "%s", sentence);
 	expect(err, -ENOTDIR, "Not a directory");
 }
+
+/* Between our look and our bind(2), which the kernel refuses then. */
+Test(opening, a_port_id_that_somebody_else_chose)
+{
+	struct mnfq_socket *new = untouched;
+	struct mnfq_queue *eight;
+
+	fake.portid_taken = 4711;
+	cr_assert(eq(int,
+		     mnfq_socket_adopt(&new, socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER),
+				       OPTIONS()),
+		     0),
+		  "%s", sentence);
+	cr_expect(eq(u32, mnfq_socket_get_portid(new), 4711));
+	cr_assert(eq(int, mnfq_queue_bind(&eight, new, 8, NULL, accept_all, NULL), 0));
+	cr_expect(eq(u32, fake.membarriers, 1), "who knows what it was used for");
+	mnfq_socket_close(new);
+}

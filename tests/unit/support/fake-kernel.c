@@ -91,6 +91,12 @@ int __wrap_socket(int domain, int type, int protocol)
 int __wrap_bind(int fd, const struct sockaddr *addr, socklen_t len)
 {
 	(void)len;
+	if (fake.portid_taken) {
+		portids[fd] = fake.portid_taken;
+		fake.portid_taken = 0;
+		errno = EINVAL;
+		return -1;
+	}
 	portids[fd] = ((const struct sockaddr_nl *)addr)->nl_pid;
 	return 0;
 }

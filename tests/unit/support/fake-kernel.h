@@ -41,6 +41,7 @@ struct fake_kernel {
 	struct fake_queue queues[2];
 	unsigned int sends, sends_refused, batch_verdicts, single_verdicts, receives;
 	int socket_error;             /* instead of a new socket */
+	uint32_t portid_taken;        /* somebody gives the next socket this port id before us */
 	int bind_error;               /* answered to a BIND instead of obeying */
 	int verdict_error;            /* answered to each verdict instead of obeying */
 	int send_error, send_errors;  /* so many sends fail with that errno */
