@@ -12,18 +12,31 @@
 
 #include "scene.h"
 
-/* Refused, with a sentence that says @part, and the caller's descriptors are as they were. */
+/*
+ * Refused, with a sentence that says @part, and the caller's descriptors are as they were. What
+ * cannot be adopted cannot be handed over either.
+ */
 static void refuse_and_leave(int fd, int expected, const char *part)
 {
 	char *before = descriptors(), sentence[256] = "";
 	struct mnfq_socket *const untouched = (struct mnfq_socket *)&untouched, *sock = untouched;
 	const int fd_flags = fcntl(fd, F_GETFD), flags = fcntl(fd, F_GETFL);
-	int err = mnfq_socket_adopt(
-		&sock, fd, SOCKET_OPTIONS(.error = sentence, .error_size = sizeof(sentence)));
+	int ends[2], err = mnfq_socket_adopt(
+			     &sock, fd,
+			     SOCKET_OPTIONS(.error = sentence, .error_size = sizeof(sentence)));
 
 	cr_assert(err == expected, "%s, not %s: %s", strerror(-err), strerror(-expected),
 		  sentence);
 	cr_assert(sock == untouched && strstr(sentence, part), "%s", sentence);
+	cr_assert(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+	err = mnfq_handover_send(
+		ends[0], fd, 0,
+		&(struct mnfq_handover_options){ .size = sizeof(struct mnfq_handover_options),
+						 .error = sentence,
+						 .error_size = sizeof(sentence) });
+	cr_assert(err == expected && strstr(sentence, part), "%s: %s", strerror(-err), sentence);
+	close(ends[0]);
+	close(ends[1]);
 	cr_assert(fcntl(fd, F_GETFD) == fd_flags && fcntl(fd, F_GETFL) == flags);
 	check_descriptors(before);
 }

@@ -90,7 +90,20 @@ Test(limits, a_queue_without_a_descriptor_left)
 	scene_close(&scene);
 }
 
-/* As a user, since root is not bound by it. */
+/* ---- what binds users without rights only ---- */
+
+/* Runs as a user without rights; the errno and the sentence are expected. */
+static void as_user(int (*function)(int stream, void *arg), void *arg, int expected,
+		    const char *part)
+{
+	struct child child = child_start(function, arg);
+
+	memset(sentence, 0, sizeof(sentence));
+	cr_assert(wait_readable(child.fd) && read(child.fd, sentence, sizeof(sentence) - 1) > 0);
+	cr_assert_eq(child_finish(&child), expected);
+	cr_assert(strstr(sentence, part), "%s", sentence);
+}
+
 static int open_without_threads(int stream, void *arg)
 {
 	const struct rlimit none = { 0, 0 };
@@ -108,9 +121,48 @@ static int open_without_threads(int stream, void *arg)
 
 Test(limits, no_thread_left)
 {
-	struct child child = child_start(open_without_threads, netns_new());
+	as_user(open_without_threads, netns_new(), EAGAIN, "ulimit -u");
+}
 
-	cr_assert(wait_readable(child.fd) && read(child.fd, sentence, sizeof(sentence) - 1) > 0);
-	cr_assert_eq(child_finish(&child), EAGAIN);
-	cr_assert(strstr(sentence, "ulimit -u"), "%s", sentence);
+static int open_that_of_root(int stream, void *arg)
+{
+	struct mnfq_socket *sock;
+	int err;
+
+	(void)arg;
+	if (become(4242) < 0)
+		return 255;
+	err = mnfq_socket_open_netns(
+		&sock, "1", SOCKET_OPTIONS(.error = sentence, .error_size = sizeof(sentence)));
+	dprintf(stream, "%s", sentence);
+	return -err;
+}
+
+Test(limits, a_namespace_that_may_not_be_opened)
+{
+	as_user(open_that_of_root, netns_new(), EACCES, "run as root");
+}
+
+/* Nobody takes what is sent; each is on its way. */
+static int send_too_many(int stream, void *arg)
+{
+	const struct rlimit few = { 16, 16 };
+	const struct mnfq_handover_options options = { .size = sizeof(options),
+						       .error = sentence,
+						       .error_size = sizeof(sentence) };
+	int ends[2], i, err = 0, fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
+
+	(void)arg;
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) < 0 || setrlimit(RLIMIT_NOFILE, &few) < 0 ||
+	    become(4242) < 0)
+		return 255;
+	for (i = 0; i < 100 && err == 0; i++)
+		err = mnfq_handover_send(ends[0], fd, 0, &options);
+	dprintf(stream, "%s", sentence);
+	return -err;
+}
+
+Test(limits, too_many_descriptors_on_their_way)
+{
+	as_user(send_too_many, netns_new(), ETOOMANYREFS, "ulimit -n");
 }

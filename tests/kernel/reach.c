@@ -253,6 +253,7 @@ Test(reach, what_is_no_namespace_is_refused)
 	refuse("mnfq-there-is-none", -ENOENT);
 	refuse("/run/netns/mnfq-there-is-none", -ENOENT);
 	refuse("4194305", -ENOENT);
+	refuse("/dev/null/x", -ENOTDIR);
 	refuse("/dev/null", -EINVAL);
 	refuse("/etc/passwd", -EINVAL);
 	refuse("/proc/self/ns/uts", -EINVAL);
@@ -260,7 +261,24 @@ Test(reach, what_is_no_namespace_is_refused)
 	refuse("", -EINVAL);
 	refuse(".", -EINVAL);
 	refuse("..", -EINVAL);
-	cr_assert(mnfq_socket_open_netns_fd(&sock, -1, NULL) < 0);
-	cr_assert(mnfq_socket_open_netns_fd(&sock, 0, NULL) < 0);
+	cr_assert(mnfq_socket_open_netns_fd(&sock, -1, NULL) == -EBADF);
+	cr_assert(mnfq_socket_open_netns_fd(&sock, 1000, NULL) == -EBADF);
+	cr_assert(mnfq_socket_open_netns_fd(&sock, 0, NULL) == -EINVAL);
 	check_descriptors(before);
+}
+
+Test(reach, a_process_that_has_ended_is_nowhere)
+{
+	struct child child = inhabitant(netns_new());
+	int fd = (int)syscall(SYS_pidfd_open, child.pid, 0);
+	struct mnfq_socket *sock;
+	char sentence[256] = "";
+
+	cr_assert(fd >= 0 && child_finish(&child) == 0);
+	cr_assert(mnfq_socket_open_netns_fd(
+			  &sock, fd,
+			  SOCKET_OPTIONS(.error = sentence, .error_size = sizeof(sentence))) ==
+		  -ENOENT);
+	cr_assert(strstr(sentence, "has ended"), "%s", sentence);
+	close(fd);
 }
