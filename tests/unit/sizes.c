@@ -182,19 +182,11 @@ static void *room(size_t len)
 
 Test(sizes, garbage_is_refused)
 {
-	static const size_t garbage[] = { 0,
-					  1,
-					  7,
-					  9,
-					  12,
-					  44,
-					  LIMIT + 1,
-					  LIMIT + 8,
-					  1 << 20,
-					  SIZE_MAX / 2 + 1,
-					  SIZE_MAX - 7,
-					  SIZE_MAX };
-	uint8_t before[256];
+	static const size_t half = sizeof(size_t) / 2; /* of a pointer */
+	const size_t garbage[] = { 0,        1,         half,         sizeof(size_t) - 1,
+				   3 * half, 11 * half, LIMIT + 1,    LIMIT + sizeof(size_t),
+				   1 << 20,  SIZE_MAX,  SIZE_MAX - 7, SIZE_MAX / 2 + 1 };
+	uint8_t before[LIMIT];
 	size_t i, j;
 	void *p;
 
