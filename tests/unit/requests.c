@@ -384,19 +384,53 @@ Test(requests, an_owner_that_ends_meanwhile_is_no_owner)
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
 }
 
-Test(requests, an_owner_that_stays_is_told)
+/* What the kernel answers to a bind, and what becomes of it. */
+Test(requests, each_refusal_has_its_errno_and_sentence)
 {
-	static const int answers[] = { -EPERM, -EEXIST };
+	static const struct {
+		int answer, expected;
+		const char *part;
+	} refusals[] = {
+		{ -EPERM, -EBUSY, "owned by another" },
+		{ -EEXIST, -EBUSY, "owned by another" },
+		{ -EBUSY, -EEXIST, "by somebody who shares the socket" },
+		{ -EINVAL, -EPROTONOSUPPORT, "load nfnetlink_queue" },
+		{ -EOPNOTSUPP, -EOPNOTSUPP, "too old" },
+		{ -ENOMEM, -ENOMEM, "queue 8: Cannot allocate memory" },
+	};
 	struct mnfq_queue *other = NULL;
 	size_t i;
 
-	for (i = 0; i < 2; i++) {
-		fake.bind_error = answers[i];
+	for (i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
+		fake.bind_error = refusals[i].answer;
 		cr_expect(eq(int, mnfq_queue_bind(&other, sock, 8, NULL, accept_all, NULL),
-			     -EBUSY));
-		cr_expect(strstr(mnfq_socket_get_error(sock), "owned by another") != NULL);
-		cr_expect(eq(ptr, other, NULL));
+			     refusals[i].expected));
+		cr_expect(strstr(mnfq_socket_get_error(sock), refusals[i].part) != NULL, "%s",
+			  mnfq_socket_get_error(sock));
 	}
+	fake.bind_error = -EPERM;
+	fake.keep_answers = 2; /* but none to the question whether it is for want of a right */
+	fake.lose_answers = UINT32_MAX;
+	cr_expect(eq(int, mnfq_queue_bind(&other, sock, 8, NULL, accept_all, NULL), -EPERM));
+	cr_expect(strstr(mnfq_socket_get_error(sock), "or another socket owns") != NULL);
+	cr_expect(eq(ptr, other, NULL));
+	fake.lose_answers = 0;
+}
+
+static enum mnfq_verdict release_it(struct mnfq_packet *packet, void *data)
+{
+	(void)packet, (void)data;
+	cr_expect(eq(int, mnfq_socket_release(sock), -EBUSY));
+	cr_expect(strstr(mnfq_socket_get_error(sock), "within a callback") != NULL);
+	return MNFQ_ACCEPT;
+}
+
+Test(requests, a_socket_is_not_released_within_a_callback)
+{
+	rebind_seven(release_it, MNFQ_DROP);
+	fake_packet(7, 60, true);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	expect_verdict(1, MNFQ_ACCEPT);
 }
 
 static void adopt_and_bind(int fd)
