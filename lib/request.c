@@ -327,8 +327,13 @@ static int attempt(struct mnfq_socket *sock, uint16_t num, uint8_t command,
  */
 int mnfq_i_request_probe(struct mnfq_socket *sock, uint16_t num, uint8_t command, unsigned int ms)
 {
+	const int64_t deadline = sock->deadline;
+	int err;
+
 	sock->deadline = mnfq_i_now_ms() + ms;
-	return attempt(sock, num, command, NULL);
+	err = attempt(sock, num, command, NULL);
+	sock->deadline = deadline;
+	return err;
 }
 
 /* All requests of one call share its deadline. */
