@@ -11,7 +11,7 @@
 
 #include "unix.h"
 
-static char error[256];
+static char error[MNFQ_SENTENCE_SIZE];
 static const struct mnfq_handover_options options = { .size = sizeof(options),
 						      .error = error,
 						      .error_size = sizeof(error) };

@@ -13,11 +13,9 @@
 
 #include "wire.h"
 
-#define MNFQ_I_SENTENCE_MAX 384
-
 /* The last failure as a sentence. */
 struct mnfq_i_sentence {
-	char text[MNFQ_I_SENTENCE_MAX];
+	char text[MNFQ_SENTENCE_SIZE];
 };
 
 /* ---- verdict.c: decisions to messages, no I/O ---- */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What goes along with a socket that is handed over, and comes back as an answer: 256 bytes in the
+ * What goes along with a socket that is handed over, and comes back as an answer: 512 bytes in the
  * byte order of the machine, on which both ends are. No I/O; fuzzed.
  */
 #ifndef MNFQ_LETTER_H
@@ -8,9 +8,8 @@
 
 #include "internal.h"
 
-#define MNFQ_I_LETTER_SIZE    256u
+#define MNFQ_I_LETTER_SIZE    512u
 #define MNFQ_I_LETTER_VERSION 1u
-#define MNFQ_I_LETTER_TEXT    160u
 #define MNFQ_I_ERRNO_MAX      4095
 
 enum mnfq_i_letter_type {
@@ -25,8 +24,8 @@ struct mnfq_i_letter {
 	int32_t error;  /* of an answer: 0 or a negative errno */
 	uint64_t netns_cookie;
 	char label[MNFQ_LABEL_SIZE];
-	char text[MNFQ_I_LETTER_TEXT]; /* of an answer: the sentence for its error */
-	uint8_t reserved[8];
+	char text[MNFQ_SENTENCE_SIZE]; /* of an answer: the sentence for its error */
+	uint8_t reserved[40];
 };
 
 int mnfq_i_label_check(const char *label, struct mnfq_i_sentence *error);

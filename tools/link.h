@@ -42,7 +42,7 @@ enum link_type {
 
 #define LINK_PORTER    0x80000000u
 #define LINK_SEEN      0x80000000u /* of @flags of LINK_WATCH: we have seen that it exists */
-#define LINK_TEXT_SIZE 160
+#define LINK_TEXT_SIZE MNFQ_SENTENCE_SIZE
 
 struct link_message {
 	uint32_t type; /* enum link_type */

@@ -71,6 +71,9 @@ struct mnfq_packet;
 /** The version of the library that is running, "MAJOR.MINOR.PATCH". */
 const char *mnfq_get_version(void);
 
+/** Bytes of the longest sentence for a failure, with its terminating zero. */
+#define MNFQ_SENTENCE_SIZE 384
+
 /* ---- verdicts --------------------------------------------------------------------------- */
 
 /**
@@ -183,7 +186,7 @@ struct mnfq_socket_options {
 
 	/** Where the constructor writes the sentence for its failure, or NULL. Terminated. */
 	char *error;
-	size_t error_size; /**< bytes at @error */
+	size_t error_size; /**< bytes at @error; MNFQ_SENTENCE_SIZE holds any sentence */
 
 	/**
 	 * Kernel memory for packets on their way to us, in bytes as the kernel accounts for it.
@@ -420,8 +423,8 @@ const char *mnfq_socket_get_error(const struct mnfq_socket *sock);
 
 /*
  * A netlink socket goes from who is in a namespace to who is not, over a connected Unix socket of
- * SOCK_STREAM or SOCK_SEQPACKET. The one who has it sends a message of 256 bytes with the
- * descriptor (SCM_RIGHTS); the other checks it and answers with a message of 256 bytes: 0, or an
+ * SOCK_STREAM or SOCK_SEQPACKET. The one who has it sends a message of 512 bytes with the
+ * descriptor (SCM_RIGHTS); the other checks it and answers with a message of 512 bytes: 0, or an
  * errno and a sentence. Who connected to whom does not matter. Both sides have to be on one
  * machine, and need no right.
  *
@@ -465,7 +468,7 @@ struct mnfq_handover_options {
 	 * To mnfq_handover_send(): MNFQ_HANDOVER_KEEP tells the receiver that our end of the
 	 * stream being closed means that the socket is withdrawn.
 	 * To mnfq_handover_receive(): MNFQ_HANDOVER_PLAIN allows a descriptor with any other
-	 * message of 1 to 256 bytes, as python's socket.send_fds() sends it. Nobody is answered
+	 * message of 1 to 512 bytes, as python's socket.send_fds() sends it. Nobody is answered
 	 * then.
 	 */
 	uint32_t flags;
@@ -549,7 +552,7 @@ int mnfq_handover_receive(int *fd, int stream, int timeout_ms, struct mnfq_hando
  *
  * @info      as received: a plain socket is not answered. NULL: nothing was received
  * @err       0: taken. A negative errno: not taken, and why
- * @sentence  why, in words, of which 159 bytes are sent; or NULL
+ * @sentence  why, in words, of which MNFQ_SENTENCE_SIZE - 1 bytes are sent; or NULL
  * Returns 0, or
  *   -EAGAIN     the other side does not read
  *   -EPIPE      the other side has gone

@@ -13,11 +13,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "container.h"
 #include "scene.h"
 
 TestSuite(handover, .timeout = 300);
 
-#define LETTER 256
+#define LETTER 512
 
 #define HANDOVER_OPTIONS(...)                                                                    \
 	(&(struct mnfq_handover_options){ .size = sizeof(struct mnfq_handover_options),          \
@@ -330,6 +331,50 @@ static void throw(const struct arena *arena, const struct abuse *abuse)
 	}
 	cr_assert(sendmsg(arena->ours, &msg, MSG_NOSIGNAL) == (ssize_t)len, "%s: %s", abuse->what,
 		  strerror(errno));
+}
+
+/* Takes the socket without any right over its namespace, so the kernel refuses the bind. */
+static int refuse_powerless(int stream, void *arg)
+{
+	struct mnfq_handover info = { .size = sizeof(info) };
+	struct mnfq_socket *sock;
+	struct mnfq_queue *queue;
+	int fd, err;
+	char heard;
+
+	(void)arg;
+	if (become(65534) < 0 ||
+	    mnfq_handover_receive(&fd, stream, DEADLINE_MS, &info, NULL) < 0 ||
+	    mnfq_socket_adopt(&sock, fd, NULL) < 0)
+		return 255;
+	err = mnfq_queue_bind(&queue, sock, 1, NULL, scene_count, NULL);
+	if (err >= 0 ||
+	    mnfq_handover_answer(stream, &info, err, mnfq_socket_get_error(sock)) < 0 ||
+	    read(stream, &heard, 1) != 1)
+		return 255;
+	dprintf(stream, "%s", mnfq_socket_get_error(sock));
+	return -err;
+}
+
+/* The longest of the usual sentences: what it says to do about it stands at its end. */
+Test(handover, why_it_was_refused_arrives_whole)
+{
+	char heard[512] = "", said[512] = "";
+	struct netns *ns = netns_new();
+	int fd = netns_socket(ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
+	struct child child = child_start(refuse_powerless, NULL);
+
+	cr_assert(mnfq_handover_send(child.fd, fd, DEADLINE_MS, NULL) == 0);
+	cr_assert(mnfq_handover_wait(child.fd, DEADLINE_MS,
+				     HANDOVER_OPTIONS(.error = heard,
+						      .error_size = sizeof(heard))) == -EPERM,
+		  "%s", heard);
+	child_tell(&child);
+	cr_assert(wait_readable(child.fd) && read(child.fd, said, sizeof(said) - 1) > 0);
+	cr_assert(strlen(said) > 160, "%s", said);
+	cr_assert_str_eq(heard, said);
+	close(fd);
+	cr_assert(child_finish(&child) == EPERM);
 }
 
 /* With no descriptor to spare; nothing may fail meanwhile, for criterion would need some. */

@@ -22,7 +22,7 @@
 					  .error_size = sizeof(sentence),                        \
 					  __VA_ARGS__ })
 
-static char sentence[256];
+static char sentence[MNFQ_SENTENCE_SIZE];
 static int ours, theirs, netlink;
 static struct mnfq_handover info;
 
@@ -269,7 +269,7 @@ Test(handover, letters_without_sense_are_refused)
 	letter.type = MNFQ_I_LETTER_ANSWER;
 	expect_refused(&letter, 1, -EBADMSG, "no sense");
 	letter = offer();
-	letter.reserved[7] = 1;
+	letter.reserved[39] = 1;
 	expect_refused(&letter, 1, -EBADMSG, "no sense");
 	letter = offer();
 	letter.flags = MNFQ_HANDOVER_PLAIN;
@@ -298,14 +298,14 @@ Test(handover, only_one_descriptor_is_taken)
 
 Test(handover, wrong_sizes_are_refused)
 {
-	static const size_t sizes[] = { 4, 5, 6, 8, 255, 257, 1000 };
+	static const size_t sizes[] = { 4, 5, 6, 8, 256, 511, 513, 1000 };
 	char bytes[1000] = "";
 	struct mnfq_i_letter letter = offer();
 
 	memcpy(bytes, &letter, sizeof(letter));
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
 		throw(bytes, sizes[i], netlink, 1);
-		expect(receive_with(MNFQ_HANDOVER_PLAIN), -EBADMSG, "256 bytes");
+		expect(receive_with(MNFQ_HANDOVER_PLAIN), -EBADMSG, "512 bytes");
 		close(ours);
 		close(theirs);
 		open_streams(i % 2 ? SOCK_STREAM : SOCK_SEQPACKET);
@@ -317,11 +317,11 @@ Test(handover, pieces_are_refused)
 {
 	struct mnfq_i_letter letter = offer();
 
-	throw(&letter, 128, netlink, 0);
-	expect(receive_with(0), -EBADMSG, "256 bytes");
+	throw(&letter, 256, netlink, 0);
+	expect(receive_with(0), -EBADMSG, "512 bytes");
 	throw(&letter, sizeof(letter), netlink, 0);
 	throw(&letter, sizeof(letter), netlink, 1);
-	expect(receive_with(0), -EBADMSG, "256 bytes");
+	expect(receive_with(0), -EBADMSG, "512 bytes");
 }
 
 Test(handover, a_lie_about_the_namespace_is_refused)
@@ -404,7 +404,7 @@ Test(handover, plain_ones_have_to_be_allowed)
 
 Test(handover, plain_ones_are_taken_where_allowed)
 {
-	char bytes[257] = "MNF";
+	char bytes[513] = "MNF";
 	int fd;
 
 	throw("x", 1, netlink, 1);
@@ -415,9 +415,9 @@ Test(handover, plain_ones_are_taken_where_allowed)
 	cr_assert(mnfq_handover_answer(theirs, &info, -EPERM, "unheard") == 0);
 	cr_assert(recv(ours, sentence, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN, "answered");
 	close(fd);
-	throw(bytes, 256, netlink, 1);
+	throw(bytes, 512, netlink, 1);
 	close(receive_with(MNFQ_HANDOVER_PLAIN));
-	throw(bytes, 257, netlink, 1);
+	throw(bytes, 513, netlink, 1);
 	expect(receive_with(MNFQ_HANDOVER_PLAIN), -EBADMSG, "not of the protocol");
 }
 
@@ -468,7 +468,7 @@ Test(handover, words_cannot_steer_a_terminal)
 	words[sizeof(words) - 1] = '\0';
 	answer(-EPERM, words);
 	cr_assert(mnfq_handover_wait(ours, 0, OPTIONS()) == -EPERM);
-	cr_assert(strlen(sentence) == 159);
+	cr_assert(strlen(sentence) == MNFQ_SENTENCE_SIZE - 1);
 }
 
 static void expect_no_answer(const void *bytes, size_t len)
@@ -484,7 +484,7 @@ Test(handover, answers_without_sense)
 	expect_no_answer(&letter, sizeof(letter));
 	expect_no_answer("thanks", 6);
 	mnfq_i_letter_answer(&letter, 0, "");
-	expect_no_answer(&letter, 255);
+	expect_no_answer(&letter, 511);
 	letter.error = 1;
 	expect_no_answer(&letter, sizeof(letter));
 	letter.error = -4096;
