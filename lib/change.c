@@ -201,6 +201,33 @@ int mnfq_i_packet_replace(struct mnfq_packet *packet, const void *data, size_t l
 	return 0;
 }
 
+/* The payload as it was received; other changes stay. */
+void mnfq_i_packet_restore(struct mnfq_packet *packet)
+{
+	struct mnfq_i_bytes received;
+
+	if (mnfq_i_packet_find(packet, NFQA_PAYLOAD, &received) < 0)
+		received = (struct mnfq_i_bytes){ .data = packet->msg + packet->msg_len };
+	packet->payload = received.data;
+	packet->payload_len = received.len;
+	packet->changes.set &= ~(MNFQ_I_CHANGE_PAYLOAD | MNFQ_I_CHANGE_SEQ_ADJUST);
+	if (packet->retained) {
+		free(packet->room);
+		packet->room = NULL;
+	}
+}
+
+int mnfq_packet_reset(struct mnfq_packet *packet)
+{
+	int err = check_undecided(packet);
+
+	if (err < 0)
+		return err;
+	mnfq_i_packet_restore(packet);
+	packet->changes.set = packet->allowed = 0;
+	return 0;
+}
+
 /* May the packet get a length of @len bytes, as far as other changes are concerned? */
 int mnfq_i_packet_resizable(struct mnfq_packet *packet, size_t len)
 {

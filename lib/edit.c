@@ -195,10 +195,16 @@ int mnfq_packet_edit(struct mnfq_packet *packet, size_t offset, size_t remove, c
 	return change_length(packet, &s, &edit, s.bytes.len - gone + insert);
 }
 
+/* What was put together and cannot be repaired must not be sent by whoever accepts it all the same. */
 int mnfq_packet_repair(struct mnfq_packet *packet)
 {
 	struct mnfq_i_subject s;
 	int err = look_to_change(packet, &s);
 
-	return err < 0 ? err : change_length(packet, &s, NULL, s.bytes.len);
+	if (err < 0)
+		return err;
+	err = change_length(packet, &s, NULL, s.bytes.len);
+	if (err < 0)
+		mnfq_i_packet_restore(packet);
+	return err;
 }

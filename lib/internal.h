@@ -139,6 +139,7 @@ struct mnfq_i_decision mnfq_i_packet_decision(const struct mnfq_packet *packet, 
 int mnfq_i_refuse(struct mnfq_packet *packet, int err, const char *sentence);
 int mnfq_i_packet_resizable(struct mnfq_packet *packet, size_t len);
 int mnfq_i_packet_replace(struct mnfq_packet *packet, const void *data, size_t len);
+void mnfq_i_packet_restore(struct mnfq_packet *packet);
 
 /* ---- conntrack.c: what a packet tells of its connection, no I/O ---- */
 

@@ -950,7 +950,8 @@ int mnfq_packet_get_length(const struct mnfq_packet *packet, size_t *len);
  *   -EALREADY  the packet is decided
  *   -EINVAL    wrong arguments
  * and what is said there. What the kernel would refuse, or ignore without a word, is refused
- * here: mnfq_packet_get_error() says why. After a failure everything is as before.
+ * here: mnfq_packet_get_error() says why. After a failure everything is as before, but for
+ * mnfq_packet_repair(), which puts the payload back as it was received.
  */
 
 /** The last refusal of this packet's setters as a sentence; "" if there was none. Static. */
@@ -1033,6 +1034,15 @@ int mnfq_packet_set_payload(struct mnfq_packet *packet, const void *data, size_t
  * @what  MNFQ_ALLOW_*, for this packet, in addition to what was allowed before
  */
 int mnfq_packet_allow(struct mnfq_packet *packet, uint32_t what);
+
+/**
+ * Forget everything that was set on a packet: payload and edits, marks, priority, VLAN tag,
+ * link-layer header, connection mark and labels, MNFQ_ALLOW_*. It is what it was received as, also
+ * with an unfinished checksum (MNFQ_SKB_CSUMNOTREADY). What mnfq_packet_get_payload() returned
+ * before is no longer the packet.
+ * Returns 0, or -EALREADY: the packet is decided; -EINVAL: it is NULL.
+ */
+int mnfq_packet_reset(struct mnfq_packet *packet);
 
 /* ---- packets: editing -------------------------------------------------------------------
  *
@@ -1137,7 +1147,11 @@ int mnfq_packet_edit(struct mnfq_packet *packet, size_t offset, size_t remove, c
  * edit it is refused if TCP's data has another length than that of the packet that was received;
  * mnfq_packet_set_payload() alone looks at nothing.
  *
- * Returns 0, or, with the packet as it was and the sentence in mnfq_packet_get_error(),
+ * What was put together and cannot be repaired is never sent: after any failure but -EALREADY and
+ * -EINVAL the payload is as it was received, earlier edits are gone too, and marks and all other
+ * changes stay. So a program that cannot do without the change drops the packet.
+ *
+ * Returns 0, or, with the sentence in mnfq_packet_get_error(),
  *   -EBADMSG          the headers make no sense
  *   -EPROTONOSUPPORT  neither IPv4 nor IPv6
  *   -EOPNOTSUPP       a fragment: the checksum is over all of them; a large packet

@@ -51,6 +51,42 @@ Test(edit, a_tcp_stream_without_gso_arrives_as_edited_ipv6)
 	tcp("fd00:0:0:1::2", NO_GSO);
 }
 
+/* Cuts each segment short, cannot have that repaired, and lets it go on all the same. */
+static enum mnfq_verdict shorten(struct mnfq_packet *packet, void *data)
+{
+	struct mnfq_layers at = { .size = sizeof(at) };
+	struct rewrite *rewrite = data;
+	const uint8_t *bytes = mnfq_packet_get_payload(packet, NULL);
+
+	if (mnfq_packet_get_layers(packet, &at) < 0 || at.end <= at.data)
+		return MNFQ_ACCEPT;
+	cr_assert(mnfq_packet_set_payload(packet, bytes, at.end - 1) == 0, "%s",
+		  mnfq_packet_get_error(packet));
+	cr_assert(mnfq_packet_repair(packet) == -EOPNOTSUPP);
+	rewrite->refused++;
+	return MNFQ_ACCEPT;
+}
+
+Test(edit, a_tcp_stream_survives_repairs_that_were_refused)
+{
+	struct rewrite rewrite;
+	struct tcp tcp = { .address = "10.0.1.2", .port = PORT, .size = 1000000 };
+	int result;
+
+	rewrite_open(&rewrite, NULL);
+	mnfq_queue_unbind(rewrite.queue);
+	scene_ok(rewrite.sock,
+		 mnfq_queue_bind(&rewrite.queue, rewrite.sock, 1, NULL, shorten, &rewrite));
+	tcp.from = rewrite.left;
+	tcp.to = rewrite.right;
+	tcp_start(&tcp);
+	rewrite_serve_until(&rewrite, tcp.done_fd);
+	result = tcp_finish(&tcp);
+	cr_assert(result == 0, "%s", strerror(-result));
+	cr_assert(rewrite.refused > 0 && bad_checksums(rewrite.right) == 0);
+	rewrite_close(&rewrite);
+}
+
 /* ---- datagrams ---- */
 
 static void send_text(const struct udp *udp, const char *text)

@@ -239,6 +239,7 @@ Test(change, a_decided_packet_stays_as_it_is)
 	expect_refused("l2hdr", mnfq_packet_set_l2hdr(&packet, L2HDR, 14), -EALREADY);
 	expect_refused("payload", mnfq_packet_set_payload(&packet, "new", 3), -EALREADY);
 	expect_refused("allow", mnfq_packet_allow(&packet, MNFQ_ALLOW_CUT), -EALREADY);
+	expect_refused("reset", mnfq_packet_reset(&packet), -EALREADY);
 	cr_expect(eq(u32, packet.allowed, 0));
 }
 
@@ -255,6 +256,7 @@ Test(change, nothing_is_changed_of_null)
 	cr_expect(eq(int, mnfq_packet_set_payload(NULL, "new", 3), -EINVAL));
 	cr_expect(eq(int, mnfq_packet_set_payload(NULL, NULL, 3), -EINVAL));
 	cr_expect(eq(int, mnfq_packet_allow(NULL, 0), -EINVAL));
+	cr_expect(eq(int, mnfq_packet_reset(NULL), -EINVAL));
 	cr_expect(eq(str, (char *)mnfq_packet_get_error(NULL), (char *)""));
 }
 
@@ -268,6 +270,29 @@ Test(change, a_refusal_leaves_the_setting_before_it)
 	cr_expect(eq(u16, packet.changes.vlan_tci, 100));
 	cr_expect(eq(u16, packet.changes.vlan_protocol, 0x8100));
 	cr_expect(eq(sz, packet.payload_len, 3));
+}
+
+Test(change, a_reset_forgets_everything)
+{
+	size_t len;
+
+	begin(ALL | CUT);
+	expect_done("allow", mnfq_packet_allow(&packet, MNFQ_ALLOW_CUT));
+	expect_done("mark", mnfq_packet_set_mark(&packet, 1));
+	expect_done("ct mark", mnfq_packet_set_ct_mark(&packet, 3, 0xff));
+	expect_done("vlan", mnfq_packet_set_vlan(&packet, 100, 0x8100));
+	expect_done("l2hdr", mnfq_packet_set_l2hdr(&packet, "abcdefghijklmn", 14));
+	expect_done("payload", mnfq_packet_set_payload(&packet, "new", 3));
+	expect_done("reset", mnfq_packet_reset(&packet));
+	cr_expect(eq(u32, packet.changes.set, 0));
+	cr_expect(memcmp(mnfq_packet_get_payload(&packet, &len), "payload", 7) == 0);
+	cr_expect(eq(sz, len, 7));
+	expect_refused("payload", mnfq_packet_set_payload(&packet, "new", 3), -EMSGSIZE);
+	expect_done("reset", mnfq_packet_reset(&packet));
+	begin(ALL & ~PAYLOAD);
+	expect_done("reset", mnfq_packet_reset(&packet));
+	cr_expect(mnfq_packet_get_payload(&packet, &len) != NULL);
+	cr_expect(eq(sz, len, 0));
 }
 
 /* ---- on their way to the kernel ---- */
@@ -365,6 +390,20 @@ Test(changes, a_copy_can_be_changed)
 	hand_over(change_too_late);
 	cr_expect(eq(int, mnfq_packet_verdict(held, MNFQ_ACCEPT), 0));
 	expect_changes(false);
+	mnfq_packet_free(held);
+}
+
+Test(changes, a_reset_copy_carries_nothing)
+{
+	size_t len;
+
+	hand_over(change_and_hold);
+	cr_expect(eq(int, mnfq_packet_reset(held), 0));
+	cr_expect(memcmp(mnfq_packet_get_payload(held, &len), "payload", 7) == 0);
+	cr_expect(eq(sz, len, 7));
+	cr_expect(eq(int, mnfq_packet_verdict(held, MNFQ_ACCEPT), 0));
+	expect_changes(false);
+	cr_expect(eq(int, mnfq_packet_reset(held), -EALREADY));
 	mnfq_packet_free(held);
 }
 

@@ -120,7 +120,9 @@ Test(edit, retained_packets)
 	fake.fail_allocation = 1;
 	cr_expect(eq(int, mnfq_packet_repair(kept), -ENOMEM));
 	fake.fail_allocation = 0;
-	expect_good(kept, "abcdef!");
+	expect_good(kept, "data");
+	cr_assert(eq(int, mnfq_packet_edit(kept, 28, 0, "data", 4), 0));
+	edit_often(kept);
 	cr_expect(eq(int, mnfq_packet_verdict(kept, MNFQ_ACCEPT), 0));
 	cr_expect(eq(sz, fake_queue(7)->decisions[1].payload_len, 35));
 	cr_expect(eq(int, mnfq_packet_edit(kept, 28, 1, "x", 1), -EALREADY));
@@ -230,6 +232,10 @@ static void unfinished(struct mnfq_packet *packet)
 {
 	cr_assert(eq(int, mnfq_packet_edit(packet, 28, 1, "D", 1), 0));
 	expect_good(packet, "Data");
+	cr_assert(eq(int, mnfq_packet_reset(packet), 0));
+	cr_expect(eq(int, mnfq_packet_verify(packet), -ENODATA), "to be completed again");
+	cr_assert(eq(int, mnfq_packet_edit(packet, 28, 1, "D", 1), 0));
+	expect_good(packet, "Data");
 }
 
 Test(edit, unfinished_checksums)
@@ -329,16 +335,52 @@ static int rebuild(struct mnfq_packet *packet, const char *data)
 	return mnfq_packet_repair(packet);
 }
 
+/* As it came, whatever was set meanwhile. */
+static void expect_received(struct mnfq_packet *packet)
+{
+	size_t len;
+	const uint8_t *p = mnfq_packet_get_payload(packet, &len);
+
+	cr_assert(eq(sz, len, b.len));
+	cr_expect(memcmp(p, b.p, len) == 0);
+	cr_expect(not(packet->changes.set & (MNFQ_I_CHANGE_PAYLOAD | MNFQ_I_CHANGE_SEQ_ADJUST)));
+}
+
 static void no_other_length(struct mnfq_packet *packet)
 {
 	cr_expect(eq(int, rebuild(packet, "DATA"), 0));
 	expect_good(packet, "DATA");
 	cr_expect(eq(int, rebuild(packet, "other data"), -EOPNOTSUPP));
 	cr_expect(strstr(mnfq_packet_get_error(packet), "sequence numbers") != NULL);
+	expect_received(packet);
 	cr_assert(eq(int, mnfq_packet_allow(packet, MNFQ_ALLOW_TCP_RESIZE), 0));
 	cr_expect(eq(int, rebuild(packet, "other data"), 0));
 	expect_good(packet, "other data");
 	cr_expect(not(is_adjusted(packet)));
+}
+
+static void refused_and_marked(struct mnfq_packet *packet)
+{
+	cr_assert(eq(int, mnfq_packet_set_mark(packet, 7), 0));
+	cr_assert(eq(int, mnfq_packet_edit(packet, 40, 1, "D", 1), 0));
+	cr_expect(eq(int, rebuild(packet, "other data"), -EOPNOTSUPP));
+	expect_received(packet);
+	cr_expect(eq(u32, packet->changes.set, MNFQ_I_CHANGE_MARK));
+}
+
+static void adjusted_and_refused(struct mnfq_packet *packet)
+{
+	cr_expect(eq(int, rebuild(packet, "other data"), 0));
+	cr_expect(is_adjusted(packet));
+	cr_assert(eq(int, mnfq_packet_set_payload(packet, "bad", 3), 0));
+	cr_expect(eq(int, mnfq_packet_repair(packet), -EBADMSG));
+	expect_received(packet);
+}
+
+static void refused_and_retained(struct mnfq_packet *packet)
+{
+	cr_assert(eq(int, mnfq_packet_set_payload(packet, "bad", 3), 0));
+	cr_assert(eq(int, mnfq_packet_retain(&kept, packet), 0));
 }
 
 static void other_length_adjusted(struct mnfq_packet *packet)
@@ -393,6 +435,35 @@ Test(edit, other_lengths_of_tcp)
 	begin(NFPROTO_IPV4, 0x0800);
 	message_attr(&msg, NFQA_CT, ct, sizeof(ct));
 	deliver(adjusted_by_the_caller);
+}
+
+/* What was put together and could not be repaired is not sent. */
+Test(edit, a_refused_repair_puts_the_payload_back)
+{
+	const struct fake_decision *d = fake_queue(7)->decisions;
+	uint8_t ct[16];
+
+	b.len = 0;
+	build_ipv4(&b, IPPROTO_TCP, NULL, 0);
+	build_transport(&b, IPPROTO_TCP, "data", 4);
+	build_end(&b);
+	begin(NFPROTO_IPV4, 0x0800);
+	deliver(refused_and_marked);
+	cr_expect(eq(sz, d[1].payload_len, SIZE_MAX), "no new payload");
+	cr_expect(eq(u32, d[1].mark, 7));
+	attr(ct, CTA_STATUS, 8, IPS_SRC_NAT);
+	attr(ct + 8, CTA_HELP, 8, 0);
+	begin(NFPROTO_IPV4, 0x0800);
+	message_attr(&msg, NFQA_CT, ct, sizeof(ct));
+	deliver(adjusted_and_refused);
+	cr_expect(eq(sz, d[2].ct_len, SIZE_MAX), "no numbers are adjusted");
+	begin(NFPROTO_IPV4, 0x0800);
+	deliver(refused_and_retained);
+	cr_expect(eq(int, mnfq_packet_repair(kept), -EBADMSG));
+	expect_received(kept);
+	cr_expect(eq(int, mnfq_packet_verdict(kept, MNFQ_ACCEPT), 0));
+	cr_expect(eq(sz, d[3].payload_len, SIZE_MAX));
+	kept = mnfq_packet_free(kept);
 }
 
 static void no_resize_of_ipv6(struct mnfq_packet *packet)
