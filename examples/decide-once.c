@@ -86,7 +86,10 @@ static enum mnfq_verdict decide(struct mnfq_packet *packet, void *data)
 	struct flows *flows = data;
 	struct flow flow;
 
-	/* Here you would look at it, and return MNFQ_DROP if you do not like it. */
+	/*
+	 * Here you would look at it, and return MNFQ_DROP if you do not like it, or cannot see all
+	 * of it: mnfq_packet_is_whole().
+	 */
 	flows->seen++;
 	get_flow(packet, &flow);
 	if (is_enough(flows, &flow))

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Drop by content: packets that contain a text do not get through. */
+/*
+ * Drop by content: packets that contain a text do not get through, nor do those that cannot be seen
+ * whole. A text that begins in one packet and ends in the next is in neither.
+ */
 #include "example.h"
 
 static enum mnfq_verdict decide(struct mnfq_packet *packet, void *data)
@@ -8,6 +11,8 @@ static enum mnfq_verdict decide(struct mnfq_packet *packet, void *data)
 	const uint8_t *payload;
 	size_t len;
 
+	if (!mnfq_packet_is_whole(packet))
+		return MNFQ_DROP;
 	payload = mnfq_packet_get_payload(packet, &len);
 	return memmem(payload, len, text, strlen(text)) ? MNFQ_DROP : MNFQ_ACCEPT;
 }

@@ -8,10 +8,10 @@
 
 static enum mnfq_verdict decide(struct mnfq_packet *packet, void *data)
 {
-	size_t len;
+	size_t len = 0;
 
 	(void)data;
-	mnfq_packet_get_payload(packet, &len);
+	mnfq_packet_get_length(packet, &len);
 	printf("packet %u, %zu bytes\n", mnfq_packet_get_id(packet), len);
 	return MNFQ_ACCEPT;
 }

@@ -2,6 +2,7 @@
 /*
  * Decide about a whole connection: one packet with a text in it, and the connection gets a mark, by
  * which rules deal with all that follows: iptables -A INPUT -m connmark --mark 0x1/0x1 -j DROP
+ * A packet that cannot be seen whole, or whose connection cannot be marked, is dropped.
  */
 #include "example.h"
 
@@ -18,14 +19,17 @@ static enum mnfq_verdict decide(struct mnfq_packet *packet, void *data)
 	const uint8_t *payload;
 	size_t len;
 
+	if (!mnfq_packet_is_whole(packet))
+		return MNFQ_DROP;
 	payload = mnfq_packet_get_payload(packet, &len);
 	if (!memmem(payload, len, flows->text, strlen(flows->text)))
 		return MNFQ_ACCEPT;
-	if (mnfq_packet_set_ct_mark(packet, MARK, MARK) < 0)
+	if (mnfq_packet_set_ct_mark(packet, MARK, MARK) < 0) {
 		fprintf(stderr, "packet %u: %s\n", mnfq_packet_get_id(packet),
 			mnfq_packet_get_error(packet));
-	else
-		flows->marked++;
+		return MNFQ_DROP;
+	}
+	flows->marked++;
 	return MNFQ_ACCEPT;
 }
 
@@ -39,7 +43,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	flows.text = argv[2];
-	sock = example_listen_with(example_queue(argv[1]), MNFQ_QUEUE_CONNTRACK, MNFQ_ACCEPT,
+	sock = example_listen_with(example_queue(argv[1]), MNFQ_QUEUE_CONNTRACK, MNFQ_DROP,
 				   decide, &flows);
 	example_run(sock);
 	printf("%u packets marked their connections\n", flows.marked);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Replace a text in the data of packets; what is sent on is valid. In TCP both texts have to be
- * of one length, see libmnfq(3), and a text that is in two packets is in neither. Where an edit is
- * refused, the packet goes on as it was.
+ * of one length, see libmnfq(3), and a text that is in two packets is in neither. What cannot be seen
+ * whole or cannot be edited is dropped, so that the text does not get through after all.
  */
 #include "example.h"
 
@@ -17,12 +17,14 @@ static enum mnfq_verdict decide(struct mnfq_packet *packet, void *data)
 	const uint8_t *bytes, *hit;
 	size_t offset = 0;
 
+	if (!mnfq_packet_is_whole(packet))
+		return MNFQ_DROP;
 	while (mnfq_packet_get_layers(packet, &at) == 0) {
 		bytes = mnfq_packet_get_payload(packet, NULL);
 		offset = offset > at.data ? offset : at.data;
 		hit = memmem(bytes + offset, at.end - offset, texts->from, strlen(texts->from));
 		if (!hit)
-			break;
+			return MNFQ_ACCEPT;
 		offset = (size_t)(hit - bytes);
 		if (mnfq_packet_edit(packet, offset, strlen(texts->from), texts->to,
 				     strlen(texts->to)) < 0) {
@@ -32,7 +34,7 @@ static enum mnfq_verdict decide(struct mnfq_packet *packet, void *data)
 		}
 		offset += strlen(texts->to);
 	}
-	return MNFQ_ACCEPT;
+	return MNFQ_DROP;
 }
 
 int main(int argc, char **argv)
@@ -45,7 +47,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	texts = (struct texts){ argv[2], argv[3] };
-	sock = example_listen(example_queue(argv[1]), MNFQ_ACCEPT, decide, &texts);
+	sock = example_listen(example_queue(argv[1]), MNFQ_DROP, decide, &texts);
 	example_run(sock);
 	mnfq_socket_close(sock);
 	return 0;

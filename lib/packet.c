@@ -337,6 +337,14 @@ int mnfq_packet_get_length(const struct mnfq_packet *packet, size_t *len)
 	return 0;
 }
 
+int mnfq_packet_is_whole(const struct mnfq_packet *packet)
+{
+	struct mnfq_i_bytes payload;
+
+	return mnfq_i_packet_find(packet, NFQA_PAYLOAD, &payload) == 0 &&
+	       find32(packet, NFQA_CAP_LEN) <= payload.len;
+}
+
 int mnfq_packet_get_secctx(const struct mnfq_packet *packet, const char **secctx, size_t *len)
 {
 	struct mnfq_i_bytes text;

@@ -13,7 +13,7 @@ static enum mnfq_verdict count(struct mnfq_packet *packet, void *data)
 	uint64_t *bytes = data;
 	size_t len;
 
-	if (mnfq_packet_get_payload(packet, &len))
+	if (mnfq_packet_get_length(packet, &len) == 0)
 		*bytes += len;
 	printf("%llu bytes\n", (unsigned long long)*bytes);
 	return MNFQ_ACCEPT;

@@ -945,6 +945,14 @@ const uint8_t *mnfq_packet_get_payload(const struct mnfq_packet *packet, size_t 
  */
 int mnfq_packet_get_length(const struct mnfq_packet *packet, size_t *len);
 
+/**
+ * Is all of the packet in the payload that was received? 1: yes. 0: it was truncated, by copy_range
+ * or because it is larger than a message can carry (MNFQ_COPY_RANGE_MAX); or nothing was copied
+ * (MNFQ_COPY_META); or @packet is NULL. Whoever looks for content must not let pass what cannot be
+ * seen: drop what is not whole.
+ */
+int mnfq_packet_is_whole(const struct mnfq_packet *packet);
+
 /*
  * The setters below keep what is to be changed along with the verdict. Each returns 0, or
  *   -EALREADY  the packet is decided

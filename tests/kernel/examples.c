@@ -169,6 +169,139 @@ Test(examples, drop_content)
 	close_road(&scene);
 }
 
+/* The largest datagram there is: a message has no room for its last 4 bytes, nor for this text. */
+static void send_unseen(struct scene *scene, const char *text)
+{
+	static uint8_t bytes[65507];
+
+	memcpy(bytes + sizeof(bytes) - strlen(text), text, strlen(text));
+	cr_assert_eq(send(scene->udp.tx, bytes, sizeof(bytes), 0), (ssize_t)sizeof(bytes));
+}
+
+/* It is not delivered, but the next one is. */
+static void expect_unseen_dropped(struct program *program, const char *output)
+{
+	struct scene scene;
+	struct child child;
+
+	open_road(&scene);
+	program->ns = scene.ns;
+	child = start(program);
+	await_bound(&scene);
+	send_unseen(&scene, "secret");
+	udp_send(&scene.udp, 1);
+	scene_expect(&scene, 1);
+	kill(child.pid, SIGTERM);
+	if (output)
+		await_text(&child, output);
+	cr_expect_eq(child_finish(&child), 0);
+	close_road(&scene);
+}
+
+Test(examples, drop_content_lets_nothing_pass_unseen)
+{
+	expect_unseen_dropped(&(struct program){ .argv = { "drop-content", "1", "secret" } },
+			      "1 accepted, 1 dropped\n");
+}
+
+Test(examples, replace_lets_nothing_pass_unseen)
+{
+	expect_unseen_dropped(&(struct program){ .argv = { "replace", "1", "secret", "public" } },
+			      NULL);
+}
+
+/* Both ends of a connection over IPv6 that is fast enough for packets of more than 64 KiB. */
+static void open_big(struct netns *ns, int ends[2])
+{
+	struct sockaddr_in6 at = { .sin6_family = AF_INET6,
+				   .sin6_addr = IN6ADDR_LOOPBACK_INIT,
+				   .sin6_port = htons(PORT) };
+	char *refused = netns_output(
+		ns, "ip link set lo gso_max_size 185000 gro_max_size 185000 2>&1 || true");
+	int listener = netns_socket(ns, AF_INET6, SOCK_STREAM, 0), i;
+	static uint8_t bytes[1 << 20];
+	ssize_t got;
+	size_t left;
+
+	if (*refused)
+		cr_skip_test("no BIG TCP here: this needs iproute2 5.19 and Linux 5.19");
+	free(refused);
+	ends[0] = netns_socket(ns, AF_INET6, SOCK_STREAM, 0);
+	cr_assert(bind(listener, (struct sockaddr *)&at, sizeof(at)) == 0 &&
+		  listen(listener, 1) == 0 &&
+		  connect(ends[0], (struct sockaddr *)&at, sizeof(at)) == 0);
+	ends[1] = accept(listener, NULL, NULL);
+	close(listener);
+	for (i = 0; i < 20; i++) {
+		cr_assert_eq(send(ends[0], bytes, sizeof(bytes) / 4, 0), sizeof(bytes) / 4);
+		for (left = sizeof(bytes) / 4; left > 0; left -= (size_t)got) {
+			got = recv(ends[1], bytes, left, 0);
+			cr_assert(got > 0);
+		}
+	}
+}
+
+#define BIG 130000 /* two segments of the loopback device */
+
+/* On its way to the program a packet is seen by us. */
+static enum mnfq_verdict witness(struct mnfq_packet *packet, void *data)
+{
+	size_t *length = data;
+
+	cr_assert(mnfq_packet_get_length(packet, length) == 0);
+	cr_expect(mnfq_packet_is_whole(packet) == (*length <= MNFQ_COPY_RANGE_MAX));
+	return MNFQ_ACCEPT;
+}
+
+static bool is_queued(struct netns *ns)
+{
+	struct netns_queue queue;
+
+	return netns_get_queue(ns, 1, &queue) && queue.id >= 1;
+}
+
+Test(examples, drop_content_lets_nothing_pass_in_big_tcp)
+{
+	struct program program = { .argv = { "drop-content", "1", "secret" } };
+	static uint8_t bytes[BIG];
+	struct scene scene = { .ns = netns_new() };
+	struct child child;
+	size_t length = 0;
+	ssize_t len;
+	int ends[2];
+
+	open_big(scene.ns, ends);
+	udp_open(&scene.udp, scene.ns, scene.ns, "::1", PORT);
+	netns_rule(scene.ns, 6, "-t mangle -A INPUT -p tcp --dport %d -j NFQUEUE --queue-num 1",
+		   PORT);
+	netns_rule(scene.ns, 6, "-t mangle -A INPUT -p udp --dport %d -j NFQUEUE --queue-num 1",
+		   PORT);
+	netns_rule(scene.ns, 6, "-t mangle -A OUTPUT -p tcp --dport %d -j NFQUEUE --queue-num 2",
+		   PORT);
+	scene_ok(NULL, mnfq_socket_open_netns(&scene.sock, scene.ns->name, NULL));
+	scene_ok(scene.sock,
+		 mnfq_queue_bind(&scene.queue, scene.sock, 2, NULL, witness, &length));
+	program.ns = scene.ns;
+	child = start(&program);
+	await_bound(&scene);
+	memcpy(bytes + 100000, "secret", 6);
+	cr_assert_eq(send(ends[0], bytes, sizeof(bytes), 0), (ssize_t)sizeof(bytes));
+	scene_serve(&scene, 1);
+	cr_assert(length > BIG, "a packet of %zu bytes is not big", length);
+	cr_assert(wait_until(is_queued(scene.ns)));
+	udp_send(&scene.udp, 1); /* is decided after it */
+	scene_expect(&scene, 1);
+	while ((len = recv(ends[1], bytes, sizeof(bytes), MSG_DONTWAIT)) > 0)
+		cr_expect(!memmem(bytes, (size_t)len, "secret", 6), "it passed unseen");
+	close(ends[0]);
+	close(ends[1]);
+	kill(child.pid, SIGTERM);
+	await_text(&child, " dropped\n");
+	cr_expect_eq(child_finish(&child), 0);
+	mnfq_socket_close(scene.sock);
+	close_road(&scene);
+}
+
 Test(examples, reorder)
 {
 	static const uint32_t order[] = { 4, 3, 2, 1, 8, 7, 6, 5 };
@@ -319,7 +452,7 @@ Test(examples, decide_once)
 }
 
 /* A program that asks for connection tracking data says what is missing where there is none. */
-static void run_tracking(struct program *program, const char *output)
+static void run_tracking(struct program *program, bool looks, const char *output)
 {
 	struct scene scene;
 	struct child child;
@@ -334,6 +467,8 @@ static void run_tracking(struct program *program, const char *output)
 	} else {
 		child = start(program);
 		await_bound(&scene);
+		if (looks) /* that is not delivered */
+			send_unseen(&scene, "XYZ!");
 		udp_send(&scene.udp, 0x58595a21);
 		scene_expect(&scene, 0x58595a21);
 		kill(child.pid, SIGTERM);
@@ -351,14 +486,14 @@ Test(examples, conntrack)
 	snprintf(path, sizeof(path), "%s/conntrack", getenv("MNFQ_EXAMPLES"));
 	if (access(path, X_OK) < 0)
 		skip_or_fail("conntrack was not built: libnetfilter_conntrack is missing");
-	run_tracking(&program, "src=127.0.0.1 dst=127.0.0.1 ");
+	run_tracking(&program, false, "src=127.0.0.1 dst=127.0.0.1 ");
 }
 
 Test(examples, mark_flow)
 {
 	struct program program = { .argv = { "mark-flow", "1", "XYZ!" } };
 
-	run_tracking(&program, "1 packets marked their connections\n");
+	run_tracking(&program, true, "1 packets marked their connections\n");
 }
 
 /* Hands a socket of the scene's namespace over to a program that waits outside. */

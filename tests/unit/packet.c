@@ -133,7 +133,31 @@ Test(packet, a_truncated_payload_keeps_its_true_length)
 	cr_expect(eq(sz, len, 10));
 	cr_expect(eq(int, mnfq_packet_get_length(&packet, &len), 0));
 	cr_expect(eq(sz, len, 1500));
+	cr_expect(eq(int, mnfq_packet_is_whole(&packet), 0));
 	cr_expect(eq(int, mnfq_packet_set_payload(&packet, "x", 1), -EMSGSIZE));
+}
+
+Test(packet, a_packet_is_whole_if_nothing_of_it_is_missing)
+{
+	static uint8_t room[2];
+
+	message_packet(&msg, 7, 1, 10);
+	cr_assert(eq(int, parse(), 0));
+	cr_expect(eq(int, mnfq_packet_is_whole(&packet), 1));
+	packet.room = room;
+	cr_assert(eq(int, mnfq_packet_set_payload(&packet, "x", 1), 0));
+	cr_expect(eq(int, mnfq_packet_is_whole(&packet), 1), "as it was received");
+	message_begin(&msg, 7);
+	message_hdr(&msg, 1, 0x0800, 0);
+	cr_assert(eq(int, parse(), 0));
+	cr_expect(eq(int, mnfq_packet_is_whole(&packet), 0), "nothing was copied");
+	message_begin(&msg, 7);
+	message_hdr(&msg, 1, 0x0800, 0);
+	message_attr32(&msg, NFQA_CAP_LEN, 3); /* nonsense: no packet is shorter than its bytes */
+	message_attr(&msg, NFQA_PAYLOAD, "0123456789", 10);
+	cr_assert(eq(int, parse(), 0));
+	cr_expect(eq(int, mnfq_packet_is_whole(&packet), 1));
+	cr_expect(eq(int, mnfq_packet_is_whole(NULL), 0));
 }
 
 Test(packet, a_hardware_address_longer_than_its_field_is_not_one)
