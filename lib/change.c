@@ -21,6 +21,19 @@ const char *mnfq_packet_get_error(const struct mnfq_packet *packet)
 	return packet ? packet->error : "";
 }
 
+/* What is in force now, which may not have been when the packet came. */
+struct mnfq_queue_options mnfq_i_packet_settings(const struct mnfq_packet *packet)
+{
+	struct mnfq_queue_options settings;
+
+	if (!packet->retained) /* else any thread may ask */
+		return packet->queue->options;
+	pthread_mutex_lock(&packet->queue->sock->lock);
+	settings = packet->queue->options;
+	pthread_mutex_unlock(&packet->queue->sock->lock);
+	return settings;
+}
+
 static int check_undecided(struct mnfq_packet *packet)
 {
 	if (!packet)
@@ -57,12 +70,15 @@ static int check_tracked(struct mnfq_packet *packet)
 	if ((packet->changes.set & MNFQ_I_CHANGE_PAYLOAD) &&
 	    mnfq_i_packet_adjusts_unasked(packet, packet->payload_len))
 		return refuse_adjusting(packet);
-	if (mnfq_i_packet_find(packet, NFQA_CT, &ct) < 0)
-		err = mnfq_i_refuse(
-			packet, -ENODATA,
-			"the packet came without connection tracking data: bind its "
-			"queue with MNFQ_QUEUE_CONNTRACK; untracked packets have none");
-	return err;
+	if (mnfq_i_packet_find(packet, NFQA_CT, &ct) == 0)
+		return 0;
+	if (mnfq_i_packet_settings(packet).flags & MNFQ_QUEUE_CONNTRACK)
+		return mnfq_i_refuse(packet, -ENODATA,
+				     "the packet is not tracked: a rule of the namespace has to "
+				     "ask for connection tracking, and none may exempt it");
+	return mnfq_i_refuse(packet, -ENODATA,
+			     "the packet came without connection tracking data: bind its queue "
+			     "with MNFQ_QUEUE_CONNTRACK");
 }
 
 static int check_bridge(struct mnfq_packet *packet)
@@ -235,36 +251,4 @@ int mnfq_i_packet_resizable(struct mnfq_packet *packet, size_t len)
 	    !mnfq_i_packet_adjusts_unasked(packet, len))
 		return 0;
 	return refuse_adjusting(packet);
-}
-
-/* May the packet be replaced by @len bytes? */
-static int check_replaceable(struct mnfq_packet *packet, size_t len)
-{
-	struct mnfq_i_bytes bytes;
-	int err = check_undecided(packet);
-
-	if (err < 0)
-		return err;
-	if (len > MNFQ_COPY_RANGE_MAX)
-		return mnfq_i_refuse(packet, -EMSGSIZE, "a new payload has 65531 bytes at most");
-	if (mnfq_i_packet_find(packet, NFQA_PAYLOAD, &bytes) < 0)
-		return mnfq_i_refuse(packet, -ENODATA,
-				     "nobody knows what would be replaced: bind its queue with "
-				     "MNFQ_COPY_PACKET");
-	if (mnfq_i_packet_find(packet, NFQA_CAP_LEN, &bytes) == 0 &&
-	    !(packet->allowed & MNFQ_ALLOW_CUT))
-		return mnfq_i_refuse(
-			packet, -EMSGSIZE,
-			"the packet was received truncated, and what nobody saw would "
-			"be cut off: raise copy_range, or allow it by MNFQ_ALLOW_CUT");
-	return mnfq_i_packet_resizable(packet, len);
-}
-
-int mnfq_packet_set_payload(struct mnfq_packet *packet, const void *data, size_t len)
-{
-	int err = check_given(packet, data || len == 0);
-
-	if (err == 0)
-		err = check_replaceable(packet, len);
-	return err < 0 ? err : mnfq_i_packet_replace(packet, data, len);
 }

@@ -75,18 +75,44 @@ int mnfq_packet_verify(const struct mnfq_packet *packet)
 
 static int look_to_change(struct mnfq_packet *packet, struct mnfq_i_subject *s)
 {
+	struct mnfq_queue_options settings;
 	int err;
 
 	if (!packet)
 		return -EINVAL;
 	if (packet->decided)
 		return mnfq_i_refuse(packet, -EALREADY, "the packet is decided already");
+	settings = mnfq_i_packet_settings(packet);
 	err = look(packet, s);
 	if (err == -ENODATA)
-		return mnfq_i_refuse(packet, err,
-				     "nobody knows what would be changed: bind its queue with "
-				     "MNFQ_COPY_PACKET");
+		return mnfq_i_refuse(
+			packet, err,
+			settings.copy_mode == MNFQ_COPY_PACKET
+				? MNFQ_I_STALE
+				: "nobody knows what would be changed: bind its queue "
+				  "with MNFQ_COPY_PACKET");
+	s->gso_on = settings.flags & MNFQ_QUEUE_GSO;
+	s->range = settings.copy_range;
 	return err;
+}
+
+int mnfq_packet_set_payload(struct mnfq_packet *packet, const void *data, size_t len)
+{
+	struct mnfq_i_subject s;
+	int err = look_to_change(packet, &s);
+
+	if (err < 0)
+		return err;
+	if (!data && len > 0)
+		return mnfq_i_refuse(packet, -EINVAL, "what to set was not given: it is NULL");
+	if (len > MNFQ_COPY_RANGE_MAX)
+		return mnfq_i_refuse(packet, -EMSGSIZE, "a new payload has 65531 bytes at most");
+	if (s.bytes.true_len > s.bytes.len && !s.may_cut) {
+		err = mnfq_i_refuse_truncated(&s);
+		return mnfq_i_refuse(packet, err, s.why);
+	}
+	err = mnfq_i_packet_resizable(packet, len);
+	return err < 0 ? err : mnfq_i_packet_replace(packet, data, len);
 }
 
 /* Bytes behind the TCP header of a whole packet; -1 if it is none. */

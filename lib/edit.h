@@ -82,6 +82,8 @@ struct mnfq_i_subject {
 	struct mnfq_i_raw bytes;
 	bool not_ready;  /* MNFQ_SKB_CSUMNOTREADY, of bytes that are the kernel's */
 	bool gso;        /* MNFQ_SKB_GSO */
+	bool gso_on;     /* MNFQ_QUEUE_GSO is in force: later packets could come split */
+	size_t range;    /* the copy_range in force */
 	bool ours;       /* the bytes replace those of the kernel already */
 	bool may_cut;    /* what was not received may be lost */
 	bool may_resize; /* somebody adjusts the sequence numbers of TCP */
@@ -102,8 +104,8 @@ void mnfq_i_update_header(const struct mnfq_i_layers *l, const uint8_t *from, ui
 int mnfq_i_verify(const struct mnfq_i_subject *s);
 
 /* Why an edit and a repair refuse alike. */
-#define MNFQ_I_TRUNCATED                                                                         \
-	"the packet was received truncated: bind with a larger copy_range, or see MNFQ_ALLOW_CUT"
+#define MNFQ_I_STALE                                                                             \
+	"the packet came before its queue was set to what it would take: later ones can be changed"
 #define MNFQ_I_IN_TUNNEL                                                                         \
 	"the checksum that is to be completed is in a tunnel's packet: bind with MNFQ_QUEUE_GSO off"
 #define MNFQ_I_SHIFTS_NUMBERS                                                                      \
@@ -111,6 +113,8 @@ int mnfq_i_verify(const struct mnfq_i_subject *s);
 	"see MNFQ_ALLOW_TCP_RESIZE"
 
 int mnfq_i_refuse_edit(struct mnfq_i_subject *s, int err, const char *why);
+int mnfq_i_refuse_truncated(struct mnfq_i_subject *s);
+int mnfq_i_refuse_unsplit(struct mnfq_i_subject *s, const char *why);
 int mnfq_i_unlocated(struct mnfq_i_subject *s, int err);
 void mnfq_i_put_network_length(const struct mnfq_i_layers *l, uint8_t *p, size_t end);
 int mnfq_i_edit(struct mnfq_i_subject *subject, const struct mnfq_i_edit *edit, uint8_t *out,

@@ -137,6 +137,7 @@ struct mnfq_i_decision mnfq_i_packet_decision(const struct mnfq_packet *packet, 
 /* ---- change.c: what is changed with a verdict, no I/O ---- */
 
 int mnfq_i_refuse(struct mnfq_packet *packet, int err, const char *sentence);
+struct mnfq_queue_options mnfq_i_packet_settings(const struct mnfq_packet *packet);
 int mnfq_i_packet_resizable(struct mnfq_packet *packet, size_t len);
 int mnfq_i_packet_replace(struct mnfq_packet *packet, const void *data, size_t len);
 void mnfq_i_packet_restore(struct mnfq_packet *packet);

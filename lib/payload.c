@@ -16,19 +16,54 @@ int mnfq_i_refuse_edit(struct mnfq_i_subject *s, int err, const char *why)
 	return err;
 }
 
+/* @why advises to switch GSO off. */
+int mnfq_i_refuse_unsplit(struct mnfq_i_subject *s, const char *why)
+{
+	return mnfq_i_refuse_edit(s, -EOPNOTSUPP, s->gso_on ? why : MNFQ_I_STALE);
+}
+
+int mnfq_i_refuse_truncated(struct mnfq_i_subject *s)
+{
+	const char *why =
+		"the packet was received truncated: bind with a larger copy_range, or see "
+		"MNFQ_ALLOW_CUT";
+
+	if (s->bytes.true_len > MNFQ_COPY_RANGE_MAX)
+		why = s->gso && s->gso_on
+			      ? "the packet has more than the 65531 bytes that a message carries: "
+				"bind with MNFQ_QUEUE_GSO off, or see MNFQ_ALLOW_CUT"
+			      : "the packet has more than the 65531 bytes that a message carries: "
+				"it cannot be changed as a whole, see MNFQ_ALLOW_CUT";
+	else if (s->range >= s->bytes.true_len)
+		why = "the packet came before its queue got the copy_range of now, so it is "
+		      "truncated: see MNFQ_ALLOW_CUT";
+	return mnfq_i_refuse_edit(s, -EMSGSIZE, why);
+}
+
+static int refuse_headless(struct mnfq_i_subject *s)
+{
+	return mnfq_i_refuse_edit(
+		s, -EMSGSIZE,
+		s->range > s->bytes.len
+			? MNFQ_I_STALE
+			: "the packet's headers were cut off: bind with a larger copy_range");
+}
+
 /* Why nobody knows where the headers are. */
 int mnfq_i_unlocated(struct mnfq_i_subject *s, int err)
 {
 	switch (err) {
 	case -EMSGSIZE:
-		return mnfq_i_refuse_edit(
-			s, err,
-			"the packet's headers were cut off: bind with a larger copy_range");
+		return refuse_headless(s);
 	case -EOPNOTSUPP:
+		if (s->gso)
+			return mnfq_i_refuse_unsplit(
+				s, "the packet has no length of its own (BIG TCP): bind with "
+				   "MNFQ_QUEUE_GSO off");
 		return mnfq_i_refuse_edit(
 			s, err,
-			"the packet has no length of its own (a jumbogram, or BIG TCP): "
-			"bind without MNFQ_QUEUE_GSO");
+			"a packet whose header does not tell its length (a jumbogram) "
+			"cannot be edited");
 	case -EPROTONOSUPPORT:
 		return mnfq_i_refuse_edit(s, err, "only IPv4 and IPv6 packets can be edited");
 	default:
@@ -130,21 +165,18 @@ static int permit_whole(struct mnfq_i_subject *s, const struct mnfq_i_layers *l,
 			const struct mnfq_i_edit *edit)
 {
 	if (l->known && !l->check)
-		return mnfq_i_refuse_edit(
-			s, -EMSGSIZE,
-			"the transport header was cut off: bind with a larger copy_range");
+		return refuse_headless(s);
 	if (is_content(l, edit) && !l->known)
 		return mnfq_i_refuse_edit(s, -EPROTONOSUPPORT,
 					  "the transport protocol is not one that can be edited");
 	if (l->at.protocol == IPPROTO_TCP && !is_same_length(edit) && !s->may_resize)
 		return mnfq_i_refuse_edit(s, -EOPNOTSUPP, MNFQ_I_SHIFTS_NUMBERS);
 	if (s->gso && (l->at.protocol != IPPROTO_TCP || !is_same_length(edit) || l->cut))
-		return mnfq_i_refuse_edit(
-			s, -EOPNOTSUPP,
-			"of large packets that are split later (GSO) only TCP can be edited, "
-			"without changing the length: bind with MNFQ_QUEUE_GSO off");
+		return mnfq_i_refuse_unsplit(
+			s, "of large packets that are split later (GSO) only TCP can be edited, "
+			   "without changing the length: bind with MNFQ_QUEUE_GSO off");
 	if (s->not_ready && !mnfq_i_is_ours_to_complete(l, s->bytes.p))
-		return mnfq_i_refuse_edit(s, -EOPNOTSUPP, MNFQ_I_IN_TUNNEL);
+		return mnfq_i_refuse_unsplit(s, MNFQ_I_IN_TUNNEL);
 	s->resized = l->at.protocol == IPPROTO_TCP && !is_same_length(edit);
 	return 0;
 }
@@ -156,7 +188,7 @@ static int permit(struct mnfq_i_subject *s, const struct mnfq_i_layers *l,
 	size_t kept;
 
 	if (s->bytes.true_len > s->bytes.len && !s->may_cut)
-		return mnfq_i_refuse_edit(s, -EMSGSIZE, MNFQ_I_TRUNCATED);
+		return mnfq_i_refuse_truncated(s);
 	if (edit->offset < l->at.network || edit->offset > l->at.end ||
 	    edit->remove > l->at.end - edit->offset)
 		return mnfq_i_refuse_edit(s, -EINVAL,

@@ -299,7 +299,9 @@ int mnfq_queue_set_flags(struct mnfq_queue *queue, uint32_t flags, uint32_t mask
 	err = request_settings(sock, queue->num, NFQNL_CFG_CMD_NONE, &change, &repeated);
 	if (err < 0)
 		return mnfq_i_explain_bind(sock, queue->num, flags, err);
+	pthread_mutex_lock(&sock->lock);
 	queue->options.flags = (queue->options.flags & ~mask) | change.flags;
+	pthread_mutex_unlock(&sock->lock);
 	return 0;
 }
 

@@ -52,13 +52,12 @@ static int permit_repair(struct mnfq_i_subject *s, const struct mnfq_i_layers *l
 			"the checksum of a datagram in fragments cannot be known: reassemble "
 			"before the queue (nf_defrag)");
 	if (s->gso && (l->at.protocol != IPPROTO_TCP || s->bytes.true_len > s->bytes.len))
-		return mnfq_i_refuse_edit(
-			s, -EOPNOTSUPP,
-			"of large packets that are split later (GSO) only TCP can be "
-			"repaired: bind with MNFQ_QUEUE_GSO off");
+		return mnfq_i_refuse_unsplit(
+			s, "of large packets that are split later (GSO) only TCP can be "
+			   "repaired: bind with MNFQ_QUEUE_GSO off");
 	if (s->not_ready && (mnfq_i_layers_find(&received, &s->bytes) < 0 ||
 			     !mnfq_i_is_ours_to_complete(&received, s->bytes.p)))
-		return mnfq_i_refuse_edit(s, -EOPNOTSUPP, MNFQ_I_IN_TUNNEL);
+		return mnfq_i_refuse_unsplit(s, MNFQ_I_IN_TUNNEL);
 	return 0;
 }
 
@@ -70,7 +69,7 @@ int mnfq_i_repair(struct mnfq_i_subject *s, uint8_t *out, size_t *out_len)
 	int err;
 
 	if (s->bytes.true_len > s->bytes.len && !s->may_cut)
-		return mnfq_i_refuse_edit(s, -EMSGSIZE, MNFQ_I_TRUNCATED);
+		return mnfq_i_refuse_truncated(s);
 	memcpy(out, s->bytes.p, s->bytes.len);
 	err = claim_all(&bytes, out);
 	if (err == 0)

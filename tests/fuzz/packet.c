@@ -120,7 +120,8 @@ static void ask(const struct mnfq_packet *packet)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct mnfq_packet packet;
+	struct mnfq_queue queue = { .num = 7 };
+	struct mnfq_packet packet = { .queue = &queue };
 	uint8_t *copy;
 	int err;
 

@@ -320,6 +320,28 @@ Test(edit, a_truncated_packet_is_refused)
 	rewrite_close(&rewrite);
 }
 
+/* The largest datagram there is: no setting makes a message carry all of it. */
+Test(edit, nobody_is_told_to_raise_what_is_at_its_maximum)
+{
+	static char text[65507];
+	struct rewrite rewrite;
+	struct udp udp;
+
+	rewrite_open(&rewrite, NULL);
+	udp_open(&udp, rewrite.left, rewrite.right, "10.0.1.2", PORT);
+	rewrite.from = "begins";
+	rewrite.to = "starts";
+	memcpy(text, "it begins", 9);
+	cr_assert(send(udp.tx, text, sizeof(text), 0) == (ssize_t)sizeof(text));
+	rewrite_serve(&rewrite, 1);
+	cr_assert(rewrite.refused == 1 && rewrite.error == -EMSGSIZE, "%s", rewrite.sentence);
+	cr_assert(strstr(rewrite.sentence, "65531 bytes") &&
+			  !strstr(rewrite.sentence, "copy_range"),
+		  "%s", rewrite.sentence);
+	udp_close(&udp);
+	rewrite_close(&rewrite);
+}
+
 static enum mnfq_verdict cut(struct mnfq_packet *packet, void *data)
 {
 	(void)data;

@@ -39,9 +39,12 @@ static void put_packet(uint32_t id, unsigned int with)
 
 static void begin(unsigned int with)
 {
+	static struct mnfq_queue of;
+
 	put_packet(1, with);
 	cr_assert(eq(int, mnfq_i_packet_parse(&packet, msg.bytes, msg.len), 0));
 	packet.room = room;
+	packet.queue = &of;
 }
 
 /* A setter answered @is in place of @err. Who refuses says why, in one line, and changes nothing. */

@@ -293,6 +293,108 @@ Test(edit, large_and_truncated)
 	deliver(nonsense);
 }
 
+/* ---- advice ---- */
+
+static int edit_it(struct mnfq_packet *packet)
+{
+	return mnfq_packet_edit(packet, 28, 1, "D", 1);
+}
+
+static int set_it(struct mnfq_packet *packet)
+{
+	return mnfq_packet_set_payload(packet, "new", 3);
+}
+
+static int track_it(struct mnfq_packet *packet)
+{
+	return mnfq_packet_set_ct_mark(packet, 1, 1);
+}
+
+/* What a packet came with, what is in force when it is changed, and what is to be done about it. */
+static const struct advice {
+	const char *what;
+	int (*change)(struct mnfq_packet *packet);
+	uint32_t true_len, info, copy_range, flags; /* of a packet of 32 bytes, whole if 0 */
+	enum mnfq_copy copy_mode;
+	bool bare; /* it has no payload */
+	const char *says, *lacks;
+} advices[] = {
+	{ "cut short", edit_it, 40, 0, 32, 0, 0, false, "larger copy_range", "GSO" },
+	{ "cut short", mnfq_packet_repair, 40, 0, 32, 0, 0, false, "larger copy_range", "GSO" },
+	{ "cut short", set_it, 40, 0, 32, 0, 0, false, "larger copy_range", "GSO" },
+	{ "cut before", edit_it, 40, 0, 0, 0, 0, false, "came before", "larger copy_range" },
+	{ "cut before", set_it, 40, 0, 40, 0, 0, false, "came before", "larger copy_range" },
+	{ "largest", edit_it, 65531, 0, 32, 0, 0, false, "larger copy_range", "GSO" },
+	{ "too large", edit_it, 65532, 0, 0, 0, 0, false, "65531", "larger copy_range" },
+	{ "too large", set_it, 65535, 0, 0, 0, 0, false, "MNFQ_ALLOW_CUT", "larger copy_range" },
+	{ "too large", edit_it, 65535, 0, 32, 0, 0, false, "65531", "larger copy_range" },
+	{ "big", edit_it, 178580, MNFQ_SKB_GSO, 0, MNFQ_QUEUE_GSO, 0, false, "MNFQ_QUEUE_GSO off",
+	  "larger copy_range" },
+	{ "big before", edit_it, 178580, MNFQ_SKB_GSO, 0, 0, 0, false, "65531",
+	  "MNFQ_QUEUE_GSO off" },
+	{ "large", edit_it, 0, MNFQ_SKB_GSO, 0, MNFQ_QUEUE_GSO, 0, false, "MNFQ_QUEUE_GSO off",
+	  "came before" },
+	{ "large before", edit_it, 0, MNFQ_SKB_GSO, 0, 0, 0, false, "came before",
+	  "MNFQ_QUEUE_GSO off" },
+	{ "large", mnfq_packet_repair, 0, MNFQ_SKB_GSO, 0, MNFQ_QUEUE_GSO, 0, false,
+	  "MNFQ_QUEUE_GSO off", "came before" },
+	{ "large before", mnfq_packet_repair, 0, MNFQ_SKB_GSO, 0, 0, 0, false, "came before",
+	  "MNFQ_QUEUE_GSO off" },
+	{ "tunnel", edit_it, 0, MNFQ_SKB_CSUMNOTREADY, 0, MNFQ_QUEUE_GSO, 0, false,
+	  "MNFQ_QUEUE_GSO off", "came before" },
+	{ "tunnel before", edit_it, 0, MNFQ_SKB_CSUMNOTREADY, 0, 0, 0, false, "came before",
+	  "MNFQ_QUEUE_GSO off" },
+	{ "tunnel before", mnfq_packet_repair, 0, MNFQ_SKB_CSUMNOTREADY, 0, 0, 0, false,
+	  "came before", "MNFQ_QUEUE_GSO off" },
+	{ "no payload", edit_it, 0, 0, 0, 0, MNFQ_COPY_META, true, "MNFQ_COPY_PACKET",
+	  "came before" },
+	{ "no payload", set_it, 0, 0, 0, 0, MNFQ_COPY_META, true, "MNFQ_COPY_PACKET",
+	  "came before" },
+	{ "no payload before", edit_it, 0, 0, 0, 0, 0, true, "came before", "MNFQ_COPY_PACKET" },
+	{ "no payload before", set_it, 0, 0, 0, 0, 0, true, "came before", "MNFQ_COPY_PACKET" },
+	{ "no tracking", track_it, 0, 0, 0, 0, 0, false, "MNFQ_QUEUE_CONNTRACK", "a rule" },
+	{ "not tracked", track_it, 0, 0, 0, MNFQ_QUEUE_CONNTRACK, 0, false, "a rule",
+	  "MNFQ_QUEUE_CONNTRACK" },
+};
+static const struct advice *advice;
+
+static void advised(struct mnfq_packet *packet)
+{
+	struct mnfq_queue_options options = { .size = sizeof(options),
+					      .copy_mode = advice->copy_mode,
+					      .copy_range = advice->copy_range,
+					      .flags = advice->flags,
+					      .flags_mask = MNFQ_QUEUE_FLAGS };
+	const char *why;
+
+	cr_assert(eq(int, mnfq_queue_configure(queue, &options), 0));
+	cr_expect(lt(int, advice->change(packet), 0), "%s", advice->what);
+	why = mnfq_packet_get_error(packet);
+	cr_expect(strstr(why, advice->says) != NULL, "%s: '%s' lacks '%s'", advice->what, why,
+		  advice->says);
+	cr_expect(strstr(why, advice->lacks) == NULL, "%s: '%s' has '%s'", advice->what, why,
+		  advice->lacks);
+}
+
+/* Advice to do what has been done already helps nobody. */
+Test(edit, advice_depends_on_what_is_in_force)
+{
+	for (size_t i = 0; i < sizeof(advices) / sizeof(advices[0]); i++) {
+		advice = &advices[i];
+		make_udp("data");
+		begin(NFPROTO_IPV4, 0x0800);
+		if (advice->info)
+			message_attr32(&msg, NFQA_SKB_INFO, advice->info);
+		if (advice->true_len)
+			message_attr32(&msg, NFQA_CAP_LEN, advice->true_len);
+		check = advised;
+		if (advice->bare)
+			feed();
+		else
+			deliver(advised);
+	}
+}
+
 static bool is_adjusted(const struct mnfq_packet *packet)
 {
 	return packet->changes.set & MNFQ_I_CHANGE_SEQ_ADJUST;

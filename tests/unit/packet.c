@@ -11,8 +11,11 @@
 static struct message msg;
 static struct mnfq_packet packet;
 
+static struct mnfq_queue queue;
+
 static int parse(void)
 {
+	packet.queue = &queue;
 	return mnfq_i_packet_parse(&packet, msg.bytes, msg.len);
 }
 

@@ -19,8 +19,10 @@ struct mnfq_packet packet;
 
 int parse(void)
 {
+	static struct mnfq_queue queue;
 	static uint8_t *copy;
 
+	packet.queue = &queue;
 	free(copy);
 	copy = malloc(msg.len);
 	memcpy(copy, msg.bytes, msg.len);
