@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Names of interfaces, remembered so that asking for each packet costs no system call. */
+/* Names and MTUs of interfaces, remembered so that asking for each packet costs no system call. */
 #include <errno.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
@@ -25,31 +25,100 @@ static struct mnfq_i_ifname *find_ifname(struct mnfq_socket *sock, uint32_t ifin
 
 /*
  * Any socket answers SIOCGIFNAME for its own namespace, so ours does for the packets'. That there
- * is no such interface is remembered as well, as an empty name.
+ * is no such interface is told by an empty name.
  */
-int mnfq_socket_get_ifname(struct mnfq_socket *sock, uint32_t ifindex, char *name)
+static int ask_name(int fd, uint32_t ifindex, char name[IF_NAMESIZE])
 {
 	struct ifreq req = { .ifr_ifindex = (int)ifindex };
-	struct mnfq_i_ifname *known;
-	int64_t now;
 
-	if (!sock || !name || ifindex == 0)
-		return -EINVAL;
-	now = mnfq_i_now_ms();
-	known = find_ifname(sock, ifindex);
+	if (ioctl(fd, SIOCGIFNAME, &req) < 0) {
+		if (errno != ENODEV)
+			return -errno;
+		req.ifr_name[0] = '\0';
+	}
+	memcpy(name, req.ifr_name, IF_NAMESIZE);
+	name[IF_NAMESIZE - 1] = '\0';
+	return 0;
+}
+
+/* Likewise, but by the name. */
+static int ask_mtu(int fd, const char name[IF_NAMESIZE], uint32_t *mtu)
+{
+	struct ifreq req;
+
+	if (!name[0])
+		return -ENODEV;
+	memcpy(req.ifr_name, name, IF_NAMESIZE);
+	if (ioctl(fd, SIOCGIFMTU, &req) < 0)
+		return -errno;
+	*mtu = (uint32_t)req.ifr_mtu;
+	return 0;
+}
+
+static int look_up(struct mnfq_socket *sock, uint32_t ifindex, struct mnfq_i_ifname **ret)
+{
+	struct mnfq_i_ifname *known = find_ifname(sock, ifindex);
+	int64_t now = mnfq_i_now_ms();
+	char name[IF_NAMESIZE];
+	int err;
+
 	if (known->index != ifindex || known->until_ms <= now) {
-		if (ioctl(sock->fd, SIOCGIFNAME, &req) < 0) {
-			if (errno != ENODEV)
-				return -errno;
-			req.ifr_name[0] = '\0';
-		}
-		memcpy(known->name, req.ifr_name, sizeof(known->name));
-		known->name[sizeof(known->name) - 1] = '\0';
+		err = ask_name(sock->fd, ifindex, name);
+		if (err < 0)
+			return err;
+		memcpy(known->name, name, sizeof(name));
+		known->mtu = 0;
 		known->index = ifindex;
 		known->until_ms = now + IFNAME_MS;
 	}
-	if (!known->name[0])
-		return -ENODEV;
-	memcpy(name, known->name, sizeof(known->name));
-	return 0;
+	*ret = known;
+	return known->name[0] ? 0 : -ENODEV;
+}
+
+int mnfq_socket_get_ifname(struct mnfq_socket *sock, uint32_t ifindex, char *name)
+{
+	struct mnfq_i_ifname *known;
+	int err = sock && name && ifindex ? look_up(sock, ifindex, &known) : -EINVAL;
+
+	if (err == 0)
+		memcpy(name, known->name, sizeof(known->name));
+	return err;
+}
+
+/* Any thread may ask for a retained packet, so what the socket's thread remembers is not for it. */
+static int get_mtu_of_retained(const struct mnfq_packet *packet, uint32_t ifindex, uint32_t *mtu)
+{
+	struct mnfq_queue *queue = packet->queue;
+	char name[IF_NAMESIZE];
+	int err = -ENODEV;
+
+	pthread_mutex_lock(&queue->sock->lock);
+	if (queue->bound) /* else the descriptor may be closed */
+		err = ask_name(queue->sock->fd, ifindex, name);
+	if (err == 0)
+		err = ask_mtu(queue->sock->fd, name, mtu);
+	pthread_mutex_unlock(&queue->sock->lock);
+	return err;
+}
+
+int mnfq_packet_get_mtu(const struct mnfq_packet *packet, uint32_t *mtu)
+{
+	uint32_t ifindex = mnfq_packet_get_physoutdev(packet);
+	struct mnfq_i_ifname *known;
+	int err;
+
+	if (!packet || !mtu)
+		return -EINVAL;
+	if (ifindex == 0)
+		ifindex = mnfq_packet_get_outdev(packet);
+	if (ifindex == 0)
+		return -ENODATA;
+	if (packet->retained)
+		return get_mtu_of_retained(packet, ifindex, mtu);
+	err = look_up(packet->queue->sock, ifindex, &known);
+	if (err == 0 && known->mtu == 0)
+		err = ask_mtu(packet->queue->sock->fd, known->name, &known->mtu);
+	if (err == 0)
+		*mtu = known->mtu;
+	return err;
 }

@@ -176,12 +176,13 @@ struct mnfq_i_stash {
 	uint8_t data[]; /* begins with struct nlmsghdr */
 };
 
-/* A cache of interface names: those of equal index modulo SETS compete for WAYS places. */
+/* A cache of interface names and MTUs: those of equal index modulo SETS compete for WAYS places. */
 #define MNFQ_I_IFNAME_SETS 16u
 #define MNFQ_I_IFNAME_WAYS 4u
 
 struct mnfq_i_ifname {
 	uint32_t index;
+	uint32_t mtu; /* 0: nobody asked so far */
 	int64_t until_ms;
 	char name[16];
 };

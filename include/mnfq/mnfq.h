@@ -787,6 +787,17 @@ uint32_t mnfq_packet_get_physindev(const struct mnfq_packet *packet);
 uint32_t mnfq_packet_get_physoutdev(const struct mnfq_packet *packet);
 
 /**
+ * The MTU in bytes of the interface through which the packet leaves: the port where it goes through
+ * a bridge. It is the device's; that of the path may be smaller. A packet that an edit made larger
+ * than this is lost, or goes in fragments, see mnfq_packet_edit(). Large ones (MNFQ_SKB_GSO) are split
+ * later and may be larger. As with mnfq_socket_get_ifname(), MTUs are remembered for a second (not
+ * for retained packets).
+ * Returns 0, or -ENODATA: no interface to leave through is known (in INPUT there is none, in
+ * PREROUTING not yet); -ENODEV: it is gone, or the queue of the retained packet is; -EINVAL.
+ */
+int mnfq_packet_get_mtu(const struct mnfq_packet *packet, uint32_t *mtu);
+
+/**
  * The sender's link-layer address, NULL where there is none.
  * @len  its length in bytes, 6 for Ethernet; 0 where there is none
  */
@@ -1110,6 +1121,10 @@ int mnfq_packet_get_layers(const struct mnfq_packet *packet, struct mnfq_layers 
  * bytes that come and go within what they cover; a coverage of the whole datagram stays that.
  *
  * What mnfq_packet_get_payload() returned before an edit is no longer the packet.
+ *
+ * An edit may make a packet larger than the MTU of its way out (mnfq_packet_get_mtu()). Forwarded
+ * ones the kernel then drops, if they are of IPv6 or have DF set, and tells the sender of a packet
+ * too big that it never sent; others, and UDP datagrams of local senders, it fragments.
  *
  * @offset  where, in the payload: from the transport header to the end as
  *          mnfq_packet_get_layers() finds them. Also from the network header on if @remove equals

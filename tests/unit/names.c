@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* socket.c: names of interfaces, which cost no system call for each packet. */
+/* ifname.c: names and MTUs of interfaces, which cost no system call for each packet. */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <errno.h>
@@ -144,4 +144,70 @@ Test(names, wrong_arguments_ask_nobody)
 	cr_expect(eq(int, mnfq_socket_get_ifname(NULL, 1, name), -EINVAL));
 	cr_expect(eq(int, mnfq_socket_get_ifname(sock, 1, NULL), -EINVAL));
 	expect_calls(0);
+}
+
+/* ---- MTUs ---- */
+
+static struct mnfq_packet packet;
+
+static void leave_by(uint32_t outdev, uint32_t physoutdev)
+{
+	message_begin(&msg, 7);
+	message_hdr(&msg, 1, 0x0800, NF_INET_FORWARD);
+	if (outdev)
+		message_attr32(&msg, NFQA_IFINDEX_OUTDEV, outdev);
+	if (physoutdev)
+		message_attr32(&msg, NFQA_IFINDEX_PHYSOUTDEV, physoutdev);
+	cr_assert(eq(int, mnfq_i_packet_parse(&packet, msg.bytes, msg.len), 0));
+	packet.queue = queue;
+}
+
+static void expect_mtu(int err, uint32_t expected)
+{
+	uint32_t mtu = 0;
+
+	cr_expect(eq(int, mnfq_packet_get_mtu(&packet, &mtu), err));
+	cr_expect(eq(u32, mtu, expected));
+}
+
+Test(names, an_mtu_is_asked_for_once)
+{
+	unsigned int i;
+
+	leave_by(3, 0);
+	for (i = 0; i < 100; i++)
+		expect_mtu(0, 1003);
+	expect_name(3, "eth3");
+	expect_calls(1);
+	cr_expect(eq(u32, fake.mtu_calls, 1));
+	fake.clock_ms += 1000;
+	expect_name(3, "eth3");
+	expect_mtu(0, 1003);
+	expect_calls(2);
+	cr_expect(eq(u32, fake.mtu_calls, 2));
+}
+
+Test(names, nobody_asks_for_an_mtu_unasked)
+{
+	expect_name(3, "eth3");
+	cr_expect(eq(u32, fake.mtu_calls, 0));
+}
+
+Test(names, an_mtu_is_that_of_the_way_out)
+{
+	leave_by(3, 4);
+	expect_mtu(0, 1004);
+	leave_by(0, 0);
+	expect_mtu(-ENODATA, 0);
+	leave_by(1001, 0);
+	expect_mtu(-ENODEV, 0);
+	leave_by(5, 0);
+	expect_name(5, "eth5");
+	fake.interfaces = 4;
+	expect_mtu(-ENODEV, 0); /* between the name and this it went */
+	cr_expect(eq(int, mnfq_packet_get_mtu(&packet, NULL), -EINVAL));
+	cr_expect(eq(int, mnfq_packet_get_mtu(NULL, &packet.id), -EINVAL));
+	leave_by(3, 0);
+	fake.name_error = EPERM;
+	expect_mtu(-EPERM, 0);
 }

@@ -153,16 +153,31 @@ int __wrap_poll(struct pollfd *fds, nfds_t n, int timeout)
 	return readable;
 }
 
+static int tell_mtu(struct ifreq *req)
+{
+	unsigned int index;
+
+	fake.mtu_calls++;
+	if (sscanf(req->ifr_name, "eth%u", &index) == 1 && index <= fake.interfaces) {
+		req->ifr_mtu = (int)(1000 + index);
+		return 0;
+	}
+	errno = ENODEV;
+	return -1;
+}
+
 int __wrap_ioctl(int fd, unsigned long request, ...)
 {
 	struct ifreq *req;
 	va_list args;
 
-	if (request != SIOCGIFNAME) /* all that is left takes no argument */
-		return __real_ioctl(fd, request);
+	if (request != SIOCGIFNAME && request != SIOCGIFMTU)
+		return __real_ioctl(fd, request); /* all that is left takes no argument */
 	va_start(args, request);
 	req = va_arg(args, struct ifreq *);
 	va_end(args);
+	if (request == SIOCGIFMTU)
+		return tell_mtu(req);
 	fake.name_calls++;
 	if (!fake.name_error && (unsigned int)req->ifr_ifindex <= fake.interfaces) {
 		snprintf(req->ifr_name, sizeof(req->ifr_name), "eth%d", req->ifr_ifindex);

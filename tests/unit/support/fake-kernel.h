@@ -59,7 +59,8 @@ struct fake_kernel {
 	unsigned int interfaces;      /* there are eth1 up to so many */
 	int name_error;               /* answered to a question for a name instead */
 	unsigned int name_calls;      /* questions for a name */
-	int64_t clock_ms;             /* goes on only while somebody waits */
+	unsigned int mtu_calls; /* questions for the MTU, which is 1000 more than the index */
+	int64_t clock_ms;       /* goes on only while somebody waits */
 	int64_t clock_ns, clock_step; /* beyond that; a step whenever the exact clock is read */
 	int poll_timeout;             /* of the last poll */
 	unsigned int fills, polls;    /* calls of recvmmsg and poll; what happens during one: */

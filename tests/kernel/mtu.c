@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: MIT
+/* Packets that an edit made larger than the MTU of their way out, and seeing that coming. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "scene.h"
+
+#define NARROW 1300u /* the MTU behind the router */
+#define SIZE   1000u /* of a datagram, which fits */
+#define GROWTH 400u  /* with which it does not */
+
+struct road {
+	struct netns *left, *router, *right;
+	struct scene scene; /* of the router */
+	bool heedful;       /* edits only what fits afterwards */
+	unsigned int edits;
+};
+
+static enum mnfq_verdict grow(struct mnfq_packet *packet, void *data)
+{
+	static const uint8_t more[GROWTH];
+	struct mnfq_layers at = { .size = sizeof(at) };
+	struct road *road = data;
+	uint32_t mtu = 0;
+
+	cr_assert(mnfq_packet_get_layers(packet, &at) == 0);
+	cr_assert(mnfq_packet_get_mtu(packet, &mtu) == 0);
+	cr_assert(mtu == NARROW, "%u", mtu);
+	if (road->heedful && at.end + GROWTH > mtu)
+		return MNFQ_ACCEPT;
+	cr_assert(mnfq_packet_edit(packet, at.end, 0, more, GROWTH) == 0, "%s",
+		  mnfq_packet_get_error(packet));
+	road->edits++;
+	return MNFQ_ACCEPT;
+}
+
+/* With the queue on the router, or on the left one, which then has a narrow way out. */
+static void open_road(struct road *road, const char *address, bool local)
+{
+	struct netns *ns;
+
+	*road = (struct road){ netns_new(), netns_new(), netns_new(), { 0 }, false, 0 };
+	ns = local ? road->left : road->router;
+	netns_route(road->left, road->router, road->right);
+	netns_run(ns, "ip link set %s mtu %u", local ? "eth0" : "right", NARROW);
+	netns_rule(ns, strchr(address, ':') ? 6 : 4,
+		   "-t mangle -A %s -p udp -j NFQUEUE --queue-num 1",
+		   local ? "OUTPUT" : "FORWARD");
+	udp_open(&road->scene.udp, road->left, road->right, address, PORT);
+	scene_ok(NULL, mnfq_socket_open_netns(&road->scene.sock, ns->name, NULL));
+	scene_ok(road->scene.sock,
+		 mnfq_queue_bind(&road->scene.queue, road->scene.sock, 1, NULL, grow, road));
+}
+
+static void close_road(struct road *road)
+{
+	mnfq_socket_close(road->scene.sock);
+	udp_close(&road->scene.udp);
+	netns_free(road->left);
+	netns_free(road->router);
+	netns_free(road->right);
+}
+
+static void pass(struct road *road, uint32_t seq, unsigned int edits)
+{
+	udp_send_sized(&road->scene.udp, seq, SIZE);
+	scene_serve(&road->scene, 1);
+	cr_assert(road->edits == edits);
+}
+
+static bool is_told(int fd)
+{
+	socklen_t len = sizeof(int);
+	int err = 0;
+
+	cr_assert(getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) == 0);
+	cr_assert(err == 0 || err == EMSGSIZE, "%s", strerror(err));
+	return err == EMSGSIZE;
+}
+
+/* The router drops it, and its sender hears of a packet too big that it never sent. */
+static void is_dropped(const char *address)
+{
+	struct road road;
+	struct datagram datagram;
+
+	open_road(&road, address, false);
+	pass(&road, 1, 1);
+	cr_assert(wait_until(is_told(road.scene.udp.tx)), "the sender was not told");
+	road.heedful = true;
+	pass(&road, 2, 1);
+	cr_assert(udp_await(&road.scene.udp, &datagram));
+	cr_assert(datagram.seq == 2 && datagram.intact && datagram.size == SIZE);
+	close_road(&road);
+}
+
+Test(mtu, a_forwarded_packet_that_may_not_be_fragmented_is_dropped)
+{
+	is_dropped("10.0.2.1");
+}
+
+Test(mtu, a_forwarded_packet_of_ipv6_is_dropped)
+{
+	is_dropped("fd00:0:0:2::1");
+}
+
+static void is_fragmented(const char *address, bool local, int discover)
+{
+	struct datagram datagram;
+	struct road road;
+
+	open_road(&road, address, local);
+	if (discover >= 0)
+		cr_assert(setsockopt(road.scene.udp.tx, IPPROTO_IP, IP_MTU_DISCOVER, &discover,
+				     sizeof(discover)) == 0);
+	pass(&road, 1, 1);
+	cr_assert(udp_await(&road.scene.udp, &datagram));
+	cr_assert(datagram.seq == 1 && datagram.size == SIZE + GROWTH);
+	close_road(&road);
+}
+
+Test(mtu, a_forwarded_packet_that_may_be_fragmented_arrives)
+{
+	is_fragmented("10.0.2.1", false, IP_PMTUDISC_DONT);
+}
+
+/* With the settings that sockets have by default. */
+Test(mtu, a_datagram_of_a_local_sender_is_fragmented)
+{
+	is_fragmented("10.0.2.1", true, -1);
+	is_fragmented("fd00:0:0:2::1", true, -1);
+}
+
+/* ---- where there is one ---- */
+
+struct found {
+	struct mnfq_packet *kept;
+	uint32_t mtu;
+	int err;
+};
+
+static enum mnfq_verdict find(struct mnfq_packet *packet, void *data)
+{
+	struct found *found = data;
+
+	found->mtu = 0;
+	found->err = mnfq_packet_get_mtu(packet, &found->mtu);
+	cr_assert(mnfq_packet_retain(&found->kept, packet) == 0);
+	return MNFQ_DEFER;
+}
+
+static void find_one(struct scene *scene, struct found *found, int err, uint32_t mtu)
+{
+	uint32_t later = 0;
+
+	udp_send(&scene->udp, 1);
+	scene_serve(scene, 1);
+	cr_assert(found->err == err && found->mtu == mtu, "%d, %u", found->err, found->mtu);
+	cr_assert(mnfq_packet_get_mtu(found->kept, &later) == err && later == mtu);
+}
+
+Test(mtu, packets_that_come_in_have_none)
+{
+	struct found found;
+	struct scene scene;
+
+	scene_open(&scene, 4);
+	scene_ok(scene.sock, mnfq_queue_bind(&scene.queue, scene.sock, 1, NULL, find, &found));
+	find_one(&scene, &found, -ENODATA, 0);
+	mnfq_packet_free(found.kept);
+	scene_close(&scene);
+}
+
+Test(mtu, it_is_gone_with_its_queue)
+{
+	struct found found;
+	struct scene scene;
+	uint32_t mtu;
+
+	scene_open(&scene, 4);
+	netns_rule(scene.ns, 4, "-t mangle -A OUTPUT -p udp -j NFQUEUE --queue-num 2");
+	scene_ok(scene.sock, mnfq_queue_bind(&scene.queue, scene.sock, 2, NULL, find, &found));
+	find_one(&scene, &found, 0, 65536);
+	netns_run(scene.ns, "ip link set lo mtu 1500");
+	cr_assert(mnfq_packet_get_mtu(found.kept, &mtu) == 0 && mtu == 1500);
+	mnfq_queue_unbind(scene.queue);
+	cr_assert(mnfq_packet_get_mtu(found.kept, &mtu) == -ENODEV);
+	mnfq_packet_free(found.kept);
+	scene_close(&scene);
+}
