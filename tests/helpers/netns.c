@@ -308,6 +308,25 @@ uint64_t netns_rule_packets(struct netns *ns, int family, const char *table, con
 	return packets;
 }
 
+uint64_t netns_queued_packets(struct netns *ns)
+{
+	char *output = netns_output(ns, "iptables-legacy-save -c; ip6tables-legacy-save -c; "
+					"! command -v nft >/dev/null || nft list ruleset");
+	unsigned long long packets, sum = 0;
+	char *line, *counter, *rest = output;
+
+	while ((line = strsep(&rest, "\n"))) {
+		counter = strstr(line, "counter packets ");
+		if (strstr(line, "-j NFQUEUE") && sscanf(line, "[%llu:", &packets) == 1)
+			sum += packets;
+		else if (counter && strstr(counter, " queue ") &&
+			 sscanf(counter, "counter packets %llu", &packets) == 1)
+			sum += packets;
+	}
+	free(output);
+	return sum;
+}
+
 /* ---- within a namespace ---- */
 
 struct call {

@@ -70,6 +70,9 @@ void netns_rule(struct netns *ns, int family, const char *format, ...)
 uint64_t netns_rule_packets(struct netns *ns, int family, const char *table, const char *chain,
 			    unsigned int rule);
 
+/* How many packets all rules together have handed to queues; of nft those with a counter. */
+uint64_t netns_queued_packets(struct netns *ns);
+
 /* Calls @function in a thread within the namespace, and returns what it returns. */
 int netns_call(struct netns *ns, int (*function)(void *arg), void *arg);
 

@@ -281,6 +281,7 @@ Test(adopt, takes_what_was_released)
 	scene_serve(&scene, 1);
 	scene_expect(&scene, 0);
 	scene_expect(&scene, 1);
+	scene.elsewhere = 1; /* likewise */
 	scene_close(&scene);
 }
 
@@ -331,6 +332,7 @@ static void take_over(enum mnfq_verdict default_verdict)
 	udp_send(&scene.udp, 8);
 	scene_serve(&scene, 1);
 	scene_expect(&scene, 8);
+	scene.elsewhere = 5; /* by the release of what the former reader left */
 	scene_close(&scene);
 }
 
@@ -357,5 +359,6 @@ Test(adopt, takes_a_queue_over_and_ends_it)
 	for (i = 0; i < 5; i++)
 		scene_expect(&scene, i);
 	cr_assert(scene.seen == 0 && scene_socket_stats(&scene).refused == 0);
+	scene.elsewhere = 5; /* likewise */
 	scene_close(&scene);
 }

@@ -11,6 +11,8 @@
 #include <linux/netlink.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "account.h"
 #include <unistd.h>
 
 void scene_ok(const struct mnfq_socket *sock, int result)
@@ -72,12 +74,36 @@ void scene_expect_nothing(struct scene *scene)
 	cr_assert(!udp_receive(&scene->udp, &datagram), "datagram %u arrived", datagram.seq);
 }
 
+/* What a gap showed, and the kernel did not drop, somebody else has taken. */
+static void check_account(struct scene *scene)
+{
+	struct mnfq_stats stats = scene_socket_stats(scene);
+	struct netns_queue kernel = { .waiting = 0 };
+	struct account account = { .elsewhere = scene->elsewhere,
+				   .failed_open = scene->failed_open };
+
+	account.sent = netns_queued_packets(scene->ns);
+	account.decided =
+		stats.accepted + stats.dropped + stats.repeated + stats.stopped + stats.requeued;
+	account.buffer_full = stats.overruns;
+	if (netns_get_queue(scene->ns, 1, &kernel)) {
+		account.waiting = kernel.waiting;
+		account.queue_full = kernel.dropped;
+		account.buffer_full = kernel.user_dropped;
+	}
+	if (stats.lost > account.buffer_full)
+		account.taken = stats.lost - account.buffer_full;
+	account_check(&account);
+}
+
 void scene_close(struct scene *scene)
 {
 	struct netns_queue queue;
 
 	if (scene->sock && netns_get_queue(scene->ns, 1, &queue))
 		cr_expect(queue.waiting == 0, "%u packets wait for a verdict", queue.waiting);
+	if (scene->sock && !scene->unaccounted)
+		check_account(scene);
 	mnfq_socket_close(scene->sock);
 	udp_close(&scene->udp);
 	check_descriptors(scene->descriptors);

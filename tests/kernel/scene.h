@@ -25,6 +25,15 @@ struct scene {
 	struct mnfq_packet *kept[1024];
 	unsigned int kept_count;
 
+	/*
+	 * For the accounting at the end: packets that were decided elsewhere (negative: decided
+	 * here, but by rules that are gone), those that the kernel accepted by itself; or why it cannot
+	 * be made.
+	 */
+	int elsewhere;
+	unsigned int failed_open;
+	const char *unaccounted;
+
 	char *descriptors;
 };
 
@@ -47,7 +56,10 @@ void scene_expect(struct scene *scene, uint32_t seq);
 /* Nothing has arrived. Packets get there before the verdict's system call ends. */
 void scene_expect_nothing(struct scene *scene);
 
-/* Closes everything; fails the test if packets wait in queue 1 or a descriptor stays open. */
+/*
+ * Closes everything; fails the test if packets wait in queue 1 or a descriptor stays open, or if a
+ * packet that rules handed to queues is not accounted for (account.h), unless our socket is gone.
+ */
 void scene_close(struct scene *scene);
 
 /* The counters of queue 1 and of the socket. */

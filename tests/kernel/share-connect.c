@@ -146,6 +146,7 @@ Test(share_connect, is_kept_for_monitors_that_come_back)
 	cr_assert_str_eq(tool_err(&tool), "");
 	cr_assert_eq(tool_finish(&tool), 0);
 	close(listener);
+	scene.elsewhere = 2; /* by the first monitor */
 	scene_close(&scene);
 }
 

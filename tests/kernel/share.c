@@ -111,6 +111,7 @@ Test(share, whoever_is_inside_can_share)
 	serve_two(&scene, 0);
 	expect_hang_up(stream);
 	stop_listening();
+	scene.unaccounted = "the user may not read the rules";
 	scene_close(&scene);
 }
 

@@ -117,6 +117,7 @@ Test(verdict, another_queue_sees_the_packet)
 	scene_expect(&scene, 1);
 	cr_assert(scene.seen == 1 && second.seen == 1);
 	cr_assert(scene_stats(&scene).requeued == 1 && scene_stats(&scene).accepted == 0);
+	scene.elsewhere = -1; /* in the other queue, by no rule */
 	scene_close(&scene);
 }
 
@@ -163,6 +164,7 @@ Test(verdict, bypass_is_for_unbound_queues_only)
 	scene_serve(&scene, 2);
 	scene_expect(&scene, 1);
 	cr_assert(second.seen == 1);
+	scene.elsewhere = -1; /* in the other queue, by no rule */
 	scene_close(&scene);
 }
 
