@@ -6,6 +6,7 @@
 #include <mnfq/mnfq.h>
 
 #include "bench.h"
+#include "common.h"
 
 #define BUSY_POLL_US 200 /* longer than the pauses between round trips */
 
@@ -49,9 +50,10 @@ static int check(struct bench_worker *worker, struct mnfq_socket *sock)
 	    !stats.defaulted)
 		return 0;
 	snprintf(worker->error, sizeof(worker->error),
-		 "%llu packets, %llu lost, %llu verdicts refused, %llu unsent",
-		 (unsigned long long)stats.packets, (unsigned long long)stats.lost,
-		 (unsigned long long)stats.refused, (unsigned long long)stats.unsent);
+		 "%llu %s, %llu lost, %llu refused, %llu unsent",
+		 (unsigned long long)stats.packets, plural(stats.packets, "packet", "packets"),
+		 (unsigned long long)stats.lost, (unsigned long long)stats.refused,
+		 (unsigned long long)stats.unsent);
 	return -1;
 }
 

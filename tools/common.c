@@ -243,6 +243,11 @@ const char *clean_text(char *out, size_t size, const char *text)
 	return clean_bytes(out, size, text, strlen(text));
 }
 
+const char *plural(uint64_t count, const char *one, const char *many)
+{
+	return count == 1 ? one : many;
+}
+
 /* Sentences may quote names that others chose: of namespaces, of processes. */
 static void tell(const char *command, const char *hint, const char *format, va_list args)
 {

@@ -60,6 +60,9 @@ const char *clean_text(char *out, size_t size, const char *text);
 /** The same for @len bytes, zeros among them. */
 const char *clean_bytes(char *out, size_t size, const char *bytes, size_t len);
 
+/** @one if @count is 1, else @many: "packet", "packets". */
+const char *plural(uint64_t count, const char *one, const char *many);
+
 /** The monotonic clock in milliseconds. */
 int64_t clock_ms(void);
 

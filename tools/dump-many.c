@@ -386,8 +386,8 @@ static void print_listening(const struct many *many)
 	char path[4 * 108];
 
 	print_queues(opts);
-	fprintf(stderr, " of %s%zu namespace%s", opts->all_netns ? "all, now " : "", many->count,
-		many->count == 1 ? "" : "s");
+	fprintf(stderr, " of %s%zu %s", opts->all_netns ? "all, now " : "", many->count,
+		plural(many->count, "namespace", "namespaces"));
 	if (opts->listen)
 		fprintf(stderr, ", sockets are taken at %s",
 			clean_text(path, sizeof(path), opts->listen));
@@ -436,6 +436,7 @@ int run_many(struct dump *dump)
 	}
 	close_many(&many);
 	if (many.refusals)
-		fprintf(stderr, "%llu sockets were refused\n", (unsigned long long)many.refusals);
+		fprintf(stderr, "%llu %s refused\n", (unsigned long long)many.refusals,
+			plural(many.refusals, "socket was", "sockets were"));
 	return status;
 }

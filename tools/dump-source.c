@@ -170,21 +170,35 @@ const char *name_source(char out[SOURCE_NAME_SIZE], const struct source *source)
 
 static const struct {
 	const char *word;
-	size_t offset; /* in struct mnfq_stats */
+	const char *one; /* if it counts things: a single one */
+	size_t offset;   /* in struct mnfq_stats */
 	bool always;
 } counters[] = {
-#define COUNTER(name, always)                                                                    \
+#define NOUN(name, one, always)                                                                  \
 	{                                                                                        \
-#name, offsetof(struct mnfq_stats, name), always                                 \
+#name, one, offsetof(struct mnfq_stats, name), always                            \
 	}
-	COUNTER(packets, true),    COUNTER(bytes, true),      COUNTER(accepted, true),
-	COUNTER(dropped, true),    COUNTER(repeated, false),  COUNTER(stopped, false),
-	COUNTER(requeued, false),  COUNTER(marked, false),    COUNTER(defaulted, false),
-	COUNTER(lost, false),      COUNTER(truncated, false), COUNTER(refused, false),
-	COUNTER(unsent, false),    COUNTER(overruns, false),  COUNTER(forged, false),
-	COUNTER(malformed, false), COUNTER(unclaimed, false),
+#define COUNTER(name, always) NOUN(name, #name, always)
+	NOUN(packets, "packet", true),
+	NOUN(bytes, "byte", true),
+	COUNTER(accepted, true),
+	COUNTER(dropped, true),
+	COUNTER(repeated, false),
+	COUNTER(stopped, false),
+	COUNTER(requeued, false),
+	COUNTER(marked, false),
+	COUNTER(defaulted, false),
+	COUNTER(lost, false),
+	COUNTER(truncated, false),
+	COUNTER(refused, false),
+	COUNTER(unsent, false),
+	NOUN(overruns, "overrun", false),
+	COUNTER(forged, false),
+	COUNTER(malformed, false),
+	COUNTER(unclaimed, false),
 #undef COUNTER
-	{ "untracked", 0, false }, /* our own, the last one */
+#undef NOUN
+	{ "untracked", "untracked", 0, false }, /* our own, the last one */
 };
 
 #define COUNTERS (sizeof(counters) / sizeof(counters[0]))
@@ -209,7 +223,7 @@ static void print_values(const uint64_t values[COUNTERS])
 		if (!values[i] && !counters[i].always)
 			continue;
 		fprintf(stderr, "%s%llu %s", separator, (unsigned long long)values[i],
-			counters[i].word);
+			plural(values[i], counters[i].one, counters[i].word));
 		separator = ", ";
 	}
 }
@@ -294,7 +308,7 @@ size_t count_queues(const struct dump_options *opts)
 
 void print_queues(const struct dump_options *opts)
 {
-	fprintf(stderr, "listening on queue%s %u", opts->first < opts->last ? "s" : "",
+	fprintf(stderr, "listening on %s %u", plural(count_queues(opts), "queue", "queues"),
 		opts->first);
 	if (opts->first < opts->last)
 		fprintf(stderr, ":%u", opts->last);

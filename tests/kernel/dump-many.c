@@ -135,7 +135,7 @@ Test(dump_many, those_that_die_are_left)
 	tool_out(&tool);
 	tool_out(&tool);
 	for (int i = 0; i < 2; i++) {
-		snprintf(begin, sizeof(begin), "namespace %s: gone: 1 packets", ns[i]->name);
+		snprintf(begin, sizeof(begin), "namespace %s: gone: 1 packet", ns[i]->name);
 		udp_close(&udp[i]);
 		netns_free(ns[i]);
 		await_err(&tool, begin);
@@ -317,7 +317,7 @@ Test(dump_many, one_socket_a_namespace)
 		     0); /* it has our end of the first one's stream, too */
 	cr_assert_eq(child_finish(&first), 0);
 	kill(tool.pid, SIGTERM);
-	await_err(&tool, "1 sockets were refused");
+	await_err(&tool, "1 socket was refused");
 	cr_assert_eq(tool_finish(&tool), 0);
 	remove_path();
 }
@@ -358,7 +358,7 @@ Test(dump_many, only_those_who_are_allowed)
 	cr_assert_eq(start_insider(&child, &insider, sentence), EACCES, "%s", sentence);
 	cr_assert_eq(child_finish(&child), 0);
 	kill(tool.pid, SIGTERM);
-	await_err(&tool, "1 sockets were refused");
+	await_err(&tool, "1 socket was refused");
 	cr_assert_eq(tool_finish(&tool), 0);
 	remove_path();
 }
@@ -384,7 +384,7 @@ Test(dump_many, nobody_borrows_rights)
 	cr_assert_eq(start_insider(&child, &root, sentence), 0, "%s", sentence);
 	cr_assert_eq(child_finish(&child), 0);
 	kill(tool.pid, SIGTERM);
-	await_err(&tool, "1 sockets were refused");
+	await_err(&tool, "1 socket was refused");
 	cr_assert_eq(tool_finish(&tool), 0);
 	remove_path();
 }
@@ -429,7 +429,7 @@ Test(dump_many, plain_descriptors)
 	await_err(&tool, "serving namespace ");
 	udp_send(&udp, 0);
 	expect_packet(&tool, ns->name);
-	stop(&tool, "1 packets, 60 bytes, 1 accepted, 0 dropped");
+	stop(&tool, "1 packet, 60 bytes, 1 accepted, 0 dropped");
 	remove_path();
 }
 
@@ -442,7 +442,7 @@ Test(dump_many, plain_descriptors_only_if_allowed)
 	send_plain(ns);
 	await_err(&tool, "a hand-over by process ");
 	kill(tool.pid, SIGTERM);
-	await_err(&tool, "1 sockets were refused");
+	await_err(&tool, "1 socket was refused");
 	cr_assert_eq(tool_finish(&tool), 0);
 	remove_path();
 }
@@ -544,7 +544,7 @@ Test(dump_many, fetches_one)
 	cr_assert_eq(child_finish(&child), 0);
 	udp_send(&udp, 0);
 	tool_out(&tool);
-	tool_expect_end(&tool, "1 packets, 60 bytes, 1 accepted, 0 dropped");
+	tool_expect_end(&tool, "1 packet, 60 bytes, 1 accepted, 0 dropped");
 	remove_path();
 }
 
@@ -622,7 +622,7 @@ Test(dump_many, finds_all)
 	await_err(&tool, part);
 
 	udp_close(&udp[1]);
-	snprintf(part, sizeof(part), "namespace %s: gone: 1 packets", later->name);
+	snprintf(part, sizeof(part), "namespace %s: gone: 1 packet", later->name);
 	netns_free(later);
 	await_err(&tool, part);
 	stop(&tool, "2 packets, 120 bytes, 2 accepted, 0 dropped");

@@ -129,7 +129,7 @@ Test(dump_sandbox, dump_keeps_cap_net_admin)
 	expect_rights(tool.pid, SANDBOX_CAP(CAP_NET_ADMIN));
 	udp_send(&udp, 0);
 	expect_contains(tool_out(&tool), " queue 1 id 1 output out lo: udp");
-	tool_end(&tool, "1 packets, 60 bytes, 1 accepted, 0 dropped");
+	tool_end(&tool, "1 packet, 60 bytes, 1 accepted, 0 dropped");
 	road_expect(ns, &udp, 1);
 }
 
@@ -166,7 +166,7 @@ Test(dump_sandbox, dump_with_threads_serves_in_each)
 	expect_contains(tool_out(&tool), " queue 1 id 1 output out lo: udp");
 	cr_assert(wait_until(status_of(tool.pid, "Threads", 10) == 5));
 	cr_assert_eq(expect_rights_of_threads(tool.pid, SANDBOX_CAP(CAP_NET_ADMIN)), 5);
-	tool_end(&tool, "1 packets, 60 bytes, 1 accepted, 0 dropped");
+	tool_end(&tool, "1 packet, 60 bytes, 1 accepted, 0 dropped");
 	road_expect(ns, &udp, 1);
 }
 
@@ -185,7 +185,7 @@ Test(dump_sandbox, dump_keeps_nothing_over_its_own_container)
 	expect_rights(tool.pid, 0);
 	udp_send(&udp, 0);
 	expect_contains(tool_out(&tool), " queue 1 id 1 output out lo: udp");
-	tool_end(&tool, "1 packets, 60 bytes, 1 accepted, 0 dropped");
+	tool_end(&tool, "1 packet, 60 bytes, 1 accepted, 0 dropped");
 	udp_close(&udp);
 	cr_assert_eq(container_finish(&container), 0);
 }

@@ -146,7 +146,7 @@ Test(dump_systemd, a_restart_loses_nothing)
 	udp_send(&udp, 0);
 	tool_out(&tool);
 	kill(tool.pid, SIGTERM);
-	await_err(&tool, "1 packets, 60 bytes, 1 accepted");
+	await_err(&tool, "1 packet, 60 bytes, 1 accepted");
 	cr_assert_eq(tool_finish(&tool), 0);
 	cr_assert_eq(hear(manager, text), -1);
 	cr_assert_str_eq(text, "STOPPING=1\n");

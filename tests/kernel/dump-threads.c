@@ -263,7 +263,7 @@ Test(dump_threads, one_that_fails_ends_the_others)
 	kill(tool.pid, SIGCONT);
 	expect_contains(tool_err(&tool), "mnfq dump: ");
 	expect_contains(tool.line, "unbound");
-	expect_contains(tool_err(&tool), "1 packets, ");
+	expect_contains(tool_err(&tool), "1 packet, ");
 	cr_assert_str_eq(tool_err(&tool), "");
 	cr_assert_eq(tool_finish(&tool), 1);
 }

@@ -70,7 +70,7 @@ Test(dump, polls_busily)
 	udp_send(&udp, 0);
 	expect_contains(tool_out(&tool), " queue 1 id 1 output");
 	kill(tool.pid, SIGTERM);
-	tool_expect_end(&tool, "1 packets, 60 bytes, 1 accepted, 0 dropped");
+	tool_expect_end(&tool, "1 packet, 60 bytes, 1 accepted, 0 dropped");
 	road_expect(ns, &udp, 1);
 }
 
@@ -277,7 +277,7 @@ Test(dump, ends_when_the_reader_of_its_output_goes)
 	fclose(tool.out);
 	tool.out = fopen("/dev/null", "r");
 	udp_send(&udp, 0);
-	tool_expect_end(&tool, "1 packets, 60 bytes, 1 accepted, 0 dropped");
+	tool_expect_end(&tool, "1 packet, 60 bytes, 1 accepted, 0 dropped");
 	road_expect(ns, &udp, 1);
 }
 
@@ -326,7 +326,7 @@ Test(dump, tells_that_output_cannot_be_written)
 		udp_send(&udp, (uint32_t)closed);
 		expect_contains(tool_err(&tool), "mnfq dump: cannot write to stdout: ");
 		expect_contains(tool.line, strerror(closed ? EBADF : ENOSPC));
-		expect_contains(tool_err(&tool), "1 packets, ");
+		expect_contains(tool_err(&tool), "1 packet, ");
 		cr_assert_eq(tool_finish(&tool), 1);
 	}
 	road_expect(ns, &udp, 2);

@@ -236,3 +236,11 @@ Test(common, modes)
 	expect_mode("u+rw", -EINVAL, 0);
 	expect_mode(" 600", -EINVAL, 0);
 }
+
+Test(common, plural_forms)
+{
+	cr_expect_str_eq(plural(0, "packet", "packets"), "packets");
+	cr_expect_str_eq(plural(1, "packet", "packets"), "packet");
+	cr_expect_str_eq(plural(2, "packet", "packets"), "packets");
+	cr_expect_str_eq(plural(UINT64_C(1) << 32 | 1, "packet", "packets"), "packets");
+}
