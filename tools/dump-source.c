@@ -343,9 +343,13 @@ void print_settings(const struct dump *dump, const struct source *source, bool e
 		fprintf(stderr, ", receive buffer %lld bytes%s",
 			(long long)mnfq_socket_get_receive_buffer(source->sock),
 			each ? " each" : "");
-	fprintf(stderr, ", verdict %s", dump->opts->verdict_text);
-	print_changes(dump->opts);
-	fprintf(stderr, "\n");
+	if (opts.copy_mode == MNFQ_COPY_NONE) {
+		fprintf(stderr, ", verdict drop by the kernel\n");
+	} else {
+		fprintf(stderr, ", verdict %s", dump->opts->verdict_text);
+		print_changes(dump->opts);
+		fprintf(stderr, "\n");
+	}
 	if (opts.copy_mode == MNFQ_COPY_NONE)
 		fprintf(stderr, "warning: with --copy none the kernel drops every packet that "
 				"reaches the queue\n");

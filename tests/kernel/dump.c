@@ -339,6 +339,8 @@ Test(dump, warns_that_copy_none_drops)
 
 	tool_start(&tool, NULL, -1, "dump -q 1 -n %s --copy none", ns->name);
 	tool_listening(&tool);
+	expect_contains(tool.line, ", verdict drop by the kernel");
+	cr_assert_null(strstr(tool.line, "accept"), "%s", tool.line);
 	expect_contains(tool_err(&tool), "warning: ");
 	kill(tool.pid, SIGINT);
 	tool_expect_end(&tool, "0 packets, 0 bytes, 0 accepted, 0 dropped");
