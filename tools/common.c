@@ -81,27 +81,30 @@ int parse_queues(const char *text, uint16_t *first, uint16_t *last)
 	return err;
 }
 
+static const struct {
+	const char *word;
+	enum mnfq_verdict verdict;
+} verdicts[] = {
+	{ "accept", MNFQ_ACCEPT },
+	{ "drop", MNFQ_DROP },
+	{ "repeat", MNFQ_REPEAT },
+	{ "stop", MNFQ_STOP },
+};
+
+#define VERDICTS (sizeof(verdicts) / sizeof(verdicts[0]))
+
 int parse_verdict(const char *text, enum mnfq_verdict *verdict)
 {
-	static const struct {
-		const char *word;
-		enum mnfq_verdict verdict;
-	} words[] = {
-		{ "accept", MNFQ_ACCEPT },
-		{ "drop", MNFQ_DROP },
-		{ "repeat", MNFQ_REPEAT },
-		{ "stop", MNFQ_STOP },
-	};
 	uint16_t queue;
 	int err;
 
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-		if (strcmp(text, words[i].word) == 0) {
-			*verdict = words[i].verdict;
+	for (size_t i = 0; i < VERDICTS; i++) {
+		if (strcasecmp(text, verdicts[i].word) == 0) {
+			*verdict = verdicts[i].verdict;
 			return 0;
 		}
 	}
-	if (strncmp(text, "queue:", 6) != 0)
+	if (strncasecmp(text, "queue:", 6) != 0)
 		return -EINVAL;
 	err = parse_queue(text + 6, &queue);
 	if (!err)
@@ -109,17 +112,26 @@ int parse_verdict(const char *text, enum mnfq_verdict *verdict)
 	return err;
 }
 
+const char *format_verdict(char out[VERDICT_SIZE], enum mnfq_verdict verdict)
+{
+	snprintf(out, VERDICT_SIZE, "queue:%u", verdict >> 16);
+	for (size_t i = 0; i < VERDICTS; i++)
+		if (verdicts[i].verdict == verdict)
+			snprintf(out, VERDICT_SIZE, "%s", verdicts[i].word);
+	return out;
+}
+
 int parse_copy(const char *text, enum mnfq_copy *mode, uint32_t *range)
 {
 	uint64_t bytes = 0;
 	int err;
 
-	if (strcmp(text, "none") == 0) {
+	if (strcasecmp(text, "none") == 0) {
 		*mode = MNFQ_COPY_NONE;
-	} else if (strcmp(text, "meta") == 0) {
+	} else if (strcasecmp(text, "meta") == 0) {
 		*mode = MNFQ_COPY_META;
 	} else {
-		if (strncmp(text, "packet", 6) != 0 || (text[6] && text[6] != ':'))
+		if (strncasecmp(text, "packet", 6) != 0 || (text[6] && text[6] != ':'))
 			return -EINVAL;
 		if (text[6]) {
 			err = parse_number(text + 7, 1, MNFQ_COPY_RANGE_MAX, &bytes);
@@ -200,6 +212,15 @@ int parse_masked(const char *text, uint32_t *value, uint32_t *mask)
 	*value = (uint32_t)bits;
 	*mask = (uint32_t)in;
 	return 0;
+}
+
+const char *format_masked(char out[MASKED_SIZE], uint32_t value, uint32_t mask)
+{
+	if (mask == UINT32_MAX)
+		snprintf(out, MASKED_SIZE, "0x%x", value);
+	else
+		snprintf(out, MASKED_SIZE, "0x%x/0x%x", value, mask);
+	return out;
 }
 
 int parse_mode(const char *text, mode_t *mode)

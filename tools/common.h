@@ -25,10 +25,17 @@ int parse_number(const char *text, uint64_t min, uint64_t max, uint64_t *value);
 /** Parse "NUM" or "FIRST:LAST", queue numbers. Returns as parse_number(). */
 int parse_queues(const char *text, uint16_t *first, uint16_t *last);
 
-/** Parse accept, drop, repeat, stop, queue:NUM. Returns as parse_number(). */
+/**
+ * Parse accept, drop, repeat, stop, queue:NUM, in upper or lower case, as iptables(8) has it.
+ * Returns as parse_number().
+ */
 int parse_verdict(const char *text, enum mnfq_verdict *verdict);
 
-/** Parse none, meta, packet, packet:BYTES; @range is 0 without BYTES. As parse_number(). */
+/** A verdict as parse_verdict() reads it, in lower case. Returns @out. */
+#define VERDICT_SIZE 16
+const char *format_verdict(char out[VERDICT_SIZE], enum mnfq_verdict verdict);
+
+/** Parse none, meta, packet, packet:BYTES; @range is 0 without BYTES. As parse_verdict(). */
 int parse_copy(const char *text, enum mnfq_copy *mode, uint32_t *range);
 
 /**
@@ -42,11 +49,14 @@ int parse_priority(const char *text, uint32_t *priority);
 const char *format_priority(char out[PRIORITY_SIZE], uint32_t priority);
 
 /**
- * Parse "N" or "N/MASK", 32 bits each; without a mask it is all bits. Returns as parse_number(),
- * or
+ * Parse "N" or "N/MASK", 32 bits each; without a mask it is all bits. Returns as parse_number(), or
  * -EDOM if there are bits outside of the mask, or none in it.
  */
 int parse_masked(const char *text, uint32_t *value, uint32_t *mask);
+
+/** A mark as parse_masked() reads it, in hexadecimal; the mask unless it is all bits. Returns @out. */
+#define MASKED_SIZE 24
+const char *format_masked(char out[MASKED_SIZE], uint32_t value, uint32_t mask);
 
 /** Parse the mode of a file, octal from 0 to 777. Returns as parse_number(). */
 int parse_mode(const char *text, mode_t *mode);

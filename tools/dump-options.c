@@ -33,7 +33,7 @@ static int print_help(void)
 	       "      --quiet            print no packets\n"
 	       "      --json             print a JSON object a line\n"
 	       "      --verdict VERDICT  accept (default), drop, repeat, stop or queue:NUM\n"
-	       "      --mark N           set this mark on each packet, decimal or 0x\n"
+	       "      --mark N[/MASK]    set these bits of the mark of each packet\n"
 	       "      --set-priority P   set this priority: a number, or MAJOR:MINOR as in tc\n"
 	       "      --ct-mark N[/MASK] set these bits of the mark of its connection\n"
 	       "      --busy-poll USEC   look for packets so long again before sleeping\n"
@@ -190,9 +190,10 @@ static int take_queues(struct dump_options *opts)
 
 static int take_verdict(struct dump_options *opts)
 {
-	opts->verdict_text = optarg;
-	if (parse_verdict(optarg, &opts->verdict) == 0)
+	if (parse_verdict(optarg, &opts->verdict) == 0) {
+		format_verdict(opts->verdict_text, opts->verdict);
 		return 0;
+	}
 	return fail_usage(DUMP_NAME,
 			  "--verdict %s: give accept, drop, repeat, stop, or queue:NUM with a "
 			  "queue from 0 to 65535",
@@ -221,22 +222,18 @@ static int take_priority(struct dump_options *opts)
 			  optarg);
 }
 
-/* Without the data of the connection nobody knows which one it is. */
-static int take_ct_mark(struct dump_options *opts)
+static int take_masked(const char *option, uint32_t *value, uint32_t *mask)
 {
-	int err = parse_masked(optarg, &opts->ct_mark, &opts->ct_mark_mask);
+	int err = parse_masked(optarg, value, mask);
 
-	opts->has_ct_mark = true;
-	set_flag(opts, MNFQ_QUEUE_CONNTRACK, true);
 	if (err == -EDOM)
-		return fail_usage(
-			DUMP_NAME,
-			"--ct-mark %s: the mask must not be 0, and must contain all bits "
-			"of the mark",
-			optarg);
+		return fail_usage(DUMP_NAME,
+				  "%s %s: the mask must not be 0, and must contain all bits "
+				  "of the mark",
+				  option, optarg);
 	if (err)
 		return fail_usage(DUMP_NAME,
-				  "--ct-mark %s: give a number from 0 to 4294967295, or N/MASK",
+				  "%s %s: give a number from 0 to 4294967295, or N/MASK", option,
 				  optarg);
 	return 0;
 }
@@ -260,12 +257,6 @@ static int take_value(struct dump_options *opts, int option)
 	switch (option) {
 	case 'c':
 		return take_number("-c", 1, UINT64_MAX, &opts->count);
-	case OPT_MARK:
-		status = take_number("--mark", 0, UINT32_MAX, &value);
-		if (!status)
-			opts->mark = (uint32_t)value;
-		opts->has_mark = true;
-		return status;
 	case OPT_BUSY_POLL:
 		status = take_number("--busy-poll", 0, 1000000, &value);
 		if (!status)
@@ -348,8 +339,13 @@ static int take_option(struct dump_options *opts, int option, char **argv)
 		return take_verdict(opts);
 	case OPT_SET_PRIORITY:
 		return take_priority(opts);
-	case OPT_CT_MARK:
-		return take_ct_mark(opts);
+	case OPT_MARK:
+		opts->has_mark = true;
+		return take_masked("--mark", &opts->mark, &opts->mark_mask);
+	case OPT_CT_MARK: /* without the data of the connection nobody knows which one it is */
+		opts->has_ct_mark = true;
+		set_flag(opts, MNFQ_QUEUE_CONNTRACK, true);
+		return take_masked("--ct-mark", &opts->ct_mark, &opts->ct_mark_mask);
 	case OPT_COPY:
 		return take_copy(opts);
 	case ':':

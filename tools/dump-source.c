@@ -29,7 +29,8 @@ static void change(struct source *source, struct mnfq_packet *packet)
 	const struct dump_options *opts = source->dump->opts;
 
 	if (opts->has_mark)
-		mnfq_packet_set_mark(packet, opts->mark);
+		mnfq_packet_set_mark(packet, (mnfq_packet_get_mark(packet) & ~opts->mark_mask) |
+						     opts->mark);
 	if (opts->has_priority)
 		mnfq_packet_set_priority(packet, opts->priority);
 	if (opts->has_ct_mark &&
@@ -285,10 +286,11 @@ void close_source(struct source *source, const char *why, bool leave_queues)
 static void print_changes(const struct dump_options *opts)
 {
 	const char *separator = " with";
-	char priority[PRIORITY_SIZE];
+	char priority[PRIORITY_SIZE], mark[MASKED_SIZE];
 
 	if (opts->has_mark) {
-		fprintf(stderr, "%s mark 0x%x", separator, opts->mark);
+		fprintf(stderr, "%s mark %s", separator,
+			format_masked(mark, opts->mark, opts->mark_mask));
 		separator = ",";
 	}
 	if (opts->has_priority) {
@@ -297,8 +299,8 @@ static void print_changes(const struct dump_options *opts)
 		separator = ",";
 	}
 	if (opts->has_ct_mark)
-		fprintf(stderr, "%s connection mark 0x%x/0x%x", separator, opts->ct_mark,
-			opts->ct_mark_mask);
+		fprintf(stderr, "%s connection mark %s", separator,
+			format_masked(mark, opts->ct_mark, opts->ct_mark_mask));
 }
 
 size_t count_queues(const struct dump_options *opts)

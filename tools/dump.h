@@ -13,6 +13,8 @@
 
 #include <mnfq/mnfq.h>
 
+#include "common.h"
+
 struct systemd_fd;
 
 #define DUMP_NAME "mnfq dump"
@@ -47,10 +49,11 @@ struct dump_options {
 	bool quiet;
 	bool json;
 	bool no_sandbox;
-	const char *verdict_text;
+	char verdict_text[VERDICT_SIZE];
 	enum mnfq_verdict verdict;
 	bool has_mark;
 	uint32_t mark;
+	uint32_t mark_mask;
 	bool has_priority;
 	uint32_t priority;
 	bool has_ct_mark;

@@ -59,6 +59,9 @@ Test(dump_refusals, wrong_command_lines)
 	expect_refused("dump -q 1 --max-len 4294967296", 2, "--max-len");
 	expect_refused("dump -q 1 --mark 0x100000000", 2, "--mark");
 	expect_refused("dump -q 1 --mark -1", 2, "--mark -1");
+	expect_refused("dump -q 1 --mark 1/", 2, "N/MASK");
+	expect_refused("dump -q 1 --mark 3/1", 2, "mask");
+	expect_refused("dump -q 1 --mark 0/0", 2, "mask");
 	expect_refused("dump -q 1 --set-priority", 2, "--set-priority needs an argument");
 	expect_refused("dump -q 1 --set-priority 4294967296", 2, "--set-priority 4294967296");
 	expect_refused("dump -q 1 --set-priority 1:2:3", 2, "MAJOR:MINOR");

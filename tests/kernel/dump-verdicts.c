@@ -61,6 +61,45 @@ Test(dump_verdicts, mark_is_seen_by_the_next_table)
 	road_expect(ns, &udp, 3);
 }
 
+/* The bits outside of the mask are those of the packet, whether it came with a mark or not. */
+Test(dump_verdicts, mark_within_a_mask)
+{
+	struct udp udp;
+	struct netns *ns = road_open(&udp);
+	struct tool tool;
+
+	netns_rule(ns, 4,
+		   "-t mangle -A OUTPUT -p udp -m u32 --u32 28=1 -j MARK --set-mark 0xff0f");
+	netns_rule(ns, 4, "-t mangle -A POSTROUTING -p udp -m mark --mark 0x2");
+	netns_rule(ns, 4, "-t mangle -A POSTROUTING -p udp -m mark --mark 0xff02");
+	tool_start(&tool, NULL, -1, "dump -q 1 -n %s -c 2 --mark 0x2/0xf", ns->name);
+	tool_listening(&tool);
+	expect_contains(tool.line, ", verdict accept with mark 0x2/0xf");
+	udp_send_many(&udp, 0, 2);
+	expect_contains(tool_out(&tool), ".9: length 60, ");
+	expect_contains(tool_out(&tool), ", mark 0xff0f, ");
+	tool_expect_end(&tool, "2 packets, 120 bytes, 2 accepted, 0 dropped, 2 marked");
+	cr_assert_eq(netns_rule_packets(ns, 4, "mangle", "POSTROUTING", 1), 1);
+	cr_assert_eq(netns_rule_packets(ns, 4, "mangle", "POSTROUTING", 2), 1);
+	road_expect(ns, &udp, 2);
+}
+
+/* In lines and in JSON it is always the same word. */
+Test(dump_verdicts, spelled_as_iptables_does)
+{
+	struct udp udp;
+	struct netns *ns = road_open(&udp);
+	struct tool tool;
+
+	tool_start(&tool, NULL, -1, "dump -q 1 -n %s -c 1 --verdict DROP", ns->name);
+	tool_listening(&tool);
+	expect_contains(tool.line, ", verdict drop");
+	udp_send(&udp, 0);
+	expect_contains(tool_out(&tool), ", drop");
+	tool_expect_end(&tool, "1 packet, 60 bytes, 0 accepted, 1 dropped");
+	road_expect(ns, &udp, 0);
+}
+
 static void set_priority(const struct udp *udp, int priority)
 {
 	cr_assert_eq(setsockopt(udp->tx, SOL_SOCKET, SO_PRIORITY, &priority, sizeof(priority)),

@@ -96,11 +96,26 @@ Test(common, verdicts)
 	expect_verdict("queue:65536", -ERANGE, 0);
 	expect_verdict("queue:", -EINVAL, 0);
 	expect_verdict("queue", -EINVAL, 0);
-	expect_verdict("Accept", -EINVAL, 0);
+	expect_verdict("ACCEPT", 0, MNFQ_ACCEPT);
+	expect_verdict("Drop", 0, MNFQ_DROP);
+	expect_verdict("QUEUE:0x10", 0, mnfq_verdict_queue(16));
 	expect_verdict("accept ", -EINVAL, 0);
 	expect_verdict("stolen", -EINVAL, 0);
 	expect_verdict("1", -EINVAL, 0);
 	expect_verdict("", -EINVAL, 0);
+}
+
+Test(common, verdicts_are_written_as_they_are_read)
+{
+	static const char *const texts[] = { "accept", "drop",    "repeat",
+					     "stop",   "queue:0", "queue:65535" };
+	enum mnfq_verdict verdict;
+	char text[VERDICT_SIZE];
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		cr_assert_eq(parse_verdict(texts[i], &verdict), 0);
+		cr_expect_str_eq(format_verdict(text, verdict), texts[i]);
+	}
 }
 
 static void expect_copy(const char *text, int err, enum mnfq_copy expected, uint32_t bytes)
@@ -120,6 +135,8 @@ Test(common, copy_modes)
 	expect_copy("packet", 0, MNFQ_COPY_PACKET, 0);
 	expect_copy("packet:1", 0, MNFQ_COPY_PACKET, 1);
 	expect_copy("packet:65531", 0, MNFQ_COPY_PACKET, 65531);
+	expect_copy("META", 0, MNFQ_COPY_META, 0);
+	expect_copy("Packet:7", 0, MNFQ_COPY_PACKET, 7);
 	expect_copy("packet:0", -ERANGE, 0, 0);
 	expect_copy("packet:65532", -ERANGE, 0, 0);
 	expect_copy("packet:", -EINVAL, 0, 0);
@@ -211,6 +228,15 @@ Test(common, text_of_others_is_made_safe)
 	cr_expect_str_eq(clean_text(out, 5, "ab\n"), "ab", "an escape is never cut");
 	cr_expect_str_eq(clean_text(out, 1, "abc"), "");
 	cr_expect_str_eq(clean_bytes(out, sizeof(out), "a\0b\n", 3), "a\\x00b");
+}
+
+Test(common, marks_are_written_as_they_are_read)
+{
+	char text[MASKED_SIZE];
+
+	cr_expect_str_eq(format_masked(text, 5, UINT32_MAX), "0x5");
+	cr_expect_str_eq(format_masked(text, 0x10, 0xff), "0x10/0xff");
+	cr_expect_str_eq(format_masked(text, 0xfffffffe, 0xfffffffe), "0xfffffffe/0xfffffffe");
 }
 
 static void expect_mode(const char *text, int err, mode_t mode)
