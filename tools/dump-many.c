@@ -282,17 +282,6 @@ static int open_loop(struct many *many)
 	return watch_fd(many, many->dump->wake, NULL);
 }
 
-static bool is_listener(int fd)
-{
-	int domain = 0, accepts = 0;
-	socklen_t len = sizeof(int);
-
-	(void)getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len);
-	len = sizeof(int);
-	(void)getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &len);
-	return domain == AF_UNIX && accepts;
-}
-
 /* @stored: by the service manager, under this name; or NULL. */
 static int add_place(struct many *many, const struct place *place, const char *stored)
 {
@@ -324,7 +313,7 @@ static int add_places(struct many *many)
 		status = add_place(many, &dump->opts->places[i], NULL);
 	for (size_t i = 0; i < dump->fd_count; i++) {
 		place.fd = dump->fds[i].fd;
-		if (!is_listener(place.fd))
+		if (!unix_is_listener(place.fd))
 			(void)add_place(many, &place, dump->fds[i].name);
 	}
 	return status;
@@ -364,7 +353,7 @@ static int open_listeners(struct many *many)
 	char error[512] = "";
 
 	for (size_t i = 0; i < dump->fd_count; i++) {
-		if (!is_listener(dump->fds[i].fd))
+		if (!unix_is_listener(dump->fds[i].fd))
 			continue;
 		if (count == LISTENERS_MAX - 1)
 			return fail(DUMP_NAME, "more than %d listening sockets were passed",

@@ -13,6 +13,7 @@
 #include "dump.h"
 #include "sandbox.h"
 #include "systemd.h"
+#include "unix-path.h"
 
 static int open_workers(struct dump *dump)
 {
@@ -201,12 +202,25 @@ static int take_fds(struct dump *dump)
 	return 0;
 }
 
+static bool takes_sockets(const struct dump *dump)
+{
+	bool takes = dump->opts->listen;
+
+	for (size_t i = 0; i < dump->fd_count; i++)
+		takes |= unix_is_listener(dump->fds[i].fd);
+	return takes;
+}
+
 static int serve(struct dump *dump)
 {
 	int status = take_fds(dump);
 
 	if (status)
 		return status;
+	if ((dump->opts->allowed_count > 0 || dump->opts->allow_plain) && !takes_sockets(dump))
+		return fail_usage(DUMP_NAME,
+				  "--allow-uid and --allow-plain are for sockets that are handed "
+				  "over: see --listen");
 	dump->many = is_many(dump);
 	if (dump->opts->keep && !dump->many)
 		return fail_usage(DUMP_NAME,

@@ -239,3 +239,14 @@ void unix_unlisten(struct unix_listener *listener)
 		close(listener->fd);
 	*listener = (struct unix_listener){ .fd = -1 };
 }
+
+bool unix_is_listener(int fd)
+{
+	int domain = 0, accepts = 0;
+	socklen_t len = sizeof(int);
+
+	(void)getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len);
+	len = sizeof(int);
+	(void)getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &len);
+	return domain == AF_UNIX && accepts;
+}

@@ -3,6 +3,7 @@
 #ifndef MNFQ_TOOLS_UNIX_PATH_H
 #define MNFQ_TOOLS_UNIX_PATH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -28,6 +29,9 @@ int unix_listen(struct unix_listener *listener, const char *path, mode_t mode, c
 
 /** Close it, and remove its file if that is still the one that we made. */
 void unix_unlisten(struct unix_listener *listener);
+
+/** Is a descriptor a Unix socket that listens? */
+bool unix_is_listener(int fd);
 
 /**
  * Connect to @path. Never waits: a listener whose queue is full is -EAGAIN.

@@ -52,6 +52,9 @@ Test(dump_refusals, wrong_command_lines)
 	expect_refused("dump -q 1 --listen /tmp/x --mode 888", 2, "--mode 888");
 	expect_refused("dump -q 1 --mode 600", 2, "--mode is for --listen");
 	expect_refused("dump -q 1 --allow-uid root", 2, "--allow-uid root");
+	expect_refused("dump -q 1 --allow-uid 0", 2, "see --listen");
+	expect_refused("dump -q 1 --allow-plain", 2, "see --listen");
+	expect_refused("dump -q 1 --all-netns --allow-uid 0", 2, "see --listen");
 	expect_refused("dump -q 1 --keep", 2, "NOTIFY_SOCKET");
 	expect_refused("dump -q 1 -n a -n b --busy-poll 10", 2, "one namespace");
 	expect_refused("dump -q 0:3 --threads 2 --all-netns", 2, "one namespace");
