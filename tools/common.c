@@ -2,6 +2,7 @@
 /* Parsing of arguments, and how failures are told; the time. */
 #include <errno.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -290,6 +291,13 @@ void raise_file_limit(void)
 		return;
 	limit.rlim_cur = limit.rlim_max; /* more takes CAP_SYS_RESOURCE */
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+bool is_ignored(int signal)
+{
+	struct sigaction action;
+
+	return sigaction(signal, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
 }
 
 int64_t clock_ms(void)

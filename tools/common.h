@@ -3,6 +3,7 @@
 #ifndef MNFQ_TOOLS_COMMON_H
 #define MNFQ_TOOLS_COMMON_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -75,6 +76,9 @@ const char *plural(uint64_t count, const char *one, const char *many);
 
 /** The monotonic clock in milliseconds. */
 int64_t clock_ms(void);
+
+/** Was a signal ignored when we were started, as nohup(1) does with SIGHUP? */
+bool is_ignored(int signal);
 
 /** Have as many open files as we may. */
 void raise_file_limit(void);

@@ -232,6 +232,21 @@ static bool goes_on(const struct many *many)
 	return !atomic_load(&dump->ending) && (many->count > 0 || more_may_come);
 }
 
+/* What woke us: the end, or that the counters so far are wanted. */
+static void handle_wake(struct many *many)
+{
+	struct dump *dump = many->dump;
+	uint64_t sums[DUMP_COUNTERS], count;
+
+	(void)!read(dump->wake, &count, sizeof(count));
+	if (!atomic_exchange(&dump->report, false))
+		return;
+	memcpy(sums, dump->totals, sizeof(sums));
+	for (const struct member *member = many->members; member; member = member->next)
+		add_counters(sums, &member->source);
+	print_counters(sums);
+}
+
 static int serve(struct many *many)
 {
 	struct epoll_event events[EVENTS];
@@ -249,6 +264,8 @@ static int serve(struct many *many)
 				porter = true;
 			else if (events[i].data.ptr)
 				dispatch(many, events[i].data.ptr);
+			else
+				handle_wake(many);
 		}
 		if (porter) /* last, because members may go, which are among the events */
 			hear_porter(many);

@@ -47,7 +47,8 @@ static int print_help(void)
 	       "      --no-sandbox       give up no rights, for debuggers\n"
 	       "  -h, --help             print this\n"
 	       "\n"
-	       "Ends with SIGINT or SIGTERM, and prints the counters. See mnfq-dump(1).\n",
+	       "Ends with SIGINT or SIGTERM, and prints the counters, as with SIGUSR1 at any\n"
+	       "time. See mnfq-dump(1).\n",
 	       MNFQ_MAX_LEN_DEFAULT);
 	return EXIT_SUCCESS;
 }

@@ -229,9 +229,18 @@ static void print_values(const uint64_t values[COUNTERS])
 	}
 }
 
-void print_summary(const struct dump *dump)
+void add_counters(uint64_t sums[DUMP_COUNTERS], const struct source *source)
 {
-	print_values(dump->totals);
+	uint64_t values[COUNTERS];
+
+	read_counters(source, values);
+	for (size_t i = 0; i < COUNTERS; i++)
+		sums[i] += values[i];
+}
+
+void print_counters(const uint64_t values[DUMP_COUNTERS])
+{
+	print_values(values);
 	fprintf(stderr, "\n");
 }
 

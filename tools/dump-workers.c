@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -18,18 +19,24 @@
 static struct dump *volatile running;
 static volatile sig_atomic_t signalled;
 
-void stop_workers(struct dump *dump)
+/* Whoever waits looks what there is to do. */
+static void wake_workers(struct dump *dump)
 {
 	const uint64_t one = 1;
 
 	for (size_t i = 0; i < dump->worker_count; i++)
 		mnfq_socket_stop(dump->workers[i].source.sock);
-	atomic_store(&dump->ending, true);
 	if (dump->wake >= 0)
 		(void)!write(dump->wake, &one, sizeof(one));
 }
 
-static void on_signal(int number)
+void stop_workers(struct dump *dump)
+{
+	atomic_store(&dump->ending, true);
+	wake_workers(dump);
+}
+
+static void on_end(int number)
 {
 	struct dump *dump = running;
 	int saved = errno;
@@ -43,16 +50,64 @@ static void on_signal(int number)
 	errno = saved;
 }
 
-/* Without SA_RESTART, so that a reader of stdout that stalls does not keep us from ending. */
+static void on_report(int number)
+{
+	struct dump *dump = running;
+	int saved = errno;
+
+	(void)number;
+	if (dump) {
+		atomic_store(&dump->report, true);
+		wake_workers(dump);
+	}
+	errno = saved;
+}
+
+/*
+ * Without SA_RESTART, so that a reader of stdout that stalls does not keep us from ending; counters
+ * are no reason to give a line up.
+ */
 void catch_signals(struct dump *dump)
 {
-	struct sigaction stop = { .sa_handler = on_signal };
+	struct sigaction end = { .sa_handler = on_end };
+	struct sigaction report = { .sa_handler = on_report, .sa_flags = SA_RESTART };
 	struct sigaction ignore = { .sa_handler = SIG_IGN };
 
 	running = dump;
-	sigaction(SIGINT, &stop, NULL);
-	sigaction(SIGTERM, &stop, NULL);
+	if (!dump)
+		return;
+	sigaction(SIGINT, &end, NULL);
+	sigaction(SIGTERM, &end, NULL);
+	if (!is_ignored(SIGHUP))
+		sigaction(SIGHUP, &end, NULL);
+	sigaction(SIGUSR1, &report, NULL);
 	sigaction(SIGPIPE, &ignore, NULL);
+}
+
+/*
+ * Counters belong to the thread that serves the socket: each adds its own, and the last one prints.
+ * One that is told twice before others are told once counts once.
+ */
+void report_worker(struct source *source)
+{
+	struct dump *dump = source->dump;
+	uint64_t sums[DUMP_COUNTERS] = { 0 };
+	bool all = true;
+
+	flockfile(stderr);
+	source->reported = true;
+	memset(source->counters, 0, sizeof(source->counters));
+	add_counters(source->counters, source);
+	for (size_t i = 0; i < dump->worker_count; i++)
+		all = all && dump->workers[i].source.reported;
+	for (size_t i = 0; all && i < dump->worker_count; i++) {
+		for (size_t n = 0; n < DUMP_COUNTERS; n++)
+			sums[n] += dump->workers[i].source.counters[n];
+		dump->workers[i].source.reported = false;
+	}
+	if (all)
+		print_counters(sums);
+	funlockfile(stderr);
 }
 
 static void *run_thread(void *arg)

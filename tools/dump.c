@@ -88,17 +88,24 @@ static int dispatch(struct source *source)
 	fflush(stdout);
 	written = check_output(source->dump, 0);
 	funlockfile(stdout);
-	return written ? mnfq_socket_dispatch(source->sock, -1) : -ECANCELED;
+	if (!written)
+		stop_workers(source->dump);
+	return mnfq_socket_dispatch(source->sock, -1);
 }
 
 static int receive(struct source *source)
 {
 	int err;
 
-	do
+	for (;;) {
 		err = dispatch(source);
-	while (err >= 0 || err == -EINTR);
-	return err == -ECANCELED ? 0 : fail_source(source, err);
+		if (err == -ECANCELED && atomic_load(&source->dump->ending))
+			return 0;
+		if (err == -ECANCELED)
+			report_worker(source);
+		else if (err < 0 && err != -EINTR)
+			return fail_source(source, err);
+	}
 }
 
 /*
@@ -177,6 +184,7 @@ static int run_one(struct dump *dump)
 		status = open_workers(dump);
 	if (!status)
 		status = run(dump);
+	catch_signals(NULL); /* handlers use what goes now */
 	for (size_t i = 0; i < dump->worker_count; i++)
 		close_source(&dump->workers[i].source, NULL, false);
 	free(dump->workers);
@@ -229,7 +237,7 @@ static int serve(struct dump *dump)
 	if (!dump->served)
 		return status;
 	status |= finish_output(dump);
-	print_summary(dump);
+	print_counters(dump->totals);
 	return status;
 }
 
@@ -242,7 +250,6 @@ int run_dump(int argc, char **argv)
 	if (take_dump_options(&opts, argc, argv, &status)) {
 		sem_init(&dump.ended, 0, 0);
 		status = serve(&dump);
-		catch_signals(NULL);
 		free(dump.fds);
 	}
 	free(opts.places);

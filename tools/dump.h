@@ -62,6 +62,9 @@ struct dump_options {
 	struct mnfq_queue_options queue;
 };
 
+/** The counters of a summary. */
+#define DUMP_COUNTERS 18
+
 /** A socket with its queues. */
 struct source {
 	struct dump *dump;
@@ -71,6 +74,8 @@ struct source {
 	uint64_t untracked;          /* packets without a connection that --ct-mark could mark */
 	char netns[256];             /* "" if nobody knows */
 	char label[MNFQ_LABEL_SIZE]; /* as whoever handed it over calls it */
+	bool reported;               /* and these are its counters; with stderr locked */
+	uint64_t counters[DUMP_COUNTERS];
 };
 
 /** A source, and the thread that serves it. */
@@ -79,9 +84,6 @@ struct worker {
 	pthread_t thread;
 	int status;
 };
-
-/** The counters of a summary. */
-#define DUMP_COUNTERS 18
 
 struct dump {
 	const struct dump_options *opts;
@@ -92,10 +94,11 @@ struct dump {
 	bool served;                         /* there is something to sum up */
 	struct systemd_fd *fds;              /* passed by the service manager */
 	size_t fd_count;
-	atomic_bool failed; /* and the reason was told */
-	sem_t ended;        /* a worker, or all of them are to end */
-	atomic_bool ending; /* many: the same, and what wakes the loop */
-	int wake;
+	atomic_bool failed;             /* and the reason was told */
+	sem_t ended;                    /* a worker, or all of them are to end */
+	atomic_bool ending;             /* the same */
+	atomic_bool report;             /* many: the counters so far are wanted */
+	int wake;                       /* many: what wakes the loop */
 	uint64_t totals[DUMP_COUNTERS]; /* of the sources that are closed */
 
 	/* Used with stdout locked. */
@@ -151,16 +154,22 @@ void print_queues(const struct dump_options *opts);
  */
 void print_settings(const struct dump *dump, const struct source *source, bool each);
 
-/** The totals as a line on stderr. */
-void print_summary(const struct dump *dump);
+/** Add what it has counted so far to @sums. */
+void add_counters(uint64_t sums[DUMP_COUNTERS], const struct source *source);
+
+/** Counters as a line on stderr. */
+void print_counters(const uint64_t values[DUMP_COUNTERS]);
 
 /* ---- dump-workers.c: one namespace ------------------------------------------------------ */
 
-/** Have SIGINT and SIGTERM stop all workers; NULL: no more. */
+/** Have SIGINT, SIGTERM and SIGHUP stop all workers, and SIGUSR1 print the counters; NULL: no more. */
 void catch_signals(struct dump *dump);
 
 /** All of them end with the batch that they are at. Safe in signal handlers and in callbacks. */
 void stop_workers(struct dump *dump);
+
+/** A worker was woken, but not to end: its counters, with those of all others, as a line on stderr. */
+void report_worker(struct source *source);
 
 /**
  * Have each worker serve its socket, in a thread of its own if there are several. Once one of them

@@ -338,11 +338,11 @@ static int keep_ours(struct porter *porter)
 	return err;
 }
 
-/* SIGINT and SIGTERM often go to the whole group; the server says when it is over. */
+/* Signals often go to the whole group; the server says when it is over. */
 static void set_signals(void)
 {
 	struct sigaction action = { .sa_handler = SIG_IGN };
-	static const int ignored[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE };
+	static const int ignored[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGPIPE };
 	sigset_t none;
 
 	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)

@@ -110,6 +110,8 @@ int share_catch_signals(int also)
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
+	if (!is_ignored(SIGHUP)) /* blocked, it would come all the same */
+		sigaddset(&set, SIGHUP);
 	if (also)
 		sigaddset(&set, also);
 	sigprocmask(SIG_BLOCK, &set, NULL);

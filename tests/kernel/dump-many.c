@@ -108,6 +108,34 @@ Test(dump_many, several_names)
 	stop(&tool, "2 packets, 120 bytes, 2 accepted, 0 dropped");
 }
 
+/* Of those that are served and of those that were: all together. */
+Test(dump_many, counters_when_asked)
+{
+	struct udp udp[3];
+	struct netns *ns[3];
+	char arguments[128], begin[64];
+	struct tool tool;
+
+	for (int i = 0; i < 3; i++)
+		ns[i] = road_open(&udp[i]);
+	snprintf(arguments, sizeof(arguments), "-n %s -n %s -n %s", ns[0]->name, ns[1]->name,
+		 ns[2]->name);
+	start(&tool, arguments);
+	for (int i = 0; i < 3; i++) {
+		udp_send(&udp[i], 0);
+		expect_packet(&tool, ns[i]->name);
+	}
+	snprintf(begin, sizeof(begin), "namespace %s: gone: 1 packet", ns[0]->name);
+	udp_close(&udp[0]);
+	netns_free(ns[0]);
+	await_err(&tool, begin);
+	for (int i = 0; i < 2; i++) {
+		kill(tool.pid, SIGUSR1);
+		cr_assert_str_eq(tool_err(&tool), "3 packets, 180 bytes, 3 accepted, 0 dropped");
+	}
+	stop(&tool, "3 packets, 180 bytes, 3 accepted, 0 dropped");
+}
+
 /* One namespace that cannot be served is no success. */
 Test(dump_many, a_name_that_is_none)
 {

@@ -152,15 +152,39 @@ Test(dump_threads, end_after_count_packets_together)
 
 Test(dump_threads, end_with_signals)
 {
-	static const int signals[] = { SIGINT, SIGTERM };
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
 	struct netns *ns = netns_new();
 	struct tool tool;
 
-	for (unsigned int i = 0; i < 2; i++) {
+	for (unsigned int i = 0; i < 3; i++) {
 		start(&tool, ns, i ? "--quiet" : "");
 		kill(tool.pid, signals[i]);
 		tool_expect_end(&tool, "0 packets, 0 bytes, 0 accepted, 0 dropped");
 	}
+}
+
+/* One line, with the packets of all threads. */
+Test(dump_threads, tell_their_counters_together)
+{
+	static bool seen[QUEUES][ALL];
+	struct udp udp[ROADS];
+	struct netns *ns = open_balanced(udp);
+	char summary[128];
+	struct tool tool;
+
+	snprintf(summary, sizeof(summary), "%u packets, %u bytes, %u accepted, 0 dropped", ALL,
+		 60 * ALL, ALL);
+	start(&tool, ns, "");
+	kill(tool.pid, SIGUSR1);
+	cr_assert_str_eq(tool_err(&tool), "0 packets, 0 bytes, 0 accepted, 0 dropped");
+	send_all(udp);
+	for (unsigned int i = 0; i < ALL; i++)
+		expect_line(tool_out(&tool), seen);
+	kill(tool.pid, SIGUSR1);
+	cr_assert_str_eq(tool_err(&tool), summary);
+	kill(tool.pid, SIGTERM);
+	tool_expect_end(&tool, summary);
+	expect_all(udp);
 }
 
 /* Nothing more comes out of the pipe's other end: each thread has filled it or waits for that. */

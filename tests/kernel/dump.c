@@ -254,16 +254,56 @@ Test(dump, serves_a_socket_passed_in)
 
 Test(dump, signals_end_it_with_the_counters)
 {
-	static const int signals[] = { SIGINT, SIGTERM };
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
 	struct netns *ns = netns_new();
 	struct tool tool;
 
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < 3; i++) {
 		tool_start(&tool, NULL, -1, "dump -q 1 -n %s", ns->name);
 		tool_listening(&tool);
 		kill(tool.pid, signals[i]);
 		tool_expect_end(&tool, "0 packets, 0 bytes, 0 accepted, 0 dropped");
 	}
+}
+
+/* What was queued meanwhile would be lost: that it goes on shows in the next packet. */
+Test(dump, nohup_keeps_it_from_hanging_up)
+{
+	struct udp udp;
+	struct netns *ns = road_open(&udp);
+	struct tool tool;
+
+	tool_start_shell(&tool, NULL, -1, "trap '' HUP; exec \"$MNFQ_TOOL\" dump -q 1 -n %s -c 1",
+			 ns->name);
+	tool_listening(&tool);
+	kill(tool.pid, SIGHUP);
+	udp_send(&udp, 0);
+	expect_contains(tool_out(&tool), " queue 1 id 1 ");
+	tool_expect_end(&tool, "1 packet, 60 bytes, 1 accepted, 0 dropped");
+	road_expect(ns, &udp, 1);
+}
+
+Test(dump, tells_its_counters_when_asked)
+{
+	struct udp udp;
+	struct netns *ns = road_open(&udp);
+	struct tool tool;
+
+	tool_start(&tool, NULL, -1, "dump -q 1 -n %s", ns->name);
+	tool_listening(&tool);
+	for (uint32_t seq = 0; seq < 3; seq++) {
+		char expected[64];
+
+		udp_send(&udp, seq);
+		expect_contains(tool_out(&tool), "udp 127.0.0.1.");
+		kill(tool.pid, SIGUSR1);
+		snprintf(expected, sizeof(expected), "%u packet%s, %u bytes, %u accepted, ",
+			 seq + 1, seq ? "s" : "", 60 * (seq + 1), seq + 1);
+		expect_contains(tool_err(&tool), expected);
+	}
+	kill(tool.pid, SIGTERM);
+	tool_expect_end(&tool, "3 packets, 180 bytes, 3 accepted, 0 dropped");
+	road_expect(ns, &udp, 3);
 }
 
 Test(dump, ends_when_the_reader_of_its_output_goes)

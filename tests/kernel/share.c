@@ -401,6 +401,15 @@ Test(share, leaves_alone_what_took_its_place)
 	cr_assert(access(path, F_OK) == 0);
 }
 
+Test(share, hanging_up_is_an_end_like_others)
+{
+	start_listening(netns_new(), "");
+	kill(tool.pid, SIGHUP);
+	cr_assert_str_eq(tool_err(&tool), "");
+	cr_assert_eq(tool_finish(&tool), 0);
+	cr_assert(access(path, F_OK) < 0);
+}
+
 Test(share, paths_that_cannot_be)
 {
 	tool_start(&tool, netns_new(), -1, "share --listen /tmp/%0150d", 0);
