@@ -7,6 +7,7 @@
 #include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "common.h"
@@ -125,6 +126,19 @@ static int finish_output(struct dump *dump)
 }
 
 /*
+ * The kernel notes when it receives packets only while some socket of the machine wants to know; ours
+ * stays open until we end. Without it the time is that of reading, and marked so.
+ */
+static void ask_for_timestamps(void)
+{
+	const int on = 1;
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd >= 0)
+		(void)setsockopt(fd, SOL_SOCKET, SO_TIMESTAMP, &on, sizeof(on));
+}
+
+/*
  * Everything is open and bound: what is still to come are packets, which are nobody's friends. The
  * time zone is read before there is a first line to print, with the rights that we came with.
  */
@@ -132,6 +146,8 @@ int sandbox_dump(const struct dump *dump, bool need_net_admin)
 {
 	char error[256];
 
+	if (!dump->opts->quiet)
+		ask_for_timestamps();
 	if (dump->opts->no_sandbox)
 		return 0;
 	tzset();

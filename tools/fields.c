@@ -28,15 +28,15 @@ bool get_device(char name[IF_NAMESIZE], const struct mnfq_packet *packet,
 	return true;
 }
 
-int64_t get_time(const struct mnfq_packet *packet)
+bool get_time(int64_t *usec, const struct mnfq_packet *packet)
 {
 	struct timespec now;
-	int64_t usec;
 
-	if (mnfq_packet_get_timestamp(packet, &usec) == 0)
-		return usec;
+	if (mnfq_packet_get_timestamp(packet, usec) == 0)
+		return true;
 	clock_gettime(CLOCK_REALTIME, &now);
-	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+	*usec = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+	return false;
 }
 
 void decode(struct decoded *decoded, const struct mnfq_packet *packet)

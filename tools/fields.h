@@ -24,8 +24,11 @@ extern const struct device devices[DEVICES];
 bool get_device(char name[IF_NAMESIZE], const struct mnfq_packet *packet,
 		const struct device *device);
 
-/** When the packet was received, or else now, in microseconds since 1970. */
-int64_t get_time(const struct mnfq_packet *packet);
+/**
+ * When the packet was received, in microseconds since 1970, and whether the kernel says so. If not,
+ * it is the time of this call.
+ */
+bool get_time(int64_t *usec, const struct mnfq_packet *packet);
 
 /** What its bytes say. */
 void decode(struct decoded *decoded, const struct mnfq_packet *packet);

@@ -136,8 +136,11 @@ static void put_origin(struct object *object, const struct line *line)
 	char name[IF_NAMESIZE];
 	uint16_t hw_protocol = mnfq_packet_get_hw_protocol(packet);
 	uint32_t number = mnfq_packet_get_mark(packet);
+	int64_t usec;
+	bool received = get_time(&usec, packet);
 
-	put(object, "time", json_real((double)get_time(packet) / 1e6));
+	put(object, "time", json_real((double)usec / 1e6));
+	put_text(object, "time_source", received ? "kernel" : "mnfq");
 	if (line->netns)
 		put_text(object, "netns", line->netns);
 	if (line->label)

@@ -42,14 +42,15 @@ static void print_netns(FILE *out, const struct line *line)
 static void print_origin(FILE *out, const struct line *line)
 {
 	const struct mnfq_packet *packet = line->packet;
-	int64_t usec = get_time(packet);
+	int64_t usec;
+	bool received = get_time(&usec, packet);
 	time_t seconds = (time_t)(usec / 1000000);
 	char raw[IF_NAMESIZE], name[4 * IF_NAMESIZE];
 	struct tm tm = { 0 };
 
 	localtime_r(&seconds, &tm);
-	fprintf(out, "%02d:%02d:%02d.%06d", tm.tm_hour, tm.tm_min, tm.tm_sec,
-		(int)(usec % 1000000));
+	fprintf(out, "%02d:%02d:%02d.%06d%s", tm.tm_hour, tm.tm_min, tm.tm_sec,
+		(int)(usec % 1000000), received ? "" : "~");
 	if (line->tell_netns)
 		print_netns(out, line);
 	fprintf(out, " queue %u id %u %s", mnfq_queue_get_num(mnfq_packet_get_queue(packet)),

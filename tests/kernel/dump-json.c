@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "tool.h"
+#include "wait.h"
 
 TestSuite(dump_json, .timeout = 300);
 
@@ -89,8 +90,8 @@ static double now(void)
 	return (double)ts.tv_sec + (double)(ts.tv_nsec / 1000) / 1e6;
 }
 
-#define KEYS_IP                                                                                  \
-	"time netns queue id hook hw_protocol indev hwaddr length caplen checksum family"        \
+#define KEYS_IP                                                                                       \
+	"time time_source netns queue id hook hw_protocol indev hwaddr length caplen checksum family" \
 	" protocol src dst verdict"
 
 Test(dump_json, udp_over_ipv4)
@@ -125,6 +126,74 @@ Test(dump_json, udp_over_ipv4)
 
 	time = json_real_value(json_object_get(object, "time"));
 	cr_expect(time >= before && time <= now(), "%f, %f, %f", before, time, now());
+	json_decref(object);
+	end_scene(&scene);
+}
+
+static double send_and_wait(struct scene *scene, const struct udp *udp, uint32_t seq)
+{
+	double before = now();
+
+	udp_send(udp, seq);
+	cr_assert(netns_wait_waiting(scene->right, 1, 1));
+	return before;
+}
+
+/*
+ * However late it is read. A processor starts to note times a little after it was asked to, so that
+ * packets come before that without.
+ */
+Test(dump_json, time_is_that_of_reception)
+{
+	double before = 0, after = 0, time = 0;
+	const char *source = "";
+	struct scene scene;
+	json_t *object;
+	struct udp udp;
+	int64_t since = 0;
+	uint32_t seq = 0;
+
+	make_scene(&scene, 4, "udp", "");
+	udp_open(&udp, scene.left, scene.right, "10.0.1.2", 9);
+	while (strcmp(source, "kernel") != 0 && wait_again(&since)) {
+		tool_freeze(&scene.tool);
+		before = send_and_wait(&scene, &udp, seq++);
+		after = now();
+		cr_assert(wait_until(now() > after));
+		kill(scene.tool.pid, SIGCONT);
+		object = next_object(&scene);
+		time = json_real_value(json_object_get(object, "time"));
+		source = json_string_value(json_object_get(object, "time_source"));
+		source = source && strcmp(source, "kernel") == 0 ? "kernel" : "mnfq";
+		cr_expect(strcmp(source, "kernel") == 0 || time > after);
+		json_decref(object);
+	}
+	cr_assert_str_eq(source, "kernel");
+	cr_expect(time >= before && time <= after, "%f, %f, %f", before, time, after);
+	end_scene(&scene);
+}
+
+/* Packets that this machine sends are never stamped. */
+Test(dump_json, time_is_that_of_reading_where_nothing_was_received)
+{
+	struct netns *ns = netns_new();
+	struct scene scene = { .right = ns };
+	double after, time;
+	json_t *object;
+	struct udp udp;
+
+	netns_rule(ns, 4, "-A OUTPUT -p udp -j NFQUEUE --queue-num 1");
+	tool_start(&scene.tool, NULL, -1, "dump --json -q 1 -n %s", ns->name);
+	tool_listening(&scene.tool);
+	udp_open(&udp, ns, ns, "127.0.0.1", 9);
+	tool_freeze(&scene.tool);
+	(void)send_and_wait(&scene, &udp, 0);
+	after = now();
+	kill(scene.tool.pid, SIGCONT);
+	object = next_object(&scene);
+	expect_text(object, "time_source", "mnfq");
+	time = json_real_value(json_object_get(object, "time"));
+	cr_expect(time >= after && time <= now(), "%f, %f, %f", after, time, now());
 	json_decref(object);
 	end_scene(&scene);
 }
@@ -266,7 +335,7 @@ Test(dump_json, what_a_local_sender_adds)
 	object = next_object(&scene);
 	expect_keys(
 		object,
-		"time netns queue id hook hw_protocol outdev mark priority length caplen checksum"
+		"time time_source netns queue id hook hw_protocol outdev mark priority length caplen checksum"
 		" uid gid family protocol src dst sport dport verdict");
 	expect_number(object, "mark", 0xfffffffe);
 	expect_number(object, "priority", 0x10002);
@@ -287,8 +356,10 @@ Test(dump_json, without_payload)
 	udp_open(&udp, scene.left, scene.right, "10.0.1.2", 9);
 	udp_send(&udp, 1);
 	object = next_object(&scene);
-	expect_keys(object, "time netns queue id hook hw_protocol indev hwaddr caplen checksum"
-			    " family protocol verdict");
+	expect_keys(
+		object,
+		"time time_source netns queue id hook hw_protocol indev hwaddr caplen checksum"
+		" family protocol verdict");
 	expect_text(object, "protocol", "ipv4");
 	expect_number(object, "caplen", 0);
 	json_decref(object);

@@ -83,7 +83,7 @@ static void expect_line(const char *line, bool seen[QUEUES][ALL])
 	int end = 0;
 
 	sscanf(line,
-	       "%*2u:%*2u:%*2u.%*6u queue %u id %u output out lo: udp 127.0.0.%*u.%*u > "
+	       "%*2u:%*2u:%*2u.%*6u~ queue %u id %u output out lo: udp 127.0.0.%*u.%*u > "
 	       "127.0.0.%*u.9: length 60, checksum not ready, accept%n",
 	       &num, &id, &end);
 	cr_assert(end > 0 && line[end] == '\0', "'%s'", line);

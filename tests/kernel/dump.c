@@ -32,7 +32,7 @@ Test(dump, prints_a_line_a_packet)
 
 	line = tool_out(&tool);
 	cr_assert(strlen(line) > 16 && line[2] == ':' && line[5] == ':' && line[8] == '.');
-	cr_assert(strncmp(line + 15, " queue 1 id 1 output out lo: udp 127.0.0.1.", 43) == 0,
+	cr_assert(strncmp(line + 15, "~ queue 1 id 1 output out lo: udp 127.0.0.1.", 44) == 0,
 		  "%s", line);
 	expect_contains(line, " > 127.0.0.1.9: length 60, checksum not ready, accept");
 	expect_contains(tool_out(&tool), " queue 1 id 2 output");

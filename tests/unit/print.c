@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* print-text.c, print-json.c: what a kernel may tell of a packet, and what must not get through. */
 #include <criterion/criterion.h>
+#include <endian.h>
 #include <errno.h>
 #include <linux/if_ether.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
@@ -116,6 +117,24 @@ Test(print, a_plain_packet_has_none_of_it)
 	print();
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		expect_nowhere(words[i]);
+}
+
+/* 2001-09-09 01:46:40.123456 UTC */
+Test(print, whose_time_it_is)
+{
+	static const uint64_t stamp[] = { 1000000000, 123456 };
+	uint64_t wire[2] = { htobe64(stamp[0]), htobe64(stamp[1]) };
+
+	begin();
+	message_attr(&msg, NFQA_TIMESTAMP, wire, sizeof(wire));
+	print();
+	expect_text(":40.123456 queue ");
+	expect_json("\"time\":1000000000.123456,\"time_source\":\"kernel\",");
+
+	begin();
+	print();
+	cr_expect_eq(strncmp(text + 15, "~ queue ", 8), 0, "%s", text);
+	expect_json(",\"time_source\":\"mnfq\",");
 }
 
 Test(print, checksums)
