@@ -164,15 +164,11 @@ static int serve_member(struct many *many, struct member *member, char *error, s
 {
 	struct epoll_event event = { .events = EPOLLIN, .data.ptr = member };
 	const struct dump_options *opts = many->dump->opts;
-	const char *sentence;
 	int err = bind_source(&member->source, opts->first, count_queues(opts),
 			      member->handed_over ? ANSWER_MS : 0);
 
 	if (err < 0) {
-		sentence = mnfq_socket_get_error(member->source.sock);
-		if (err == -ETIMEDOUT && !*sentence)
-			sentence = "its queues are bound too slowly: somebody else reads from it";
-		snprintf(error, error_size, "%s", sentence);
+		explain_source(error, error_size, &member->source, err);
 		return err;
 	}
 	if (epoll_ctl(many->epoll, EPOLL_CTL_ADD, mnfq_socket_get_fd(member->source.sock),

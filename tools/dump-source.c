@@ -106,6 +106,7 @@ int open_source(struct source *source, struct dump *dump, const struct place *pl
 	int err;
 
 	source->dump = dump;
+	source->elsewhere = place->kind != PLACE_HERE;
 	switch (place->kind) {
 	case PLACE_NETNS:
 		err = mnfq_socket_open_netns(&source->sock, place->text, options);
@@ -165,6 +166,19 @@ const char *name_source(char out[SOURCE_NAME_SIZE], const struct source *source)
 	clean_text(label, sizeof(label), source->label);
 	snprintf(out, SOURCE_NAME_SIZE, "%s%s%s", netns, label[0] ? ", label " : "", label);
 	return out;
+}
+
+void explain_source(char *out, size_t size, const struct source *source, int err)
+{
+	const char *sentence = mnfq_socket_get_error(source->sock);
+	const bool tell_netns = source->elsewhere && source->netns[0];
+
+	if (!*sentence)
+		sentence = err == -ETIMEDOUT ? "its queues are bound too slowly: somebody else "
+					       "reads from its socket"
+					     : strerror(-err);
+	snprintf(out, size, "%s%s%s%s", tell_netns ? "namespace " : "",
+		 tell_netns ? source->netns : "", tell_netns ? ": " : "", sentence);
 }
 
 /* ---- what it has counted ---------------------------------------------------------------- */

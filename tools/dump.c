@@ -40,11 +40,12 @@ static int open_workers(struct dump *dump)
 /* Of several threads that fail for the same reason one tells it. */
 static int fail_source(const struct source *source, int err)
 {
-	const char *sentence = mnfq_socket_get_error(source->sock);
+	char error[1024];
 
 	if (atomic_exchange(&source->dump->failed, true))
 		return EXIT_FAILURE;
-	return fail(DUMP_NAME, "%s", *sentence ? sentence : strerror(-err));
+	explain_source(error, sizeof(error), source, err);
+	return fail(DUMP_NAME, "%s", error);
 }
 
 /* Each worker gets as many, or one more than others. */

@@ -72,6 +72,7 @@ struct source {
 	struct mnfq_queue **queues;
 	size_t queue_count;
 	uint64_t untracked;          /* packets without a connection that --ct-mark could mark */
+	bool elsewhere;              /* not in the namespace that we were started in */
 	char netns[256];             /* "" if nobody knows */
 	char label[MNFQ_LABEL_SIZE]; /* as whoever handed it over calls it */
 	bool reported;               /* and these are its counters; with stderr locked */
@@ -138,6 +139,12 @@ void close_source(struct source *source, const char *why, bool leave_queues);
 /** Its name, with its label if it has one, clean for a terminal. Returns @out. */
 #define SOURCE_NAME_SIZE 1400
 const char *name_source(char out[SOURCE_NAME_SIZE], const struct source *source);
+
+/**
+ * What the socket says about its last failure, @err, for a person: behind the name of its namespace
+ * unless that is where we were started.
+ */
+void explain_source(char *out, size_t size, const struct source *source, int err);
 
 /** Remembers why printing failed, if it did; to be called before errno changes. */
 bool check_output(struct dump *dump, int err);

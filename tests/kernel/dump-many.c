@@ -148,6 +148,23 @@ Test(dump_many, a_name_that_is_none)
 	cr_assert_eq(tool_finish(&tool), 1);
 }
 
+Test(dump_many, a_failure_names_the_namespace)
+{
+	struct netns *free = netns_new(), *taken = netns_new();
+	struct tool owner, tool;
+	char begin[96];
+
+	tool_start(&owner, taken, -1, "dump -q 1");
+	tool_listening(&owner);
+	tool_start(&tool, NULL, -1, "dump -q 1 -n %s -n %s", free->name, taken->name);
+	snprintf(begin, sizeof(begin), "mnfq dump: namespace %s: queue 1 is owned by ",
+		 taken->name);
+	await_err(&tool, begin);
+	cr_assert_eq(tool_finish(&tool), 1);
+	kill(owner.pid, SIGTERM);
+	cr_assert_eq(tool_finish(&owner), 0);
+}
+
 /* A namespace whose name and last process are gone is left, which frees it; the last one ends us. */
 Test(dump_many, those_that_die_are_left)
 {
@@ -357,13 +374,16 @@ Test(dump_many, the_queue_of_another_program_is_told)
 	struct insider insider = { .ns = ns };
 	struct tool owner, tool;
 	struct child child;
-	char sentence[512];
+	char sentence[512], part[96];
 
 	tool_start(&owner, ns, -1, "dump -q 1");
 	tool_listening(&owner);
 	start_at_path(&tool, "");
 	cr_assert_eq(start_insider(&child, &insider, sentence), EBUSY);
 	expect_contains(sentence, "queue 1 is owned by ");
+	await_err(&tool, "refused a socket of uid 0, pid ");
+	snprintf(part, sizeof(part), ": namespace %s: queue 1 is owned by ", ns->name);
+	expect_contains(tool.line, part);
 	cr_assert_eq(child_finish(&child), 0);
 	kill(tool.pid, SIGTERM);
 	cr_assert_eq(tool_finish(&tool), 0);
