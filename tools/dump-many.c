@@ -5,6 +5,7 @@
  * porter's business, see porter.h.
  */
 #include <errno.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #include "common.h"
 #include "dump-many.h"
 #include "porter.h"
+#include "sandbox.h"
 #include "systemd.h"
 #include "unix-path.h"
 
@@ -58,7 +60,8 @@ static void refuse(struct many *many, const struct link_message *message, int er
 		   const char *why)
 {
 	answer(many, message->id, err, why);
-	tell_refused(many, message, why);
+	if (!is_found(message) || err != -EEXIST) /* we know that by ourselves */
+		tell_refused(many, message, why);
 }
 
 /* Takes the descriptor. */
@@ -87,6 +90,15 @@ static void attach(struct many *many, const struct link_message *message, int fd
 	answer(many, message->id, 0, "");
 }
 
+/* What is served already goes on being served. */
+static void lose_porter(struct many *many, const char *why)
+{
+	if (!atomic_load(&many->dump->ending))
+		many->status = fail(DUMP_NAME, "%s", why);
+	close(many->link);
+	many->link = -1;
+}
+
 /*
  * Ids come from another process, which may be in the hands of a stranger: an unknown one is that of
  * a member that left meanwhile.
@@ -107,7 +119,10 @@ static void handle_message(struct many *many, const struct link_message *message
 			remove_member(many, member, "gone");
 		break;
 	case LINK_NOTE:
-		tell("%s", message->text);
+		if (message->error)
+			lose_porter(many, message->text);
+		else
+			tell("%s", message->text);
 		break;
 	case LINK_COUNT:
 		many->refusals = message->id;
@@ -115,16 +130,6 @@ static void handle_message(struct many *many, const struct link_message *message
 	default:
 		break;
 	}
-}
-
-/* What is served already goes on being served. */
-static void lose_porter(struct many *many)
-{
-	if (!atomic_load(&many->dump->ending))
-		many->status = fail(DUMP_NAME, "the process that takes sockets has ended: no "
-					       "namespace is added any more; start again");
-	close(many->link);
-	many->link = -1;
 }
 
 /* Where somebody steals the kernel's answers this takes ANSWER_MS. */
@@ -142,7 +147,9 @@ static void hear_porter(struct many *many)
 	while (many->link >= 0 && budget-- > 0) {
 		n = link_receive(many->link, &message, &fd);
 		if (n == -ECONNRESET)
-			lose_porter(many);
+			lose_porter(many,
+				    "the process that takes sockets has ended: no namespace "
+				    "is added any more; start again");
 		else if (n > 0)
 			handle_message(many, &message, fd);
 		else if (n == -EMFILE)
@@ -345,6 +352,8 @@ static int start_porter(struct many *many, const int *listeners, unsigned int co
 					  .listener_count = count,
 					  .own = own,
 					  .all_netns = opts->all_netns,
+					  .excluded = opts->excluded,
+					  .excluded_count = opts->excluded_count,
 					  .allowed_uids = opts->allowed_uids,
 					  .allowed_count = opts->allowed_count,
 					  .plain = opts->allow_plain,
@@ -400,10 +409,21 @@ static void print_listening(const struct many *many)
 	print_settings(many->dump, many->members ? &many->members->source : NULL, true);
 }
 
+static int check_rights(const struct dump *dump)
+{
+	if (!dump->opts->all_netns ||
+	    sandbox_has(SANDBOX_CAP(CAP_SYS_ADMIN) | SANDBOX_CAP(CAP_NET_ADMIN)))
+		return 0;
+	return fail(DUMP_NAME, "--all-netns takes CAP_SYS_ADMIN, to enter namespaces, and "
+			       "CAP_NET_ADMIN: run as root, or give mnfq these capabilities");
+}
+
 static int set_up(struct many *many)
 {
-	int status = open_loop(many);
+	int status = check_rights(many->dump);
 
+	if (!status)
+		status = open_loop(many);
 	if (!status)
 		status = open_listeners(many);
 	if (!status)

@@ -27,6 +27,7 @@ static int print_help(void)
 	       "      --allow-uid UID    of those only this user; several\n"
 	       "      --allow-plain      also take sockets sent without mnfq's header\n"
 	       "      --all-netns        in all namespaces, as they come and go\n"
+	       "      --exclude NETNS    of all but this one, or self; several\n"
 	       "      --keep             at the end leave the queues to the service manager\n"
 	       "      --threads N        share the queues among N threads, a socket each\n"
 	       "  -c, --count COUNT      end after COUNT packets\n"
@@ -61,6 +62,7 @@ enum {
 	OPT_ALLOW_UID,
 	OPT_ALLOW_PLAIN,
 	OPT_ALL_NETNS,
+	OPT_EXCLUDE,
 	OPT_KEEP,
 	OPT_NO_SANDBOX,
 	OPT_THREADS,
@@ -90,6 +92,7 @@ static const struct option options[] = {
 	{ "allow-uid", required_argument, NULL, OPT_ALLOW_UID },
 	{ "allow-plain", no_argument, NULL, OPT_ALLOW_PLAIN },
 	{ "all-netns", no_argument, NULL, OPT_ALL_NETNS },
+	{ "exclude", required_argument, NULL, OPT_EXCLUDE },
 	{ "keep", no_argument, NULL, OPT_KEEP },
 	{ "no-sandbox", no_argument, NULL, OPT_NO_SANDBOX },
 	{ "threads", required_argument, NULL, OPT_THREADS },
@@ -172,6 +175,14 @@ static int take_uid(struct dump_options *opts)
 		return fail_usage(DUMP_NAME, "--allow-uid: %d at most, better a group and --mode",
 				  UIDS_MAX);
 	opts->allowed_uids[opts->allowed_count++] = (uint32_t)value;
+	return 0;
+}
+
+static int take_excluded(struct dump_options *opts)
+{
+	if (opts->excluded_count == PLACES_MAX)
+		return fail_usage(DUMP_NAME, "--exclude: %d namespaces at most", PLACES_MAX);
+	opts->excluded[opts->excluded_count++] = optarg;
 	return 0;
 }
 
@@ -334,6 +345,8 @@ static int take_option(struct dump_options *opts, int option, char **argv)
 		return take_mode(opts);
 	case OPT_ALLOW_UID:
 		return take_uid(opts);
+	case OPT_EXCLUDE:
+		return take_excluded(opts);
 	case OPT_THREADS:
 		return take_threads(opts);
 	case OPT_VERDICT:
@@ -411,6 +424,8 @@ static int check_places(const struct dump_options *opts)
 		return fail_usage(DUMP_NAME, "--busy-poll is for one namespace");
 	if (opts->has_mode && !opts->listen)
 		return fail_usage(DUMP_NAME, "--mode is for --listen");
+	if (opts->excluded_count > 0 && !opts->all_netns)
+		return fail_usage(DUMP_NAME, "--exclude is for --all-netns");
 	if (opts->keep && !getenv("NOTIFY_SOCKET"))
 		return fail_usage(DUMP_NAME, "--keep: there is no service manager to keep them "
 					     "(NOTIFY_SOCKET is not set)");

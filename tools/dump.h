@@ -43,6 +43,8 @@ struct dump_options {
 	unsigned int allowed_count;
 	bool allow_plain;
 	bool all_netns;
+	const char *excluded[PLACES_MAX]; /* of all these not */
+	unsigned int excluded_count;
 	bool keep;      /* leave the queues to the service manager at the end */
 	uint64_t count; /* 0: no end */
 	uint32_t busy_poll_us;

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,8 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "common.h"
 
 #define NAMES        "/run/netns"
 #define NAMES_PARENT "/run"
@@ -268,6 +271,36 @@ uint64_t finder_of_process(const struct finder *finder, uint32_t pid)
 
 	snprintf(path, sizeof(path), "%u/ns/net", pid);
 	return fstatat(finder->proc, path, &st, 0) == 0 ? st.st_ino : 0;
+}
+
+static uint64_t inode_at(const struct finder *finder, const char *path)
+{
+	struct stat st;
+
+	return fstatat(AT_FDCWD, path, &st, AT_NO_AUTOMOUNT) == 0 && st.st_dev == finder->dev
+		       ? st.st_ino
+		       : 0;
+}
+
+uint64_t finder_of_name(const struct finder *finder, const char *name)
+{
+	char path[sizeof(NAMES) + 256];
+
+	if (name[0] == '\0' || name[0] == '.' || strchr(name, '/') || strlen(name) > 255)
+		return 0;
+	snprintf(path, sizeof(path), NAMES "/%s", name);
+	return inode_at(finder, path);
+}
+
+uint64_t finder_of_text(const struct finder *finder, const char *text)
+{
+	uint64_t inode =
+		strchr(text, '/') ? inode_at(finder, text) : finder_of_name(finder, text);
+	uint64_t pid;
+
+	if (inode == 0 && parse_number(text, 1, INT_MAX, &pid) == 0)
+		inode = finder_of_process(finder, (uint32_t)pid);
+	return inode;
 }
 
 uint64_t finder_admin_of(const struct finder *finder, uint32_t pid)

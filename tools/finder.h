@@ -36,6 +36,13 @@ bool finder_has(const struct finder *finder, uint64_t inode);
  */
 bool finder_sees_all(const struct finder *finder);
 
+/**
+ * The inode of the namespace that @name has under /run/netns, or 0; and that of a name, a path (with a
+ * slash) or a process id, as with mnfq dump -n.
+ */
+uint64_t finder_of_name(const struct finder *finder, const char *name);
+uint64_t finder_of_text(const struct finder *finder, const char *text);
+
 /** The inode of the namespace that a process is in, or 0 if it cannot be seen. */
 uint64_t finder_of_process(const struct finder *finder, uint32_t pid);
 

@@ -36,7 +36,10 @@ enum link_type {
 	LINK_FORGET,
 	/* From the server: how many hand-overs were refused? From the porter: @id were. */
 	LINK_COUNT,
-	/* From the porter: @text is worth a line on stderr. It may hold what strangers wrote. */
+	/*
+	 * From the porter: @text is worth a line on stderr. It may hold what strangers wrote. An @error
+	 * ends the porter.
+	 */
 	LINK_NOTE,
 };
 

@@ -48,17 +48,26 @@ struct found {
 	bool missed;
 };
 
+/* A namespace that is not wanted: what a name or a path leads to now. */
+struct excluded {
+	const char *text; /* NULL: that of a process, which stays the same */
+	uint64_t inode;   /* 0: there is none */
+};
+
 struct spaces {
 	struct finder *finder;
-	struct source names; /* changes under /run/netns */
-	int home;            /* our own namespace, to get back */
+	struct excluded *excluded; /* as many as there are in the options */
+	struct source names;       /* changes under /run/netns */
+	int home;                  /* our own namespace, to get back */
 	struct watch *watches;
 	size_t watch_count, watch_room;
 	struct found *found; /* ascending by inode */
 	size_t found_count, found_room;
-	int64_t due, looked; /* the next and the last look, in ms; due 0: none */
-	int64_t took;        /* by the last look */
-	unsigned int hurry;  /* looks that are still to follow a change of names closely */
+	int64_t due, looked;    /* the next and the last look, in ms; due 0: none */
+	int64_t took;           /* by the last look */
+	unsigned int hurry;     /* looks that are still to follow a change of names closely */
+	bool entered;           /* at least one that was found */
+	unsigned int forbidden; /* by the last look: we may not enter them */
 };
 
 /* Messages that there was no room for in the link. */
@@ -103,6 +112,10 @@ int porter_send(struct porter *porter, const struct link_message *message, int f
 void porter_detach(struct porter *porter, uint32_t id);
 void porter_note(struct porter *porter, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/** The same for the reason why there is no porter any more. */
+void porter_give_up(struct porter *porter, int err, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 /** An id that nobody has. */
 uint32_t porter_new_id(struct porter *porter);

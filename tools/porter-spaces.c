@@ -54,6 +54,55 @@ static void names_ready(struct porter *porter, struct source *source, uint32_t e
 		look_in(spaces, clock_ms(), SOON_MS);
 }
 
+/* Process ids are used again, and so mean the namespace that they are in now. */
+static int init_excluded(struct porter *porter)
+{
+	const struct porter_options *options = porter->options;
+	struct spaces *spaces = &porter->spaces;
+
+	spaces->excluded = calloc(options->excluded_count + 1, sizeof(*spaces->excluded));
+	if (!spaces->excluded)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < options->excluded_count; i++) {
+		struct excluded *excluded = &spaces->excluded[i];
+		const char *text = options->excluded[i];
+
+		if (strcmp(text, "self") == 0)
+			excluded->inode = finder_of_process(spaces->finder, (uint32_t)getpid());
+		else
+			excluded->inode = finder_of_text(spaces->finder, text);
+		if (excluded->inode == 0)
+			porter_note(porter, "--exclude %s: there is no such namespace now", text);
+		if (excluded->inode == 0 || strchr(text, '/') ||
+		    finder_of_name(spaces->finder, text) == excluded->inode)
+			excluded->text = text;
+	}
+	return 0;
+}
+
+static bool is_excluded(const struct porter *porter, uint64_t inode)
+{
+	for (unsigned int i = 0; i < porter->options->excluded_count; i++)
+		if (porter->spaces.excluded[i].inode == inode)
+			return true;
+	return false;
+}
+
+static void look_at_excluded(struct porter *porter)
+{
+	struct spaces *spaces = &porter->spaces;
+
+	for (unsigned int i = 0; i < porter->options->excluded_count; i++) {
+		struct excluded *excluded = &spaces->excluded[i];
+
+		if (excluded->text)
+			excluded->inode = finder_of_text(spaces->finder, excluded->text);
+		else if (finder_sees_all(spaces->finder) &&
+			 !finder_has(spaces->finder, excluded->inode))
+			excluded->inode = 0; /* the number may become that of another one */
+	}
+}
+
 int spaces_init(struct porter *porter)
 {
 	struct spaces *spaces = &porter->spaces;
@@ -67,6 +116,8 @@ int spaces_init(struct porter *porter)
 	spaces->home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	if (err == 0 && spaces->home < 0)
 		err = -errno;
+	if (err == 0)
+		err = init_excluded(porter);
 	if (porter->options->all_netns)
 		look_in(spaces, clock_ms(), 0);
 	return err;
@@ -211,7 +262,8 @@ static void check_found(struct porter *porter)
 	for (i = 0; i < spaces->found_count; i++) {
 		struct found *found = &spaces->found[i];
 
-		if (!is_gone(spaces, found->inode, true, &found->missed))
+		if (!is_gone(spaces, found->inode, true, &found->missed) &&
+		    !is_excluded(porter, found->inode))
 			spaces->found[left++] = *found;
 		else if (!found->refused)
 			porter_detach(porter, found->id);
@@ -247,11 +299,31 @@ static void offer(struct porter *porter, struct found *found)
 
 	err = fd < 0 ? fd : porter_send(porter, &message, fd);
 	found->refused = err < 0;
-	if (err < 0 && err != -ENOENT) {
-		porter->refused++;
+	porter->spaces.entered |= err == 0;
+	if (err == 0 || err == -ENOENT)
+		return;
+	porter->refused++;
+	if (err == -EPERM)
+		porter->spaces.forbidden++;
+	else
 		porter_note(porter, "cannot enter the namespace net:[%llu]: %s",
 			    (unsigned long long)found->inode, strerror(-err));
-	}
+}
+
+/* Who has no right over one has none over many: a line for all of them. */
+static void tell_forbidden(struct porter *porter)
+{
+	struct spaces *spaces = &porter->spaces;
+
+	if (spaces->forbidden == 0)
+		return;
+	if (spaces->entered || porter->options->listener_count > 0)
+		porter_note(porter, "no right to enter %u %s (CAP_SYS_ADMIN)", spaces->forbidden,
+			    plural(spaces->forbidden, "namespace", "namespaces"));
+	else
+		porter_give_up(porter, -EPERM,
+			       "no right to enter any namespace (CAP_SYS_ADMIN): run as root");
+	spaces->forbidden = 0;
 }
 
 /* Inserts what is new. Both lists ascend, so @at is where the previous one was. */
@@ -282,13 +354,16 @@ static void offer_new(struct porter *porter)
 	const uint64_t *inodes = finder_get(porter->spaces.finder, &count);
 
 	for (i = 0; i < count && porter->unsent_count == 0; i++) {
-		struct found *found = insert(porter, inodes[i], &at);
+		struct found *found =
+			is_excluded(porter, inodes[i]) ? NULL : insert(porter, inodes[i], &at);
 
 		if (found)
 			offer(porter, found);
 	}
 	if (i < count)
 		look_in(&porter->spaces, clock_ms(), AGAIN_MS);
+	else
+		tell_forbidden(porter);
 }
 
 /* ---- what the server says ---- */
@@ -336,6 +411,7 @@ static void look(struct porter *porter)
 	look_in(spaces, before, spaces->hurry ? hurry_ms[--spaces->hurry] : LOOK_MS);
 	/* After a failure, as without memory, nobody knows; the next one may succeed. */
 	if (finder_scan(spaces->finder) == 0) {
+		look_at_excluded(porter);
 		check_watches(porter);
 		check_found(porter);
 		if (porter->options->all_netns)

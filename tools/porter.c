@@ -154,15 +154,31 @@ void porter_detach(struct porter *porter, uint32_t id)
 		porter->over = true;
 }
 
+static void note(struct porter *porter, int err, const char *format, va_list args)
+{
+	struct link_message message = { .type = LINK_NOTE, .error = err };
+
+	vsnprintf(message.text, sizeof(message.text), format, args);
+	(void)porter_send(porter, &message, -1);
+}
+
 void porter_note(struct porter *porter, const char *format, ...)
 {
-	struct link_message message = { .type = LINK_NOTE };
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(message.text, sizeof(message.text), format, args);
+	note(porter, 0, format, args);
 	va_end(args);
-	(void)porter_send(porter, &message, -1);
+}
+
+void porter_give_up(struct porter *porter, int err, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	note(porter, err, format, args);
+	va_end(args);
+	porter->over = true;
 }
 
 uint32_t porter_new_id(struct porter *porter)
@@ -407,7 +423,8 @@ static _Noreturn void live(const struct porter_options *options, int link, pid_t
 	if (err == 0)
 		run(&porter);
 	else
-		porter_note(&porter, "nobody can be met: %s", error[0] ? error : strerror(-err));
+		porter_give_up(&porter, err, "nobody can be met: %s",
+			       error[0] ? error : strerror(-err));
 	if (options->own)
 		unix_unlisten(options->own);
 	_exit(err == 0 ? EXIT_SUCCESS : EXIT_FAILURE);

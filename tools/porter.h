@@ -20,7 +20,9 @@ struct porter_options {
 	struct unix_listener *own;    /* of a path that the porter removes at its end, or NULL */
 	const uint32_t *allowed_uids; /* who may hand over; none: whoever can connect */
 	unsigned int allowed_count;
-	bool all_netns;         /* offer sockets of all namespaces that exist */
+	bool all_netns;              /* offer sockets of all namespaces that exist */
+	const char *const *excluded; /* but of these: names, paths, process ids, "self" */
+	unsigned int excluded_count;
 	bool plain;             /* take descriptors without our header, too */
 	bool sandbox;           /* give up rights that are not needed */
 	unsigned int answer_ms; /* how long a peer waits for LINK_ANSWER; 0: 30 seconds */

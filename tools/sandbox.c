@@ -47,6 +47,15 @@ static int drop_capabilities(uint64_t keep)
 	return syscall(SYS_capset, &head, sets) < 0 ? -errno : 0;
 }
 
+bool sandbox_has(uint64_t caps)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3];
+
+	return syscall(SYS_capget, &head, sets) == 0 &&
+	       (caps & ~(sets[0].effective | (uint64_t)sets[1].effective << 32)) == 0;
+}
+
 /*
  * A core_pattern that begins with a pipe does not ask for the limit. Not being dumpable also keeps
  * other processes of the same uid from tracing us and from reading our memory.

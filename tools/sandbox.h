@@ -35,6 +35,9 @@ enum sandbox_role {
 int sandbox_enter(enum sandbox_role role, uint64_t keep, bool threads, char *error,
 		  size_t error_size);
 
+/** Do we have all of these capabilities? */
+bool sandbox_has(uint64_t caps);
+
 /**
  * Does our uid own the user namespace of this netlink socket's network namespace, so that the
  * kernel asks for no capability over it? False where the kernel does not tell.

@@ -44,17 +44,10 @@ static void remove_path(void)
 	cr_assert(rmdir(directory) == 0, "%s: %s", directory, strerror(errno));
 }
 
-/* The next line on stderr that begins like this; others are of no interest. */
-static void await_err(struct tool *tool, const char *begin)
-{
-	while (strncmp(tool_err(tool), begin, strlen(begin)) != 0)
-		cr_assert(tool->line[0], "no line '%s'", begin);
-}
-
 static void start(struct tool *tool, const char *arguments)
 {
 	tool_start(tool, NULL, -1, "dump -q 1 %s", arguments);
-	await_err(tool, "listening on queue 1 of ");
+	tool_await_err(tool, "listening on queue 1 of ");
 }
 
 static void start_at_path(struct tool *tool, const char *arguments)
@@ -65,18 +58,6 @@ static void start_at_path(struct tool *tool, const char *arguments)
 	snprintf(all, sizeof(all), "--listen %s %s", path, arguments);
 	start(tool, all);
 	expect_contains(tool->line, path);
-}
-
-/* Ends with success, and this as the last line. */
-static void stop(struct tool *tool, const char *summary)
-{
-	char last[sizeof(tool->line)] = "";
-
-	kill(tool->pid, SIGTERM);
-	while (tool_err(tool)[0])
-		strcpy(last, tool->line);
-	cr_assert_str_eq(last, summary);
-	cr_assert_eq(tool_finish(tool), 0);
 }
 
 static void expect_packet(struct tool *tool, const char *part)
@@ -105,7 +86,7 @@ Test(dump_many, several_names)
 	}
 	road_expect(ns[0], &udp[0], 1);
 	road_expect(ns[1], &udp[1], 1);
-	stop(&tool, "2 packets, 120 bytes, 2 accepted, 0 dropped");
+	tool_stop(&tool, "2 packets, 120 bytes, 2 accepted, 0 dropped");
 }
 
 /* Of those that are served and of those that were: all together. */
@@ -128,12 +109,12 @@ Test(dump_many, counters_when_asked)
 	snprintf(begin, sizeof(begin), "namespace %s: gone: 1 packet", ns[0]->name);
 	udp_close(&udp[0]);
 	netns_free(ns[0]);
-	await_err(&tool, begin);
+	tool_await_err(&tool, begin);
 	for (int i = 0; i < 2; i++) {
 		kill(tool.pid, SIGUSR1);
 		cr_assert_str_eq(tool_err(&tool), "3 packets, 180 bytes, 3 accepted, 0 dropped");
 	}
-	stop(&tool, "3 packets, 180 bytes, 3 accepted, 0 dropped");
+	tool_stop(&tool, "3 packets, 180 bytes, 3 accepted, 0 dropped");
 }
 
 /* One namespace that cannot be served is no success. */
@@ -143,7 +124,7 @@ Test(dump_many, a_name_that_is_none)
 	struct tool tool;
 
 	tool_start(&tool, NULL, -1, "dump -q 1 -n %s -n mnfq-no-such", ns->name);
-	await_err(&tool, "mnfq dump: ");
+	tool_await_err(&tool, "mnfq dump: ");
 	expect_contains(tool.line, "mnfq-no-such");
 	cr_assert_eq(tool_finish(&tool), 1);
 }
@@ -159,7 +140,7 @@ Test(dump_many, a_failure_names_the_namespace)
 	tool_start(&tool, NULL, -1, "dump -q 1 -n %s -n %s", free->name, taken->name);
 	snprintf(begin, sizeof(begin), "mnfq dump: namespace %s: queue 1 is owned by ",
 		 taken->name);
-	await_err(&tool, begin);
+	tool_await_err(&tool, begin);
 	cr_assert_eq(tool_finish(&tool), 1);
 	kill(owner.pid, SIGTERM);
 	cr_assert_eq(tool_finish(&owner), 0);
@@ -183,7 +164,7 @@ Test(dump_many, those_that_die_are_left)
 		snprintf(begin, sizeof(begin), "namespace %s: gone: 1 packet", ns[i]->name);
 		udp_close(&udp[i]);
 		netns_free(ns[i]);
-		await_err(&tool, begin);
+		tool_await_err(&tool, begin);
 	}
 	tool_expect_end(&tool, "2 packets, 120 bytes, 2 accepted, 0 dropped");
 }
@@ -304,7 +285,7 @@ Test(dump_many, takes_what_is_handed_over)
 	start_at_path(&tool, "");
 	for (int i = 0; i < 2; i++) {
 		cr_assert_eq(start_insider(&child, &insider[i], NULL), 0);
-		await_err(&tool, "serving namespace ");
+		tool_await_err(&tool, "serving namespace ");
 		snprintf(part, sizeof(part), "%s, label %s, handed over by uid 0, pid %d",
 			 ns[i]->name, labels[i], (int)child.pid);
 		expect_contains(tool.line, part);
@@ -313,7 +294,7 @@ Test(dump_many, takes_what_is_handed_over)
 		snprintf(part, sizeof(part), " netns %s label %s queue", ns[i]->name, labels[i]);
 		expect_packet(&tool, part);
 	}
-	stop(&tool, "2 packets, 120 bytes, 2 accepted, 0 dropped");
+	tool_stop(&tool, "2 packets, 120 bytes, 2 accepted, 0 dropped");
 	remove_path();
 }
 
@@ -331,13 +312,13 @@ Test(dump_many, leaves_with_its_peer)
 	cr_assert_eq(start_insider(&child, &insider, NULL), 0);
 	cr_assert(netns_get_queue(ns, 1, &queue));
 	child_kill(&child);
-	await_err(&tool, "namespace ");
+	tool_await_err(&tool, "namespace ");
 	expect_contains(tool.line, ": gone: 0 packets");
 	cr_assert(wait_until(!netns_get_queue(ns, 1, &queue)));
 	cr_assert_eq(start_insider(&child, &insider, NULL), 0, "it may come back");
 	cr_assert_eq(child_finish(&child), 0);
-	await_err(&tool, "namespace ");
-	stop(&tool, "0 packets, 0 bytes, 0 accepted, 0 dropped");
+	tool_await_err(&tool, "namespace ");
+	tool_stop(&tool, "0 packets, 0 bytes, 0 accepted, 0 dropped");
 	remove_path();
 }
 
@@ -355,14 +336,14 @@ Test(dump_many, one_socket_a_namespace)
 	cr_assert_eq(start_insider(&second, &insider, sentence), EEXIST);
 	expect_contains(sentence, "served already");
 	expect_contains(sentence, ns->name);
-	await_err(&tool, "refused a socket of uid 0, pid ");
+	tool_await_err(&tool, "refused a socket of uid 0, pid ");
 	udp_send(&udp, 0);
 	expect_packet(&tool, ns->name);
 	cr_assert_eq(child_finish(&second),
 		     0); /* it has our end of the first one's stream, too */
 	cr_assert_eq(child_finish(&first), 0);
 	kill(tool.pid, SIGTERM);
-	await_err(&tool, "1 socket was refused");
+	tool_await_err(&tool, "1 socket was refused");
 	cr_assert_eq(tool_finish(&tool), 0);
 	remove_path();
 }
@@ -381,7 +362,7 @@ Test(dump_many, the_queue_of_another_program_is_told)
 	start_at_path(&tool, "");
 	cr_assert_eq(start_insider(&child, &insider, sentence), EBUSY);
 	expect_contains(sentence, "queue 1 is owned by ");
-	await_err(&tool, "refused a socket of uid 0, pid ");
+	tool_await_err(&tool, "refused a socket of uid 0, pid ");
 	snprintf(part, sizeof(part), ": namespace %s: queue 1 is owned by ", ns->name);
 	expect_contains(tool.line, part);
 	cr_assert_eq(child_finish(&child), 0);
@@ -406,7 +387,7 @@ Test(dump_many, only_those_who_are_allowed)
 	cr_assert_eq(start_insider(&child, &insider, sentence), EACCES, "%s", sentence);
 	cr_assert_eq(child_finish(&child), 0);
 	kill(tool.pid, SIGTERM);
-	await_err(&tool, "1 socket was refused");
+	tool_await_err(&tool, "1 socket was refused");
 	cr_assert_eq(tool_finish(&tool), 0);
 	remove_path();
 }
@@ -432,7 +413,7 @@ Test(dump_many, nobody_borrows_rights)
 	cr_assert_eq(start_insider(&child, &root, sentence), 0, "%s", sentence);
 	cr_assert_eq(child_finish(&child), 0);
 	kill(tool.pid, SIGTERM);
-	await_err(&tool, "1 socket was refused");
+	tool_await_err(&tool, "1 socket was refused");
 	cr_assert_eq(tool_finish(&tool), 0);
 	remove_path();
 }
@@ -450,7 +431,7 @@ Test(dump_many, unless_they_are_allowed)
 	cr_assert(chmod(directory, 0711) == 0);
 	cr_assert_eq(start_insider(&child, &stranger, sentence), 0, "%s", sentence);
 	cr_assert_eq(child_finish(&child), 0);
-	stop(&tool, "0 packets, 0 bytes, 0 accepted, 0 dropped");
+	tool_stop(&tool, "0 packets, 0 bytes, 0 accepted, 0 dropped");
 	remove_path();
 }
 
@@ -474,10 +455,10 @@ Test(dump_many, plain_descriptors)
 
 	start_at_path(&tool, "--allow-plain");
 	send_plain(ns);
-	await_err(&tool, "serving namespace ");
+	tool_await_err(&tool, "serving namespace ");
 	udp_send(&udp, 0);
 	expect_packet(&tool, ns->name);
-	stop(&tool, "1 packet, 60 bytes, 1 accepted, 0 dropped");
+	tool_stop(&tool, "1 packet, 60 bytes, 1 accepted, 0 dropped");
 	remove_path();
 }
 
@@ -488,9 +469,9 @@ Test(dump_many, plain_descriptors_only_if_allowed)
 
 	start_at_path(&tool, "");
 	send_plain(ns);
-	await_err(&tool, "a hand-over by process ");
+	tool_await_err(&tool, "a hand-over by process ");
 	kill(tool.pid, SIGTERM);
-	await_err(&tool, "1 socket was refused");
+	tool_await_err(&tool, "1 socket was refused");
 	cr_assert_eq(tool_finish(&tool), 0);
 	remove_path();
 }
@@ -530,11 +511,11 @@ Test(dump_many, packets_do_not_need_the_porter)
 	udp_send(&udp, 0);
 	expect_packet(&tool, ns->name);
 	kill(porter, SIGKILL);
-	await_err(&tool, "mnfq dump: the process that takes sockets has ended");
+	tool_await_err(&tool, "mnfq dump: the process that takes sockets has ended");
 	udp_send(&udp, 1);
 	expect_packet(&tool, ns->name);
 	kill(tool.pid, SIGTERM);
-	await_err(&tool, "2 packets");
+	tool_await_err(&tool, "2 packets");
 	cr_assert_eq(tool_finish(&tool), 1, "nobody was told");
 	unlink_path();
 	remove_path();
@@ -547,7 +528,7 @@ Test(dump_many, ends_without_namespaces_and_porter)
 
 	start_at_path(&tool, "");
 	kill(child_of(tool.pid), SIGKILL);
-	await_err(&tool, "mnfq dump: ");
+	tool_await_err(&tool, "mnfq dump: ");
 	cr_assert_eq(tool_finish(&tool), 1);
 	unlink_path();
 	remove_path();
@@ -606,72 +587,4 @@ Test(dump_many, nobody_gives_one)
 	cr_assert_str_eq(tool_err(&tool), "", "one line");
 	cr_assert_eq(tool_finish(&tool), 1);
 	remove_path();
-}
-
-/* ---- found ------------------------------------------------------------------------------ */
-
-static int live_apart(int stream, void *arg)
-{
-	char byte;
-
-	(void)arg;
-	return unshare(CLONE_NEWNET) < 0 || write(stream, "", 1) != 1 ||
-	       read(stream, &byte, 1) != 0;
-}
-
-/* Which no other test uses: it is bound in the namespaces of all others that run. */
-#define RARE 59173u
-
-static struct netns *rare_road(struct udp *udp)
-{
-	struct netns *ns = netns_new();
-
-	netns_rule(ns, 4, "-A OUTPUT -p udp --dport 9 -j NFQUEUE --queue-num %u --queue-bypass",
-		   RARE);
-	udp_open(udp, ns, ns, "127.0.0.1", 9);
-	return ns;
-}
-
-/* By name and by process, those that are there and those that come; this machine's own as well. */
-Test(dump_many, finds_all)
-{
-	struct udp udp[2];
-	struct netns *there = rare_road(&udp[0]), *later;
-	char part[80], inode[64];
-	struct child child;
-	struct tool tool;
-	struct stat st;
-
-	tool_start(&tool, NULL, -1, "dump -q %u --all-netns", RARE);
-	await_err(&tool, "listening on queue");
-	snprintf(part, sizeof(part), "serving namespace %s", there->name);
-	await_err(&tool, part);
-	udp_send(&udp[0], 0);
-	snprintf(part, sizeof(part), " netns %s ", there->name);
-	expect_contains(tool_out(&tool), part);
-
-	later = rare_road(
-		&udp[1]); /* goes past the queue until we are there, by --queue-bypass */
-	snprintf(part, sizeof(part), "serving namespace %s", later->name);
-	await_err(&tool, part);
-	udp_send(&udp[1], 0);
-	snprintf(part, sizeof(part), " netns %s ", later->name);
-	expect_contains(tool_out(&tool), part);
-
-	child = child_start(live_apart, NULL);
-	child_await(&child);
-	snprintf(part, sizeof(part), "/proc/%d/ns/net", (int)child.pid);
-	cr_assert(stat(part, &st) == 0);
-	snprintf(inode, sizeof(inode), "serving namespace net:[%llu]",
-		 (unsigned long long)st.st_ino);
-	await_err(&tool, inode);
-	cr_assert_eq(child_finish(&child), 0);
-	snprintf(part, sizeof(part), "namespace net:[%llu]: gone", (unsigned long long)st.st_ino);
-	await_err(&tool, part);
-
-	udp_close(&udp[1]);
-	snprintf(part, sizeof(part), "namespace %s: gone: 1 packet", later->name);
-	netns_free(later);
-	await_err(&tool, part);
-	stop(&tool, "2 packets, 120 bytes, 2 accepted, 0 dropped");
 }

@@ -53,6 +53,7 @@ Test(dump_refusals, wrong_command_lines)
 	expect_refused("dump -q 1 --mode 600", 2, "--mode is for --listen");
 	expect_refused("dump -q 1 --allow-uid root", 2, "--allow-uid root");
 	expect_refused("dump -q 1 --allow-uid 0", 2, "see --listen");
+	expect_refused("dump -q 1 --exclude self", 2, "--all-netns");
 	expect_refused("dump -q 1 --allow-plain", 2, "see --listen");
 	expect_refused("dump -q 1 --all-netns --allow-uid 0", 2, "see --listen");
 	expect_refused("dump -q 1 --keep", 2, "NOTIFY_SOCKET");
@@ -89,6 +90,36 @@ Test(dump_refusals, what_cannot_be_opened)
 	expect_refused("dump -q 1 -n /dev/null", 1, "/dev/null is not a network namespace");
 	expect_refused("dump -q 1 --fd 99", 1, "99");
 	expect_refused("dump -q 1 --fd 0 </dev/null", 1, "not a socket");
+}
+
+/* Not a line a namespace, and not a wait for what cannot come. */
+Test(dump_refusals, all_namespaces_without_rights)
+{
+	struct tool tool;
+
+	netns_new();
+	tool_start_shell(
+		&tool, NULL, -1,
+		"exec setpriv --bounding-set=-all --inh-caps=-all \"$MNFQ_TOOL\" dump -q 1 "
+		"--all-netns");
+	expect_contains(tool_err(&tool), "mnfq dump: --all-netns takes CAP_SYS_ADMIN");
+	cr_assert_str_eq(tool_err(&tool), "", "one line");
+	cr_assert_eq(tool_finish(&tool), 1);
+}
+
+/* It has all of them in a user namespace that owns no network namespace. */
+Test(dump_refusals, all_namespaces_without_rights_over_any)
+{
+	struct tool tool;
+
+	netns_new();
+	tool_start_shell(&tool, NULL, -1,
+			 "exec unshare -U -r \"$MNFQ_TOOL\" dump -q 1 --all-netns");
+	tool_listening(&tool);
+	expect_contains(tool_err(&tool), "mnfq dump: no right to enter any namespace");
+	expect_contains(tool_err(&tool), "0 packets, ");
+	cr_assert_str_eq(tool_err(&tool), "", "%s", tool.line);
+	cr_assert_eq(tool_finish(&tool), 1);
 }
 
 /* What the kernel can do must run. */

@@ -431,7 +431,7 @@ Test(spaces, what_cannot_be_seen_is_not_gone)
 
 static int enter_none(int stream, void *arg)
 {
-	const char *expected = "cannot enter the namespace";
+	const char *expected = "no right to enter any namespace";
 	struct link_message message;
 	char error[256];
 	int fd, link;

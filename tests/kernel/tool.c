@@ -120,6 +120,23 @@ void tool_expect_end(struct tool *tool, const char *summary)
 	cr_assert_eq(tool_finish(tool), 0);
 }
 
+void tool_await_err(struct tool *tool, const char *begin)
+{
+	while (strncmp(tool_err(tool), begin, strlen(begin)) != 0)
+		cr_assert(tool->line[0], "no line '%s'", begin);
+}
+
+void tool_stop(struct tool *tool, const char *summary)
+{
+	char last[sizeof(tool->line)] = "";
+
+	kill(tool->pid, SIGTERM);
+	while (tool_err(tool)[0])
+		strcpy(last, tool->line);
+	cr_assert_str_eq(last, summary);
+	cr_assert_eq(tool_finish(tool), 0);
+}
+
 void tool_freeze(const struct tool *tool)
 {
 	int status;

@@ -42,6 +42,12 @@ int tool_finish(struct tool *tool);
 /* Waits for its end, which must be a success with this as its last line on stderr. */
 void tool_expect_end(struct tool *tool, const char *summary);
 
+/* The next line on stderr that begins like this; others are of no interest. */
+void tool_await_err(struct tool *tool, const char *begin);
+
+/* Ends it with SIGTERM, which must be a success with this as the last line on stderr. */
+void tool_stop(struct tool *tool, const char *summary);
+
 /* Stops it, so that packets wait in the queue while they are sent. */
 void tool_freeze(const struct tool *tool);
 
