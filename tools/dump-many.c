@@ -11,13 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "common.h"
 #include "dump-many.h"
-#include "porter.h"
 #include "sandbox.h"
 #include "systemd.h"
 #include "unix-path.h"
@@ -26,6 +24,7 @@
 #define REFUSALS_TOLD 100 /* then they are only counted: peers could fill the log */
 #define COUNT_MS      500 /* the porter may be in a bad way */
 #define LISTENERS_MAX 16
+#define LINGER_MS     2000 /* so long a name may be gone when it is made anew */
 
 /* ---- what the porter says --------------------------------------------------------------- */
 
@@ -117,6 +116,8 @@ static void handle_message(struct many *many, const struct link_message *message
 	case LINK_DETACH:
 		if (member)
 			remove_member(many, member, "gone");
+		if (has_name(many->dump->opts))
+			many->lingers_until = clock_ms() + LINGER_MS;
 		break;
 	case LINK_NOTE:
 		if (message->error)
@@ -148,8 +149,8 @@ static void hear_porter(struct many *many)
 		n = link_receive(many->link, &message, &fd);
 		if (n == -ECONNRESET)
 			lose_porter(many,
-				    "the process that takes sockets has ended: no namespace "
-				    "is added any more; start again");
+				    "the process that takes sockets and watches namespaces has "
+				    "ended: none is added or left any more; start again");
 		else if (n > 0)
 			handle_message(many, &message, fd);
 		else if (n == -EMFILE)
@@ -213,13 +214,20 @@ static void dispatch(struct many *many, struct member *member)
 {
 	const struct link_message forget = { .type = LINK_FORGET, .id = member->id };
 	int n = mnfq_socket_dispatch(member->source.sock, 0);
+	char error[1024];
 
 	if (n >= 0 || n == -EINTR || n == -ECANCELED)
 		return;
 	if (many->link >= 0)
 		(void)link_send(many->link, &forget, -1);
-	else
+	if (many->link < 0 || many->dump->alone)
 		many->status = EXIT_FAILURE;
+	if (many->dump->alone) {
+		explain_source(error, sizeof(error), &member->source, n);
+		fail(DUMP_NAME, "%s", error);
+		stop_workers(many->dump);
+		return;
+	}
 	remove_member(many, member, mnfq_socket_get_error(member->source.sock));
 }
 
@@ -229,14 +237,20 @@ static bool write_output(struct dump *dump)
 	return check_output(dump, 0);
 }
 
-/* Is there still something to serve, or can there be? */
-static bool goes_on(const struct many *many)
+/*
+ * How long to wait for something to serve, in milliseconds: -1 without end, 0 where nothing is served
+ * and nothing can come any more.
+ */
+static int patience(const struct many *many)
 {
 	const struct dump *dump = many->dump;
 	bool more_may_come = many->link >= 0 &&
 			     (dump->opts->listen || dump->opts->all_netns || dump->fd_count > 0);
+	int64_t left = many->link >= 0 ? many->lingers_until - clock_ms() : 0;
 
-	return !atomic_load(&dump->ending) && (many->count > 0 || more_may_come);
+	if (many->count > 0 || more_may_come)
+		return -1;
+	return left > 0 ? (int)left : 0;
 }
 
 /* What woke us: the end, or that the counters so far are wanted. */
@@ -258,10 +272,10 @@ static int serve(struct many *many)
 {
 	struct epoll_event events[EVENTS];
 	bool porter, idle = false;
-	int n;
+	int n, wait;
 
-	while (goes_on(many)) {
-		n = epoll_wait(many->epoll, events, EVENTS, idle ? -1 : 0);
+	while (!atomic_load(&many->dump->ending) && (wait = patience(many)) != 0) {
+		n = epoll_wait(many->epoll, events, EVENTS, idle ? wait : 0);
 		if (n < 0 && errno != EINTR)
 			return fail(DUMP_NAME, "cannot wait: %s", strerror(errno));
 		idle = n <= 0;
@@ -298,8 +312,7 @@ static int open_loop(struct many *many)
 	/* A thousand namespaces take more than the 1024 that are usual. */
 	raise_file_limit();
 	many->epoll = epoll_create1(EPOLL_CLOEXEC);
-	many->dump->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (many->epoll < 0 || many->dump->wake < 0 || mnfq_ring_new(&many->ring, 0) < 0)
+	if (many->epoll < 0 || mnfq_ring_new(&many->ring, 0) < 0)
 		return fail(DUMP_NAME, "cannot make what it takes to wait: %s", strerror(errno));
 	catch_signals(many->dump);
 	many->manager = systemd_open();
@@ -314,6 +327,7 @@ static int add_place(struct many *many, const struct place *place, const char *s
 
 	if (!member)
 		return fail(DUMP_NAME, "out of memory");
+	member->hidden = !stored;
 	if (stored) {
 		take_label(member, stored);
 		member->stored = true;
@@ -343,32 +357,6 @@ static int add_places(struct many *many)
 	return status;
 }
 
-/* The descriptors are the porter's from here on. */
-static int start_porter(struct many *many, const int *listeners, unsigned int count,
-			struct unix_listener *own)
-{
-	const struct dump_options *opts = many->dump->opts;
-	struct porter_options options = { .listeners = listeners,
-					  .listener_count = count,
-					  .own = own,
-					  .all_netns = opts->all_netns,
-					  .excluded = opts->excluded,
-					  .excluded_count = opts->excluded_count,
-					  .allowed_uids = opts->allowed_uids,
-					  .allowed_count = opts->allowed_count,
-					  .plain = opts->allow_plain,
-					  .sandbox = !opts->no_sandbox };
-	char error[256] = "";
-	pid_t pid;
-
-	many->link = porter_start(&options, &pid, error, sizeof(error));
-	for (unsigned int i = 0; i < count; i++)
-		close(listeners[i]);
-	if (many->link < 0)
-		return fail(DUMP_NAME, "%s", error);
-	return watch_fd(many, many->link, many);
-}
-
 static int open_listeners(struct many *many)
 {
 	struct unix_listener own = { .fd = -1 };
@@ -392,21 +380,28 @@ static int open_listeners(struct many *many)
 		listeners[count++] = own.fd;
 		own.fd = -1; /* closed like the others; its path is the porter's to remove */
 	}
-	return start_porter(many, listeners, count, &own);
+	many->link = start_porter(dump, listeners, count, &own);
+	return many->link < 0 ? EXIT_FAILURE : watch_fd(many, many->link, many);
 }
 
 static void print_listening(const struct many *many)
 {
 	const struct dump_options *opts = many->dump->opts;
-	char path[4 * 108];
+	const struct source *source = many->members ? &many->members->source : NULL;
+	char path[4 * 108], name[SOURCE_NAME_SIZE];
 
 	print_queues(opts);
+	if (many->dump->alone) {
+		fprintf(stderr, " of namespace %s", name_source(name, source));
+		print_settings(many->dump, source, false);
+		return;
+	}
 	fprintf(stderr, " of %s%zu %s", opts->all_netns ? "all, now " : "", many->count,
 		plural(many->count, "namespace", "namespaces"));
 	if (opts->listen)
 		fprintf(stderr, ", sockets are taken at %s",
 			clean_text(path, sizeof(path), opts->listen));
-	print_settings(many->dump, many->members ? &many->members->source : NULL, true);
+	print_settings(many->dump, source, true);
 }
 
 static int check_rights(const struct dump *dump)
@@ -416,6 +411,13 @@ static int check_rights(const struct dump *dump)
 		return 0;
 	return fail(DUMP_NAME, "--all-netns takes CAP_SYS_ADMIN, to enter namespaces, and "
 			       "CAP_NET_ADMIN: run as root, or give mnfq these capabilities");
+}
+
+/* The next one of a name may be one over which we have the right by a capability only. */
+static bool needs_net_admin(const struct many *many)
+{
+	return !many->dump->alone || has_name(many->dump->opts) ||
+	       !sandbox_owns(mnfq_socket_get_fd(many->members->source.sock));
 }
 
 static int set_up(struct many *many)
@@ -429,9 +431,10 @@ static int set_up(struct many *many)
 	if (!status)
 		status = add_places(many);
 	if (!status)
-		status = sandbox_dump(many->dump, true);
+		status = sandbox_dump(many->dump, needs_net_admin(many));
 	if (!status) {
 		print_listening(many);
+		many->listening = true;
 		systemd_notify(many->manager, "READY=1\n", -1);
 	}
 	return status;

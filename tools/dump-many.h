@@ -19,6 +19,7 @@ struct member {
 	uint64_t admin;   /* the user namespace in which they have CAP_NET_ADMIN, or 0 */
 	bool handed_over; /* by somebody of this uid and pid */
 	bool named;       /* as ip(8) lists it, or by a process */
+	bool hidden;      /* the command line says where it is: nobody has to see it */
 	bool stored;      /* the service manager keeps it while we are away */
 	bool leaves;      /* with its peer, or the porter tells; nobody has to be asked for it */
 };
@@ -34,11 +35,10 @@ struct many {
 	int manager;       /* the service manager, which keeps sockets for us; -1: none */
 	uint64_t refusals; /* as the porter counts them */
 	unsigned int refusals_told;
+	bool listening;        /* and the line that says so was printed */
+	int64_t lingers_until; /* without any: a name may be back soon */
 	int status;
 };
-
-/** A line on stderr, clean for a terminal. */
-void tell(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /** A member to be, or NULL. */
 struct member *new_member(struct many *many, uint32_t id);

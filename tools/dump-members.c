@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* mnfq dump with any number of namespaces: how each of them joins and leaves. */
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,17 +19,6 @@
 #define ANSWER_MS 50
 
 #define STORED_PREFIX "mnfq-" /* of a name: mnfq-INODE-LABEL */
-
-void tell(const char *format, ...)
-{
-	char raw[1800], line[2000];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(raw, sizeof(raw), format, args);
-	va_end(args);
-	fprintf(stderr, "%s\n", clean_text(line, sizeof(line), raw));
-}
 
 struct member *new_member(struct many *many, uint32_t id)
 {
@@ -109,7 +97,8 @@ static void watch(const struct many *many, const struct member *member)
 {
 	struct link_message message = { .type = LINK_WATCH,
 					.id = member->id,
-					.flags = member->named ? LINK_SEEN : 0,
+					.flags = (member->named ? LINK_SEEN : 0) |
+						 (member->hidden ? LINK_HIDDEN : 0),
 					.inode = member->inode };
 
 	if (many->link >= 0 && !member->leaves && member->inode)
@@ -139,9 +128,7 @@ static int open_member(struct many *many, struct member *member, const struct pl
 					       .ring = many->ring };
 	int err = open_source(&member->source, many->dump, place, &options);
 
-	/* A path may lead to a namespace of which nobody else knows. */
-	member->named = place->kind == PLACE_NETNS && !strchr(place->text, '/');
-
+	member->named = is_name(place);
 	if (err < 0)
 		return err;
 	if (member->handed_over && !may_hand_over(many->dump->opts, member)) {
@@ -214,7 +201,8 @@ int add_member(struct many *many, struct member *member, const struct place *pla
 		member->next->prev = member;
 	many->members = member;
 	many->count++;
-	tell_joined(member);
+	if (many->listening || !many->dump->alone) /* or the line that says so is all */
+		tell_joined(member);
 	if (is_worth_storing(member)) {
 		store(many, member, true);
 		member->stored = true;

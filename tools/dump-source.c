@@ -45,7 +45,7 @@ static bool print(const struct source *source, const struct mnfq_packet *packet)
 	struct line line = { .packet = packet,
 			     .netns = source->netns[0] ? source->netns : NULL,
 			     .label = source->label[0] ? source->label : NULL,
-			     .tell_netns = dump->many,
+			     .tell_netns = dump->many && !dump->alone,
 			     .verdict = dump->opts->verdict_text };
 	bool wanted = !dump->opts->count || dump->seen < dump->opts->count;
 	int err = 0;

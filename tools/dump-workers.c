@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* mnfq dump: one thread or several, that end together. */
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
-#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,10 +43,8 @@ static void on_end(int number)
 
 	(void)number;
 	signalled = 1;
-	if (dump) {
+	if (dump)
 		stop_workers(dump);
-		sem_post(&dump->ended);
-	}
 	errno = saved;
 }
 
@@ -115,7 +113,7 @@ static void *run_thread(void *arg)
 	struct worker *worker = arg;
 
 	worker->status = worker->source.dump->serve(&worker->source);
-	sem_post(&worker->source.dump->ended);
+	stop_workers(worker->source.dump);
 	return NULL;
 }
 
@@ -151,6 +149,25 @@ static int join(struct worker *from, struct worker *to)
 	return status;
 }
 
+/* Until one of them ends, or all are to. Returns 0 or an exit status. */
+static int await_end(struct dump *dump)
+{
+	struct pollfd ready[2] = { { .fd = dump->wake, .events = POLLIN } };
+	uint64_t count;
+	int status = 0;
+
+	while (!atomic_load(&dump->ending)) {
+		ready[1] = (struct pollfd){ .fd = dump->link, .events = POLLIN };
+		if (poll(ready, 2, -1) <= 0)
+			continue;
+		if (ready[0].revents)
+			(void)!read(dump->wake, &count, sizeof(count));
+		if (ready[1].revents)
+			status |= hear_workers_porter(dump);
+	}
+	return status;
+}
+
 static int run_threads(struct dump *dump)
 {
 	size_t started = 0;
@@ -165,14 +182,14 @@ static int run_threads(struct dump *dump)
 			break;
 		}
 	}
-	while (!status && sem_wait(&dump->ended) < 0)
-		;
+	if (!status)
+		status = await_end(dump);
 	stop_workers(dump);
 	return status | join(dump->workers, dump->workers + started);
 }
 
 int run_workers(struct dump *dump)
 {
-	return dump->worker_count == 1 ? dump->serve(&dump->workers[0].source)
-				       : run_threads(dump);
+	return dump->worker_count == 1 && dump->link < 0 ? dump->serve(&dump->workers[0].source)
+							 : run_threads(dump);
 }

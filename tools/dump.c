@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* mnfq dump: print the packets of queues and decide them all alike. */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -153,7 +155,7 @@ int sandbox_dump(const struct dump *dump, bool need_net_admin)
 		return 0;
 	tzset();
 	if (sandbox_enter(SANDBOX_SERVE, need_net_admin ? SANDBOX_CAP(CAP_NET_ADMIN) : 0,
-			  dump->worker_count > 1, error, sizeof(error)) == 0)
+			  dump->worker_count > 1 || dump->link >= 0, error, sizeof(error)) == 0)
 		return 0;
 	return fail(DUMP_NAME, "%s; --no-sandbox does without", error);
 }
@@ -177,6 +179,8 @@ static int run(struct dump *dump)
 	if (!status)
 		status = enter_sandbox(dump);
 	if (!status) {
+		if (dump->link >= 0)
+			watch_workers(dump);
 		print_listening(dump);
 		status = run_workers(dump);
 		dump->served = true;
@@ -197,6 +201,10 @@ static int run_one(struct dump *dump)
 {
 	int status = make_workers(dump);
 
+	if (!status && dump->opts->place_count > 0) {
+		dump->link = start_porter(dump, NULL, 0, NULL);
+		status = dump->link < 0 ? EXIT_FAILURE : 0;
+	}
 	if (!status)
 		status = open_workers(dump);
 	if (!status)
@@ -208,11 +216,19 @@ static int run_one(struct dump *dump)
 	return status;
 }
 
-/* Anything but one namespace that was known from the start, and stays. */
-static bool is_many(const struct dump *dump)
+/*
+ * Any number of namespaces, or one that may go, and be made anew. What threads serve, or who polls
+ * busily, ends with its namespace.
+ */
+static void choose_mode(struct dump *dump)
 {
-	return dump->opts->listen || dump->opts->all_netns || dump->opts->place_count > 1 ||
-	       dump->fd_count > 0;
+	const struct dump_options *opts = dump->opts;
+	const bool several =
+		opts->listen || opts->all_netns || opts->place_count > 1 || dump->fd_count > 0;
+
+	dump->alone = !several && opts->place_count == 1 && opts->threads == 1 &&
+		      opts->busy_poll_us == 0;
+	dump->many = several || dump->alone;
 }
 
 /* What is passed to us, unless the command line says where to look. */
@@ -236,18 +252,32 @@ static bool takes_sockets(const struct dump *dump)
 	return takes;
 }
 
+/* Before we open others, which could get their numbers. */
+static int check_fds(const struct dump_options *opts)
+{
+	for (size_t i = 0; i < opts->place_count; i++)
+		if (opts->places[i].kind == PLACE_FD && fcntl(opts->places[i].fd, F_GETFD) < 0)
+			return fail(DUMP_NAME, "descriptor %d is not open", opts->places[i].fd);
+	return 0;
+}
+
 static int serve(struct dump *dump)
 {
-	int status = take_fds(dump);
+	int status = check_fds(dump->opts);
 
+	if (!status)
+		status = take_fds(dump);
 	if (status)
 		return status;
+	dump->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (dump->wake < 0)
+		return fail(DUMP_NAME, "cannot make an eventfd: %s", strerror(errno));
 	if ((dump->opts->allowed_count > 0 || dump->opts->allow_plain) && !takes_sockets(dump))
 		return fail_usage(DUMP_NAME,
 				  "--allow-uid and --allow-plain are for sockets that are handed "
 				  "over: see --listen");
-	dump->many = is_many(dump);
-	if (dump->opts->keep && !dump->many)
+	choose_mode(dump);
+	if (dump->opts->keep && (!dump->many || dump->alone))
 		return fail_usage(DUMP_NAME,
 				  "--keep is for sockets that are handed over: see --listen");
 	status = dump->many ? run_many(dump) : run_one(dump);
@@ -261,11 +291,10 @@ static int serve(struct dump *dump)
 int run_dump(int argc, char **argv)
 {
 	struct dump_options opts;
-	struct dump dump = { .opts = &opts, .serve = receive, .wake = -1 };
+	struct dump dump = { .opts = &opts, .serve = receive, .wake = -1, .link = -1 };
 	int status;
 
 	if (take_dump_options(&opts, argc, argv, &status)) {
-		sem_init(&dump.ended, 0, 0);
 		status = serve(&dump);
 		free(dump.fds);
 	}

@@ -4,7 +4,6 @@
 #define MNFQ_TOOLS_DUMP_H
 
 #include <pthread.h>
-#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,6 +15,7 @@
 #include "common.h"
 
 struct systemd_fd;
+struct unix_listener;
 
 #define DUMP_NAME "mnfq dump"
 
@@ -93,15 +93,16 @@ struct dump {
 	struct worker *workers;
 	size_t worker_count;
 	int (*serve)(struct source *source); /* until it is stopped; returns the exit status */
-	bool many;                           /* namespaces: each line tells which */
+	bool many;                           /* namespaces, or one that may come and go */
+	bool alone;                          /* many: but there is only one at a time */
 	bool served;                         /* there is something to sum up */
 	struct systemd_fd *fds;              /* passed by the service manager */
 	size_t fd_count;
 	atomic_bool failed;             /* and the reason was told */
-	sem_t ended;                    /* a worker, or all of them are to end */
-	atomic_bool ending;             /* the same */
+	atomic_bool ending;             /* a worker has ended, or all of them are to end */
 	atomic_bool report;             /* many: the counters so far are wanted */
-	int wake;                       /* many: what wakes the loop */
+	int wake;                       /* what wakes who waits for that */
+	int link;                       /* workers: to the porter; -1: none */
 	uint64_t totals[DUMP_COUNTERS]; /* of the sources that are closed */
 
 	/* Used with stdout locked. */
@@ -190,6 +191,29 @@ int run_workers(struct dump *dump);
 
 /** Serve them all until stopped; returns the exit status. */
 int run_many(struct dump *dump);
+
+/* ---- dump-porter.c ---------------------------------------------------------------------- */
+
+/** A line on stderr, clean for a terminal. */
+void tell(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/**
+ * Is it a namespace by name (or by process), which the porter is sure to see, and can serve again when it
+ * was made anew? And is there one in the command line?
+ */
+bool is_name(const struct place *place);
+bool has_name(const struct dump_options *opts);
+
+/**
+ * Start the porter with these listeners, which are closed here. Returns our end of the link, or -1 after
+ * it was told why not.
+ */
+int start_porter(const struct dump *dump, const int *listeners, unsigned int count,
+		 struct unix_listener *own);
+
+/** Workers: have the porter say when their namespace is gone, and what it says. 0 or an exit status. */
+void watch_workers(const struct dump *dump);
+int hear_workers_porter(struct dump *dump);
 
 /* ---- dump.c ----------------------------------------------------------------------------- */
 

@@ -41,6 +41,8 @@ struct finder {
 	uint64_t *inodes; /* ascending */
 	int *pids;        /* of each, a process that is in there, or 0: it has a name */
 	size_t count, room;
+	const char *const *texts; /* where else to look */
+	unsigned int text_count;
 	char buffer[32768] __attribute__((aligned(8)));
 };
 
@@ -247,6 +249,25 @@ static void watch_names(struct finder *finder)
 	}
 }
 
+void finder_look_at(struct finder *finder, const char *const *texts, unsigned int count)
+{
+	finder->texts = texts;
+	finder->text_count = count;
+}
+
+static int scan_texts(struct finder *finder)
+{
+	uint64_t inode;
+	int err = 0;
+
+	for (unsigned int i = 0; i < finder->text_count && err == 0; i++) {
+		inode = finder_of_text(finder, finder->texts[i]);
+		if (inode != 0)
+			err = add(finder, inode, 0);
+	}
+	return err;
+}
+
 int finder_scan(struct finder *finder)
 {
 	int err;
@@ -259,6 +280,8 @@ int finder_scan(struct finder *finder)
 	err = each_entry(finder, finder->proc, look_at_process);
 	if (err == 0)
 		err = scan_names(finder);
+	if (err == 0)
+		err = scan_texts(finder);
 	if (err < 0)
 		finder->count = 0;
 	return err;

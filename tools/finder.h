@@ -2,7 +2,7 @@
 /*
  * Which network namespaces exist: those that have a name under /run/netns, and those that
  * processes are in. Namespaces of single threads, and those that only a descriptor or a mount
- * elsewhere keeps, are not found.
+ * elsewhere keeps, are not found, unless it is told where to look.
  */
 #ifndef MNFQ_TOOLS_FINDER_H
 #define MNFQ_TOOLS_FINDER_H
@@ -17,6 +17,12 @@ struct finder;
 int finder_new(struct finder **ret);
 
 struct finder *finder_free(struct finder *finder);
+
+/**
+ * From now on also find what these lead to: names, paths, process ids. A mount elsewhere is found by
+ * nothing else. The texts stay the caller's.
+ */
+void finder_look_at(struct finder *finder, const char *const *texts, unsigned int count);
 
 /**
  * Look again. Costs a stat() for each process and for each name. After a failure (a negative

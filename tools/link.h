@@ -29,7 +29,7 @@ enum link_type {
 	 * From the server: say LINK_DETACH when the namespace @inode has neither process nor name
 	 * any more. Comes ahead of a LINK_ANSWER of 0 where the peer does not stay, so that the
 	 * porter has looked before the peer goes; also for sockets that the server opened by
-	 * itself, whose @id lacks LINK_PORTER.
+	 * itself, whose @id lacks LINK_PORTER. One with LINK_HIDDEN is not gone before it was seen.
 	 */
 	LINK_WATCH,
 	/* From the server: it closed @id by itself, forget it. */
@@ -43,8 +43,10 @@ enum link_type {
 	LINK_NOTE,
 };
 
-#define LINK_PORTER    0x80000000u
-#define LINK_SEEN      0x80000000u /* of @flags of LINK_WATCH: we have seen that it exists */
+#define LINK_PORTER 0x80000000u
+/* Of @flags of LINK_WATCH: we have seen that it exists; it may be one that nobody can see. */
+#define LINK_SEEN      0x80000000u
+#define LINK_HIDDEN    0x40000000u
 #define LINK_TEXT_SIZE MNFQ_SENTENCE_SIZE
 
 struct link_message {

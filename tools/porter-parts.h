@@ -37,6 +37,7 @@ struct watch {
 	uint64_t expected;
 	uint32_t id;
 	bool seen;   /* it existed once */
+	bool hidden; /* nobody may see it, though it exists */
 	bool missed; /* the last look did not find it */
 };
 
@@ -149,7 +150,7 @@ uint64_t spaces_admin_of(const struct porter *porter, uint32_t pid);
 void spaces_expect(struct porter *porter, uint32_t id, uint64_t seen);
 
 /** Messages of the server. Where that is returned: whether @id is one of ours. */
-void spaces_watch(struct porter *porter, uint32_t id, uint64_t inode, bool seen);
+void spaces_watch(struct porter *porter, const struct link_message *message);
 bool spaces_answer(struct porter *porter, const struct link_message *message);
 bool spaces_forget(struct porter *porter, uint32_t id);
 bool spaces_have(const struct porter *porter, uint32_t id);

@@ -27,7 +27,8 @@ static const int hurry_ms[] = { 300, 100, SOON_MS };
 
 static bool is_wanted(const struct porter *porter)
 {
-	return porter->options->all_netns || porter->spaces.watch_count > 0;
+	return porter->options->all_netns || porter->options->again ||
+	       porter->spaces.watch_count > 0;
 }
 
 /* Looking takes no more than a tenth of our time, whatever happens to names. */
@@ -116,6 +117,7 @@ int spaces_init(struct porter *porter)
 	spaces->home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	if (err == 0 && spaces->home < 0)
 		err = -errno;
+	finder_look_at(spaces->finder, porter->options->netns, porter->options->netns_count);
 	if (err == 0)
 		err = init_excluded(porter);
 	if (porter->options->all_netns)
@@ -195,29 +197,31 @@ void spaces_expect(struct porter *porter, uint32_t id, uint64_t seen)
  * It may be gone before we look for the first time, and then we never learn that we could have seen
  * it. So what was seen before counts, and otherwise the look does not wait.
  */
-void spaces_watch(struct porter *porter, uint32_t id, uint64_t inode, bool seen)
+void spaces_watch(struct porter *porter, const struct link_message *message)
 {
 	struct spaces *spaces = &porter->spaces;
-	struct watch *watch = add_watch(porter, id);
+	struct watch *watch = add_watch(porter, message->id);
 
 	if (!watch)
 		return;
-	watch->inode = inode;
+	watch->inode = message->inode;
 	watch->missed = false;
-	watch->seen = seen || watch->expected == inode || finder_has(spaces->finder, inode);
+	watch->hidden = message->flags & LINK_HIDDEN;
+	watch->seen = message->flags & LINK_SEEN || watch->expected == watch->inode ||
+		      finder_has(spaces->finder, watch->inode);
 	if (watch->seen)
 		look_in(spaces, clock_ms(), LOOK_MS);
 	else
 		spaces->due = clock_ms();
 }
 
-/* Whether it is gone. Asks for another look before it says so. */
-static bool is_gone(struct spaces *spaces, uint64_t inode, bool seen, bool *missed)
+/* Whether it is gone. Asks for another look before it says so. @sure: it would be seen. */
+static bool is_gone(struct spaces *spaces, uint64_t inode, bool sure, bool *missed)
 {
 	bool before = *missed;
 
 	*missed = !finder_has(spaces->finder, inode);
-	if (!*missed || (!seen && !finder_sees_all(spaces->finder)))
+	if (!*missed || !sure)
 		return false;
 	if (!before)
 		look_in(spaces, clock_ms(), AGAIN_MS);
@@ -231,9 +235,9 @@ static void check_watches(struct porter *porter)
 
 	while (i < spaces->watch_count) {
 		struct watch *watch = &spaces->watches[i];
+		bool sure = watch->seen || (!watch->hidden && finder_sees_all(spaces->finder));
 
-		if (watch->inode != 0 &&
-		    is_gone(spaces, watch->inode, watch->seen, &watch->missed)) {
+		if (watch->inode != 0 && is_gone(spaces, watch->inode, sure, &watch->missed)) {
 			porter_detach(porter, watch->id);
 			unwatch(spaces, watch);
 		} else {
@@ -317,7 +321,7 @@ static void tell_forbidden(struct porter *porter)
 
 	if (spaces->forbidden == 0)
 		return;
-	if (spaces->entered || porter->options->listener_count > 0)
+	if (spaces->entered || porter->options->again || porter->options->listener_count > 0)
 		porter_note(porter, "no right to enter %u %s (CAP_SYS_ADMIN)", spaces->forbidden,
 			    plural(spaces->forbidden, "namespace", "namespaces"));
 	else
@@ -366,6 +370,32 @@ static void offer_new(struct porter *porter)
 		tell_forbidden(porter);
 }
 
+static bool is_watched(const struct spaces *spaces, uint64_t inode)
+{
+	for (size_t i = 0; i < spaces->watch_count; i++)
+		if (spaces->watches[i].inode == inode)
+			return true;
+	return false;
+}
+
+/* The server opened what these names led to at first; they may lead to another one by now. */
+static void offer_again(struct porter *porter)
+{
+	struct spaces *spaces = &porter->spaces;
+
+	for (unsigned int i = 0; i < porter->options->netns_count; i++) {
+		uint64_t inode = finder_of_name(spaces->finder, porter->options->netns[i]);
+		struct found *found = NULL;
+		size_t at = 0;
+
+		if (inode != 0 && finder_has(spaces->finder, inode) && !is_watched(spaces, inode))
+			found = insert(porter, inode, &at);
+		if (found)
+			offer(porter, found);
+	}
+	tell_forbidden(porter);
+}
+
 /* ---- what the server says ---- */
 
 bool spaces_have(const struct porter *porter, uint32_t id)
@@ -392,12 +422,16 @@ bool spaces_forget(struct porter *porter, uint32_t id)
 {
 	struct watch *watch = find_watch(&porter->spaces, id);
 	struct found *found = find_found(&porter->spaces, id);
+	bool known = watch || found;
+	size_t at = 0;
 
+	if (watch && (porter->options->all_netns || porter->options->again))
+		found = insert(porter, watch->inode, &at);
 	if (watch)
 		unwatch(&porter->spaces, watch);
 	if (found)
 		found->refused = true;
-	return watch || found;
+	return known;
 }
 
 /* ---- time ---- */
@@ -416,6 +450,8 @@ static void look(struct porter *porter)
 		check_found(porter);
 		if (porter->options->all_netns)
 			offer_new(porter);
+		else if (porter->options->again)
+			offer_again(porter);
 	}
 	spaces->looked = clock_ms();
 	spaces->took = spaces->looked - before;

@@ -202,7 +202,7 @@ static void handle_message(struct porter *porter, const struct link_message *mes
 			(void)spaces_answer(porter, message);
 		break;
 	case LINK_WATCH:
-		spaces_watch(porter, message->id, message->inode, message->flags & LINK_SEEN);
+		spaces_watch(porter, message);
 		break;
 	case LINK_FORGET:
 		if (!peers_forget(porter, message->id))
@@ -377,7 +377,7 @@ static int give_up_rights(const struct porter_options *options, char *error, siz
 
 	if (!options->sandbox)
 		return 0;
-	if (options->all_netns) {
+	if (options->all_netns || options->again) {
 		keep |= SANDBOX_CAP(CAP_SYS_ADMIN); /* setns() */
 		role = SANDBOX_FINDER;
 	}

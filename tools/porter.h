@@ -23,6 +23,9 @@ struct porter_options {
 	bool all_netns;              /* offer sockets of all namespaces that exist */
 	const char *const *excluded; /* but of these: names, paths, process ids, "self" */
 	unsigned int excluded_count;
+	const char *const *netns; /* looked at, too: names, paths, process ids */
+	unsigned int netns_count;
+	bool again;             /* offer what a name of these leads to, unless it is watched */
 	bool plain;             /* take descriptors without our header, too */
 	bool sandbox;           /* give up rights that are not needed */
 	unsigned int answer_ms; /* how long a peer waits for LINK_ANSWER; 0: 30 seconds */

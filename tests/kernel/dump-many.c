@@ -89,6 +89,94 @@ Test(dump_many, several_names)
 	tool_stop(&tool, "2 packets, 120 bytes, 2 accepted, 0 dropped");
 }
 
+/* Has the name lead to another namespace, with the same rules, and nothing of ours in the old one. */
+static void make_anew(struct netns *ns, struct udp *udp)
+{
+	char file[64];
+
+	udp_close(udp);
+	close(ns->fd);
+	netns_run(NULL, "ip netns delete %s && ip netns add %s", ns->name, ns->name);
+	snprintf(file, sizeof(file), "/run/netns/%s", ns->name);
+	ns->fd = open(file, O_RDONLY | O_CLOEXEC);
+	cr_assert(ns->fd >= 0);
+	netns_run(ns, "ip link set lo up");
+	netns_rule(ns, 4, "-A OUTPUT -p udp --dport 9 -j NFQUEUE --queue-num 1 --queue-bypass");
+	udp_open(udp, ns, ns, "127.0.0.1", 9);
+}
+
+static bool has_device(struct netns *ns, const char *device)
+{
+	char *devices = netns_output(ns, "ip -o link");
+	bool has = strstr(devices, device);
+
+	free(devices);
+	return has;
+}
+
+/* Whether one is served or two: told, freed, and served again. That it is freed shows in its device. */
+static void make_one_anew(unsigned int count)
+{
+	struct netns *ns[2], *other = netns_new();
+	char arguments[128] = "", serving[64], gone[64];
+	struct udp udp[2];
+	struct tool tool;
+	int left = 2;
+
+	for (unsigned int i = 0; i < count; i++) {
+		ns[i] = road_open(&udp[i]);
+		snprintf(arguments + strlen(arguments), 64, "-n %s ", ns[i]->name);
+	}
+	netns_join(ns[0], "eth0", other, "eth0", 1);
+	snprintf(serving, sizeof(serving), "serving namespace %s", ns[0]->name);
+	snprintf(gone, sizeof(gone), "namespace %s: gone: 1 packet, ", ns[0]->name);
+	start(&tool, arguments);
+	udp_send(&udp[0], 0);
+	expect_packet(&tool, " output ");
+	make_anew(ns[0], &udp[0]);
+	while (left > 0) { /* in any order */
+		cr_assert(tool_err(&tool)[0]);
+		left -= strcmp(tool.line, serving) == 0 ||
+			strncmp(tool.line, gone, strlen(gone)) == 0;
+	}
+	udp_send(&udp[0], 0);
+	expect_packet(&tool, count > 1 ? ns[0]->name : "~ queue 1 ");
+	cr_assert(wait_until(!has_device(other, "eth0")), "it is kept alive");
+	tool_stop(&tool, "2 packets, 120 bytes, 2 accepted, 0 dropped");
+	for (unsigned int i = 0; i < count; i++)
+		road_expect(ns[i], &udp[i], i == 0);
+}
+
+Test(dump_many, a_name_that_was_made_anew)
+{
+	make_one_anew(1);
+}
+
+Test(dump_many, one_of_several_that_was_made_anew)
+{
+	make_one_anew(2);
+}
+
+/* There is nothing to wait for. */
+Test(dump_many, the_only_one_that_dies_ends_it)
+{
+	static const char *const formats[] = { "-n %s", "-n %s --busy-poll 1" };
+	char arguments[128], begin[64];
+	struct netns *ns;
+	struct tool tool;
+
+	for (size_t i = 0; i < 2; i++) {
+		ns = netns_new();
+		snprintf(arguments, sizeof(arguments), formats[i], ns->name);
+		start(&tool, arguments);
+		expect_contains(tool.line, ns->name);
+		snprintf(begin, sizeof(begin), "namespace %s: gone", ns->name);
+		netns_free(ns);
+		tool_await_err(&tool, begin);
+		tool_expect_end(&tool, "0 packets, 0 bytes, 0 accepted, 0 dropped");
+	}
+}
+
 /* Of those that are served and of those that were: all together. */
 Test(dump_many, counters_when_asked)
 {
@@ -511,7 +599,9 @@ Test(dump_many, packets_do_not_need_the_porter)
 	udp_send(&udp, 0);
 	expect_packet(&tool, ns->name);
 	kill(porter, SIGKILL);
-	tool_await_err(&tool, "mnfq dump: the process that takes sockets has ended");
+	tool_await_err(
+		&tool,
+		"mnfq dump: the process that takes sockets and watches namespaces has ended");
 	udp_send(&udp, 1);
 	expect_packet(&tool, ns->name);
 	kill(tool.pid, SIGTERM);

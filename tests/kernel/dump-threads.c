@@ -291,3 +291,37 @@ Test(dump_threads, one_that_fails_ends_the_others)
 	cr_assert_str_eq(tool_err(&tool), "");
 	cr_assert_eq(tool_finish(&tool), 1);
 }
+
+/* One that is served alone ends it with the reason, too. */
+Test(dump_threads, one_without_threads_that_fails)
+{
+	struct udp udp;
+	struct netns *ns = road_open(&udp);
+	char begin[96];
+	struct tool tool;
+
+	tool_start(&tool, NULL, -1, "dump -q 1 -n %s", ns->name);
+	tool_listening(&tool);
+	tool_freeze(&tool);
+	udp_send(&udp, 0);
+	unbind_behind_its_back(&tool, ns, 1);
+	kill(tool.pid, SIGCONT);
+	snprintf(begin, sizeof(begin), "mnfq dump: namespace %s: queue 1: unbound by ", ns->name);
+	cr_assert(strncmp(tool_err(&tool), begin, strlen(begin)) == 0, "%s", tool.line);
+	expect_contains(tool_err(&tool), "1 packet, ");
+	cr_assert_str_eq(tool_err(&tool), "");
+	cr_assert_eq(tool_finish(&tool), 1);
+}
+
+Test(dump_threads, end_with_their_namespace)
+{
+	struct netns *ns = netns_new();
+	char line[64];
+	struct tool tool;
+
+	start(&tool, ns, "");
+	snprintf(line, sizeof(line), "namespace %s: gone", ns->name);
+	netns_free(ns);
+	cr_assert_str_eq(tool_err(&tool), line);
+	tool_expect_end(&tool, "0 packets, 0 bytes, 0 accepted, 0 dropped");
+}

@@ -270,6 +270,51 @@ Test(spaces, a_name_is_enough)
 	netns_free(other);
 }
 
+/* Nor does one that is mounted elsewhere need either, where it is said that one is there. */
+Test(spaces, a_path_is_enough)
+{
+	char path[] = "/tmp/mnfq-test-XXXXXX";
+	const char *const paths[] = { path };
+	struct netns *other = netns_new();
+	struct doorway door;
+	struct apart apart;
+
+	cr_assert(close(mkstemp(path)) == 0);
+	doorway_open(&door, (struct porter_options){ .netns = paths, .netns_count = 1 });
+	apart = start_apart();
+	netns_run(NULL, "mount --bind /proc/%d/ns/net %s", (int)apart.child.pid, path);
+	doorway_send(&door, LINK_WATCH, 5, apart.inode);
+	doorway_send(&door, LINK_WATCH, 6, netns_inode(other));
+	cr_assert(doorway_refused(&door) == 0);
+	child_kill(&apart.child);
+	lose_name(other);
+	doorway_expect_detach(&door, 6);
+	netns_run(NULL, "umount %s && rm %s", path, path);
+	doorway_expect_detach(&door, 5);
+	close(apart.fd);
+	doorway_close(&door);
+	netns_free(other);
+}
+
+/* One that nothing leads to, but of which we were told, may be one of a thread. */
+Test(spaces, a_hidden_one_is_not_gone)
+{
+	struct link_message hidden = {
+		.type = LINK_WATCH, .id = 5, .flags = LINK_HIDDEN, .inode = 1
+	};
+	struct netns *other = netns_new();
+	struct doorway door;
+
+	doorway_open(&door, (struct porter_options){ 0 });
+	cr_assert(link_send(door.link, &hidden, -1) == 0);
+	doorway_send(&door, LINK_WATCH, 6, netns_inode(other));
+	cr_assert(doorway_refused(&door) == 0);
+	lose_name(other);
+	doorway_expect_detach(&door, 6);
+	doorway_close(&door);
+	netns_free(other);
+}
+
 Test(spaces, what_is_forgotten_is_not_told)
 {
 	struct doorway door;
