@@ -4,7 +4,6 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -88,11 +87,12 @@ void catch_signals(struct dump *dump)
  */
 void report_worker(struct source *source)
 {
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 	struct dump *dump = source->dump;
 	uint64_t sums[DUMP_COUNTERS] = { 0 };
 	bool all = true;
 
-	flockfile(stderr);
+	pthread_mutex_lock(&lock);
 	source->reported = true;
 	memset(source->counters, 0, sizeof(source->counters));
 	add_counters(source->counters, source);
@@ -105,7 +105,7 @@ void report_worker(struct source *source)
 	}
 	if (all)
 		print_counters(sums);
-	funlockfile(stderr);
+	pthread_mutex_unlock(&lock);
 }
 
 static void *run_thread(void *arg)

@@ -77,7 +77,7 @@ struct source {
 	bool elsewhere;              /* not in the namespace that we were started in */
 	char netns[256];             /* "" if nobody knows */
 	char label[MNFQ_LABEL_SIZE]; /* as whoever handed it over calls it */
-	bool reported;               /* and these are its counters; with stderr locked */
+	bool reported;               /* and these are its counters: report_worker() */
 	uint64_t counters[DUMP_COUNTERS];
 };
 
