@@ -47,13 +47,13 @@ int mnfq_i_queues_open(const struct mnfq_socket *sock)
 	return mnfq_i_netns_call_at(sock->fd, open_file, NULL);
 }
 
-static bool parse(const char *text, uint16_t num, struct mnfq_kernel_stats *stats)
+/* A line: queue, port id, waiting, copy mode, copy range, dropped, user dropped, last id, 1. */
+static bool parse(const char *text, unsigned int *num, struct mnfq_kernel_stats *stats)
 {
-	unsigned int n, portid, waiting, dropped, user_dropped, id;
+	unsigned int portid, waiting, dropped, user_dropped, id;
 
-	if (sscanf(text, "%u %u %u %*u %*u %u %u %u", &n, &portid, &waiting, &dropped,
-		   &user_dropped, &id) != 6 ||
-	    n != num)
+	if (sscanf(text, "%u %u %u %*u %*u %u %u %u", num, &portid, &waiting, &dropped,
+		   &user_dropped, &id) != 6)
 		return false;
 	*stats = (struct mnfq_kernel_stats){ .size = sizeof(*stats),
 					     .waiting = waiting,
@@ -64,8 +64,32 @@ static bool parse(const char *text, uint16_t num, struct mnfq_kernel_stats *stat
 	return true;
 }
 
-/* What the file @fd says of queue @num. Returns 0, -ENODEV if there is no such queue, or -ENODATA. */
-int mnfq_i_queues_read(int fd, uint16_t num, struct mnfq_kernel_stats *stats)
+/* What is wanted of the file: one queue, whoever owns it, or the sum of all that somebody owns. */
+struct wanted {
+	int num; /* -1: all of @portid */
+	uint32_t portid;
+	struct mnfq_kernel_stats *stats;
+	bool found;
+};
+
+static void look_at(struct wanted *wanted, const char *line)
+{
+	struct mnfq_kernel_stats stats, *sum = wanted->stats;
+	unsigned int num;
+
+	if (!parse(line, &num, &stats))
+		return;
+	if (wanted->num >= 0 && num == (unsigned int)wanted->num) {
+		*sum = stats;
+		wanted->found = true;
+	} else if (wanted->num < 0 && stats.portid == wanted->portid) {
+		sum->waiting += stats.waiting;
+		sum->queue_dropped += stats.queue_dropped;
+		sum->user_dropped += stats.user_dropped;
+	}
+}
+
+static int read_file(int fd, struct wanted *wanted)
 {
 	char buffer[2048], *line, *end;
 	size_t have = 0;
@@ -77,37 +101,73 @@ int mnfq_i_queues_read(int fd, uint16_t num, struct mnfq_kernel_stats *stats)
 		have += (size_t)n;
 		buffer[have] = '\0';
 		for (line = buffer; (end = strchr(line, '\n')); line = end + 1)
-			if (parse(line, num, stats))
-				return 0;
+			look_at(wanted, line);
 		have -= (size_t)(line - buffer);
 		memmove(buffer, line, have);
 	}
-	return n < 0 ? -ENODATA : -ENODEV;
+	return n < 0 ? -ENODATA : 0;
+}
+
+/* What the file @fd says of queue @num. Returns 0, -ENODEV if there is no such queue, or -ENODATA. */
+int mnfq_i_queues_read(int fd, uint16_t num, struct mnfq_kernel_stats *stats)
+{
+	struct wanted wanted = { .num = num, .stats = stats };
+	int err = read_file(fd, &wanted);
+
+	return err == 0 && !wanted.found ? -ENODEV : err;
+}
+
+/* Opens the file unless it is open. */
+static int open_once(struct mnfq_socket *sock)
+{
+	if (sock->queues_fd < 0)
+		sock->queues_fd = mnfq_i_queues_open(sock);
+	return sock->queues_fd < 0 ? -ENODATA : 0;
+}
+
+static int explain(struct mnfq_socket *sock, int err)
+{
+	if (err == -ENODEV)
+		return mnfq_i_fail(&sock->error, err,
+				   "the queue is not bound on this socket any more");
+	return mnfq_i_fail(
+		&sock->error, err,
+		"the kernel's counters cannot be read: that takes /proc, and CAP_SYS_ADMIN "
+		"to enter another network namespace");
 }
 
 int mnfq_queue_get_kernel_stats(struct mnfq_queue *queue, struct mnfq_kernel_stats *stats)
 {
 	struct mnfq_kernel_stats found;
-	struct mnfq_socket *sock;
 	int err;
 
 	if (!queue || !mnfq_i_options_sized(stats))
 		return -EINVAL;
-	sock = queue->sock;
-	if (sock->queues_fd < 0)
-		sock->queues_fd = mnfq_i_queues_open(sock);
-	if (sock->queues_fd < 0)
-		return mnfq_i_fail(&sock->error, -ENODATA,
-				   "queue %u: the kernel's counters cannot be read: that takes "
-				   "/proc, and CAP_SYS_ADMIN to enter another network namespace",
-				   queue->num);
-	err = mnfq_i_queues_read(sock->queues_fd, queue->num, &found);
-	if (err == 0 && found.portid != sock->portid)
+	err = open_once(queue->sock);
+	if (err == 0)
+		err = mnfq_i_queues_read(queue->sock->queues_fd, queue->num, &found);
+	if (err == 0 && found.portid != queue->sock->portid)
 		err = -ENODEV;
 	if (err < 0)
-		return mnfq_i_fail(&sock->error, err, "queue %u: %s", queue->num,
-				   err == -ENODEV ? "it is not bound on this socket any more"
-						  : "the kernel's counters cannot be read");
+		return explain(queue->sock, err);
 	mnfq_i_options_return(stats, &found, sizeof(found));
+	return 0;
+}
+
+int mnfq_socket_get_kernel_stats(struct mnfq_socket *sock, struct mnfq_kernel_stats *stats)
+{
+	struct mnfq_kernel_stats sum = { .size = sizeof(sum) };
+	struct wanted wanted = { .num = -1, .stats = &sum };
+	int err;
+
+	if (!sock || !mnfq_i_options_sized(stats))
+		return -EINVAL;
+	wanted.portid = sum.portid = sock->portid;
+	err = open_once(sock);
+	if (err == 0)
+		err = read_file(sock->queues_fd, &wanted);
+	if (err < 0)
+		return explain(sock, err);
+	mnfq_i_options_return(stats, &sum, sizeof(sum));
 	return 0;
 }

@@ -748,6 +748,12 @@ struct mnfq_kernel_stats {
  */
 int mnfq_queue_get_kernel_stats(struct mnfq_queue *queue, struct mnfq_kernel_stats *stats);
 
+/**
+ * The sum over all queues that are bound on a socket now; last_id is 0. Returns as
+ * mnfq_queue_get_kernel_stats(), but not -ENODEV.
+ */
+int mnfq_socket_get_kernel_stats(struct mnfq_socket *sock, struct mnfq_kernel_stats *stats);
+
 /* ---- packets ---------------------------------------------------------------------------- */
 
 /* Flags of mnfq_packet_get_skb_info(), as the kernel's NFQA_SKB_*. */

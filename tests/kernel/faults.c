@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_queue.h>
 #include <linux/netlink.h>
@@ -175,6 +176,38 @@ Test(faults, the_kernels_counters_of_each_of_many_queues)
 	}
 	cr_assert_eq(kernel_stats(&scene).waiting, 5);
 	scene_serve(&scene, 5);
+	scene_close(&scene);
+}
+
+/* And of no other socket's. */
+Test(faults, the_kernels_counters_of_all_queues_of_a_socket)
+{
+	struct mnfq_kernel_stats stats = { .size = sizeof(stats) };
+	struct mnfq_socket *stranger;
+	struct mnfq_queue *other;
+	struct scene scene;
+
+	scene_open(&scene, 4);
+	scene_bind(&scene, QUEUE_OPTIONS(.max_len = 4), scene_count);
+	scene_ok(scene.sock, mnfq_queue_bind(&other, scene.sock, 2, QUEUE_OPTIONS(.max_len = 3),
+					     scene_count, &scene));
+	scene_ok(NULL, mnfq_socket_open_netns(&stranger, scene.ns->name, NULL));
+	netns_rule(scene.ns, 4,
+		   "-t mangle -I INPUT -p udp -m statistic --mode nth --every 3 "
+		   "--packet 0 -j NFQUEUE --queue-num 2");
+	netns_rule(scene.ns, 4,
+		   "-t mangle -I INPUT -p udp -m statistic --mode nth --every 3 "
+		   "--packet 0 -j NFQUEUE --queue-num 3");
+	scene_ok(stranger, mnfq_queue_bind(&other, stranger, 3, QUEUE_OPTIONS(.max_len = 1),
+					   scene_count, &scene));
+	udp_send_many(&scene.udp, 0, 45);
+	scene_ok(scene.sock, mnfq_socket_get_kernel_stats(scene.sock, &stats));
+	cr_assert(stats.waiting == 7, "%" PRIu64, stats.waiting);
+	cr_assert(stats.queue_dropped == 30 - 7 && stats.user_dropped == 0);
+	cr_assert(stats.portid == mnfq_socket_get_portid(scene.sock) && stats.last_id == 0);
+	drain(&scene);
+	mnfq_socket_close(stranger);
+	scene.elsewhere = 15; /* the stranger's */
 	scene_close(&scene);
 }
 

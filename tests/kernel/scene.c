@@ -78,19 +78,17 @@ void scene_expect_nothing(struct scene *scene)
 static void check_account(struct scene *scene)
 {
 	struct mnfq_stats stats = scene_socket_stats(scene);
-	struct netns_queue kernel = { .waiting = 0 };
+	struct mnfq_kernel_stats kernel = { .size = sizeof(kernel) };
 	struct account account = { .elsewhere = scene->elsewhere,
 				   .failed_open = scene->failed_open };
 
 	account.sent = netns_queued_packets(scene->ns);
 	account.decided =
 		stats.accepted + stats.dropped + stats.repeated + stats.stopped + stats.requeued;
-	account.buffer_full = stats.overruns;
-	if (netns_get_queue(scene->ns, 1, &kernel)) {
-		account.waiting = kernel.waiting;
-		account.queue_full = kernel.dropped;
-		account.buffer_full = kernel.user_dropped;
-	}
+	scene_ok(scene->sock, mnfq_socket_get_kernel_stats(scene->sock, &kernel));
+	account.waiting = kernel.waiting;
+	account.queue_full = kernel.queue_dropped;
+	account.buffer_full = kernel.user_dropped;
 	if (stats.lost > account.buffer_full)
 		account.taken = stats.lost - account.buffer_full;
 	account_check(&account);

@@ -123,6 +123,11 @@ static int kernel_stats(void *to)
 	return mnfq_queue_get_kernel_stats(queue, to);
 }
 
+static int kernel_stats_of_socket(void *to)
+{
+	return mnfq_socket_get_kernel_stats(sock, to);
+}
+
 static int queue_options(void *to)
 {
 	return mnfq_queue_get_options(queue, to);
@@ -157,6 +162,8 @@ static const struct {
 	{ "receive info", receive_info, sizeof(struct mnfq_handover), -EINVAL },
 	{ "socket stats", stats_of_socket, sizeof(struct mnfq_stats), 0 },
 	{ "queue stats", stats_of_queue, sizeof(struct mnfq_stats), 0 },
+	{ "socket's kernel stats", kernel_stats_of_socket, sizeof(struct mnfq_kernel_stats),
+	  -ENODATA },
 	{ "kernel stats", kernel_stats, sizeof(struct mnfq_kernel_stats), -ENODATA },
 	{ "get_options", queue_options, sizeof(struct mnfq_queue_options), 0 },
 	{ "layers", layers, sizeof(struct mnfq_layers), -EBADMSG },
