@@ -257,15 +257,17 @@ static int patience(const struct many *many)
 static void handle_wake(struct many *many)
 {
 	struct dump *dump = many->dump;
-	uint64_t sums[DUMP_COUNTERS], count;
+	struct counters sums = dump->totals, counters;
+	uint64_t count;
 
 	(void)!read(dump->wake, &count, sizeof(count));
 	if (!atomic_exchange(&dump->report, false))
 		return;
-	memcpy(sums, dump->totals, sizeof(sums));
-	for (const struct member *member = many->members; member; member = member->next)
-		add_counters(sums, &member->source);
-	print_counters(sums);
+	for (const struct member *member = many->members; member; member = member->next) {
+		read_counters(&counters, &member->source);
+		counters_add(&sums, &counters);
+	}
+	print_counters(&sums);
 }
 
 static int serve(struct many *many)

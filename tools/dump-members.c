@@ -124,6 +124,7 @@ static int open_member(struct many *many, struct member *member, const struct pl
 	struct mnfq_socket_options options = { .size = sizeof(options),
 					       .error = error,
 					       .error_size = error_size,
+					       .receive_buffer = many->dump->opts->receive_buffer,
 					       .timeout_ms = ANSWER_MS,
 					       .ring = many->ring };
 	int err = open_source(&member->source, many->dump, place, &options);

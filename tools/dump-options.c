@@ -38,6 +38,7 @@ static int print_help(void)
 	       "      --set-priority P   set this priority: a number, or MAJOR:MINOR as in tc\n"
 	       "      --ct-mark N[/MASK] set these bits of the mark of its connection\n"
 	       "      --busy-poll USEC   look for packets so long again before sleeping\n"
+	       "      --receive-buffer N bytes for packets on their way to us (default: 64 MiB)\n"
 	       "      --max-len N        packets that the kernel holds for us (default: %u)\n"
 	       "      --copy MODE        none, meta, packet (default) or packet:BYTES\n"
 	       "      --fail-open        accept packets unseen while the queue is full\n"
@@ -73,6 +74,7 @@ enum {
 	OPT_MARK,
 	OPT_SET_PRIORITY,
 	OPT_CT_MARK,
+	OPT_RECEIVE_BUFFER,
 	OPT_MAX_LEN,
 	OPT_COPY,
 	OPT_FAIL_OPEN,
@@ -104,6 +106,7 @@ static const struct option options[] = {
 	{ "mark", required_argument, NULL, OPT_MARK },
 	{ "set-priority", required_argument, NULL, OPT_SET_PRIORITY },
 	{ "ct-mark", required_argument, NULL, OPT_CT_MARK },
+	{ "receive-buffer", required_argument, NULL, OPT_RECEIVE_BUFFER },
 	{ "max-len", required_argument, NULL, OPT_MAX_LEN },
 	{ "copy", required_argument, NULL, OPT_COPY },
 	{ "fail-open", no_argument, NULL, OPT_FAIL_OPEN },
@@ -273,6 +276,11 @@ static int take_value(struct dump_options *opts, int option)
 		status = take_number("--busy-poll", 0, 1000000, &value);
 		if (!status)
 			opts->busy_poll_us = (uint32_t)value;
+		return status;
+	case OPT_RECEIVE_BUFFER:
+		status = take_number("--receive-buffer", 1, INT32_MAX, &value);
+		if (!status)
+			opts->receive_buffer = (uint32_t)value;
 		return status;
 	default:
 		status = take_number("--max-len", 1, UINT32_MAX, &value);

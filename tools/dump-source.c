@@ -139,6 +139,7 @@ int bind_source(struct source *source, unsigned int first, size_t count, int pat
 {
 	const int64_t since = clock_ms();
 	struct mnfq_queue_options options = source->dump->opts->queue;
+	struct mnfq_kernel_stats kernel = { .size = sizeof(kernel) };
 	int err = 0;
 
 	options.size = sizeof(options);
@@ -155,6 +156,9 @@ int bind_source(struct source *source, unsigned int first, size_t count, int pat
 		if (err < 0)
 			break;
 	}
+	/* Opens the file of its namespace, for which there may be no right later. */
+	if (err == 0)
+		(void)mnfq_socket_get_kernel_stats(source->sock, &kernel);
 	return err;
 }
 
@@ -183,79 +187,37 @@ void explain_source(char *out, size_t size, const struct source *source, int err
 
 /* ---- what it has counted ---------------------------------------------------------------- */
 
-static const struct {
-	const char *word;
-	const char *one; /* if it counts things: a single one */
-	size_t offset;   /* in struct mnfq_stats */
-	bool always;
-} counters[] = {
-#define NOUN(name, one, always)                                                                  \
-	{                                                                                        \
-#name, one, offsetof(struct mnfq_stats, name), always                            \
-	}
-#define COUNTER(name, always) NOUN(name, #name, always)
-	NOUN(packets, "packet", true),
-	NOUN(bytes, "byte", true),
-	COUNTER(accepted, true),
-	COUNTER(dropped, true),
-	COUNTER(repeated, false),
-	COUNTER(stopped, false),
-	COUNTER(requeued, false),
-	COUNTER(marked, false),
-	COUNTER(defaulted, false),
-	COUNTER(lost, false),
-	COUNTER(truncated, false),
-	COUNTER(refused, false),
-	COUNTER(unsent, false),
-	NOUN(overruns, "overrun", false),
-	COUNTER(forged, false),
-	COUNTER(malformed, false),
-	COUNTER(unclaimed, false),
-#undef COUNTER
-#undef NOUN
-	{ "untracked", "untracked", 0, false }, /* our own, the last one */
-};
-
-#define COUNTERS (sizeof(counters) / sizeof(counters[0]))
-
-_Static_assert(COUNTERS == DUMP_COUNTERS, "dump.h has room for each counter");
-
-static void read_counters(const struct source *source, uint64_t values[COUNTERS])
+void read_counters(struct counters *counters, const struct source *source)
 {
-	struct mnfq_stats stats = { .size = sizeof(stats) };
-
-	mnfq_socket_get_stats(source->sock, &stats);
-	for (size_t i = 0; i + 1 < COUNTERS; i++)
-		memcpy(&values[i], (const char *)&stats + counters[i].offset, sizeof(values[i]));
-	values[COUNTERS - 1] = source->untracked;
+	counters_read_kernel(counters, source->sock);
+	counters_read_library(counters, source->sock);
+	counters->untracked = source->untracked;
 }
 
-static void print_values(const uint64_t values[COUNTERS])
+void print_counters(const struct counters *counters)
 {
-	const char *separator = "";
-
-	for (size_t i = 0; i < COUNTERS; i++) {
-		if (!values[i] && !counters[i].always)
-			continue;
-		fprintf(stderr, "%s%llu %s", separator, (unsigned long long)values[i],
-			plural(values[i], counters[i].one, counters[i].word));
-		separator = ", ";
-	}
-}
-
-void add_counters(uint64_t sums[DUMP_COUNTERS], const struct source *source)
-{
-	uint64_t values[COUNTERS];
-
-	read_counters(source, values);
-	for (size_t i = 0; i < COUNTERS; i++)
-		sums[i] += values[i];
-}
-
-void print_counters(const uint64_t values[DUMP_COUNTERS])
-{
-	print_values(values);
+	counters_print(counters);
 	fprintf(stderr, "\n");
+}
+
+void print_summary(const struct dump *dump)
+{
+	const struct mnfq_queue_options *queue = &dump->opts->queue;
+	const bool fail_open = queue->flags & MNFQ_QUEUE_FAIL_OPEN;
+
+	print_counters(&dump->totals);
+	if (dump->totals.queue_full)
+		fprintf(stderr,
+			"queue full: dropped by the kernel; raise --max-len (%u packets now)\n",
+			queue->max_len ? queue->max_len : MNFQ_MAX_LEN_DEFAULT);
+	if (dump->totals.stats.overruns && dump->totals.stats.overruns != MNFQ_UNKNOWN)
+		fprintf(stderr,
+			"buffer full: %s by the kernel; raise --receive-buffer, and the sysctl "
+			"net.core.rmem_max where it limits that\n",
+			fail_open ? "accepted unseen" : "dropped");
+	if (fail_open)
+		fprintf(stderr, "fail-open: packets that found the queue full were accepted "
+				"unseen; nobody counts them\n");
 }
 
 /* What waits in the queues is for whoever gets another copy of the descriptor. */
@@ -269,34 +231,34 @@ static void leave(struct source *source)
 }
 
 static void tell_left(const struct source *source, const char *why,
-		      const uint64_t values[COUNTERS])
+		      const struct counters *counters)
 {
 	char name[SOURCE_NAME_SIZE], reason[512];
 
 	fprintf(stderr, "namespace %s: %s: ", name_source(name, source),
 		clean_text(reason, sizeof(reason), why));
-	print_values(values);
-	fprintf(stderr, "\n");
+	print_counters(counters);
 }
 
 void close_source(struct source *source, const char *why, bool leave_queues)
 {
 	const int64_t end = clock_ms() + LEAVE_MS;
 	char reason[384];
-	uint64_t values[COUNTERS];
+	struct counters counters = { .untracked = source->untracked };
 
 	if (!source->sock)
 		return;
 	snprintf(reason, sizeof(reason), "%s", why ? why : ""); /* it may be the socket's */
+	if (source->queue_count > 0)
+		counters_read_kernel(&counters, source->sock);
 	/* Closing the socket unbinds those that are left, and does not wait for answers. */
 	for (size_t i = source->queue_count; i > 0 && !leave_queues && clock_ms() < end; i--)
 		mnfq_queue_unbind(source->queues[i - 1]);
 	free(source->queues);
-	read_counters(source, values);
-	for (size_t i = 0; i < COUNTERS; i++)
-		source->dump->totals[i] += values[i];
+	counters_read_library(&counters, source->sock);
+	counters_add(&source->dump->totals, &counters);
 	if (why)
-		tell_left(source, reason, values);
+		tell_left(source, reason, &counters);
 	if (leave_queues)
 		leave(source);
 	else

@@ -89,22 +89,20 @@ void report_worker(struct source *source)
 {
 	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 	struct dump *dump = source->dump;
-	uint64_t sums[DUMP_COUNTERS] = { 0 };
+	struct counters sums = { .untracked = 0 };
 	bool all = true;
 
 	pthread_mutex_lock(&lock);
 	source->reported = true;
-	memset(source->counters, 0, sizeof(source->counters));
-	add_counters(source->counters, source);
+	read_counters(&source->counters, source);
 	for (size_t i = 0; i < dump->worker_count; i++)
 		all = all && dump->workers[i].source.reported;
 	for (size_t i = 0; all && i < dump->worker_count; i++) {
-		for (size_t n = 0; n < DUMP_COUNTERS; n++)
-			sums[n] += dump->workers[i].source.counters[n];
+		counters_add(&sums, &dump->workers[i].source.counters);
 		dump->workers[i].source.reported = false;
 	}
 	if (all)
-		print_counters(sums);
+		print_counters(&sums);
 	pthread_mutex_unlock(&lock);
 }
 

@@ -28,6 +28,7 @@ static int open_workers(struct dump *dump)
 		.error = error,
 		.error_size = sizeof(error),
 		.busy_poll_us = dump->opts->busy_poll_us,
+		.receive_buffer = dump->opts->receive_buffer,
 	};
 	int err;
 
@@ -284,7 +285,7 @@ static int serve(struct dump *dump)
 	if (!dump->served)
 		return status;
 	status |= finish_output(dump);
-	print_counters(dump->totals);
+	print_summary(dump);
 	return status;
 }
 

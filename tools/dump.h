@@ -12,6 +12,8 @@
 
 #include <mnfq/mnfq.h>
 
+#include "dump-counters.h"
+
 #include "common.h"
 
 struct systemd_fd;
@@ -48,6 +50,7 @@ struct dump_options {
 	bool keep;      /* leave the queues to the service manager at the end */
 	uint64_t count; /* 0: no end */
 	uint32_t busy_poll_us;
+	uint32_t receive_buffer; /* bytes; 0: the library's default */
 	bool quiet;
 	bool json;
 	bool no_sandbox;
@@ -64,9 +67,6 @@ struct dump_options {
 	struct mnfq_queue_options queue;
 };
 
-/** The counters of a summary. */
-#define DUMP_COUNTERS 18
-
 /** A socket with its queues. */
 struct source {
 	struct dump *dump;
@@ -78,7 +78,7 @@ struct source {
 	char netns[256];             /* "" if nobody knows */
 	char label[MNFQ_LABEL_SIZE]; /* as whoever handed it over calls it */
 	bool reported;               /* and these are its counters: report_worker() */
-	uint64_t counters[DUMP_COUNTERS];
+	struct counters counters;
 };
 
 /** A source, and the thread that serves it. */
@@ -98,12 +98,12 @@ struct dump {
 	bool served;                         /* there is something to sum up */
 	struct systemd_fd *fds;              /* passed by the service manager */
 	size_t fd_count;
-	atomic_bool failed;             /* and the reason was told */
-	atomic_bool ending;             /* a worker has ended, or all of them are to end */
-	atomic_bool report;             /* many: the counters so far are wanted */
-	int wake;                       /* what wakes who waits for that */
-	int link;                       /* workers: to the porter; -1: none */
-	uint64_t totals[DUMP_COUNTERS]; /* of the sources that are closed */
+	atomic_bool failed;     /* and the reason was told */
+	atomic_bool ending;     /* a worker has ended, or all of them are to end */
+	atomic_bool report;     /* many: the counters so far are wanted */
+	int wake;               /* what wakes who waits for that */
+	int link;               /* workers: to the porter; -1: none */
+	struct counters totals; /* of the sources that are closed */
 
 	/* Used with stdout locked. */
 	uint64_t seen;    /* with -c only */
@@ -164,11 +164,14 @@ void print_queues(const struct dump_options *opts);
  */
 void print_settings(const struct dump *dump, const struct source *source, bool each);
 
-/** Add what it has counted so far to @sums. */
-void add_counters(uint64_t sums[DUMP_COUNTERS], const struct source *source);
+/** What it has counted so far. */
+void read_counters(struct counters *counters, const struct source *source);
 
 /** Counters as a line on stderr. */
-void print_counters(const uint64_t values[DUMP_COUNTERS]);
+void print_counters(const struct counters *counters);
+
+/** The same at the end, and on a line each what would help against the losses. */
+void print_summary(const struct dump *dump);
 
 /* ---- dump-workers.c: one namespace ------------------------------------------------------ */
 

@@ -16,6 +16,13 @@
 
 #define FD 7
 
+/* Those of this test, with what their rules had counted when they were flushed. */
+static struct road {
+	struct netns *ns;
+	uint64_t queued;
+} roads[16];
+static size_t road_count;
+
 static void run_child(struct netns *ns, int fd, const char *command, const int out[2],
 		      const int err[2])
 {
@@ -44,6 +51,8 @@ static void start(struct tool *tool, struct netns *ns, int fd, const char *comma
 	if (!getenv("MNFQ_TOOL"))
 		skip_or_fail("MNFQ_TOOL does not name the tool");
 	cr_assert(pipe2(out, O_CLOEXEC) == 0 && pipe2(err, O_CLOEXEC) == 0);
+	tool->elsewhere = 0;
+	tool->unaccounted = NULL;
 	tool->pid = fork();
 	cr_assert(tool->pid >= 0);
 	if (tool->pid == 0)
@@ -113,9 +122,40 @@ int tool_finish(struct tool *tool)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
+/* The number in front of @word in a summary; 0 if it is not there. */
+static uint64_t counted(const char *summary, const char *word)
+{
+	const size_t len = strlen(word);
+	unsigned long long n;
+	int at;
+
+	for (; summary; summary = strchr(summary, ','), summary = summary ? summary + 2 : NULL)
+		if (sscanf(summary, "%llu %n", &n, &at) == 1 &&
+		    strncmp(summary + at, word, len) == 0 && strchr(", ", summary[at + (int)len]))
+			return n;
+	return 0;
+}
+
+void tool_account(const char *summary, const struct account *rest)
+{
+	static const char *const verdicts[] = { "accepted", "dropped", "repeated", "stopped",
+						"requeued" };
+	struct account account = *rest;
+
+	for (size_t i = 0; i < sizeof(verdicts) / sizeof(verdicts[0]); i++)
+		account.decided += counted(summary, verdicts[i]);
+	account.queue_full += counted(summary, "queue full");
+	account.buffer_full += counted(summary, "buffer full");
+	for (size_t i = 0; i < road_count; i++)
+		account.sent += roads[i].queued + netns_queued_packets(roads[i].ns);
+	account_check(&account);
+}
+
 void tool_expect_end(struct tool *tool, const char *summary)
 {
 	cr_assert_str_eq(tool_err(tool), summary);
+	if (!tool->unaccounted && road_count > 0)
+		tool_account(summary, &(struct account){ .elsewhere = tool->elsewhere });
 	cr_assert_str_eq(tool_err(tool), "", "one line");
 	cr_assert_eq(tool_finish(tool), 0);
 }
@@ -134,6 +174,8 @@ void tool_stop(struct tool *tool, const char *summary)
 	while (tool_err(tool)[0])
 		strcpy(last, tool->line);
 	cr_assert_str_eq(last, summary);
+	if (!tool->unaccounted && road_count > 0)
+		tool_account(summary, &(struct account){ .elsewhere = tool->elsewhere });
 	cr_assert_eq(tool_finish(tool), 0);
 }
 
@@ -155,6 +197,8 @@ struct netns *road_open(struct udp *udp)
 {
 	struct netns *ns = netns_new();
 
+	cr_assert(road_count < sizeof(roads) / sizeof(roads[0]));
+	roads[road_count++].ns = ns;
 	netns_rule(ns, 4, "-A OUTPUT -p udp --dport 9 -j NFQUEUE --queue-num 1 --queue-bypass");
 	udp_open(udp, ns, ns, "127.0.0.1", 9);
 	return ns;
@@ -164,6 +208,9 @@ void road_expect(struct netns *ns, const struct udp *udp, uint32_t count)
 {
 	struct datagram datagram;
 
+	for (size_t i = 0; i < road_count; i++)
+		if (roads[i].ns == ns)
+			roads[i].queued += netns_queued_packets(ns);
 	netns_run(ns, "iptables-legacy -F OUTPUT");
 	udp_send(udp, 4711);
 	for (uint32_t seq = 0; seq < count; seq++) {

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <sys/types.h>
 
+#include "account.h"
 #include "netns.h"
 #include "traffic.h"
 
@@ -14,6 +15,10 @@ struct tool {
 	FILE *out;
 	FILE *err;
 	char line[4096]; /* the last one read, without its end; "" after the last one */
+
+	/* As those of struct scene: for the accounting at its end. */
+	int elsewhere;
+	const char *unaccounted;
 };
 
 /*
@@ -47,6 +52,12 @@ void tool_await_err(struct tool *tool, const char *begin);
 
 /* Ends it with SIGTERM, which must be a success with this as the last line on stderr. */
 void tool_stop(struct tool *tool, const char *summary);
+
+/*
+ * The accounting: all that the rules of this test's roads have handed to queues is in the summary, or in
+ * the rest. tool_expect_end() and tool_stop() see to it.
+ */
+void tool_account(const char *summary, const struct account *rest);
 
 /* Stops it, so that packets wait in the queue while they are sent. */
 void tool_freeze(const struct tool *tool);

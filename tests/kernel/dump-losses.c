@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/* mnfq dump: what its summary says of packets that were lost, or that nobody saw. */
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tool.h"
+#include "wait.h"
+
+TestSuite(dump_losses, .timeout = 300);
+
+static struct netns *ns;
+static struct udp udp;
+static struct tool tool;
+
+/* Queue 1 on INPUT, where senders do not wait for room; @options besides. */
+static void start(const char *options)
+{
+	ns = netns_new();
+	netns_rule(ns, 4, "-A INPUT -p udp --dport 9 -j NFQUEUE --queue-num 1");
+	udp_open(&udp, ns, ns, "127.0.0.1", 9);
+	tool_start(&tool, NULL, -1, "dump -q 1 -n %s --quiet %s", ns->name, options);
+	tool_listening(&tool);
+}
+
+/* tool.line is the summary. */
+static void expect_account(struct account rest)
+{
+	rest.sent = netns_queued_packets(ns);
+	tool_account(tool.line, &rest);
+}
+
+/* All that waits was decided; then it ends. Leaves the summary in tool.line. */
+static void serve_and_end(void)
+{
+	kill(tool.pid, SIGCONT);
+	cr_assert(netns_wait_waiting(ns, 1, 0));
+	kill(tool.pid, SIGTERM);
+	tool_err(&tool);
+}
+
+/* Frozen, it cannot decide anything before it is told to end. */
+static void end_at_once(void)
+{
+	kill(tool.pid, SIGTERM);
+	kill(tool.pid, SIGCONT);
+	tool_err(&tool);
+}
+
+Test(dump_losses, a_full_queue_is_told_with_what_helps)
+{
+	start("--max-len 100");
+	tool_freeze(&tool);
+	udp_send_many(&udp, 0, 300);
+	serve_and_end();
+	cr_assert_str_eq(tool.line,
+			 "100 packets, 6000 bytes, 100 accepted, 0 dropped, 200 queue full");
+	expect_account((struct account){ .sent = 0 });
+	cr_assert_str_eq(tool_err(&tool), "queue full: dropped by the kernel; raise --max-len "
+					  "(100 packets now)");
+	cr_assert_str_eq(tool_err(&tool), "");
+	cr_assert_eq(tool_finish(&tool), 0);
+}
+
+Test(dump_losses, a_full_buffer_is_told_with_what_helps)
+{
+	start("--receive-buffer 20000");
+	expect_contains(tool.line, "receive buffer 20000 bytes");
+	tool_freeze(&tool);
+	udp_send_many(&udp, 0, 300);
+	serve_and_end();
+	expect_contains(tool.line, " buffer full");
+	expect_account((struct account){ .sent = 0 });
+	expect_contains(tool_err(&tool), "buffer full: dropped by the kernel; raise "
+					 "--receive-buffer, ");
+	cr_assert_str_eq(tool_err(&tool), "");
+	cr_assert_eq(tool_finish(&tool), 0);
+}
+
+/* What the kernel accepted by itself nobody counts: the rest of what was sent. */
+Test(dump_losses, fail_open_is_told)
+{
+	start("--max-len 100 --fail-open");
+	tool_freeze(&tool);
+	udp_send_many(&udp, 0, 300);
+	serve_and_end();
+	cr_assert_str_eq(tool.line, "100 packets, 6000 bytes, 100 accepted, 0 dropped");
+	expect_account((struct account){ .failed_open = 200 });
+	cr_assert_str_eq(tool_err(&tool), "fail-open: packets that found the queue full were "
+					  "accepted unseen; nobody counts them");
+	cr_assert_str_eq(tool_err(&tool), "");
+	cr_assert_eq(tool_finish(&tool), 0);
+}
+
+static void what_waits_at_the_end(const char *options, const char *verdict, bool arrives)
+{
+	struct datagram datagram;
+	unsigned int arrived = 0;
+
+	start(options);
+	tool_freeze(&tool);
+	udp_send_many(&udp, 0, 800);
+	end_at_once();
+	expect_contains(tool.line, verdict);
+	expect_contains(tool.line, " defaulted");
+	expect_account((struct account){ .sent = 0 });
+	cr_assert_str_eq(tool_err(&tool), "");
+	cr_assert_eq(tool_finish(&tool), 0);
+	while (udp_receive(&udp, &datagram))
+		arrived++;
+	cr_assert_eq(arrived, arrives ? 800 : 0);
+}
+
+Test(dump_losses, what_waits_at_the_end_is_counted)
+{
+	what_waits_at_the_end("", " 800 accepted, 0 dropped,", true);
+	what_waits_at_the_end("--verdict drop", " 0 accepted, 800 dropped,", false);
+}
+
+Test(dump_losses, what_waits_behind_the_last_one_is_counted)
+{
+	start("-c 1");
+	tool_freeze(&tool);
+	udp_send_many(&udp, 0, 500);
+	kill(tool.pid, SIGCONT);
+	expect_contains(tool_err(&tool), " 500 accepted, 0 dropped,");
+	expect_contains(tool.line, " defaulted");
+	expect_account((struct account){ .sent = 0 });
+	cr_assert_eq(tool_finish(&tool), 0);
+}
+
+Test(dump_losses, what_waits_when_the_reader_goes_is_counted)
+{
+	ns = netns_new();
+	netns_rule(ns, 4, "-A INPUT -p udp --dport 9 -j NFQUEUE --queue-num 1");
+	udp_open(&udp, ns, ns, "127.0.0.1", 9);
+	tool_start(&tool, NULL, -1, "dump -q 1 -n %s", ns->name);
+	tool_listening(&tool);
+	tool_freeze(&tool);
+	udp_send_many(&udp, 0, 500);
+	fclose(tool.out);
+	tool.out = fopen("/dev/null", "r");
+	kill(tool.pid, SIGCONT);
+	expect_contains(tool_err(&tool), " 500 accepted, 0 dropped");
+	expect_account((struct account){ .sent = 0 });
+	cr_assert_eq(tool_finish(&tool), 0);
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* mnfq dump: what became of the packets, as the library and the kernel count it. */
+#ifndef MNFQ_TOOLS_DUMP_COUNTERS_H
+#define MNFQ_TOOLS_DUMP_COUNTERS_H
+
+#include <stdint.h>
+
+#include <mnfq/mnfq.h>
+
+struct counters {
+	struct mnfq_stats stats;
+	uint64_t untracked; /* packets without a connection that --ct-mark could mark */
+	uint64_t
+		queue_full; /* packets that the kernel dropped, as far as its counters can be read */
+	uint64_t queue_full_unknown; /* sockets of which they cannot */
+};
+
+/** The kernel's, which are gone once the queues are unbound. */
+void counters_read_kernel(struct counters *counters, struct mnfq_socket *sock);
+
+/** The library's, which are complete only after that. */
+void counters_read_library(struct counters *counters, struct mnfq_socket *sock);
+
+void counters_add(struct counters *sum, const struct counters *more);
+
+/** All that are not 0, to stderr, without the end of the line. */
+void counters_print(const struct counters *counters);
+
+#endif
