@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The checkout as a subproject of examples/embed: that builds and runs, and only it is installed.
+# The checkout as a subproject of examples/embed: that builds and runs, and only it is installed. Our
+# warnings are not the parent's errors.
 # shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
 temporary
@@ -9,7 +10,10 @@ cp -R "$SOURCE/examples/embed" "$tmp/parent"
 mkdir "$tmp/parent/subprojects"
 ln -s "$SOURCE" "$tmp/parent/subprojects/libmnfq"
 
-run "$MESON" setup --force-fallback-for=libmnfq "$tmp/build" "$tmp/parent"
+# Stands for a compiler that warns of more than those that we know. The parent has no _GNU_SOURCE.
+printf '#ifdef _GNU_SOURCE\n#warning "something new"\n#endif\n' >"$tmp/warn.h"
+CFLAGS="-include $tmp/warn.h" run "$MESON" setup -Dwerror=true --force-fallback-for=libmnfq \
+	"$tmp/build" "$tmp/parent"
 run "$MESON" compile -C "$tmp/build"
 said=$("$tmp/build/embed") || fail "the parent's program failed"
 version=$(sed -n 's/^#define MNFQ_VERSION *"\(.*\)"$/\1/p' "$SOURCE/include/mnfq/version.h")

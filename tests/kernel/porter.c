@@ -291,12 +291,12 @@ static void send_bad(int stream, const void *bytes, size_t len, int fd, unsigned
 	if (count > 0) {
 		msg.msg_control = &control;
 		msg.msg_controllen = CMSG_SPACE(count * sizeof(int));
-		CMSG_FIRSTHDR(&msg)->cmsg_level = SOL_SOCKET;
-		CMSG_FIRSTHDR(&msg)->cmsg_type = SCM_RIGHTS;
-		CMSG_FIRSTHDR(&msg)->cmsg_len = CMSG_LEN(count * sizeof(int));
+		control.align.cmsg_level = SOL_SOCKET;
+		control.align.cmsg_type = SCM_RIGHTS;
+		control.align.cmsg_len = CMSG_LEN(count * sizeof(int));
 	}
 	for (unsigned int i = 0; i < count; i++)
-		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&msg)) + i * sizeof(fd), &fd, sizeof(fd));
+		memcpy(CMSG_DATA(&control.align) + i * sizeof(fd), &fd, sizeof(fd));
 	cr_assert(sendmsg(stream, &msg, MSG_NOSIGNAL) == (ssize_t)len, "%s", strerror(errno));
 }
 
