@@ -15,16 +15,13 @@
 
 #define PROBE_MS 20 /* the answer is there, behind what came before */
 
-/* Keeps a sentence and returns @err. The format may use %m for the meaning of @err. */
+/* Keeps a sentence and returns @err. */
 int mnfq_i_fail(struct mnfq_i_sentence *error, int err, const char *format, ...)
 {
-	int saved = errno;
 	va_list args;
 
 	va_start(args, format);
-	errno = -err;
 	vsnprintf(error->text, sizeof(error->text), format, args);
-	errno = saved;
 	va_end(args);
 	return err;
 }
@@ -63,10 +60,12 @@ int mnfq_i_explain_socket(struct mnfq_i_sentence *error, int err)
 	case -EPERM:
 		return mnfq_i_fail(
 			error, err,
-			"a sandbox forbids netlink sockets (%m): allow AF_NETLINK, for "
-			"systemd with RestrictAddressFamilies=");
+			"a sandbox forbids netlink sockets (%s): allow AF_NETLINK, for "
+			"systemd with RestrictAddressFamilies=",
+			strerror(-err));
 	default:
-		return mnfq_i_fail(error, err, "cannot open a netlink socket: %m");
+		return mnfq_i_fail(error, err, "cannot open a netlink socket: %s",
+				   strerror(-err));
 	}
 }
 
@@ -334,6 +333,6 @@ int mnfq_i_explain_bind(struct mnfq_socket *sock, uint16_t num, uint32_t flags, 
 					   ? "has this socket too, and connected it to a peer"
 					   : "reads from this socket");
 	default:
-		return mnfq_i_fail(&sock->error, err, "queue %u: %m", num);
+		return mnfq_i_fail(&sock->error, err, "queue %u: %s", num, strerror(-err));
 	}
 }

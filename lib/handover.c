@@ -26,8 +26,8 @@ static int check_stream(int stream, struct mnfq_i_sentence *error)
 	int type = mnfq_i_get_int(stream, SOL_SOCKET, SO_TYPE);
 
 	if (domain < 0)
-		return mnfq_i_fail(error, domain, "descriptor %d is not a Unix socket: %m",
-				   stream);
+		return mnfq_i_fail(error, domain, "descriptor %d is not a Unix socket: %s",
+				   stream, strerror(-domain));
 	if (domain != AF_UNIX || (type != SOCK_STREAM && type != SOCK_SEQPACKET))
 		return mnfq_i_fail(error, -EINVAL,
 				   "descriptor %d is not a Unix socket of SOCK_STREAM or "
@@ -73,7 +73,8 @@ static int await(struct transfer *t, short events)
 		return mnfq_i_fail(&t->error, -EAGAIN, "the other side is not that far yet");
 	n = left == 0 ? 0 : poll(&pfd, 1, (int)left);
 	if (n < 0)
-		return mnfq_i_fail(&t->error, -errno, "waiting for the other side failed: %m");
+		return mnfq_i_fail(&t->error, -errno, "waiting for the other side failed: %s",
+				   strerror(errno));
 	if (n == 0)
 		return mnfq_i_fail(&t->error, -ETIMEDOUT, "the other side did nothing for %d ms",
 				   t->timeout_ms);
@@ -128,7 +129,8 @@ static int explain_send(struct transfer *t, int err)
 				   "too many sockets of this user are on their way: raise the "
 				   "limit of open files (ulimit -n)");
 	default:
-		return mnfq_i_fail(&t->error, err, "the socket cannot be sent: %m");
+		return mnfq_i_fail(&t->error, err, "the socket cannot be sent: %s",
+				   strerror(-err));
 	}
 }
 
@@ -256,7 +258,7 @@ static int explain_receive(struct transfer *t, int err)
 		return mnfq_i_fail(&t->error, err, "the other side has gone without a word");
 	if (err == -EINVAL) /* this is how a stream says it */
 		err = -ENOTCONN;
-	return mnfq_i_fail(&t->error, err, "nothing can be received: %m");
+	return mnfq_i_fail(&t->error, err, "nothing can be received: %s", strerror(-err));
 }
 
 static int receive_parcel(struct transfer *t, struct parcel *parcel)
@@ -314,7 +316,8 @@ static int get_peer(struct transfer *t, struct mnfq_handover *info)
 	socklen_t len = sizeof(peer);
 
 	if (getsockopt(t->stream, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
-		return mnfq_i_fail(&t->error, -errno, "the kernel does not tell the peer: %m");
+		return mnfq_i_fail(&t->error, -errno, "the kernel does not tell the peer: %s",
+				   strerror(errno));
 	info->pid = (uint32_t)peer.pid;
 	info->uid = peer.uid;
 	info->gid = peer.gid;

@@ -182,7 +182,8 @@ int mnfq_i_letter_read_answer(const void *bytes, size_t len, struct mnfq_i_sente
 	if (letter.text[0])
 		clean(error, letter.text);
 	else if (letter.error)
-		mnfq_i_fail(error, letter.error, "the other side refused the socket: %m");
+		mnfq_i_fail(error, letter.error, "the other side refused the socket: %s",
+			    strerror(-letter.error));
 	switch (letter.error) {
 	case -EAGAIN:
 	case -EINTR:

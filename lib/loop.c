@@ -31,7 +31,8 @@ static int prepare_wake(struct mnfq_socket *sock)
 		return 0;
 	sock->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (sock->wake_fd < 0)
-		return mnfq_i_fail(&sock->error, -errno, "cannot make an event descriptor: %m");
+		return mnfq_i_fail(&sock->error, -errno, "cannot make an event descriptor: %s",
+				   strerror(errno));
 	atomic_store(&sock->wake, sock->wake_fd);
 	return 0;
 }

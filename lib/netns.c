@@ -64,7 +64,8 @@ int mnfq_i_netns_open(const char *netns, struct mnfq_i_sentence *error)
 	if (errno == EMFILE || errno == ENFILE)
 		return mnfq_i_explain_socket(error, -errno);
 	return mnfq_i_fail(
-		error, -errno, "cannot open network namespace '%.200s': %m%s", netns,
+		error, -errno, "cannot open network namespace '%.200s': %s%s", netns,
+		strerror(errno),
 		errno == EACCES || errno == EPERM
 			? ": run as root, or let somebody inside open the socket and pass it"
 			: "");

@@ -317,7 +317,8 @@ int mnfq_i_round(struct mnfq_socket *sock)
 	err = leave(sock, handled);
 	if (err != 0 || count >= 0 || count == -EAGAIN || count == -EINTR)
 		return err;
-	return mnfq_i_fail(&sock->error, count, "cannot receive from the netlink socket: %m");
+	return mnfq_i_fail(&sock->error, count, "cannot receive from the netlink socket: %s",
+			   strerror(-count));
 }
 
 /* Says why verdicts for a queue fail; returns @err. */
@@ -336,9 +337,9 @@ static int explain_failure(struct mnfq_queue *queue, int err)
 				   queue->num);
 	default:
 		return mnfq_i_fail(&sock->error, err,
-				   "queue %u: default verdicts could not be sent (%m); they are "
+				   "queue %u: default verdicts could not be sent (%s); they are "
 				   "tried again",
-				   queue->num);
+				   queue->num, strerror(-err));
 	}
 }
 

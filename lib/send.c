@@ -94,8 +94,9 @@ static int send_in_parts(struct mnfq_socket *sock, uint8_t *bytes, size_t len)
 int mnfq_i_fail_unsent(struct mnfq_socket *sock, int err)
 {
 	return sock->failure = mnfq_i_fail(&sock->error, err,
-					   "verdicts could not be sent (%m): their packets get "
-					   "the default verdict of their queue");
+					   "verdicts could not be sent (%s): their packets get "
+					   "the default verdict of their queue",
+					   strerror(-err));
 }
 
 /* Sends the outbox as it is; runs stay open unless that fails. */

@@ -252,7 +252,8 @@ static int wrap(struct mnfq_socket **ret, int fd, const struct mnfq_socket_optio
 	if (err < 0) {
 		mnfq_ring_free(sock->ring);
 		free(sock);
-		return mnfq_i_fail(error, err, "the netlink socket gets no port id: %m");
+		return mnfq_i_fail(error, err, "the netlink socket gets no port id: %s",
+				   strerror(-err));
 	}
 	set_options(fd, options->receive_buffer);
 	(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
@@ -426,7 +427,9 @@ int mnfq_socket_set_receive_buffer(struct mnfq_socket *sock, uint32_t bytes)
 	if (bytes > INT32_MAX)
 		return mnfq_i_fail(&sock->error, -EINVAL, "receive buffer is above 2 GiB");
 	err = set_buffer(sock->fd, bytes ? bytes : DEFAULT_BUFFER);
-	return err < 0 ? mnfq_i_fail(&sock->error, err, "cannot set the receive buffer: %m") : 0;
+	return err < 0 ? mnfq_i_fail(&sock->error, err, "cannot set the receive buffer: %s",
+				     strerror(-err))
+		       : 0;
 }
 
 int64_t mnfq_socket_get_receive_buffer(const struct mnfq_socket *sock)

@@ -18,7 +18,6 @@
 #define GRACE_MS    10
 #define GRACE_TRIES 10
 
-/* The sentence for a failure, in which %m is that of @err. */
 static int tell(char *error, size_t error_size, int err, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 static int tell(char *error, size_t error_size, int err, const char *format, ...)
@@ -26,7 +25,6 @@ static int tell(char *error, size_t error_size, int err, const char *format, ...
 	va_list args;
 
 	va_start(args, format);
-	errno = -err;
 	vsnprintf(error, error_size, format, args);
 	va_end(args);
 	return err;
@@ -90,7 +88,8 @@ static int explain_connect(const char *path, int err, char *error, size_t error_
 		return tell(error, error_size, err,
 			    "%s: too many others wait there to be accepted", path);
 	default:
-		return tell(error, error_size, err, "%s: cannot connect: %m", path);
+		return tell(error, error_size, err, "%s: cannot connect: %s", path,
+			    strerror(-err));
 	}
 }
 
@@ -135,7 +134,9 @@ static int remove_stale(const struct sockaddr_un *addr, char *error, size_t erro
 	int err;
 
 	if (lstat(path, &before) < 0)
-		return errno == ENOENT ? 0 : tell(error, error_size, -errno, "%s: %m", path);
+		return errno == ENOENT
+			       ? 0
+			       : tell(error, error_size, -errno, "%s: %s", path, strerror(errno));
 	if (!S_ISSOCK(before.st_mode))
 		return tell(error, error_size, -EEXIST,
 			    "%s: there is a file that is not a socket: remove it, or choose "
@@ -148,14 +149,15 @@ static int remove_stale(const struct sockaddr_un *addr, char *error, size_t erro
 			    path);
 	if (err < 0)
 		return tell(error, error_size, err,
-			    "%s: there is a socket, and whether it is in use cannot be told: %m",
-			    path);
+			    "%s: there is a socket, and whether it is in use cannot be told: %s",
+			    path, strerror(-err));
 	if (lstat(path, &after) < 0 || after.st_dev != before.st_dev ||
 	    after.st_ino != before.st_ino)
 		return 0; /* somebody else was quicker: binding will tell */
 	if (unlink(path) < 0 && errno != ENOENT)
 		return tell(error, error_size, -errno,
-			    "%s: a socket that nobody uses cannot be removed: %m", path);
+			    "%s: a socket that nobody uses cannot be removed: %s", path,
+			    strerror(errno));
 	return 0;
 }
 
@@ -187,8 +189,8 @@ static int bind_path(int fd, const struct sockaddr_un *addr, mode_t mode, char *
 	if (err == -ENOENT)
 		return tell(error, error_size, err, "%s: there is no such directory",
 			    addr->sun_path);
-	return err < 0 ? tell(error, error_size, err, "%s: cannot listen there: %m",
-			      addr->sun_path)
+	return err < 0 ? tell(error, error_size, err, "%s: cannot listen there: %s",
+			      addr->sun_path, strerror(-err))
 		       : 0;
 }
 
@@ -198,13 +200,14 @@ static int listen_at(struct unix_listener *listener, const char *path, char *err
 	struct stat st;
 
 	if (lstat(path, &st) < 0)
-		return tell(error, error_size, -errno, "%s: the socket is gone at once: %m",
-			    path);
+		return tell(error, error_size, -errno, "%s: the socket is gone at once: %s", path,
+			    strerror(errno));
 	listener->path = path;
 	listener->dev = st.st_dev;
 	listener->ino = st.st_ino;
 	return listen(listener->fd, SOMAXCONN) < 0
-		       ? tell(error, error_size, -errno, "%s: cannot listen there: %m", path)
+		       ? tell(error, error_size, -errno, "%s: cannot listen there: %s", path,
+			      strerror(errno))
 		       : 0;
 }
 
@@ -219,7 +222,8 @@ int unix_listen(struct unix_listener *listener, const char *path, mode_t mode, c
 		return err;
 	listener->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (listener->fd < 0)
-		return tell(error, error_size, -errno, "cannot make a Unix socket: %m");
+		return tell(error, error_size, -errno, "cannot make a Unix socket: %s",
+			    strerror(errno));
 	err = bind_path(listener->fd, &addr, mode, error, error_size);
 	if (err == 0)
 		err = listen_at(listener, path, error, error_size);
