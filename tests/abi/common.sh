@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=sh
 # What the build tests share. They get SOURCE, BUILD, MESON, CC and CXX from meson,
-# KIND, which libraries are built (shared, static or both), and LIBRARY, the one to link with.
+# KIND, which libraries are built (shared, static or both), LIBRARY, the one to link with, and TOOL,
+# whether the tool is built.
 set -eu
 
 fail()

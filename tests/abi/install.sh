@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # What `meson install` leaves is enough: a program finds it with pkg-config, links it shared and
-# static, and runs.
+# static, and runs. The tool runs from wherever it is.
 # shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
 temporary
@@ -27,6 +27,14 @@ installed()
 
 installed shared libmnfq.so libmnfq.so.0
 installed static libmnfq.a
+if [ "$TOOL" = true ]; then
+	mnfq=$(find "$tmp/root" -path '*/bin/mnfq')
+	[ -n "$mnfq" ] || fail "mnfq was not installed"
+	env -u LD_LIBRARY_PATH "$mnfq" --version >"$tmp/log" 2>&1 ||
+		{ cat "$tmp/log"; fail "the tool does not run where it was installed"; }
+	# That it may have found elsewhere.
+	readelf -dW "$mnfq" | grep 'NEEDED.*libmnfq' && fail "the tool needs the shared library"
+fi
 find "$tmp/root" \( -name 'test*' -o -name '*fuzz*' -o -name '*tools*' \) | grep . &&
 	fail "something was installed that is not for users"
 
