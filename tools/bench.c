@@ -227,12 +227,27 @@ static int report(struct bench_series *series, unsigned int count,
 	return EXIT_SUCCESS;
 }
 
+/* Who wants the figures of libnetfilter_queue should not wait for them. */
+static void note_missing(const struct bench_options *opts)
+{
+	bool wanted = false;
+
+	for (unsigned int i = 0; i < bench_scenario_count && !HAVE_LNQ; i++)
+		wanted |= opts->chosen[i] && strcmp(bench_scenarios[i].against[0], "lnq") == 0;
+	if (wanted)
+		fprintf(stderr,
+			"%s: no comparison with libnetfilter_queue: for that, build with "
+			"-Dlibnetfilter_queue=enabled\n",
+			BENCH_NAME);
+}
+
 static int run_all(struct bench_net *net, const struct bench_options *opts)
 {
 	struct bench_series series[16];
 	unsigned int i, count = 0;
 	int status = 0;
 
+	note_missing(opts);
 	for (i = 0; i < bench_scenario_count && !status; i++) {
 		if (!opts->chosen[i])
 			continue;

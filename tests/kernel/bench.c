@@ -20,6 +20,18 @@ TestSuite(bench, .timeout = 300);
 
 #define SMALL "--rounds 1 --packets 500 --namespaces 20"
 
+/* Whether the tool was built to compare with libnetfilter_queue; if not it says so first. */
+static bool compares(void)
+{
+	return strcmp(getenv("MNFQ_LNQ"), "1") == 0;
+}
+
+static void expect_note(struct tool *tool)
+{
+	if (!compares())
+		expect_contains(tool_err(tool), "build with -Dlibnetfilter_queue=enabled");
+}
+
 /* Reads what it says on the way; returns how many lines that were. */
 static unsigned int read_progress(struct tool *tool)
 {
@@ -40,6 +52,8 @@ static json_t *measure(const char *scenario)
 
 	(void)netns_new(); /* or there is nothing to test here */
 	tool_start(&tool, NULL, -1, "bench %s " SMALL " --json", scenario);
+	if (strcmp(scenario, "namespaces") != 0)
+		expect_note(&tool);
 	cr_assert_gt(read_progress(&tool), 0);
 	report = json_loadf(tool.out, JSON_REJECT_DUPLICATES, &error);
 	cr_assert(report, "%s: %s", scenario, error.text);
@@ -52,6 +66,7 @@ static json_t *measure(const char *scenario)
 static void expect_figures(const char *scenario, const char *metric, size_t least)
 {
 	json_t *report = measure(scenario), *entry, *value, *contenders;
+	bool compared = false;
 	size_t i;
 
 	entry = json_array_get(json_object_get(report, "scenarios"), 0);
@@ -61,10 +76,12 @@ static void expect_figures(const char *scenario, const char *metric, size_t leas
 	cr_assert(json_array_size(contenders) >= least);
 	json_array_foreach(contenders, i, entry)
 	{
+		compared |= strcmp(json_string_value(json_object_get(entry, "name")), "lnq") == 0;
 		value = json_object_get(json_object_get(entry, metric), "typical");
 		cr_expect(json_number_value(value) >= 0 && json_is_real(value), "%s: %s",
 			  scenario, json_string_value(json_object_get(entry, "name")));
 	}
+	cr_expect_eq(compared, compares());
 	json_decref(report);
 }
 
@@ -159,6 +176,7 @@ Test(bench, prints_a_table_and_draws_a_chart)
 	cr_assert(fd >= 0);
 	close(fd);
 	tool_start(&tool, NULL, -1, "bench drain latency " SMALL " --size 1400 --svg %s", name);
+	expect_note(&tool);
 	cr_expect_gt(read_progress(&tool), 0);
 	expect_contains(tool_out(&tool), "drain: ");
 	expect_contains(tool.line, "500 packets, 1400 bytes, 1 rounds");
@@ -201,6 +219,7 @@ Test(bench, ends_when_interrupted)
 
 	(void)netns_new();
 	tool_start(&tool, NULL, -1, "bench tcp --rounds 1000");
+	expect_note(&tool);
 	expect_contains(tool_err(&tool), "unqueued");
 	expect_contains(tool_err(&tool), ": mnfq");
 	cr_assert(wait_until(count_children(tool.pid) > 0));
