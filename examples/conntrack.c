@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The connection of each packet: libnetfilter_conntrack parses what came with it. */
-#include <libnetfilter_conntrack/libnetfilter_conntrack.h>
-
 #include "example.h"
+
+#include <libnetfilter_conntrack/libnetfilter_conntrack.h>
 
 /* The family comes from the addresses: that of the packet may be the family of a bridge. */
 static int parse(struct nf_conntrack *ct, const struct mnfq_packet *packet)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* A program with an event loop of its own: packets are one of the things that it waits for. */
+#include "example.h"
+
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
-
-#include "example.h"
 
 static enum mnfq_verdict decide(struct mnfq_packet *packet, void *data)
 {

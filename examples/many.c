@@ -3,11 +3,11 @@
  * Many namespaces, one thread: a socket in each, and for all of them one ring and one epoll. Each
  * turn gives a namespace one batch, so that a noisy one does not starve the others.
  */
+#include "example.h"
+
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
-
-#include "example.h"
 
 struct place {
 	const char *name;

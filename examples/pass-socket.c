@@ -5,11 +5,11 @@
  *	pass-socket receive PATH COMMAND [ARGUMENT…]    outside: COMMAND has it as descriptor 3
  *	pass-socket send PATH                           inside, as with `ip netns exec NAME …`
  */
+#include "unix.h"
+
 #include <fcntl.h>
 #include <linux/netlink.h>
 #include <unistd.h>
-
-#include "unix.h"
 
 static char error[MNFQ_SENTENCE_SIZE];
 static const struct mnfq_handover_options options = { .size = sizeof(options),

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The programs that README.md and libmnfq(3) show compile and link as they are.
+# The programs that README.md and libmnfq(3) show, and those in examples/, compile and link as they are.
 # shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
 temporary
@@ -14,15 +14,29 @@ block()
 		inside' "$SOURCE/$2"
 }
 
+# compile COMPILER FILE FLAG… : as README.md says, but in strict C, where newer compilers take an undeclared
+# function for an error. Both count in each compiler here.
 compile()
 {
-	grep -q 'int main' "$tmp/$1.c" || fail "found no program in $2"
+	compiler=$1 file=$2
+	shift 2
 	# shellcheck disable=SC2046,SC2086
-	$CC -std=c11 -Wall -Wextra -Werror -I"$SOURCE/include" -o "$tmp/$1" "$tmp/$1.c" \
-		$(libraries) || fail "the program in $2 does not compile"
+	$compiler -std=c11 -Wall -Wextra -Werror -I"$SOURCE/include" -o "$tmp/program" "$file" \
+		$(libraries) "$@" || fail "$file does not compile with $compiler"
 }
 
-block '```c' README.md >"$tmp/readme.c"
-compile readme README.md
-block '```' man/libmnfq.3.scd | sed 's/\\\\/\\/g' >"$tmp/page.c"
-compile page man/libmnfq.3.scd
+block '```c' README.md >"$tmp/README.c"
+block '```' man/libmnfq.3.scd | sed 's/\\\\/\\/g' >"$tmp/libmnfq.3.c"
+for compiler in "$CC" gcc clang; do
+	# shellcheck disable=SC2086
+	command -v ${compiler%% *} >/dev/null || continue
+	for file in "$tmp"/*.c "$SOURCE"/examples/*.c; do
+		grep -q 'int main' "$file" || fail "there is no program in $file"
+		if [ "$(basename "$file")" != conntrack.c ]; then
+			compile "$compiler" "$file"
+		elif nfct=$(pkg-config --cflags --libs libnetfilter_conntrack); then
+			# shellcheck disable=SC2086
+			compile "$compiler" "$file" $nfct
+		fi
+	done
+done
