@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The programs that README.md and libmnfq(3) show, and those in examples/, compile and link as they are.
+# The programs that README.md and libmnfq(3) show, and those in examples/, compile and link as they are;
+# examples/README.md lists each.
 # shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
 temporary
@@ -39,4 +40,8 @@ for compiler in "$CC" gcc clang; do
 			compile "$compiler" "$file" $nfct
 		fi
 	done
+done
+
+for file in "$SOURCE"/examples/*.c; do
+	grep -q "\`${file##*/}\`" "$SOURCE/examples/README.md" || fail "examples/README.md lacks ${file##*/}"
 done
