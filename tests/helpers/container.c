@@ -98,7 +98,7 @@ void container_start(struct container *container, uid_t uid,
  * The kernel counts what a user's processes have sent and nobody has received yet, against the limit
  * of who sends: somebody else's test may be at it.
  */
-static int open_socket(int stream, void *arg)
+static int container_open_socket(int stream, void *arg)
 {
 	int err = 0, fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
 	char byte;
@@ -112,7 +112,7 @@ static int open_socket(int stream, void *arg)
 
 void container_start_idle(struct container *container, uid_t uid)
 {
-	container_start(container, uid, open_socket, NULL);
+	container_start(container, uid, container_open_socket, NULL);
 	container->socket = receive_descriptor(container->child.fd);
 	cr_assert(container->socket >= 0, "no socket comes from the container: %s",
 		  strerror(-container->socket));

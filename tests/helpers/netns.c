@@ -367,7 +367,7 @@ struct socket_call {
 	int domain, type, protocol;
 };
 
-static int open_socket(void *arg)
+static int netns_open_socket(void *arg)
 {
 	const struct socket_call *call = arg;
 	int fd = socket(call->domain, call->type | SOCK_CLOEXEC, call->protocol);
@@ -378,7 +378,7 @@ static int open_socket(void *arg)
 int netns_socket(struct netns *ns, int domain, int type, int protocol)
 {
 	struct socket_call call = { domain, type, protocol };
-	int fd = netns_call(ns, open_socket, &call);
+	int fd = netns_call(ns, netns_open_socket, &call);
 
 	cr_assert(fd >= 0, "cannot open a socket in %s: %s", ns->name, strerror(-fd));
 	return fd;
