@@ -84,7 +84,7 @@ uint16_t mnfq_i_sum_update(uint16_t check, uint32_t before, uint32_t after)
 			C64(192u, __VA_ARGS__)                                                   \
 	}
 
-static const uint32_t crc[8][256] = {
+static const uint32_t checksum_crc[8][256] = {
 	C256(0xf26b8303, 0xe13b70f7, 0xc79a971f, 0x8ad958cf, 0x105ec76f, 0x20bd8ede, 0x417b1dbc,
 	     0x82f63b78),
 	C256(0x13a29877, 0x274530ee, 0x4e8a61dc, 0x9d14c3b8, 0x3fc5f181, 0x7f8be302, 0xff17c604,
@@ -110,11 +110,12 @@ uint32_t mnfq_i_crc32c(uint32_t sum, const void *bytes, size_t len)
 	for (; len >= 8; p += 8, len -= 8) {
 		uint64_t v = le64toh(load64(p)) ^ sum;
 
-		sum = crc[7][v & 255] ^ crc[6][v >> 8 & 255] ^ crc[5][v >> 16 & 255] ^
-		      crc[4][v >> 24 & 255] ^ crc[3][v >> 32 & 255] ^ crc[2][v >> 40 & 255] ^
-		      crc[1][v >> 48 & 255] ^ crc[0][v >> 56];
+		sum = checksum_crc[7][v & 255] ^ checksum_crc[6][v >> 8 & 255] ^
+		      checksum_crc[5][v >> 16 & 255] ^ checksum_crc[4][v >> 24 & 255] ^
+		      checksum_crc[3][v >> 32 & 255] ^ checksum_crc[2][v >> 40 & 255] ^
+		      checksum_crc[1][v >> 48 & 255] ^ checksum_crc[0][v >> 56];
 	}
 	for (; len > 0; p++, len--)
-		sum = sum >> 8 ^ crc[0][(sum ^ *p) & 255];
+		sum = sum >> 8 ^ checksum_crc[0][(sum ^ *p) & 255];
 	return sum;
 }

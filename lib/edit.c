@@ -153,8 +153,8 @@ static int check_resized(const struct mnfq_packet *packet, struct mnfq_i_subject
  * Changes the packet from where it is to where it is not yet, so that a failure leaves it as it
  * was; without an edit it is repaired.
  */
-static int change(struct mnfq_packet *packet, struct mnfq_i_subject *s,
-		  const struct mnfq_i_edit *edit)
+static int edit_change(struct mnfq_packet *packet, struct mnfq_i_subject *s,
+		       const struct mnfq_i_edit *edit)
 {
 	uint8_t *out = packet->room;
 	size_t len;
@@ -197,7 +197,7 @@ static int change_length(struct mnfq_packet *packet, struct mnfq_i_subject *s,
 
 	s->may_resize |= adjusted;
 	if (err == 0)
-		err = change(packet, s, edit);
+		err = edit_change(packet, s, edit);
 	if (err == 0 && s->resized && adjusted)
 		packet->changes.set |= MNFQ_I_CHANGE_SEQ_ADJUST;
 	return err;

@@ -36,8 +36,8 @@ static int check_stream(int stream, struct mnfq_i_sentence *error)
 	return 0;
 }
 
-static int begin(struct transfer *t, int stream, int timeout_ms, uint32_t known_flags,
-		 const struct mnfq_handover_options *options)
+static int handover_begin(struct transfer *t, int stream, int timeout_ms, uint32_t known_flags,
+			  const struct mnfq_handover_options *options)
 {
 	int err;
 
@@ -155,7 +155,7 @@ int mnfq_handover_send(int stream, int fd, int timeout_ms,
 		       const struct mnfq_handover_options *options)
 {
 	struct transfer t;
-	int err = begin(&t, stream, timeout_ms, MNFQ_HANDOVER_KEEP, options);
+	int err = handover_begin(&t, stream, timeout_ms, MNFQ_HANDOVER_KEEP, options);
 
 	return end(&t, err < 0 ? err : offer(&t, fd));
 }
@@ -325,7 +325,7 @@ static int get_peer(struct transfer *t, struct mnfq_handover *info)
 }
 
 /* Instead of a socket, why there is none. */
-static bool is_refusal(const struct parcel *parcel)
+static bool handover_is_refusal(const struct parcel *parcel)
 {
 	return parcel->count == 0 && mnfq_i_letter_is_answer(parcel->bytes, parcel->len);
 }
@@ -347,7 +347,7 @@ static int judge(struct transfer *t, const struct parcel *parcel, struct mnfq_ha
 		     !mnfq_i_letter_is(parcel->bytes, parcel->len);
 	int err = 0;
 
-	if (is_refusal(parcel))
+	if (handover_is_refusal(parcel))
 		return read_refusal(t, parcel);
 	if (!plain)
 		err = mnfq_i_letter_read_offer(&letter, parcel->bytes, parcel->len, &t->error);
@@ -367,7 +367,7 @@ static void refuse(struct transfer *t, const struct parcel *parcel, int err)
 
 	if (parcel->fd >= 0)
 		close(parcel->fd);
-	if (!mnfq_i_letter_is(parcel->bytes, parcel->len) || is_refusal(parcel))
+	if (!mnfq_i_letter_is(parcel->bytes, parcel->len) || handover_is_refusal(parcel))
 		return;
 	mnfq_i_letter_answer(&letter, err, t->error.text);
 	(void)send_letter(t->stream, &letter, -1);
@@ -379,7 +379,7 @@ int mnfq_handover_receive(int *fd, int stream, int timeout_ms, struct mnfq_hando
 	struct mnfq_handover known = { .size = sizeof(known) };
 	struct parcel parcel;
 	struct transfer t;
-	int err = begin(&t, stream, timeout_ms, MNFQ_HANDOVER_PLAIN, options);
+	int err = handover_begin(&t, stream, timeout_ms, MNFQ_HANDOVER_PLAIN, options);
 
 	if (err == 0 && (!fd || !mnfq_i_options_sized(info)))
 		err = mnfq_i_fail(&t.error, -EINVAL,
@@ -418,7 +418,7 @@ int mnfq_handover_wait(int stream, int timeout_ms, const struct mnfq_handover_op
 	uint8_t bytes[MNFQ_I_LETTER_SIZE + 1];
 	struct transfer t;
 	ssize_t len = 0;
-	int err = begin(&t, stream, timeout_ms, MNFQ_HANDOVER_KEEP, options);
+	int err = handover_begin(&t, stream, timeout_ms, MNFQ_HANDOVER_KEEP, options);
 
 	while (err == 0 && (len = receive_answer(stream, bytes, sizeof(bytes))) < 0)
 		err = len == -EAGAIN ? await(&t, POLLIN) : explain_receive(&t, (int)len);

@@ -64,7 +64,7 @@ int mnfq_i_label_check(const char *label, struct mnfq_i_sentence *error)
 	return 0;
 }
 
-static void begin(struct mnfq_i_letter *letter, uint16_t type)
+static void letter_begin(struct mnfq_i_letter *letter, uint16_t type)
 {
 	memset(letter, 0, sizeof(*letter));
 	memcpy(letter->magic, magic, sizeof(magic));
@@ -76,7 +76,7 @@ static void begin(struct mnfq_i_letter *letter, uint16_t type)
 void mnfq_i_letter_offer(struct mnfq_i_letter *letter, uint32_t flags, uint64_t cookie,
 			 const char *label)
 {
-	begin(letter, MNFQ_I_LETTER_SOCKET);
+	letter_begin(letter, MNFQ_I_LETTER_SOCKET);
 	letter->flags = flags;
 	letter->netns_cookie = cookie;
 	memcpy(letter->label, label, strlen(label));
@@ -84,7 +84,7 @@ void mnfq_i_letter_offer(struct mnfq_i_letter *letter, uint32_t flags, uint64_t 
 
 void mnfq_i_letter_answer(struct mnfq_i_letter *letter, int err, const char *text)
 {
-	begin(letter, MNFQ_I_LETTER_ANSWER);
+	letter_begin(letter, MNFQ_I_LETTER_ANSWER);
 	letter->error = err;
 	memcpy(letter->text, text, strnlen(text, sizeof(letter->text) - 1));
 }

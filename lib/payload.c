@@ -206,7 +206,8 @@ static int permit(struct mnfq_i_subject *s, const struct mnfq_i_layers *l,
 }
 
 /* The packet's bytes with the edit made. @out is not where they are now; data may be anywhere. */
-static size_t splice(const struct mnfq_i_raw *bytes, const struct mnfq_i_edit *edit, uint8_t *out)
+static size_t payload_splice(const struct mnfq_i_raw *bytes, const struct mnfq_i_edit *edit,
+			     uint8_t *out)
 {
 	size_t rest = edit->offset + edit->remove;
 
@@ -282,13 +283,13 @@ static bool needs_all(const struct mnfq_i_subject *s, const struct mnfq_i_layers
 }
 
 /* Makes the bytes; their transport checksum is still the old one. */
-static int change(struct mnfq_i_subject *s, const struct mnfq_i_layers *old,
-		  const struct mnfq_i_edit *edit, uint8_t *out, struct mnfq_i_layers *l,
-		  size_t *out_len)
+static int payload_change(struct mnfq_i_subject *s, const struct mnfq_i_layers *old,
+			  const struct mnfq_i_edit *edit, uint8_t *out, struct mnfq_i_layers *l,
+			  size_t *out_len)
 {
 	struct mnfq_i_raw changed = { .p = out, .ethertype = s->bytes.ethertype };
 
-	*out_len = changed.len = changed.true_len = splice(&s->bytes, edit, out);
+	*out_len = changed.len = changed.true_len = payload_splice(&s->bytes, edit, out);
 	put_old_length(old, s->bytes.p, out);
 	put_lengths(old, edit, s->bytes.p, out);
 	put_old_checks(old, s->bytes.p, out);
@@ -326,7 +327,7 @@ int mnfq_i_edit(struct mnfq_i_subject *s, const struct mnfq_i_edit *edit, uint8_
 		return mnfq_i_refuse_edit(
 			s, -EBADMSG,
 			"the packet arrived damaged, which a new checksum would hide");
-	err = change(s, &old, edit, out, &l, &len);
+	err = payload_change(s, &old, edit, out, &l, &len);
 	if (err < 0)
 		return err;
 	if (!none && all)

@@ -227,8 +227,8 @@ bool mnfq_i_stash_find(struct mnfq_socket *sock, uint16_t num, uint32_t *id)
 }
 
 /* Is it a refused verdict of ours for queue @num? */
-static bool is_refusal(const struct mnfq_socket *sock, const struct mnfq_i_stash *entry,
-		       uint16_t num, struct nlmsgerr *answer)
+static bool request_is_refusal(const struct mnfq_socket *sock, const struct mnfq_i_stash *entry,
+			       uint16_t num, struct nlmsgerr *answer)
 {
 	const struct nlmsghdr *nlh = (const struct nlmsghdr *)entry->data;
 
@@ -251,7 +251,7 @@ unsigned int mnfq_i_stash_purge(struct mnfq_socket *sock, uint16_t num)
 	struct nlmsgerr answer;
 
 	while ((entry = *link)) {
-		if (is_refusal(sock, entry, num, &answer)) {
+		if (request_is_refusal(sock, entry, num, &answer)) {
 			mnfq_i_answered(sock, NULL, &answer.msg, answer.error);
 		} else if (!is_of_queue(entry, num, &packet)) {
 			link = &entry->next;
