@@ -17,8 +17,8 @@
 
 #include "bench.h"
 
-#define BATCH 64
-#define SLOT  (66000 + 304) /* not a multiple of the page size: it would alias in the cache */
+#define FLOOR_BATCH 64
+#define SLOT        (66000 + 304) /* not a multiple of the page size: it would alias in the cache */
 
 struct verdict {
 	struct nlmsghdr nlh;
@@ -33,10 +33,10 @@ struct verdict {
 struct floor {
 	struct bench_worker *worker;
 	int fd;
-	struct mmsghdr messages[BATCH];
-	struct iovec iovecs[BATCH];
+	struct mmsghdr messages[FLOOR_BATCH];
+	struct iovec iovecs[FLOOR_BATCH];
 	uint8_t *slots;
-	uint8_t out[BATCH * sizeof(struct verdict)];
+	uint8_t out[FLOOR_BATCH * sizeof(struct verdict)];
 	size_t out_len;
 	struct {
 		unsigned int count;
@@ -72,7 +72,7 @@ static void close_run(struct floor *f)
 	f->run.count = 0;
 }
 
-static void decide(struct floor *f, uint32_t id, enum bench_decision decision)
+static void floor_decide(struct floor *f, uint32_t id, enum bench_decision decision)
 {
 	uint32_t verdict = decision == BENCH_DROP ? NF_DROP : NF_ACCEPT;
 
@@ -111,7 +111,7 @@ static void see(struct floor *f, const uint8_t *message)
 			len = mnl_attr_get_payload_len(attr);
 		}
 	}
-	decide(f, id, bench_worker_see(f->worker, payload, len));
+	floor_decide(f, id, bench_worker_see(f->worker, payload, len));
 }
 
 /* One batch. 0, or -1. */
@@ -120,8 +120,8 @@ static int step(struct floor *f)
 	struct bench_worker *worker = f->worker;
 	int i, n;
 
-	n = recvmmsg(f->fd, f->messages, BATCH, worker->spin ? MSG_DONTWAIT : MSG_WAITFORONE,
-		     NULL);
+	n = recvmmsg(f->fd, f->messages, FLOOR_BATCH,
+		     worker->spin ? MSG_DONTWAIT : MSG_WAITFORONE, NULL);
 	if (n < 0)
 		return errno == EINTR || errno == EAGAIN
 			       ? 0
@@ -135,7 +135,7 @@ static int step(struct floor *f)
 	return worker->error[0] ? -1 : 0;
 }
 
-static int bind_queue(struct bench_worker *worker, struct mnl_socket *nl)
+static int floor_bind_queue(struct bench_worker *worker, struct mnl_socket *nl)
 {
 	struct nfqnl_msg_config_cmd cmd = { .command = NFQNL_CFG_CMD_BIND };
 	struct nfqnl_msg_config_params params = { htonl(0xffff), NFQNL_COPY_PACKET };
@@ -166,17 +166,17 @@ static int open_floor(struct floor *f, struct mnl_socket *nl)
 	f->fd = mnl_socket_get_fd(nl);
 	(void)setsockopt(f->fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
 	(void)setsockopt(f->fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, &on, sizeof(on));
-	f->slots = mmap(NULL, (size_t)BATCH * SLOT, PROT_READ | PROT_WRITE,
+	f->slots = mmap(NULL, (size_t)FLOOR_BATCH * SLOT, PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (f->slots == MAP_FAILED)
 		return -1;
-	(void)madvise(f->slots, (size_t)BATCH * SLOT, MADV_NOHUGEPAGE);
-	for (i = 0; i < BATCH; i++) {
+	(void)madvise(f->slots, (size_t)FLOOR_BATCH * SLOT, MADV_NOHUGEPAGE);
+	for (i = 0; i < FLOOR_BATCH; i++) {
 		f->iovecs[i] = (struct iovec){ f->slots + (size_t)i * SLOT, SLOT };
 		f->messages[i].msg_hdr =
 			(struct msghdr){ .msg_iov = &f->iovecs[i], .msg_iovlen = 1 };
 	}
-	return bind_queue(f->worker, nl);
+	return floor_bind_queue(f->worker, nl);
 }
 
 int bench_run_floor(struct bench_worker *worker)
@@ -196,7 +196,7 @@ int bench_run_floor(struct bench_worker *worker)
 		bench_worker_end(worker);
 	}
 	if (f && f->slots && f->slots != MAP_FAILED)
-		munmap(f->slots, (size_t)BATCH * SLOT);
+		munmap(f->slots, (size_t)FLOOR_BATCH * SLOT);
 	free(f);
 	if (nl)
 		mnl_socket_close(nl);

@@ -12,8 +12,8 @@
 
 #include "bench.h"
 
-#define BATCH 64
-#define SIZE  (65536 + 4096)
+#define LNQ_BATCH 64
+#define SIZE      (65536 + 4096)
 
 struct lnq {
 	struct bench_worker *worker;
@@ -34,8 +34,8 @@ static uint32_t get_packet(struct nfq_data *data, unsigned char **payload, size_
 	return header ? ntohl(header->packet_id) : 0;
 }
 
-static int decide(struct nfq_q_handle *queue, struct nfgenmsg *msg, struct nfq_data *data,
-		  void *arg)
+static int lnq_decide(struct nfq_q_handle *queue, struct nfgenmsg *msg, struct nfq_data *data,
+		      void *arg)
 {
 	struct lnq *lnq = arg;
 	unsigned char *payload;
@@ -78,11 +78,11 @@ static int decide_batch(struct nfq_q_handle *queue, struct nfgenmsg *msg, struct
 		return nfq_set_verdict2(queue, id, verdict, BENCH_MARK, 0, NULL);
 	lnq->verdict = verdict;
 	lnq->id = id;
-	return ++lnq->count < BATCH ? 0 : flush(lnq);
+	return ++lnq->count < LNQ_BATCH ? 0 : flush(lnq);
 }
 
 /* Something is there, or a signal came. What waits for a batch leaves before we sleep. */
-static ssize_t receive(struct lnq *lnq)
+static ssize_t lnq_receive(struct lnq *lnq)
 {
 	int fd = nfq_fd(lnq->handle);
 	ssize_t len;
@@ -101,7 +101,7 @@ static int loop(struct lnq *lnq)
 	ssize_t len;
 
 	while (!bench_worker_done(lnq->worker)) {
-		len = receive(lnq);
+		len = lnq_receive(lnq);
 		if (len < 0 && errno == EINTR)
 			continue;
 		if (len < 0 || nfq_handle_packet(lnq->handle, lnq->buffer, (int)len) < 0)
@@ -129,7 +129,7 @@ static int open_queue(struct lnq *lnq, nfq_callback *callback)
 	return setsockopt(nfq_fd(lnq->handle), SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
 }
 
-static int run(struct bench_worker *worker, nfq_callback *callback)
+static int lnq_run(struct bench_worker *worker, nfq_callback *callback)
 {
 	struct lnq lnq = { .worker = worker };
 	int err = 0;
@@ -151,10 +151,10 @@ static int run(struct bench_worker *worker, nfq_callback *callback)
 
 int bench_run_lnq(struct bench_worker *worker)
 {
-	return run(worker, decide);
+	return lnq_run(worker, lnq_decide);
 }
 
 int bench_run_lnq_batch(struct bench_worker *worker)
 {
-	return run(worker, decide_batch);
+	return lnq_run(worker, decide_batch);
 }

@@ -10,7 +10,7 @@
 
 #define BUSY_POLL_US 200 /* longer than the pauses between round trips */
 
-static enum mnfq_verdict decide(struct mnfq_packet *packet, void *data)
+static enum mnfq_verdict bench_mnfq_decide(struct mnfq_packet *packet, void *data)
 {
 	size_t len;
 	const uint8_t *payload = mnfq_packet_get_payload(packet, &len);
@@ -26,14 +26,15 @@ static enum mnfq_verdict decide(struct mnfq_packet *packet, void *data)
 	}
 }
 
-static int bind_queue(struct bench_worker *worker, struct mnfq_socket *sock)
+static int bench_mnfq_bind_queue(struct bench_worker *worker, struct mnfq_socket *sock)
 {
 	struct mnfq_queue_options options = { .size = sizeof(options),
 					      .max_len = worker->max_len,
 					      .flags = worker->gso ? MNFQ_QUEUE_GSO : 0,
 					      .flags_mask = MNFQ_QUEUE_GSO };
 	struct mnfq_queue *queue;
-	int err = mnfq_queue_bind(&queue, sock, worker->queue, &options, decide, worker);
+	int err =
+		mnfq_queue_bind(&queue, sock, worker->queue, &options, bench_mnfq_decide, worker);
 
 	if (err < 0)
 		snprintf(worker->error, sizeof(worker->error), "%s", mnfq_socket_get_error(sock));
@@ -41,7 +42,7 @@ static int bind_queue(struct bench_worker *worker, struct mnfq_socket *sock)
 }
 
 /* What the library counted must be what happened. */
-static int check(struct bench_worker *worker, struct mnfq_socket *sock)
+static int bench_mnfq_check(struct bench_worker *worker, struct mnfq_socket *sock)
 {
 	struct mnfq_stats stats = { .size = sizeof(stats) };
 
@@ -70,7 +71,7 @@ int bench_run_mnfq(struct bench_worker *worker)
 
 	if (err < 0)
 		return err;
-	err = bind_queue(worker, sock);
+	err = bench_mnfq_bind_queue(worker, sock);
 	if (err == 0) {
 		bench_worker_begin(worker);
 		while (!bench_worker_done(worker) && (err >= 0 || err == -EINTR))
@@ -79,7 +80,7 @@ int bench_run_mnfq(struct bench_worker *worker)
 			snprintf(worker->error, sizeof(worker->error), "%s",
 				 mnfq_socket_get_error(sock));
 		else
-			err = check(worker, sock);
+			err = bench_mnfq_check(worker, sock);
 		bench_worker_end(worker);
 	}
 	mnfq_socket_close(sock);

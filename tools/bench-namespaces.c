@@ -23,14 +23,14 @@
 
 #include "bench.h"
 
-#define QUEUE       4711             /* others may follow all namespaces of the machine */
-#define ECHO_PORT   (BENCH_PORT + 1) /* what goes to BENCH_PORT is discarded behind the queue */
-#define HEADERS     28               /* IPv4 and UDP */
-#define WINDOW      1000             /* packets of the noisy one that wait */
-#define IDLE_NS     2000000000ll
-#define DURATION_NS 1000000000ll
-#define LOST_MS     10000 /* nothing came for so long: lost */
-#define EVENTS      64
+#define QUEUE              4711             /* others may follow all namespaces of the machine */
+#define ECHO_PORT          (BENCH_PORT + 1) /* what goes to BENCH_PORT is discarded behind the queue */
+#define NAMESPACES_HEADERS 28               /* IPv4 and UDP */
+#define NAMESPACES_WINDOW  1000             /* packets of the noisy one that wait */
+#define IDLE_NS            2000000000ll
+#define DURATION_NS        1000000000ll
+#define LOST_MS            10000 /* nothing came for so long: lost */
+#define NAMESPACES_EVENTS  64
 
 const struct bench_contender bench_of_namespaces[] = {
 	{ .name = "mnfq" },
@@ -77,7 +77,7 @@ static int make_one(struct bench_net *net, unsigned int i)
 }
 
 /* A namespace, a socket to send with and one for its packets make three descriptors. */
-static int raise_limit(struct bench_net *net, unsigned int count)
+static int namespaces_raise_limit(struct bench_net *net, unsigned int count)
 {
 	struct rlimit limit;
 	rlim_t need = 3 * (rlim_t)count + 64;
@@ -94,7 +94,7 @@ static int raise_limit(struct bench_net *net, unsigned int count)
 
 static int make_all(struct bench_net *net, unsigned int count)
 {
-	if (raise_limit(net, count) < 0)
+	if (namespaces_raise_limit(net, count) < 0)
 		return -1;
 	if (!made.ns)
 		made.ns = calloc(count, sizeof(*made.ns));
@@ -113,15 +113,15 @@ static int make_all(struct bench_net *net, unsigned int count)
 
 /* ---- the process that serves -------------------------------------------------------------- */
 
-struct place {
-	struct many *many;
+struct bench_place {
+	struct bench_many *many;
 	struct mnfq_socket *sock;
 	_Atomic uint64_t packets;
 };
 
-struct many {
+struct bench_many {
 	struct bench_net *net; /* for its error */
-	struct place *places;
+	struct bench_place *places;
 	unsigned int count;
 	uint64_t each; /* packets for a namespace */
 	size_t size;   /* of their payload */
@@ -136,9 +136,9 @@ struct many {
 	struct bench_result result;
 };
 
-static enum mnfq_verdict decide(struct mnfq_packet *packet, void *data)
+static enum mnfq_verdict namespaces_decide(struct mnfq_packet *packet, void *data)
 {
-	struct place *place = data;
+	struct bench_place *place = data;
 
 	(void)packet;
 	place->many->handled++;
@@ -146,9 +146,9 @@ static enum mnfq_verdict decide(struct mnfq_packet *packet, void *data)
 	return MNFQ_ACCEPT;
 }
 
-static int attach(struct many *many, unsigned int i)
+static int namespaces_attach(struct bench_many *many, unsigned int i)
 {
-	struct place *place = &many->places[i];
+	struct bench_place *place = &many->places[i];
 	struct mnfq_socket_options options = { .size = sizeof(options),
 					       .error = many->net->error,
 					       .error_size = sizeof(many->net->error),
@@ -163,7 +163,7 @@ static int attach(struct many *many, unsigned int i)
 	place->many = many;
 	if (mnfq_socket_open_netns_fd(&place->sock, made.ns[i], &options) < 0)
 		return -1;
-	if (mnfq_queue_bind(&queue, place->sock, QUEUE, &settings, decide, place) < 0)
+	if (mnfq_queue_bind(&queue, place->sock, QUEUE, &settings, namespaces_decide, place) < 0)
 		return bench_fail(many->net, "%s", mnfq_socket_get_error(place->sock));
 	if (epoll_ctl(many->epoll_fd, EPOLL_CTL_ADD, mnfq_socket_get_fd(place->sock), &event) < 0)
 		return bench_fail(many->net, "cannot wait for a socket: %s", strerror(errno));
@@ -171,13 +171,13 @@ static int attach(struct many *many, unsigned int i)
 }
 
 /* One turn: a batch for each that has something, or some of them. Returns how many, or -1. */
-static int turn(struct many *many, int timeout_ms)
+static int turn(struct bench_many *many, int timeout_ms)
 {
-	struct epoll_event events[EVENTS];
-	int n = epoll_wait(many->epoll_fd, events, EVENTS, timeout_ms);
+	struct epoll_event events[NAMESPACES_EVENTS];
+	int n = epoll_wait(many->epoll_fd, events, NAMESPACES_EVENTS, timeout_ms);
 
 	for (int i = 0; i < n; i++) {
-		struct place *place = events[i].data.ptr;
+		struct bench_place *place = events[i].data.ptr;
 
 		if (mnfq_socket_dispatch(place->sock, 0) < 0)
 			return bench_fail(many->net, "%s", mnfq_socket_get_error(place->sock));
@@ -186,7 +186,7 @@ static int turn(struct many *many, int timeout_ms)
 }
 
 /* Until all that was sent was decided. */
-static int serve(struct many *many)
+static int namespaces_serve(struct bench_many *many)
 {
 	int n;
 
@@ -202,7 +202,7 @@ static int serve(struct many *many)
 	return 0;
 }
 
-static int send_to(struct many *many, unsigned int i, uint16_t port)
+static int namespaces_send_to(struct bench_many *many, unsigned int i, uint16_t port)
 {
 	static const uint8_t data[65536];
 	struct sockaddr_in to = { .sin_family = AF_INET,
@@ -215,16 +215,16 @@ static int send_to(struct many *many, unsigned int i, uint16_t port)
 	return 0;
 }
 
-static int send_many(struct many *many, unsigned int i, uint64_t count)
+static int send_many(struct bench_many *many, unsigned int i, uint64_t count)
 {
 	while (count-- > 0)
-		if (send_to(many, i, BENCH_PORT) < 0)
+		if (namespaces_send_to(many, i, BENCH_PORT) < 0)
 			return -1;
 	return 0;
 }
 
 /* Memory of our own in KiB, page by page. */
-static double get_memory(void)
+static double namespaces_get_memory(void)
 {
 	FILE *file = fopen("/proc/self/smaps_rollup", "re");
 	char line[128];
@@ -244,21 +244,23 @@ static double us_each(int64_t since, unsigned int count)
 }
 
 /* The first namespace pays for what all share: a whole batch went through the ring. */
-static int begin(struct many *many)
+static int namespaces_begin(struct bench_many *many)
 {
 	many->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	many->places = calloc(many->count, sizeof(*many->places));
 	if (many->epoll_fd < 0 || !many->places || mnfq_ring_new(&many->ring, many->batch) < 0)
 		return bench_fail(many->net, "out of memory");
-	return attach(many, 0) < 0 || send_many(many, 0, many->batch) < 0 ? -1 : serve(many);
+	return namespaces_attach(many, 0) < 0 || send_many(many, 0, many->batch) < 0
+		       ? -1
+		       : namespaces_serve(many);
 }
 
-static int measure_attach(struct many *many)
+static int measure_attach(struct bench_many *many)
 {
 	int64_t since = bench_now(CLOCK_PROCESS_CPUTIME_ID);
 
 	for (unsigned int i = 1; i < many->count; i++)
-		if (attach(many, i) < 0)
+		if (namespaces_attach(many, i) < 0)
 			return -1;
 	if (many->count > 1)
 		many->result.value[BENCH_ATTACH] = us_each(since, many->count - 1);
@@ -266,7 +268,7 @@ static int measure_attach(struct many *many)
 }
 
 /* How often the thread goes to sleep more than the once that it should. */
-static int measure_idle(struct many *many)
+static int measure_idle(struct bench_many *many)
 {
 	int64_t end = bench_now(CLOCK_MONOTONIC) + IDLE_NS, left;
 	struct rusage before, after;
@@ -280,7 +282,7 @@ static int measure_idle(struct many *many)
 	return 0;
 }
 
-static int measure_drain(struct many *many)
+static int namespaces_measure_drain(struct bench_many *many)
 {
 	uint64_t before = many->handled;
 	int64_t since;
@@ -289,7 +291,7 @@ static int measure_drain(struct many *many)
 		if (send_many(many, i, many->each) < 0)
 			return -1;
 	since = bench_now(CLOCK_THREAD_CPUTIME_ID);
-	if (serve(many) < 0)
+	if (namespaces_serve(many) < 0)
 		return -1;
 	many->result.value[BENCH_CPU] = (double)(bench_now(CLOCK_THREAD_CPUTIME_ID) - since) /
 					1000 / (double)(many->handled - before);
@@ -312,7 +314,7 @@ static bool has_arrived(unsigned int i)
  */
 static void *make_traffic(void *arg)
 {
-	struct many *many = arg;
+	struct bench_many *many = arg;
 	int64_t begin_ns = bench_now(CLOCK_MONOTONIC), now = begin_ns, last = begin_ns;
 	uint64_t arrived = 0, noise = many->places[0].packets;
 	bool on_its_way = false;
@@ -327,10 +329,10 @@ static void *make_traffic(void *arg)
 			last = now;
 		}
 		if (!on_its_way) {
-			err = send_to(many, 1, ECHO_PORT);
+			err = namespaces_send_to(many, 1, ECHO_PORT);
 			on_its_way = true;
-		} else if (many->noisy && noise < many->places[0].packets + WINDOW) {
-			err = send_to(many, 0, BENCH_PORT);
+		} else if (many->noisy && noise < many->places[0].packets + NAMESPACES_WINDOW) {
+			err = namespaces_send_to(many, 0, BENCH_PORT);
 			noise++;
 		} else {
 			sched_yield();
@@ -342,7 +344,7 @@ static void *make_traffic(void *arg)
 }
 
 /* The first processor is for traffic, the last for us. */
-static int measure_quiet(struct many *many, bool noisy, enum bench_metric metric)
+static int measure_quiet(struct bench_many *many, bool noisy, enum bench_metric metric)
 {
 	int first, last, err = 0;
 	pthread_t thread;
@@ -359,7 +361,7 @@ static int measure_quiet(struct many *many, bool noisy, enum bench_metric metric
 	many->over = true;
 	pthread_join(thread, NULL);
 	many->result.value[metric] = many->rate;
-	if (err < 0 || many->net->error[0] || serve(many) < 0)
+	if (err < 0 || many->net->error[0] || namespaces_serve(many) < 0)
 		return -1;
 	while (has_arrived(1))
 		;
@@ -369,7 +371,7 @@ static int measure_quiet(struct many *many, bool noisy, enum bench_metric metric
 /* ---- the end ------------------------------------------------------------------------------ */
 
 /* What the library counted must be what happened. */
-static int check(struct many *many)
+static int namespaces_check(struct bench_many *many)
 {
 	struct mnfq_stats stats = { .size = sizeof(stats) }, sum = { 0 };
 
@@ -387,7 +389,7 @@ static int check(struct many *many)
 			  (unsigned long long)many->sent, (unsigned long long)sum.packets);
 }
 
-static void measure_detach(struct many *many)
+static void measure_detach(struct bench_many *many)
 {
 	int64_t since = bench_now(CLOCK_PROCESS_CPUTIME_ID);
 
@@ -398,26 +400,27 @@ static void measure_detach(struct many *many)
 	mnfq_ring_free(many->ring);
 }
 
-static int measure(struct many *many)
+static int measure(struct bench_many *many)
 {
 	double memory;
 	int first, last;
 
 	bench_find_cpus(&first, &last);
 	bench_stay_on(last, last);
-	if (begin(many) < 0)
+	if (namespaces_begin(many) < 0)
 		return -1;
-	memory = get_memory();
+	memory = namespaces_get_memory();
 	if (measure_attach(many) < 0 || (many->count > 1 && measure_idle(many) < 0) ||
-	    measure_drain(many) < 0)
+	    namespaces_measure_drain(many) < 0)
 		return -1;
 	if (many->count > 1) {
-		many->result.value[BENCH_EACH] = (get_memory() - memory) / (many->count - 1);
+		many->result.value[BENCH_EACH] =
+			(namespaces_get_memory() - memory) / (many->count - 1);
 		if (measure_quiet(many, false, BENCH_ALONE) < 0 ||
 		    measure_quiet(many, true, BENCH_BESIDE) < 0)
 			return -1;
 	}
-	if (check(many) < 0)
+	if (namespaces_check(many) < 0)
 		return -1;
 	measure_detach(many);
 	return 0;
@@ -425,14 +428,14 @@ static int measure(struct many *many)
 
 /* ---- in ours ------------------------------------------------------------------------------ */
 
-struct outcome {
+struct bench_outcome {
 	struct bench_result result;
 	char error[sizeof(((struct bench_net *)0)->error)];
 };
 
-static void child_main(struct many *many, int out, pid_t parent)
+static void namespaces_child_main(struct bench_many *many, int out, pid_t parent)
 {
-	struct outcome outcome = { 0 };
+	struct bench_outcome outcome = { 0 };
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	signal(SIGINT, SIG_IGN); /* the parent decides what to do about it */
@@ -446,7 +449,7 @@ static void child_main(struct many *many, int out, pid_t parent)
 }
 
 /* Waits for what it tells; it may be interrupted instead. */
-static int await_outcome(struct bench_net *net, int in, struct outcome *outcome)
+static int await_outcome(struct bench_net *net, int in, struct bench_outcome *outcome)
 {
 	struct pollfd readable = { .fd = in, .events = POLLIN };
 
@@ -459,9 +462,9 @@ static int await_outcome(struct bench_net *net, int in, struct outcome *outcome)
 	return outcome->error[0] ? bench_fail(net, "%s", outcome->error) : 0;
 }
 
-static int run(struct bench_net *net, struct many *many)
+static int namespaces_run(struct bench_net *net, struct bench_many *many)
 {
-	struct outcome outcome;
+	struct bench_outcome outcome;
 	pid_t parent = getpid(), pid;
 	int ends[2], err;
 
@@ -469,7 +472,7 @@ static int run(struct bench_net *net, struct many *many)
 		return bench_fail(net, "cannot make a pipe: %s", strerror(errno));
 	pid = fork();
 	if (pid == 0)
-		child_main(many, ends[1], parent);
+		namespaces_child_main(many, ends[1], parent);
 	close(ends[1]);
 	err = pid < 0 ? bench_fail(net, "cannot start a process: %s", strerror(errno))
 		      : await_outcome(net, ends[0], &outcome);
@@ -487,10 +490,10 @@ static int run(struct bench_net *net, struct many *many)
 int bench_measure_namespaces(struct bench_net *net, const struct bench_options *opts,
 			     const struct bench_contender *contender, struct bench_result *result)
 {
-	struct many many = { .net = net,
-			     .size = opts->size - HEADERS,
-			     .batch = opts->batch ? (uint32_t)opts->batch : 64,
-			     .result = *result };
+	struct bench_many many = { .net = net,
+				   .size = opts->size - NAMESPACES_HEADERS,
+				   .batch = opts->batch ? (uint32_t)opts->batch : 64,
+				   .result = *result };
 	unsigned int count = (unsigned int)opts->namespaces;
 	uint64_t each = opts->packets > count ? opts->packets / count : 1;
 
@@ -499,7 +502,7 @@ int bench_measure_namespaces(struct bench_net *net, const struct bench_options *
 		return -1;
 	many.count = contender->once ? 1 : count;
 	many.each = contender->once ? each * count : each;
-	if (run(net, &many) < 0)
+	if (namespaces_run(net, &many) < 0)
 		return -1;
 	*result = many.result;
 	return 0;

@@ -35,7 +35,7 @@ int bench_net_enter(struct bench_net *net, int ns)
 }
 
 /* The first line of what a command printed, and its exit status. */
-static int run(struct bench_net *net, int ns, const char *command, char *line, size_t size)
+static int net_run(struct bench_net *net, int ns, const char *command, char *line, size_t size)
 {
 	char *shell, rest[256];
 	FILE *out;
@@ -72,7 +72,7 @@ int bench_net_run(struct bench_net *net, int ns, const char *format, ...)
 	va_end(args);
 	if (err < 0)
 		return bench_fail(net, "out of memory");
-	err = run(net, ns, command, line, sizeof(line));
+	err = net_run(net, ns, command, line, sizeof(line));
 	free(command);
 	return err;
 }
@@ -107,7 +107,7 @@ int bench_net_count(struct bench_net *net, const char *chain, unsigned int rule,
 	/* Extensions print their warnings before the line. */
 	snprintf(command, sizeof(command), "%s -w -t mangle -nvxL %s %u | tail -n 1",
 		 net->iptables, chain, rule);
-	if (run(net, net->router, command, line, sizeof(line)) < 0)
+	if (net_run(net, net->router, command, line, sizeof(line)) < 0)
 		return -1;
 	if (sscanf(line, "%llu", &count) != 1)
 		return bench_fail(net, "'%s' tells no counter: %s", command, line);
@@ -177,7 +177,7 @@ int bench_net_make(struct bench_net *net)
  * @dev with the address .2 of a network in the router, and eth0 with .1 in @host. The neighbours
  * are told, so that nobody asks while it counts, and there is no IPv6, which talks on its own.
  */
-static int join(struct bench_net *net, int host, const char *dev, int network)
+static int net_join(struct bench_net *net, int host, const char *dev, int network)
 {
 	if (bench_net_run(net, net->router,
 			  "ip link add %s address 02:00:00:00:%02d:02 type veth peer name eth0 "
@@ -232,7 +232,8 @@ int bench_net_open(struct bench_net *net)
 	if (set_sysctls(net, net->sender, false) < 0 || set_sysctls(net, net->router, true) < 0 ||
 	    set_sysctls(net, net->receiver, false) < 0)
 		return -1;
-	if (join(net, net->sender, "left", 1) < 0 || join(net, net->receiver, "right", 2) < 0)
+	if (net_join(net, net->sender, "left", 1) < 0 ||
+	    net_join(net, net->receiver, "right", 2) < 0)
 		return -1;
 	return find_iptables(net);
 }

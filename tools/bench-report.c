@@ -38,7 +38,7 @@ const char *const bench_metric_names[BENCH_METRICS] = {
 	[BENCH_BESIDE] = "beside_packets_per_second",
 };
 
-static int compare(const void *a, const void *b)
+static int report_compare(const void *a, const void *b)
 {
 	double x = *(const double *)a, y = *(const double *)b;
 
@@ -47,7 +47,7 @@ static int compare(const void *a, const void *b)
 
 static double get_median(double *values, size_t n)
 {
-	qsort(values, n, sizeof(*values), compare);
+	qsort(values, n, sizeof(*values), report_compare);
 	return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
 }
 

@@ -145,8 +145,8 @@ static int set_discarding_rules(struct bench_net *net, unsigned int queues)
 	return bench_net_rule(net, "POSTROUTING -p udp -j DROP");
 }
 
-static int send_to(struct bench_net *net, const struct bench_options *opts,
-		   const struct bench_worker *worker, bool paced)
+static int run_send_to(struct bench_net *net, const struct bench_options *opts,
+		       const struct bench_worker *worker, bool paced)
 {
 	uint16_t port = (uint16_t)(BENCH_PORT + worker->queue);
 	int err, fd = bench_net_socket(net, net->sender, SOCK_DGRAM, port, false);
@@ -187,7 +187,7 @@ static int await_queued(struct bench_net *net, const struct bench_worker *worker
 static int fill(struct bench_net *net, const struct bench_options *opts, struct bench_crew *crew)
 {
 	for (unsigned int i = 0; i < crew->count; i++)
-		if (send_to(net, opts, &crew->workers[i], false) < 0 ||
+		if (run_send_to(net, opts, &crew->workers[i], false) < 0 ||
 		    await_queued(net, &crew->workers[i]) < 0)
 			return -1;
 	bench_crew_go(crew);
@@ -197,7 +197,7 @@ static int fill(struct bench_net *net, const struct bench_options *opts, struct 
 static int flow(struct bench_net *net, const struct bench_options *opts, struct bench_crew *crew)
 {
 	bench_crew_go(crew);
-	return send_to(net, opts, &crew->workers[0], true);
+	return run_send_to(net, opts, &crew->workers[0], true);
 }
 
 static int work_off(struct bench_net *net, const struct bench_options *opts,
@@ -265,8 +265,8 @@ static int measure_packets(struct bench_net *net, const struct bench_options *op
 	return 0;
 }
 
-static int measure_drain(struct bench_net *net, const struct bench_options *opts,
-			 const struct bench_contender *contender, struct bench_result *result)
+static int run_measure_drain(struct bench_net *net, const struct bench_options *opts,
+			     const struct bench_contender *contender, struct bench_result *result)
 {
 	return measure_packets(net, opts, contender, result, DRAIN);
 }
@@ -422,7 +422,7 @@ static const enum bench_metric namespace_columns[] = {
 const struct bench_scenario bench_scenarios[] = {
 	{ .name = "drain",
 	  .summary = "a full queue is emptied",
-	  .measure = measure_drain,
+	  .measure = run_measure_drain,
 	  .sized = true,
 	  .contenders = of_packets,
 	  .metric = BENCH_CPU,
@@ -464,7 +464,7 @@ const struct bench_scenario bench_scenarios[] = {
 	  .shown = tcp_columns },
 	{ .name = "threads",
 	  .summary = "two full queues on two threads, against one",
-	  .measure = measure_drain,
+	  .measure = run_measure_drain,
 	  .sized = true,
 	  .contenders = of_threads,
 	  .metric = BENCH_RATE,

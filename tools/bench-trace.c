@@ -14,7 +14,7 @@
 
 #include "bench.h"
 
-#define DEADLINE_NS 30000000000ll
+#define TRACE_DEADLINE_NS 30000000000ll
 
 void bench_trace_prepare(struct bench_worker *worker)
 {
@@ -32,7 +32,7 @@ void bench_trace_stop(struct bench_worker *worker)
 /* The next stop of it; its status, or -1. */
 static int await_stop(struct bench_net *net, struct bench_crew *crew)
 {
-	int64_t deadline = bench_now(CLOCK_MONOTONIC) + DEADLINE_NS;
+	int64_t deadline = bench_now(CLOCK_MONOTONIC) + TRACE_DEADLINE_NS;
 	int status, pid;
 
 	while ((pid = waitpid(crew->pid, &status, WNOHANG)) == 0) {

@@ -15,11 +15,11 @@
 
 #include "bench.h"
 
-#define BURST   32
-#define WINDOW  512 /* packets under way at most: they must not overrun a queue */
-#define WARM_UP 20
-#define CHUNK   (256 * 1024)
-#define HEADERS 28 /* IPv4 and UDP */
+#define BURST           32
+#define TRAFFIC_WINDOW  512 /* packets under way at most: they must not overrun a queue */
+#define WARM_UP         20
+#define CHUNK           (256 * 1024)
+#define TRAFFIC_HEADERS 28 /* IPv4 and UDP */
 
 static int send_burst(struct bench_net *net, int fd, uint8_t *data, size_t len, unsigned int n)
 {
@@ -47,7 +47,7 @@ static int await_window(struct bench_net *net, uint64_t sent, const _Atomic uint
 {
 	int64_t deadline = 0;
 
-	while (sent + BURST > atomic_load_explicit(pace, memory_order_relaxed) + WINDOW) {
+	while (sent + BURST > atomic_load_explicit(pace, memory_order_relaxed) + TRAFFIC_WINDOW) {
 		if (bench_interrupted)
 			return bench_fail(net, "interrupted");
 		if (!deadline)
@@ -73,7 +73,7 @@ int bench_send(struct bench_net *net, int fd, size_t size, uint64_t count,
 		if (pace && await_window(net, sent, pace) < 0)
 			return -1;
 		n = count - sent < BURST ? (unsigned int)(count - sent) : BURST;
-		if (send_burst(net, fd, data, size - HEADERS, n) < 0)
+		if (send_burst(net, fd, data, size - TRAFFIC_HEADERS, n) < 0)
 			return -1;
 		sent += n;
 	}
@@ -150,7 +150,7 @@ static void echo(int fd, int out)
 	}
 }
 
-static int compare(const void *a, const void *b)
+static int traffic_compare(const void *a, const void *b)
 {
 	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
 
@@ -194,7 +194,7 @@ int bench_ping(struct bench_net *net, uint64_t count, struct bench_result *resul
 	}
 	if (pid > 0 && err == 0) {
 		first = times + WARM_UP;
-		qsort(first, count, sizeof(*times), compare);
+		qsort(first, count, sizeof(*times), traffic_compare);
 		result->value[BENCH_P50] = (double)first[count / 2] / 1000;
 		result->value[BENCH_P99] = (double)first[count * 99 / 100] / 1000;
 	}

@@ -18,7 +18,7 @@
 
 #include "bench.h"
 
-#define DEADLINE_NS 60000000000ll
+#define WORKER_DEADLINE_NS 60000000000ll
 
 int64_t bench_now(int clock)
 {
@@ -81,7 +81,7 @@ static int64_t to_ns(struct timeval time)
 }
 
 /* Memory that is ours alone; pages that a ring never touched are not in it. */
-static int64_t get_memory(void)
+static int64_t worker_get_memory(void)
 {
 	FILE *file = fopen("/proc/self/status", "re");
 	char line[128];
@@ -96,7 +96,7 @@ static int64_t get_memory(void)
 }
 
 /* Wakes the others and waits for them; a signal may come at any time. */
-static void meet(struct bench_worker *worker)
+static void worker_meet(struct bench_worker *worker)
 {
 	sem_post(&worker->ready);
 	while (sem_wait(&worker->go) < 0 && errno == EINTR)
@@ -118,7 +118,7 @@ void bench_worker_begin(struct bench_worker *worker)
 	struct rusage usage;
 
 	bench_trace_prepare(worker);
-	meet(worker);
+	worker_meet(worker);
 	worker->heap = -get_heap();
 	getrusage(RUSAGE_THREAD, &usage);
 	worker->start_user = to_ns(usage.ru_utime);
@@ -139,8 +139,8 @@ void bench_worker_end(struct bench_worker *worker)
 	worker->user_ns = to_ns(usage.ru_utime) - worker->start_user;
 	worker->system_ns = to_ns(usage.ru_stime) - worker->start_system;
 	worker->heap += get_heap();
-	worker->memory += get_memory();
-	meet(worker);
+	worker->memory += worker_get_memory();
+	worker_meet(worker);
 }
 
 struct duty {
@@ -154,21 +154,21 @@ static void *work(void *arg)
 
 	if (duty->worker->cpu >= 0)
 		bench_stay_on(duty->worker->cpu, duty->worker->cpu);
-	duty->worker->memory = -get_memory();
+	duty->worker->memory = -worker_get_memory();
 	if (duty->contender->run(duty->worker) < 0)
 		sem_post(&duty->worker->ready);
 	return NULL;
 }
 
 /* Interrupts a system call that waits, no more. */
-static void on_signal(int number)
+static void worker_on_signal(int number)
 {
 	(void)number;
 }
 
-static void child_main(struct bench_net *net, struct bench_crew *crew, pid_t parent)
+static void worker_child_main(struct bench_net *net, struct bench_crew *crew, pid_t parent)
 {
-	struct sigaction wake = { .sa_handler = on_signal };
+	struct sigaction wake = { .sa_handler = worker_on_signal };
 	struct duty duties[BENCH_THREADS];
 	pthread_t threads[BENCH_THREADS];
 	unsigned int i;
@@ -197,7 +197,7 @@ static void child_main(struct bench_net *net, struct bench_crew *crew, pid_t par
  */
 static int await_all(struct bench_net *net, struct bench_crew *crew, bool stop)
 {
-	int64_t deadline = bench_now(CLOCK_MONOTONIC) + DEADLINE_NS, until;
+	int64_t deadline = bench_now(CLOCK_MONOTONIC) + WORKER_DEADLINE_NS, until;
 	struct timespec soon;
 	unsigned int i = 0;
 
@@ -238,7 +238,7 @@ int bench_crew_start(struct bench_net *net, struct bench_crew *crew)
 		return bench_fail(net, "cannot start a process: %s", strerror(errno));
 	}
 	if (crew->pid == 0)
-		child_main(net, crew, parent);
+		worker_child_main(net, crew, parent);
 	return await_all(net, crew, false);
 }
 

@@ -17,7 +17,7 @@
 
 volatile sig_atomic_t bench_interrupted;
 
-static int print_help(void)
+static int bench_print_help(void)
 {
 	printf("Usage: mnfq bench [SCENARIO...] [OPTIONS]\n"
 	       "\n"
@@ -43,21 +43,29 @@ static int print_help(void)
 
 /* ---- command line ------------------------------------------------------------------------- */
 
-enum { OPT_ROUNDS = 256, OPT_PACKETS, OPT_SIZE, OPT_BATCH, OPT_NAMESPACES, OPT_JSON, OPT_SVG };
+enum {
+	BENCH_OPT_ROUNDS = 256,
+	BENCH_OPT_PACKETS,
+	BENCH_OPT_SIZE,
+	BENCH_OPT_BATCH,
+	BENCH_OPT_NAMESPACES,
+	BENCH_OPT_JSON,
+	BENCH_OPT_SVG
+};
 
-static const struct option options[] = {
-	{ "rounds", required_argument, NULL, OPT_ROUNDS },
-	{ "packets", required_argument, NULL, OPT_PACKETS },
-	{ "size", required_argument, NULL, OPT_SIZE },
-	{ "batch", required_argument, NULL, OPT_BATCH },
-	{ "namespaces", required_argument, NULL, OPT_NAMESPACES },
-	{ "json", no_argument, NULL, OPT_JSON },
-	{ "svg", required_argument, NULL, OPT_SVG },
+static const struct option bench_long_options[] = {
+	{ "rounds", required_argument, NULL, BENCH_OPT_ROUNDS },
+	{ "packets", required_argument, NULL, BENCH_OPT_PACKETS },
+	{ "size", required_argument, NULL, BENCH_OPT_SIZE },
+	{ "batch", required_argument, NULL, BENCH_OPT_BATCH },
+	{ "namespaces", required_argument, NULL, BENCH_OPT_NAMESPACES },
+	{ "json", no_argument, NULL, BENCH_OPT_JSON },
+	{ "svg", required_argument, NULL, BENCH_OPT_SVG },
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
 };
 
-static int take_number(const char *option, uint64_t min, uint64_t max, uint64_t *value)
+static int bench_take_number(const char *option, uint64_t min, uint64_t max, uint64_t *value)
 {
 	if (parse_number(optarg, min, max, value) == 0)
 		return 0;
@@ -75,23 +83,23 @@ static int take_packets(struct bench_options *opts)
 			  optarg, PACKETS_MAX);
 }
 
-static int take_option(struct bench_options *opts, int option, char **argv)
+static int bench_take_option(struct bench_options *opts, int option, char **argv)
 {
 	switch (option) {
-	case OPT_ROUNDS:
-		return take_number("--rounds", 1, BENCH_ROUNDS_MAX, &opts->rounds);
-	case OPT_PACKETS:
+	case BENCH_OPT_ROUNDS:
+		return bench_take_number("--rounds", 1, BENCH_ROUNDS_MAX, &opts->rounds);
+	case BENCH_OPT_PACKETS:
 		return take_packets(opts);
-	case OPT_SIZE:
-		return take_number("--size", SIZE_MIN, SIZE_MAX_, &opts->size);
-	case OPT_BATCH:
-		return take_number("--batch", 1, 1024, &opts->batch);
-	case OPT_NAMESPACES:
-		return take_number("--namespaces", 2, NAMESPACES_MAX, &opts->namespaces);
-	case OPT_JSON:
+	case BENCH_OPT_SIZE:
+		return bench_take_number("--size", SIZE_MIN, SIZE_MAX_, &opts->size);
+	case BENCH_OPT_BATCH:
+		return bench_take_number("--batch", 1, 1024, &opts->batch);
+	case BENCH_OPT_NAMESPACES:
+		return bench_take_number("--namespaces", 2, NAMESPACES_MAX, &opts->namespaces);
+	case BENCH_OPT_JSON:
 		opts->json = true;
 		return 0;
-	case OPT_SVG:
+	case BENCH_OPT_SVG:
 		opts->svg = optarg;
 		return 0;
 	default:
@@ -119,8 +127,9 @@ static bool take_options(struct bench_options *opts, int argc, char **argv, int 
 		.rounds = 5, .packets = 40000, .size = 64, .namespaces = 1000
 	};
 	opterr = 0;
-	while ((option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
-		*status = option == 'h' ? print_help() : take_option(opts, option, argv);
+	while ((option = getopt_long(argc, argv, ":h", bench_long_options, NULL)) != -1) {
+		*status = option == 'h' ? bench_print_help()
+					: bench_take_option(opts, option, argv);
 		if (option == 'h' || *status)
 			return false;
 	}
@@ -142,7 +151,7 @@ static bool take_options(struct bench_options *opts, int argc, char **argv, int 
 
 /* ---- rounds ------------------------------------------------------------------------------- */
 
-static void on_signal(int number)
+static void bench_on_signal(int number)
 {
 	bench_interrupted = number;
 }
@@ -276,7 +285,7 @@ static int check_chart(const struct bench_options *opts)
 
 int run_bench(int argc, char **argv)
 {
-	struct sigaction action = { .sa_handler = on_signal };
+	struct sigaction action = { .sa_handler = bench_on_signal };
 	struct bench_options opts;
 	struct bench_net net;
 	int status;

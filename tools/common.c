@@ -271,7 +271,7 @@ const char *plural(uint64_t count, const char *one, const char *many)
 }
 
 /* Sentences may quote names that others chose: of namespaces, of processes. */
-static void tell(const char *command, const char *hint, const char *format, va_list args)
+static void common_tell(const char *command, const char *hint, const char *format, va_list args)
 {
 	char raw[1024], line[1024];
 
@@ -313,7 +313,7 @@ int fail(const char *command, const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	tell(command, NULL, format, args);
+	common_tell(command, NULL, format, args);
 	va_end(args);
 	return EXIT_FAILURE;
 }
@@ -323,7 +323,7 @@ int fail_usage(const char *command, const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	tell(command, "--help", format, args);
+	common_tell(command, "--help", format, args);
 	va_end(args);
 	return EXIT_USAGE;
 }

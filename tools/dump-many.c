@@ -20,7 +20,7 @@
 #include "systemd.h"
 #include "unix-path.h"
 
-#define EVENTS        64
+#define MANY_EVENTS   64
 #define REFUSALS_TOLD 100 /* then they are only counted: peers could fill the log */
 #define COUNT_MS      500 /* the porter may be in a bad way */
 #define LISTENERS_MAX 16
@@ -64,7 +64,7 @@ static void refuse(struct many *many, const struct link_message *message, int er
 }
 
 /* Takes the descriptor. */
-static void attach(struct many *many, const struct link_message *message, int fd)
+static void many_attach(struct many *many, const struct link_message *message, int fd)
 {
 	const struct place place = { .kind = PLACE_FD, .fd = fd };
 	struct member *member = new_member(many, message->id);
@@ -109,7 +109,7 @@ static void handle_message(struct many *many, const struct link_message *message
 	switch (message->type) {
 	case LINK_ATTACH:
 		if (!member)
-			attach(many, message, fd);
+			many_attach(many, message, fd);
 		else
 			close(fd);
 		break;
@@ -210,7 +210,7 @@ static void end_porter(struct many *many)
 /* ---- serving ---------------------------------------------------------------------------- */
 
 /* One batch: what is left makes the descriptor readable again, behind all others. */
-static void dispatch(struct many *many, struct member *member)
+static void many_dispatch(struct many *many, struct member *member)
 {
 	const struct link_message forget = { .type = LINK_FORGET, .id = member->id };
 	int n = mnfq_socket_dispatch(member->source.sock, 0);
@@ -270,14 +270,14 @@ static void handle_wake(struct many *many)
 	print_counters(&sums);
 }
 
-static int serve(struct many *many)
+static int many_serve(struct many *many)
 {
-	struct epoll_event events[EVENTS];
+	struct epoll_event events[MANY_EVENTS];
 	bool porter, idle = false;
 	int n, wait;
 
 	while (!atomic_load(&many->dump->ending) && (wait = patience(many)) != 0) {
-		n = epoll_wait(many->epoll, events, EVENTS, idle ? wait : 0);
+		n = epoll_wait(many->epoll, events, MANY_EVENTS, idle ? wait : 0);
 		if (n < 0 && errno != EINTR)
 			return fail(DUMP_NAME, "cannot wait: %s", strerror(errno));
 		idle = n <= 0;
@@ -286,7 +286,7 @@ static int serve(struct many *many)
 			if (events[i].data.ptr == many)
 				porter = true;
 			else if (events[i].data.ptr)
-				dispatch(many, events[i].data.ptr);
+				many_dispatch(many, events[i].data.ptr);
 			else
 				handle_wake(many);
 		}
@@ -386,7 +386,7 @@ static int open_listeners(struct many *many)
 	return many->link < 0 ? EXIT_FAILURE : watch_fd(many, many->link, many);
 }
 
-static void print_listening(const struct many *many)
+static void many_print_listening(const struct many *many)
 {
 	const struct dump_options *opts = many->dump->opts;
 	const struct source *source = many->members ? &many->members->source : NULL;
@@ -435,7 +435,7 @@ static int set_up(struct many *many)
 	if (!status)
 		status = sandbox_dump(many->dump, needs_net_admin(many));
 	if (!status) {
-		print_listening(many);
+		many_print_listening(many);
 		many->listening = true;
 		systemd_notify(many->manager, "READY=1\n", -1);
 	}
@@ -460,7 +460,7 @@ int run_many(struct dump *dump)
 	int status = set_up(&many);
 
 	if (!status) {
-		status = serve(&many);
+		status = many_serve(&many);
 		systemd_notify(many.manager, "STOPPING=1\n", -1);
 		ask_count(&many);
 		dump->served = true;

@@ -12,7 +12,7 @@
 
 #define QUEUES_MAX 4096 /* the kernel looks for more ever more slowly */
 
-static int print_help(void)
+static int dump_print_help(void)
 {
 	printf("Usage: mnfq dump -q NUM[:NUM] [-n NETNS]... [OPTIONS]\n"
 	       "\n"
@@ -56,64 +56,64 @@ static int print_help(void)
 }
 
 enum {
-	OPT_FD = 256,
-	OPT_FROM,
-	OPT_LISTEN,
-	OPT_MODE,
-	OPT_ALLOW_UID,
-	OPT_ALLOW_PLAIN,
-	OPT_ALL_NETNS,
-	OPT_EXCLUDE,
-	OPT_KEEP,
-	OPT_NO_SANDBOX,
-	OPT_THREADS,
-	OPT_BUSY_POLL,
-	OPT_QUIET,
-	OPT_JSON,
-	OPT_VERDICT,
-	OPT_MARK,
-	OPT_SET_PRIORITY,
-	OPT_CT_MARK,
-	OPT_RECEIVE_BUFFER,
-	OPT_MAX_LEN,
-	OPT_COPY,
-	OPT_FAIL_OPEN,
-	OPT_NO_GSO,
-	OPT_UID_GID,
-	OPT_SECCTX,
-	OPT_CONNTRACK,
+	DUMP_OPT_FD = 256,
+	DUMP_OPT_FROM,
+	DUMP_OPT_LISTEN,
+	DUMP_OPT_MODE,
+	DUMP_OPT_ALLOW_UID,
+	DUMP_OPT_ALLOW_PLAIN,
+	DUMP_OPT_ALL_NETNS,
+	DUMP_OPT_EXCLUDE,
+	DUMP_OPT_KEEP,
+	DUMP_OPT_NO_SANDBOX,
+	DUMP_OPT_THREADS,
+	DUMP_OPT_BUSY_POLL,
+	DUMP_OPT_QUIET,
+	DUMP_OPT_JSON,
+	DUMP_OPT_VERDICT,
+	DUMP_OPT_MARK,
+	DUMP_OPT_SET_PRIORITY,
+	DUMP_OPT_CT_MARK,
+	DUMP_OPT_RECEIVE_BUFFER,
+	DUMP_OPT_MAX_LEN,
+	DUMP_OPT_COPY,
+	DUMP_OPT_FAIL_OPEN,
+	DUMP_OPT_NO_GSO,
+	DUMP_OPT_UID_GID,
+	DUMP_OPT_SECCTX,
+	DUMP_OPT_CONNTRACK,
 };
 
-static const struct option options[] = {
+static const struct option dump_long_options[] = {
 	{ "queue", required_argument, NULL, 'q' },
 	{ "netns", required_argument, NULL, 'n' },
-	{ "fd", required_argument, NULL, OPT_FD },
-	{ "from", required_argument, NULL, OPT_FROM },
-	{ "listen", required_argument, NULL, OPT_LISTEN },
-	{ "mode", required_argument, NULL, OPT_MODE },
-	{ "allow-uid", required_argument, NULL, OPT_ALLOW_UID },
-	{ "allow-plain", no_argument, NULL, OPT_ALLOW_PLAIN },
-	{ "all-netns", no_argument, NULL, OPT_ALL_NETNS },
-	{ "exclude", required_argument, NULL, OPT_EXCLUDE },
-	{ "keep", no_argument, NULL, OPT_KEEP },
-	{ "no-sandbox", no_argument, NULL, OPT_NO_SANDBOX },
-	{ "threads", required_argument, NULL, OPT_THREADS },
-	{ "busy-poll", required_argument, NULL, OPT_BUSY_POLL },
+	{ "fd", required_argument, NULL, DUMP_OPT_FD },
+	{ "from", required_argument, NULL, DUMP_OPT_FROM },
+	{ "listen", required_argument, NULL, DUMP_OPT_LISTEN },
+	{ "mode", required_argument, NULL, DUMP_OPT_MODE },
+	{ "allow-uid", required_argument, NULL, DUMP_OPT_ALLOW_UID },
+	{ "allow-plain", no_argument, NULL, DUMP_OPT_ALLOW_PLAIN },
+	{ "all-netns", no_argument, NULL, DUMP_OPT_ALL_NETNS },
+	{ "exclude", required_argument, NULL, DUMP_OPT_EXCLUDE },
+	{ "keep", no_argument, NULL, DUMP_OPT_KEEP },
+	{ "no-sandbox", no_argument, NULL, DUMP_OPT_NO_SANDBOX },
+	{ "threads", required_argument, NULL, DUMP_OPT_THREADS },
+	{ "busy-poll", required_argument, NULL, DUMP_OPT_BUSY_POLL },
 	{ "count", required_argument, NULL, 'c' },
-	{ "quiet", no_argument, NULL, OPT_QUIET },
-	{ "json", no_argument, NULL, OPT_JSON },
-	{ "verdict", required_argument, NULL, OPT_VERDICT },
-	{ "mark", required_argument, NULL, OPT_MARK },
-	{ "set-priority", required_argument, NULL, OPT_SET_PRIORITY },
-	{ "ct-mark", required_argument, NULL, OPT_CT_MARK },
-	{ "receive-buffer", required_argument, NULL, OPT_RECEIVE_BUFFER },
-	{ "max-len", required_argument, NULL, OPT_MAX_LEN },
-	{ "copy", required_argument, NULL, OPT_COPY },
-	{ "fail-open", no_argument, NULL, OPT_FAIL_OPEN },
-	{ "no-gso", no_argument, NULL, OPT_NO_GSO },
-	{ "uid-gid", no_argument, NULL, OPT_UID_GID },
-	{ "secctx", no_argument, NULL, OPT_SECCTX },
-	{ "conntrack", no_argument, NULL, OPT_CONNTRACK },
+	{ "quiet", no_argument, NULL, DUMP_OPT_QUIET },
+	{ "json", no_argument, NULL, DUMP_OPT_JSON },
+	{ "verdict", required_argument, NULL, DUMP_OPT_VERDICT },
+	{ "mark", required_argument, NULL, DUMP_OPT_MARK },
+	{ "set-priority", required_argument, NULL, DUMP_OPT_SET_PRIORITY },
+	{ "ct-mark", required_argument, NULL, DUMP_OPT_CT_MARK },
+	{ "receive-buffer", required_argument, NULL, DUMP_OPT_RECEIVE_BUFFER },
+	{ "max-len", required_argument, NULL, DUMP_OPT_MAX_LEN },
+	{ "copy", required_argument, NULL, DUMP_OPT_COPY },
+	{ "fail-open", no_argument, NULL, DUMP_OPT_FAIL_OPEN },
+	{ "no-gso", no_argument, NULL, DUMP_OPT_NO_GSO },
+	{ "uid-gid", no_argument, NULL, DUMP_OPT_UID_GID },
+	{ "secctx", no_argument, NULL, DUMP_OPT_SECCTX },
+	{ "conntrack", no_argument, NULL, DUMP_OPT_CONNTRACK },
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
 };
@@ -126,7 +126,7 @@ static void set_flag(struct dump_options *opts, uint32_t flag, bool on)
 		opts->queue.flags |= flag;
 }
 
-static int take_number(const char *option, uint64_t min, uint64_t max, uint64_t *value)
+static int dump_take_number(const char *option, uint64_t min, uint64_t max, uint64_t *value)
 {
 	if (parse_number(optarg, min, max, value) == 0)
 		return 0;
@@ -153,13 +153,13 @@ static int take_place(struct dump_options *opts, struct place place)
 static int take_fd(struct dump_options *opts)
 {
 	uint64_t value;
-	int status = take_number("--fd", 0, INT_MAX, &value);
+	int status = dump_take_number("--fd", 0, INT_MAX, &value);
 
 	return status ? status
 		      : take_place(opts, (struct place){ .kind = PLACE_FD, .fd = (int)value });
 }
 
-static int take_mode(struct dump_options *opts)
+static int dump_take_mode(struct dump_options *opts)
 {
 	opts->has_mode = true;
 	if (parse_mode(optarg, &opts->mode) == 0)
@@ -167,10 +167,10 @@ static int take_mode(struct dump_options *opts)
 	return fail_usage(DUMP_NAME, "--mode %s: give an octal number from 0 to 0777", optarg);
 }
 
-static int take_uid(struct dump_options *opts)
+static int dump_take_uid(struct dump_options *opts)
 {
 	uint64_t value;
-	int status = take_number("--allow-uid", 0, UINT32_MAX - 1, &value);
+	int status = dump_take_number("--allow-uid", 0, UINT32_MAX - 1, &value);
 
 	if (status)
 		return status;
@@ -256,7 +256,7 @@ static int take_masked(const char *option, uint32_t *value, uint32_t *mask)
 static int take_threads(struct dump_options *opts)
 {
 	uint64_t value;
-	int status = take_number("--threads", 1, QUEUES_MAX, &value);
+	int status = dump_take_number("--threads", 1, QUEUES_MAX, &value);
 
 	if (!status)
 		opts->threads = (uint16_t)value;
@@ -271,19 +271,19 @@ static int take_value(struct dump_options *opts, int option)
 
 	switch (option) {
 	case 'c':
-		return take_number("-c", 1, UINT64_MAX, &opts->count);
-	case OPT_BUSY_POLL:
-		status = take_number("--busy-poll", 0, 1000000, &value);
+		return dump_take_number("-c", 1, UINT64_MAX, &opts->count);
+	case DUMP_OPT_BUSY_POLL:
+		status = dump_take_number("--busy-poll", 0, 1000000, &value);
 		if (!status)
 			opts->busy_poll_us = (uint32_t)value;
 		return status;
-	case OPT_RECEIVE_BUFFER:
-		status = take_number("--receive-buffer", 1, INT32_MAX, &value);
+	case DUMP_OPT_RECEIVE_BUFFER:
+		status = dump_take_number("--receive-buffer", 1, INT32_MAX, &value);
 		if (!status)
 			opts->receive_buffer = (uint32_t)value;
 		return status;
 	default:
-		status = take_number("--max-len", 1, UINT32_MAX, &value);
+		status = dump_take_number("--max-len", 1, UINT32_MAX, &value);
 		if (!status)
 			opts->queue.max_len = (uint32_t)value;
 		return status;
@@ -294,37 +294,37 @@ static int take_value(struct dump_options *opts, int option)
 static bool take_switch(struct dump_options *opts, int option)
 {
 	switch (option) {
-	case OPT_QUIET:
+	case DUMP_OPT_QUIET:
 		opts->quiet = true;
 		return true;
-	case OPT_JSON:
+	case DUMP_OPT_JSON:
 		opts->json = true;
 		return true;
-	case OPT_ALLOW_PLAIN:
+	case DUMP_OPT_ALLOW_PLAIN:
 		opts->allow_plain = true;
 		return true;
-	case OPT_ALL_NETNS:
+	case DUMP_OPT_ALL_NETNS:
 		opts->all_netns = true;
 		return true;
-	case OPT_KEEP:
+	case DUMP_OPT_KEEP:
 		opts->keep = true;
 		return true;
-	case OPT_NO_SANDBOX:
+	case DUMP_OPT_NO_SANDBOX:
 		opts->no_sandbox = true;
 		return true;
-	case OPT_FAIL_OPEN:
+	case DUMP_OPT_FAIL_OPEN:
 		set_flag(opts, MNFQ_QUEUE_FAIL_OPEN, true);
 		return true;
-	case OPT_NO_GSO:
+	case DUMP_OPT_NO_GSO:
 		set_flag(opts, MNFQ_QUEUE_GSO, false);
 		return true;
-	case OPT_UID_GID:
+	case DUMP_OPT_UID_GID:
 		set_flag(opts, MNFQ_QUEUE_UID_GID, true);
 		return true;
-	case OPT_SECCTX:
+	case DUMP_OPT_SECCTX:
 		set_flag(opts, MNFQ_QUEUE_SECCTX, true);
 		return true;
-	case OPT_CONNTRACK:
+	case DUMP_OPT_CONNTRACK:
 		set_flag(opts, MNFQ_QUEUE_CONNTRACK, true);
 		return true;
 	default:
@@ -333,7 +333,7 @@ static bool take_switch(struct dump_options *opts, int option)
 }
 
 /* Returns 0 or the exit status. */
-static int take_option(struct dump_options *opts, int option, char **argv)
+static int dump_take_option(struct dump_options *opts, int option, char **argv)
 {
 	if (take_switch(opts, option))
 		return 0;
@@ -342,33 +342,33 @@ static int take_option(struct dump_options *opts, int option, char **argv)
 		return take_queues(opts);
 	case 'n':
 		return take_place(opts, (struct place){ .kind = PLACE_NETNS, .text = optarg });
-	case OPT_FROM:
+	case DUMP_OPT_FROM:
 		return take_place(opts, (struct place){ .kind = PLACE_FROM, .text = optarg });
-	case OPT_FD:
+	case DUMP_OPT_FD:
 		return take_fd(opts);
-	case OPT_LISTEN:
+	case DUMP_OPT_LISTEN:
 		opts->listen = optarg;
 		return 0;
-	case OPT_MODE:
-		return take_mode(opts);
-	case OPT_ALLOW_UID:
-		return take_uid(opts);
-	case OPT_EXCLUDE:
+	case DUMP_OPT_MODE:
+		return dump_take_mode(opts);
+	case DUMP_OPT_ALLOW_UID:
+		return dump_take_uid(opts);
+	case DUMP_OPT_EXCLUDE:
 		return take_excluded(opts);
-	case OPT_THREADS:
+	case DUMP_OPT_THREADS:
 		return take_threads(opts);
-	case OPT_VERDICT:
+	case DUMP_OPT_VERDICT:
 		return take_verdict(opts);
-	case OPT_SET_PRIORITY:
+	case DUMP_OPT_SET_PRIORITY:
 		return take_priority(opts);
-	case OPT_MARK:
+	case DUMP_OPT_MARK:
 		opts->has_mark = true;
 		return take_masked("--mark", &opts->mark, &opts->mark_mask);
-	case OPT_CT_MARK: /* without the data of the connection nobody knows which one it is */
+	case DUMP_OPT_CT_MARK: /* without the data of the connection nobody knows which one it is */
 		opts->has_ct_mark = true;
 		set_flag(opts, MNFQ_QUEUE_CONNTRACK, true);
 		return take_masked("--ct-mark", &opts->ct_mark, &opts->ct_mark_mask);
-	case OPT_COPY:
+	case DUMP_OPT_COPY:
 		return take_copy(opts);
 	case ':':
 	case '?':
@@ -440,7 +440,7 @@ static int check_places(const struct dump_options *opts)
 	return 0;
 }
 
-static int check_options(const struct dump_options *opts, int argc, char **argv)
+static int dump_check_options(const struct dump_options *opts, int argc, char **argv)
 {
 	if (optind < argc)
 		return fail_usage(DUMP_NAME, "unexpected argument '%s'", argv[optind]);
@@ -460,15 +460,15 @@ bool take_dump_options(struct dump_options *opts, int argc, char **argv, int *st
 				       .verdict_text = "accept",
 				       .verdict = MNFQ_ACCEPT };
 	opterr = 0;
-	while ((option = getopt_long(argc, argv, ":q:n:c:h", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, ":q:n:c:h", dump_long_options, NULL)) != -1) {
 		if (option == 'h') {
-			*status = print_help();
+			*status = dump_print_help();
 			return false;
 		}
-		*status = take_option(opts, option, argv);
+		*status = dump_take_option(opts, option, argv);
 		if (*status)
 			return false;
 	}
-	*status = check_options(opts, argc, argv);
+	*status = dump_check_options(opts, argc, argv);
 	return *status == 0;
 }

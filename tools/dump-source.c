@@ -57,7 +57,7 @@ static bool print(const struct source *source, const struct mnfq_packet *packet)
 }
 
 /* The lock of stdout keeps lines whole, and is not worth its time if there are none. */
-static enum mnfq_verdict decide(struct mnfq_packet *packet, void *data)
+static enum mnfq_verdict source_decide(struct mnfq_packet *packet, void *data)
 {
 	struct source *source = data;
 	struct dump *dump = source->dump;
@@ -151,8 +151,8 @@ int bind_source(struct source *source, unsigned int first, size_t count, int pat
 		if (patience_ms > 0 && clock_ms() - since > patience_ms)
 			return -ETIMEDOUT;
 		err = mnfq_queue_bind(&source->queues[source->queue_count], source->sock,
-				      first + (unsigned int)source->queue_count, &options, decide,
-				      source);
+				      first + (unsigned int)source->queue_count, &options,
+				      source_decide, source);
 		if (err < 0)
 			break;
 	}

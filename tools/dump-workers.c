@@ -130,7 +130,7 @@ static struct timespec after(long ns)
  * stalled in writing, and has others wait for it. So it is sent on to all that were not joined; and
  * again, since it is in vain just before the write.
  */
-static int join(struct worker *from, struct worker *to)
+static int workers_join(struct worker *from, struct worker *to)
 {
 	struct timespec until;
 	int status = 0;
@@ -183,7 +183,7 @@ static int run_threads(struct dump *dump)
 	if (!status)
 		status = await_end(dump);
 	stop_workers(dump);
-	return status | join(dump->workers, dump->workers + started);
+	return status | workers_join(dump->workers, dump->workers + started);
 }
 
 int run_workers(struct dump *dump)

@@ -68,7 +68,7 @@ static int bind_workers(struct dump *dump)
 	return 0;
 }
 
-static void print_listening(const struct dump *dump)
+static void dump_print_listening(const struct dump *dump)
 {
 	const struct source *source = &dump->workers[0].source;
 	char name[SOURCE_NAME_SIZE];
@@ -82,7 +82,7 @@ static void print_listening(const struct dump *dump)
 }
 
 /* Output is written when nothing more is there at once: live, yet not a write a packet. */
-static int dispatch(struct source *source)
+static int dump_dispatch(struct source *source)
 {
 	int handled = mnfq_socket_dispatch(source->sock, 0);
 	bool written;
@@ -98,12 +98,12 @@ static int dispatch(struct source *source)
 	return mnfq_socket_dispatch(source->sock, -1);
 }
 
-static int receive(struct source *source)
+static int dump_receive(struct source *source)
 {
 	int err;
 
 	for (;;) {
-		err = dispatch(source);
+		err = dump_dispatch(source);
 		if (err == -ECANCELED && atomic_load(&source->dump->ending))
 			return 0;
 		if (err == -ECANCELED)
@@ -171,7 +171,7 @@ static int enter_sandbox(const struct dump *dump)
 }
 
 /* With all sockets open. */
-static int run(struct dump *dump)
+static int dump_run(struct dump *dump)
 {
 	int status;
 
@@ -182,7 +182,7 @@ static int run(struct dump *dump)
 	if (!status) {
 		if (dump->link >= 0)
 			watch_workers(dump);
-		print_listening(dump);
+		dump_print_listening(dump);
 		status = run_workers(dump);
 		dump->served = true;
 	}
@@ -209,7 +209,7 @@ static int run_one(struct dump *dump)
 	if (!status)
 		status = open_workers(dump);
 	if (!status)
-		status = run(dump);
+		status = dump_run(dump);
 	catch_signals(NULL); /* handlers use what goes now */
 	for (size_t i = 0; i < dump->worker_count; i++)
 		close_source(&dump->workers[i].source, NULL, false);
@@ -262,7 +262,7 @@ static int check_fds(const struct dump_options *opts)
 	return 0;
 }
 
-static int serve(struct dump *dump)
+static int dump_serve(struct dump *dump)
 {
 	int status = check_fds(dump->opts);
 
@@ -292,11 +292,11 @@ static int serve(struct dump *dump)
 int run_dump(int argc, char **argv)
 {
 	struct dump_options opts;
-	struct dump dump = { .opts = &opts, .serve = receive, .wake = -1, .link = -1 };
+	struct dump dump = { .opts = &opts, .serve = dump_receive, .wake = -1, .link = -1 };
 	int status;
 
 	if (take_dump_options(&opts, argc, argv, &status)) {
-		status = serve(&dump);
+		status = dump_serve(&dump);
 		free(dump.fds);
 	}
 	free(opts.places);

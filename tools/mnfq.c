@@ -13,13 +13,13 @@ static const struct command {
 	const char *name;
 	const char *summary;
 	int (*run)(int argc, char **argv);
-} commands[] = {
+} main_commands[] = {
 	{ "bench", "measure how fast packets are decided", run_bench },
 	{ "dump", "print the packets of a queue and decide them", run_dump },
 	{ "share", "give sockets of this namespace to programs outside", run_share },
 };
 
-static int print_help(void)
+static int main_print_help(void)
 {
 	printf("Usage: mnfq COMMAND [OPTIONS]\n"
 	       "       mnfq --help | --version\n"
@@ -28,8 +28,8 @@ static int print_help(void)
 	       "in another one.\n"
 	       "\n"
 	       "Commands:\n");
-	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		printf("  %-10s %s\n", commands[i].name, commands[i].summary);
+	for (size_t i = 0; i < sizeof(main_commands) / sizeof(main_commands[0]); i++)
+		printf("  %-10s %s\n", main_commands[i].name, main_commands[i].summary);
 	printf("\n"
 	       "'mnfq COMMAND --help' lists the options of a command.\n");
 	return EXIT_SUCCESS;
@@ -57,17 +57,17 @@ static void fill_standard_descriptors(void)
 		close(fd);
 }
 
-static int run(int argc, char **argv)
+static int main_run(int argc, char **argv)
 {
 	if (argc < 2)
 		return fail_usage("mnfq", "no command given");
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
-		return print_help();
+		return main_print_help();
 	if (strcmp(argv[1], "--version") == 0)
 		return print_version();
-	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		if (strcmp(argv[1], commands[i].name) == 0)
-			return commands[i].run(argc - 1, argv + 1);
+	for (size_t i = 0; i < sizeof(main_commands) / sizeof(main_commands[0]); i++)
+		if (strcmp(argv[1], main_commands[i].name) == 0)
+			return main_commands[i].run(argc - 1, argv + 1);
 	return fail_usage("mnfq", "there is no command '%s'", argv[1]);
 }
 
@@ -76,7 +76,7 @@ int main(int argc, char **argv)
 	int status;
 
 	fill_standard_descriptors();
-	status = run(argc, argv);
+	status = main_run(argc, argv);
 	if (fflush(stdout) && errno != EPIPE && status == EXIT_SUCCESS)
 		return fail("mnfq", "cannot write to stdout: %s", strerror(errno));
 	return status;

@@ -138,7 +138,7 @@ static void waiting_ready(struct porter *porter, struct source *source, uint32_t
 }
 
 /* Who keeps the stream is watched for its end; of others only a hang-up matters, no byte. */
-static void offer(struct porter *porter, struct peer *peer, int fd)
+static void peers_offer(struct porter *porter, struct peer *peer, int fd)
 {
 	struct link_message message = { .type = LINK_ATTACH,
 					.id = porter_new_id(porter),
@@ -187,7 +187,7 @@ static int receive(struct porter *porter, struct peer *peer, char *why, size_t s
 	porter->spare = -1;
 	err = mnfq_handover_receive(&fd, peer->source.fd, 0, &peer->info, &options);
 	if (err == 0)
-		offer(porter, peer, fd);
+		peers_offer(porter, peer, fd);
 	take_spare(porter);
 	return err;
 }

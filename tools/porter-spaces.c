@@ -294,7 +294,7 @@ static int open_socket(const struct spaces *spaces, uint64_t inode)
 	return err;
 }
 
-static void offer(struct porter *porter, struct found *found)
+static void spaces_offer(struct porter *porter, struct found *found)
 {
 	struct link_message message = { .type = LINK_ATTACH,
 					.id = found->id,
@@ -362,7 +362,7 @@ static void offer_new(struct porter *porter)
 			is_excluded(porter, inodes[i]) ? NULL : insert(porter, inodes[i], &at);
 
 		if (found)
-			offer(porter, found);
+			spaces_offer(porter, found);
 	}
 	if (i < count)
 		look_in(&porter->spaces, clock_ms(), AGAIN_MS);
@@ -391,7 +391,7 @@ static void offer_again(struct porter *porter)
 		if (inode != 0 && finder_has(spaces->finder, inode) && !is_watched(spaces, inode))
 			found = insert(porter, inode, &at);
 		if (found)
-			offer(porter, found);
+			spaces_offer(porter, found);
 	}
 	tell_forbidden(porter);
 }

@@ -23,7 +23,7 @@
 #define PAUSE_MAX 1000
 
 /* What became of a try. */
-enum outcome {
+enum share_outcome {
 	TAKEN,  /* and with --keep it is over again */
 	FAILED, /* for good; the reason was told */
 	AGAIN,  /* nobody was there, or went without having said anything */
@@ -77,7 +77,7 @@ static bool is_passing(int err)
 	}
 }
 
-static enum outcome talk(struct offerer *offerer, int stream)
+static enum share_outcome talk(struct offerer *offerer, int stream)
 {
 	const struct share_options *opts = offerer->opts;
 	char error[MNFQ_SENTENCE_SIZE] = "";
@@ -122,7 +122,7 @@ static int await_signal(const struct offerer *offerer, int timeout_ms)
 }
 
 /* Waits for the one that talks, or ends it. */
-static enum outcome await_talker(const struct offerer *offerer, pid_t pid)
+static enum share_outcome await_talker(const struct offerer *offerer, pid_t pid)
 {
 	int status = 0, signal;
 
@@ -135,7 +135,7 @@ static enum outcome await_talker(const struct offerer *offerer, pid_t pid)
 		return ENDED;
 	}
 	if (WIFEXITED(status))
-		return (enum outcome)WEXITSTATUS(status);
+		return (enum share_outcome)WEXITSTATUS(status);
 	fail(SHARE_NAME, "ended by signal %d while offering a socket", WTERMSIG(status));
 	return FAILED;
 }
@@ -151,7 +151,7 @@ static void run_talker(struct offerer *offerer, int stream, pid_t parent)
 	_exit(getppid() == parent ? talk(offerer, stream) : FAILED);
 }
 
-static enum outcome try(struct offerer *offerer)
+static enum share_outcome try(struct offerer *offerer)
 {
 	char error[512];
 	pid_t pid, parent = getpid();
@@ -174,7 +174,7 @@ static enum outcome try(struct offerer *offerer)
 	return await_talker(offerer, pid);
 }
 
-static void begin(struct offerer *offerer)
+static void connect_begin(struct offerer *offerer)
 {
 	offerer->told = false;
 	if (offerer->opts->timeout_ms > 0)
@@ -212,13 +212,13 @@ int share_connect(const struct share_options *opts)
 	offerer.signals = share_catch_signals(SIGCHLD);
 	if (offerer.signals < 0)
 		return fail(SHARE_NAME, "cannot catch signals: %s", strerror(-offerer.signals));
-	begin(&offerer);
+	connect_begin(&offerer);
 	for (;;) {
 		switch (try(&offerer)) {
 		case TAKEN:
 			if (!opts->keep)
 				return EXIT_SUCCESS;
-			begin(&offerer);
+			connect_begin(&offerer);
 			pause_ms = PAUSE_MIN;
 			break;
 		case AGAIN:

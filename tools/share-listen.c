@@ -91,7 +91,7 @@ static bool give(struct sharer *sharer, const struct peer *peer)
 	return true;
 }
 
-static void meet(struct sharer *sharer, int stream)
+static void listen_meet(struct sharer *sharer, int stream)
 {
 	struct peer peer = { .stream = stream, .deadline = clock_ms() + PEER_MS };
 	socklen_t len = sizeof(peer.who);
@@ -113,7 +113,7 @@ static void meet_some(struct sharer *sharer)
 	for (int i = 0; i < ROUND_MAX; i++) {
 		stream = accept4(sharer->listener.fd, NULL, NULL, SOCK_CLOEXEC);
 		if (stream >= 0) {
-			meet(sharer, stream);
+			listen_meet(sharer, stream);
 		} else if (is_shortage(-errno)) {
 			sharer->shortage = sharer->peer_count == 0;
 			if (sharer->shortage)
@@ -165,7 +165,7 @@ static int get_timeout(const struct sharer *sharer)
 	return left > 0 ? (int)left : 0;
 }
 
-static int serve(struct sharer *sharer)
+static int listen_serve(struct sharer *sharer)
 {
 	struct pollfd fds[2 + PEERS_MAX];
 
@@ -202,7 +202,7 @@ int share_listen(const struct share_options *opts)
 	if (!status) {
 		fprintf(stderr, "listening at %s, mode 0%o\n", opts->listen,
 			(unsigned int)opts->mode);
-		status = serve(&sharer);
+		status = listen_serve(&sharer);
 	}
 	while (sharer.peer_count > 0)
 		drop_peer(&sharer, 0);

@@ -20,7 +20,7 @@
 #define TIMEOUT_MAX 2000000u   /* seconds; milliseconds are an int */
 #define FILES_MAX   (1u << 20) /* what the kernel allows, unless fs.nr_open says otherwise */
 
-static int print_help(void)
+static int share_print_help(void)
 {
 	printf("Usage: mnfq share --listen PATH [--mode MODE] [--allow-uid N]...\n"
 	       "       mnfq share --connect PATH [--keep] [--timeout SECONDS]\n"
@@ -46,25 +46,25 @@ static int print_help(void)
 }
 
 enum {
-	OPT_LISTEN = 256,
-	OPT_CONNECT,
-	OPT_MODE,
-	OPT_ALLOW_UID,
-	OPT_KEEP,
-	OPT_TIMEOUT,
-	OPT_LABEL,
-	OPT_NO_SANDBOX,
+	SHARE_OPT_LISTEN = 256,
+	SHARE_OPT_CONNECT,
+	SHARE_OPT_MODE,
+	SHARE_OPT_ALLOW_UID,
+	SHARE_OPT_KEEP,
+	SHARE_OPT_TIMEOUT,
+	SHARE_OPT_LABEL,
+	SHARE_OPT_NO_SANDBOX,
 };
 
-static const struct option options[] = {
-	{ "listen", required_argument, NULL, OPT_LISTEN },
-	{ "connect", required_argument, NULL, OPT_CONNECT },
-	{ "mode", required_argument, NULL, OPT_MODE },
-	{ "allow-uid", required_argument, NULL, OPT_ALLOW_UID },
-	{ "keep", no_argument, NULL, OPT_KEEP },
-	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
-	{ "label", required_argument, NULL, OPT_LABEL },
-	{ "no-sandbox", no_argument, NULL, OPT_NO_SANDBOX },
+static const struct option share_long_options[] = {
+	{ "listen", required_argument, NULL, SHARE_OPT_LISTEN },
+	{ "connect", required_argument, NULL, SHARE_OPT_CONNECT },
+	{ "mode", required_argument, NULL, SHARE_OPT_MODE },
+	{ "allow-uid", required_argument, NULL, SHARE_OPT_ALLOW_UID },
+	{ "keep", no_argument, NULL, SHARE_OPT_KEEP },
+	{ "timeout", required_argument, NULL, SHARE_OPT_TIMEOUT },
+	{ "label", required_argument, NULL, SHARE_OPT_LABEL },
+	{ "no-sandbox", no_argument, NULL, SHARE_OPT_NO_SANDBOX },
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
 };
@@ -124,7 +124,7 @@ int share_catch_signals(int also)
  * of the user: peers who do not read what they got would keep us from giving to others. We need
  * few ourselves.
  */
-static void raise_limit(void)
+static void share_raise_limit(void)
 {
 	const struct rlimit limit = { FILES_MAX, FILES_MAX };
 
@@ -134,7 +134,7 @@ static void raise_limit(void)
 
 /* ---- the command line ---- */
 
-static int take_mode(struct share_options *opts)
+static int share_take_mode(struct share_options *opts)
 {
 	if (parse_mode(optarg, &opts->mode) == 0)
 		return 0;
@@ -142,7 +142,7 @@ static int take_mode(struct share_options *opts)
 			  optarg);
 }
 
-static int take_uid(struct share_options *opts)
+static int share_take_uid(struct share_options *opts)
 {
 	uint64_t uid;
 
@@ -168,28 +168,28 @@ static int take_timeout(struct share_options *opts)
 }
 
 /* Returns 0 or the exit status. */
-static int take_option(struct share_options *opts, int option, char **argv)
+static int share_take_option(struct share_options *opts, int option, char **argv)
 {
 	switch (option) {
-	case OPT_LISTEN:
+	case SHARE_OPT_LISTEN:
 		opts->listen = optarg;
 		return 0;
-	case OPT_CONNECT:
+	case SHARE_OPT_CONNECT:
 		opts->connect = optarg;
 		return 0;
-	case OPT_MODE:
-		return take_mode(opts);
-	case OPT_ALLOW_UID:
-		return take_uid(opts);
-	case OPT_KEEP:
+	case SHARE_OPT_MODE:
+		return share_take_mode(opts);
+	case SHARE_OPT_ALLOW_UID:
+		return share_take_uid(opts);
+	case SHARE_OPT_KEEP:
 		opts->keep = true;
 		return 0;
-	case OPT_TIMEOUT:
+	case SHARE_OPT_TIMEOUT:
 		return take_timeout(opts);
-	case OPT_LABEL:
+	case SHARE_OPT_LABEL:
 		opts->label = optarg;
 		return 0;
-	case OPT_NO_SANDBOX:
+	case SHARE_OPT_NO_SANDBOX:
 		opts->no_sandbox = true;
 		return 0;
 	default:
@@ -199,7 +199,7 @@ static int take_option(struct share_options *opts, int option, char **argv)
 
 #define MODE_UNSET (~(mode_t)0)
 
-static int check_options(struct share_options *opts, int argc, char **argv)
+static int share_check_options(struct share_options *opts, int argc, char **argv)
 {
 	if (optind < argc)
 		return fail_usage(SHARE_NAME, "unexpected argument '%s'", argv[optind]);
@@ -238,15 +238,15 @@ int run_share(int argc, char **argv)
 	int option, status;
 
 	opterr = 0;
-	while ((option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, ":h", share_long_options, NULL)) != -1) {
 		if (option == 'h')
-			return print_help();
-		status = take_option(&opts, option, argv);
+			return share_print_help();
+		status = share_take_option(&opts, option, argv);
 		if (status)
 			return status;
 	}
-	status = check_options(&opts, argc, argv);
-	raise_limit();
+	status = share_check_options(&opts, argc, argv);
+	share_raise_limit();
 	if (!status)
 		status = rehearse(&opts);
 	if (status)

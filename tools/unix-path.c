@@ -18,9 +18,9 @@
 #define GRACE_MS    10
 #define GRACE_TRIES 10
 
-static int tell(char *error, size_t error_size, int err, const char *format, ...)
+static int unix_tell(char *error, size_t error_size, int err, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
-static int tell(char *error, size_t error_size, int err, const char *format, ...)
+static int unix_tell(char *error, size_t error_size, int err, const char *format, ...)
 {
 	va_list args;
 
@@ -34,12 +34,13 @@ static int get_address(struct sockaddr_un *addr, const char *path, char *error, 
 {
 	*addr = (struct sockaddr_un){ .sun_family = AF_UNIX };
 	if (!*path) /* would be a name that the kernel makes up */
-		return tell(error, error_size, -EINVAL, "the path of a socket cannot be empty");
+		return unix_tell(error, error_size, -EINVAL,
+				 "the path of a socket cannot be empty");
 	if (strlen(path) >= sizeof(addr->sun_path))
-		return tell(error, error_size, -ENAMETOOLONG,
-			    "%s: the path of a socket can have %zu bytes, and this has %zu: "
-			    "choose a shorter one, or change to its directory",
-			    path, sizeof(addr->sun_path) - 1, strlen(path));
+		return unix_tell(error, error_size, -ENAMETOOLONG,
+				 "%s: the path of a socket can have %zu bytes, and this has %zu: "
+				 "choose a shorter one, or change to its directory",
+				 path, sizeof(addr->sun_path) - 1, strlen(path));
 	strcpy(addr->sun_path, path);
 	return 0;
 }
@@ -73,23 +74,23 @@ static int explain_connect(const char *path, int err, char *error, size_t error_
 	switch (err) {
 	case -ENOENT:
 	case -ECONNREFUSED:
-		return tell(error, error_size, err, "%s: nobody listens there", path);
+		return unix_tell(error, error_size, err, "%s: nobody listens there", path);
 	case -ENOTSOCK:
-		return tell(error, error_size, err, "%s: this is not a socket", path);
+		return unix_tell(error, error_size, err, "%s: this is not a socket", path);
 	case -EPROTOTYPE:
-		return tell(error, error_size, err, "%s: this is a Unix socket, but not a stream",
-			    path);
+		return unix_tell(error, error_size, err,
+				 "%s: this is a Unix socket, but not a stream", path);
 	case -EACCES:
-		return tell(error, error_size, err,
-			    "%s: this user may not connect: the mode of the socket, or of a "
-			    "directory, forbids it",
-			    path);
+		return unix_tell(error, error_size, err,
+				 "%s: this user may not connect: the mode of the socket, or of a "
+				 "directory, forbids it",
+				 path);
 	case -EAGAIN:
-		return tell(error, error_size, err,
-			    "%s: too many others wait there to be accepted", path);
+		return unix_tell(error, error_size, err,
+				 "%s: too many others wait there to be accepted", path);
 	default:
-		return tell(error, error_size, err, "%s: cannot connect: %s", path,
-			    strerror(-err));
+		return unix_tell(error, error_size, err, "%s: cannot connect: %s", path,
+				 strerror(-err));
 	}
 }
 
@@ -134,30 +135,32 @@ static int remove_stale(const struct sockaddr_un *addr, char *error, size_t erro
 	int err;
 
 	if (lstat(path, &before) < 0)
-		return errno == ENOENT
-			       ? 0
-			       : tell(error, error_size, -errno, "%s: %s", path, strerror(errno));
+		return errno == ENOENT ? 0
+				       : unix_tell(error, error_size, -errno, "%s: %s", path,
+						   strerror(errno));
 	if (!S_ISSOCK(before.st_mode))
-		return tell(error, error_size, -EEXIST,
-			    "%s: there is a file that is not a socket: remove it, or choose "
-			    "another path",
-			    path);
+		return unix_tell(error, error_size, -EEXIST,
+				 "%s: there is a file that is not a socket: remove it, or choose "
+				 "another path",
+				 path);
 	err = check_stale(addr);
 	if (err == -EADDRINUSE)
-		return tell(error, error_size, err,
-			    "%s: another program listens there: end it, or choose another path",
-			    path);
+		return unix_tell(
+			error, error_size, err,
+			"%s: another program listens there: end it, or choose another path",
+			path);
 	if (err < 0)
-		return tell(error, error_size, err,
-			    "%s: there is a socket, and whether it is in use cannot be told: %s",
-			    path, strerror(-err));
+		return unix_tell(
+			error, error_size, err,
+			"%s: there is a socket, and whether it is in use cannot be told: %s",
+			path, strerror(-err));
 	if (lstat(path, &after) < 0 || after.st_dev != before.st_dev ||
 	    after.st_ino != before.st_ino)
 		return 0; /* somebody else was quicker: binding will tell */
 	if (unlink(path) < 0 && errno != ENOENT)
-		return tell(error, error_size, -errno,
-			    "%s: a socket that nobody uses cannot be removed: %s", path,
-			    strerror(errno));
+		return unix_tell(error, error_size, -errno,
+				 "%s: a socket that nobody uses cannot be removed: %s", path,
+				 strerror(errno));
 	return 0;
 }
 
@@ -187,10 +190,10 @@ static int bind_path(int fd, const struct sockaddr_un *addr, mode_t mode, char *
 		err = bind_with_mode(fd, addr, mode);
 	}
 	if (err == -ENOENT)
-		return tell(error, error_size, err, "%s: there is no such directory",
-			    addr->sun_path);
-	return err < 0 ? tell(error, error_size, err, "%s: cannot listen there: %s",
-			      addr->sun_path, strerror(-err))
+		return unix_tell(error, error_size, err, "%s: there is no such directory",
+				 addr->sun_path);
+	return err < 0 ? unix_tell(error, error_size, err, "%s: cannot listen there: %s",
+				   addr->sun_path, strerror(-err))
 		       : 0;
 }
 
@@ -200,14 +203,14 @@ static int listen_at(struct unix_listener *listener, const char *path, char *err
 	struct stat st;
 
 	if (lstat(path, &st) < 0)
-		return tell(error, error_size, -errno, "%s: the socket is gone at once: %s", path,
-			    strerror(errno));
+		return unix_tell(error, error_size, -errno, "%s: the socket is gone at once: %s",
+				 path, strerror(errno));
 	listener->path = path;
 	listener->dev = st.st_dev;
 	listener->ino = st.st_ino;
 	return listen(listener->fd, SOMAXCONN) < 0
-		       ? tell(error, error_size, -errno, "%s: cannot listen there: %s", path,
-			      strerror(errno))
+		       ? unix_tell(error, error_size, -errno, "%s: cannot listen there: %s", path,
+				   strerror(errno))
 		       : 0;
 }
 
@@ -222,8 +225,8 @@ int unix_listen(struct unix_listener *listener, const char *path, mode_t mode, c
 		return err;
 	listener->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (listener->fd < 0)
-		return tell(error, error_size, -errno, "cannot make a Unix socket: %s",
-			    strerror(errno));
+		return unix_tell(error, error_size, -errno, "cannot make a Unix socket: %s",
+				 strerror(errno));
 	err = bind_path(listener->fd, &addr, mode, error, error_size);
 	if (err == 0)
 		err = listen_at(listener, path, error, error_size);
