@@ -4,11 +4,16 @@
 
 #include <criterion/criterion.h>
 
+int64_t account_sum(const struct account *a)
+{
+	return (int64_t)(a->decided + a->waiting + a->queue_full + a->buffer_full +
+			 a->failed_open + a->taken) +
+	       a->elsewhere;
+}
+
 void account_check(const struct account *a)
 {
-	int64_t sum = (int64_t)(a->decided + a->waiting + a->queue_full + a->buffer_full +
-				a->failed_open + a->taken) +
-		      a->elsewhere;
+	const int64_t sum = account_sum(a);
 
 	cr_assert(
 		sum == (int64_t)a->sent,

@@ -18,6 +18,9 @@ struct account {
 					   * rules */
 };
 
+/* What is accounted for. */
+int64_t account_sum(const struct account *account);
+
 /* Fails the test, with all the numbers, unless the sum is right. */
 void account_check(const struct account *account);
 

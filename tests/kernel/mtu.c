@@ -58,6 +58,8 @@ static void open_road(struct road *road, const char *address, bool local)
 
 static void close_road(struct road *road)
 {
+	scene_account(road->scene.sock,
+		      netns_queued_packets(road->left) > 0 ? road->left : road->router, NULL);
 	mnfq_socket_close(road->scene.sock);
 	udp_close(&road->scene.udp);
 	netns_free(road->left);

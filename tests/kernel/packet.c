@@ -137,6 +137,7 @@ static void all_hooks(int family)
 		cr_assert(sights[i].hw_protocol == (family == 6 ? ETH_P_IPV6 : ETH_P_IP));
 		cr_assert(sights[i].seq == 42);
 	}
+	scene_account(road.sock, road.router, NULL);
 	mnfq_socket_close(road.sock);
 }
 
@@ -162,6 +163,7 @@ Test(packet, hwaddr_is_the_senders)
 	cr_assert(sights[0].hwaddr_len == 6 && memcmp(sights[0].hwaddr, address, 6) == 0);
 	travel(&road, road.router, road.right, "10.0.2.1", 2);
 	cr_assert(sights[0].hwaddr_len == 0, "a local packet has no sender's address");
+	scene_account(road.sock, road.router, NULL);
 	mnfq_socket_close(road.sock);
 }
 
@@ -182,6 +184,7 @@ Test(packet, bridge_ports_are_told)
 	expect_hook(0, "forward", "br0", "br0");
 	cr_assert_str_eq(sights[0].physin, "p1");
 	cr_assert_str_eq(sights[0].physout, "p2");
+	scene_account(road.sock, road.router, NULL);
 	mnfq_socket_close(road.sock);
 }
 
@@ -426,6 +429,7 @@ static void talk(int family)
 	} while (!fds[1].revents);
 	cr_assert(tcp_finish(&tcp) == 0);
 	cr_assert(scene_stats(&scene).lost == 0);
+	scene_account(scene.sock, ns, NULL);
 	mnfq_socket_close(scene.sock);
 	close(echo);
 }

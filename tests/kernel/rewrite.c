@@ -83,6 +83,12 @@ void rewrite_open(struct rewrite *rewrite, const struct mnfq_queue_options *opti
 
 void rewrite_close(struct rewrite *rewrite)
 {
+	struct mnfq_queue_options options = { .size = sizeof(options) };
+
+	/* Without GSO a rule counts a large packet once, and its segments come one by one. */
+	cr_assert(mnfq_queue_get_options(rewrite->queue, &options) == 0);
+	if (options.flags & MNFQ_QUEUE_GSO)
+		scene_account(rewrite->sock, rewrite->left, NULL);
 	mnfq_socket_close(rewrite->sock);
 	check_descriptors(rewrite->descriptors);
 	netns_free(rewrite->left);

@@ -11,8 +11,6 @@
 #include <linux/netlink.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "account.h"
 #include <unistd.h>
 
 void scene_ok(const struct mnfq_socket *sock, int result)
@@ -75,22 +73,34 @@ void scene_expect_nothing(struct scene *scene)
 }
 
 /* What a gap showed, and the kernel did not drop, somebody else has taken. */
-static void check_account(struct scene *scene)
+static struct account count_all(struct mnfq_socket *sock, struct netns *ns,
+				const struct account *rest)
 {
-	struct mnfq_stats stats = scene_socket_stats(scene);
+	struct mnfq_stats stats = { .size = sizeof(stats) };
 	struct mnfq_kernel_stats kernel = { .size = sizeof(kernel) };
-	struct account account = { .elsewhere = scene->elsewhere,
-				   .failed_open = scene->failed_open };
+	struct account account = *rest;
 
-	account.sent = netns_queued_packets(scene->ns);
+	account.sent = netns_queued_packets(ns);
+	scene_ok(sock, mnfq_socket_get_stats(sock, &stats));
+	scene_ok(sock, mnfq_socket_get_kernel_stats(sock, &kernel));
 	account.decided =
 		stats.accepted + stats.dropped + stats.repeated + stats.stopped + stats.requeued;
-	scene_ok(scene->sock, mnfq_socket_get_kernel_stats(scene->sock, &kernel));
 	account.waiting = kernel.waiting;
 	account.queue_full = kernel.queue_dropped;
 	account.buffer_full = kernel.user_dropped;
 	if (stats.lost > account.buffer_full)
 		account.taken = stats.lost - account.buffer_full;
+	return account;
+}
+
+void scene_account(struct mnfq_socket *sock, struct netns *ns, const struct account *rest)
+{
+	static const struct account none;
+	struct account account;
+
+	/* A packet may be on its way, such as the last one of a connection. */
+	(void)wait_until((account = count_all(sock, ns, rest ? rest : &none),
+			  account_sum(&account) == (int64_t)account.sent));
 	account_check(&account);
 }
 
@@ -101,7 +111,9 @@ void scene_close(struct scene *scene)
 	if (scene->sock && netns_get_queue(scene->ns, 1, &queue))
 		cr_expect(queue.waiting == 0, "%u packets wait for a verdict", queue.waiting);
 	if (scene->sock && !scene->unaccounted)
-		check_account(scene);
+		scene_account(scene->sock, scene->ns,
+			      &(struct account){ .elsewhere = scene->elsewhere,
+						 .failed_open = scene->failed_open });
 	mnfq_socket_close(scene->sock);
 	udp_close(&scene->udp);
 	check_descriptors(scene->descriptors);

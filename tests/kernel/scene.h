@@ -5,6 +5,7 @@
 
 #include <mnfq/mnfq.h>
 
+#include "account.h"
 #include "child.h"
 #include "netns.h"
 #include "traffic.h"
@@ -61,6 +62,12 @@ void scene_expect_nothing(struct scene *scene);
  * packet that rules handed to queues is not accounted for (account.h), unless our socket is gone.
  */
 void scene_close(struct scene *scene);
+
+/*
+ * For tests with traffic of their own, before they close @sock: all that rules in @ns handed to queues
+ * is in its counters, or in the rest (NULL: nothing).
+ */
+void scene_account(struct mnfq_socket *sock, struct netns *ns, const struct account *rest);
 
 /* The counters of queue 1 and of the socket. */
 struct mnfq_stats scene_stats(struct scene *scene);

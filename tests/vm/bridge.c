@@ -77,7 +77,7 @@ static void span_open(mnfq_callback callback, void *data)
 		  " ip link add br0 type bridge && ip link set br0 up &&"
 		  " nft 'add table bridge t;"
 		  " add chain bridge t c { type filter hook forward priority filter; };"
-		  " add rule bridge t c queue num 1'");
+		  " add rule bridge t c counter queue num 1'");
 	end_of(span.a, "p1", "02:00:00:00:00:0a");
 	end_of(span.b, "p2", "02:00:00:00:00:0b");
 	span.tx = open_frames(span.a);
@@ -92,6 +92,7 @@ static void span_close(void)
 
 	cr_assert(mnfq_queue_get_stats(span.queue, &stats) == 0);
 	cr_assert(stats.refused == 0 && stats.lost == 0);
+	scene_account(span.sock, span.middle, NULL);
 	mnfq_socket_close(span.sock);
 	close(span.tx);
 	close(span.rx);
