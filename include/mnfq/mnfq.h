@@ -1226,7 +1226,8 @@ int mnfq_packet_retain(struct mnfq_packet **ret, struct mnfq_packet *packet);
  *   -EINVAL    no verdict, MNFQ_DEFER, or not a retained packet
  *   -EALREADY  it was decided, here or by its callback
  *   -ENODEV    its queue was unbound, or its socket closed
- *   -ENOMEM, -ENOBUFS, -EMSGSIZE  could not be sent; it is still undecided
+ *   -ENOMEM, -ENOBUFS, -EMSGSIZE, -EBADF  could not be sent, as mnfq_socket_dispatch() has it; it
+ *              is still undecided
  */
 int mnfq_packet_verdict(struct mnfq_packet *packet, enum mnfq_verdict verdict);
 

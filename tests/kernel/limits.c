@@ -50,6 +50,7 @@ Test(limits, no_descriptor_left)
 {
 	uint64_t inode = 4711;
 	char name[64] = "as it was";
+	struct mnfq_kernel_stats kernel = { .size = sizeof(kernel) };
 	struct scene scene;
 	unsigned int spare;
 
@@ -65,6 +66,9 @@ Test(limits, no_descriptor_left)
 	cr_assert(mnfq_socket_get_netns_inode(scene.sock, &inode) == -EMFILE && inode == 4711);
 	cr_assert(mnfq_socket_get_netns_name(scene.sock, name, sizeof(name)) == -EMFILE);
 	cr_assert_str_eq(name, "as it was");
+	cr_assert(mnfq_socket_get_kernel_stats(scene.sock, &kernel) == -ENODATA);
+	cr_assert(mnfq_socket_dispatch(scene.sock, 10) == -EMFILE, "the first wait takes one");
+	cr_assert(mnfq_socket_dispatch(scene.sock, 0) == 0);
 	limit_descriptors(8);
 	cr_assert(mnfq_socket_get_netns_name(scene.sock, name, sizeof(name)) == 0);
 	cr_assert_str_eq(name, scene.ns->name);

@@ -198,8 +198,15 @@ Test(socket, a_descriptor_that_somebody_closed)
 	char name[64];
 
 	scene_open(&scene, 4);
-	scene_bind(&scene, NULL, scene_count);
+	scene_bind(&scene, NULL, scene_keep);
+	udp_send(&scene.udp, 1);
+	scene_serve(&scene, 1);
 	close(mnfq_socket_get_fd(scene.sock));
+	cr_assert(mnfq_packet_verdict(scene.kept[0], MNFQ_ACCEPT) == -EBADF);
+	cr_assert(mnfq_socket_dispatch(scene.sock, 0) == -EBADF);
+	cr_assert(mnfq_socket_dispatch(scene.sock, -1) == -EBADF);
+	cr_assert(mnfq_socket_run(scene.sock) == -EBADF);
+	mnfq_packet_free(scene.kept[0]);
 	cr_assert(mnfq_socket_get_ifname(scene.sock, 1, name) == -EBADF);
 	cr_assert(mnfq_socket_get_netns_inode(scene.sock, &inode) == -EBADF);
 	cr_assert(mnfq_socket_get_netns_name(scene.sock, name, sizeof(name)) == -EBADF);

@@ -626,6 +626,38 @@ Test(held, a_verdict_in_a_callback_sleeps_without_the_lock)
 	mnfq_packet_free(held[0]);
 }
 
+static enum mnfq_verdict decide_in_vain(struct mnfq_packet *packet, void *data)
+{
+	uint32_t id = mnfq_packet_get_id(packet);
+
+	if (id == 1)
+		return hold_first(packet, data);
+	cr_expect(eq(int, mnfq_packet_verdict(held[0], MNFQ_ACCEPT), -EMSGSIZE));
+	return MNFQ_ACCEPT;
+}
+
+/* Another user of the socket shrinks its send buffer to the least. */
+Test(held, a_verdict_that_is_too_large_leaves_the_packet_undecided)
+{
+	static uint8_t big[9000];
+
+	rebind_seven(decide_in_vain, MNFQ_STOP);
+	fake_packet(7, 60, true);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	fake.send_buffer = 4608;
+	sock->send_max = mnfq_i_get_send_max(sock->fd);
+	cr_expect(eq(int, mnfq_packet_set_payload(held[0], big, sizeof(big)), 0));
+	cr_expect(eq(int, mnfq_packet_verdict(held[0], MNFQ_ACCEPT), -EMSGSIZE));
+	fake_packet(7, 60, true);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	expect_verdict(1, FAKE_UNDECIDED);
+	expect_verdict(2, MNFQ_ACCEPT);
+	cr_expect(eq(int, mnfq_packet_set_payload(held[0], big, 100), 0));
+	cr_expect(eq(int, mnfq_packet_verdict(held[0], MNFQ_ACCEPT), 0));
+	expect_verdict(1, MNFQ_ACCEPT);
+	mnfq_packet_free(held[0]);
+}
+
 Test(held, a_late_verdict_does_not_sleep)
 {
 	hold_all(1, MNFQ_STOP);
