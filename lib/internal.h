@@ -59,10 +59,13 @@ struct mnfq_i_outbox {
 	size_t len;
 };
 
-/* Equal plain verdicts on consecutive packets of one queue, not in the outbox yet. */
+/*
+ * Equal plain verdicts on packets of one queue that are not in the outbox yet. What is between them
+ * is decided already: by another thread, during the callback that retained it.
+ */
 struct mnfq_i_run {
 	uint32_t verdict;
-	uint32_t last;
+	uint32_t first, last;
 	uint32_t count, by_default;
 };
 

@@ -284,7 +284,7 @@ void mnfq_i_release_past(struct mnfq_queue *queue)
 	if (queue->run.count > 0)
 		make_room(queue->sock, sizeof(struct mnfq_i_verdict_msg)); /* may give it up */
 	if (queue->run.count > 0)
-		put_batch(queue, queue->run.last - queue->run.count);
+		put_batch(queue, queue->run.first - 1);
 	else
 		mnfq_i_release_later(queue, queue->next_id - 1);
 }

@@ -194,6 +194,8 @@ void mnfq_i_outbox_put(struct mnfq_i_outbox *outbox, struct mnfq_i_run *run,
 		mnfq_i_count(stats, d);
 		return;
 	}
+	if (run->count == 0)
+		run->first = d->id;
 	run->verdict = d->verdict;
 	run->last = d->id;
 	run->count++;

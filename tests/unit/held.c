@@ -419,6 +419,35 @@ Test(held, another_thread_does_not_overtake_the_outbox)
 	mnfq_packet_free(held[0]);
 }
 
+static enum mnfq_verdict decide_two_elsewhere(struct mnfq_packet *packet, void *data)
+{
+	pthread_t thread;
+
+	(void)data;
+	if (mnfq_packet_get_id(packet) != 2)
+		return MNFQ_ACCEPT;
+	cr_assert(eq(int, mnfq_packet_retain(&held[0], packet), 0));
+	cr_assert(eq(int, pthread_create(&thread, NULL, decide_in_thread, held[0]), 0));
+	pthread_join(thread, NULL);
+	return MNFQ_DEFER;
+}
+
+/* 1 and 3 get one batch verdict, with a refusal in between: what is released begins below 1. */
+Test(held, a_release_below_a_run_spares_its_first_packet)
+{
+	uint32_t id;
+
+	rebind_seven(decide_two_elsewhere, MNFQ_STOP);
+	for (id = 1; id <= 3; id++)
+		fake_packet(7, 60, true);
+	message_error(&msg, -EPERM, MNFQ_I_MSG(NFQNL_MSG_VERDICT), 1, queue->tag);
+	fake_datagram(msg.bytes, msg.len, 0);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 3));
+	for (id = 1; id <= 3; id++)
+		expect_verdict(id, MNFQ_ACCEPT);
+	mnfq_packet_free(held[0]);
+}
+
 static enum mnfq_verdict hold_first(struct mnfq_packet *packet, void *data)
 {
 	(void)data;
