@@ -309,7 +309,22 @@ void mnfq_i_back_off(struct mnfq_queue *queue)
 	atomic_store(&queue->retry_at, now + ms);
 }
 
-/* How long until the first release that waits may be tried, in ms; negative if none does. */
+/* Is there a release that a packet which is held keeps back? */
+static bool is_kept_back(struct mnfq_queue *queue)
+{
+	bool kept_back;
+
+	pthread_mutex_lock(&queue->sock->lock);
+	kept_back = must_wait(queue, mnfq_i_in_round(queue->sock));
+	pthread_mutex_unlock(&queue->sock->lock);
+	return kept_back;
+}
+
+/*
+ * How long until the first release may be tried, in ms; negative if there is nothing to wait for. One
+ * that a packet keeps back is not: whoever decides that packet releases what waits behind it, unless
+ * that is during the pause after a failure.
+ */
 int64_t mnfq_i_release_left(struct mnfq_socket *sock)
 {
 	struct mnfq_queue *queue;
@@ -321,6 +336,8 @@ int64_t mnfq_i_release_left(struct mnfq_socket *sock)
 		left = atomic_load(&queue->retry_at);
 		left = left == 0 ? 0 : left - mnfq_i_now_ms();
 		left = left > 0 ? left : 0;
+		if (left == 0 && is_kept_back(queue))
+			continue;
 		if (first < 0 || left < first)
 			first = left;
 	}

@@ -595,6 +595,57 @@ Test(held, a_release_that_fails_elsewhere_wakes_the_receiver)
 	expect_verdict(1, MNFQ_STOP);
 }
 
+static void stop_the_wait(void)
+{
+	mnfq_socket_stop(sock);
+}
+
+/* A release that waits for a packet that is held has nothing to do with time. */
+Test(held, who_waits_for_a_held_packet_does_not_spin)
+{
+	hold_all(1, MNFQ_STOP);
+	fake_packet(7, 60, false);
+	fake_packet(7, 60, true);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	fake.on_poll = stop_the_wait;
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, -1), -ECANCELED));
+	cr_expect(eq(int, fake.poll_timeout, -1));
+	fake.on_poll = NULL;
+	mnfq_packet_free(held[0]);
+	expect_verdict(2, MNFQ_STOP);
+	mnfq_packet_free(held[1]);
+}
+
+/* As another thread does while the receiver sleeps. */
+static void decide_the_first(void)
+{
+	if (fake.polls == 1)
+		cr_expect(eq(int, mnfq_packet_verdict(held[0], MNFQ_ACCEPT), 0));
+	else
+		mnfq_socket_stop(sock);
+}
+
+/* The packet that keeps a release back is decided while that pauses after a failure. */
+Test(held, who_waits_for_a_pause_does_not_sleep_on)
+{
+	hold_all(1, MNFQ_STOP);
+	fake_packet(7, 60, false);
+	fake_packet(7, 60, true);
+	message_error(&msg, -EPERM, MNFQ_I_MSG(NFQNL_MSG_VERDICT), 1, queue->tag);
+	fake_datagram(msg.bytes, msg.len, 0);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -EPERM));
+	while (mnfq_socket_dispatch(sock, 0) > 0 || fake_unread() > 0)
+		;
+	fake.polls = 0;
+	fake.on_poll = decide_the_first;
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, -1), -ECANCELED));
+	fake.on_poll = NULL;
+	expect_verdict(2, MNFQ_STOP);
+	mnfq_packet_free(held[0]);
+	mnfq_packet_free(held[1]);
+}
+
 /* ---- nobody sleeps with the lock, for which the threads that decide wait ---- */
 
 static void *try_lock(void *arg)
