@@ -316,6 +316,7 @@ void mnfq_i_request_start(struct mnfq_socket *sock);
 int mnfq_i_request_send(struct mnfq_socket *sock, uint16_t num, uint8_t command,
 			const struct mnfq_queue_options *settings);
 void mnfq_i_request_poke(struct mnfq_socket *sock);
+void mnfq_i_request_remind(struct mnfq_socket *sock);
 bool mnfq_i_request_answer(struct mnfq_socket *sock, const uint8_t *msg, size_t len);
 int mnfq_i_stash_add(struct mnfq_socket *sock, const uint8_t *data, size_t len);
 bool mnfq_i_stash_find(struct mnfq_socket *sock, uint16_t num, uint32_t *id);

@@ -321,26 +321,23 @@ int mnfq_i_round(struct mnfq_socket *sock)
 			   strerror(-count));
 }
 
-/* Says why verdicts for a queue fail; returns @err. */
-static int explain_failure(struct mnfq_queue *queue, int err)
+/* Says why verdicts for a queue fail. */
+static void explain_failure(struct mnfq_queue *queue, int err)
 {
 	struct mnfq_socket *sock = queue->sock;
 
-	switch (err) {
-	case -EPERM:
+	if (err == -EPERM)
 		(void)mnfq_i_explain_bind(sock, queue->num, 0, err);
-		return err;
-	case -ENODEV:
-		return mnfq_i_fail(&sock->error, err,
-				   "queue %u: another user of the socket unbound it; unbind it "
-				   "here and bind it again",
-				   queue->num);
-	default:
-		return mnfq_i_fail(&sock->error, err,
-				   "queue %u: default verdicts could not be sent (%s); they are "
-				   "tried again",
-				   queue->num, strerror(-err));
-	}
+	else if (err == -ENODEV)
+		(void)mnfq_i_fail(&sock->error, err,
+				  "queue %u: another user of the socket unbound it; unbind it "
+				  "here and bind it again",
+				  queue->num);
+	else
+		(void)mnfq_i_fail(&sock->error, err,
+				  "queue %u: default verdicts could not be sent (%s); they are "
+				  "tried again",
+				  queue->num, strerror(-err));
 }
 
 /* Reports one failure that was noted during a round; 0 if there is none. */
@@ -350,13 +347,15 @@ int mnfq_i_take_failure(struct mnfq_socket *sock)
 	int err = sock->failure;
 
 	sock->failure = 0;
-	for (queue = err ? NULL : sock->queues; queue; queue = queue->next) {
+	for (queue = sock->queues; queue && err == 0; queue = queue->next) {
 		err = queue->failure;
 		queue->failure = 0;
 		if (err)
-			return explain_failure(queue, err);
+			explain_failure(queue, err);
 	}
-	if (!err)
+	if (err)
+		mnfq_i_request_remind(sock); /* there may be another */
+	else
 		sock->queue_failed = false;
 	return err;
 }

@@ -127,6 +127,13 @@ void mnfq_i_request_poke(struct mnfq_socket *sock)
 	(void)mnfq_i_send_once(sock, &(struct iovec){ buf, len }, 1);
 }
 
+/* The same, if there is something for the next call of dispatch. */
+void mnfq_i_request_remind(struct mnfq_socket *sock)
+{
+	if (sock->stash || mnfq_i_has_failed(sock) || mnfq_i_release_left(sock) == 0)
+		mnfq_i_request_poke(sock);
+}
+
 static void append(struct mnfq_socket *sock, struct mnfq_i_stash *entry)
 {
 	entry->next = NULL;
@@ -333,6 +340,7 @@ int mnfq_i_request_probe(struct mnfq_socket *sock, uint16_t num, uint8_t command
 	sock->deadline = mnfq_i_now_ms() + ms;
 	err = attempt(sock, num, command, NULL);
 	sock->deadline = deadline;
+	mnfq_i_request_remind(sock);
 	return err;
 }
 
@@ -360,7 +368,6 @@ int mnfq_i_request(struct mnfq_socket *sock, uint16_t num, uint8_t command,
 		/* Whoever else reads from this socket gets a moment to lose interest. */
 		(void)poll(&readable, 1, 5);
 	}
-	if (sock->stash || mnfq_i_has_failed(sock) || mnfq_i_release_left(sock) == 0)
-		mnfq_i_request_poke(sock);
+	mnfq_i_request_remind(sock);
 	return err;
 }

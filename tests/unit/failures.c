@@ -166,6 +166,7 @@ Test(failures, each_queue_reports_its_own_failure)
 	fake_datagram(msg.bytes, msg.len, 0);
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -ENODEV));
 	cr_expect(strstr(mnfq_socket_get_error(sock), "queue 8") != NULL);
+	cr_expect(ne(sz, fake_unread(), 0), "the descriptor is readable for the other");
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -EPERM));
 	cr_expect(strstr(mnfq_socket_get_error(sock), "queue 7") != NULL);
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 0));

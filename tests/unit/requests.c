@@ -365,6 +365,23 @@ Test(requests, a_failure_that_a_request_met_makes_the_descriptor_readable)
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -EPERM));
 }
 
+static void packet_comes(void)
+{
+	fake.on_probe = NULL;
+	fake_packet(7, 60, true);
+}
+
+/* What comes before the answer to a question about a refusal is for the next dispatch. */
+Test(requests, an_explanation_leaves_the_descriptor_readable)
+{
+	fake.on_probe = packet_comes;
+	message_error(&msg, -EPERM, MNFQ_I_MSG(NFQNL_MSG_VERDICT), 1, queue->tag);
+	cr_expect(eq(int, feed(), -EPERM));
+	cr_expect(ne(sz, fake_unread(), 0), "for an event loop");
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	cr_expect(eq(u32, fake_queued(7), 0));
+}
+
 static void owner_ends(void)
 {
 	fake.bind_error = 0;
