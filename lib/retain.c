@@ -172,7 +172,6 @@ struct mnfq_packet *mnfq_packet_free(struct mnfq_packet *packet)
 	} else if (!packet->decided) {
 		decision.verdict = queue->options.default_verdict;
 		if (send_decision(queue, &decision) < 0) {
-			queue->late.unsent++;
 			mnfq_i_count(&queue->late, &decision);
 			mnfq_i_release_later(queue, packet->id);
 		}

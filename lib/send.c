@@ -65,7 +65,7 @@ static void give_up(struct mnfq_queue *queue)
 
 	mnfq_i_count_run(&queue->outgoing, &queue->run);
 	n = mnfq_i_count_decisions(&queue->outgoing);
-	queue->stats.unsent += n;
+	queue->stats.unsent += n - queue->outgoing.defaulted;
 	queue->stats.defaulted += n;
 	mnfq_i_count_verdicts(&queue->stats, queue->options.default_verdict, n);
 	queue->run.count = queue->run.by_default = 0;

@@ -241,6 +241,26 @@ Test(failures, each_queue_counts_what_could_not_be_sent)
 	cr_expect(eq(u64, stats().unsent, 5));
 }
 
+static enum mnfq_verdict decide_nothing(struct mnfq_packet *packet, void *data)
+{
+	(void)packet, (void)data;
+	return MNFQ_DEFER;
+}
+
+/* What is decided by default anyway has lost nothing. */
+Test(failures, default_verdicts_that_could_not_be_sent_are_not_unsent)
+{
+	rebind_seven(decide_nothing, MNFQ_STOP);
+	fake_packet(7, 60, true);
+	fake_packet(7, 60, true);
+	fake.send_error = EMSGSIZE;
+	fake.send_errors = 2;
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 2));
+	cr_expect(eq(u64, stats().defaulted, 2));
+	cr_expect(eq(u64, stats().stopped, 2));
+	cr_expect(eq(u64, stats().unsent, 0));
+}
+
 /* ---- somebody who shares the socket shrinks its send buffer ---- */
 
 static void shrink(void)

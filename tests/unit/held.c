@@ -563,7 +563,9 @@ Test(held, a_packet_freed_in_vain_is_counted)
 	fake.send_error = EMSGSIZE;
 	fake.send_errors = 1;
 	mnfq_packet_free(held[0]);
-	cr_expect(eq(u64, stats().unsent, 1));
+	cr_expect(eq(u64, stats().stopped, 1));
+	cr_expect(eq(u64, stats().defaulted, 1));
+	cr_expect(eq(u64, stats().unsent, 0), "nobody had decided otherwise");
 	cr_expect(eq(u64, stats().held, 0));
 }
 
