@@ -799,7 +799,8 @@ uint32_t mnfq_packet_get_physoutdev(const struct mnfq_packet *packet);
  * later and may be larger. As with mnfq_socket_get_ifname(), MTUs are remembered for a second (not
  * for retained packets).
  * Returns 0, or -ENODATA: no interface to leave through is known (in INPUT there is none, in
- * PREROUTING not yet); -ENODEV: it is gone, or the queue of the retained packet is; -EINVAL.
+ * PREROUTING not yet); -ENODEV: it is gone, or the queue of the retained packet is; -EBADF: somebody
+ * closed the socket's descriptor; -EINVAL.
  */
 int mnfq_packet_get_mtu(const struct mnfq_packet *packet, uint32_t *mtu);
 
