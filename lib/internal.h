@@ -347,7 +347,6 @@ void mnfq_i_reserve(struct mnfq_queue *queue, const struct mnfq_i_decision *deci
 int mnfq_i_decide_now(struct mnfq_socket *sock, const struct mnfq_i_decision *decision);
 void mnfq_i_gap(struct mnfq_queue *queue, uint32_t last);
 int mnfq_i_release(struct mnfq_queue *queue);
-void mnfq_i_back_off(struct mnfq_queue *queue);
 int64_t mnfq_i_release_left(struct mnfq_socket *sock);
 void mnfq_i_release_pending(struct mnfq_queue *queue);
 void mnfq_i_release_later(struct mnfq_queue *queue, uint32_t last);

@@ -9,6 +9,9 @@
 
 #include "internal.h"
 
+#define BACK_OFF_MS     100 /* the first pause after releases that failed; it doubles */
+#define BACK_OFF_MAX_MS 1000
+
 /* Any queue may have undecided packets over which no batch may reach. */
 static void refuse_all(struct mnfq_socket *sock)
 {
@@ -18,10 +21,23 @@ static void refuse_all(struct mnfq_socket *sock)
 		mnfq_i_release_past(queue);
 }
 
+/* Releases failed: the next try has to wait. */
+static void back_off(struct mnfq_queue *queue)
+{
+	unsigned int ms = atomic_load(&queue->retry_ms);
+	int64_t now = mnfq_i_now_ms();
+
+	if (now < atomic_load(&queue->retry_at))
+		return; /* of the same try */
+	ms = ms == 0 ? BACK_OFF_MS : 2 * ms < BACK_OFF_MAX_MS ? 2 * ms : BACK_OFF_MAX_MS;
+	atomic_store(&queue->retry_ms, ms);
+	atomic_store(&queue->retry_at, now + ms);
+}
+
 /* Has the next dispatch report @err, unless that was done already. */
 void mnfq_i_queue_fail(struct mnfq_queue *queue, int err)
 {
-	mnfq_i_back_off(queue);
+	back_off(queue);
 	if (queue->reported == err)
 		return;
 	queue->reported = queue->failure = err;

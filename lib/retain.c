@@ -46,11 +46,9 @@ static void settle(struct mnfq_packet *packet)
 	else
 		queue->newest = packet->prev;
 	packet->prev = packet->next = NULL;
-	/* A receiver that sleeps has to try again what failed here. */
-	if (mnfq_i_release(queue) < 0) {
-		mnfq_i_back_off(queue);
+	/* The receiver has to try again what failed here, at once: it tells if that fails as well. */
+	if (mnfq_i_release(queue) < 0)
 		mnfq_i_wake(queue->sock);
-	}
 	/* Last, because batch verdicts are allowed from here on. */
 	atomic_fetch_sub(&queue->held, 1);
 }

@@ -9,9 +9,7 @@
 
 #include "internal.h"
 
-#define RETRY_MS        1000 /* how long a want of memory may last before verdicts are given up */
-#define BACK_OFF_MS     100  /* the first pause after releases that failed; it doubles */
-#define BACK_OFF_MAX_MS 1000
+#define RETRY_MS 1000 /* how long a want of memory may last before verdicts are given up */
 
 /* Both releases that can wait, and the end of a run before them. */
 #define RELEASE_ROOM (3 * sizeof(struct mnfq_i_verdict_msg))
@@ -294,19 +292,6 @@ static bool must_wait(const struct mnfq_queue *queue, bool in_round)
 {
 	return (queue->oldest && !mnfq_i_after(queue->oldest->id, queue->release)) ||
 	       (in_round && queue->calling && !mnfq_i_after(queue->calling_id, queue->release));
-}
-
-/* Releases failed: the next try has to wait. */
-void mnfq_i_back_off(struct mnfq_queue *queue)
-{
-	unsigned int ms = atomic_load(&queue->retry_ms);
-	int64_t now = mnfq_i_now_ms();
-
-	if (now < atomic_load(&queue->retry_at))
-		return; /* of the same try */
-	ms = ms == 0 ? BACK_OFF_MS : 2 * ms < BACK_OFF_MAX_MS ? 2 * ms : BACK_OFF_MAX_MS;
-	atomic_store(&queue->retry_ms, ms);
-	atomic_store(&queue->retry_at, now + ms);
 }
 
 /* Is there a release that a packet which is held keeps back? */

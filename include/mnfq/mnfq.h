@@ -375,7 +375,7 @@ int64_t mnfq_socket_get_receive_buffer(const struct mnfq_socket *sock);
  * packet is decided; those whose verdicts were refused with -EPERM get it as soon as the refusal
  * was read, which may be after later verdicts, and the kernel answers only once for all that were
  * sent together. While that fails it is tried again after 0.1 to 1 second, by a dispatch that waits;
- * an event loop that was told -EPERM calls mnfq_socket_dispatch(sock, 0) by a timer.
+ * an event loop that was told calls mnfq_socket_dispatch(sock, 0) by a timer.
  *
  * The descriptor's O_NONBLOCK flag is neither needed nor touched: it is shared with everyone else
  * who holds the descriptor.

@@ -590,11 +590,26 @@ Test(held, a_release_that_fails_elsewhere_wakes_the_receiver)
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, -1), -ECANCELED));
 	fake.on_poll = NULL;
 	cr_expect(eq(u32, fake.polls, 2));
-	cr_expect(eq(int, fake.poll_timeout, 100), "not before the pause is over");
-	expect_verdict(1, FAKE_UNDECIDED);
+	expect_verdict(1, MNFQ_STOP);
+}
+
+/* An event loop has no timer until it is told of a failure. */
+Test(held, a_release_that_fails_elsewhere_is_tried_again_or_told)
+{
+	hold_all(2, MNFQ_STOP);
+	fake.polls = 0;
+	free_in_vain();
+	while (fake_unread() > 0)
+		cr_assert(eq(int, mnfq_socket_dispatch(sock, 0), 0));
+	expect_verdict(1, MNFQ_STOP);
+
+	held[0] = held[1];
+	free_in_vain();
+	fake.send_errors = 1; /* the receiver tries in vain, too */
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -ENOBUFS));
 	fake.clock_ms += 100;
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 0));
-	expect_verdict(1, MNFQ_STOP);
+	expect_verdict(2, MNFQ_STOP);
 }
 
 static void stop_the_wait(void)
