@@ -146,7 +146,11 @@ struct mnfq_stats {
 	uint64_t lost;
 	uint64_t truncated; /**< messages cut in transit, their packets decided by default */
 	uint64_t refused;   /**< verdict messages that the kernel answered with an error */
-	uint64_t unsent;    /**< of `defaulted`: decided otherwise, but that could not be sent */
+	/**
+	 * Of `defaulted`: decided otherwise, but that could not be sent. Should another user of the
+	 * socket shrink its send buffer in this moment, some of them may have been sent.
+	 */
+	uint64_t unsent;
 
 	/* Of a socket only; 0 for a queue. */
 	/**
