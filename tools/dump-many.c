@@ -261,8 +261,9 @@ static void handle_wake(struct many *many)
 	uint64_t count;
 
 	(void)!read(dump->wake, &count, sizeof(count));
-	if (!atomic_exchange(&dump->report, false))
+	if (atomic_load(&dump->wanted) == dump->reported)
 		return;
+	dump->reported = atomic_load(&dump->wanted);
 	for (const struct member *member = many->members; member; member = member->next) {
 		read_counters(&counters, &member->source);
 		counters_add(&sums, &counters);

@@ -54,7 +54,7 @@ static void on_report(int number)
 
 	(void)number;
 	if (dump) {
-		atomic_store(&dump->report, true);
+		atomic_fetch_add(&dump->wanted, 1);
 		wake_workers(dump);
 	}
 	errno = saved;
@@ -83,26 +83,29 @@ void catch_signals(struct dump *dump)
 
 /*
  * Counters belong to the thread that serves the socket: each adds its own, and the last one prints.
- * One that is told twice before others are told once counts once.
+ * Signals that come faster than threads look are one report, of the latest.
  */
 void report_worker(struct source *source)
 {
 	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 	struct dump *dump = source->dump;
 	struct counters sums = { .untracked = 0 };
-	bool all = true;
+	unsigned int wanted;
+	bool all;
 
 	pthread_mutex_lock(&lock);
-	source->reported = true;
+	wanted = atomic_load(&dump->wanted);
+	all = wanted != dump->reported;
+	source->reported = wanted;
 	read_counters(&source->counters, source);
 	for (size_t i = 0; i < dump->worker_count; i++)
-		all = all && dump->workers[i].source.reported;
-	for (size_t i = 0; all && i < dump->worker_count; i++) {
+		all = all && dump->workers[i].source.reported == wanted;
+	for (size_t i = 0; all && i < dump->worker_count; i++)
 		counters_add(&sums, &dump->workers[i].source.counters);
-		dump->workers[i].source.reported = false;
-	}
-	if (all)
+	if (all) {
+		dump->reported = wanted;
 		print_counters(&sums);
+	}
 	pthread_mutex_unlock(&lock);
 }
 

@@ -77,8 +77,8 @@ struct source {
 	bool elsewhere;              /* not in the namespace that we were started in */
 	char netns[256];             /* "" if nobody knows */
 	char label[MNFQ_LABEL_SIZE]; /* as whoever handed it over calls it */
-	bool reported;               /* and these are its counters: report_worker() */
-	struct counters counters;
+	unsigned int reported;       /* the last report that it saw wanted: report_worker() */
+	struct counters counters;    /* as they were then */
 };
 
 /** A source, and the thread that serves it. */
@@ -100,7 +100,8 @@ struct dump {
 	size_t fd_count;
 	atomic_bool failed;     /* and the reason was told */
 	atomic_bool ending;     /* a worker has ended, or all of them are to end */
-	atomic_bool report;     /* many: the counters so far are wanted */
+	atomic_uint wanted;     /* reports of the counters so far: one a SIGUSR1 */
+	unsigned int reported;  /* of them, the last one that was told */
 	int wake;               /* what wakes who waits for that */
 	int link;               /* workers: to the porter; -1: none */
 	struct counters totals; /* of the sources that are closed */

@@ -6,6 +6,7 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_queue.h>
 #include <linux/netlink.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -185,6 +186,43 @@ Test(dump_threads, tell_their_counters_together)
 	kill(tool.pid, SIGTERM);
 	tool_expect_end(&tool, summary);
 	expect_all(udp);
+}
+
+/* The next report that begins like this, or none within the deadline. */
+static void await_report(struct tool *tool, const char *begin)
+{
+	struct pollfd ready = { .fd = fileno(tool->err), .events = POLLIN };
+
+	do
+		cr_assert(poll(&ready, 1, DEADLINE_MS) == 1, "no '%s', but '%s'", begin,
+			  tool->line);
+	while (strncmp(tool_err(tool), begin, strlen(begin)) != 0);
+}
+
+/* Of signals that come faster than threads look, some threads see more than others. */
+Test(dump_threads, tell_their_latest_counters)
+{
+	struct udp udp[ROADS];
+	struct netns *ns = open_balanced(udp);
+	struct datagram datagram;
+	char summary[128] = "";
+	struct tool tool;
+
+	start(&tool, ns, "--quiet");
+	setvbuf(tool.err, NULL, _IONBF, 0);
+	for (unsigned int round = 1; round <= 50; round++) {
+		for (unsigned int i = 0; i < 200; i++)
+			kill(tool.pid, SIGUSR1);
+		for (unsigned int i = 0; i < ROADS; i++) {
+			udp_send(&udp[i], round);
+			cr_assert(udp_await(&udp[i], &datagram));
+		}
+		kill(tool.pid, SIGUSR1);
+		snprintf(summary, sizeof(summary), "%u packets, %u bytes, %u accepted, 0 dropped",
+			 ROADS * round, 60 * ROADS * round, ROADS * round);
+		await_report(&tool, summary);
+	}
+	tool_stop(&tool, summary);
 }
 
 /* Nothing more comes out of the pipe's other end: each thread has filled it or waits for that. */
