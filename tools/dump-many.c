@@ -467,6 +467,7 @@ int run_many(struct dump *dump)
 		dump->served = true;
 	}
 	close_many(&many);
+	catch_signals(NULL); /* handlers use what goes now */
 	if (many.refusals)
 		fprintf(stderr, "%llu %s refused\n", (unsigned long long)many.refusals,
 			plural(many.refusals, "socket was", "sockets were"));
