@@ -55,11 +55,22 @@ static void tell_refused(struct many *many, const struct link_message *message, 
 		tell("that were %d refusals; further ones are only counted", REFUSALS_TOLD);
 }
 
+/* The only one there is cannot be served. */
+static void fail_alone(struct many *many, const char *why)
+{
+	many->status = fail(DUMP_NAME, "%s", why);
+	stop_workers(many->dump);
+}
+
 static void refuse(struct many *many, const struct link_message *message, int err,
 		   const char *why)
 {
 	answer(many, message->id, err, why);
-	if (!is_found(message) || err != -EEXIST) /* we know that by ourselves */
+	if (is_found(message) && err == -EEXIST) /* we know that by ourselves */
+		return;
+	if (many->dump->alone)
+		fail_alone(many, why);
+	else
 		tell_refused(many, message, why);
 }
 
@@ -220,14 +231,13 @@ static void many_dispatch(struct many *many, struct member *member)
 		return;
 	if (many->link >= 0)
 		(void)link_send(many->link, &forget, -1);
-	if (many->link < 0 || many->dump->alone)
-		many->status = EXIT_FAILURE;
 	if (many->dump->alone) {
 		explain_source(error, sizeof(error), &member->source, n);
-		fail(DUMP_NAME, "%s", error);
-		stop_workers(many->dump);
+		fail_alone(many, error);
 		return;
 	}
+	if (many->link < 0)
+		many->status = EXIT_FAILURE;
 	remove_member(many, member, mnfq_socket_get_error(member->source.sock));
 }
 

@@ -158,6 +158,29 @@ Test(dump_many, one_of_several_that_was_made_anew)
 	make_one_anew(2);
 }
 
+/* As at the start: the end, with the reason. */
+Test(dump_many, the_only_one_whose_queue_is_taken_when_it_is_back)
+{
+	struct udp udp;
+	struct netns *ns = road_open(&udp);
+	struct tool owner, tool;
+	char arguments[64], begin[96];
+
+	snprintf(arguments, sizeof(arguments), "-n %s", ns->name);
+	start(&tool, arguments);
+	tool_freeze(&tool); /* so that it comes too late */
+	make_anew(ns, &udp);
+	tool_start(&owner, ns, -1, "dump -q 1");
+	tool_listening(&owner);
+	kill(tool.pid, SIGCONT);
+	snprintf(begin, sizeof(begin), "mnfq dump: namespace %s: queue 1 is owned by ", ns->name);
+	tool_await_err(&tool, begin);
+	tool_await_err(&tool, "0 packets, ");
+	cr_assert_eq(tool_finish(&tool), 1);
+	kill(owner.pid, SIGTERM);
+	cr_assert_eq(tool_finish(&owner), 0);
+}
+
 /* There is nothing to wait for. */
 Test(dump_many, the_only_one_that_dies_ends_it)
 {
