@@ -60,7 +60,8 @@ static bool parse(const char *text, unsigned int *num, struct mnfq_kernel_stats 
 					     .queue_dropped = dropped,
 					     .user_dropped = user_dropped,
 					     .portid = portid,
-					     .last_id = id };
+					     .last_id = id,
+					     .queues = 1 };
 	return true;
 }
 
@@ -86,6 +87,7 @@ static void look_at(struct wanted *wanted, const char *line)
 		sum->waiting += stats.waiting;
 		sum->queue_dropped += stats.queue_dropped;
 		sum->user_dropped += stats.user_dropped;
+		sum->queues++;
 	}
 }
 

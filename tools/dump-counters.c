@@ -38,13 +38,13 @@ static const struct {
 	{ "untracked", NULL, offsetof(struct counters, untracked), false },
 };
 
-void counters_read_kernel(struct counters *counters, struct mnfq_socket *sock)
+void counters_read_kernel(struct counters *counters, struct mnfq_socket *sock, size_t queue_count)
 {
 	struct mnfq_kernel_stats kernel = { .size = sizeof(kernel) };
 	int err = mnfq_socket_get_kernel_stats(sock, &kernel);
 
 	counters->queue_full = err ? 0 : kernel.queue_dropped;
-	counters->queue_full_unknown = err != 0;
+	counters->queue_full_unknown = err || kernel.queues < queue_count;
 }
 
 void counters_read_library(struct counters *counters, struct mnfq_socket *sock)

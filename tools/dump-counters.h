@@ -3,20 +3,21 @@
 #ifndef MNFQ_TOOLS_DUMP_COUNTERS_H
 #define MNFQ_TOOLS_DUMP_COUNTERS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include <mnfq/mnfq.h>
 
 struct counters {
 	struct mnfq_stats stats;
-	uint64_t untracked; /* packets without a connection that --ct-mark could mark */
-	uint64_t
-		queue_full; /* packets that the kernel dropped, as far as its counters can be read */
-	uint64_t queue_full_unknown; /* sockets of which they cannot */
+	uint64_t untracked;          /* packets without a connection that --ct-mark could mark */
+	uint64_t queue_full;         /* packets that the kernel dropped, as far as it tells */
+	uint64_t queue_full_unknown; /* sockets of which it does not, or not of all queues */
 };
 
-/** The kernel's, which are gone once the queues are unbound. */
-void counters_read_kernel(struct counters *counters, struct mnfq_socket *sock);
+/** The kernel's, which are gone once the queues are unbound; @queue_count should be there. */
+void counters_read_kernel(struct counters *counters, struct mnfq_socket *sock,
+			  size_t queue_count);
 
 /** The library's, which are complete only after that. */
 void counters_read_library(struct counters *counters, struct mnfq_socket *sock);

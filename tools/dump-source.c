@@ -189,7 +189,7 @@ void explain_source(char *out, size_t size, const struct source *source, int err
 
 void read_counters(struct counters *counters, const struct source *source)
 {
-	counters_read_kernel(counters, source->sock);
+	counters_read_kernel(counters, source->sock, source->queue_count);
 	counters_read_library(counters, source->sock);
 	counters->untracked = source->untracked;
 }
@@ -250,7 +250,7 @@ void close_source(struct source *source, const char *why, bool leave_queues)
 		return;
 	snprintf(reason, sizeof(reason), "%s", why ? why : ""); /* it may be the socket's */
 	if (source->queue_count > 0)
-		counters_read_kernel(&counters, source->sock);
+		counters_read_kernel(&counters, source->sock, source->queue_count);
 	/* Closing the socket unbinds those that are left, and does not wait for answers. */
 	for (size_t i = source->queue_count; i > 0 && !leave_queues && clock_ms() < end; i--)
 		mnfq_queue_unbind(source->queues[i - 1]);

@@ -737,6 +737,7 @@ struct mnfq_kernel_stats {
 	uint64_t user_dropped;  /**< packets dropped because the receive buffer was full */
 	uint32_t portid;        /**< the owner: mnfq_socket_get_portid() */
 	uint32_t last_id;       /**< of the last packet */
+	uint32_t queues;        /**< how many queues these numbers are of */
 };
 
 /**
@@ -753,7 +754,8 @@ struct mnfq_kernel_stats {
 int mnfq_queue_get_kernel_stats(struct mnfq_queue *queue, struct mnfq_kernel_stats *stats);
 
 /**
- * The sum over all queues that are bound on a socket now; last_id is 0. Returns as
+ * The sum over all queues that are bound on a socket now; last_id is 0. Of a queue that was unbound
+ * behind our back, so that there are fewer queues than expected, the counters are gone. Returns as
  * mnfq_queue_get_kernel_stats(), but not -ENODEV.
  */
 int mnfq_socket_get_kernel_stats(struct mnfq_socket *sock, struct mnfq_kernel_stats *stats);

@@ -205,6 +205,7 @@ Test(faults, the_kernels_counters_of_all_queues_of_a_socket)
 	cr_assert(stats.waiting == 7, "%" PRIu64, stats.waiting);
 	cr_assert(stats.queue_dropped == 30 - 7 && stats.user_dropped == 0);
 	cr_assert(stats.portid == mnfq_socket_get_portid(scene.sock) && stats.last_id == 0);
+	cr_assert_eq(stats.queues, 2);
 	drain(&scene);
 	mnfq_socket_close(stranger);
 	scene.elsewhere = 15; /* the stranger's */
