@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "bench.h"
+#include "common.h"
 
 static const struct {
 	const char *head;
@@ -155,7 +156,8 @@ void bench_report_table(FILE *out, const struct bench_series *series,
 	if (scenario->sized)
 		fprintf(out, "%llu packets, %llu bytes, ", (unsigned long long)opts->packets,
 			(unsigned long long)opts->size);
-	fprintf(out, "%llu rounds\n", (unsigned long long)opts->rounds);
+	fprintf(out, "%llu %s\n", (unsigned long long)opts->rounds,
+		plural(opts->rounds, "round", "rounds"));
 	fprintf(out, "%-12s %10s %10s %10s", "", columns[scenario->metric].head, "min", "max");
 	for (i = 0; i < BENCH_AGAINST && scenario->against[i]; i++) {
 		snprintf(against, sizeof(against), "x %s", scenario->against[i]);
