@@ -12,8 +12,9 @@
 #include "print.h"
 #include "unix-path.h"
 
-#define FETCH_MS 5000 /* whoever shares sockets gives one at once */
-#define LEAVE_MS 20   /* whoever steals the kernel's answers does not delay us for each queue */
+#define FETCH_MS      5000   /* whoever shares sockets gives one at once */
+#define QUEUE_LEN_MAX 65536u /* of a queue of Linux 6.18, whatever its max_len says */
+#define LEAVE_MS      20 /* whoever steals the kernel's answers does not delay us for each queue */
 
 /* ---- packets ---------------------------------------------------------------------------- */
 
@@ -200,16 +201,26 @@ void print_counters(const struct counters *counters)
 	fprintf(stderr, "\n");
 }
 
+static void advise_on_full_queue(uint32_t max_len)
+{
+	if (max_len < QUEUE_LEN_MAX)
+		fprintf(stderr,
+			"queue full: dropped by the kernel; raise --max-len (%u now, %u at most)\n",
+			max_len ? max_len : MNFQ_MAX_LEN_DEFAULT, QUEUE_LEN_MAX);
+	else
+		fprintf(stderr,
+			"queue full: dropped by the kernel, which holds %u packets at most; share "
+			"them among several queues (--queue-balance)\n",
+			QUEUE_LEN_MAX);
+}
+
 void print_summary(const struct dump *dump)
 {
-	const struct mnfq_queue_options *queue = &dump->opts->queue;
-	const bool fail_open = queue->flags & MNFQ_QUEUE_FAIL_OPEN;
+	const bool fail_open = dump->opts->queue.flags & MNFQ_QUEUE_FAIL_OPEN;
 
 	print_counters(&dump->totals);
 	if (dump->totals.queue_full)
-		fprintf(stderr,
-			"queue full: dropped by the kernel; raise --max-len (%u packets now)\n",
-			queue->max_len ? queue->max_len : MNFQ_MAX_LEN_DEFAULT);
+		advise_on_full_queue(dump->opts->queue.max_len);
 	if (dump->totals.stats.overruns && dump->totals.stats.overruns != MNFQ_UNKNOWN)
 		fprintf(stderr,
 			"buffer full: %s by the kernel; raise --receive-buffer, and the sysctl "
@@ -323,7 +334,8 @@ void print_settings(const struct dump *dump, const struct source *source, bool e
 	if (opts.copy_mode == MNFQ_COPY_META)
 		fprintf(stderr, ", no payload");
 	else if (opts.copy_mode == MNFQ_COPY_PACKET && opts.copy_range < MNFQ_COPY_RANGE_MAX)
-		fprintf(stderr, ", first %u bytes", opts.copy_range);
+		fprintf(stderr, ", first %u %s", opts.copy_range,
+			plural(opts.copy_range, "byte", "bytes"));
 	else if (opts.copy_mode == MNFQ_COPY_PACKET)
 		fprintf(stderr, ", whole packets");
 	if (source)

@@ -58,7 +58,22 @@ Test(dump_losses, a_full_queue_is_told_with_what_helps)
 			 "100 packets, 6000 bytes, 100 accepted, 0 dropped, 200 queue full");
 	expect_account((struct account){ .sent = 0 });
 	cr_assert_str_eq(tool_err(&tool), "queue full: dropped by the kernel; raise --max-len "
-					  "(100 packets now)");
+					  "(100 now, 65536 at most)");
+	cr_assert_str_eq(tool_err(&tool), "");
+	cr_assert_eq(tool_finish(&tool), 0);
+}
+
+/* No option helps where the kernel holds no more. */
+Test(dump_losses, the_longest_queue_that_is_full)
+{
+	start("--max-len 65536 --copy meta --receive-buffer 500000000");
+	tool_freeze(&tool);
+	udp_send_many(&udp, 0, 65600);
+	serve_and_end();
+	expect_contains(tool.line, "65536 packets, ");
+	expect_contains(tool.line, ", 64 queue full");
+	expect_account((struct account){ .sent = 0 });
+	expect_contains(tool_err(&tool), "share them among several queues");
 	cr_assert_str_eq(tool_err(&tool), "");
 	cr_assert_eq(tool_finish(&tool), 0);
 }

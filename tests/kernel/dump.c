@@ -127,6 +127,12 @@ Test(dump, tells_what_was_captured)
 	struct netns *ns = road_open(&udp);
 	struct tool tool;
 
+	tool_start(&tool, NULL, -1, "dump -q 1 -n %s --copy packet:1", ns->name);
+	tool_listening(&tool);
+	expect_contains(tool.line, "first 1 byte,");
+	kill(tool.pid, SIGTERM);
+	cr_assert_eq(tool_finish(&tool), 0);
+
 	tool_start(&tool, NULL, -1, "dump -q 1 -n %s -c 1 --copy packet:24", ns->name);
 	tool_listening(&tool);
 	expect_contains(tool.line, "first 24 bytes");
