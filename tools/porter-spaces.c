@@ -68,10 +68,11 @@ static int init_excluded(struct porter *porter)
 		struct excluded *excluded = &spaces->excluded[i];
 		const char *text = options->excluded[i];
 
-		if (strcmp(text, "self") == 0)
+		if (strcmp(text, "self") == 0) {
 			excluded->inode = finder_of_process(spaces->finder, (uint32_t)getpid());
-		else
-			excluded->inode = finder_of_text(spaces->finder, text);
+			continue;
+		}
+		excluded->inode = finder_of_text(spaces->finder, text);
 		if (excluded->inode == 0)
 			porter_note(porter, "--exclude %s: there is no such namespace now", text);
 		if (excluded->inode == 0 || strchr(text, '/') ||

@@ -503,6 +503,34 @@ Test(spaces, one_that_cannot_be_entered_is_told)
 	cr_assert((status = child_finish(&child)) == 0, "failed at %d", status);
 }
 
+static int hide_run(void)
+{
+	return unshare(CLONE_NEWNS) < 0 || mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	       mount("none", "/run", "tmpfs", 0, NULL) < 0;
+}
+
+/* "self" is no name, also where one is spelt like it. */
+Test(spaces, we_are_excluded_when_a_name_of_ours_goes)
+{
+	const char *const self[] = { "self" };
+	struct netns *there, *later;
+	struct doorway door;
+
+	cr_assert(hide_run() == 0);
+	there = netns_new();
+	netns_run(NULL,
+		  "touch /run/netns/self && mount --bind /proc/self/ns/net /run/netns/self");
+	doorway_open(&door, (struct porter_options){
+				    .all_netns = true, .excluded = self, .excluded_count = 1 });
+	(void)await_attach(&door, netns_inode(there), process_inode(getpid()));
+	netns_run(NULL, "umount /run/netns/self && rm /run/netns/self");
+	later = netns_new();
+	(void)await_attach(&door, netns_inode(later), process_inode(getpid()));
+	netns_free(later);
+	doorway_close(&door);
+	netns_free(there);
+}
+
 /* ---- the finder ---- */
 
 /* A /run of our own, where nobody has made a namespace yet. */
@@ -514,8 +542,7 @@ static int find_the_first(int stream, void *arg)
 
 	(void)arg;
 	(void)stream;
-	if (unshare(CLONE_NEWNS) < 0 || mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-	    mount("none", "/run", "tmpfs", 0, NULL) < 0)
+	if (hide_run())
 		return 1;
 	if (finder_new(&finder) < 0 || finder_scan(finder) < 0)
 		return 2;
