@@ -46,6 +46,7 @@ struct found {
 	uint64_t inode;
 	uint32_t id;
 	bool refused; /* not to be offered again before it is gone */
+	bool lost;    /* the process that led there had ended: another one may */
 	bool missed;
 };
 

@@ -268,7 +268,7 @@ static void check_found(struct porter *porter)
 		struct found *found = &spaces->found[i];
 
 		if (!is_gone(spaces, found->inode, true, &found->missed) &&
-		    !is_excluded(porter, found->inode))
+		    !is_excluded(porter, found->inode) && !found->lost)
 			spaces->found[left++] = *found;
 		else if (!found->refused)
 			porter_detach(porter, found->id);
@@ -304,6 +304,7 @@ static void spaces_offer(struct porter *porter, struct found *found)
 
 	err = fd < 0 ? fd : porter_send(porter, &message, fd);
 	found->refused = err < 0;
+	found->lost = err == -ENOENT;
 	porter->spaces.entered |= err == 0;
 	if (err == 0 || err == -ENOENT)
 		return;
