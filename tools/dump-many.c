@@ -52,7 +52,7 @@ static void tell_refused(struct many *many, const struct link_message *message, 
 	else
 		tell("refused a socket of uid %u, pid %u: %s", message->uid, message->pid, why);
 	if (many->refusals_told == REFUSALS_TOLD)
-		tell("that were %d refusals; further ones are only counted", REFUSALS_TOLD);
+		tell("%d refusals so far; further ones are only counted", REFUSALS_TOLD);
 }
 
 /* The only one there is cannot be served. */
@@ -322,11 +322,16 @@ static int watch_fd(const struct many *many, int fd, void *data)
 
 static int open_loop(struct many *many)
 {
+	int err;
+
 	/* A thousand namespaces take more than the 1024 that are usual. */
 	raise_file_limit();
 	many->epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (many->epoll < 0 || mnfq_ring_new(&many->ring, 0) < 0)
-		return fail(DUMP_NAME, "cannot make what it takes to wait: %s", strerror(errno));
+	if (many->epoll < 0)
+		return fail(DUMP_NAME, "cannot make an epoll descriptor: %s", strerror(errno));
+	err = mnfq_ring_new(&many->ring, 0);
+	if (err < 0)
+		return fail(DUMP_NAME, "%s", strerror(-err));
 	catch_signals(many->dump);
 	many->manager = systemd_open();
 	return watch_fd(many, many->dump->wake, NULL);

@@ -140,7 +140,7 @@ static int take_place(struct dump_options *opts, struct place place)
 
 	if (opts->place_count == PLACES_MAX)
 		return fail_usage(DUMP_NAME,
-				  "%d namespaces can be named at most: see --all-netns",
+				  "at most %d namespaces can be named: see --all-netns",
 				  PLACES_MAX);
 	places = reallocarray(opts->places, opts->place_count + 1, sizeof(*places));
 	if (!places)

@@ -423,7 +423,7 @@ static _Noreturn void live(const struct porter_options *options, int link, pid_t
 	if (err == 0)
 		run(&porter);
 	else
-		porter_give_up(&porter, err, "nobody can be met: %s",
+		porter_give_up(&porter, err, "cannot take sockets or watch namespaces: %s",
 			       error[0] ? error : strerror(-err));
 	if (options->own)
 		unix_unlisten(options->own);
