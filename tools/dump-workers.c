@@ -16,7 +16,7 @@
 
 /* What the signal handlers stop. */
 static struct dump *volatile running;
-static volatile sig_atomic_t signalled;
+static atomic_bool signalled;
 
 /* Whoever waits looks what there is to do. */
 static void wake_workers(struct dump *dump)
@@ -41,7 +41,7 @@ static void on_end(int number)
 	int saved = errno;
 
 	(void)number;
-	signalled = 1;
+	atomic_store(&signalled, true);
 	if (dump)
 		stop_workers(dump);
 	errno = saved;
@@ -139,7 +139,7 @@ static int workers_join(struct worker *from, struct worker *to)
 	int status = 0;
 
 	while (from < to) {
-		for (struct worker *each = from; signalled && each < to; each++)
+		for (struct worker *each = from; atomic_load(&signalled) && each < to; each++)
 			pthread_kill(each->thread, SIGTERM);
 		until = after(NUDGE_NS);
 		if (pthread_timedjoin_np(from->thread, NULL, &until) == ETIMEDOUT)
