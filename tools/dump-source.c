@@ -14,7 +14,7 @@
 
 #define FETCH_MS      5000   /* whoever shares sockets gives one at once */
 #define QUEUE_LEN_MAX 65536u /* of a queue of Linux 6.18, whatever its max_len says */
-#define LEAVE_MS      20 /* whoever steals the kernel's answers does not delay us for each queue */
+#define LEAVE_MS      20     /* to unbind queues */
 
 /* ---- packets ---------------------------------------------------------------------------- */
 
@@ -251,9 +251,28 @@ static void tell_left(const struct source *source, const char *why,
 	print_counters(counters);
 }
 
-void close_source(struct source *source, const char *why, bool leave_queues)
+/*
+ * Whoever steals the kernel's answers does not delay us for each queue, nor does one of thousands of
+ * queues delay @others: closing the socket unbinds those that are left, and does not wait for answers,
+ * so that nobody counts what waited. The first one reads all that waits, which may be slow.
+ */
+static void unbind_queues(struct source *source, bool others)
 {
 	const int64_t end = clock_ms() + LEAVE_MS;
+	unsigned int slow = 0;
+
+	for (size_t i = source->queue_count; i > 0 && slow < 2; i--) {
+		const int64_t since = clock_ms();
+
+		if (others && since >= end)
+			break;
+		mnfq_queue_unbind(source->queues[i - 1]);
+		slow += clock_ms() - since >= LEAVE_MS;
+	}
+}
+
+void close_source(struct source *source, const char *why, bool leave_queues)
+{
 	char reason[384];
 	struct counters counters = { .untracked = source->untracked };
 
@@ -262,9 +281,8 @@ void close_source(struct source *source, const char *why, bool leave_queues)
 	snprintf(reason, sizeof(reason), "%s", why ? why : ""); /* it may be the socket's */
 	if (source->queue_count > 0)
 		counters_read_kernel(&counters, source->sock, source->queue_count);
-	/* Closing the socket unbinds those that are left, and does not wait for answers. */
-	for (size_t i = source->queue_count; i > 0 && !leave_queues && clock_ms() < end; i--)
-		mnfq_queue_unbind(source->queues[i - 1]);
+	if (!leave_queues)
+		unbind_queues(source, why);
 	free(source->queues);
 	counters_read_library(&counters, source->sock);
 	counters_add(&source->dump->totals, &counters);

@@ -15,13 +15,18 @@ static struct udp udp;
 static struct tool tool;
 
 /* Queue 1 on INPUT, where senders do not wait for room; @options besides. */
-static void start(const char *options)
+static void start_at(const char *queues, const char *options)
 {
 	ns = netns_new();
 	netns_rule(ns, 4, "-A INPUT -p udp --dport 9 -j NFQUEUE --queue-num 1");
 	udp_open(&udp, ns, ns, "127.0.0.1", 9);
-	tool_start(&tool, NULL, -1, "dump -q 1 -n %s --quiet %s", ns->name, options);
+	tool_start(&tool, NULL, -1, "dump -q %s -n %s --quiet %s", queues, ns->name, options);
 	tool_listening(&tool);
+}
+
+static void start(const char *options)
+{
+	start_at("1", options);
 }
 
 /* tool.line is the summary. */
@@ -108,12 +113,13 @@ Test(dump_losses, fail_open_is_told)
 	cr_assert_eq(tool_finish(&tool), 0);
 }
 
-static void what_waits_at_the_end(const char *options, const char *verdict, bool arrives)
+static void what_waits_at_the_end(const char *queues, const char *options, const char *verdict,
+				  bool arrives)
 {
 	struct datagram datagram;
 	unsigned int arrived = 0;
 
-	start(options);
+	start_at(queues, options);
 	tool_freeze(&tool);
 	udp_send_many(&udp, 0, 800);
 	end_at_once();
@@ -129,8 +135,14 @@ static void what_waits_at_the_end(const char *options, const char *verdict, bool
 
 Test(dump_losses, what_waits_at_the_end_is_counted)
 {
-	what_waits_at_the_end("", " 800 accepted, 0 dropped,", true);
-	what_waits_at_the_end("--verdict drop", " 0 accepted, 800 dropped,", false);
+	what_waits_at_the_end("1", "", " 800 accepted, 0 dropped,", true);
+	what_waits_at_the_end("1", "--verdict drop", " 0 accepted, 800 dropped,", false);
+}
+
+/* However long it takes to unbind all of them; the last ones are the first. */
+Test(dump_losses, what_waits_at_the_end_of_many_queues_is_counted)
+{
+	what_waits_at_the_end("1:4096", "", " 800 accepted, 0 dropped,", true);
 }
 
 Test(dump_losses, what_waits_behind_the_last_one_is_counted)
