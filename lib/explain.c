@@ -233,13 +233,20 @@ static bool have_capability(void)
 	return effective >> 12 & 1; /* CAP_NET_ADMIN */
 }
 
-static int explain_capability(struct mnfq_socket *sock, uint16_t num)
+/* @lent: the caller has it, and who opened the socket had not. */
+static int explain_capability(struct mnfq_socket *sock, uint16_t num, bool lent)
 {
 	char netns[128] = "network namespace ";
 	size_t len = strlen(netns);
 
 	if (mnfq_socket_get_netns_name(sock, netns + len, sizeof(netns) - len) < 0)
 		strcpy(netns, "the socket's network namespace");
+	if (lent)
+		return mnfq_i_fail(
+			&sock->error, -EPERM,
+			"queue %u: the process that opened the socket had no CAP_NET_ADMIN over %s: "
+			"open it as root of that namespace, or see MNFQ_SOCKET_LEND",
+			num, netns);
 	return mnfq_i_fail(
 		&sock->error, -EPERM,
 		"queue %u: this process has no CAP_NET_ADMIN over the user namespace that "
@@ -251,12 +258,19 @@ static int explain_capability(struct mnfq_socket *sock, uint16_t num)
 /* A command that needs the capability and no queue tells the two meanings of EPERM apart. */
 static int explain_permission(struct mnfq_socket *sock, uint16_t num)
 {
+	const bool ask_opener = sock->ask_opener;
 	int err = mnfq_i_request_probe(sock, num, NFQNL_CFG_CMD_PF_BIND, PROBE_MS);
+	bool lent = false;
 
+	if (err == -EPERM && ask_opener) {
+		sock->ask_opener = false;
+		lent = mnfq_i_request_probe(sock, num, NFQNL_CFG_CMD_PF_BIND, PROBE_MS) == 0;
+		sock->ask_opener = true;
+	}
 	if (err == 0)
 		return explain_owner(sock, num);
 	if (err == -EPERM)
-		return explain_capability(sock, num);
+		return explain_capability(sock, num, lent);
 	return mnfq_i_fail(
 		&sock->error, -EPERM,
 		"queue %u: not permitted: CAP_NET_ADMIN is missing, or another socket owns "

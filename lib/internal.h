@@ -256,6 +256,7 @@ struct mnfq_socket {
 	bool closing;                /* close once the callback returned */
 	bool reap;                   /* something is closing */
 	bool stale;                  /* packets of a queue that is gone may still arrive */
+	bool ask_opener;             /* requests go only if who opened the socket may send them */
 	uint32_t portid, seq, tag, timeout_ms;
 	uint32_t drops; /* of the kernel's socket, those that are counted */
 	int queues_fd;  /* the kernel's file about its queues; -1: not opened yet */
@@ -340,6 +341,7 @@ static inline bool mnfq_i_has_failed(const struct mnfq_socket *sock)
 /* send.c */
 int mnfq_i_send(struct mnfq_socket *sock, struct iovec *iov, size_t count);
 int mnfq_i_send_once(struct mnfq_socket *sock, struct iovec *iov, size_t count);
+int mnfq_i_send_request(struct mnfq_socket *sock, struct iovec *iov, bool ask_opener);
 int mnfq_i_flush(struct mnfq_socket *sock);
 int mnfq_i_fail_unsent(struct mnfq_socket *sock, int err);
 int mnfq_i_decide(struct mnfq_queue *queue, const struct mnfq_i_decision *decision);

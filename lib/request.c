@@ -112,7 +112,7 @@ int mnfq_i_request_send(struct mnfq_socket *sock, uint16_t num, uint8_t command,
 	uint8_t buf[REQUEST_MAX] __attribute__((aligned(4)));
 	size_t len = build_request(buf, sock, num, command, 0, 0, settings);
 
-	return mnfq_i_send(sock, &(struct iovec){ buf, len }, 1);
+	return mnfq_i_send_request(sock, &(struct iovec){ buf, len }, sock->ask_opener);
 }
 
 /*
@@ -319,7 +319,7 @@ static int attempt(struct mnfq_socket *sock, uint16_t num, uint8_t command,
 	sock->seq += sock->seq == UINT32_MAX ? 2 : 1; /* 0 stands for no request */
 	len = build_request(buf, sock, num, command, sock->seq, NLM_F_ACK, settings);
 	sock->pending = (struct mnfq_i_pending){ .seq = sock->seq };
-	err = mnfq_i_send(sock, &(struct iovec){ buf, len }, 1);
+	err = mnfq_i_send_request(sock, &(struct iovec){ buf, len }, sock->ask_opener);
 	if (err == 0)
 		err = read_answer(sock);
 	sock->pending.seq = 0;

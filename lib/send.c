@@ -14,37 +14,55 @@
 /* Both releases that can wait, and the end of a run before them. */
 #define RELEASE_ROOM (3 * sizeof(struct mnfq_i_verdict_msg))
 
-/* Sends whole messages to the kernel, at once or not at all. */
-int mnfq_i_send_once(struct mnfq_socket *sock, struct iovec *iov, size_t count)
+/*
+ * Sends whole messages to the kernel, at once or not at all. Without an address the kernel demands the
+ * capability of who opened the socket as well, not only of who sends.
+ */
+static int send_once(int fd, struct iovec *iov, size_t count, bool address)
 {
 	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
-	struct msghdr msg = { .msg_name = &kernel,
-			      .msg_namelen = sizeof(kernel),
+	struct msghdr msg = { .msg_name = address ? &kernel : NULL,
+			      .msg_namelen = address ? sizeof(kernel) : 0,
 			      .msg_iov = iov,
 			      .msg_iovlen = count };
-
 	ssize_t sent;
 
 	do
-		sent = sendmsg(sock->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+		sent = sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 	while (sent < 0 && errno == EINTR);
 	return sent < 0 ? -errno : 0;
 }
 
+int mnfq_i_send_once(struct mnfq_socket *sock, struct iovec *iov, size_t count)
+{
+	return send_once(sock->fd, iov, count, true);
+}
+
 /* The same, but what passes by itself is waited for: never with the lock held. */
-int mnfq_i_send(struct mnfq_socket *sock, struct iovec *iov, size_t count)
+static int send_patiently(int fd, struct iovec *iov, size_t count, bool address)
 {
 	const struct timespec pause = { .tv_nsec = 1000000 };
 	int err, tries = 0;
 
 	for (;;) {
-		err = mnfq_i_send_once(sock, iov, count);
+		err = send_once(fd, iov, count, address);
 		if (err != -EAGAIN && err != -ENOBUFS && err != -ENOMEM)
 			return err;
 		if (++tries > RETRY_MS)
 			return err;
 		nanosleep(&pause, NULL);
 	}
+}
+
+int mnfq_i_send(struct mnfq_socket *sock, struct iovec *iov, size_t count)
+{
+	return send_patiently(sock->fd, iov, count, true);
+}
+
+/* @ask_opener: only if who opened the socket had the right, too. */
+int mnfq_i_send_request(struct mnfq_socket *sock, struct iovec *iov, bool ask_opener)
+{
+	return send_patiently(sock->fd, iov, 1, !ask_opener);
 }
 
 /* Is this thread in a round of the socket, that is, in one of its callbacks? */

@@ -185,7 +185,8 @@ static int get_portid(int fd, uint32_t *portid, bool *used)
 
 /* What all constructors check. */
 static int check_options(struct mnfq_socket **ret, struct mnfq_socket_options *to,
-			 const struct mnfq_socket_options *from, struct mnfq_i_sentence *error)
+			 const struct mnfq_socket_options *from, uint32_t known_flags,
+			 struct mnfq_i_sentence *error)
 {
 	int err = mnfq_i_options_copy(to, sizeof(*to), from);
 
@@ -195,6 +196,10 @@ static int check_options(struct mnfq_socket **ret, struct mnfq_socket_options *t
 				   "mnfq_socket_options) and zero the rest");
 	if (!ret)
 		return mnfq_i_fail(error, -EINVAL, "no place for the new socket was given");
+	if (to->flags & ~known_flags)
+		return mnfq_i_fail(error, -EINVAL,
+				   "socket options: flags 0x%x are unknown, or not for this call",
+				   to->flags & ~known_flags);
 	if (to->batch > BATCH_MAX)
 		return mnfq_i_fail(error, -EINVAL, "socket options: batch %u is above %u packets",
 				   to->batch, BATCH_MAX);
@@ -304,7 +309,7 @@ static int open_socket(struct mnfq_socket **ret, const char *netns, int netns_fd
 {
 	struct mnfq_i_sentence error = { "" };
 	struct mnfq_socket_options checked;
-	int err = check_options(ret, &checked, options, &error);
+	int err = check_options(ret, &checked, options, 0, &error);
 
 	if (err == 0 && netns)
 		err = netns_fd = mnfq_i_netns_open(netns, &error);
@@ -337,7 +342,7 @@ int mnfq_socket_adopt(struct mnfq_socket **ret, int fd, const struct mnfq_socket
 {
 	struct mnfq_i_sentence error = { "" };
 	struct mnfq_socket_options checked;
-	int one = 1, err = check_options(ret, &checked, options, &error);
+	int one = 1, err = check_options(ret, &checked, options, MNFQ_SOCKET_LEND, &error);
 
 	if (err == 0)
 		err = mnfq_i_check_fd(fd, &error);
@@ -348,7 +353,10 @@ int mnfq_socket_adopt(struct mnfq_socket **ret, int fd, const struct mnfq_socket
 	}
 	if (err == 0)
 		err = wrap(ret, fd, &checked, &error);
-	return err < 0 ? mnfq_i_tell(checked.error, checked.error_size, &error, err) : 0;
+	if (err < 0)
+		return mnfq_i_tell(checked.error, checked.error_size, &error, err);
+	(*ret)->ask_opener = !(checked.flags & MNFQ_SOCKET_LEND);
+	return 0;
 }
 
 struct mnfq_socket *mnfq_i_socket_unref(struct mnfq_socket *sock)

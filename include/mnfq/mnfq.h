@@ -37,8 +37,9 @@
  *            do not pthread_cancel() a thread that may be in one.
  *
  * Rights.    Everything sent to the kernel, verdicts included, needs CAP_NET_ADMIN in the user
- *            namespace that owns the socket's network namespace, of the thread that sends; who
- *            opened the socket does not matter. Receiving needs no right.
+ *            namespace that owns the socket's network namespace, of the thread that sends. To bind
+ *            and configure queues on an adopted socket, who opened it must have had that right,
+ *            too, unless MNFQ_SOCKET_LEND is set. Receiving needs no right.
  *
  * fork().    A child has the descriptors too: let it close(2) mnfq_socket_get_fd(), and leave
  *            mnfq_socket_close() to the parent, since it would unbind the parent's queues. A
@@ -184,6 +185,13 @@ struct mnfq_ring *mnfq_ring_free(struct mnfq_ring *ring);
 
 /* ---- sockets ---------------------------------------------------------------------------- */
 
+/**
+ * Of mnfq_socket_adopt(): bind queues with the rights of the caller alone, although who opened the
+ * socket may have had none. Whoever has a copy of the socket can then read what the caller's rights
+ * let it receive: set this only for a socket whose origin the caller knows.
+ */
+#define MNFQ_SOCKET_LEND 0x1u
+
 /** Options of mnfq_socket_open() and its sisters. */
 struct mnfq_socket_options {
 	size_t size; /**< sizeof(struct mnfq_socket_options) */
@@ -219,6 +227,8 @@ struct mnfq_socket_options {
 	 * .batch must be 0. NULL: one of its own.
 	 */
 	struct mnfq_ring *ring;
+
+	uint32_t flags; /**< MNFQ_SOCKET_LEND, for mnfq_socket_adopt() only */
 };
 
 /**
@@ -266,6 +276,10 @@ int mnfq_socket_open_netns_fd(struct mnfq_socket **ret, int netns_fd,
 /**
  * Use a netlink socket that somebody else opened: passed over a Unix socket, inherited, made by
  * another library. It works in the namespace in which it was opened, wherever the caller is.
+ *
+ * It lends nobody the caller's rights: the kernel is asked, with the first request for a queue,
+ * whether the process that opened the socket had CAP_NET_ADMIN over its namespace (a message without
+ * an address, netlink_ns_capable() in net/netlink/af_netlink.c). See MNFQ_SOCKET_LEND.
  *
  * On success the descriptor belongs to the socket object and is closed with it; on failure it is
  * still the caller's. Its port id is used as it is (a socket that has none gets one) and its file
@@ -668,7 +682,8 @@ typedef enum mnfq_verdict (*mnfq_callback)(struct mnfq_packet *packet, void *dat
  * @data      handed to the callback
  * Returns 0, or, each with its sentence in mnfq_socket_get_error(),
  *   -EINVAL           a number, length, mode, flag or verdict out of range
- *   -EPERM            no CAP_NET_ADMIN: the sentence says whose, and over what
+ *   -EPERM            no CAP_NET_ADMIN, here or where an adopted socket was opened: the sentence says
+ *                     whose, and over what
  *   -EBUSY            another socket owns the queue, after a second look as well: the sentence
  *                     says which, and whose
  *   -EEXIST           this socket has bound the queue already, or somebody who shares it just did

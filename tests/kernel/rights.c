@@ -124,9 +124,10 @@ static int open_powerless(int stream, void *arg)
 	return fd < 0 || send_descriptor(stream, fd) < 0;
 }
 
-/* The kernel asks for the opener's rights only if a message names no destination; ours do. */
-Test(rights, those_of_the_opener_do_not_matter)
+/* Whoever hands a socket over keeps a copy, and could read with it what our rights bind. */
+Test(rights, those_of_the_opener_are_needed_unless_they_are_lent)
 {
+	struct netns_queue kernel;
 	struct scene scene;
 	struct child child;
 	int fd;
@@ -136,7 +137,14 @@ Test(rights, those_of_the_opener_do_not_matter)
 	fd = receive_descriptor(child.fd);
 	cr_assert(fd >= 0 && child_finish(&child) == 0);
 	mnfq_socket_close(scene.sock);
-	scene_ok(NULL, mnfq_socket_adopt(&scene.sock, fd, NULL));
+	scene_ok(NULL, mnfq_socket_adopt(&scene.sock, dup(fd), NULL));
+	cr_assert(mnfq_queue_bind(&scene.queue, scene.sock, 1, NULL, scene_count, &scene) ==
+		  -EPERM);
+	cr_assert(strstr(mnfq_socket_get_error(scene.sock), "that opened the socket had no CAP"));
+	cr_assert(!netns_get_queue(scene.ns, 1, &kernel));
+	mnfq_socket_close(scene.sock);
+	scene_ok(NULL,
+		 mnfq_socket_adopt(&scene.sock, fd, SOCKET_OPTIONS(.flags = MNFQ_SOCKET_LEND)));
 	scene_bind(&scene, NULL, scene_count);
 	udp_send(&scene.udp, 1);
 	scene_serve(&scene, 1);
