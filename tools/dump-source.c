@@ -89,6 +89,8 @@ static int fetch(struct source *source, const char *path, struct mnfq_socket_opt
 	stream = unix_connect(path, options->error, options->error_size);
 	if (stream < 0)
 		return stream;
+	if (source->dump->opts->lend_rights)
+		options->flags = MNFQ_SOCKET_LEND;
 	err = mnfq_handover_receive(&fd, stream, FETCH_MS, &info, &asked);
 	if (err == 0) {
 		err = mnfq_socket_adopt(&source->sock, fd, options);
@@ -113,6 +115,7 @@ int open_source(struct source *source, struct dump *dump, const struct place *pl
 		err = mnfq_socket_open_netns(&source->sock, place->text, options);
 		break;
 	case PLACE_FD:
+		options->flags = place->lend ? MNFQ_SOCKET_LEND : 0;
 		err = mnfq_socket_adopt(&source->sock, place->fd, options);
 		break;
 	case PLACE_FROM:

@@ -277,6 +277,10 @@ static int dump_serve(struct dump *dump)
 		return fail_usage(DUMP_NAME,
 				  "--allow-uid and --allow-plain are for sockets that are handed "
 				  "over: see --listen");
+	if (dump->opts->lend_rights && !takes_sockets(dump) && dump->opts->place_count == 0)
+		return fail_usage(DUMP_NAME,
+				  "--lend-rights is for sockets that others pass in: see "
+				  "--listen and --from");
 	choose_mode(dump);
 	if (dump->opts->keep && (!dump->many || dump->alone))
 		return fail_usage(DUMP_NAME,

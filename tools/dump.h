@@ -26,6 +26,7 @@ struct place {
 	enum { PLACE_HERE, PLACE_NETNS, PLACE_FD, PLACE_FROM } kind;
 	const char *text; /* the namespace, or the path of who gives a socket away */
 	int fd;
+	bool lend; /* our rights, although whoever opened the socket may have had none */
 };
 
 #define PLACES_MAX 1024
@@ -44,6 +45,7 @@ struct dump_options {
 	uint32_t allowed_uids[UIDS_MAX]; /* of those who may; none: whoever can connect */
 	unsigned int allowed_count;
 	bool allow_plain;
+	bool lend_rights; /* to those who hand over, or give away */
 	bool all_netns;
 	const char *excluded[PLACES_MAX]; /* of all these not */
 	unsigned int excluded_count;

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -324,31 +323,6 @@ uint64_t finder_of_text(const struct finder *finder, const char *text)
 	if (inode == 0 && parse_number(text, 1, INT_MAX, &pid) == 0)
 		inode = finder_of_process(finder, (uint32_t)pid);
 	return inode;
-}
-
-uint64_t finder_admin_of(const struct finder *finder, uint32_t pid)
-{
-	unsigned long long effective = 0;
-	char path[32], line[256];
-	struct stat st;
-	FILE *file;
-	int fd;
-
-	snprintf(path, sizeof(path), "%u/status", pid);
-	fd = openat(finder->proc, path, O_RDONLY | O_CLOEXEC);
-	file = fd < 0 ? NULL : fdopen(fd, "r");
-	if (!file) {
-		if (fd >= 0)
-			close(fd);
-		return 0;
-	}
-	while (fgets(line, sizeof(line), file))
-		(void)sscanf(line, "CapEff: %llx", &effective);
-	fclose(file);
-	snprintf(path, sizeof(path), "%u/ns/user", pid);
-	if (!(effective >> CAP_NET_ADMIN & 1) || fstatat(finder->proc, path, &st, 0) < 0)
-		return 0;
-	return st.st_ino;
 }
 
 int finder_get_fd(const struct finder *finder)

@@ -52,12 +52,6 @@ uint64_t finder_of_text(const struct finder *finder, const char *text);
 /** The inode of the namespace that a process is in, or 0 if it cannot be seen. */
 uint64_t finder_of_process(const struct finder *finder, uint32_t pid);
 
-/**
- * The inode of the user namespace over which a process has CAP_NET_ADMIN because it is in there; 0 if
- * it has not, or that cannot be seen.
- */
-uint64_t finder_admin_of(const struct finder *finder, uint32_t pid);
-
 /** A descriptor of the namespace @inode, or a negative errno: -ENOENT if it is gone. */
 int finder_open(const struct finder *finder, uint64_t inode);
 

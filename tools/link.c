@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 /* Sent as it is: nothing of our memory may hide between the members. */
-_Static_assert(sizeof(struct link_message) == 40 + MNFQ_LABEL_SIZE + LINK_TEXT_SIZE,
+_Static_assert(sizeof(struct link_message) == 32 + MNFQ_LABEL_SIZE + LINK_TEXT_SIZE,
 	       "struct link_message has padding");
 
 union control {

@@ -57,7 +57,6 @@ struct link_message {
 	uint32_t pid;                /* likewise */
 	uint32_t flags;              /* MNFQ_HANDOVER_* */
 	uint64_t inode;              /* of the namespace */
-	uint64_t admin;              /* LINK_ATTACH: see finder_admin_of(), for the peer */
 	char label[MNFQ_LABEL_SIZE]; /* terminated */
 	char text[LINK_TEXT_SIZE];   /* terminated */
 };

@@ -144,9 +144,6 @@ int spaces_init(struct porter *porter);
 /** The namespace of a process, or 0 if it cannot be seen. */
 uint64_t spaces_of_process(const struct porter *porter, uint32_t pid);
 
-/** See finder_admin_of(). */
-uint64_t spaces_admin_of(const struct porter *porter, uint32_t pid);
-
 /** A peer with a socket has left, and was seen in the namespace @seen (or 0). */
 void spaces_expect(struct porter *porter, uint32_t id, uint64_t seen);
 

@@ -31,8 +31,6 @@ struct peer {
 	uint32_t id; /* 0: silent */
 	bool answered, unwelcome;
 	uint64_t netns; /* where the process was that connected; 0: not known */
-	uint64_t
-		admin; /* of which user namespace it is an administrator; 0: of none, or not known */
 	struct mnfq_handover info;
 };
 
@@ -144,8 +142,7 @@ static void peers_offer(struct porter *porter, struct peer *peer, int fd)
 					.id = porter_new_id(porter),
 					.uid = peer->info.uid,
 					.pid = peer->info.pid,
-					.flags = peer->info.flags,
-					.admin = peer->admin };
+					.flags = peer->info.flags };
 	int err;
 
 	memcpy(message.label, peer->info.label, sizeof(message.label));
@@ -245,7 +242,6 @@ static void check_peer(struct porter *porter, struct peer *peer)
 	peer->info.pid = (uint32_t)cred.pid;
 	peer->info.uid = cred.uid;
 	peer->netns = spaces_of_process(porter, peer->info.pid);
-	peer->admin = spaces_admin_of(porter, peer->info.pid);
 	if (is_allowed(porter->options, cred.uid)) {
 		(void)hear(porter, peer);
 		return;

@@ -179,11 +179,6 @@ uint64_t spaces_of_process(const struct porter *porter, uint32_t pid)
 	return finder_of_process(porter->spaces.finder, pid);
 }
 
-uint64_t spaces_admin_of(const struct porter *porter, uint32_t pid)
-{
-	return finder_admin_of(porter->spaces.finder, pid);
-}
-
 void spaces_expect(struct porter *porter, uint32_t id, uint64_t seen)
 {
 	struct watch *watch = add_watch(porter, id);

@@ -147,18 +147,3 @@ bool sandbox_owns(int netlink_fd)
 {
 	return owns_userns(open_userns(netlink_fd));
 }
-
-bool sandbox_may_borrow(int netlink_fd, uint32_t uid, uint64_t admin)
-{
-	int fd = open_userns(netlink_fd);
-	bool may = fd < 0 || uid == 0; /* where we have no right, there is none to borrow */
-	struct stat st;
-	uid_t owner;
-
-	if (!may)
-		may = (ioctl(fd, NS_GET_OWNER_UID, &owner) == 0 && owner == uid) ||
-		      (admin && fstat(fd, &st) == 0 && st.st_ino == admin);
-	if (fd >= 0)
-		close(fd);
-	return may;
-}

@@ -45,14 +45,6 @@ bool sandbox_has(uint64_t caps);
 bool sandbox_owns(int netlink_fd);
 
 /**
- * Who hands a socket over and keeps a copy has the use of our rights. So may he have them, over the
- * socket's network namespace, by himself? Root may, who made its user namespace may, and so may a
- * process with CAP_NET_ADMIN in there: @admin is the inode of the user namespace where it has that,
- * or 0. True where we have no rights to lend.
- */
-bool sandbox_may_borrow(int netlink_fd, uint32_t uid, uint64_t admin);
-
-/**
  * Whether system calls are limited: built with libseccomp, and without a sanitizer, whose own
  * system calls nobody has listed.
  */

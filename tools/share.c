@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <linux/capability.h>
 #include <linux/netlink.h>
 #include <signal.h>
 #include <stdio.h>
@@ -96,8 +97,8 @@ int share_enter_sandbox(const struct share_options *opts)
 {
 	char error[256];
 
-	if (opts->no_sandbox ||
-	    sandbox_enter(SANDBOX_PORTER, 0, false, error, sizeof(error)) == 0)
+	if (opts->no_sandbox || sandbox_enter(SANDBOX_PORTER, SANDBOX_CAP(CAP_NET_ADMIN), false,
+					      error, sizeof(error)) == 0)
 		return 0;
 	return fail(SHARE_NAME, "%s; --no-sandbox does without", error);
 }

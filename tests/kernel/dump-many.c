@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/netlink.h>
 #include <sched.h>
 #include <signal.h>
@@ -519,8 +520,9 @@ Test(dump_many, nobody_borrows_rights)
 
 	start_at_path(&tool, "--mode 0666");
 	cr_assert(chmod(directory, 0711) == 0);
-	cr_assert_eq(start_insider(&child, &stranger, sentence), EACCES, "%s", sentence);
-	expect_contains(sentence, "no CAP_NET_ADMIN over namespace ");
+	cr_assert_eq(start_insider(&child, &stranger, sentence), EPERM, "%s", sentence);
+	expect_contains(sentence,
+			"the process that opened the socket had no CAP_NET_ADMIN over ");
 	cr_assert_eq(child_finish(&child), 0);
 	cr_assert_eq(start_insider(&child, &owner, sentence), 0, "%s", sentence);
 	cr_assert_eq(child_finish(&child), 0);
@@ -532,8 +534,104 @@ Test(dump_many, nobody_borrows_rights)
 	remove_path();
 }
 
+/* A copy of sleep(1) that runs as root, whoever starts it. */
+static const char *make_set_uid_program(void)
+{
+	static char program[sizeof(directory) + 16];
+
+	snprintf(program, sizeof(program), "%s/sleep", directory);
+	netns_run(netns_new(), "cp /bin/sleep %s && chmod 4755 %s", program, program);
+	return program;
+}
+
+/* Hands over, leaves the rest to a child, and becomes a program with all rights. */
+static int hand_over_and_exec(int stream, void *arg)
+{
+	const struct insider *insider = arg;
+	char error[MNFQ_SENTENCE_SIZE] = "";
+	struct mnfq_handover_options options = { .size = sizeof(options),
+						 .error = error,
+						 .error_size = sizeof(error) };
+	int fd, peer, err;
+
+	netns_enter(insider->ns);
+	if (setresuid(insider->uid, insider->uid, insider->uid) < 0)
+		return 1;
+	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+	peer = connect_to_path();
+	err = peer < 0 ? peer : mnfq_handover_send(peer, fd, DEADLINE_MS, &options);
+	if (fork() > 0)
+		execl(insider->label, "sleep", "60", NULL);
+	if (err == 0)
+		err = mnfq_handover_wait(peer, DEADLINE_MS, &options);
+	dprintf(stream, "%d %s", -err, error);
+	return 0;
+}
+
+/* Runs the program that it became, with the rights of that. */
+static bool has_become_root(pid_t pid)
+{
+	unsigned long long caps = 0;
+	char status[64], line[256], name[32] = "";
+	FILE *file;
+
+	snprintf(status, sizeof(status), "/proc/%d/status", (int)pid);
+	file = fopen(status, "re");
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "Name: %31s", name) != 1)
+			(void)sscanf(line, "CapEff: %llx", &caps);
+	if (file)
+		fclose(file);
+	return strcmp(name, "sleep") == 0 && (caps >> CAP_NET_ADMIN & 1);
+}
+
+/* The process that accepts, so that it looks when everything has happened already. */
+static pid_t porter_of(const struct tool *tool)
+{
+	char children[64];
+	int pid = 0;
+	FILE *file;
+
+	snprintf(children, sizeof(children), "/proc/%d/task/%d/children", (int)tool->pid,
+		 (int)tool->pid);
+	file = fopen(children, "re");
+	cr_assert(file && fscanf(file, "%d", &pid) == 1);
+	fclose(file);
+	return pid;
+}
+
+/* What a process may do when somebody looks says nothing of who opened the socket. */
+Test(dump_many, rights_are_not_those_of_the_program_that_a_peer_becomes)
+{
+	struct insider attacker = { .ns = netns_new(), .uid = 12345 };
+	char text[512] = "";
+	struct child child;
+	struct tool tool;
+	pid_t porter;
+	int err = -1;
+
+	start_at_path(&tool, "--mode 0666");
+	cr_assert(chmod(directory, 0711) == 0);
+	attacker.label = make_set_uid_program();
+	porter = porter_of(&tool);
+	kill(porter, SIGSTOP);
+	child = child_start(hand_over_and_exec, &attacker);
+	cr_assert(wait_until(has_become_root(child.pid)));
+	kill(porter, SIGCONT);
+	cr_assert(wait_readable(child.fd));
+	cr_assert(read(child.fd, text, sizeof(text) - 1) > 0 && sscanf(text, "%d", &err) == 1);
+	cr_assert_eq(err, EPERM, "%s", text);
+	expect_contains(text, "the process that opened the socket had no CAP_NET_ADMIN over ");
+	child_kill(&child);
+	unlink(attacker.label);
+	kill(tool.pid, SIGTERM);
+	tool_await_err(&tool, "1 socket was refused");
+	cr_assert_eq(tool_finish(&tool), 0);
+	remove_path();
+}
+
 /* The operator may know better. */
-Test(dump_many, unless_they_are_allowed)
+Test(dump_many, unless_they_are_lent)
 {
 	struct netns *ns = netns_new();
 	struct insider stranger = { .ns = ns, .uid = 12345 };
@@ -541,7 +639,7 @@ Test(dump_many, unless_they_are_allowed)
 	char sentence[512];
 	struct tool tool;
 
-	start_at_path(&tool, "--mode 0666 --allow-uid 12345");
+	start_at_path(&tool, "--mode 0666 --lend-rights");
 	cr_assert(chmod(directory, 0711) == 0);
 	cr_assert_eq(start_insider(&child, &stranger, sentence), 0, "%s", sentence);
 	cr_assert_eq(child_finish(&child), 0);

@@ -53,6 +53,8 @@ Test(dump_refusals, wrong_command_lines)
 	expect_refused("dump -q 1 --mode 600", 2, "--mode is for --listen");
 	expect_refused("dump -q 1 --allow-uid root", 2, "--allow-uid root");
 	expect_refused("dump -q 1 --allow-uid 0", 2, "see --listen");
+	expect_refused("dump -q 1 --lend-rights", 2, "see --listen");
+	expect_refused("dump -q 1 -n x --lend-rights", 2, "see --listen");
 	expect_refused("dump -q 1 --exclude self", 2, "--all-netns");
 	expect_refused("dump -q 1 --allow-plain", 2, "see --listen");
 	expect_refused("dump -q 1 --all-netns --allow-uid 0", 2, "see --listen");

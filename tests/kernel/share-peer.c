@@ -92,6 +92,8 @@ static bool is_unbound(int fd)
 	return getsockname(fd, (struct sockaddr *)&addr, &len) == 0 && addr.nl_pid == 0;
 }
 
+uint32_t adopt_flags;
+
 /* Receives, adopts, binds queue 1 of the scene, answers. */
 void take_socket(struct scene *scene, int stream)
 {
@@ -100,7 +102,7 @@ void take_socket(struct scene *scene, int stream)
 	cr_assert(fd >= 0, "%s: %s", strerror(-fd), sentence);
 	cr_assert(is_unbound(fd));
 	scene->sock = mnfq_socket_close(scene->sock);
-	scene_ok(NULL, mnfq_socket_adopt(&scene->sock, fd, NULL));
+	scene_ok(NULL, mnfq_socket_adopt(&scene->sock, fd, SOCKET_OPTIONS(.flags = adopt_flags)));
 	scene_bind(scene, NULL, scene_count);
 	cr_assert(mnfq_handover_answer(stream, &info, 0, NULL) == 0);
 }

@@ -31,6 +31,8 @@ int receive_socket(int stream);
 
 /* Receives one, and closes it; or binds queue 1 of the scene on it. Answers. */
 void take_and_leave(int stream);
+/* How: MNFQ_SOCKET_LEND, or 0. */
+extern uint32_t adopt_flags;
 void take_socket(struct scene *scene, int stream);
 
 /* Two datagrams from @first on go through the scene's queue. */

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,7 +94,7 @@ static void become_somebody(void)
 	cr_assert(setresuid(SOMEBODY, SOMEBODY, SOMEBODY) == 0);
 }
 
-/* What counts are the rights of who binds and decides. */
+/* To somebody who lends his rights. */
 Test(share, whoever_is_inside_can_share)
 {
 	struct scene scene;
@@ -105,6 +106,7 @@ Test(share, whoever_is_inside_can_share)
 	cr_assert_eq(get_status("CapPrm:"), 0);
 	cr_assert_eq(get_status("NoNewPrivs:"), 0);
 	stream = call();
+	adopt_flags = MNFQ_SOCKET_LEND;
 	take_socket(&scene, stream);
 	cr_assert_eq(info.uid, SOMEBODY);
 	expect_given(getpid(), SOMEBODY);
@@ -115,14 +117,15 @@ Test(share, whoever_is_inside_can_share)
 	scene_close(&scene);
 }
 
-Test(share, keeps_no_capability)
+/* With which it opens sockets that their receivers may serve. */
+Test(share, keeps_cap_net_admin_alone)
 {
 	int stream;
 
 	start_listening(netns_new(), "");
-	cr_assert_eq(get_status("CapEff:"), 0);
-	cr_assert_eq(get_status("CapPrm:"), 0);
-	cr_assert_eq(get_status("CapBnd:"), 0);
+	cr_assert_eq(get_status("CapEff:"), 1 << CAP_NET_ADMIN);
+	cr_assert_eq(get_status("CapPrm:"), 1 << CAP_NET_ADMIN);
+	cr_assert_eq(get_status("CapBnd:"), 1 << CAP_NET_ADMIN);
 	cr_assert_eq(get_status("NoNewPrivs:"), 1);
 	stream = call();
 	take_and_leave(stream);
