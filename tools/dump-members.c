@@ -46,6 +46,16 @@ static const struct member *find_inode(const struct many *many, uint64_t inode)
 	return member;
 }
 
+/* How many this user has handed over. */
+static unsigned int count_of(const struct many *many, uint32_t uid)
+{
+	unsigned int count = 0;
+
+	for (const struct member *each = many->members; each; each = each->next)
+		count += each->handed_over && each->uid == uid;
+	return count;
+}
+
 /* By this name the service manager keeps its socket, for take_label() of who comes after us. */
 static const char *name_stored(char name[256], const struct member *member)
 {
@@ -119,11 +129,25 @@ static int open_member(struct many *many, struct member *member, const struct pl
 	if (err < 0)
 		return err;
 	/* Without the right to know, binding will fail, and say which right. */
-	(void)mnfq_socket_get_netns_inode(member->source.sock, &member->inode);
-	if (!member->inode || !find_inode(many, member->inode))
-		return 0;
-	snprintf(error, error_size, "namespace %s is served already", member->source.netns);
-	return -EEXIST;
+	err = mnfq_socket_get_netns_inode(member->source.sock, &member->inode);
+	if (err < 0 && err != -EPERM) {
+		snprintf(error, error_size, "cannot tell which namespace it is: %s",
+			 strerror(-err));
+		return err;
+	}
+	if (err == 0 && find_inode(many, member->inode)) {
+		snprintf(error, error_size, "namespace %s is served already",
+			 member->source.netns);
+		return -EEXIST;
+	}
+	if (member->handed_over && count_of(many, member->uid) >= many->dump->opts->max_per_uid) {
+		snprintf(error, error_size,
+			 "user %u has %u namespaces here already: see "
+			 "--max-per-uid",
+			 member->uid, many->dump->opts->max_per_uid);
+		return -EDQUOT;
+	}
+	return 0;
 }
 
 static int serve_member(struct many *many, struct member *member, char *error, size_t error_size)

@@ -10,7 +10,8 @@
 #include "dump.h"
 #include "print.h"
 
-#define QUEUES_MAX 4096 /* the kernel looks for more ever more slowly */
+#define MAX_PER_UID 256u
+#define QUEUES_MAX  4096 /* the kernel looks for more ever more slowly */
 
 static int dump_print_help(void)
 {
@@ -25,6 +26,7 @@ static int dump_print_help(void)
 	       "      --listen PATH      on all handed over there (mnfq share --connect)\n"
 	       "      --mode MODE        who may connect, in octal (default: 0600)\n"
 	       "      --allow-uid UID    of those only this user; several\n"
+	       "      --max-per-uid N    namespaces of one user (default: %u)\n"
 	       "      --lend-rights      serve sockets whose openers had no rights, too\n"
 	       "      --allow-plain      also take sockets sent without mnfq's header\n"
 	       "      --all-netns        in all namespaces, as they come and go\n"
@@ -52,7 +54,7 @@ static int dump_print_help(void)
 	       "\n"
 	       "Ends with SIGINT or SIGTERM, and prints the counters, as with SIGUSR1 at any\n"
 	       "time. See mnfq-dump(1).\n",
-	       MNFQ_MAX_LEN_DEFAULT);
+	       MAX_PER_UID, MNFQ_MAX_LEN_DEFAULT);
 	return EXIT_SUCCESS;
 }
 
@@ -64,6 +66,7 @@ enum {
 	DUMP_OPT_ALLOW_UID,
 	DUMP_OPT_ALLOW_PLAIN,
 	DUMP_OPT_LEND_RIGHTS,
+	DUMP_OPT_MAX_PER_UID,
 	DUMP_OPT_ALL_NETNS,
 	DUMP_OPT_EXCLUDE,
 	DUMP_OPT_KEEP,
@@ -95,6 +98,7 @@ static const struct option dump_long_options[] = {
 	{ "mode", required_argument, NULL, DUMP_OPT_MODE },
 	{ "allow-uid", required_argument, NULL, DUMP_OPT_ALLOW_UID },
 	{ "allow-plain", no_argument, NULL, DUMP_OPT_ALLOW_PLAIN },
+	{ "max-per-uid", required_argument, NULL, DUMP_OPT_MAX_PER_UID },
 	{ "lend-rights", no_argument, NULL, DUMP_OPT_LEND_RIGHTS },
 	{ "all-netns", no_argument, NULL, DUMP_OPT_ALL_NETNS },
 	{ "exclude", required_argument, NULL, DUMP_OPT_EXCLUDE },
@@ -281,6 +285,11 @@ static int take_value(struct dump_options *opts, int option)
 		status = dump_take_number("--busy-poll", 0, 1000000, &value);
 		if (!status)
 			opts->busy_poll_us = (uint32_t)value;
+		return status;
+	case DUMP_OPT_MAX_PER_UID:
+		status = dump_take_number("--max-per-uid", 1, UINT32_MAX, &value);
+		if (!status)
+			opts->max_per_uid = (uint32_t)value;
 		return status;
 	case DUMP_OPT_RECEIVE_BUFFER:
 		status = dump_take_number("--receive-buffer", 1, INT32_MAX, &value);
@@ -470,6 +479,7 @@ bool take_dump_options(struct dump_options *opts, int argc, char **argv, int *st
 	int option;
 
 	*opts = (struct dump_options){ .threads = 1,
+				       .max_per_uid = MAX_PER_UID,
 				       .verdict_text = "accept",
 				       .verdict = MNFQ_ACCEPT };
 	opterr = 0;

@@ -45,7 +45,8 @@ struct dump_options {
 	uint32_t allowed_uids[UIDS_MAX]; /* of those who may; none: whoever can connect */
 	unsigned int allowed_count;
 	bool allow_plain;
-	bool lend_rights; /* to those who hand over, or give away */
+	uint32_t max_per_uid; /* namespaces that one user hands over */
+	bool lend_rights;     /* to those who hand over, or give away */
 	bool all_netns;
 	const char *excluded[PLACES_MAX]; /* of all these not */
 	unsigned int excluded_count;

@@ -34,13 +34,18 @@ static void await_err(struct tool *tool, const char *begin)
 		cr_assert(tool->line[0], "no line '%s'", begin);
 }
 
-static void start(struct tool *tool)
+static void start_with(struct tool *tool, const char *options)
 {
 	strcpy(directory, "/tmp/mnfq-test-XXXXXX");
 	cr_assert(mkdtemp(directory));
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s/sock", directory);
-	tool_start(tool, NULL, -1, "dump -q 1 --listen %s", address.sun_path);
+	tool_start(tool, NULL, -1, "dump -q 1 --listen %s %s", address.sun_path, options);
 	await_err(tool, "listening on queue 1 of ");
+}
+
+static void start(struct tool *tool)
+{
+	start_with(tool, "");
 }
 
 static void remove_path(void)
@@ -302,6 +307,64 @@ Test(dump_hostile, no_descriptor_is_left)
 	cr_assert_eq(message.error, -EMFILE);
 	expect_contains(message.text, "ulimit -n");
 	await_err(&tool, "refused a socket of uid 0, pid 0: ");
+	close(link);
+	stop(&tool);
+}
+
+/* The lowest number that is free. */
+static unsigned int next_descriptor(pid_t pid)
+{
+	char path[64];
+	unsigned int fd;
+
+	for (fd = 0;; fd++) {
+		snprintf(path, sizeof(path), "/proc/%d/fd/%u", (int)pid, fd);
+		if (access(path, F_OK) < 0)
+			return fd;
+	}
+}
+
+/* There is one for the socket, and none to ask which namespace it is of: that is no yes. */
+Test(dump_hostile, no_descriptor_is_left_for_a_check)
+{
+	struct netns *ns = netns_new();
+	struct netns_queue queue;
+	struct link_message message;
+	struct rlimit limit;
+	struct tool tool;
+	int link;
+
+	start(&tool);
+	link = take_its_place(child_of(tool.pid));
+	limit.rlim_cur = limit.rlim_max = next_descriptor(tool.pid) + 1;
+	cr_assert(prlimit(tool.pid, RLIMIT_NOFILE, &limit, NULL) == 0);
+	pass(link, ns, 1);
+	message = await_message(link);
+	cr_assert(message.type == LINK_ANSWER && message.id == (LINK_PORTER | 1));
+	cr_assert_eq(message.error, -EMFILE, "%s", message.text);
+	expect_contains(message.text, "cannot tell which namespace it is");
+	cr_assert(!netns_get_queue(ns, 1, &queue));
+	close(link);
+	stop(&tool);
+}
+
+/* So that nobody takes all there is room for. */
+Test(dump_hostile, a_user_has_a_quota)
+{
+	struct link_message message;
+	struct tool tool;
+	int link;
+
+	start_with(&tool, "--max-per-uid 2");
+	link = take_its_place(child_of(tool.pid));
+	for (uint32_t id = 1; id <= 3; id++) {
+		pass(link, netns_new(), id);
+		do
+			message = await_message(link);
+		while (message.type != LINK_ANSWER);
+		cr_assert_eq(message.error, id <= 2 ? 0 : -EDQUOT, "%s", message.text);
+	}
+	expect_contains(message.text, "user 0 has 2 namespaces here already");
 	close(link);
 	stop(&tool);
 }
