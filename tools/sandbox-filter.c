@@ -132,7 +132,7 @@ static const struct rule to_serve_if[] = {
 	{ NULL, 0, { { 0, SCMP_CMP_EQ, 0, 0 } } },
 };
 
-static const struct rule to_porter_if[] = {
+static const struct rule to_sharer_if[] = {
 	{ "socket", 2, { IS(0, AF_NETLINK), IS(2, NETLINK_NETFILTER) } },
 	{ NULL, 0, { { 0, SCMP_CMP_EQ, 0, 0 } } },
 };
@@ -158,7 +158,7 @@ static int allow(scmp_filter_ctx filter, const char *const *names, const struct 
 
 	for (; names && *names && !err; names++)
 		err = allow_if(filter, &(struct rule){ .name = *names });
-	for (; rules->name && !err; rules++)
+	for (; rules && rules->name && !err; rules++)
 		err = allow_if(filter, rules);
 	return err;
 }
@@ -216,7 +216,9 @@ static int allow_role(scmp_filter_ctx filter, enum sandbox_role role)
 	int err = allow(filter, to_serve, to_serve_if);
 
 	if (!err && role >= SANDBOX_PORTER)
-		err = allow(filter, to_porter, to_porter_if);
+		err = allow(filter, to_porter, NULL);
+	if (!err && role >= SANDBOX_SHARER)
+		err = allow(filter, NULL, to_sharer_if);
 	if (!err && role >= SANDBOX_FINDER)
 		err = allow(filter, NULL, to_finder_if);
 	return err;

@@ -17,6 +17,7 @@
 enum sandbox_role {
 	SANDBOX_SERVE, /* receive packets, send verdicts, print; look names up in /proc and /run */
 	SANDBOX_PORTER, /* accept strangers, pass descriptors, watch paths and remove one's own */
+	SANDBOX_SHARER, /* open netlink sockets of one's own namespace, to hand them over */
 	SANDBOX_FINDER, /* enter network namespaces (setns) and open netlink sockets there */
 };
 

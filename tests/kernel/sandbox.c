@@ -40,6 +40,7 @@ TestSuite(sandbox, .timeout = 300);
 /* Where an attempt is allowed. */
 #define SERVE  (1u << SANDBOX_SERVE)
 #define PORTER (1u << SANDBOX_PORTER)
+#define SHARER (1u << SANDBOX_SHARER)
 #define FINDER (1u << SANDBOX_FINDER)
 
 #define NOWHERE "/nonexistent/file"
@@ -90,7 +91,7 @@ TestSuite(sandbox, .timeout = 300);
 	ATTEMPT(0, chroot(NOWHERE))                                                              \
 	ATTEMPT(0, mount("none", NOWHERE, "tmpfs", 0, NULL))                                     \
 	ATTEMPT(0, umount2(NOWHERE, 0))                                                          \
-	ATTEMPT(PORTER | FINDER, unlink(NOWHERE))                                                \
+	ATTEMPT(PORTER | SHARER | FINDER, unlink(NOWHERE))                                       \
 	/* namespaces and sockets */                                                             \
 	ATTEMPT(0, unshare(CLONE_FILES))                                                         \
 	ATTEMPT(0, setns(-1, 0))                                                                 \
@@ -103,8 +104,8 @@ TestSuite(sandbox, .timeout = 300);
 		connect(-1, (struct sockaddr *)&(struct sockaddr_un){ .sun_family = AF_UNIX },   \
 			sizeof(struct sockaddr_un)))                                             \
 	ATTEMPT(0, listen(-1, 1))                                                                \
-	ATTEMPT(PORTER | FINDER, accept4(-1, NULL, NULL, 0))                                     \
-	ATTEMPT(PORTER | FINDER, socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER))                \
+	ATTEMPT(PORTER | SHARER | FINDER, accept4(-1, NULL, NULL, 0))                            \
+	ATTEMPT(SHARER | FINDER, socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER))                \
 	ATTEMPT(FINDER, socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE))                             \
 	ATTEMPT(FINDER, setns(-1, CLONE_NEWNET))
 
@@ -287,6 +288,12 @@ Test(sandbox, the_porter_can_accept_and_tidy_up)
 {
 	require_filter();
 	expect_silence(try_role, &(struct trial){ SANDBOX_PORTER, false, UINT64_MAX });
+}
+
+Test(sandbox, who_shares_can_open_netlink_sockets)
+{
+	require_filter();
+	expect_silence(try_role, &(struct trial){ SANDBOX_SHARER, false, UINT64_MAX });
 }
 
 Test(sandbox, the_finder_can_enter_network_namespaces)
