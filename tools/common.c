@@ -265,6 +265,25 @@ const char *clean_text(char *out, size_t size, const char *text)
 	return clean_bytes(out, size, text, strlen(text));
 }
 
+const char *quote_text(char *out, size_t size, const char *text)
+{
+	size_t used = 0, more;
+	char piece[5];
+
+	out[used++] = '"';
+	for (; *text; text++, used += more) {
+		clean_bytes(piece, sizeof(piece), text, 1);
+		more = strlen(piece);
+		if (*text == '"' || *text == '\\')
+			more = (size_t)snprintf(piece, sizeof(piece), "\\%c", *text);
+		if (used + more + 2 > size)
+			break;
+		memcpy(out + used, piece, more);
+	}
+	memcpy(out + used, "\"", 2);
+	return out;
+}
+
 const char *plural(uint64_t count, const char *one, const char *many)
 {
 	return count == 1 ? one : many;

@@ -68,7 +68,13 @@ int parse_mode(const char *text, mode_t *mode);
  */
 const char *clean_text(char *out, size_t size, const char *text);
 
-/** The same for @len bytes, zeros among them. */
+/**
+ * The same in double quotes, with a backslash before each quote and backslash, so that nothing in there
+ * looks like what is around it. A cut one has its closing quote, too; @size is 3 at least.
+ */
+const char *quote_text(char *out, size_t size, const char *text);
+
+/** As clean_text(), for @len bytes, zeros among them. */
 const char *clean_bytes(char *out, size_t size, const char *bytes, size_t len);
 
 /** @one if @count is 1, else @many: "packet", "packets". */

@@ -31,12 +31,12 @@ __attribute__((format(printf, 2, 3))) static void print_detail(struct details *d
 /* Of several namespaces: which one. */
 static void print_netns(FILE *out, const struct line *line)
 {
-	char netns[4 * 256], label[4 * MNFQ_LABEL_SIZE];
+	char netns[4 * 256], label[4 * MNFQ_LABEL_SIZE + 3];
 
 	if (line->netns)
 		fprintf(out, " netns %s", clean_text(netns, sizeof(netns), line->netns));
 	if (line->label)
-		fprintf(out, " label %s", clean_text(label, sizeof(label), line->label));
+		fprintf(out, " label %s", quote_text(label, sizeof(label), line->label));
 }
 
 static void print_origin(FILE *out, const struct line *line)

@@ -156,9 +156,9 @@ Test(dump_systemd, a_restart_loses_nothing)
 	cr_assert(netns_wait_waiting(ns, 1, 2));
 	start(&tool, kept, name, "");
 	await_err(&tool, "serving namespace ");
-	expect_contains(tool.line, ", label a_label_b");
+	expect_contains(tool.line, ", label \"a_label_b\"");
 	for (int i = 0; i < 2; i++)
-		expect_contains(tool_out(&tool), "label a_label_b queue 1");
+		expect_contains(tool_out(&tool), "label \"a_label_b\" queue 1");
 	kill(tool.pid, SIGTERM);
 	await_err(&tool, "2 packets, 120 bytes, 2 accepted, 0 dropped");
 	cr_assert_eq(tool_finish(&tool), 0);

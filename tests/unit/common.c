@@ -230,6 +230,19 @@ Test(common, text_of_others_is_made_safe)
 	cr_expect_str_eq(clean_bytes(out, sizeof(out), "a\0b\n", 3), "a\\x00b");
 }
 
+Test(common, text_of_others_is_quoted)
+{
+	char out[32];
+
+	cr_expect_str_eq(quote_text(out, sizeof(out), "web"), "\"web\"");
+	cr_expect_str_eq(quote_text(out, sizeof(out), ""), "\"\"");
+	cr_expect_str_eq(quote_text(out, sizeof(out), "a\", uid 0"), "\"a\\\", uid 0\"");
+	cr_expect_str_eq(quote_text(out, sizeof(out), "\\x41\n"), "\"\\\\x41\\x0a\"");
+	cr_expect_str_eq(quote_text(out, 6, "abcdef"), "\"abc\"");
+	cr_expect_str_eq(quote_text(out, 6, "ab\"\""), "\"ab\"", "an escape is never cut");
+	cr_expect_str_eq(quote_text(out, 3, "abc"), "\"\"");
+}
+
 Test(common, marks_are_written_as_they_are_read)
 {
 	char text[MASKED_SIZE];
