@@ -164,6 +164,7 @@ static int take_fd(struct dump_options *opts)
 
 	return status ? status
 		      : take_place(opts, (struct place){ .kind = PLACE_FD,
+							 .text = optarg,
 							 .fd = (int)value,
 							 .lend = true });
 }

@@ -109,7 +109,7 @@ int open_source(struct source *source, struct dump *dump, const struct place *pl
 	int err;
 
 	source->dump = dump;
-	source->elsewhere = place->kind != PLACE_HERE;
+	source->place = *place;
 	switch (place->kind) {
 	case PLACE_NETNS:
 		err = mnfq_socket_open_netns(&source->sock, place->text, options);
@@ -179,15 +179,22 @@ const char *name_source(char out[SOURCE_NAME_SIZE], const struct source *source)
 
 void explain_source(char *out, size_t size, const struct source *source, int err)
 {
+	static const char *const options[] = {
+		[PLACE_NETNS] = "-n", [PLACE_FD] = "--fd", [PLACE_FROM] = "--from"
+	};
 	const char *sentence = mnfq_socket_get_error(source->sock);
-	const bool tell_netns = source->elsewhere && source->netns[0];
+	const struct place *place = &source->place;
 
 	if (!*sentence)
 		sentence = err == -ETIMEDOUT ? "its queues are bound too slowly: somebody else "
 					       "reads from its socket"
 					     : strerror(-err);
-	snprintf(out, size, "%s%s%s%s", tell_netns ? "namespace " : "",
-		 tell_netns ? source->netns : "", tell_netns ? ": " : "", sentence);
+	if (place->kind != PLACE_HERE && source->netns[0])
+		snprintf(out, size, "namespace %s: %s", source->netns, sentence);
+	else if (place->text)
+		snprintf(out, size, "%s %s: %s", options[place->kind], place->text, sentence);
+	else
+		snprintf(out, size, "%s", sentence);
 }
 
 /* ---- what it has counted ---------------------------------------------------------------- */

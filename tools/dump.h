@@ -24,7 +24,7 @@ struct unix_listener;
 /** Where a socket comes from. */
 struct place {
 	enum { PLACE_HERE, PLACE_NETNS, PLACE_FD, PLACE_FROM } kind;
-	const char *text; /* the namespace, or the path of who gives a socket away */
+	const char *text; /* as the command line gives it; NULL if it does not */
 	int fd;
 	bool lend; /* our rights, although whoever opened the socket may have had none */
 };
@@ -77,7 +77,7 @@ struct source {
 	struct mnfq_queue **queues;
 	size_t queue_count;
 	uint64_t untracked;          /* packets without a connection that --ct-mark could mark */
-	bool elsewhere;              /* not in the namespace that we were started in */
+	struct place place;          /* where it comes from */
 	char netns[256];             /* "" if nobody knows */
 	char label[MNFQ_LABEL_SIZE]; /* as whoever handed it over calls it */
 	unsigned int reported;       /* the last report that it saw wanted: report_worker() */

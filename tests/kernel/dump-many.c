@@ -794,6 +794,30 @@ Test(dump_many, fetches_one)
 	remove_path();
 }
 
+/* Without the right, nobody tells us its namespace: with several of them that would say little. */
+Test(dump_many, says_which_one_cannot_be_served)
+{
+	struct child child;
+	struct tool tool;
+	char begin[256];
+
+	make_path();
+	child = child_start(give_away, netns_new());
+	child_await(&child);
+	tool_start_shell(
+		&tool, NULL, -1,
+		"exec setpriv --bounding-set=-all --inh-caps=-all \"$MNFQ_TOOL\" dump -q 1 "
+		"--from %s --from /nowhere",
+		path);
+	snprintf(begin, sizeof(begin), "mnfq dump: --from %s: queue 1: this process has no ",
+		 path);
+	cr_assert(strncmp(tool_err(&tool), begin, strlen(begin)) == 0, "%s", tool.line);
+	cr_assert_str_eq(tool_err(&tool), "", "one line");
+	cr_assert_eq(tool_finish(&tool), 1);
+	cr_assert_eq(child_finish(&child), 0);
+	remove_path();
+}
+
 Test(dump_many, nobody_gives_one)
 {
 	struct tool tool;
