@@ -107,10 +107,10 @@ static int read_file(int fd, struct wanted *wanted)
 		have -= (size_t)(line - buffer);
 		memmove(buffer, line, have);
 	}
-	return n < 0 ? -ENODATA : 0;
+	return n < 0 ? -errno : 0;
 }
 
-/* What the file @fd says of queue @num. Returns 0, -ENODEV if there is no such queue, or -ENODATA. */
+/* What the file @fd says of queue @num. Returns 0, -ENODEV: there is none, or a failed read. */
 int mnfq_i_queues_read(int fd, uint16_t num, struct mnfq_kernel_stats *stats)
 {
 	struct wanted wanted = { .num = num, .stats = stats };
@@ -124,7 +124,24 @@ static int open_once(struct mnfq_socket *sock)
 {
 	if (sock->queues_fd < 0)
 		sock->queues_fd = mnfq_i_queues_open(sock);
-	return sock->queues_fd < 0 ? -ENODATA : 0;
+	return sock->queues_fd < 0 ? sock->queues_fd : 0;
+}
+
+static const char *advise(int err)
+{
+	switch (err) {
+	case -EPERM:
+		return "run with CAP_SYS_ADMIN, to enter the socket's network namespace, and with "
+		       "CAP_NET_ADMIN over it";
+	case -EACCES:
+		return "only root of the network namespace may open their file in /proc";
+	case -EMFILE:
+		return "raise the limit of open files (ulimit -n)";
+	case -ENOENT:
+		return "mount /proc";
+	default:
+		return strerror(-err);
+	}
 }
 
 static int explain(struct mnfq_socket *sock, int err)
@@ -132,10 +149,8 @@ static int explain(struct mnfq_socket *sock, int err)
 	if (err == -ENODEV)
 		return mnfq_i_fail(&sock->error, err,
 				   "the queue is not bound on this socket any more");
-	return mnfq_i_fail(
-		&sock->error, err,
-		"the kernel's counters cannot be read: that takes /proc, and CAP_SYS_ADMIN "
-		"to enter another network namespace");
+	return mnfq_i_fail(&sock->error, -ENODATA,
+			   "the kernel's counters of queues cannot be read: %s", advise(err));
 }
 
 int mnfq_queue_get_kernel_stats(struct mnfq_queue *queue, struct mnfq_kernel_stats *stats)

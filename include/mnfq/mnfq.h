@@ -758,10 +758,11 @@ struct mnfq_kernel_stats {
 /**
  * Read the kernel's counters of a queue. The first call for a socket opens the file of its network
  * namespace, which stays open as long as the socket: a program that gives up rights calls this once
- * before. Takes CAP_SYS_ADMIN if the socket is of another namespace than the caller.
+ * before. Takes CAP_NET_ADMIN and, if the socket is of another namespace than the caller,
+ * CAP_SYS_ADMIN, over that namespace; and only its root may open the file.
  *
  * Returns 0, or, each with its sentence in mnfq_socket_get_error(),
- *   -ENODATA  the file cannot be read: the right is missing, there is no /proc, or no descriptor is
+ *   -ENODATA  the file cannot be read: a right is missing, there is no /proc, or no descriptor is
  *             left
  *   -ENODEV   the queue is not bound on this socket any more
  *   -EINVAL   wrong arguments

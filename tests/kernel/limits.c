@@ -67,6 +67,8 @@ Test(limits, no_descriptor_left)
 	cr_assert(mnfq_socket_get_netns_name(scene.sock, name, sizeof(name)) == -EMFILE);
 	cr_assert_str_eq(name, "as it was");
 	cr_assert(mnfq_socket_get_kernel_stats(scene.sock, &kernel) == -ENODATA);
+	cr_assert(strstr(mnfq_socket_get_error(scene.sock), "ulimit -n"), "%s",
+		  mnfq_socket_get_error(scene.sock));
 	cr_assert(mnfq_socket_dispatch(scene.sock, 10) == -EMFILE, "the first wait takes one");
 	cr_assert(mnfq_socket_dispatch(scene.sock, 0) == 0);
 	limit_descriptors(8);

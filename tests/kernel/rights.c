@@ -2,6 +2,7 @@
 /* Who may bind a queue; and what the others are told, so that they know what to do about it. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <grp.h>
 #include <linux/capability.h>
 #include <linux/netlink.h>
 #include <sched.h>
@@ -35,7 +36,7 @@ static int try_to_bind(int stream, struct scene *scene)
 	return -err;
 }
 
-/* Runs a child that ends with try_to_bind(); its errno and part of its sentence are expected. */
+/* Runs a child that ends as with try_to_bind(); its errno and part of its sentence are expected. */
 static void refused(int (*function)(int stream, void *arg), struct scene *scene, int expected,
 		    const char *part)
 {
@@ -219,39 +220,65 @@ Test(rights, lost_for_good_is_reported_once)
 }
 
 /* The kernel's counters: of another namespace only with the right to go there, or once it was used. */
+static int tell_counting(int stream, struct scene *scene)
+{
+	struct mnfq_kernel_stats stats = { .size = sizeof(stats) };
+	int err = mnfq_queue_get_kernel_stats(scene->queue, &stats);
+
+	dprintf(stream, "%d: %s", err, mnfq_socket_get_error(scene->sock));
+	return -err;
+}
+
 static int count_powerless(int stream, void *arg)
 {
 	struct mnfq_kernel_stats stats = { .size = sizeof(stats) };
 	struct scene *scene = arg;
 	const bool asked_before = scene->seen;
 
-	(void)stream;
 	if (mnfq_queue_bind(&scene->queue, scene->sock, 1, NULL, scene_count, scene) < 0)
 		return 101;
 	if (asked_before && mnfq_queue_get_kernel_stats(scene->queue, &stats) < 0)
 		return 102;
 	if (lose_capability() < 0)
 		return 103;
-	return -mnfq_queue_get_kernel_stats(scene->queue, &stats);
+	return tell_counting(stream, scene);
 }
 
-static void expect_counting(bool asked_before, int err)
+/* A user with the capability, and in the namespace: but the file is its root's. */
+static int count_as_a_user(int stream, void *arg)
 {
-	struct child child;
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct caps[2] = { { .effective = 1u << CAP_NET_ADMIN,
+						    .permitted = 1u << CAP_NET_ADMIN } };
+	struct scene *scene = arg;
+
+	netns_enter(scene->ns);
+	if (prctl(PR_SET_KEEPCAPS, 1) < 0 || setgroups(0, NULL) < 0 ||
+	    setresgid(12345, 12345, 12345) < 0 || setresuid(12345, 12345, 12345) < 0 ||
+	    syscall(SYS_capset, &head, caps) < 0)
+		return 101;
+	if (mnfq_queue_bind(&scene->queue, scene->sock, 1, NULL, scene_count, scene) < 0)
+		return 102;
+	return tell_counting(stream, scene);
+}
+
+static void expect_counting(int (*function)(int stream, void *arg), bool asked_before, int err,
+			    const char *part)
+{
 	struct scene scene;
 
 	scene_open(&scene, 4);
 	scene.seen = asked_before;
-	child = child_start(count_powerless, &scene);
-	cr_assert_eq(child_finish(&child), err);
+	refused(function, &scene, err, part);
 	scene.sock = mnfq_socket_close(scene.sock);
 	scene_close(&scene);
 }
 
 Test(rights, the_kernels_counters)
 {
-	expect_counting(false, ENODATA);
-	expect_counting(true, 0);
+	expect_counting(count_powerless, false, ENODATA, "CAP_SYS_ADMIN");
+	expect_counting(count_powerless, true, 0, "");
+	expect_counting(count_as_a_user, false, ENODATA, "only root of the network namespace");
 }
 
 /* Somebody's own namespaces, in which he is root; nowhere else. */
