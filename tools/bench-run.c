@@ -89,8 +89,8 @@ static int check_queue(struct bench_net *net, const struct bench_worker *worker)
 		return 0;
 	return bench_fail(net,
 			  "packets were lost or doubled: %u queued, %llu decided (%llu of them "
-			  "strange), %u waiting, %u dropped since the queue was full, %u since "
-			  "the receive buffer was",
+			  "strange), %u waiting, %u dropped because the queue was full, %u "
+			  "because the receive buffer was",
 			  queue.ids, (unsigned long long)worker->packets,
 			  (unsigned long long)worker->strange, queue.waiting, queue.dropped,
 			  queue.user_dropped);
@@ -174,11 +174,12 @@ static int await_queued(struct bench_net *net, const struct bench_worker *worker
 			return bench_fail(net, "interrupted");
 		if (queue.dropped || queue.user_dropped || queue.waiting > worker->goal ||
 		    bench_now(CLOCK_MONOTONIC) > deadline)
-			return bench_fail(net,
-					  "of %llu packets %u were queued, %u dropped since the "
-					  "queue was full, %u since the receive buffer was",
-					  (unsigned long long)worker->goal, queue.waiting,
-					  queue.dropped, queue.user_dropped);
+			return bench_fail(
+				net,
+				"of %llu packets %u were queued, %u dropped because the "
+				"queue was full, %u because the receive buffer was",
+				(unsigned long long)worker->goal, queue.waiting, queue.dropped,
+				queue.user_dropped);
 		nanosleep(&pause, NULL);
 	}
 }
