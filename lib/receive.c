@@ -335,8 +335,8 @@ static void explain_failure(struct mnfq_queue *queue, int err)
 				  queue->num);
 	else
 		(void)mnfq_i_fail(&sock->error, err,
-				  "queue %u: default verdicts could not be sent (%s); they are "
-				  "tried again",
+				  "queue %u: default verdicts could not be sent (%s): trying "
+				  "again",
 				  queue->num, strerror(-err));
 }
 

@@ -422,8 +422,11 @@ static void many_print_listening(const struct many *many)
 		print_settings(many->dump, source, false);
 		return;
 	}
-	fprintf(stderr, " of %s%zu %s", opts->all_netns ? "all, now " : "", many->count,
-		plural(many->count, "namespace", "namespaces"));
+	if (opts->all_netns)
+		fprintf(stderr, " of all namespaces, %zu so far", many->count);
+	else
+		fprintf(stderr, " of %zu %s", many->count,
+			plural(many->count, "namespace", "namespaces"));
 	if (opts->listen)
 		fprintf(stderr, ", sockets are taken at %s",
 			clean_text(path, sizeof(path), opts->listen));

@@ -238,8 +238,9 @@ void print_summary(const struct dump *dump)
 			"net.core.rmem_max where it limits that\n",
 			fail_open ? "accepted unseen" : "dropped");
 	if (fail_open)
-		fprintf(stderr, "fail-open: packets that found the queue full were accepted "
-				"unseen; nobody counts them\n");
+		fprintf(stderr,
+			"fail-open: packets that find the queue full are accepted unseen; "
+			"nobody counts them\n");
 }
 
 /* What waits in the queues is for whoever gets another copy of the descriptor. */

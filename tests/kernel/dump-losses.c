@@ -107,7 +107,7 @@ Test(dump_losses, fail_open_is_told)
 	serve_and_end();
 	cr_assert_str_eq(tool.line, "100 packets, 6000 bytes, 100 accepted, 0 dropped");
 	expect_account((struct account){ .failed_open = 200 });
-	cr_assert_str_eq(tool_err(&tool), "fail-open: packets that found the queue full were "
+	cr_assert_str_eq(tool_err(&tool), "fail-open: packets that find the queue full are "
 					  "accepted unseen; nobody counts them");
 	cr_assert_str_eq(tool_err(&tool), "");
 	cr_assert_eq(tool_finish(&tool), 0);
