@@ -668,7 +668,8 @@ typedef enum mnfq_verdict (*mnfq_callback)(struct mnfq_packet *packet, void *dat
  *
  * A socket that was adopted may own the queue already, bound by whoever opened it: then it is
  * taken over. Packets that the former reader received and did not decide get the default verdict,
- * and so may those that arrive in this moment; what nobody received yet is delivered.
+ * which is not counted, and so may those that arrive in this moment; what nobody received yet is
+ * delivered.
  *
  * Binding a number again on a socket, and binding on an adopted one, waits for a grace period of
  * the kernel (membarrier(2), about 20 ms), so that packets of the former queue are not taken for
@@ -1234,7 +1235,7 @@ int mnfq_packet_verify(const struct mnfq_packet *packet);
  *
  * @ret  the copy; release it with mnfq_packet_free()
  * Returns 0, or
- *   -EEXIST   this packet was retained before
+ *   -EEXIST   this packet was retained before, even if that copy was freed
  *   -EINVAL   not the packet of a callback that is running
  *   -ENOMEM
  */
