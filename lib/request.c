@@ -275,14 +275,15 @@ unsigned int mnfq_i_stash_purge(struct mnfq_socket *sock, uint16_t num)
 
 /*
  * Reads up to the answer or the end of the buffer; the deadline is for a flood of forged
- * messages, which has no end.
+ * messages, which has no end. The answer was there when the request had been sent, so that it is
+ * read however long sending took.
  */
 static int read_answer(struct mnfq_socket *sock)
 {
 	struct mnfq_i_stash *entry = NULL;
 	int err = 0;
 
-	while (!sock->pending.answered && mnfq_i_now_ms() <= sock->deadline) {
+	do {
 		struct sockaddr_nl from = { 0 };
 		struct iovec iov = { .iov_len = MNFQ_I_SLOT_SIZE };
 		struct msghdr msg = { .msg_name = &from,
@@ -303,7 +304,7 @@ static int read_answer(struct mnfq_socket *sock)
 			continue;
 		err = errno == EAGAIN ? 0 : -errno;
 		break;
-	}
+	} while (!sock->pending.answered && mnfq_i_now_ms() <= sock->deadline);
 	free(entry);
 	return err;
 }

@@ -50,6 +50,17 @@ Test(requests, no_acknowledgement_at_all_ends_by_the_deadline)
 	cr_expect(eq(int, mnfq_queue_bind(&other, sock, 8, NULL, accept_all, NULL), 0));
 }
 
+/* The machine is slow, and nobody stole the answer. */
+Test(requests, an_answer_is_read_however_long_sending_took)
+{
+	struct mnfq_queue *other;
+
+	fake.config_ms = 51;
+	cr_expect(eq(int, mnfq_queue_bind(&other, sock, 8, NULL, accept_all, NULL), 0));
+	cr_expect_str_eq(mnfq_socket_get_error(sock), "");
+	fake.config_ms = 0;
+}
+
 Test(requests, a_queue_of_the_former_reader_is_taken_over)
 {
 	/* The former reader left packet 1 undecided, and packet 2 in the receive buffer. */

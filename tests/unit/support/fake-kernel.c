@@ -483,6 +483,7 @@ static bool obey(const struct nlmsghdr *nlh)
 	fake.sends_refused += fake.no_right && mnfq_i_is_verdict(nlh->nlmsg_type);
 	switch (fake.no_right ? 0 : nlh->nlmsg_type) {
 	case MNFQ_I_MSG(NFQNL_MSG_CONFIG):
+		fake.clock_ms += fake.config_ms;
 		err = config(nlh, num);
 		break;
 	case MNFQ_I_CT_GET_STATS:

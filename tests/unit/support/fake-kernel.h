@@ -52,6 +52,7 @@ struct fake_kernel {
 	unsigned int keep_answers;    /* but these do, before it begins */
 	uint32_t unsupported_flags;   /* of a queue: NFQA_CFG_F_* */
 	bool ctnetlink;               /* nf_conntrack_netlink is there */
+	unsigned int config_ms;       /* that a request for a queue takes */
 	unsigned int packets_on_bind; /* queued before the acknowledgement of a BIND */
 	uint32_t drops;               /* of the socket: messages that did not fit */
 	bool no_meminfo;              /* as before Linux 4.12 */
