@@ -304,6 +304,7 @@ Test(queue, bound_again_with_old_packets_in_the_socket)
 	for (i = 0; i < 100; i++) {
 		scene_bind(&scene, NULL, scene_count);
 		udp_send_many(&scene.udp, 1000, 5);
+		cr_assert(netns_wait_waiting(scene.ns, 1, 5));
 		scene.queue = mnfq_queue_unbind(scene.queue);
 	}
 	scene_bind(&scene, NULL, scene_count);
