@@ -100,8 +100,7 @@ static void see(struct floor *f, const uint8_t *message)
 			 "message of type %u: a verdict was refused", nlh->nlmsg_type);
 		return;
 	}
-	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg))
-	{
+	mnl_attr_for_each (attr, nlh, sizeof(struct nfgenmsg)) {
 		if (mnl_attr_get_type(attr) == NFQA_PACKET_HDR) {
 			const struct nfqnl_msg_packet_hdr *hdr = mnl_attr_get_payload(attr);
 
