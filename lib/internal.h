@@ -227,6 +227,9 @@ struct mnfq_queue {
 	atomic_bool has_release; /* may be read without the lock, after `held` */
 	bool has_release_next;
 	uint32_t release, release_next;
+	/* The highest one in the outbox: for the receiver alone. */
+	uint32_t put;
+	bool has_put;
 	/* After a failure: not before this time (0: at once), then after a longer pause. */
 	_Atomic int64_t retry_at;
 	atomic_uint retry_ms;
@@ -332,6 +335,7 @@ int mnfq_i_take_failure(struct mnfq_socket *sock);
 void mnfq_i_answered(struct mnfq_socket *sock, struct mnfq_queue *queue,
 		     const struct nlmsghdr *request, int err);
 void mnfq_i_queue_fail(struct mnfq_queue *queue, int err);
+void mnfq_i_queue_doubt(struct mnfq_queue *queue);
 
 static inline bool mnfq_i_has_failed(const struct mnfq_socket *sock)
 {

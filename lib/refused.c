@@ -44,6 +44,17 @@ void mnfq_i_queue_fail(struct mnfq_queue *queue, int err)
 	queue->sock->queue_failed = true;
 }
 
+/*
+ * A release failed in another thread: the receiver is to try it by itself, at once, and begins a
+ * pause only if that fails as well.
+ */
+void mnfq_i_queue_doubt(struct mnfq_queue *queue)
+{
+	unsigned int certain = 0;
+
+	(void)atomic_compare_exchange_strong(&queue->retry_ms, &certain, BACK_OFF_MS / 2);
+}
+
 /* The kernel obeyed: a failure after this is a new one. */
 static void works(struct mnfq_queue *queue)
 {

@@ -47,8 +47,10 @@ static void settle(struct mnfq_packet *packet)
 		queue->newest = packet->prev;
 	packet->prev = packet->next = NULL;
 	/* The receiver has to try again what failed here, at once: it tells if that fails as well. */
-	if (mnfq_i_release(queue) < 0)
+	if (mnfq_i_release(queue) < 0) {
+		mnfq_i_queue_doubt(queue);
 		mnfq_i_wake(queue->sock);
+	}
 	/* Last, because batch verdicts are allowed from here on. */
 	atomic_fetch_sub(&queue->held, 1);
 }

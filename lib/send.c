@@ -73,7 +73,8 @@ bool mnfq_i_in_round(struct mnfq_socket *sock)
 
 /*
  * Decisions that did not get to the kernel, a run that is open among them: their packets are to be
- * decided by default, before any batch verdict for others reaches over them.
+ * decided by default, before any batch verdict for others reaches over them. A release among them
+ * does not wait for what is held above it.
  */
 static void give_up(struct mnfq_queue *queue)
 {
@@ -81,6 +82,8 @@ static void give_up(struct mnfq_queue *queue)
 
 	mnfq_i_count_run(&queue->outgoing, &queue->run);
 	n = mnfq_i_count_decisions(&queue->outgoing);
+	if (queue->has_put)
+		mnfq_i_release_later(queue, queue->put);
 	queue->stats.unsent += n - queue->outgoing.defaulted;
 	queue->stats.defaulted += n;
 	mnfq_i_count_verdicts(&queue->stats, queue->options.default_verdict, n);
@@ -136,8 +139,9 @@ static int send_outbox(struct mnfq_socket *sock)
 			give_up(queue);
 		else if (mnfq_i_count_decisions(&queue->outgoing) > 0)
 			mnfq_i_stats_add(&queue->stats, &queue->outgoing);
-		else
+		else if (!queue->has_put)
 			continue;
+		queue->has_put = false;
 		queue->outgoing = (struct mnfq_stats){ 0 };
 	}
 	return err < 0 ? mnfq_i_fail_unsent(sock, err) : 0;
@@ -269,6 +273,8 @@ static void put_release(struct mnfq_queue *queue, uint32_t last)
 	close_run(queue);
 	make_room(queue->sock, sizeof(struct mnfq_i_verdict_msg));
 	put_batch(queue, last);
+	queue->put = last;
+	queue->has_put = true;
 }
 
 /* Remembers that all up to @last is to be released when nothing older is held any more. */
@@ -282,6 +288,11 @@ void mnfq_i_release_later(struct mnfq_queue *queue, uint32_t last)
 		   (!queue->has_release_next || mnfq_i_after(last, queue->release_next))) {
 		queue->release_next = last;
 		queue->has_release_next = true;
+	} else if (mnfq_i_after(queue->release, last)) { /* an earlier one that failed */
+		if (!queue->has_release_next)
+			queue->release_next = queue->release;
+		queue->has_release_next = true;
+		queue->release = last;
 	}
 	pthread_mutex_unlock(&queue->sock->lock);
 }
@@ -351,14 +362,16 @@ int64_t mnfq_i_release_left(struct mnfq_socket *sock)
  * Releases what was to be released later, if nothing older is held any more; with the lock held.
  * Two marks suffice: the first stands still until it is passed, so that steady losses cannot push
  * it ahead for ever. While a round is under way only its own thread does this, because verdicts
- * for lower ids may be on their way through the outbox; the end of the round makes up for it.
+ * for lower ids may be on their way through the outbox; the end of the round makes up for it, also
+ * for releases that failed before: each goes by itself until the kernel answers one.
  */
 int mnfq_i_release(struct mnfq_queue *queue)
 {
 	bool in_round = mnfq_i_in_round(queue->sock);
 	int err;
 
-	if (!in_round && atomic_load(&queue->sock->dispatcher) != 0)
+	if (in_round ? atomic_load(&queue->retry_ms) > 0
+		     : atomic_load(&queue->sock->dispatcher) != 0)
 		return 0;
 	while (queue->has_release && mnfq_i_now_ms() >= atomic_load(&queue->retry_at) &&
 	       !must_wait(queue, in_round)) {

@@ -612,6 +612,57 @@ Test(held, a_release_that_fails_elsewhere_is_tried_again_or_told)
 	expect_verdict(2, MNFQ_STOP);
 }
 
+/* Packets that were freed in vain wait for the kernel, not for others, which are held above them. */
+Test(held, a_release_that_failed_elsewhere_keeps_its_place)
+{
+	hold_all(4, MNFQ_STOP);
+	fake.polls = 0;
+	fake.send_error = ENOBUFS;
+	fake.send_errors = 10000;
+	held[0] = mnfq_packet_free(held[0]);
+	held[1] = mnfq_packet_free(held[1]);
+	fake_packet(7, 60, true);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1), "one more that is held");
+	cr_expect(eq(u32, fake.sleeps, 0), "nobody waits until there is memory");
+	fake.send_errors = 0;
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -ENOBUFS));
+	fake.clock_ms += 100;
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 0));
+	expect_verdict(1, MNFQ_STOP);
+	expect_verdict(2, MNFQ_STOP);
+	expect_verdict(3, FAKE_UNDECIDED);
+	cr_expect(eq(u32, fake_queued(7), 3));
+	fake_packet(7, 60, true);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1), "and all is well again");
+}
+
+static enum mnfq_verdict hold_two_and_decide_the_first(struct mnfq_packet *packet, void *data)
+{
+	if (mnfq_packet_get_id(packet) < 4)
+		return hold(packet, data);
+	fake.send_errors = 1002; /* until the round gives up, beyond the verdict below */
+	cr_expect(eq(int, mnfq_packet_verdict(held[0], MNFQ_ACCEPT), 0));
+	return hold(packet, data);
+}
+
+/* 2 was lost, and waits for 1. */
+Test(held, a_release_in_a_round_that_fails_keeps_its_place)
+{
+	rebind_seven(hold_two_and_decide_the_first, MNFQ_STOP);
+	fake.send_error = ENOBUFS;
+	fake_packet(7, 60, true);
+	fake_packet(7, 60, false);
+	fake_packet(7, 60, true);
+	fake_packet(7, 60, true);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 3));
+	fake.send_errors = 0;
+	while (mnfq_socket_dispatch(sock, 0) < 0)
+		fake.clock_ms += 100;
+	expect_verdict(1, MNFQ_STOP);
+	expect_verdict(2, MNFQ_STOP);
+	expect_verdict(3, FAKE_UNDECIDED);
+}
+
 static void stop_the_wait(void)
 {
 	mnfq_socket_stop(sock);
