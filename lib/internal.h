@@ -74,6 +74,7 @@ size_t mnfq_i_verdict_head(uint8_t *head, const struct mnfq_i_decision *decision
 size_t mnfq_i_verdict_batch(uint8_t *head, uint32_t tag, uint32_t verdict, uint32_t last);
 #define MNFQ_I_ALL_SIZE (3 * sizeof(struct mnfq_i_verdict_msg))
 size_t mnfq_i_verdict_all(uint8_t *bytes, uint32_t tag, uint32_t verdict);
+void mnfq_i_verdict_replace(struct nlmsghdr *nlh, uint32_t verdict, struct mnfq_stats *stats);
 size_t mnfq_i_decision_room(const struct mnfq_i_decision *decision);
 void mnfq_i_outbox_put(struct mnfq_i_outbox *outbox, struct mnfq_i_run *run,
 		       const struct mnfq_i_decision *decision, bool may_batch,

@@ -91,24 +91,6 @@ static void give_up(struct mnfq_queue *queue)
 	mnfq_i_release_past(queue);
 }
 
-/* Whole messages, as many at a time as the kernel takes at once. */
-static int send_in_parts(struct mnfq_socket *sock, uint8_t *bytes, size_t len)
-{
-	struct iovec iov = { .iov_base = bytes };
-	size_t at, next;
-	int err = 0;
-
-	for (at = 0; at < len && err == 0; at += next) {
-		next = NLMSG_ALIGN(((const struct nlmsghdr *)(bytes + at))->nlmsg_len);
-		if (iov.iov_len > 0 && iov.iov_len + next > sock->send_max) {
-			err = mnfq_i_send(sock, &iov, 1);
-			iov = (struct iovec){ .iov_base = bytes + at };
-		}
-		iov.iov_len += next;
-	}
-	return err < 0 ? err : mnfq_i_send(sock, &iov, 1);
-}
-
 /* Keeps that decisions could not be sent; returns @err. */
 int mnfq_i_fail_unsent(struct mnfq_socket *sock, int err)
 {
@@ -116,6 +98,46 @@ int mnfq_i_fail_unsent(struct mnfq_socket *sock, int err)
 					   "verdicts could not be sent (%s): their packets get "
 					   "the default verdict of their queue",
 					   strerror(-err));
+}
+
+/* A verdict that is too large by itself becomes the default one of its queue. */
+static void replace(struct mnfq_socket *sock, struct nlmsghdr *verdict)
+{
+	struct mnfq_queue *queue = sock->queues;
+
+	while (queue && queue->tag != verdict->nlmsg_pid)
+		queue = queue->next;
+	if (!queue)
+		return;
+	mnfq_i_verdict_replace(verdict, queue->options.default_verdict, &queue->outgoing);
+	queue->stats.unsent++;
+	(void)mnfq_i_fail_unsent(sock, -EMSGSIZE);
+}
+
+/* Whole messages, as many at a time as the kernel takes at once. */
+static int send_in_parts(struct mnfq_socket *sock, uint8_t *bytes, size_t len)
+{
+	struct iovec iov = { .iov_base = bytes };
+	size_t at, whole;
+	int err = 0;
+
+	for (at = 0; at < len && err == 0; at += whole) {
+		struct nlmsghdr *nlh = (struct nlmsghdr *)(bytes + at);
+
+		whole = NLMSG_ALIGN(nlh->nlmsg_len);
+		if (iov.iov_len > 0 && iov.iov_len + whole > sock->send_max) {
+			err = mnfq_i_send(sock, &iov, 1);
+			iov = (struct iovec){ .iov_base = bytes + at };
+		}
+		if (whole > sock->send_max)
+			replace(sock, nlh);
+		iov.iov_len += NLMSG_ALIGN(nlh->nlmsg_len);
+		if (whole > sock->send_max && err == 0) { /* a gap follows */
+			err = mnfq_i_send(sock, &iov, 1);
+			iov = (struct iovec){ .iov_base = bytes + at + whole };
+		}
+	}
+	return err < 0 || iov.iov_len == 0 ? err : mnfq_i_send(sock, &iov, 1);
 }
 
 /* Sends the outbox as it is; runs stay open unless that fails. */

@@ -243,3 +243,26 @@ void mnfq_i_count(struct mnfq_stats *stats, const struct mnfq_i_decision *decisi
 	stats->marked += mnfq_i_changes(decision, MNFQ_I_CHANGE_MARK);
 	stats->rewritten += mnfq_i_changes(decision, MNFQ_I_CHANGE_PAYLOAD);
 }
+
+/*
+ * Makes a verdict with a payload, which @stats counted, the plain @verdict for the same packet. It gets
+ * shorter.
+ */
+void mnfq_i_verdict_replace(struct nlmsghdr *nlh, uint32_t verdict, struct mnfq_stats *stats)
+{
+	const struct mnfq_i_decision decision = { .tag = nlh->nlmsg_pid,
+						  .id = nlh->nlmsg_seq,
+						  .verdict = verdict,
+						  .by_default = true };
+	struct mnfq_i_verdict_msg former;
+	const struct nlattr *attr;
+
+	memcpy(&former, nlh, sizeof(former));
+	mnl_attr_for_each (attr, nlh, sizeof(struct nfgenmsg)) {
+		stats->marked -= mnl_attr_get_type(attr) == NFQA_MARK;
+		stats->rewritten -= mnl_attr_get_type(attr) == NFQA_PAYLOAD;
+	}
+	mnfq_i_count_verdicts(stats, ntohl(former.verdict.verdict), UINT64_MAX); /* one less */
+	mnfq_i_count(stats, &decision);
+	(void)mnfq_i_verdict_head((uint8_t *)nlh, &decision);
+}

@@ -148,8 +148,8 @@ struct mnfq_stats {
 	uint64_t truncated; /**< messages cut in transit, their packets decided by default */
 	uint64_t refused;   /**< verdict messages that the kernel answered with an error */
 	/**
-	 * Of `defaulted`: decided otherwise, but that could not be sent. Should another user of the
-	 * socket shrink its send buffer in this moment, some of them may have been sent.
+	 * Of `defaulted`: decided otherwise, but that could not be sent. If another user of the socket
+	 * shrank its send buffer, and memory runs out as well, some of them may have been sent.
 	 */
 	uint64_t unsent;
 

@@ -327,6 +327,34 @@ Test(failures, what_is_too_large_by_itself_is_decided_by_default)
 	cr_expect(eq(u64, stats().rewritten, 2));
 }
 
+/* Of a whole round one verdict is too large, which nobody knew when the others were made. */
+Test(failures, what_has_become_too_large_costs_the_others_nothing)
+{
+	struct mnfq_queue *other;
+	uint32_t id;
+
+	rebind_seven(rewrite_twenty, MNFQ_STOP);
+	cr_assert(eq(int, mnfq_queue_bind(&other, sock, 8, NULL, accept_all, NULL), 0));
+	fake.on_fill = shrink;
+	for (id = 1; id <= 30; id++) {
+		fake_packet(7, 60, true);
+		fake_packet(8, 60, true);
+	}
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 60));
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -EMSGSIZE));
+	for (id = 1; id <= 30; id++) {
+		expect_verdict(id, id == 20 ? MNFQ_STOP : MNFQ_ACCEPT);
+		cr_expect(eq(u32, fake_queue(8)->decisions[id].verdict, MNFQ_ACCEPT));
+	}
+	cr_expect(eq(u64, queue_stats(queue).unsent, 1));
+	cr_expect(eq(u64, queue_stats(queue).defaulted, 1));
+	cr_expect(eq(u64, queue_stats(queue).stopped, 1));
+	cr_expect(eq(u64, queue_stats(queue).accepted, 29));
+	cr_expect(eq(u64, queue_stats(queue).rewritten, 0));
+	cr_expect(eq(u64, queue_stats(other).unsent, 0));
+	cr_expect(eq(u64, queue_stats(other).accepted, 30));
+}
+
 /* ---- a queue that is lost, beside one that is not ---- */
 
 Test(failures, a_refusal_for_one_queue_leaves_the_verdicts_of_another)
