@@ -121,7 +121,7 @@ static int open_member(struct many *many, struct member *member, const struct pl
 					       .error = error,
 					       .error_size = error_size,
 					       .receive_buffer = many->dump->opts->receive_buffer,
-					       .timeout_ms = ANSWER_MS,
+					       .timeout_ms = is_private(place) ? 0 : ANSWER_MS,
 					       .ring = many->ring };
 	int err = open_source(&member->source, many->dump, place, &options);
 

@@ -29,6 +29,9 @@ struct place {
 	bool lend; /* our rights, although whoever opened the socket may have had none */
 };
 
+/** Was it opened by us, so that nobody else has it? */
+bool is_private(const struct place *place);
+
 #define PLACES_MAX 1024
 #define UIDS_MAX   64
 
