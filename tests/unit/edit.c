@@ -511,14 +511,19 @@ static void attr(uint8_t *at, uint16_t type, uint16_t len, uint32_t value)
 	memcpy(at + 4, &value, sizeof(value));
 }
 
-Test(edit, other_lengths_of_tcp)
+static void build_tcp(void)
 {
-	uint8_t ct[16];
-
 	b.len = 0;
 	build_ipv4(&b, IPPROTO_TCP, NULL, 0);
 	build_transport(&b, IPPROTO_TCP, "data", 4);
 	build_end(&b);
+}
+
+Test(edit, other_lengths_of_tcp)
+{
+	uint8_t ct[16];
+
+	build_tcp();
 	begin(NFPROTO_IPV4, 0x0800);
 	deliver(no_resize);
 	begin(NFPROTO_IPV4, 0x0800);
@@ -545,10 +550,7 @@ Test(edit, a_refused_repair_puts_the_payload_back)
 	const struct fake_decision *d = fake_queue(7)->decisions;
 	uint8_t ct[16];
 
-	b.len = 0;
-	build_ipv4(&b, IPPROTO_TCP, NULL, 0);
-	build_transport(&b, IPPROTO_TCP, "data", 4);
-	build_end(&b);
+	build_tcp();
 	begin(NFPROTO_IPV4, 0x0800);
 	deliver(refused_and_marked);
 	cr_expect(eq(sz, d[1].payload_len, SIZE_MAX), "no new payload");
@@ -650,10 +652,7 @@ static void deliver_tracked(uint32_t status, uint8_t protocol, bool helper,
 
 Test(edit, other_lengths_of_tcp_with_a_connection_mark)
 {
-	b.len = 0;
-	build_ipv4(&b, IPPROTO_TCP, NULL, 0);
-	build_transport(&b, IPPROTO_TCP, "data", 4);
-	build_end(&b);
+	build_tcp();
 	deliver_tracked(IPS_SRC_NAT, IPPROTO_TCP, false, resized_then_marked);
 	deliver_tracked(IPS_DST_NAT, IPPROTO_TCP, true, resized_then_marked);
 	deliver_tracked(IPS_SRC_NAT, IPPROTO_TCP, false, marked_then_resized);
