@@ -230,12 +230,10 @@ static void init_lock(pthread_mutex_t *lock)
 }
 
 /* The ring that the socket shares with others, or one of its own. */
-static struct mnfq_ring *get_ring(const struct mnfq_socket_options *options)
+static struct mnfq_ring *get_ring(struct mnfq_ring *ring, unsigned int batch)
 {
-	struct mnfq_ring *ring = options->ring;
-
 	if (!ring)
-		return mnfq_ring_new(&ring, options->batch) < 0 ? NULL : ring;
+		return mnfq_ring_new(&ring, batch) < 0 ? NULL : ring;
 	atomic_fetch_add(&ring->refs, 1);
 	return ring;
 }
@@ -248,7 +246,7 @@ static int wrap(struct mnfq_socket **ret, int fd, const struct mnfq_socket_optio
 	int err;
 
 	if (sock)
-		sock->ring = get_ring(options);
+		sock->ring = get_ring(options->ring, options->batch);
 	if (!sock || !sock->ring) {
 		free(sock);
 		return mnfq_i_fail(error, -ENOMEM, "out of memory");
@@ -414,6 +412,24 @@ int mnfq_socket_release(struct mnfq_socket *sock)
 	pthread_mutex_unlock(&sock->lock);
 	mnfq_socket_close(sock);
 	return fd;
+}
+
+int mnfq_socket_set_ring(struct mnfq_socket *sock, struct mnfq_ring *ring)
+{
+	if (!sock)
+		return -EINVAL;
+	/* A round of the socket has its ring, too. */
+	if (atomic_load(&sock->ring->busy) || (ring && atomic_load(&ring->busy)))
+		return mnfq_i_fail(
+			&sock->error, -EBUSY,
+			"a socket that has the ring is in a round: change the ring "
+			"from outside of callbacks, and while no other thread uses it");
+	ring = get_ring(ring, sock->ring->slots);
+	if (!ring)
+		return mnfq_i_fail(&sock->error, -ENOMEM, "out of memory");
+	mnfq_ring_free(sock->ring);
+	sock->ring = ring;
+	return 0;
 }
 
 int mnfq_socket_get_fd(const struct mnfq_socket *sock)

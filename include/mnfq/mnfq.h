@@ -321,6 +321,21 @@ struct mnfq_socket *mnfq_socket_close(struct mnfq_socket *sock);
 int mnfq_socket_release(struct mnfq_socket *sock);
 
 /**
+ * Use another ring from now on, so that another thread can serve the socket. Nothing of the socket is
+ * in its ring between two rounds: queues, retained packets and what waits are not touched. Call it in
+ * the thread that uses the socket so far, or once that thread has let go of it.
+ *
+ * @ring  the new one, of which the socket takes a reference: mnfq_ring_free() may follow. NULL: one
+ *        of its own, as large as the ring before
+ * Returns 0, or, with the ring as it was,
+ *   -EBUSY   called from within a callback of the socket, or of one that has the old or the new ring;
+ *            or another thread is in one
+ *   -EINVAL  no socket
+ *   -ENOMEM
+ */
+int mnfq_socket_set_ring(struct mnfq_socket *sock, struct mnfq_ring *ring);
+
+/**
  * The netlink descriptor, readable (POLLIN, level-triggered) whenever mnfq_socket_dispatch() has
  * something to do. It stays the socket's. -EINVAL without a socket.
  */

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/netlink.h>
 #include <net/if.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -250,6 +251,42 @@ Test(socket, every_descriptor_is_close_on_exec)
 	scene_close(&scene);
 }
 
+static void *serve_there(void *arg)
+{
+	scene_serve(arg, 100);
+	return NULL;
+}
+
+/* There and back, with what waits and what is held. */
+Test(socket, it_moves_to_another_thread)
+{
+	struct mnfq_ring *here, *there;
+	struct scene scene;
+	pthread_t thread;
+	uint32_t seq;
+
+	scene_open(&scene, 4);
+	cr_assert(mnfq_ring_new(&here, 16) == 0 && mnfq_ring_new(&there, 0) == 0);
+	reopen(&scene, SOCKET_OPTIONS(.ring = here));
+	scene_bind(&scene, NULL, scene_keep);
+	udp_send_many(&scene.udp, 0, 200);
+	scene_serve(&scene, 16);
+	scene_ok(scene.sock, mnfq_socket_set_ring(scene.sock, there));
+	mnfq_ring_free(there);
+	cr_assert(pthread_create(&thread, NULL, serve_there, &scene) == 0);
+	pthread_join(thread, NULL);
+	scene_ok(scene.sock, mnfq_socket_set_ring(scene.sock, here));
+	mnfq_ring_free(here);
+	scene_serve(&scene, 200 - scene.handled);
+	cr_assert(scene.kept_count == 200 && scene_stats(&scene).lost == 0);
+	for (seq = 0; seq < 200; seq++) {
+		cr_assert(mnfq_packet_verdict(scene.kept[seq], MNFQ_ACCEPT) == 0);
+		mnfq_packet_free(scene.kept[seq]);
+		scene_expect(&scene, seq);
+	}
+	scene_close(&scene);
+}
+
 static void refuse(const struct mnfq_socket_options *options, int expected)
 {
 	struct mnfq_socket *const untouched = (struct mnfq_socket *)&untouched, *sock = untouched;
@@ -295,6 +332,7 @@ Test(socket, null_is_refused_or_harmless)
 	cr_assert(mnfq_socket_get_netns_name(NULL, name, sizeof(name)) == -EINVAL);
 	cr_assert(mnfq_socket_get_ifname(NULL, 1, name) == -EINVAL);
 	cr_assert(mnfq_socket_set_receive_buffer(NULL, 1) == -EINVAL);
+	cr_assert(mnfq_socket_set_ring(NULL, NULL) == -EINVAL);
 	cr_assert(mnfq_socket_get_receive_buffer(NULL) == -EINVAL);
 	cr_assert(mnfq_socket_get_stats(NULL, &stats) == -EINVAL);
 	cr_assert(mnfq_queue_get_stats(NULL, &stats) == -EINVAL);

@@ -363,3 +363,98 @@ Test(ring, running_out_of_memory_is_told_and_survived)
 	mnfq_ring_free(some);
 	mnfq_socket_close(one);
 }
+
+/* ---- a socket that moves to another ring ---- */
+
+Test(ring, a_socket_moves_to_another)
+{
+	struct mnfq_ring *before = ring, *another;
+
+	inside = accept_it;
+	cr_assert(eq(int, mnfq_ring_new(&another, 2), 0));
+	send_to_both(5);
+	cr_assert(eq(int, mnfq_socket_set_ring(other, another), 0));
+	cr_expect(eq(int, (int)another->refs, 2));
+	cr_expect(eq(int, (int)before->refs, 2));
+	mnfq_ring_free(another);
+	cr_expect(eq(int, mnfq_socket_dispatch(other, 0), 2), "the batch is the new ring's");
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 4));
+	cr_assert(eq(int, mnfq_socket_set_ring(other, ring), 0), "and back");
+	cr_expect(eq(int, (int)ring->refs, 3));
+	cr_expect(eq(int, mnfq_socket_dispatch(other, 0), 3));
+	cr_assert(eq(int, mnfq_socket_set_ring(other, ring), 0), "the one that it has");
+	cr_expect(eq(int, (int)ring->refs, 3));
+	cr_expect(eq(uint, fake_queued(8), 0));
+}
+
+Test(ring, a_socket_moves_to_one_of_its_own)
+{
+	cr_assert(eq(int, mnfq_socket_set_ring(other, NULL), 0));
+	cr_expect(ne(ptr, other->ring, ring));
+	cr_expect(eq(uint, other->ring->slots, 4), "as large as before");
+	cr_expect(eq(int, (int)other->ring->refs, 1));
+	cr_expect(eq(int, (int)ring->refs, 2));
+}
+
+static struct mnfq_ring *elsewhere;
+static struct mnfq_socket *third; /* has the ring elsewhere */
+
+static void expect_not_moved(struct mnfq_socket *which, struct mnfq_ring *to)
+{
+	struct mnfq_ring *before = which->ring;
+
+	cr_expect(eq(int, mnfq_socket_set_ring(which, to), -EBUSY));
+	cr_expect(strstr(mnfq_socket_get_error(which), "in a round") != NULL, "%s",
+		  mnfq_socket_get_error(which));
+	cr_expect(eq(ptr, which->ring, before));
+}
+
+static enum mnfq_verdict move(struct mnfq_packet *packet)
+{
+	(void)packet;
+	expect_not_moved(sock, elsewhere);
+	expect_not_moved(sock, NULL);
+	expect_not_moved(other, elsewhere);
+	expect_not_moved(third, ring);
+	return MNFQ_ACCEPT;
+}
+
+Test(ring, no_socket_moves_during_a_round)
+{
+	inside = move;
+	cr_assert(eq(int, mnfq_ring_new(&elsewhere, 4), 0));
+	cr_assert(eq(int, open_with(&third, elsewhere), 0));
+	fake_packet(7, 60, true);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	expect_verdict(1, MNFQ_ACCEPT);
+	cr_expect(eq(int, (int)ring->refs, 3));
+	cr_expect(eq(int, (int)elsewhere->refs, 2));
+	cr_expect(eq(int, mnfq_socket_set_ring(sock, elsewhere), 0), "afterwards it does");
+	mnfq_ring_free(elsewhere);
+	mnfq_socket_close(third);
+}
+
+Test(ring, a_move_that_fails_changes_nothing)
+{
+	struct mnfq_ring *before = other->ring;
+
+	cr_expect(eq(int, mnfq_socket_set_ring(NULL, ring), -EINVAL));
+	fake.fail_allocation = 1;
+	cr_expect(eq(int, mnfq_socket_set_ring(other, NULL), -ENOMEM));
+	fake.fail_allocation = 0;
+	cr_expect(eq(ptr, other->ring, before));
+	cr_expect(eq(int, (int)ring->refs, 3));
+}
+
+/* What is held, or stashed, is not in a ring. */
+Test(ring, a_retained_packet_moves_along)
+{
+	inside = keep;
+	fake_packet(7, 60, true);
+	cr_assert(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	cr_assert(eq(int, mnfq_socket_set_ring(sock, NULL), 0));
+	ring = mnfq_ring_free(ring);
+	cr_expect(eq(int, mnfq_packet_verdict(kept, MNFQ_ACCEPT), 0));
+	expect_verdict(1, MNFQ_ACCEPT);
+	kept = mnfq_packet_free(kept);
+}
