@@ -169,7 +169,9 @@ struct mnfq_ring {
 	struct sockaddr_nl *senders;
 };
 
-int mnfq_i_ring_fill(struct mnfq_ring *ring, int fd);
+int mnfq_i_ring_fill(struct mnfq_ring *ring, int fd, unsigned int max);
+unsigned int mnfq_i_next_batch(unsigned int batch, unsigned int done, unsigned int max,
+			       int64_t took, int64_t limit);
 
 /* ---- sockets and queues ---- */
 
@@ -268,6 +270,8 @@ struct mnfq_socket {
 	bool lonely;      /* the last packet came alone */
 	int64_t deadline; /* of the requests of the call that is under way */
 	size_t send_max;  /* bytes the kernel takes in one send */
+	int64_t round_ns; /* how long a round should take at most; 0: no limit */
+	uint32_t batch;   /* packets that the next round may have, as far as the ring has slots */
 	uint64_t round;
 	struct mnfq_ring *ring; /* perhaps shared with other sockets of the thread */
 	struct mnfq_queue *queues;
@@ -283,6 +287,12 @@ struct mnfq_socket {
 	struct mnfq_i_sentence error;
 	pthread_mutex_t lock; /* recursive: a late verdict may fill the outbox */
 };
+
+/* How many packets the next round may have. */
+static inline unsigned int mnfq_i_batch(const struct mnfq_socket *sock)
+{
+	return sock->batch < sock->ring->slots ? sock->batch : sock->ring->slots;
+}
 
 /* socket.c */
 bool mnfq_i_options_sized(const void *options);

@@ -106,6 +106,7 @@ int64_t mnfq_i_time_left(int timeout_ms, int64_t deadline)
 int mnfq_socket_dispatch(struct mnfq_socket *sock, int timeout_ms)
 {
 	int64_t deadline, retry, left = timeout_ms;
+	unsigned int batch;
 	bool wait;
 	int err, n;
 
@@ -121,9 +122,10 @@ int mnfq_socket_dispatch(struct mnfq_socket *sock, int timeout_ms)
 		    (err = mnfq_i_take_failure(sock)) < 0)
 			return err;
 		wait = left != 0 && waits_first(sock);
+		batch = mnfq_i_batch(sock);
 		n = wait ? 0 : mnfq_i_round(sock);
 		if (n >= 0)
-			sock->lonely = n == 1 && sock->ring->slots > 1;
+			sock->lonely = n == 1 && batch > 1;
 		if (n == 0 && mnfq_i_has_failed(sock))
 			continue;
 		if (n > 0)

@@ -208,7 +208,7 @@ static int handle_stash(struct mnfq_socket *sock)
 	unsigned int n;
 	int handled = 0;
 
-	for (n = sock->ring->slots; n > 0 && sock->stash && !sock->closing; n--) {
+	for (n = mnfq_i_batch(sock); n > 0 && sock->stash && !sock->closing; n--) {
 		entry = sock->stash;
 		sock->stash = entry->next;
 		if (!sock->stash)
@@ -291,30 +291,38 @@ static int leave(struct mnfq_socket *sock, int handled)
 }
 
 /* Without NETLINK_NO_ENOBUFS an overrun is told once, in place of what is in the buffer. */
-static int fill_ring(struct mnfq_socket *sock)
+static int fill_ring(struct mnfq_socket *sock, unsigned int max)
 {
-	int count = mnfq_i_ring_fill(sock->ring, sock->fd);
+	int count = mnfq_i_ring_fill(sock->ring, sock->fd, max);
 
 	if (count != -ENOBUFS)
 		return count;
-	count = mnfq_i_ring_fill(sock->ring, sock->fd);
+	count = mnfq_i_ring_fill(sock->ring, sock->fd, max);
 	return count == -ENOBUFS ? 0 : count;
 }
 
 /* One batch. Returns the packets handled, 0 if there was none, or a negative errno. */
 int mnfq_i_round(struct mnfq_socket *sock)
 {
-	int handled, count = 0, err = enter(sock);
+	const int64_t begin = sock->round_ns > 0 ? mnfq_i_now_ns() : 0;
+	const unsigned int batch = mnfq_i_batch(sock);
+	int handled, done, count = 0, err = enter(sock);
 
 	if (err < 0)
 		return err;
-	handled = handle_stash(sock);
+	done = handled = handle_stash(sock);
 	sock->round++; /* what the ring receives now is for the queues bound so far */
-	if (!sock->closing && !sock->stash) /* what is stashed came first */
-		count = fill_ring(sock);
-	if (count > 0)
+	/* What is stashed came first. */
+	if (!sock->closing && !sock->stash && (unsigned int)handled < batch)
+		count = fill_ring(sock, batch - (unsigned int)handled);
+	if (count > 0) {
+		done += count;
 		handled += handle_ring(sock, count);
+	}
 	err = leave(sock, handled);
+	if (begin > 0 && done > 0 && err != -ECANCELED) /* then the socket is gone */
+		sock->batch = mnfq_i_next_batch(batch, (unsigned int)done, sock->ring->slots,
+						mnfq_i_now_ns() - begin, sock->round_ns);
 	if (err != 0 || count >= 0 || count == -EAGAIN || count == -EINTR)
 		return err;
 	return mnfq_i_fail(&sock->error, count, "cannot receive from the netlink socket: %s",

@@ -86,10 +86,28 @@ struct mnfq_ring *mnfq_ring_free(struct mnfq_ring *ring)
 	return NULL;
 }
 
-/* Receives what is there without waiting. Returns the number of messages or a negative errno. */
-int mnfq_i_ring_fill(struct mnfq_ring *ring, int fd)
+/*
+ * How many packets come next where it cannot be known what one costs, after @done of @batch @took so
+ * long: so many that it takes half of @limit to all of it. A batch that was not full says nothing of
+ * a larger one.
+ */
+unsigned int mnfq_i_next_batch(unsigned int batch, unsigned int done, unsigned int max,
+			       int64_t took, int64_t limit)
 {
-	int i, n = recvmmsg(fd, ring->messages, ring->slots, MSG_DONTWAIT, NULL);
+	if (took > limit)
+		return done > 1 ? done / 2 : 1;
+	if (done < batch || took >= limit - took)
+		return batch;
+	return batch < max / 2 ? 2 * batch : max;
+}
+
+/*
+ * Receives what is there without waiting, @max messages at most. Returns how many or a negative
+ * errno.
+ */
+int mnfq_i_ring_fill(struct mnfq_ring *ring, int fd, unsigned int max)
+{
+	int i, n = recvmmsg(fd, ring->messages, max, MSG_DONTWAIT, NULL);
 
 	if (n < 0)
 		return -errno;

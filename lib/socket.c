@@ -266,6 +266,8 @@ static int wrap(struct mnfq_socket **ret, int fd, const struct mnfq_socket_optio
 	atomic_init(&sock->wake, -1);
 	atomic_init(&sock->refs, 1);
 	sock->spin.max = sock->spin.limit = (int64_t)options->busy_poll_us * 1000;
+	sock->round_ns = (int64_t)options->round_us * 1000;
+	sock->batch = options->round_us ? 1 : BATCH_MAX;
 	sock->timeout_ms = options->timeout_ms ? options->timeout_ms : DEFAULT_TIMEOUT_MS;
 	sock->send_max = mnfq_i_get_send_max(fd);
 	sock->stash_end = &sock->stash;

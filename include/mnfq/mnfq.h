@@ -229,6 +229,17 @@ struct mnfq_socket_options {
 	struct mnfq_ring *ring;
 
 	uint32_t flags; /**< MNFQ_SOCKET_LEND, for mnfq_socket_adopt() only */
+
+	/**
+	 * How long one round of mnfq_socket_dispatch() should take at most, in microseconds: receiving,
+	 * callbacks, and the verdicts. A packet that is accepted goes on with its path inside the call
+	 * that sends its verdict, and how long that path is, is up to the namespace. So a round begins
+	 * with one packet; as long as a full one took less than half of this the next may have twice as
+	 * many, up to the batch, and after one that took longer, half of what that one had, but one at
+	 * least. What packets cost can change from one to the next: a round may take longer once.
+	 * 0: no limit.
+	 */
+	uint32_t round_us;
 };
 
 /**

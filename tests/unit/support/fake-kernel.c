@@ -341,6 +341,7 @@ static void decide(struct fake_decision *decision, uint32_t verdict, const struc
 	const struct nlattr *mark = find(nlh, NFQA_MARK);
 	const struct nlattr *priority = find(nlh, MNFQ_I_NFQA_PRIORITY);
 
+	fake.clock_ns += fake.verdict_ns;
 	decision->queued = false;
 	decision->verdict = verdict;
 	if (mark) {

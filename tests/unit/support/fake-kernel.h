@@ -53,6 +53,7 @@ struct fake_kernel {
 	uint32_t unsupported_flags;   /* of a queue: NFQA_CFG_F_* */
 	bool ctnetlink;               /* nf_conntrack_netlink is there */
 	unsigned int config_ms;       /* that a request for a queue takes */
+	int64_t verdict_ns;           /* that each packet takes on its way, within its verdict */
 	unsigned int packets_on_bind; /* queued before the acknowledgement of a BIND */
 	uint32_t drops;               /* of the socket: messages that did not fit */
 	bool no_meminfo;              /* as before Linux 4.12 */
