@@ -278,10 +278,13 @@ struct mnfq_socket {
 	struct mnfq_queue *recent; /* found by the last look-up */
 	struct mnfq_i_pending pending;
 	struct mnfq_i_stash *stash, **stash_end;
-	struct mnfq_queue *ending; /* what is read of this queue is counted and thrown away */
-	struct mnfq_queue *ended;  /* in this round: the ring may hold packets of theirs */
-	int failure;               /* to be reported by the next dispatch */
-	bool queue_failed;         /* and so is that of a queue */
+	struct mnfq_queue *ending; /* what is read of this queue is thrown away: */
+	uint32_t *ids;             /* the ids of so many packets go here, the rest is counted */
+	unsigned int ids_count, ids_max;
+	unsigned int ring_at, ring_count; /* messages in the ring that are to be handled still */
+	struct mnfq_queue *ended;         /* in this round: the ring may hold packets of theirs */
+	int failure;                      /* to be reported by the next dispatch */
+	bool queue_failed;                /* and so is that of a queue */
 	struct mnfq_stats stats;
 	struct mnfq_i_ifname ifnames[MNFQ_I_IFNAME_SETS][MNFQ_I_IFNAME_WAYS];
 	struct mnfq_i_sentence error;
@@ -316,12 +319,16 @@ void mnfq_i_wake(struct mnfq_socket *sock);
 
 /* queue.c */
 struct mnfq_queue *mnfq_i_queue_find(struct mnfq_socket *sock, uint16_t num);
-void mnfq_i_queue_end(struct mnfq_queue *queue, bool wait);
-void mnfq_i_queue_count_unread(struct mnfq_queue *queue, uint64_t n);
 void mnfq_i_queue_count(struct mnfq_queue *queue, struct mnfq_stats *sum);
 void mnfq_i_queue_unref(struct mnfq_queue *queue);
 
+/* end.c */
+void mnfq_i_queue_end(struct mnfq_queue *queue, bool wait);
+void mnfq_i_queue_count_unread(struct mnfq_queue *queue, uint32_t verdict, uint64_t n);
+
 /* request.c */
+void mnfq_i_request_stop_queueing(struct mnfq_queue *queue);
+unsigned int mnfq_i_request_gather(struct mnfq_queue *queue, uint32_t *ids, unsigned int max);
 #define MNFQ_I_CMD_CTNETLINK 0xffu /* instead of a command: is nf_conntrack_netlink there? */
 int mnfq_i_request(struct mnfq_socket *sock, uint16_t num, uint8_t command,
 		   const struct mnfq_queue_options *settings, bool *repeated);
@@ -340,6 +347,7 @@ unsigned int mnfq_i_stash_purge(struct mnfq_socket *sock, uint16_t num);
 /* receive.c */
 bool mnfq_i_from_kernel(struct mnfq_socket *sock, const void *from, size_t from_len);
 int mnfq_i_round(struct mnfq_socket *sock);
+bool mnfq_i_ring_find(struct mnfq_socket *sock, uint16_t num, uint32_t *first, uint32_t *last);
 int mnfq_i_take_failure(struct mnfq_socket *sock);
 
 /* refused.c */
@@ -374,7 +382,8 @@ bool mnfq_i_in_round(struct mnfq_socket *sock);
 
 /* retain.c */
 bool mnfq_i_retain_settle(struct mnfq_packet *packet, bool deferred);
-void mnfq_i_retain_abandon(struct mnfq_queue *queue);
+void mnfq_i_retain_abandon(struct mnfq_queue *queue, uint32_t verdict);
+unsigned int mnfq_i_retain_take(struct mnfq_queue *queue, uint32_t *ids, unsigned int max);
 
 /* kernel-stats.c */
 uint64_t mnfq_i_get_drops(int fd);

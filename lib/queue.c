@@ -315,69 +315,6 @@ void mnfq_i_queue_count(struct mnfq_queue *queue, struct mnfq_stats *sum)
 	sum->held += atomic_load(&queue->held);
 }
 
-static void unlink_queue(struct mnfq_queue *queue)
-{
-	struct mnfq_socket *sock = queue->sock;
-	struct mnfq_queue **link = &sock->queues;
-
-	while (*link != queue)
-		link = &(*link)->next;
-	*link = queue->next;
-	if (sock->recent == queue)
-		sock->recent = NULL;
-	mnfq_i_queue_count(queue, &sock->stats);
-	queue->unlinked = true;
-}
-
-/* Packets that waited for a verdict without having been seen by a callback. */
-void mnfq_i_queue_count_unread(struct mnfq_queue *queue, uint64_t n)
-{
-	struct mnfq_stats *stats = queue->unlinked ? &queue->sock->stats : &queue->stats;
-
-	stats->defaulted += n;
-	mnfq_i_count_verdicts(stats, queue->options.default_verdict, n);
-}
-
-/*
- * Unbinds. What still waits in the kernel gets the default verdict: what is held, and what was not
- * read yet, which is counted as it is read on the way to the answer. If somebody else reads from
- * the socket, there was more.
- */
-static void unbind(struct mnfq_queue *queue)
-{
-	struct mnfq_socket *sock = queue->sock;
-	bool repeated;
-
-	mnfq_i_queue_count_unread(queue, mnfq_i_stash_purge(sock, queue->num));
-	sock->ending = queue;
-	mnfq_i_request_start(sock);
-	(void)mnfq_i_request(sock, queue->num, NFQNL_CFG_CMD_UNBIND, &queue->options, &repeated);
-	sock->ending = NULL;
-	(void)mnfq_i_stash_purge(sock, queue->num); /* refusals */
-}
-
-void mnfq_i_queue_end(struct mnfq_queue *queue, bool wait)
-{
-	struct mnfq_socket *sock = queue->sock;
-
-	pthread_mutex_lock(&sock->lock);
-	mnfq_i_retain_abandon(queue);
-	pthread_mutex_unlock(&sock->lock);
-	if (wait)
-		unbind(queue);
-	else
-		(void)mnfq_i_request_send(sock, queue->num, NFQNL_CFG_CMD_UNBIND,
-					  &queue->options);
-	unlink_queue(queue);
-	sock->stale = true;
-	if (mnfq_i_in_round(sock)) { /* the end of the round lets go of it */
-		queue->next = sock->ended;
-		sock->ended = queue;
-	} else {
-		mnfq_i_queue_unref(queue);
-	}
-}
-
 void mnfq_i_queue_unref(struct mnfq_queue *queue)
 {
 	struct mnfq_socket *sock = queue->sock;
@@ -396,6 +333,7 @@ struct mnfq_queue *mnfq_queue_unbind(struct mnfq_queue *queue)
 		queue->closing = true;
 		queue->sock->reap = true;
 	} else {
+		mnfq_i_request_start(queue->sock);
 		mnfq_i_queue_end(queue, true);
 	}
 	return NULL;

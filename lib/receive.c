@@ -115,14 +115,19 @@ static void call(struct mnfq_queue *queue, struct mnfq_packet *packet)
 }
 
 /* A packet of no queue of ours, or of one that was unbound since the packet was received. */
-static void count_unclaimed(struct mnfq_socket *sock, uint16_t num)
+static void count_unclaimed(struct mnfq_socket *sock, const struct mnfq_packet *packet)
 {
+	const uint16_t num = mnfq_i_packet_queue_num(packet);
 	struct mnfq_queue *queue = sock->ended;
 
 	while (queue && queue->num != num)
 		queue = queue->next;
 	if (queue)
-		mnfq_i_queue_count_unread(queue, 1);
+		mnfq_i_queue_count_unread(queue,
+					  mnfq_i_after(queue->next_id, packet->id)
+						  ? queue->options.default_verdict
+						  : MNFQ_DROP,
+					  1);
 	else
 		sock->stats.unclaimed++;
 }
@@ -143,7 +148,7 @@ static int handle_packet(struct mnfq_socket *sock, const uint8_t *msg, size_t le
 	}
 	queue = find_queue(sock, mnfq_i_packet_queue_num(&packet), stashed);
 	if (!queue) {
-		count_unclaimed(sock, mnfq_i_packet_queue_num(&packet));
+		count_unclaimed(sock, &packet);
 		return 0;
 	}
 	check_order(queue, packet.id);
@@ -167,8 +172,10 @@ static void reap(struct mnfq_socket *sock)
 	(void)mnfq_i_flush(sock);
 	for (queue = sock->queues; queue; queue = next) {
 		next = queue->next;
-		if (queue->closing)
-			mnfq_i_queue_end(queue, true);
+		if (!queue->closing)
+			continue;
+		mnfq_i_request_start(sock);
+		mnfq_i_queue_end(queue, true);
 	}
 }
 
@@ -222,15 +229,45 @@ static int handle_stash(struct mnfq_socket *sock)
 static int handle_ring(struct mnfq_socket *sock, int count)
 {
 	struct mnfq_ring *ring = sock->ring;
-	int i, handled = 0;
+	unsigned int i;
+	int handled = 0;
 
-	for (i = 0; i < count && !sock->closing; i++) {
+	sock->ring_count = (unsigned int)count;
+	for (i = 0; i < sock->ring_count && !sock->closing; i++) {
+		sock->ring_at = i + 1;
 		if (!mnfq_i_from_kernel(sock, &ring->senders[i], sizeof(ring->senders[i])))
 			continue;
 		handled += handle_datagram(sock, ring->iovecs[i].iov_base,
 					   ring->messages[i].msg_len, false);
 	}
+	if (!sock->closing) /* else the end of its queues looks at the rest */
+		sock->ring_count = 0;
 	return handled;
+}
+
+/* The ids of a queue's first and last packet of those that the round has still to handle. */
+bool mnfq_i_ring_find(struct mnfq_socket *sock, uint16_t num, uint32_t *first, uint32_t *last)
+{
+	const struct mnfq_ring *ring = sock->ring;
+	struct mnfq_packet packet;
+	bool found = false;
+	unsigned int i;
+
+	for (i = sock->ring_at; i < sock->ring_count; i++) {
+		const struct nlmsghdr *nlh = ring->iovecs[i].iov_base;
+
+		if (ring->senders[i].nl_pid != 0 || ring->messages[i].msg_len < NLMSG_HDRLEN ||
+		    nlh->nlmsg_type != MNFQ_I_MSG(NFQNL_MSG_PACKET))
+			continue;
+		(void)mnfq_i_packet_parse(&packet, ring->iovecs[i].iov_base,
+					  ring->messages[i].msg_len);
+		if (!mnfq_i_packet_has_id(&packet) || mnfq_i_packet_queue_num(&packet) != num)
+			continue;
+		*first = found ? *first : packet.id;
+		*last = packet.id;
+		found = true;
+	}
+	return found;
 }
 
 static int enter(struct mnfq_socket *sock)

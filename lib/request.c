@@ -13,7 +13,7 @@
 
 #include "internal.h"
 
-#define REQUEST_MAX 256 /* bytes; the longest, the end of a queue, has 152 */
+#define REQUEST_MAX 256 /* bytes; the longest, a BIND with all settings, has less than 100 */
 
 static uint8_t kernel_copy_mode(enum mnfq_copy mode)
 {
@@ -67,12 +67,10 @@ static void put_settings(struct nlmsghdr *nlh, const struct mnfq_queue_options *
 }
 
 /*
- * The end of a queue, in several messages that are sent together. With a length of 0 no packet more
- * is queued, so that all that waits has its message in the receive buffer, ahead of the answer. The
- * kernel drops what waits by itself; for another default verdict it has to be told.
+ * The end of a queue, in two messages that are sent together. With a length of 0 no packet more is
+ * queued, so that all that waits has its message in the receive buffer, ahead of the answer.
  */
-static size_t build_end(uint8_t *buf, const struct mnfq_socket *sock, uint16_t num, uint32_t seq,
-			uint16_t flags, const struct mnfq_queue_options *settings)
+static size_t build_end(uint8_t *buf, uint16_t num, uint32_t seq, uint16_t flags)
 {
 	/* If the right is missing the first message is answered, and no other. */
 	struct nlmsghdr *nlh = build(buf, num, seq, 0);
@@ -80,24 +78,20 @@ static size_t build_end(uint8_t *buf, const struct mnfq_socket *sock, uint16_t n
 
 	mnl_attr_put_u32(nlh, NFQA_CFG_QUEUE_MAXLEN, 0);
 	len = nlh->nlmsg_len;
-	if (settings && settings->default_verdict != MNFQ_DROP)
-		len += mnfq_i_verdict_all(buf + len, sock->tag | num | MNFQ_I_TAG_RELEASE,
-					  settings->default_verdict);
 	nlh = build(buf + len, num, seq, flags);
 	put_command(nlh, NFQNL_CFG_CMD_UNBIND);
 	return len + nlh->nlmsg_len;
 }
 
 /* A request with its settings, if there are any. Returns its length. */
-static size_t build_request(uint8_t *buf, const struct mnfq_socket *sock, uint16_t num,
-			    uint8_t command, uint32_t seq, uint16_t flags,
-			    const struct mnfq_queue_options *settings)
+static size_t build_request(uint8_t *buf, uint16_t num, uint8_t command, uint32_t seq,
+			    uint16_t flags, const struct mnfq_queue_options *settings)
 {
 	struct nlmsghdr *nlh;
 
 	memset(buf, 0, REQUEST_MAX);
 	if (command == NFQNL_CFG_CMD_UNBIND)
-		return build_end(buf, sock, num, seq, flags, settings);
+		return build_end(buf, num, seq, flags);
 	nlh = build(buf, num, seq, flags);
 	put_command(nlh, command);
 	if (settings)
@@ -110,9 +104,20 @@ int mnfq_i_request_send(struct mnfq_socket *sock, uint16_t num, uint8_t command,
 			const struct mnfq_queue_options *settings)
 {
 	uint8_t buf[REQUEST_MAX] __attribute__((aligned(4)));
-	size_t len = build_request(buf, sock, num, command, 0, 0, settings);
+	size_t len = build_request(buf, num, command, 0, 0, settings);
 
 	return mnfq_i_send_request(sock, &(struct iovec){ buf, len }, sock->ask_opener);
+}
+
+/* From here on the kernel drops what reaches the queue. */
+void mnfq_i_request_stop_queueing(struct mnfq_queue *queue)
+{
+	uint8_t buf[REQUEST_MAX] __attribute__((aligned(4))) = { 0 };
+	struct nlmsghdr *nlh = build(buf, queue->num, 0, 0);
+
+	mnl_attr_put_u32(nlh, NFQA_CFG_QUEUE_MAXLEN, 0);
+	(void)mnfq_i_send_request(queue->sock, &(struct iovec){ buf, nlh->nlmsg_len },
+				  queue->sock->ask_opener);
 }
 
 /*
@@ -122,7 +127,7 @@ int mnfq_i_request_send(struct mnfq_socket *sock, uint16_t num, uint8_t command,
 void mnfq_i_request_poke(struct mnfq_socket *sock)
 {
 	uint8_t buf[REQUEST_MAX] __attribute__((aligned(4)));
-	size_t len = build_request(buf, sock, 0, NFQNL_CFG_CMD_PF_BIND, 0, NLM_F_ACK, NULL);
+	size_t len = build_request(buf, 0, NFQNL_CFG_CMD_PF_BIND, 0, NLM_F_ACK, NULL);
 
 	(void)mnfq_i_send_once(sock, &(struct iovec){ buf, len }, 1);
 }
@@ -198,7 +203,10 @@ static void sort(struct mnfq_socket *sock, struct mnfq_i_stash **entry, size_t l
 		return;
 	(*entry)->len = len;
 	if (sock->ending && is_of_queue(*entry, sock->ending->num, &packet)) {
-		mnfq_i_queue_count_unread(sock->ending, 1);
+		if (sock->ids_count < sock->ids_max)
+			sock->ids[sock->ids_count++] = packet.id;
+		else
+			mnfq_i_queue_count_unread(sock->ending, MNFQ_DROP, 1);
 		return;
 	}
 	smaller = realloc(*entry, sizeof(**entry) + len);
@@ -304,9 +312,42 @@ static int read_answer(struct mnfq_socket *sock)
 			continue;
 		err = errno == EAGAIN ? 0 : -errno;
 		break;
-	} while (!sock->pending.answered && mnfq_i_now_ms() <= sock->deadline);
+	} while (!sock->pending.answered && mnfq_i_now_ms() <= sock->deadline &&
+		 (sock->ids_max == 0 || sock->ids_count < sock->ids_max));
 	free(entry);
 	return err;
+}
+
+/* Takes packets that nobody has read, from the stash first, and tells their ids. */
+unsigned int mnfq_i_request_gather(struct mnfq_queue *queue, uint32_t *ids, unsigned int max)
+{
+	struct mnfq_socket *sock = queue->sock;
+	struct mnfq_i_stash **link = &sock->stash, *entry;
+	struct mnfq_packet packet;
+	unsigned int count = 0;
+
+	while ((entry = *link)) {
+		if (count == max || !is_of_queue(entry, queue->num, &packet)) {
+			link = &entry->next;
+			continue;
+		}
+		ids[count++] = packet.id;
+		*link = entry->next;
+		free(entry);
+	}
+	sock->stash_end = link;
+	if (count == max)
+		return count;
+	sock->pending = (struct mnfq_i_pending){ 0 };
+	sock->ending = queue;
+	sock->ids = ids;
+	sock->ids_count = count;
+	sock->ids_max = max;
+	(void)read_answer(sock);
+	count = sock->ids_count;
+	sock->ids_count = sock->ids_max = 0;
+	sock->ending = NULL;
+	return count;
 }
 
 /* Sends one request with a sequence number of its own and looks for its answer. */
@@ -318,7 +359,7 @@ static int attempt(struct mnfq_socket *sock, uint16_t num, uint8_t command,
 	int err;
 
 	sock->seq += sock->seq == UINT32_MAX ? 2 : 1; /* 0 stands for no request */
-	len = build_request(buf, sock, num, command, sock->seq, NLM_F_ACK, settings);
+	len = build_request(buf, num, command, sock->seq, NLM_F_ACK, settings);
 	sock->pending = (struct mnfq_i_pending){ .seq = sock->seq };
 	err = mnfq_i_send_request(sock, &(struct iovec){ buf, len }, sock->ask_opener);
 	if (err == 0)

@@ -185,11 +185,24 @@ struct mnfq_packet *mnfq_packet_free(struct mnfq_packet *packet)
 	return NULL;
 }
 
-/* The queue is about to be unbound, which decides all that it holds; with the lock held. */
-void mnfq_i_retain_abandon(struct mnfq_queue *queue)
+/* Takes the oldest packets off the list of a queue that ends, and tells their ids. */
+unsigned int mnfq_i_retain_take(struct mnfq_queue *queue, uint32_t *ids, unsigned int max)
 {
-	struct mnfq_i_decision decision = { .verdict = queue->options.default_verdict,
-					    .by_default = true };
+	unsigned int n = 0;
+
+	pthread_mutex_lock(&queue->sock->lock);
+	for (; queue->oldest && n < max; n++) {
+		ids[n] = queue->oldest->id;
+		settle(queue->oldest);
+	}
+	pthread_mutex_unlock(&queue->sock->lock);
+	return n;
+}
+
+/* The queue is about to be unbound, which decides all that it holds; with the lock held. */
+void mnfq_i_retain_abandon(struct mnfq_queue *queue, uint32_t verdict)
+{
+	struct mnfq_i_decision decision = { .verdict = verdict, .by_default = true };
 
 	queue->bound = false;
 	queue->has_release = queue->has_release_next = false;

@@ -376,6 +376,7 @@ struct mnfq_socket *mnfq_socket_close(struct mnfq_socket *sock)
 		sock->closing = true;
 		return NULL;
 	}
+	mnfq_i_request_start(sock);
 	while (sock->queues)
 		mnfq_i_queue_end(sock->queues, false);
 	while (sock->stash) {
@@ -408,7 +409,7 @@ int mnfq_socket_release(struct mnfq_socket *sock)
 	/* Other threads send with the descriptor while a packet that they hold has a queue. */
 	pthread_mutex_lock(&sock->lock);
 	for (queue = sock->queues; queue; queue = queue->next)
-		mnfq_i_retain_abandon(queue);
+		mnfq_i_retain_abandon(queue, queue->options.default_verdict);
 	fd = sock->fd;
 	sock->fd = -1;
 	pthread_mutex_unlock(&sock->lock);

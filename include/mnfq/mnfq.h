@@ -128,7 +128,8 @@ struct mnfq_stats {
 	/**
 	 * The queue's default verdict, for want of another. What waited unread when the queue was
 	 * unbound is counted as it is found in the receive buffer: if somebody else reads from the
-	 * socket there was more.
+	 * socket there was more. What the time for unbinding did not suffice for is among these and
+	 * among `dropped`, whatever the default verdict is.
 	 */
 	uint64_t defaulted;
 	uint64_t invalid;  /**< of `defaulted`: what a callback returned was no verdict */
@@ -211,7 +212,10 @@ struct mnfq_socket_options {
 	/** Packets received with one system call, 1 to 1024. 0: 64. */
 	uint32_t batch;
 
-	/** How long a request to the kernel may go unanswered, in milliseconds. 0: 2000. */
+	/**
+	 * How long a request to the kernel may go unanswered, and for how long packets that wait when a
+	 * queue ends get its default verdict, in milliseconds. 0: 2000.
+	 */
 	uint32_t timeout_ms;
 
 	/**
@@ -311,7 +315,7 @@ int mnfq_socket_adopt(struct mnfq_socket **ret, int fd,
 		      const struct mnfq_socket_options *options);
 
 /**
- * Unbind all queues as mnfq_queue_unbind() does, close the descriptor and free the socket. The
+ * Unbind all queues as mnfq_queue_unbind() does, within one timeout_ms together, close the descriptor and free the socket. The
  * queues are gone with it; retained packets may still be read and must still be freed. Until then
  * the socket keeps its network namespace alive, also when nobody else is left there. Take it out of
  * an epoll descriptor first: while others have a copy of the descriptor, closing does not.
@@ -725,7 +729,9 @@ int mnfq_queue_bind(struct mnfq_queue **ret, struct mnfq_socket *sock, unsigned 
 
 /**
  * Give the default verdict to all packets of the queue that are not decided yet, retained ones
- * included, unbind it and free it. Packets that arrive in between are dropped by the kernel. It
+ * included, unbind it and free it. Packets that arrive in between are dropped by the kernel, and so is
+ * what another reader of the socket took. Unless that verdict is MNFQ_DROP each packet goes on with its
+ * path in here, which may take long: what is left after the socket's timeout_ms is dropped. It
  * cannot fail as far as the program is concerned; but without CAP_NET_ADMIN the kernel refuses,
  * and the queue ends when the socket is closed. Packets that waited count as `defaulted`.
  * From within a callback of the socket it takes effect once the callback returned.

@@ -207,3 +207,93 @@ Test(rounds_in_time, a_smaller_ring_is_never_overrun)
 	expect_round(4);
 	expect_round(4);
 }
+
+/* ---- the end of a queue ---- */
+
+TestSuite(ends_in_time, .fini = teardown);
+
+static void open_for_end(unsigned int packets)
+{
+	struct mnfq_socket_options options = { .size = sizeof(options), .timeout_ms = 100 };
+
+	fake_reset();
+	cr_assert(eq(int, mnfq_socket_open(&sock, &options), 0));
+	bind_seven(accept_all, MNFQ_ACCEPT);
+	queue_packets(packets);
+}
+
+static void expect_end(uint64_t accepted, uint64_t dropped)
+{
+	queue = mnfq_queue_unbind(queue);
+	cr_expect(eq(u64, stats().accepted, accepted));
+	cr_expect(eq(u64, stats().dropped, dropped));
+	cr_expect(eq(u64, stats().defaulted, accepted + dropped));
+	cr_expect(eq(ptr, fake_queue(7), NULL));
+}
+
+/* Portions of 1, 2, 4, 4, … packets: 12 ms of 10, then of 2, 6 ms. */
+Test(ends_in_time, what_there_is_no_time_for_is_dropped)
+{
+	int64_t begin;
+
+	open_for_end(100);
+	fake.verdict_ns = 3000000;
+	begin = fake.clock_ns;
+	expect_end(35, 65);
+	cr_expect(fake.clock_ns - begin < 112000000, "%lld", (long long)(fake.clock_ns - begin));
+}
+
+Test(ends_in_time, quick_packets_go_in_few_portions)
+{
+	unsigned int sends;
+
+	open_for_end(200);
+	sends = fake.sends;
+	expect_end(200, 0);
+	cr_expect(le(uint, fake.sends - sends, 12), "%u", fake.sends - sends);
+}
+
+/* Between those that came lies what another reader took, as much as he likes. */
+Test(ends_in_time, what_another_reader_took_is_decided_in_portions)
+{
+	unsigned int i;
+
+	open_for_end(1);
+	for (i = 0; i < 1000; i++)
+		fake_packet(7, 60, false);
+	queue_packets(1);
+	fake.verdict_ns = 3000000;
+	expect_end(1, 1);
+	cr_expect(fake.clock_ns < 112000000, "%lld", (long long)fake.clock_ns);
+}
+
+static enum mnfq_verdict keep(struct mnfq_packet *packet, void *data)
+{
+	struct mnfq_packet **to = data;
+
+	cr_assert(eq(int, mnfq_packet_retain(&to[mnfq_packet_get_id(packet)], packet), 0));
+	return MNFQ_DEFER;
+}
+
+Test(ends_in_time, what_is_held_comes_first)
+{
+	static struct mnfq_packet *held[101];
+	unsigned int i;
+
+	open_for_end(0);
+	queue = mnfq_queue_unbind(queue);
+	cr_assert(eq(int,
+		     mnfq_queue_bind(&queue, sock, 7,
+				     &(struct mnfq_queue_options){
+					     .size = sizeof(struct mnfq_queue_options),
+					     .default_verdict = MNFQ_ACCEPT },
+				     keep, held),
+		     0));
+	queue_packets(60);
+	cr_assert(eq(int, mnfq_socket_dispatch(sock, 0), 60));
+	queue_packets(40);
+	fake.verdict_ns = 3000000;
+	expect_end(35, 65);
+	for (i = 1; i <= 60; i++)
+		mnfq_packet_free(held[i]);
+}
