@@ -3,7 +3,7 @@
  * The packets of the public functions that look into a payload or change it, as bytes for those
  * files that do it: layers.c, sums.c, payload.c, repair.c. No I/O.
  */
-#include "edit.h"
+#include "edit/edit.h"
 
 #include <errno.h>
 #include <linux/if_ether.h>

@@ -12,19 +12,21 @@ strict="-std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror -Wshadow"
 strict="$strict -I$SOURCE/include -I$SOURCE/lib -I$SOURCE/tools"
 without="-DHAVE_JANSSON=0 -DHAVE_LNQ=0 -DHAVE_SECCOMP=0"
 
-# compile DIRECTORY : its files, as objects in a directory of that name. One that takes another
-# library is left out.
+# compile DIRECTORY : the files in there and below, as objects in a directory of that name. One that takes
+# another library is left out.
 compile()
 {
 	mkdir "$tmp/$1"
-	for file in "$SOURCE/$1"/*.c; do
-		case $file in
-		*/bench-lnq.c | */conntrack.c) [ "$1" = lib ] || continue ;;
+	(cd "$SOURCE/$1" && find . -name '*.c') >"$tmp/files"
+	while read -r file; do
+		case $1/$file in
+		*/bench-lnq.c | examples/*/conntrack.c) continue ;;
 		esac
+		object=$(echo "${file#./}" | tr / _)
 		# shellcheck disable=SC2086
-		$musl $strict $without -c -o "$tmp/$1/$(basename "$file" .c).o" "$file" ||
-			fail "$file does not compile with musl"
-	done
+		$musl $strict $without -c -o "$tmp/$1/${object%.c}.o" "$SOURCE/$1/$file" ||
+			fail "$1/$file does not compile with musl"
+	done <"$tmp/files"
 }
 
 compile lib

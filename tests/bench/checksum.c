@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "edit.h"
+#include "edit/edit.h"
 
 #define ROUNDS   101
 #define ROUND_NS 200000u /* about so long each takes in a round */

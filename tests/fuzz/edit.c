@@ -7,7 +7,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 
-#include "edit.h"
+#include "edit/edit.h"
 
 #define HEAD 8u
 

@@ -2,7 +2,7 @@
 /* layers.c with any bytes: two of the EtherType, one of how much was cut off, then the packet. */
 #include <stdlib.h>
 
-#include "edit.h"
+#include "edit/edit.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -4,7 +4,7 @@
  * removed and inserted (4 bytes each), the packet, the bytes to insert; an answer a result and a
  * length (4 bytes each) and the edited packet. Numbers are big-endian.
  */
-#include "edit.h"
+#include "edit/edit.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

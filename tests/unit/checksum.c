@@ -4,7 +4,7 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 
-#include "edit.h"
+#include "edit/edit.h"
 
 static uint32_t seed = 1;
 

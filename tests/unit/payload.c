@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-#include "edit.h"
+#include "edit/edit.h"
 #include "support/build.h"
 
 static struct build b, expected;

@@ -6,7 +6,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#include "edit.h"
+#include "edit/edit.h"
 #include "support/build.h"
 
 static struct build b, expected;
