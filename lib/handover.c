@@ -2,7 +2,7 @@
 /*
  * Handing netlink sockets over Unix sockets. Whoever is at the other end may be an enemy: whatever
  * descriptors come are counted and closed, and nothing is known of the one that is left but what
- * the kernel says. What is in the messages: letter.c.
+ * the kernel says. What is in the messages: handover-msg.c.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -10,7 +10,7 @@
 #include <poll.h>
 #include <unistd.h>
 
-#include "letter.h"
+#include "handover-msg.h"
 
 /* One call of a public function. */
 struct transfer {

@@ -109,7 +109,7 @@ struct mnfq_packet {
 
 	bool kept; /* a callback's packet of which a copy was made */
 
-	/* Of the copy; the links are guarded by the socket's lock: retain.c */
+	/* Of the copy; the links are guarded by the socket's lock: packet-retain.c */
 	bool retained;
 	atomic_bool decided;
 	struct mnfq_packet *twin; /* copy and original, while the callback runs */
@@ -138,7 +138,7 @@ uint16_t mnfq_i_packet_queue_num(const struct mnfq_packet *packet);
 struct mnfq_i_decision mnfq_i_packet_decision(const struct mnfq_packet *packet, uint32_t tag,
 					      uint32_t verdict);
 
-/* ---- change.c: what is changed with a verdict, no I/O ---- */
+/* ---- packet-set.c: what is changed with a verdict, no I/O ---- */
 
 int mnfq_i_refuse(struct mnfq_packet *packet, int err, const char *sentence);
 struct mnfq_queue_options mnfq_i_packet_settings(const struct mnfq_packet *packet);
@@ -146,7 +146,7 @@ int mnfq_i_packet_resizable(struct mnfq_packet *packet, size_t len);
 int mnfq_i_packet_replace(struct mnfq_packet *packet, const void *data, size_t len);
 void mnfq_i_packet_restore(struct mnfq_packet *packet);
 
-/* ---- conntrack.c: what a packet tells of its connection, no I/O ---- */
+/* ---- packet-ct.c: what a packet tells of its connection, no I/O ---- */
 
 bool mnfq_i_packet_seq_adjustable(const struct mnfq_packet *packet);
 bool mnfq_i_packet_adjusts_unasked(const struct mnfq_packet *packet, size_t len);
@@ -245,7 +245,7 @@ struct mnfq_i_pending {
 	int error;
 };
 
-/* Looking for packets again and again before sleeping: loop.c. Times in nanoseconds. */
+/* Looking for packets again and again before sleeping: dispatch.c. Times in nanoseconds. */
 struct mnfq_i_spin {
 	int64_t max;        /* as the user asked for; 0: never */
 	int64_t limit;      /* for the time being */
@@ -306,14 +306,14 @@ int64_t mnfq_i_now_ms(void);
 int64_t mnfq_i_now_ns(void);
 void mnfq_i_stats_add(struct mnfq_stats *sum, const struct mnfq_stats *stats);
 
-/* adopt.c */
+/* fd-check.c */
 bool mnfq_i_is_connected(int fd);
 int mnfq_i_get_int(int fd, int level, int name);
 size_t mnfq_i_get_send_max(int fd);
 int mnfq_i_check_fd(int fd, struct mnfq_i_sentence *error);
 int mnfq_i_check_filter(int fd, struct mnfq_i_sentence *error);
 
-/* loop.c */
+/* dispatch.c */
 int64_t mnfq_i_time_left(int timeout_ms, int64_t deadline);
 void mnfq_i_wake(struct mnfq_socket *sock);
 
@@ -322,7 +322,7 @@ struct mnfq_queue *mnfq_i_queue_find(struct mnfq_socket *sock, uint16_t num);
 void mnfq_i_queue_count(struct mnfq_queue *queue, struct mnfq_stats *sum);
 void mnfq_i_queue_unref(struct mnfq_queue *queue);
 
-/* end.c */
+/* queue-end.c */
 void mnfq_i_queue_end(struct mnfq_queue *queue, bool wait);
 void mnfq_i_queue_count_unread(struct mnfq_queue *queue, uint32_t verdict, uint64_t n);
 
@@ -380,7 +380,7 @@ int mnfq_i_release_now(struct mnfq_queue *queue, uint32_t last, bool patient);
 int mnfq_i_release_all(struct mnfq_queue *queue);
 bool mnfq_i_in_round(struct mnfq_socket *sock);
 
-/* retain.c */
+/* packet-retain.c */
 bool mnfq_i_retain_settle(struct mnfq_packet *packet, bool deferred);
 void mnfq_i_retain_abandon(struct mnfq_queue *queue, uint32_t verdict);
 unsigned int mnfq_i_retain_take(struct mnfq_queue *queue, uint32_t *ids, unsigned int max);

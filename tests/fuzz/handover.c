@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* letter.c with any bytes, as a stranger may send them: as an offer, and as an answer. */
+/* handover-msg.c with any bytes, as a stranger may send them: as an offer, and as an answer. */
 #include <stdlib.h>
 
-#include "letter.h"
+#include "handover-msg.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* handover.c, letter.c: the protocol, over socket pairs; nothing of it takes a right. */
+/* handover.c, handover-msg.c: the protocol, over socket pairs; nothing of it takes a right. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "letter.h"
+#include "handover-msg.h"
 
 #define OPTIONS(...)                                                                             \
 	(&(struct mnfq_handover_options){ .size = sizeof(struct mnfq_handover_options),          \

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* conntrack.c: what a packet tells of its connection. */
+/* packet-ct.c: what a packet tells of its connection. */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* change.c: what may be changed with a verdict, what is refused and why. */
+/* packet-set.c: what may be changed with a verdict, what is refused and why. */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <errno.h>

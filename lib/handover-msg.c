@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* What goes along with a socket that is handed over: written, and read from anybody. No I/O. */
-#include "letter.h"
+#include "handover-msg.h"
 
 #include <errno.h>
 #include <stdio.h>

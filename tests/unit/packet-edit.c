@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* edit.c: packets as a callback gets them, retained ones, and what is left of refused edits. */
+/* packet-edit.c: packets as a callback gets them, retained ones, and what is left of refused edits. */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <errno.h>
