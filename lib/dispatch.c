@@ -92,17 +92,6 @@ static bool waits_first(struct mnfq_socket *sock)
 	       !in_use(sock) && mnfq_i_release_left(sock) != 0;
 }
 
-/* What a call was given to wait, in milliseconds; what is left of it. */
-int64_t mnfq_i_time_left(int timeout_ms, int64_t deadline)
-{
-	int64_t left;
-
-	if (timeout_ms <= 0)
-		return timeout_ms;
-	left = deadline - mnfq_i_now_ms();
-	return left > 0 ? left : 0;
-}
-
 int mnfq_socket_dispatch(struct mnfq_socket *sock, int timeout_ms)
 {
 	int64_t deadline, retry, left = timeout_ms;
@@ -152,28 +141,10 @@ int mnfq_socket_run(struct mnfq_socket *sock)
 	return err == -ECANCELED ? 0 : err;
 }
 
-/* Ends the wait that is under way. Safe in signal handlers. */
-static void wake(struct mnfq_socket *sock)
-{
-	const uint64_t one = 1;
-	int fd = atomic_load(&sock->wake), saved = errno;
-
-	if (fd >= 0)
-		(void)!write(fd, &one, sizeof(one));
-	errno = saved;
-}
-
-/* There is something to do: for a dispatch that waits, and for an event loop around it. */
-void mnfq_i_wake(struct mnfq_socket *sock)
-{
-	wake(sock);
-	mnfq_i_request_poke(sock);
-}
-
 void mnfq_socket_stop(struct mnfq_socket *sock)
 {
 	if (!sock)
 		return;
 	atomic_store(&sock->stop, true);
-	wake(sock);
+	mnfq_i_wake_dispatch(sock);
 }

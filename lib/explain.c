@@ -6,7 +6,6 @@
  */
 #include <dirent.h>
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -14,91 +13,6 @@
 #include "internal.h"
 
 #define PROBE_MS 20 /* the answer is there, behind what came before */
-
-/* Keeps a sentence and returns @err. */
-int mnfq_i_fail(struct mnfq_i_sentence *error, int err, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(error->text, sizeof(error->text), format, args);
-	va_end(args);
-	return err;
-}
-
-/* The caller's buffer gets the sentence, as far as there is one. Returns @err. */
-int mnfq_i_tell(char *to, size_t size, const struct mnfq_i_sentence *error, int err)
-{
-	size_t len;
-
-	if (!to || size == 0)
-		return err;
-	len = strnlen(error->text, size - 1);
-	memcpy(to, error->text, len);
-	to[len] = '\0';
-	return err;
-}
-
-/* A netlink socket, or a descriptor that is needed for one, could not be made. */
-int mnfq_i_explain_socket(struct mnfq_i_sentence *error, int err)
-{
-	switch (err) {
-	case -EPROTONOSUPPORT:
-		return mnfq_i_fail(error, err,
-				   "this kernel has no netfilter netlink: load nfnetlink and "
-				   "nfnetlink_queue");
-	case -EMFILE:
-		return mnfq_i_fail(error, err,
-				   "this process has no descriptor left: raise its limit of open "
-				   "files (ulimit -n)");
-	case -ENFILE:
-		return mnfq_i_fail(error, err,
-				   "the system has no descriptor left: raise the sysctl "
-				   "fs.file-max");
-	case -EAFNOSUPPORT:
-	case -EACCES:
-	case -EPERM:
-		return mnfq_i_fail(
-			error, err,
-			"a sandbox forbids netlink sockets (%s): allow AF_NETLINK, for "
-			"systemd with RestrictAddressFamilies=",
-			strerror(-err));
-	default:
-		return mnfq_i_fail(error, err, "cannot open a netlink socket: %s",
-				   strerror(-err));
-	}
-}
-
-/* The same in another namespace. @netns is its name, NULL if it has none that we know. */
-int mnfq_i_explain_open(struct mnfq_i_sentence *error, const char *netns, int err)
-{
-	const char *name = netns ? netns : "the descriptor";
-
-	switch (err) {
-	case -EPERM:
-		return mnfq_i_fail(
-			error, err,
-			"no CAP_SYS_ADMIN to enter the network namespace: run as root, "
-			"or let somebody inside open the socket and pass it");
-	case -EAGAIN:
-		return mnfq_i_fail(
-			error, err,
-			"cannot start a thread to enter the network namespace: raise the limit "
-			"of processes (ulimit -u, or pids.max of the control group)");
-	case -EBADF:
-		return mnfq_i_fail(error, err, "%.200s is not open", name);
-	case -EINVAL:
-		return mnfq_i_fail(
-			error, err,
-			"%.200s is not a network namespace: give a name that 'ip netns' "
-			"lists, a path or a process id",
-			name);
-	case -ENOENT:
-		return mnfq_i_fail(error, err, "the process of %.200s has ended", name);
-	default:
-		return mnfq_i_explain_socket(error, err);
-	}
-}
 
 /* Who owns a queue, as far as /proc tells. */
 struct owner {

@@ -5,14 +5,6 @@
 
 #include "internal.h"
 
-int mnfq_i_get_int(int fd, int level, int name)
-{
-	int value = 0;
-	socklen_t len = sizeof(value);
-
-	return getsockopt(fd, level, name, &value, &len) < 0 ? -errno : value;
-}
-
 /* The kernel tells how long an attached filter is, and refuses to show those made of eBPF. */
 int mnfq_i_check_filter(int fd, struct mnfq_i_sentence *error)
 {
@@ -25,16 +17,6 @@ int mnfq_i_check_filter(int fd, struct mnfq_i_sentence *error)
 			   "descriptor %d has a socket filter attached, which can make packets "
 			   "vanish: detach it first",
 			   fd);
-}
-
-/* The kernel delivers nothing to a socket that is connected to another peer than itself. */
-bool mnfq_i_is_connected(int fd)
-{
-	struct sockaddr_nl peer = { 0 };
-	socklen_t len = sizeof(peer);
-
-	return getpeername(fd, (struct sockaddr *)&peer, &len) == 0 &&
-	       (peer.nl_pid != 0 || peer.nl_groups != 0);
 }
 
 int mnfq_i_check_fd(int fd, struct mnfq_i_sentence *error)

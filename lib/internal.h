@@ -310,11 +310,13 @@ void mnfq_i_stats_add(struct mnfq_stats *sum, const struct mnfq_stats *stats);
 bool mnfq_i_is_connected(int fd);
 int mnfq_i_get_int(int fd, int level, int name);
 size_t mnfq_i_get_send_max(int fd);
+void mnfq_i_set_options(int fd, uint32_t buffer);
 int mnfq_i_check_fd(int fd, struct mnfq_i_sentence *error);
 int mnfq_i_check_filter(int fd, struct mnfq_i_sentence *error);
 
 /* dispatch.c */
 int64_t mnfq_i_time_left(int timeout_ms, int64_t deadline);
+void mnfq_i_wake_dispatch(struct mnfq_socket *sock);
 void mnfq_i_wake(struct mnfq_socket *sock);
 
 /* queue.c */
@@ -345,9 +347,7 @@ bool mnfq_i_stash_find(struct mnfq_socket *sock, uint16_t num, uint32_t *id);
 unsigned int mnfq_i_stash_purge(struct mnfq_socket *sock, uint16_t num);
 
 /* receive.c */
-bool mnfq_i_from_kernel(struct mnfq_socket *sock, const void *from, size_t from_len);
 int mnfq_i_round(struct mnfq_socket *sock);
-bool mnfq_i_ring_find(struct mnfq_socket *sock, uint16_t num, uint32_t *first, uint32_t *last);
 int mnfq_i_take_failure(struct mnfq_socket *sock);
 
 /* refused.c */

@@ -1,38 +1,14 @@
 // SPDX-License-Identifier: MIT
 /*
- * The kernel's own counters: those of the socket (SO_MEMINFO), which anybody who has it may ask
- * for, and those of its queues, which stand in a file of /proc of the socket's namespace only.
+ * The kernel's own counters of queues, which stand in a file of /proc of the socket's namespace only. Those
+ * of a socket, which anybody who has it may ask for: sockopt.c.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/sock_diag.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "internal.h"
-
-uint64_t mnfq_i_get_drops(int fd)
-{
-	uint32_t info[SK_MEMINFO_DROPS + 1];
-	socklen_t len = sizeof(info);
-
-	if (getsockopt(fd, SOL_SOCKET, MNFQ_I_SO_MEMINFO, info, &len) < 0 || len < sizeof(info))
-		return MNFQ_UNKNOWN;
-	return info[SK_MEMINFO_DROPS];
-}
-
-/* The socket counts in 32 bits, from before it was ours. */
-void mnfq_i_count_overruns(struct mnfq_socket *sock)
-{
-	uint64_t drops = mnfq_i_get_drops(sock->fd);
-
-	if (drops == MNFQ_UNKNOWN || sock->stats.overruns == MNFQ_UNKNOWN) {
-		sock->stats.overruns = MNFQ_UNKNOWN;
-		return;
-	}
-	sock->stats.overruns += (uint32_t)drops - sock->drops;
-	sock->drops = (uint32_t)drops;
-}
 
 static int open_file(void *arg)
 {

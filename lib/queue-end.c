@@ -88,6 +88,31 @@ static bool decide_held(struct end *end)
 	return in_time;
 }
 
+/* The ids of a queue's first and last packet of those that the round has still to handle. */
+static bool find_in_ring(struct mnfq_socket *sock, uint16_t num, uint32_t *first, uint32_t *last)
+{
+	const struct mnfq_ring *ring = sock->ring;
+	struct mnfq_packet packet;
+	bool found = false;
+	unsigned int i;
+
+	for (i = sock->ring_at; i < sock->ring_count; i++) {
+		const struct nlmsghdr *nlh = ring->iovecs[i].iov_base;
+
+		if (ring->senders[i].nl_pid != 0 || ring->messages[i].msg_len < NLMSG_HDRLEN ||
+		    nlh->nlmsg_type != MNFQ_I_MSG(NFQNL_MSG_PACKET))
+			continue;
+		(void)mnfq_i_packet_parse(&packet, ring->iovecs[i].iov_base,
+					  ring->messages[i].msg_len);
+		if (!mnfq_i_packet_has_id(&packet) || mnfq_i_packet_queue_num(&packet) != num)
+			continue;
+		*first = found ? *first : packet.id;
+		*last = packet.id;
+		found = true;
+	}
+	return found;
+}
+
 /* What nobody has read so far, from the stash first; and what is still in the ring. */
 static void decide_unread(struct end *end)
 {
@@ -96,7 +121,7 @@ static void decide_unread(struct end *end)
 	bool in_time = true;
 
 	end->gaps = queue->synced; /* else what is before the first id is not known */
-	if (mnfq_i_ring_find(queue->sock, queue->num, &first, &last)) {
+	if (find_in_ring(queue->sock, queue->num, &first, &last)) {
 		if (!queue->synced)
 			end->from = first - 1;
 		queue->synced = end->gaps = true;
@@ -148,15 +173,6 @@ static void unlink_queue(struct mnfq_queue *queue)
 		sock->recent = NULL;
 	mnfq_i_queue_count(queue, &sock->stats);
 	queue->unlinked = true;
-}
-
-/* Packets that waited for a verdict without having been seen by a callback. */
-void mnfq_i_queue_count_unread(struct mnfq_queue *queue, uint32_t verdict, uint64_t n)
-{
-	struct mnfq_stats *stats = queue->unlinked ? &queue->sock->stats : &queue->stats;
-
-	stats->defaulted += n;
-	mnfq_i_count_verdicts(stats, verdict, n);
 }
 
 /* What is read on the way to the answer is counted: the kernel drops it. */

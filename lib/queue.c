@@ -9,21 +9,6 @@
 
 #define DEFAULT_FLAGS MNFQ_QUEUE_GSO
 
-struct mnfq_queue *mnfq_i_queue_find(struct mnfq_socket *sock, uint16_t num)
-{
-	struct mnfq_queue *queue = sock->recent;
-
-	if (queue && queue->num == num)
-		return queue;
-	for (queue = sock->queues; queue; queue = queue->next) {
-		if (queue->num == num) {
-			sock->recent = queue;
-			return queue;
-		}
-	}
-	return NULL;
-}
-
 /* Checks what the user asked for and fills in the defaults. */
 static int normalise(struct mnfq_socket *sock, struct mnfq_queue_options *to,
 		     const struct mnfq_queue_options *from)
@@ -303,26 +288,6 @@ int mnfq_queue_set_flags(struct mnfq_queue *queue, uint32_t flags, uint32_t mask
 	queue->options.flags = (queue->options.flags & ~mask) | change.flags;
 	pthread_mutex_unlock(&sock->lock);
 	return 0;
-}
-
-/* Adds all that a queue counted, also what is on its way; with the lock held. */
-void mnfq_i_queue_count(struct mnfq_queue *queue, struct mnfq_stats *sum)
-{
-	mnfq_i_stats_add(sum, &queue->stats);
-	mnfq_i_stats_add(sum, &queue->outgoing);
-	mnfq_i_stats_add(sum, &queue->late);
-	mnfq_i_count_run(sum, &queue->run);
-	sum->held += atomic_load(&queue->held);
-}
-
-void mnfq_i_queue_unref(struct mnfq_queue *queue)
-{
-	struct mnfq_socket *sock = queue->sock;
-
-	if (atomic_fetch_sub(&queue->refs, 1) != 1)
-		return;
-	free(queue);
-	mnfq_i_socket_unref(sock);
 }
 
 struct mnfq_queue *mnfq_queue_unbind(struct mnfq_queue *queue)

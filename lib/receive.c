@@ -13,20 +13,6 @@
 
 #include "internal.h"
 
-/* Anyone with CAP_NET_ADMIN in the namespace can send to our port id. The kernel is port id 0. */
-bool mnfq_i_from_kernel(struct mnfq_socket *sock, const void *from, size_t from_len)
-{
-	struct sockaddr_nl sender;
-
-	if (from && from_len >= sizeof(sender)) {
-		memcpy(&sender, from, sizeof(sender));
-		if (sender.nl_family == AF_NETLINK && sender.nl_pid == 0)
-			return true;
-	}
-	sock->stats.forged++;
-	return false;
-}
-
 /* The queue of a message; one received before a queue was bound is for one that is gone. */
 static struct mnfq_queue *find_queue(struct mnfq_socket *sock, uint16_t num, bool stashed)
 {
@@ -235,39 +221,16 @@ static int handle_ring(struct mnfq_socket *sock, int count)
 	sock->ring_count = (unsigned int)count;
 	for (i = 0; i < sock->ring_count && !sock->closing; i++) {
 		sock->ring_at = i + 1;
-		if (!mnfq_i_from_kernel(sock, &ring->senders[i], sizeof(ring->senders[i])))
+		if (!mnfq_i_from_kernel(&ring->senders[i], sizeof(ring->senders[i]))) {
+			sock->stats.forged++;
 			continue;
+		}
 		handled += handle_datagram(sock, ring->iovecs[i].iov_base,
 					   ring->messages[i].msg_len, false);
 	}
 	if (!sock->closing) /* else the end of its queues looks at the rest */
 		sock->ring_count = 0;
 	return handled;
-}
-
-/* The ids of a queue's first and last packet of those that the round has still to handle. */
-bool mnfq_i_ring_find(struct mnfq_socket *sock, uint16_t num, uint32_t *first, uint32_t *last)
-{
-	const struct mnfq_ring *ring = sock->ring;
-	struct mnfq_packet packet;
-	bool found = false;
-	unsigned int i;
-
-	for (i = sock->ring_at; i < sock->ring_count; i++) {
-		const struct nlmsghdr *nlh = ring->iovecs[i].iov_base;
-
-		if (ring->senders[i].nl_pid != 0 || ring->messages[i].msg_len < NLMSG_HDRLEN ||
-		    nlh->nlmsg_type != MNFQ_I_MSG(NFQNL_MSG_PACKET))
-			continue;
-		(void)mnfq_i_packet_parse(&packet, ring->iovecs[i].iov_base,
-					  ring->messages[i].msg_len);
-		if (!mnfq_i_packet_has_id(&packet) || mnfq_i_packet_queue_num(&packet) != num)
-			continue;
-		*first = found ? *first : packet.id;
-		*last = packet.id;
-		found = true;
-	}
-	return found;
 }
 
 static int enter(struct mnfq_socket *sock)
@@ -455,8 +418,10 @@ int mnfq_socket_feed(struct mnfq_socket *sock, const void *datagram, size_t len,
 	len = len < MNFQ_I_SLOT_SIZE ? len : MNFQ_I_SLOT_SIZE;
 	if (len > 0)
 		memcpy(sock->ring->memory, datagram, len);
-	if (mnfq_i_from_kernel(sock, from, from_len))
+	if (mnfq_i_from_kernel(from, from_len))
 		handled = take_turn(sock, sock->ring->memory, len);
+	else
+		sock->stats.forged++;
 	err = leave(sock, handled > 0 ? handled : 0);
 	if (handled < 0)
 		return handled;

@@ -10,6 +10,7 @@
 #include <libmnl/libmnl.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "internal.h"
 
@@ -306,8 +307,10 @@ static int read_answer(struct mnfq_socket *sock)
 			return -ENOMEM;
 		iov.iov_base = entry->data;
 		len = recvmsg(sock->fd, &msg, MSG_DONTWAIT);
-		if (len >= 0 && mnfq_i_from_kernel(sock, &from, msg.msg_namelen))
+		if (len >= 0 && mnfq_i_from_kernel(&from, msg.msg_namelen))
 			sort(sock, &entry, (size_t)len);
+		else if (len >= 0)
+			sock->stats.forged++;
 		if (len >= 0 || errno == EINTR || errno == ENOBUFS)
 			continue;
 		err = errno == EAGAIN ? 0 : -errno;
@@ -412,4 +415,22 @@ int mnfq_i_request(struct mnfq_socket *sock, uint16_t num, uint8_t command,
 	}
 	mnfq_i_request_remind(sock);
 	return err;
+}
+
+/* Ends the wait that is under way. Safe in signal handlers. */
+void mnfq_i_wake_dispatch(struct mnfq_socket *sock)
+{
+	const uint64_t one = 1;
+	int fd = atomic_load(&sock->wake), saved = errno;
+
+	if (fd >= 0)
+		(void)!write(fd, &one, sizeof(one));
+	errno = saved;
+}
+
+/* There is something to do: for a dispatch that waits, and for an event loop around it. */
+void mnfq_i_wake(struct mnfq_socket *sock)
+{
+	mnfq_i_wake_dispatch(sock);
+	mnfq_i_request_poke(sock);
 }

@@ -5,130 +5,17 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <sys/random.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "internal.h"
 
-#define DEFAULT_BUFFER     (64u << 20)
 #define BATCH_MAX          1024
 #define DEFAULT_TIMEOUT_MS 2000
 #define BUSY_POLL_MAX      1000000u
-#define OPTIONS_SIZE_MAX   4096u
 
 const char *mnfq_get_version(void)
 {
 	return MNFQ_VERSION;
-}
-
-int64_t mnfq_i_now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-/* By the exact clock, which costs more. */
-int64_t mnfq_i_now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
-/*
- * Whether a struct of the caller is there and begins with a possible size. Sizes beyond those of
- * any version are garbage: following one would read or write whatever lies behind the struct. One
- * that is no multiple of the alignment would cut a pointer in half.
- */
-bool mnfq_i_options_sized(const void *options)
-{
-	size_t size;
-
-	if (!options)
-		return false;
-	memcpy(&size, options, sizeof(size));
-	return size >= sizeof(size) && size <= OPTIONS_SIZE_MAX && size % _Alignof(size_t) == 0;
-}
-
-/*
- * Reads options of a caller who may know fewer fields than we do, or more. NULL: all defaults. What
- * we know is there after -E2BIG, too: it may say where to write the sentence.
- */
-int mnfq_i_options_copy(void *dst, size_t dst_size, const void *src)
-{
-	const uint8_t *bytes = src;
-	size_t size, i;
-
-	memset(dst, 0, dst_size);
-	if (!src)
-		return 0;
-	if (!mnfq_i_options_sized(src))
-		return -EINVAL;
-	memcpy(&size, src, sizeof(size));
-	memcpy(dst, src, size < dst_size ? size : dst_size);
-	for (i = dst_size; i < size; i++)
-		if (bytes[i] != 0)
-			return -E2BIG;
-	return 0;
-}
-
-/* The other way round, into a struct that is sized: fills in as much as it has room for. */
-void mnfq_i_options_return(void *dst, const void *src, size_t src_size)
-{
-	size_t size;
-
-	memcpy(&size, dst, sizeof(size));
-	memset(dst, 0, size);
-	memcpy(dst, src, size < src_size ? size : src_size);
-	memcpy(dst, &size, sizeof(size));
-}
-
-/* All counters of a struct mnfq_stats but its size, one by one: there is nothing else in it. */
-void mnfq_i_stats_add(struct mnfq_stats *sum, const struct mnfq_stats *stats)
-{
-	uint64_t *to = &sum->packets;
-	const uint64_t *from = &stats->packets;
-	size_t i, n = (sizeof(*sum) - offsetof(struct mnfq_stats, packets)) / sizeof(*to);
-
-	for (i = 0; i < n; i++)
-		to[i] += from[i];
-}
-
-/*
- * The kernel doubles what is asked for. Beyond net.core.rmem_max only CAP_NET_ADMIN in the
- * initial user namespace helps; without it we take what we can get.
- */
-static int set_buffer(int fd, uint32_t bytes)
-{
-	int half = (int)(bytes / 2);
-
-	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &half, sizeof(half)) == 0)
-		return 0;
-	return setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &half, sizeof(half)) < 0 ? -errno : 0;
-}
-
-/* An overrun must not stop the socket until it is drained; the gap in the ids tells the loss. */
-static void set_options(int fd, uint32_t buffer)
-{
-	int one = 1, out = MNFQ_I_OUTBOX_MAX;
-
-	(void)setsockopt(fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, &one, sizeof(one));
-	if (buffer > 0 || mnfq_i_get_int(fd, SOL_SOCKET, SO_RCVBUF) < (int)DEFAULT_BUFFER)
-		(void)set_buffer(fd, buffer ? buffer : DEFAULT_BUFFER);
-	if (mnfq_i_get_int(fd, SOL_SOCKET, SO_SNDBUF) < 2 * (int)MNFQ_I_OUTBOX_MAX &&
-	    setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &out, sizeof(out)) < 0)
-		(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &out, sizeof(out));
-}
-
-/* Bytes that the kernel takes in one send: it keeps some of the send buffer for itself. */
-size_t mnfq_i_get_send_max(int fd)
-{
-	int size = mnfq_i_get_int(fd, SOL_SOCKET, SO_SNDBUF) - 64;
-
-	return size < 0 ? 0 : size < (int)MNFQ_I_OUTBOX_MAX ? (size_t)size : MNFQ_I_OUTBOX_MAX;
 }
 
 static uint32_t random_number(void)
@@ -258,7 +145,7 @@ static int wrap(struct mnfq_socket **ret, int fd, const struct mnfq_socket_optio
 		return mnfq_i_fail(error, err, "the netlink socket gets no port id: %s",
 				   strerror(-err));
 	}
-	set_options(fd, options->receive_buffer);
+	mnfq_i_set_options(fd, options->receive_buffer);
 	(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
 	sock->fd = fd;
 	sock->wake_fd = sock->queues_fd = -1;
@@ -359,15 +246,6 @@ int mnfq_socket_adopt(struct mnfq_socket **ret, int fd, const struct mnfq_socket
 	return 0;
 }
 
-struct mnfq_socket *mnfq_i_socket_unref(struct mnfq_socket *sock)
-{
-	if (atomic_fetch_sub(&sock->refs, 1) != 1)
-		return NULL;
-	pthread_mutex_destroy(&sock->lock);
-	free(sock);
-	return NULL;
-}
-
 struct mnfq_socket *mnfq_socket_close(struct mnfq_socket *sock)
 {
 	if (!sock)
@@ -443,25 +321,6 @@ int mnfq_socket_get_fd(const struct mnfq_socket *sock)
 uint32_t mnfq_socket_get_portid(const struct mnfq_socket *sock)
 {
 	return sock ? sock->portid : 0;
-}
-
-int mnfq_socket_set_receive_buffer(struct mnfq_socket *sock, uint32_t bytes)
-{
-	int err;
-
-	if (!sock)
-		return -EINVAL;
-	if (bytes > INT32_MAX)
-		return mnfq_i_fail(&sock->error, -EINVAL, "receive buffer is above 2 GiB");
-	err = set_buffer(sock->fd, bytes ? bytes : DEFAULT_BUFFER);
-	return err < 0 ? mnfq_i_fail(&sock->error, err, "cannot set the receive buffer: %s",
-				     strerror(-err))
-		       : 0;
-}
-
-int64_t mnfq_socket_get_receive_buffer(const struct mnfq_socket *sock)
-{
-	return sock ? mnfq_i_get_int(sock->fd, SOL_SOCKET, SO_RCVBUF) : -EINVAL;
 }
 
 int mnfq_socket_get_stats(struct mnfq_socket *sock, struct mnfq_stats *stats)

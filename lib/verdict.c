@@ -266,3 +266,14 @@ void mnfq_i_verdict_replace(struct nlmsghdr *nlh, uint32_t verdict, struct mnfq_
 	mnfq_i_count(stats, &decision);
 	(void)mnfq_i_verdict_head((uint8_t *)nlh, &decision);
 }
+
+/* All counters of a struct mnfq_stats but its size, one by one: there is nothing else in it. */
+void mnfq_i_stats_add(struct mnfq_stats *sum, const struct mnfq_stats *stats)
+{
+	uint64_t *to = &sum->packets;
+	const uint64_t *from = &stats->packets;
+	size_t i, n = (sizeof(*sum) - offsetof(struct mnfq_stats, packets)) / sizeof(*to);
+
+	for (i = 0; i < n; i++)
+		to[i] += from[i];
+}

@@ -85,6 +85,17 @@ struct mnfq_i_verdict_msg {
 #define MNFQ_I_SLOT_SIZE  (65536u + MNFQ_I_ATTRS_MAX)
 #define MNFQ_I_OUTBOX_MAX (128u * 1024)
 
+/* Anyone with CAP_NET_ADMIN in the namespace can send to our port id. The kernel is port id 0. */
+static inline int mnfq_i_from_kernel(const void *from, size_t from_len)
+{
+	struct sockaddr_nl sender;
+
+	if (!from || from_len < sizeof(sender))
+		return 0;
+	memcpy(&sender, from, sizeof(sender));
+	return sender.nl_family == AF_NETLINK && sender.nl_pid == 0;
+}
+
 static inline int mnfq_i_is_verdict(uint16_t type)
 {
 	return type == MNFQ_I_MSG(NFQNL_MSG_VERDICT) ||
