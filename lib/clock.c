@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* Times. */
-#include <time.h>
+#include "clock.h"
 
-#include "internal.h"
+#include <time.h>
 
 int64_t mnfq_i_now_ms(void)
 {

@@ -5,7 +5,14 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "clock.h"
+#include "error.h"
+#include "receive.h"
+#include "refs.h"
+#include "refused.h"
+#include "request.h"
+#include "ring.h"
+#include "send.h"
 
 /* Waits until there is something to do. Returns 0 also if the time is over. */
 static int wait_for(struct mnfq_socket *sock, int timeout_ms)

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 /* The last failure as a sentence. */
+#include "error.h"
+
 #include <stdarg.h>
 #include <stdio.h>
-
-#include "internal.h"
+#include <string.h>
 
 /* Keeps a sentence and returns @err. */
 int mnfq_i_fail(struct mnfq_i_sentence *error, int err, const char *format, ...)

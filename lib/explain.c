@@ -4,13 +4,20 @@
  * queue that somebody else owns; a command that needs only the capability tells them apart, and
  * /proc tells who the somebody is.
  */
+#include "explain.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "error.h"
+#include "kernel-stats.h"
+#include "netns.h"
+#include "refs.h"
+#include "request.h"
+#include "sockopt.h"
 
 #define PROBE_MS 20 /* the answer is there, behind what came before */
 

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: MIT
 /* A descriptor that comes from somewhere else: is it a netlink socket that can be used? */
+#include "fd-check.h"
+
 #include <errno.h>
 #include <fcntl.h>
 
-#include "internal.h"
+#include "error.h"
+#include "sockopt.h"
+#include "wire.h"
 
 /* The kernel tells how long an attached filter is, and refuses to show those made of eBPF. */
 int mnfq_i_check_filter(int fd, struct mnfq_i_sentence *error)

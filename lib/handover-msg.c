@@ -4,6 +4,9 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
+
+#include "error.h"
 
 static const char magic[4] = { 'M', 'N', 'F', 'Q' };
 

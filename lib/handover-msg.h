@@ -6,7 +6,9 @@
 #ifndef MNFQ_LETTER_H
 #define MNFQ_LETTER_H
 
-#include "internal.h"
+#include "error.h"
+
+#include <stdbool.h>
 
 #define MNFQ_I_LETTER_SIZE    512u
 #define MNFQ_I_LETTER_VERSION 1u

@@ -8,9 +8,16 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "clock.h"
+#include "error.h"
+#include "fd-check.h"
 #include "handover-msg.h"
+#include "options.h"
+#include "sockopt.h"
+#include "wire.h"
 
 /* One call of a public function. */
 struct transfer {

@@ -4,7 +4,9 @@
 #include <net/if.h>
 #include <sys/ioctl.h>
 
-#include "internal.h"
+#include "clock.h"
+#include "packet.h"
+#include "refs.h"
 
 #define IFNAME_MS 1000
 

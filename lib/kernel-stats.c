@@ -3,12 +3,17 @@
  * The kernel's own counters of queues, which stand in a file of /proc of the socket's namespace only. Those
  * of a socket, which anybody who has it may ask for: sockopt.c.
  */
+#include "kernel-stats.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "error.h"
+#include "netns.h"
+#include "options.h"
+#include "refs.h"
 
 static int open_file(void *arg)
 {

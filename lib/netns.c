@@ -3,6 +3,8 @@
  * Reaching another network namespace. setns(2) changes the calling thread only, so a thread of
  * its own goes there: the caller's namespace is never touched, and nothing has to be put back.
  */
+#include "netns.h"
+
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -15,7 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "error.h"
+#include "refs.h"
 
 #define NETNS_DIR "/run/netns"
 

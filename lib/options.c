@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 /* Structs that begin with their size: those of older and newer callers fit. */
-#include <errno.h>
+#include "options.h"
 
-#include "internal.h"
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
 
 #define OPTIONS_SIZE_MAX 4096u
 

@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: MIT
 /* What a packet tells of its connection: the attributes within NFQA_CT. Nothing here does I/O. */
+#include "packet-ct.h"
+
 #include <errno.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <netinet/in.h>
 
-#include "internal.h"
+#include "options.h"
+#include "packet.h"
+#include "verdict.h"
+#include "wire.h"
 
 /* An attribute within NFQA_CT. */
 static int find_ct(const struct mnfq_packet *packet, unsigned int type, uint32_t min_len,

@@ -9,7 +9,12 @@
 #include <linux/if_ether.h>
 #include <stdlib.h>
 
-#include "internal.h"
+#include "options.h"
+#include "packet-ct.h"
+#include "packet-set.h"
+#include "packet.h"
+#include "ring.h"
+#include "verdict.h"
 
 /* Bridges (and what else has no family of its own) tell by the EtherType. */
 static uint16_t ethertype(const struct mnfq_packet *packet)

@@ -4,10 +4,19 @@
  * lists those that are undecided, oldest first; the socket's lock guards the lists and is held
  * while a verdict is sent, so that a packet counts as held until the kernel knows its verdict.
  */
+#include "packet-retain.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
-#include "internal.h"
+#include "packet-set.h"
+#include "packet.h"
+#include "refs.h"
+#include "refused.h"
+#include "request.h"
+#include "send.h"
+#include "verdict.h"
+#include "wire.h"
 
 /* By id: one that was handed to us late goes where it belongs. */
 static void insert(struct mnfq_queue *queue, struct mnfq_packet *packet)

@@ -3,11 +3,17 @@
  * What is changed along with a verdict. The kernel takes changes that it has no use for without a
  * word, and loses packets over wrong ones: what it would not do is refused here. No I/O.
  */
+#include "packet-set.h"
+
 #include <errno.h>
 #include <linux/if_ether.h>
 #include <stdlib.h>
 
-#include "internal.h"
+#include "packet-ct.h"
+#include "packet.h"
+#include "refs.h"
+#include "verdict.h"
+#include "wire.h"
 
 /* Keeps why a setter refuses; returns @err. */
 int mnfq_i_refuse(struct mnfq_packet *packet, int err, const char *sentence)

@@ -3,9 +3,12 @@
  * A netlink message to a view of a packet, and what can be asked of it. Every length is checked
  * here, before anything else looks at the message. Nothing here does I/O.
  */
+#include "packet.h"
+
 #include <errno.h>
 
-#include "internal.h"
+#include "verdict.h"
+#include "wire.h"
 
 /* The least length of the attributes that we read; shorter ones make the message malformed. */
 static const uint8_t least_len[MNFQ_I_ATTRS] = {

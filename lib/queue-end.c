@@ -5,7 +5,17 @@
  * long that takes is up to whoever makes the rules of the namespace; so they are decided in portions
  * until a deadline, and what is left then is dropped.
  */
-#include "internal.h"
+#include "queue-end.h"
+
+#include "clock.h"
+#include "packet-retain.h"
+#include "packet.h"
+#include "refs.h"
+#include "request.h"
+#include "ring.h"
+#include "send.h"
+#include "verdict.h"
+#include "wire.h"
 
 #define PORTION_MAX 64
 #define PORTION_NS  10000000 /* how long one should take at most */

@@ -5,7 +5,16 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "error.h"
+#include "explain.h"
+#include "options.h"
+#include "packet-retain.h"
+#include "queue-end.h"
+#include "refs.h"
+#include "request.h"
+#include "send.h"
+#include "verdict.h"
+#include "wire.h"
 
 #define DEFAULT_FLAGS MNFQ_QUEUE_GSO
 

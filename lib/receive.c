@@ -8,10 +8,24 @@
  *
  * No memory is allocated and no system call made for each packet.
  */
+#include "receive.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
-#include "internal.h"
+#include "clock.h"
+#include "error.h"
+#include "explain.h"
+#include "packet-retain.h"
+#include "packet.h"
+#include "queue-end.h"
+#include "refs.h"
+#include "refused.h"
+#include "request.h"
+#include "ring.h"
+#include "send.h"
+#include "verdict.h"
+#include "wire.h"
 
 /* The queue of a message; one received before a queue was bound is for one that is gone. */
 static struct mnfq_queue *find_queue(struct mnfq_socket *sock, uint16_t num, bool stashed)

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 /* What a socket and its queues are held by: the last one to let go frees them. */
+#include "refs.h"
+
 #include <stdlib.h>
 
-#include "internal.h"
+#include "verdict.h"
 
 struct mnfq_socket *mnfq_i_socket_unref(struct mnfq_socket *sock)
 {

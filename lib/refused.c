@@ -5,9 +5,14 @@
  * that were sent together and looks at none; or another socket owns the queue, then each message
  * for that queue is answered. A failure that lasts is reported once, until something works again.
  */
+#include "refused.h"
+
 #include <errno.h>
 
-#include "internal.h"
+#include "clock.h"
+#include "refs.h"
+#include "send.h"
+#include "wire.h"
 
 #define BACK_OFF_MS     100 /* the first pause after releases that failed; it doubles */
 #define BACK_OFF_MAX_MS 1000

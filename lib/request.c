@@ -6,13 +6,21 @@
  * end of the buffer is reached without an answer, the answer was lost, because the buffer was
  * full or because somebody else took it, and the request is repeated.
  */
+#include "request.h"
+
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "clock.h"
+#include "packet.h"
+#include "refs.h"
+#include "refused.h"
+#include "send.h"
+#include "verdict.h"
+#include "wire.h"
 
 #define REQUEST_MAX 256 /* bytes; the longest, a BIND with all settings, has less than 100 */
 

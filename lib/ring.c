@@ -5,11 +5,13 @@
  * small packets never costs the memory of large ones. Nothing in it outlives a round, so that
  * sockets which take turns can share it.
  */
+#include "ring.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#include "internal.h"
+#include "wire.h"
 
 /*
  * A few cache lines more than whole pages: slots at multiples of the page size would all start in

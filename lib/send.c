@@ -4,10 +4,19 @@
  * one sendmsg; outside of it each is sent at once. The kernel handles a message before sendmsg
  * returns.
  */
+#include "send.h"
+
 #include <errno.h>
 #include <time.h>
 
-#include "internal.h"
+#include "clock.h"
+#include "error.h"
+#include "packet.h"
+#include "refs.h"
+#include "ring.h"
+#include "sockopt.h"
+#include "verdict.h"
+#include "wire.h"
 
 #define RETRY_MS 1000 /* how long a want of memory may last before verdicts are given up */
 

@@ -7,7 +7,19 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "clock.h"
+#include "error.h"
+#include "fd-check.h"
+#include "netns.h"
+#include "options.h"
+#include "packet-retain.h"
+#include "queue-end.h"
+#include "refs.h"
+#include "request.h"
+#include "ring.h"
+#include "send.h"
+#include "sockopt.h"
+#include "wire.h"
 
 #define BATCH_MAX          1024
 #define DEFAULT_TIMEOUT_MS 2000

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: MIT
 /* Options of netlink sockets: those that we set, and those that tell something. */
+#include "sockopt.h"
+
 #include <errno.h>
 #include <linux/sock_diag.h>
 
-#include "internal.h"
+#include "error.h"
+#include "refs.h"
+#include "wire.h"
 
 #define DEFAULT_BUFFER (64u << 20)
 

@@ -3,10 +3,12 @@
  * Decisions to netlink messages. Runs of equal plain verdicts become one batch verdict. Nothing
  * here does I/O.
  */
+#include "verdict.h"
+
 #include <libmnl/libmnl.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 
-#include "internal.h"
+#include "wire.h"
 
 /* The upper half is the target of a queue verdict and must be empty with the others. */
 bool mnfq_i_verdict_valid(uint32_t verdict)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* handover-msg.c with any bytes, as a stranger may send them: as an offer, and as an answer. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "handover-msg.h"
 

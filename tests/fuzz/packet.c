@@ -5,7 +5,9 @@
  */
 #include <stdlib.h>
 
-#include "internal.h"
+#include "packet-ct.h"
+#include "packet.h"
+#include "refs.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

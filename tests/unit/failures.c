@@ -7,6 +7,7 @@
 #include <criterion/new/assert.h>
 #include <errno.h>
 
+#include "sockopt.h"
 #include "support/fixture.h"
 
 TestSuite(failures, .init = setup, .fini = teardown);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "handover-msg.h"
+#include "wire.h"
 
 #define OPTIONS(...)                                                                             \
 	(&(struct mnfq_handover_options){ .size = sizeof(struct mnfq_handover_options),          \

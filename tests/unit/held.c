@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "sockopt.h"
 #include "support/fixture.h"
 
 TestSuite(held, .init = setup, .fini = teardown);

@@ -5,7 +5,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "internal.h"
+#include "packet.h"
+#include "refs.h"
 #include "support/message.h"
 
 static struct message msg;

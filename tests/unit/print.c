@@ -7,7 +7,7 @@
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <stdlib.h>
 
-#include "internal.h"
+#include "packet.h"
 #include "print.h"
 #include "support/message.h"
 

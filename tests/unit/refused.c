@@ -4,6 +4,7 @@
 #include <criterion/new/assert.h>
 #include <errno.h>
 
+#include "request.h"
 #include "support/fixture.h"
 
 /* What the callback of queue 7 heard. */

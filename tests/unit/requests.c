@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "request.h"
 #include "support/fixture.h"
 
 TestSuite(requests, .init = setup, .fini = teardown);

@@ -4,7 +4,7 @@
 #include <criterion/new/assert.h>
 #include <errno.h>
 
-#include "internal.h"
+#include "send.h"
 #include "support/fixture.h"
 
 #define STEP 1000 /* ns that each look takes */

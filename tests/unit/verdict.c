@@ -3,7 +3,8 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 
-#include "internal.h"
+#include "packet.h"
+#include "verdict.h"
 
 static uint8_t bytes[256 * 1024] __attribute__((aligned(8)));
 static struct mnfq_i_outbox outbox = { .bytes = bytes };

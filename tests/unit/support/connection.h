@@ -3,8 +3,10 @@
 #ifndef MNFQ_TEST_CONNECTION_H
 #define MNFQ_TEST_CONNECTION_H
 
-#include "internal.h"
 #include "message.h"
+#include "packet-ct.h"
+#include "packet.h"
+#include "refs.h"
 
 extern struct message msg;
 extern struct mnfq_packet packet;

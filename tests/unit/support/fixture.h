@@ -4,8 +4,10 @@
 #define MNFQ_TEST_FIXTURE_H
 
 #include "fake-kernel.h"
-#include "internal.h"
 #include "message.h"
+#include "packet.h"
+#include "refs.h"
+#include "ring.h"
 
 extern struct mnfq_socket *sock;
 extern struct mnfq_queue *queue;

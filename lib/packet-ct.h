@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+/* What a packet tells of its connection. No I/O. */
+#ifndef MNFQ_PACKET_CT_H
+#define MNFQ_PACKET_CT_H
+
+#include "packet.h"
+
+bool mnfq_i_packet_seq_adjustable(const struct mnfq_packet *packet);
+bool mnfq_i_packet_adjusts_unasked(const struct mnfq_packet *packet, size_t len);
+
+#endif

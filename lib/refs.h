@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/* What sockets and queues consist of; who finds them, and who holds them. */
+#ifndef MNFQ_REFS_H
+#define MNFQ_REFS_H
+
+#include "error.h"
+#include "verdict.h"
+#include <mnfq/mnfq.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A message that arrived while an acknowledgement was awaited: a packet, or a refused verdict. */
+struct mnfq_i_stash {
+	struct mnfq_i_stash *next;
+	size_t len;
+	uint8_t data[]; /* begins with struct nlmsghdr */
+};
+
+/* A cache of interface names and MTUs: those of equal index modulo SETS compete for WAYS places. */
+#define MNFQ_I_IFNAME_SETS 16u
+#define MNFQ_I_IFNAME_WAYS 4u
+
+struct mnfq_i_ifname {
+	uint32_t index;
+	uint32_t mtu; /* 0: nobody asked so far */
+	int64_t until_ms;
+	char name[16];
+};
+
+struct mnfq_queue {
+	struct mnfq_queue *next;
+	struct mnfq_socket *sock;
+	atomic_uint refs; /* the user's, and one for each retained packet */
+	uint16_t num;
+	uint32_t tag;
+	bool closing;  /* unbind once the callback returned */
+	bool unlinked; /* and counted in the socket */
+	bool synced;   /* next_id is known */
+	int failure;   /* to be reported by the next dispatch; 0: none */
+	int reported;  /* was reported, and has lasted since */
+	bool calling;  /* the packet of calling_id has no verdict in the outbox yet */
+	uint32_t calling_id;
+	uint64_t born; /* the round in which it was bound */
+	uint32_t next_id;
+	mnfq_callback callback;
+	void *data;
+	struct mnfq_queue_options options; /* normalised: the settings in force */
+	struct mnfq_i_run run;
+	struct mnfq_stats
+		outgoing; /* decisions in the outbox, to be counted once they are sent */
+	struct mnfq_stats stats;
+
+	/* The rest is guarded by the socket's lock; held may be read without. */
+	bool bound;
+	atomic_uint held;
+	struct mnfq_packet *oldest, *newest; /* the held packets, by id */
+	struct mnfq_stats late;              /* decided outside of a round */
+
+	/*
+	 * What is still undecided in the kernel without being held gets the default verdict, up
+	 * to `release` as soon as nothing older is held, then up to `release_next`. It got there
+	 * because ids were lost while older packets were held, or because verdicts were.
+	 */
+	atomic_bool has_release; /* may be read without the lock, after `held` */
+	bool has_release_next;
+	uint32_t release, release_next;
+	/* The highest one in the outbox: for the receiver alone. */
+	uint32_t put;
+	bool has_put;
+	/* After a failure: not before this time (0: at once), then after a longer pause. */
+	_Atomic int64_t retry_at;
+	atomic_uint retry_ms;
+};
+
+/* The request that waits for its acknowledgement; seq is 0 if none does. */
+struct mnfq_i_pending {
+	uint32_t seq;
+	bool answered;
+	int error;
+};
+
+/* Looking for packets again and again before sleeping: dispatch.c. Times in nanoseconds. */
+struct mnfq_i_spin {
+	int64_t max;        /* as the user asked for; 0: never */
+	int64_t limit;      /* for the time being */
+	int64_t idle_since; /* when there was nothing for the first time; 0: there was something */
+};
+
+struct mnfq_socket {
+	atomic_uint refs; /* the user's, and one for each queue */
+	int fd;
+	int wake_fd; /* written by stop; opened when somebody waits for the first time */
+	atomic_int wake;
+	atomic_bool stop;
+	atomic_uintptr_t dispatcher; /* the thread in a round, 0 if none is */
+	bool closing;                /* close once the callback returned */
+	bool reap;                   /* something is closing */
+	bool stale;                  /* packets of a queue that is gone may still arrive */
+	bool ask_opener;             /* requests go only if who opened the socket may send them */
+	uint32_t portid, seq, tag, timeout_ms;
+	uint32_t drops; /* of the kernel's socket, those that are counted */
+	int queues_fd;  /* the kernel's file about its queues; -1: not opened yet */
+	struct mnfq_i_spin spin;
+	bool lonely;      /* the last packet came alone */
+	int64_t deadline; /* of the requests of the call that is under way */
+	size_t send_max;  /* bytes the kernel takes in one send */
+	int64_t round_ns; /* how long a round should take at most; 0: no limit */
+	uint32_t batch;   /* packets that the next round may have, as far as the ring has slots */
+	uint64_t round;
+	struct mnfq_ring *ring; /* perhaps shared with other sockets of the thread */
+	struct mnfq_queue *queues;
+	struct mnfq_queue *recent; /* found by the last look-up */
+	struct mnfq_i_pending pending;
+	struct mnfq_i_stash *stash, **stash_end;
+	struct mnfq_queue *ending; /* what is read of this queue is thrown away: */
+	uint32_t *ids;             /* the ids of so many packets go here, the rest is counted */
+	unsigned int ids_count, ids_max;
+	unsigned int ring_at, ring_count; /* messages in the ring that are to be handled still */
+	struct mnfq_queue *ended;         /* in this round: the ring may hold packets of theirs */
+	int failure;                      /* to be reported by the next dispatch */
+	bool queue_failed;                /* and so is that of a queue */
+	struct mnfq_stats stats;
+	struct mnfq_i_ifname ifnames[MNFQ_I_IFNAME_SETS][MNFQ_I_IFNAME_WAYS];
+	struct mnfq_i_sentence error;
+	pthread_mutex_t lock; /* recursive: a late verdict may fill the outbox */
+};
+
+struct mnfq_queue *mnfq_i_queue_find(struct mnfq_socket *sock, uint16_t num);
+void mnfq_i_queue_unref(struct mnfq_queue *queue);
+struct mnfq_socket *mnfq_i_socket_unref(struct mnfq_socket *sock);
+void mnfq_i_queue_count(struct mnfq_queue *queue, struct mnfq_stats *sum);
+void mnfq_i_queue_count_unread(struct mnfq_queue *queue, uint32_t verdict, uint64_t n);
+
+#endif
