@@ -10,7 +10,7 @@
 
 static const char magic[4] = { 'M', 'N', 'F', 'Q' };
 
-_Static_assert(sizeof(struct mnfq_i_letter) == MNFQ_I_LETTER_SIZE, "no padding");
+_Static_assert(sizeof(struct mnfq_i_handover_msg) == MNFQ_I_HANDOVER_MSG_SIZE, "no padding");
 
 /* The bytes of the UTF-8 character that begins with @first; 0 if none does. */
 static size_t char_len(uint8_t first)
@@ -67,86 +67,86 @@ int mnfq_i_label_check(const char *label, struct mnfq_i_sentence *error)
 	return 0;
 }
 
-static void letter_begin(struct mnfq_i_letter *letter, uint16_t type)
+static void msg_begin(struct mnfq_i_handover_msg *message, uint16_t type)
 {
-	memset(letter, 0, sizeof(*letter));
-	memcpy(letter->magic, magic, sizeof(magic));
-	letter->version = MNFQ_I_LETTER_VERSION;
-	letter->type = type;
+	memset(message, 0, sizeof(*message));
+	memcpy(message->magic, magic, sizeof(magic));
+	message->version = MNFQ_I_HANDOVER_MSG_VERSION;
+	message->type = type;
 }
 
 /* The label was checked. */
-void mnfq_i_letter_offer(struct mnfq_i_letter *letter, uint32_t flags, uint64_t cookie,
-			 const char *label)
+void mnfq_i_handover_msg_offer(struct mnfq_i_handover_msg *message, uint32_t flags,
+			       uint64_t cookie, const char *label)
 {
-	letter_begin(letter, MNFQ_I_LETTER_SOCKET);
-	letter->flags = flags;
-	letter->netns_cookie = cookie;
-	memcpy(letter->label, label, strlen(label));
+	msg_begin(message, MNFQ_I_HANDOVER_MSG_SOCKET);
+	message->flags = flags;
+	message->netns_cookie = cookie;
+	memcpy(message->label, label, strlen(label));
 }
 
-void mnfq_i_letter_answer(struct mnfq_i_letter *letter, int err, const char *text)
+void mnfq_i_handover_msg_answer(struct mnfq_i_handover_msg *message, int err, const char *text)
 {
-	letter_begin(letter, MNFQ_I_LETTER_ANSWER);
-	letter->error = err;
-	memcpy(letter->text, text, strnlen(text, sizeof(letter->text) - 1));
+	msg_begin(message, MNFQ_I_HANDOVER_MSG_ANSWER);
+	message->error = err;
+	memcpy(message->text, text, strnlen(text, sizeof(message->text) - 1));
 }
 
-bool mnfq_i_letter_is(const void *bytes, size_t len)
+bool mnfq_i_handover_msg_is(const void *bytes, size_t len)
 {
 	return len >= sizeof(magic) && memcmp(bytes, magic, sizeof(magic)) == 0;
 }
 
-bool mnfq_i_letter_is_answer(const void *bytes, size_t len)
+bool mnfq_i_handover_msg_is_answer(const void *bytes, size_t len)
 {
-	const struct mnfq_i_letter *letter = bytes;
+	const struct mnfq_i_handover_msg *message = bytes;
 	uint16_t type;
 
-	if (!mnfq_i_letter_is(bytes, len) || len != sizeof(*letter))
+	if (!mnfq_i_handover_msg_is(bytes, len) || len != sizeof(*message))
 		return false;
-	memcpy(&type, &letter->type, sizeof(type));
-	return type == MNFQ_I_LETTER_ANSWER;
+	memcpy(&type, &message->type, sizeof(type));
+	return type == MNFQ_I_HANDOVER_MSG_ANSWER;
 }
 
-/* What both kinds of letter have in common. A longer one has more than there is room for. */
-static int read_letter(struct mnfq_i_letter *letter, const void *bytes, size_t len, uint16_t type,
-		       struct mnfq_i_sentence *error)
+/* What both kinds of message have in common. A longer one has more than there is room for. */
+static int read_msg(struct mnfq_i_handover_msg *message, const void *bytes, size_t len,
+		    uint16_t type, struct mnfq_i_sentence *error)
 {
-	static const uint8_t zero[sizeof(letter->reserved)];
+	static const uint8_t zero[sizeof(message->reserved)];
 
-	memset(letter, 0, sizeof(*letter));
-	memcpy(letter, bytes, len < sizeof(*letter) ? len : sizeof(*letter));
-	if (!mnfq_i_letter_is(bytes, len))
+	memset(message, 0, sizeof(*message));
+	memcpy(message, bytes, len < sizeof(*message) ? len : sizeof(*message));
+	if (!mnfq_i_handover_msg_is(bytes, len))
 		return mnfq_i_fail(error, -EBADMSG,
 				   "what came is not of the protocol of libmnfq");
-	if (len >= offsetof(struct mnfq_i_letter, type) &&
-	    letter->version != MNFQ_I_LETTER_VERSION)
+	if (len >= offsetof(struct mnfq_i_handover_msg, type) &&
+	    message->version != MNFQ_I_HANDOVER_MSG_VERSION)
 		return mnfq_i_fail(error, -EPROTONOSUPPORT,
 				   "what came is version %u of the protocol, and this is version "
 				   "%u: use the same version of libmnfq on both sides",
-				   letter->version, MNFQ_I_LETTER_VERSION);
-	if (len != sizeof(*letter))
+				   message->version, MNFQ_I_HANDOVER_MSG_VERSION);
+	if (len != sizeof(*message))
 		return mnfq_i_fail(error, -EBADMSG, "the message has not %zu bytes",
-				   sizeof(*letter));
-	if (letter->type != type || memcmp(letter->reserved, zero, sizeof(zero)) != 0)
+				   sizeof(*message));
+	if (message->type != type || memcmp(message->reserved, zero, sizeof(zero)) != 0)
 		return mnfq_i_fail(error, -EBADMSG,
 				   "the message makes no sense: type %u, not %u, or reserved "
 				   "bytes in use",
-				   letter->type, type);
+				   message->type, type);
 	return 0;
 }
 
-int mnfq_i_letter_read_offer(struct mnfq_i_letter *letter, const void *bytes, size_t len,
-			     struct mnfq_i_sentence *error)
+int mnfq_i_handover_msg_read_offer(struct mnfq_i_handover_msg *message, const void *bytes,
+				   size_t len, struct mnfq_i_sentence *error)
 {
-	int err = read_letter(letter, bytes, len, MNFQ_I_LETTER_SOCKET, error);
+	int err = read_msg(message, bytes, len, MNFQ_I_HANDOVER_MSG_SOCKET, error);
 
 	if (err < 0)
 		return err;
-	if (letter->flags & ~MNFQ_HANDOVER_KEEP)
+	if (message->flags & ~MNFQ_HANDOVER_KEEP)
 		return mnfq_i_fail(error, -EBADMSG, "the message has unknown flags: 0x%x",
-				   letter->flags);
-	return mnfq_i_label_check(letter->label, error) < 0 ? -EBADMSG : 0;
+				   message->flags);
+	return mnfq_i_label_check(message->label, error) < 0 ? -EBADMSG : 0;
 }
 
 /* The text of a stranger as a sentence: what might do something to a terminal is replaced. */
@@ -170,30 +170,30 @@ static void clean(struct mnfq_i_sentence *to, const char *text)
  * What the answer says, 0 or a negative errno. Those that waiting has itself would be taken for
  * there being no answer yet; -ETIMEDOUT is what a receiver says whose kernel did not answer.
  */
-int mnfq_i_letter_read_answer(const void *bytes, size_t len, struct mnfq_i_sentence *error)
+int mnfq_i_handover_msg_read_answer(const void *bytes, size_t len, struct mnfq_i_sentence *error)
 {
-	struct mnfq_i_letter letter;
-	int err = read_letter(&letter, bytes, len, MNFQ_I_LETTER_ANSWER, error);
+	struct mnfq_i_handover_msg message;
+	int err = read_msg(&message, bytes, len, MNFQ_I_HANDOVER_MSG_ANSWER, error);
 
 	if (err == -EPROTONOSUPPORT)
 		return -EBADMSG; /* only a receiver says that */
 	if (err < 0)
 		return err;
-	if (letter.error > 0 || letter.error < -MNFQ_I_ERRNO_MAX ||
-	    !memchr(letter.text, '\0', sizeof(letter.text)))
+	if (message.error > 0 || message.error < -MNFQ_I_ERRNO_MAX ||
+	    !memchr(message.text, '\0', sizeof(message.text)))
 		return mnfq_i_fail(error, -EBADMSG, "the answer makes no sense");
-	if (letter.text[0])
-		clean(error, letter.text);
-	else if (letter.error)
-		mnfq_i_fail(error, letter.error, "the other side refused the socket: %s",
-			    strerror(-letter.error));
-	switch (letter.error) {
+	if (message.text[0])
+		clean(error, message.text);
+	else if (message.error)
+		mnfq_i_fail(error, message.error, "the other side refused the socket: %s",
+			    strerror(-message.error));
+	switch (message.error) {
 	case -EAGAIN:
 	case -EINTR:
 		return -EBUSY;
 	case -ETIMEDOUT:
 		return -ETIME;
 	default:
-		return letter.error;
+		return message.error;
 	}
 }

@@ -105,10 +105,10 @@ union one_descriptor {
 };
 
 /* One message, at once or not at all. @fd goes along unless it is negative. */
-static int send_letter(int stream, const struct mnfq_i_letter *letter, int fd)
+static int send_msg(int stream, const struct mnfq_i_handover_msg *message, int fd)
 {
 	union one_descriptor control = { .room = { 0 } };
-	struct iovec iov = { .iov_base = (void *)letter, .iov_len = sizeof(*letter) };
+	struct iovec iov = { .iov_base = (void *)message, .iov_len = sizeof(*message) };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 	ssize_t sent;
 
@@ -123,7 +123,7 @@ static int send_letter(int stream, const struct mnfq_i_letter *letter, int fd)
 	sent = sendmsg(stream, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (sent < 0) /* the same for both types: it has gone, with what we sent unread or not */
 		return errno == ECONNRESET ? -EPIPE : -errno;
-	return (size_t)sent == sizeof(*letter) ? 0 : -EMSGSIZE;
+	return (size_t)sent == sizeof(*message) ? 0 : -EMSGSIZE;
 }
 
 static int explain_send(struct transfer *t, int err)
@@ -144,15 +144,15 @@ static int explain_send(struct transfer *t, int err)
 static int offer(struct transfer *t, int fd)
 {
 	const char *label = t->options.label ? t->options.label : "";
-	struct mnfq_i_letter letter;
+	struct mnfq_i_handover_msg message;
 	int err = mnfq_i_label_check(label, &t->error);
 
 	if (err == 0)
 		err = mnfq_i_check_fd(fd, &t->error);
 	if (err < 0)
 		return err;
-	mnfq_i_letter_offer(&letter, t->options.flags, get_cookie(fd), label);
-	while ((err = send_letter(t->stream, &letter, fd)) == -EAGAIN)
+	mnfq_i_handover_msg_offer(&message, t->options.flags, get_cookie(fd), label);
+	while ((err = send_msg(t->stream, &message, fd)) == -EAGAIN)
 		if ((err = await(t, POLLOUT)) < 0)
 			return err;
 	return err < 0 ? explain_send(t, err) : 0;
@@ -171,7 +171,7 @@ int mnfq_handover_answer(int stream, const struct mnfq_handover *info, int err,
 			 const char *sentence)
 {
 	struct mnfq_handover known;
-	struct mnfq_i_letter letter;
+	struct mnfq_i_handover_msg message;
 	struct mnfq_i_sentence unused;
 	int wrong = mnfq_i_options_copy(&known, sizeof(known), info);
 
@@ -181,8 +181,8 @@ int mnfq_handover_answer(int stream, const struct mnfq_handover *info, int err,
 		wrong = check_stream(stream, &unused);
 	if (wrong < 0 || known.flags & MNFQ_HANDOVER_PLAIN)
 		return wrong;
-	mnfq_i_letter_answer(&letter, err, err < 0 && sentence ? sentence : "");
-	return send_letter(stream, &letter, -1);
+	mnfq_i_handover_msg_answer(&message, err, err < 0 && sentence ? sentence : "");
+	return send_msg(stream, &message, -1);
 }
 
 /* ---- receiving ---- */
@@ -197,29 +197,29 @@ union control {
 };
 
 /* What one recvmsg() brought. */
-struct parcel {
-	uint8_t bytes[MNFQ_I_LETTER_SIZE + 1]; /* so that a longer message shows */
+struct received_msg {
+	uint8_t bytes[MNFQ_I_HANDOVER_MSG_SIZE + 1]; /* so that a longer message shows */
 	size_t len;
 	bool cut; /* the control data were */
 	unsigned int count;
 	int fd; /* the first of the descriptors; the others are closed */
 };
 
-static void unpack_rights(struct parcel *parcel, const struct cmsghdr *cmsg)
+static void unpack_rights(struct received_msg *received, const struct cmsghdr *cmsg)
 {
 	size_t i, n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 	int fd;
 
 	for (i = 0; i < n; i++) {
 		memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(fd), sizeof(fd));
-		if (parcel->count++ == 0)
-			parcel->fd = fd;
+		if (received->count++ == 0)
+			received->fd = fd;
 		else
 			close(fd);
 	}
 }
 
-static void unpack(struct parcel *parcel, struct msghdr *msg)
+static void unpack(struct received_msg *received, struct msghdr *msg)
 {
 	struct cmsghdr *cmsg;
 	int pidfd;
@@ -228,7 +228,7 @@ static void unpack(struct parcel *parcel, struct msghdr *msg)
 		if (cmsg->cmsg_level != SOL_SOCKET)
 			continue;
 		if (cmsg->cmsg_type == SCM_RIGHTS)
-			unpack_rights(parcel, cmsg);
+			unpack_rights(received, cmsg);
 		if (cmsg->cmsg_type == MNFQ_I_SCM_PIDFD &&
 		    cmsg->cmsg_len >= CMSG_LEN(sizeof(pidfd))) {
 			memcpy(&pidfd, CMSG_DATA(cmsg), sizeof(pidfd));
@@ -239,10 +239,10 @@ static void unpack(struct parcel *parcel, struct msghdr *msg)
 }
 
 /* Without waiting. The descriptor within is the caller's. */
-static int open_parcel(int stream, struct parcel *parcel)
+static int receive_once(int stream, struct received_msg *received)
 {
 	union control control;
-	struct iovec iov = { .iov_base = parcel->bytes, .iov_len = sizeof(parcel->bytes) };
+	struct iovec iov = { .iov_base = received->bytes, .iov_len = sizeof(received->bytes) };
 	struct msghdr msg = { .msg_iov = &iov,
 			      .msg_iovlen = 1,
 			      .msg_control = &control,
@@ -251,11 +251,11 @@ static int open_parcel(int stream, struct parcel *parcel)
 
 	if (len < 0)
 		return -errno;
-	parcel->len = (size_t)len;
-	parcel->cut = msg.msg_flags & MSG_CTRUNC;
-	parcel->count = 0;
-	parcel->fd = -1;
-	unpack(parcel, &msg);
+	received->len = (size_t)len;
+	received->cut = msg.msg_flags & MSG_CTRUNC;
+	received->count = 0;
+	received->fd = -1;
+	unpack(received, &msg);
 	return 0;
 }
 
@@ -268,22 +268,22 @@ static int explain_receive(struct transfer *t, int err)
 	return mnfq_i_fail(&t->error, err, "nothing can be received: %s", strerror(-err));
 }
 
-static int receive_parcel(struct transfer *t, struct parcel *parcel)
+static int receive_msg(struct transfer *t, struct received_msg *received)
 {
 	int err;
 
-	while ((err = open_parcel(t->stream, parcel)) == -EAGAIN)
+	while ((err = receive_once(t->stream, received)) == -EAGAIN)
 		if ((err = await(t, POLLIN)) < 0)
 			return err;
-	if (err == 0 && parcel->len == 0 && parcel->count == 0)
+	if (err == 0 && received->len == 0 && received->count == 0)
 		err = -ECONNRESET;
 	return err < 0 ? explain_receive(t, err) : 0;
 }
 
 /* The kernel cuts what there is no room for, and what would exceed the limit of open files. */
-static int explain_cut(struct transfer *t, const struct parcel *parcel)
+static int explain_cut(struct transfer *t, const struct received_msg *received)
 {
-	int probe = parcel->count == 0 ? fcntl(t->stream, F_DUPFD_CLOEXEC, 0) : 0;
+	int probe = received->count == 0 ? fcntl(t->stream, F_DUPFD_CLOEXEC, 0) : 0;
 
 	if (probe < 0)
 		return mnfq_i_fail(&t->error, -errno,
@@ -296,20 +296,20 @@ static int explain_cut(struct transfer *t, const struct parcel *parcel)
 }
 
 /* Nothing that was said about it is believed: the kernel is asked. @claim is 0 if nothing was. */
-static int check_contents(struct transfer *t, const struct parcel *parcel, uint64_t claim,
+static int check_contents(struct transfer *t, const struct received_msg *received, uint64_t claim,
 			  uint64_t *cookie)
 {
 	int err;
 
-	if (parcel->cut)
-		return explain_cut(t, parcel);
-	if (parcel->count != 1)
+	if (received->cut)
+		return explain_cut(t, received);
+	if (received->count != 1)
 		return mnfq_i_fail(&t->error, -EBADMSG,
-				   "%u descriptors came: exactly one is wanted", parcel->count);
-	err = mnfq_i_check_fd(parcel->fd, &t->error);
+				   "%u descriptors came: exactly one is wanted", received->count);
+	err = mnfq_i_check_fd(received->fd, &t->error);
 	if (err < 0)
 		return err;
-	*cookie = get_cookie(parcel->fd);
+	*cookie = get_cookie(received->fd);
 	if (claim && *cookie && claim != *cookie)
 		return mnfq_i_fail(&t->error, -ESTALE,
 				   "the socket is of another network namespace than the sender "
@@ -332,59 +332,63 @@ static int get_peer(struct transfer *t, struct mnfq_handover *info)
 }
 
 /* Instead of a socket, why there is none. */
-static bool handover_is_refusal(const struct parcel *parcel)
+static bool handover_is_refusal(const struct received_msg *received)
 {
-	return parcel->count == 0 && mnfq_i_letter_is_answer(parcel->bytes, parcel->len);
+	return received->count == 0 &&
+	       mnfq_i_handover_msg_is_answer(received->bytes, received->len);
 }
 
-static int read_refusal(struct transfer *t, const struct parcel *parcel)
+static int read_refusal(struct transfer *t, const struct received_msg *received)
 {
-	int err = mnfq_i_letter_read_answer(parcel->bytes, parcel->len, &t->error);
+	int err = mnfq_i_handover_msg_read_answer(received->bytes, received->len, &t->error);
 
 	if (err < 0)
 		return err;
 	return mnfq_i_fail(&t->error, -EBADMSG, "an answer came, and nothing had been sent");
 }
 
-static int judge(struct transfer *t, const struct parcel *parcel, struct mnfq_handover *info)
+static int validate_offer(struct transfer *t, const struct received_msg *received,
+			  struct mnfq_handover *info)
 {
-	struct mnfq_i_letter letter = { .flags = MNFQ_HANDOVER_PLAIN };
+	struct mnfq_i_handover_msg message = { .flags = MNFQ_HANDOVER_PLAIN };
 	bool plain = t->options.flags & MNFQ_HANDOVER_PLAIN &&
-		     parcel->len <= MNFQ_I_LETTER_SIZE &&
-		     !mnfq_i_letter_is(parcel->bytes, parcel->len);
+		     received->len <= MNFQ_I_HANDOVER_MSG_SIZE &&
+		     !mnfq_i_handover_msg_is(received->bytes, received->len);
 	int err = 0;
 
-	if (handover_is_refusal(parcel))
-		return read_refusal(t, parcel);
+	if (handover_is_refusal(received))
+		return read_refusal(t, received);
 	if (!plain)
-		err = mnfq_i_letter_read_offer(&letter, parcel->bytes, parcel->len, &t->error);
+		err = mnfq_i_handover_msg_read_offer(&message, received->bytes, received->len,
+						     &t->error);
 	if (err == 0)
-		err = check_contents(t, parcel, letter.netns_cookie, &info->netns_cookie);
+		err = check_contents(t, received, message.netns_cookie, &info->netns_cookie);
 	if (err == 0)
 		err = get_peer(t, info);
-	info->flags = letter.flags;
-	memcpy(info->label, letter.label, sizeof(info->label));
+	info->flags = message.flags;
+	memcpy(info->label, message.label, sizeof(info->label));
 	return err;
 }
 
 /* Who speaks our language hears why. */
-static void refuse(struct transfer *t, const struct parcel *parcel, int err)
+static void refuse(struct transfer *t, const struct received_msg *received, int err)
 {
-	struct mnfq_i_letter letter;
+	struct mnfq_i_handover_msg message;
 
-	if (parcel->fd >= 0)
-		close(parcel->fd);
-	if (!mnfq_i_letter_is(parcel->bytes, parcel->len) || handover_is_refusal(parcel))
+	if (received->fd >= 0)
+		close(received->fd);
+	if (!mnfq_i_handover_msg_is(received->bytes, received->len) ||
+	    handover_is_refusal(received))
 		return;
-	mnfq_i_letter_answer(&letter, err, t->error.text);
-	(void)send_letter(t->stream, &letter, -1);
+	mnfq_i_handover_msg_answer(&message, err, t->error.text);
+	(void)send_msg(t->stream, &message, -1);
 }
 
 int mnfq_handover_receive(int *fd, int stream, int timeout_ms, struct mnfq_handover *info,
 			  const struct mnfq_handover_options *options)
 {
 	struct mnfq_handover known = { .size = sizeof(known) };
-	struct parcel parcel;
+	struct received_msg received;
 	struct transfer t;
 	int err = handover_begin(&t, stream, timeout_ms, MNFQ_HANDOVER_PLAIN, options);
 
@@ -393,15 +397,15 @@ int mnfq_handover_receive(int *fd, int stream, int timeout_ms, struct mnfq_hando
 				  "no place for the descriptor, or for what is known of it: set "
 				  ".size to sizeof(struct mnfq_handover)");
 	if (err == 0)
-		err = receive_parcel(&t, &parcel);
+		err = receive_msg(&t, &received);
 	if (err < 0)
 		return end(&t, err);
-	err = judge(&t, &parcel, &known);
+	err = validate_offer(&t, &received, &known);
 	if (err < 0) {
-		refuse(&t, &parcel, err);
+		refuse(&t, &received, err);
 		return end(&t, err);
 	}
-	*fd = parcel.fd;
+	*fd = received.fd;
 	mnfq_i_options_return(info, &known, sizeof(known));
 	return 0;
 }
@@ -422,7 +426,7 @@ static ssize_t receive_answer(int stream, void *bytes, size_t size)
 
 int mnfq_handover_wait(int stream, int timeout_ms, const struct mnfq_handover_options *options)
 {
-	uint8_t bytes[MNFQ_I_LETTER_SIZE + 1];
+	uint8_t bytes[MNFQ_I_HANDOVER_MSG_SIZE + 1];
 	struct transfer t;
 	ssize_t len = 0;
 	int err = handover_begin(&t, stream, timeout_ms, MNFQ_HANDOVER_KEEP, options);
@@ -432,6 +436,6 @@ int mnfq_handover_wait(int stream, int timeout_ms, const struct mnfq_handover_op
 	if (err == 0 && len == 0)
 		err = explain_receive(&t, -ECONNRESET);
 	if (err == 0)
-		err = mnfq_i_letter_read_answer(bytes, (size_t)len, &t.error);
+		err = mnfq_i_handover_msg_read_answer(bytes, (size_t)len, &t.error);
 	return end(&t, err);
 }

@@ -26,7 +26,7 @@ static void expect_harmless(const char *text, size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct mnfq_i_sentence error = { "" };
-	struct mnfq_i_letter letter;
+	struct mnfq_i_handover_msg message;
 	uint8_t *copy = malloc(size ? size : 1); /* a sanitizer sees where it ends */
 	int err;
 
@@ -34,15 +34,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	if (size > 0)
 		memcpy(copy, data, size);
-	err = mnfq_i_letter_read_offer(&letter, copy, size, &error);
+	err = mnfq_i_handover_msg_read_offer(&message, copy, size, &error);
 	expect(err <= 0 && (err == 0) == !error.text[0]);
 	if (err == 0) {
-		expect(size == MNFQ_I_LETTER_SIZE && mnfq_i_letter_is(copy, size));
-		expect_harmless(letter.label, sizeof(letter.label));
+		expect(size == MNFQ_I_HANDOVER_MSG_SIZE && mnfq_i_handover_msg_is(copy, size));
+		expect_harmless(message.label, sizeof(message.label));
 	}
 	expect_harmless(error.text, sizeof(error.text));
-	expect(err < 0 || !mnfq_i_letter_is_answer(copy, size));
-	err = mnfq_i_letter_read_answer(copy, size, &error);
+	expect(err < 0 || !mnfq_i_handover_msg_is_answer(copy, size));
+	err = mnfq_i_handover_msg_read_answer(copy, size, &error);
 	expect(err <= 0 && err >= -4095);
 	expect(err == 0 || error.text[0]);
 	expect_harmless(error.text, sizeof(error.text));

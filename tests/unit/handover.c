@@ -236,61 +236,61 @@ static void throw(const void *bytes, size_t len, int fd, size_t count)
 	cr_assert(sendmsg(ours, &msg, MSG_NOSIGNAL) == (ssize_t)len);
 }
 
-static struct mnfq_i_letter offer(void)
+static struct mnfq_i_handover_msg offer(void)
 {
-	struct mnfq_i_letter letter;
+	struct mnfq_i_handover_msg message;
 
-	mnfq_i_letter_offer(&letter, 0, 0, "stranger");
-	return letter;
+	mnfq_i_handover_msg_offer(&message, 0, 0, "stranger");
+	return message;
 }
 
-/* The letter is refused with @err and these words, and the sender hears the same. */
-static void expect_refused(const struct mnfq_i_letter *letter, size_t count, int err,
+/* The message is refused with @err and these words, and the sender hears the same. */
+static void expect_refused(const struct mnfq_i_handover_msg *message, size_t count, int err,
 			   const char *part)
 {
-	throw(letter, sizeof(*letter), netlink, count);
+	throw(message, sizeof(*message), netlink, count);
 	expect(receive_with(MNFQ_HANDOVER_PLAIN), err, part);
 	expect(mnfq_handover_wait(ours, 0, OPTIONS()), err, part);
 }
 
 Test(handover, another_version_is_refused)
 {
-	struct mnfq_i_letter letter = offer();
+	struct mnfq_i_handover_msg message = offer();
 
-	letter.version = 2;
-	expect_refused(&letter, 1, -EPROTONOSUPPORT, "version 2");
-	throw(&letter, 100, netlink, 1);
+	message.version = 2;
+	expect_refused(&message, 1, -EPROTONOSUPPORT, "version 2");
+	throw(&message, 100, netlink, 1);
 	expect(receive_with(0), -EPROTONOSUPPORT, "version 2");
 }
 
 Test(handover, letters_without_sense_are_refused)
 {
-	struct mnfq_i_letter letter = offer();
+	struct mnfq_i_handover_msg message = offer();
 
-	letter.type = MNFQ_I_LETTER_ANSWER;
-	expect_refused(&letter, 1, -EBADMSG, "no sense");
-	letter = offer();
-	letter.reserved[39] = 1;
-	expect_refused(&letter, 1, -EBADMSG, "no sense");
-	letter = offer();
-	letter.flags = MNFQ_HANDOVER_PLAIN;
-	expect_refused(&letter, 1, -EBADMSG, "flags");
-	letter = offer();
-	letter.label[3] = '\n';
-	expect_refused(&letter, 1, -EBADMSG, "label");
-	memset(letter.label, 'x', sizeof(letter.label));
-	expect_refused(&letter, 1, -EBADMSG, "label");
+	message.type = MNFQ_I_HANDOVER_MSG_ANSWER;
+	expect_refused(&message, 1, -EBADMSG, "no sense");
+	message = offer();
+	message.reserved[39] = 1;
+	expect_refused(&message, 1, -EBADMSG, "no sense");
+	message = offer();
+	message.flags = MNFQ_HANDOVER_PLAIN;
+	expect_refused(&message, 1, -EBADMSG, "flags");
+	message = offer();
+	message.label[3] = '\n';
+	expect_refused(&message, 1, -EBADMSG, "label");
+	memset(message.label, 'x', sizeof(message.label));
+	expect_refused(&message, 1, -EBADMSG, "label");
 }
 
 Test(handover, only_one_descriptor_is_taken)
 {
 	static const size_t counts[] = { 0, 2, 3, 83, 84, 253 };
-	struct mnfq_i_letter letter = offer();
+	struct mnfq_i_handover_msg message = offer();
 	int next = dup(0);
 
 	close(next);
 	for (size_t i = 0; i < sizeof(counts) / sizeof(*counts); i++) {
-		expect_refused(&letter, counts[i], -EBADMSG,
+		expect_refused(&message, counts[i], -EBADMSG,
 			       counts[i] > 84 ? "cut" : "exactly one");
 		cr_assert(dup(0) == next, "after %zu something is left open", counts[i]);
 		close(next);
@@ -301,9 +301,9 @@ Test(handover, wrong_sizes_are_refused)
 {
 	static const size_t sizes[] = { 4, 5, 6, 8, 256, 511, 513, 1000 };
 	char bytes[1000] = "";
-	struct mnfq_i_letter letter = offer();
+	struct mnfq_i_handover_msg message = offer();
 
-	memcpy(bytes, &letter, sizeof(letter));
+	memcpy(bytes, &message, sizeof(message));
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
 		throw(bytes, sizes[i], netlink, 1);
 		expect(receive_with(MNFQ_HANDOVER_PLAIN), -EBADMSG, "512 bytes");
@@ -316,41 +316,41 @@ Test(handover, wrong_sizes_are_refused)
 /* It comes in two halves, or with the next one at its heels. */
 Test(handover, pieces_are_refused)
 {
-	struct mnfq_i_letter letter = offer();
+	struct mnfq_i_handover_msg message = offer();
 
-	throw(&letter, 256, netlink, 0);
+	throw(&message, 256, netlink, 0);
 	expect(receive_with(0), -EBADMSG, "512 bytes");
-	throw(&letter, sizeof(letter), netlink, 0);
-	throw(&letter, sizeof(letter), netlink, 1);
+	throw(&message, sizeof(message), netlink, 0);
+	throw(&message, sizeof(message), netlink, 1);
 	expect(receive_with(0), -EBADMSG, "512 bytes");
 }
 
 Test(handover, a_lie_about_the_namespace_is_refused)
 {
-	struct mnfq_i_letter letter = offer();
+	struct mnfq_i_handover_msg message = offer();
 	uint64_t cookie = 0;
 	socklen_t len = sizeof(cookie);
 
 	if (getsockopt(netlink, SOL_SOCKET, MNFQ_I_SO_NETNS_COOKIE, &cookie, &len) < 0)
 		cr_skip_test("this kernel has no SO_NETNS_COOKIE");
-	letter.netns_cookie = cookie + 1;
-	expect_refused(&letter, 1, -ESTALE, "another network namespace");
-	letter.netns_cookie = cookie;
-	throw(&letter, sizeof(letter), netlink, 1);
+	message.netns_cookie = cookie + 1;
+	expect_refused(&message, 1, -ESTALE, "another network namespace");
+	message.netns_cookie = cookie;
+	throw(&message, sizeof(message), netlink, 1);
 	close(receive_with(0));
 	cr_assert(info.netns_cookie == cookie);
 }
 
 Test(handover, something_else_is_refused)
 {
-	struct mnfq_i_letter letter = offer();
+	struct mnfq_i_handover_msg message = offer();
 	int ends[2];
 
 	cr_assert(pipe(ends) == 0);
-	throw(&letter, sizeof(letter), ends[0], 1);
+	throw(&message, sizeof(message), ends[0], 1);
 	expect(receive_with(0), -ENOTSOCK, "not a socket");
 	expect(mnfq_handover_wait(ours, 0, OPTIONS()), -ENOTSOCK, "not a socket");
-	throw(&letter, sizeof(letter), ours, 1);
+	throw(&message, sizeof(message), ours, 1);
 	expect(receive_with(0), -EAFNOSUPPORT, "AF_NETLINK");
 	throw("x", 1, ours, 1);
 	expect(receive_with(MNFQ_HANDOVER_PLAIN), -EAFNOSUPPORT, "AF_NETLINK");
@@ -377,14 +377,14 @@ static void skip_unless_kernel_limits(void)
 Test(handover, without_a_free_descriptor)
 {
 	struct rlimit limit = { 0 }, none;
-	struct mnfq_i_letter letter = offer();
+	struct mnfq_i_handover_msg message = offer();
 	int err, fd;
 
 	cr_assert(getrlimit(RLIMIT_NOFILE, &limit) == 0);
 	none = (struct rlimit){ .rlim_cur = LIMITED, .rlim_max = limit.rlim_max };
 	setrlimit(RLIMIT_NOFILE, &none);
 	skip_unless_kernel_limits();
-	throw(&letter, sizeof(letter), netlink, 1);
+	throw(&message, sizeof(message), netlink, 1);
 	none = (struct rlimit){ .rlim_cur = 1, .rlim_max = limit.rlim_max };
 	info.size = sizeof(info);
 	setrlimit(RLIMIT_NOFILE, &none);
@@ -480,24 +480,24 @@ static void expect_no_answer(const void *bytes, size_t len)
 
 Test(handover, answers_without_sense)
 {
-	struct mnfq_i_letter letter = offer();
+	struct mnfq_i_handover_msg message = offer();
 
-	expect_no_answer(&letter, sizeof(letter));
+	expect_no_answer(&message, sizeof(message));
 	expect_no_answer("thanks", 6);
-	mnfq_i_letter_answer(&letter, 0, "");
-	expect_no_answer(&letter, 511);
-	letter.error = 1;
-	expect_no_answer(&letter, sizeof(letter));
-	letter.error = -4096;
-	expect_no_answer(&letter, sizeof(letter));
-	letter.error = INT32_MIN;
-	expect_no_answer(&letter, sizeof(letter));
-	letter.error = -1;
-	memset(letter.text, 'x', sizeof(letter.text));
-	expect_no_answer(&letter, sizeof(letter));
-	mnfq_i_letter_answer(&letter, 0, "");
-	letter.version = 2;
-	expect_no_answer(&letter, sizeof(letter));
+	mnfq_i_handover_msg_answer(&message, 0, "");
+	expect_no_answer(&message, 511);
+	message.error = 1;
+	expect_no_answer(&message, sizeof(message));
+	message.error = -4096;
+	expect_no_answer(&message, sizeof(message));
+	message.error = INT32_MIN;
+	expect_no_answer(&message, sizeof(message));
+	message.error = -1;
+	memset(message.text, 'x', sizeof(message.text));
+	expect_no_answer(&message, sizeof(message));
+	mnfq_i_handover_msg_answer(&message, 0, "");
+	message.version = 2;
+	expect_no_answer(&message, sizeof(message));
 }
 
 /* Nothing may be answered to that: it would be taken for an answer to something else. */
@@ -531,13 +531,13 @@ Test(handover, a_refusal_is_heard_though_nobody_read)
 /* A receiver that sends a descriptor back. */
 Test(handover, descriptors_with_an_answer_are_closed)
 {
-	struct mnfq_i_letter letter;
+	struct mnfq_i_handover_msg message;
 	int next = dup(0), swap = ours;
 
 	close(next);
 	ours = theirs;
-	mnfq_i_letter_answer(&letter, 0, "");
-	throw(&letter, sizeof(letter), netlink, 5);
+	mnfq_i_handover_msg_answer(&message, 0, "");
+	throw(&message, sizeof(message), netlink, 5);
 	expect(mnfq_handover_wait(swap, 0, OPTIONS()), 0, "");
 	cr_assert(dup(0) == next);
 }
