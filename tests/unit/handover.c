@@ -263,7 +263,7 @@ Test(handover, another_version_is_refused)
 	expect(receive_with(0), -EPROTONOSUPPORT, "version 2");
 }
 
-Test(handover, letters_without_sense_are_refused)
+Test(handover, malformed_messages_are_refused)
 {
 	struct mnfq_i_handover_msg message = offer();
 
