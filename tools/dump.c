@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/netlink.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdio_ext.h>
@@ -131,12 +132,13 @@ static int finish_output(struct dump *dump)
 
 /*
  * The kernel notes when it receives packets only while some socket of the machine wants to know; ours
- * stays open until we end. Without it the time is that of reading, and marked so.
+ * stays open until we end. Without it the time is that of reading, and marked so. It is of a protocol
+ * that nobody speaks: over one of IP, somebody who took us over could reach the network.
  */
 static void ask_for_timestamps(void)
 {
 	const int on = 1;
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_USERSOCK);
 
 	if (fd >= 0)
 		(void)setsockopt(fd, SOL_SOCKET, SO_TIMESTAMP, &on, sizeof(on));
@@ -156,7 +158,8 @@ int sandbox_dump(const struct dump *dump, bool need_net_admin)
 		return 0;
 	tzset();
 	if (sandbox_enter(SANDBOX_SERVE, need_net_admin ? SANDBOX_CAP(CAP_NET_ADMIN) : 0,
-			  dump->worker_count > 1 || dump->link >= 0, error, sizeof(error)) == 0)
+			  dump->worker_count > 1 || dump->link >= 0, NULL, error,
+			  sizeof(error)) == 0)
 		return 0;
 	return fail(DUMP_NAME, "%s; --no-sandbox does without", error);
 }

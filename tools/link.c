@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "sandbox.h"
+
 /* Sent as it is: nothing of our memory may hide between the members. */
 _Static_assert(sizeof(struct link_message) == 32 + MNFQ_LABEL_SIZE + LINK_TEXT_SIZE,
 	       "struct link_message has padding");
@@ -21,7 +23,11 @@ int link_new(int ends[2])
 {
 	const int type = SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK;
 
-	return socketpair(AF_UNIX, type, 0, ends) < 0 ? -errno : 0;
+	if (socketpair(AF_UNIX, type, 0, ends) < 0)
+		return -errno;
+	sandbox_name_socket(ends[0]);
+	sandbox_name_socket(ends[1]);
+	return 0;
 }
 
 int link_send(int link, const struct link_message *message, int fd)

@@ -381,7 +381,7 @@ static int give_up_rights(const struct porter_options *options, char *error, siz
 		keep |= SANDBOX_CAP(CAP_SYS_ADMIN); /* setns() */
 		role = SANDBOX_FINDER;
 	}
-	return sandbox_enter(role, keep, false, error, error_size);
+	return sandbox_enter(role, keep, false, NULL, error, error_size);
 }
 
 static int set_up(struct porter *porter)

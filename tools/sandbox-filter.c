@@ -8,20 +8,7 @@
 
 #include <errno.h>
 
-/*
- * A sanitizer's runtime maps, reads and asks what it likes, and writes reports to files. There
- * only capabilities are given up.
- */
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer) ||                       \
-	__has_feature(thread_sanitizer)
-#define SANITIZED
-#endif
-#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED
-#endif
-
-#if HAVE_SECCOMP && !defined(SANITIZED)
+#if HAVE_SECCOMP && !SANDBOX_SANITIZED
 
 #include <asm/termbits.h>
 #include <fcntl.h>
@@ -39,10 +26,10 @@
 const bool sandbox_has_seccomp = true;
 
 /* Names, since each architecture and each version of libseccomp lacks some; those are skipped. */
-static const char *const to_serve[] = {
+static const char *const to_live[] = {
 	/* packets and verdicts */
 	"recvmmsg", "recvmmsg_time64", "recvmsg", "recvfrom", "sendmsg", "sendmmsg", "sendto",
-	"bind", "getsockname", "getpeername", "getsockopt", "setsockopt", "shutdown",
+	"getsockname", "getpeername", "getsockopt", "setsockopt", "shutdown",
 	/* waiting */
 	"poll", "ppoll", "ppoll_time64", "select", "_newselect", "pselect6", "pselect6_time64",
 	"epoll_create", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2",
@@ -69,11 +56,11 @@ static const char *const to_serve[] = {
 	"ugetrlimit", NULL
 };
 
-static const char *const to_porter[] = {
-	/* strangers */
-	"accept4", "unlink", "unlinkat", "setitimer", "getitimer", "alarm",
-	/* who comes and goes */
-	"inotify_init1", "inotify_add_watch", "inotify_rm_watch", "pidfd_open", NULL
+static const char *const to_meet[] = { "accept4", "unlink", "unlinkat", NULL };
+
+static const char *const to_watch[] = {
+	"setitimer",         "getitimer",        "alarm", "inotify_init1",
+	"inotify_add_watch", "inotify_rm_watch", NULL
 };
 
 /* A call that is allowed if all of its conditions hold. */
@@ -97,9 +84,7 @@ struct rule {
  * Of ioctl() and fcntl() only what is used: others push characters into the operator's terminal
  * (TIOCSTI), or have the kernel send signals (F_SETOWN).
  */
-static const struct rule to_serve_if[] = {
-	{ "openat", 1, { MASKED(2, WRITES, 0) } },
-	{ "open", 1, { MASKED(1, WRITES, 0) } },
+static const struct rule to_live_if[] = {
 	{ "mmap", 1, { MASKED(2, PROT_EXEC, 0) } },
 	{ "mmap2", 1, { MASKED(2, PROT_EXEC, 0) } },
 	{ "mprotect", 1, { MASKED(2, PROT_EXEC, 0) } },
@@ -129,18 +114,47 @@ static const struct rule to_serve_if[] = {
 	FCNTL(F_SETFL),
 	FCNTL(F_DUPFD),
 	FCNTL(F_DUPFD_CLOEXEC),
-	{ NULL, 0, { { 0, SCMP_CMP_EQ, 0, 0 } } },
+	{ .name = NULL },
 };
 
-static const struct rule to_sharer_if[] = {
+static const struct rule to_read[] = {
+	{ "openat", 1, { MASKED(2, WRITES, 0) } },
+	{ "open", 1, { MASKED(1, WRITES, 0) } },
+	{ .name = NULL },
+};
+
+/* Nothing but their entries can be read. */
+static const struct rule to_list[] = {
+	{ "openat", 1, { MASKED(2, WRITES | O_DIRECTORY, O_DIRECTORY) } },
+	{ "open", 1, { MASKED(1, WRITES | O_DIRECTORY, O_DIRECTORY) } },
+	{ .name = NULL },
+};
+
+/* The address is in memory; its length excludes all families but AF_NETLINK and AF_UNIX. */
+static const struct rule to_bind[] = {
+	{ "bind", 1, { IS(2, sizeof(struct sockaddr_nl)) } },
+	{ .name = NULL },
+};
+
+static const struct rule to_open_sockets[] = {
 	{ "socket", 2, { IS(0, AF_NETLINK), IS(2, NETLINK_NETFILTER) } },
-	{ NULL, 0, { { 0, SCMP_CMP_EQ, 0, 0 } } },
+	{ .name = NULL },
 };
 
-static const struct rule to_finder_if[] = {
+static const struct rule to_enter[] = {
 	{ "setns", 1, { IS(1, CLONE_NEWNET) } },
-	{ "socket", 1, { IS(0, AF_NETLINK) } },
-	{ NULL, 0, { { 0, SCMP_CMP_EQ, 0, 0 } } },
+	{ .name = NULL },
+};
+
+/* Besides what everybody needs, to_live. */
+static const struct {
+	const char *const *names[3];
+	const struct rule *rules[4];
+} roles[] = {
+	[SANDBOX_SERVE] = { .rules = { to_read, to_bind } },
+	[SANDBOX_PORTER] = { { to_meet, to_watch }, { to_list } },
+	[SANDBOX_FINDER] = { { to_meet, to_watch }, { to_read, to_open_sockets, to_enter } },
+	[SANDBOX_SHARER] = { { to_meet }, { to_open_sockets } },
 };
 
 static int allow_if(scmp_filter_ctx filter, const struct rule *rule)
@@ -213,14 +227,12 @@ static int forget_clone3(scmp_filter_ctx filter)
 
 static int allow_role(scmp_filter_ctx filter, enum sandbox_role role)
 {
-	int err = allow(filter, to_serve, to_serve_if);
+	int err = allow(filter, to_live, to_live_if);
 
-	if (!err && role >= SANDBOX_PORTER)
-		err = allow(filter, to_porter, NULL);
-	if (!err && role >= SANDBOX_SHARER)
-		err = allow(filter, NULL, to_sharer_if);
-	if (!err && role >= SANDBOX_FINDER)
-		err = allow(filter, NULL, to_finder_if);
+	for (size_t i = 0; roles[role].names[i] && !err; i++)
+		err = allow(filter, roles[role].names[i], NULL);
+	for (size_t i = 0; roles[role].rules[i] && !err; i++)
+		err = allow(filter, NULL, roles[role].rules[i]);
 	return err;
 }
 

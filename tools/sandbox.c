@@ -11,8 +11,10 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 /* The kernel refuses numbers beyond its last one. Without CAP_SETPCAP no_new_privs has to do. */
@@ -75,8 +77,15 @@ static int fail_sentence(int err, const char *what, char *error, size_t error_si
 	return err;
 }
 
-int sandbox_enter(enum sandbox_role role, uint64_t keep, bool threads, char *error,
-		  size_t error_size)
+void sandbox_name_socket(int fd)
+{
+	const struct sockaddr_un any = { .sun_family = AF_UNIX };
+
+	(void)bind(fd, (const struct sockaddr *)&any, sizeof(any.sun_family));
+}
+
+int sandbox_enter(enum sandbox_role role, uint64_t keep, bool threads, const char *own,
+		  char *error, size_t error_size)
 {
 	int err;
 
@@ -89,6 +98,11 @@ int sandbox_enter(enum sandbox_role role, uint64_t keep, bool threads, char *err
 	err = leave_no_core();
 	if (err)
 		return fail_sentence(err, "rule out core dumps", error, error_size);
+	for (int fd = 0; fd <= 2; fd++) /* often a Unix socket, to a log */
+		sandbox_name_socket(fd);
+	err = sandbox_limit_files(role, own);
+	if (err)
+		return fail_sentence(err, "limit access to files (Landlock)", error, error_size);
 	err = sandbox_filter(role, threads);
 	if (err)
 		return fail_sentence(err,

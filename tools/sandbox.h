@@ -13,28 +13,39 @@
 /** Bits of capabilities: SANDBOX_CAP(CAP_NET_ADMIN). */
 #define SANDBOX_CAP(cap) (UINT64_C(1) << (cap))
 
-/** What is still to be done, and so which system calls are left. Each has those before it, too. */
+/**
+ * What is still to be done, and so which system calls and files are left. A new one is a row in
+ * sandbox-filter.c and a case in sandbox-files.c.
+ */
 enum sandbox_role {
-	SANDBOX_SERVE, /* receive packets, send verdicts, print; look names up in /proc and /run */
-	SANDBOX_PORTER, /* accept strangers, pass descriptors, watch paths and remove one's own */
-	SANDBOX_SHARER, /* open netlink sockets of one's own namespace, to hand them over */
-	SANDBOX_FINDER, /* enter network namespaces (setns) and open netlink sockets there */
+	SANDBOX_SERVE, /* receive packets, send verdicts, print; bind netlink sockets; look names up */
+	SANDBOX_PORTER, /* accept strangers, pass descriptors, list /proc, remove one's own path */
+	SANDBOX_FINDER, /* the same, enter network namespaces and open netlink sockets there */
+	SANDBOX_SHARER, /* accept, open netlink sockets here, pass them, remove one's own path */
 };
 
 /**
  * Keep only the capabilities @keep of those that we have; none is inherited, and none comes back
  * by running a program (bounding set, no_new_privs). Leave no core dump, which would have
  * packets in it. Where libseccomp was there at build time, allow only the system calls that
- * @role needs: anything else fails with EPERM.
+ * @role needs: anything else fails with EPERM. Where the kernel has Landlock, allow only the
+ * files that it needs: others cannot be opened, listed, made or removed (EACCES).
  *
  * To be called while there is one thread: others would keep what they have.
  *
  * @threads     there will be more threads, which inherit all this
+ * @own         a path that is to be removed in the end, or NULL; for roles that remove one
  * @error       where the sentence of a failure goes
  * Returns 0 or a negative errno; after a failure some of it may be done.
  */
-int sandbox_enter(enum sandbox_role role, uint64_t keep, bool threads, char *error,
-		  size_t error_size);
+int sandbox_enter(enum sandbox_role role, uint64_t keep, bool threads, const char *own,
+		  char *error, size_t error_size);
+
+/**
+ * A Unix socket without a name could be bound, which makes a file. Give it one of those that the kernel
+ * makes up, so that it cannot get another.
+ */
+void sandbox_name_socket(int fd);
 
 /** Do we have all of these capabilities? */
 bool sandbox_has(uint64_t caps);
@@ -51,7 +62,24 @@ bool sandbox_owns(int netlink_fd);
  */
 extern const bool sandbox_has_seccomp;
 
-/** sandbox-filter.c, for sandbox_enter(): limit system calls. Returns 0 or a negative errno. */
+/** For sandbox_enter(), in sandbox-filter.c and sandbox-files.c. Return 0 or a negative errno. */
 int sandbox_filter(enum sandbox_role role, bool threads);
+int sandbox_limit_files(enum sandbox_role role, const char *own);
+
+/**
+ * A sanitizer's runtime maps, reads and asks what it likes, and writes reports to files. There
+ * only capabilities are given up.
+ */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer) ||                       \
+	__has_feature(thread_sanitizer)
+#define SANDBOX_SANITIZED 1
+#endif
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANDBOX_SANITIZED 1
+#endif
+#ifndef SANDBOX_SANITIZED
+#define SANDBOX_SANITIZED 0
+#endif
 
 #endif

@@ -98,7 +98,7 @@ int share_enter_sandbox(const struct share_options *opts)
 	char error[256];
 
 	if (opts->no_sandbox || sandbox_enter(SANDBOX_SHARER, SANDBOX_CAP(CAP_NET_ADMIN), false,
-					      error, sizeof(error)) == 0)
+					      opts->listen, error, sizeof(error)) == 0)
 		return 0;
 	return fail(SHARE_NAME, "%s; --no-sandbox does without", error);
 }

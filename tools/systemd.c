@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "common.h"
+#include "sandbox.h"
 
 #define FIRST 3
 
@@ -95,6 +96,7 @@ int systemd_open(void)
 	manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (manager < 0)
 		return -1;
+	sandbox_name_socket(manager);
 	(void)setsockopt(manager, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	if (connect(manager, (struct sockaddr *)&addr,
 		    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) < 0) {

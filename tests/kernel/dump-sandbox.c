@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "container.h"
@@ -64,7 +65,8 @@ static int enter_and_wait(int stream, void *arg)
 {
 	char error[256], byte;
 
-	if (sandbox_enter(SANDBOX_SERVE, *(const uint64_t *)arg, false, error, sizeof(error)) ||
+	if (sandbox_enter(SANDBOX_SERVE, *(const uint64_t *)arg, false, NULL, error,
+			  sizeof(error)) ||
 	    write(stream, "", 1) != 1)
 		return 1;
 	return read(stream, &byte, 1) == 0 ? 0 : 2;
@@ -213,6 +215,45 @@ Test(dump_sandbox, dump_does_without_it_if_told_to)
 	tool_listening(&tool);
 	cr_expect_eq(status_of(tool.pid, "CapEff", 16), status_of(getpid(), "CapEff", 16));
 	cr_expect_eq(status_of(tool.pid, "Seccomp", 10), status_of(getpid(), "Seccomp", 10));
+	tool_end(&tool, "0 packets, 0 bytes, 0 accepted, 0 dropped");
+}
+
+/* Those that could make a file, or reach a network. */
+static unsigned int count_usable_sockets(pid_t pid)
+{
+	struct sockaddr_storage name;
+	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0), fd, domain = 0;
+	unsigned int sockets = 0, usable = 0;
+	socklen_t len;
+
+	for (int i = 0; i < 64; i++) {
+		fd = (int)syscall(SYS_pidfd_getfd, pidfd, i, 0);
+		len = sizeof(domain);
+		if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0)
+			domain = -1;
+		len = sizeof(name);
+		sockets += domain >= 0;
+		if (domain == AF_UNIX)
+			usable += getsockname(fd, (struct sockaddr *)&name, &len) < 0 ||
+				  len <= sizeof(sa_family_t);
+		else
+			usable += domain >= 0 && domain != AF_NETLINK;
+		if (fd >= 0)
+			close(fd);
+	}
+	close(pidfd);
+	cr_assert(sockets >= 3, "one of packets, one for times, the link");
+	return usable;
+}
+
+Test(dump_sandbox, dump_holds_no_socket_for_anything_else)
+{
+	struct netns *ns = netns_new();
+	struct tool tool;
+
+	tool_start(&tool, NULL, -1, "dump -q 1 -n %s", ns->name);
+	tool_listening(&tool);
+	cr_assert_eq(count_usable_sockets(tool.pid), 0u);
 	tool_end(&tool, "0 packets, 0 bytes, 0 accepted, 0 dropped");
 }
 
