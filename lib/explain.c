@@ -264,7 +264,7 @@ int mnfq_i_explain_bind(struct mnfq_socket *sock, uint16_t num, uint32_t flags, 
 				   "queue %u: no answer from the kernel within %u ms: somebody "
 				   "else %s",
 				   num, sock->timeout_ms,
-				   mnfq_i_is_connected(sock->fd)
+				   mnfq_i_is_connected(sock->fd) > 0
 					   ? "has this socket too, and connected it to a peer"
 					   : "reads from this socket");
 	default:

@@ -9,14 +9,22 @@
 #include "sockopt.h"
 #include "wire.h"
 
+/* What cannot be checked is not fit. */
+static int fail_check(struct mnfq_i_sentence *error, int fd, int err)
+{
+	return mnfq_i_fail(error, err, "descriptor %d cannot be checked: %s", fd, strerror(-err));
+}
+
 /* The kernel tells how long an attached filter is, and refuses to show those made of eBPF. */
 int mnfq_i_check_filter(int fd, struct mnfq_i_sentence *error)
 {
 	socklen_t len = 0;
-	int err = getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, NULL, &len) < 0 ? errno : 0;
+	int err = getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, NULL, &len) < 0 ? -errno : 0;
 
-	if (err != EACCES && len == 0)
+	if (err == 0 && len == 0)
 		return 0;
+	if (err < 0 && err != -EACCES)
+		return fail_check(error, fd, err);
 	return mnfq_i_fail(error, -EBADFD,
 			   "descriptor %d has a socket filter attached, which can make packets "
 			   "vanish: detach it first",
@@ -25,7 +33,7 @@ int mnfq_i_check_filter(int fd, struct mnfq_i_sentence *error)
 
 int mnfq_i_check_fd(int fd, struct mnfq_i_sentence *error)
 {
-	int flags = fcntl(fd, F_GETFL), domain, protocol;
+	int flags = fcntl(fd, F_GETFL), domain, protocol, connected;
 
 	if (flags < 0)
 		return mnfq_i_fail(error, -EBADF, "descriptor %d is not open", fd);
@@ -49,7 +57,10 @@ int mnfq_i_check_fd(int fd, struct mnfq_i_sentence *error)
 				   "descriptor %d is a netlink socket of protocol %d, not of "
 				   "NETLINK_NETFILTER",
 				   fd, protocol);
-	if (mnfq_i_is_connected(fd))
+	connected = mnfq_i_is_connected(fd);
+	if (connected < 0)
+		return fail_check(error, fd, connected);
+	if (connected)
 		return mnfq_i_fail(error, -EISCONN,
 				   "descriptor %d is connected to a peer, so the kernel delivers "
 				   "nothing to it: pass one that is not",

@@ -88,13 +88,16 @@ static int await(struct transfer *t, short events)
 	return 0;
 }
 
-static uint64_t get_cookie(int fd)
+/* 0 from kernels before 5.14, which have none. */
+static int get_cookie(int fd, uint64_t *cookie)
 {
-	uint64_t cookie = 0;
-	socklen_t len = sizeof(cookie);
+	socklen_t len = sizeof(*cookie);
 
-	(void)getsockopt(fd, SOL_SOCKET, MNFQ_I_SO_NETNS_COOKIE, &cookie, &len);
-	return cookie;
+	*cookie = 0;
+	if (getsockopt(fd, SOL_SOCKET, MNFQ_I_SO_NETNS_COOKIE, cookie, &len) == 0 ||
+	    errno == ENOPROTOOPT)
+		return 0;
+	return -errno;
 }
 
 /* ---- sending ---- */
@@ -145,13 +148,17 @@ static int offer(struct transfer *t, int fd)
 {
 	const char *label = t->options.label ? t->options.label : "";
 	struct mnfq_i_handover_msg message;
+	uint64_t cookie;
 	int err = mnfq_i_label_check(label, &t->error);
 
 	if (err == 0)
 		err = mnfq_i_check_fd(fd, &t->error);
 	if (err < 0)
 		return err;
-	mnfq_i_handover_msg_offer(&message, t->options.flags, get_cookie(fd), label);
+	err = get_cookie(fd, &cookie);
+	if (err < 0)
+		return explain_send(t, err);
+	mnfq_i_handover_msg_offer(&message, t->options.flags, cookie, label);
 	while ((err = send_msg(t->stream, &message, fd)) == -EAGAIN)
 		if ((err = await(t, POLLOUT)) < 0)
 			return err;
@@ -309,7 +316,11 @@ static int check_contents(struct transfer *t, const struct received_msg *receive
 	err = mnfq_i_check_fd(received->fd, &t->error);
 	if (err < 0)
 		return err;
-	*cookie = get_cookie(received->fd);
+	err = get_cookie(received->fd, cookie);
+	if (err < 0)
+		return mnfq_i_fail(&t->error, err,
+				   "the kernel does not tell the socket's network namespace: %s",
+				   strerror(-err));
 	if (claim && *cookie && claim != *cookie)
 		return mnfq_i_fail(&t->error, -ESTALE,
 				   "the socket is of another network namespace than the sender "

@@ -246,10 +246,14 @@ int mnfq_socket_adopt(struct mnfq_socket **ret, int fd, const struct mnfq_socket
 	if (err == 0)
 		err = mnfq_i_check_fd(fd, &error);
 	if (err == 0) {
-		/* Between the check and the lock somebody else may have been quick. */
-		(void)setsockopt(fd, SOL_SOCKET, SO_LOCK_FILTER, &one, sizeof(one));
-		err = mnfq_i_check_filter(fd, &error);
+		if (setsockopt(fd, SOL_SOCKET, SO_LOCK_FILTER, &one, sizeof(one)) < 0)
+			err = mnfq_i_fail(
+				&error, -errno,
+				"descriptor %d cannot be kept from getting a socket filter: %s",
+				fd, strerror(errno));
 	}
+	if (err == 0) /* between the check and the lock somebody else may have been quick */
+		err = mnfq_i_check_filter(fd, &error);
 	if (err == 0)
 		err = wrap(ret, fd, &checked, &error);
 	if (err < 0)

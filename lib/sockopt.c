@@ -19,14 +19,18 @@ int mnfq_i_get_int(int fd, int level, int name)
 	return getsockopt(fd, level, name, &value, &len) < 0 ? -errno : value;
 }
 
-/* The kernel delivers nothing to a socket that is connected to another peer than itself. */
-bool mnfq_i_is_connected(int fd)
+/*
+ * The kernel delivers nothing to a socket that is connected to another peer than itself. Returns 1, 0, or
+ * a negative errno if it does not tell.
+ */
+int mnfq_i_is_connected(int fd)
 {
 	struct sockaddr_nl peer = { 0 };
 	socklen_t len = sizeof(peer);
 
-	return getpeername(fd, (struct sockaddr *)&peer, &len) == 0 &&
-	       (peer.nl_pid != 0 || peer.nl_groups != 0);
+	if (getpeername(fd, (struct sockaddr *)&peer, &len) < 0)
+		return -errno;
+	return peer.nl_pid != 0 || peer.nl_groups != 0;
 }
 
 /*

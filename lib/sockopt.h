@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 int mnfq_i_get_int(int fd, int level, int name);
-bool mnfq_i_is_connected(int fd);
+int mnfq_i_is_connected(int fd);
 size_t mnfq_i_get_send_max(int fd);
 void mnfq_i_set_options(int fd, uint32_t buffer);
 uint64_t mnfq_i_get_drops(int fd);

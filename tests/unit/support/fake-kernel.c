@@ -37,6 +37,7 @@ static uint32_t portids[1024];
 int __wrap_socket(int domain, int type, int protocol);
 int __wrap_bind(int fd, const struct sockaddr *addr, socklen_t len);
 int __wrap_getsockname(int fd, struct sockaddr *addr, socklen_t *len);
+int __wrap_getpeername(int fd, struct sockaddr *addr, socklen_t *len);
 int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t len);
 int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *len);
 ssize_t __wrap_sendmsg(int fd, const struct msghdr *msg, int flags);
@@ -106,6 +107,14 @@ int __wrap_getsockname(int fd, struct sockaddr *addr, socklen_t *len)
 	(void)len;
 	*(struct sockaddr_nl *)addr =
 		(struct sockaddr_nl){ .nl_family = AF_NETLINK, .nl_pid = portids[fd] };
+	return 0;
+}
+
+/* Connected to nobody. */
+int __wrap_getpeername(int fd, struct sockaddr *addr, socklen_t *len)
+{
+	(void)fd, (void)len;
+	*(struct sockaddr_nl *)addr = (struct sockaddr_nl){ .nl_family = AF_NETLINK };
 	return 0;
 }
 
