@@ -20,10 +20,13 @@
 /* The kernel refuses numbers beyond its last one. Without CAP_SETPCAP no_new_privs has to do. */
 static int drop_bounding(uint64_t keep)
 {
-	for (unsigned long cap = 0; cap < 64 && prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+	for (unsigned long cap = 0; cap < 64; cap++) {
+		if (prctl(PR_CAPBSET_READ, cap, 0, 0, 0) < 0)
+			return errno == EINVAL ? 0 : -errno;
 		if (!(keep & SANDBOX_CAP(cap)) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 &&
 		    errno != EPERM)
 			return -errno;
+	}
 	return 0;
 }
 
