@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-/* The last failure as a sentence. */
+/* The last failure, as a message for people. */
 #include "error.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-/* Keeps a sentence and returns @err. */
-int mnfq_i_fail(struct mnfq_i_sentence *error, int err, const char *format, ...)
+/* Keeps a message and returns @err. */
+int mnfq_i_fail(struct mnfq_i_errmsg *error, int err, const char *format, ...)
 {
 	va_list args;
 
@@ -17,8 +17,8 @@ int mnfq_i_fail(struct mnfq_i_sentence *error, int err, const char *format, ...)
 	return err;
 }
 
-/* The caller's buffer gets the sentence, as far as there is one. Returns @err. */
-int mnfq_i_tell(char *to, size_t size, const struct mnfq_i_sentence *error, int err)
+/* The caller's buffer gets the message, as far as it fits. Returns @err. */
+int mnfq_i_errmsg_return(char *to, size_t size, const struct mnfq_i_errmsg *error, int err)
 {
 	size_t len;
 

@@ -10,13 +10,13 @@
 #include "wire.h"
 
 /* What cannot be checked is not fit. */
-static int fail_check(struct mnfq_i_sentence *error, int fd, int err)
+static int fail_check(struct mnfq_i_errmsg *error, int fd, int err)
 {
 	return mnfq_i_fail(error, err, "descriptor %d cannot be checked: %s", fd, strerror(-err));
 }
 
 /* The kernel tells how long an attached filter is, and refuses to show those made of eBPF. */
-int mnfq_i_check_filter(int fd, struct mnfq_i_sentence *error)
+int mnfq_i_check_filter(int fd, struct mnfq_i_errmsg *error)
 {
 	socklen_t len = 0;
 	int err = getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, NULL, &len) < 0 ? -errno : 0;
@@ -31,7 +31,7 @@ int mnfq_i_check_filter(int fd, struct mnfq_i_sentence *error)
 			   fd);
 }
 
-int mnfq_i_check_fd(int fd, struct mnfq_i_sentence *error)
+int mnfq_i_check_fd(int fd, struct mnfq_i_errmsg *error)
 {
 	int flags = fcntl(fd, F_GETFL), domain, protocol, connected;
 

@@ -5,7 +5,7 @@
 
 #include "error.h"
 
-int mnfq_i_check_fd(int fd, struct mnfq_i_sentence *error);
-int mnfq_i_check_filter(int fd, struct mnfq_i_sentence *error);
+int mnfq_i_check_fd(int fd, struct mnfq_i_errmsg *error);
+int mnfq_i_check_filter(int fd, struct mnfq_i_errmsg *error);
 
 #endif

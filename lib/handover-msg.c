@@ -48,7 +48,7 @@ static size_t harmless(const char *text)
 	return len;
 }
 
-int mnfq_i_label_check(const char *label, struct mnfq_i_sentence *error)
+int mnfq_i_label_check(const char *label, struct mnfq_i_errmsg *error)
 {
 	size_t len, at = 0;
 
@@ -110,7 +110,7 @@ bool mnfq_i_handover_msg_is_answer(const void *bytes, size_t len)
 
 /* What both kinds of message have in common. A longer one has more than there is room for. */
 static int read_msg(struct mnfq_i_handover_msg *message, const void *bytes, size_t len,
-		    uint16_t type, struct mnfq_i_sentence *error)
+		    uint16_t type, struct mnfq_i_errmsg *error)
 {
 	static const uint8_t zero[sizeof(message->reserved)];
 
@@ -137,7 +137,7 @@ static int read_msg(struct mnfq_i_handover_msg *message, const void *bytes, size
 }
 
 int mnfq_i_handover_msg_read_offer(struct mnfq_i_handover_msg *message, const void *bytes,
-				   size_t len, struct mnfq_i_sentence *error)
+				   size_t len, struct mnfq_i_errmsg *error)
 {
 	int err = read_msg(message, bytes, len, MNFQ_I_HANDOVER_MSG_SOCKET, error);
 
@@ -150,7 +150,7 @@ int mnfq_i_handover_msg_read_offer(struct mnfq_i_handover_msg *message, const vo
 }
 
 /* The text of a stranger as a sentence: what might do something to a terminal is replaced. */
-static void clean(struct mnfq_i_sentence *to, const char *text)
+static void clean(struct mnfq_i_errmsg *to, const char *text)
 {
 	size_t len, at = 0;
 
@@ -170,7 +170,7 @@ static void clean(struct mnfq_i_sentence *to, const char *text)
  * What the answer says, 0 or a negative errno. Those that waiting has itself would be taken for
  * there being no answer yet; -ETIMEDOUT is what a receiver says whose kernel did not answer.
  */
-int mnfq_i_handover_msg_read_answer(const void *bytes, size_t len, struct mnfq_i_sentence *error)
+int mnfq_i_handover_msg_read_answer(const void *bytes, size_t len, struct mnfq_i_errmsg *error)
 {
 	struct mnfq_i_handover_msg message;
 	int err = read_msg(&message, bytes, len, MNFQ_I_HANDOVER_MSG_ANSWER, error);

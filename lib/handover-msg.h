@@ -30,14 +30,14 @@ struct mnfq_i_handover_msg {
 	uint8_t reserved[40];
 };
 
-int mnfq_i_label_check(const char *label, struct mnfq_i_sentence *error);
+int mnfq_i_label_check(const char *label, struct mnfq_i_errmsg *error);
 void mnfq_i_handover_msg_offer(struct mnfq_i_handover_msg *message, uint32_t flags,
 			       uint64_t cookie, const char *label);
 void mnfq_i_handover_msg_answer(struct mnfq_i_handover_msg *message, int err, const char *text);
 bool mnfq_i_handover_msg_is(const void *bytes, size_t len);
 bool mnfq_i_handover_msg_is_answer(const void *bytes, size_t len);
 int mnfq_i_handover_msg_read_offer(struct mnfq_i_handover_msg *message, const void *bytes,
-				   size_t len, struct mnfq_i_sentence *error);
-int mnfq_i_handover_msg_read_answer(const void *bytes, size_t len, struct mnfq_i_sentence *error);
+				   size_t len, struct mnfq_i_errmsg *error);
+int mnfq_i_handover_msg_read_answer(const void *bytes, size_t len, struct mnfq_i_errmsg *error);
 
 #endif

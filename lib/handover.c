@@ -24,10 +24,10 @@ struct transfer {
 	int stream, timeout_ms;
 	int64_t deadline;
 	struct mnfq_handover_options options;
-	struct mnfq_i_sentence error;
+	struct mnfq_i_errmsg error;
 };
 
-static int check_stream(int stream, struct mnfq_i_sentence *error)
+static int check_stream(int stream, struct mnfq_i_errmsg *error)
 {
 	int domain = mnfq_i_get_int(stream, SOL_SOCKET, SO_DOMAIN);
 	int type = mnfq_i_get_int(stream, SOL_SOCKET, SO_TYPE);
@@ -66,7 +66,7 @@ static int end(const struct transfer *t, int err)
 {
 	if (err >= 0)
 		return err;
-	return mnfq_i_tell(t->options.error, t->options.error_size, &t->error, err);
+	return mnfq_i_errmsg_return(t->options.error, t->options.error_size, &t->error, err);
 }
 
 /* Nothing can be done right now: 0 as soon as that may have changed, or why we do not wait. */
@@ -179,7 +179,7 @@ int mnfq_handover_answer(int stream, const struct mnfq_handover *info, int err,
 {
 	struct mnfq_handover known;
 	struct mnfq_i_handover_msg message;
-	struct mnfq_i_sentence unused;
+	struct mnfq_i_errmsg unused;
 	int wrong = mnfq_i_options_copy(&known, sizeof(known), info);
 
 	if (wrong == 0 && (err > 0 || err < -MNFQ_I_ERRNO_MAX))

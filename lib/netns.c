@@ -35,7 +35,7 @@ static bool is_pid(const char *text)
  * A path if it contains a slash, else a name, else a process. Never blocks on what is not a
  * namespace file: that it is one shows when a thread tries to enter it.
  */
-int mnfq_i_netns_open(const char *netns, struct mnfq_i_sentence *error)
+int mnfq_i_netns_open(const char *netns, struct mnfq_i_errmsg *error)
 {
 	const int flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY;
 	char path[sizeof(NETNS_DIR) + 256];
@@ -207,7 +207,7 @@ int mnfq_socket_get_netns_name(const struct mnfq_socket *sock, char *name, size_
 }
 
 /* A netlink socket, or a descriptor that is needed for one, could not be made. */
-int mnfq_i_explain_socket(struct mnfq_i_sentence *error, int err)
+int mnfq_i_explain_socket(struct mnfq_i_errmsg *error, int err)
 {
 	switch (err) {
 	case -EPROTONOSUPPORT:
@@ -237,7 +237,7 @@ int mnfq_i_explain_socket(struct mnfq_i_sentence *error, int err)
 }
 
 /* The same in another namespace. @netns is its name, NULL if it has none that we know. */
-int mnfq_i_explain_open(struct mnfq_i_sentence *error, const char *netns, int err)
+int mnfq_i_explain_open(struct mnfq_i_errmsg *error, const char *netns, int err)
 {
 	const char *name = netns ? netns : "the descriptor";
 

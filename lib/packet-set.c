@@ -16,9 +16,9 @@
 #include "wire.h"
 
 /* Keeps why a setter refuses; returns @err. */
-int mnfq_i_refuse(struct mnfq_packet *packet, int err, const char *sentence)
+int mnfq_i_refuse(struct mnfq_packet *packet, int err, const char *errmsg)
 {
-	packet->error = sentence;
+	packet->error = errmsg;
 	return err;
 }
 

@@ -176,7 +176,7 @@ static int try_bind(struct mnfq_queue *queue)
 static int request_bind(struct mnfq_queue *queue)
 {
 	struct mnfq_socket *sock = queue->sock;
-	struct mnfq_i_sentence before;
+	struct mnfq_i_errmsg before;
 	int told, err;
 
 	settle_stale(sock);

@@ -124,7 +124,7 @@ struct mnfq_socket {
 	bool queue_failed;                /* and so is that of a queue */
 	struct mnfq_stats stats;
 	struct mnfq_i_ifname ifnames[MNFQ_I_IFNAME_SETS][MNFQ_I_IFNAME_WAYS];
-	struct mnfq_i_sentence error;
+	struct mnfq_i_errmsg error;
 	pthread_mutex_t lock; /* recursive: a late verdict may fill the outbox */
 };
 

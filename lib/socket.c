@@ -85,7 +85,7 @@ static int get_portid(int fd, uint32_t *portid, bool *used)
 /* What all constructors check. */
 static int check_options(struct mnfq_socket **ret, struct mnfq_socket_options *to,
 			 const struct mnfq_socket_options *from, uint32_t known_flags,
-			 struct mnfq_i_sentence *error)
+			 struct mnfq_i_errmsg *error)
 {
 	int err = mnfq_i_options_copy(to, sizeof(*to), from);
 
@@ -139,7 +139,7 @@ static struct mnfq_ring *get_ring(struct mnfq_ring *ring, unsigned int batch)
 
 /* Wraps a socket that is fit; takes the descriptor only if it succeeds. */
 static int wrap(struct mnfq_socket **ret, int fd, const struct mnfq_socket_options *options,
-		struct mnfq_i_sentence *error)
+		struct mnfq_i_errmsg *error)
 {
 	struct mnfq_socket *sock = calloc(1, sizeof(*sock));
 	int err;
@@ -189,7 +189,7 @@ static int new_fd(void *arg)
 #define HERE (-1) /* in place of a descriptor: the caller's own namespace */
 
 static int open_at(struct mnfq_socket **ret, const char *netns, int netns_fd,
-		   const struct mnfq_socket_options *options, struct mnfq_i_sentence *error)
+		   const struct mnfq_socket_options *options, struct mnfq_i_errmsg *error)
 {
 	int err, fd = netns_fd == HERE ? new_fd(NULL) : mnfq_i_netns_call(netns_fd, new_fd, NULL);
 
@@ -206,7 +206,7 @@ static int open_at(struct mnfq_socket **ret, const char *netns, int netns_fd,
 static int open_socket(struct mnfq_socket **ret, const char *netns, int netns_fd,
 		       const struct mnfq_socket_options *options)
 {
-	struct mnfq_i_sentence error = { "" };
+	struct mnfq_i_errmsg error = { "" };
 	struct mnfq_socket_options checked;
 	int err = check_options(ret, &checked, options, 0, &error);
 
@@ -216,7 +216,7 @@ static int open_socket(struct mnfq_socket **ret, const char *netns, int netns_fd
 		err = open_at(ret, netns, netns_fd, &checked, &error);
 	if (netns && netns_fd >= 0)
 		close(netns_fd);
-	return err < 0 ? mnfq_i_tell(checked.error, checked.error_size, &error, err) : 0;
+	return err < 0 ? mnfq_i_errmsg_return(checked.error, checked.error_size, &error, err) : 0;
 }
 
 int mnfq_socket_open(struct mnfq_socket **ret, const struct mnfq_socket_options *options)
@@ -239,7 +239,7 @@ int mnfq_socket_open_netns(struct mnfq_socket **ret, const char *netns,
 
 int mnfq_socket_adopt(struct mnfq_socket **ret, int fd, const struct mnfq_socket_options *options)
 {
-	struct mnfq_i_sentence error = { "" };
+	struct mnfq_i_errmsg error = { "" };
 	struct mnfq_socket_options checked;
 	int one = 1, err = check_options(ret, &checked, options, MNFQ_SOCKET_LEND, &error);
 
@@ -257,7 +257,7 @@ int mnfq_socket_adopt(struct mnfq_socket **ret, int fd, const struct mnfq_socket
 	if (err == 0)
 		err = wrap(ret, fd, &checked, &error);
 	if (err < 0)
-		return mnfq_i_tell(checked.error, checked.error_size, &error, err);
+		return mnfq_i_errmsg_return(checked.error, checked.error_size, &error, err);
 	(*ret)->ask_opener = !(checked.flags & MNFQ_SOCKET_LEND);
 	return 0;
 }

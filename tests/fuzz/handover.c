@@ -25,7 +25,7 @@ static void expect_harmless(const char *text, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct mnfq_i_sentence error = { "" };
+	struct mnfq_i_errmsg error = { "" };
 	struct mnfq_i_handover_msg message;
 	uint8_t *copy = malloc(size ? size : 1); /* a sanitizer sees where it ends */
 	int err;
