@@ -90,13 +90,13 @@ static bool in_use(const struct mnfq_socket *sock)
 
 /*
  * Where packets come one by one, a look before waiting finds nothing, and costs a system call for each
- * of them. But what else a round does must not wait: what is stashed, a failure that is to be told,
+ * of them. But what else a round does must not wait: the backlog, a failure that is to be told,
  * verdicts that are to be tried again.
  */
 static bool waits_first(struct mnfq_socket *sock)
 {
-	return sock->lonely && sock->spin.max == 0 && !sock->stash && !mnfq_i_has_failed(sock) &&
-	       !in_use(sock) && mnfq_i_release_left(sock) != 0;
+	return sock->lonely && sock->spin.max == 0 && !sock->backlog &&
+	       !mnfq_i_has_failed(sock) && !in_use(sock) && mnfq_i_release_left(sock) != 0;
 }
 
 int mnfq_socket_dispatch(struct mnfq_socket *sock, int timeout_ms)

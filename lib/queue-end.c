@@ -123,7 +123,7 @@ static bool find_in_ring(struct mnfq_socket *sock, uint16_t num, uint32_t *first
 	return found;
 }
 
-/* What nobody has read so far, from the stash first; and what is still in the ring. */
+/* What nobody has read so far, from the backlog first; and what is still in the ring. */
 static void decide_unread(struct end *end)
 {
 	struct mnfq_queue *queue = end->queue;
@@ -191,12 +191,12 @@ static void unbind(struct mnfq_queue *queue)
 	struct mnfq_socket *sock = queue->sock;
 	bool repeated;
 
-	mnfq_i_queue_count_unread(queue, MNFQ_DROP, mnfq_i_stash_purge(sock, queue->num));
+	mnfq_i_queue_count_unread(queue, MNFQ_DROP, mnfq_i_backlog_purge(sock, queue->num));
 	sock->ending = queue;
 	mnfq_i_request_start(sock);
 	(void)mnfq_i_request(sock, queue->num, NFQNL_CFG_CMD_UNBIND, NULL, &repeated);
 	sock->ending = NULL;
-	(void)mnfq_i_stash_purge(sock, queue->num); /* refusals */
+	(void)mnfq_i_backlog_purge(sock, queue->num); /* refusals */
 }
 
 /*

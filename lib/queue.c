@@ -115,7 +115,7 @@ static void take_over(struct mnfq_queue *queue)
 {
 	uint32_t first;
 
-	queue->synced = mnfq_i_stash_find(queue->sock, queue->num, &first);
+	queue->synced = mnfq_i_backlog_find(queue->sock, queue->num, &first);
 	if (!queue->synced) {
 		/* A full queue would send no packet to tell an id. */
 		(void)mnfq_i_release_all(queue);
@@ -156,14 +156,14 @@ static int try_bind(struct mnfq_queue *queue)
 	if (err != -ENODEV)
 		return err;
 
-	(void)mnfq_i_stash_purge(sock, num);
+	(void)mnfq_i_backlog_purge(sock, num);
 	err = mnfq_i_request(sock, num, NFQNL_CFG_CMD_BIND, &queue->options, &repeated);
 	if (err == -EBUSY && repeated) /* the answer that was lost said yes */
 		return 0;
 	/* Without an answer nobody knows whether it is bound: a failure leaves nothing. */
 	if (err < 0 && !sock->pending.answered) {
 		(void)mnfq_i_request_send(sock, num, NFQNL_CFG_CMD_UNBIND, &queue->options);
-		(void)mnfq_i_stash_purge(sock, num);
+		(void)mnfq_i_backlog_purge(sock, num);
 		sock->stale = true;
 	}
 	return err;

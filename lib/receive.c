@@ -28,15 +28,16 @@
 #include "wire.h"
 
 /* The queue of a message; one received before a queue was bound is for one that is gone. */
-static struct mnfq_queue *find_queue(struct mnfq_socket *sock, uint16_t num, bool stashed)
+static struct mnfq_queue *find_queue(struct mnfq_socket *sock, uint16_t num, bool backlogged)
 {
 	struct mnfq_queue *queue = mnfq_i_queue_find(sock, num);
 
-	return queue && (stashed || queue->born != sock->round) ? queue : NULL;
+	return queue && (backlogged || queue->born != sock->round) ? queue : NULL;
 }
 
 /* NLMSG_ERROR: the answer to a request, which request.c takes, or what became of a verdict. */
-static void handle_error(struct mnfq_socket *sock, const uint8_t *msg, size_t len, bool stashed)
+static void handle_error(struct mnfq_socket *sock, const uint8_t *msg, size_t len,
+			 bool backlogged)
 {
 	struct nlmsgerr answer;
 
@@ -48,7 +49,8 @@ static void handle_error(struct mnfq_socket *sock, const uint8_t *msg, size_t le
 	}
 	memcpy(&answer, msg + NLMSG_HDRLEN, sizeof(answer));
 	if (answer.error <= 0 && mnfq_i_is_verdict(answer.msg.nlmsg_type))
-		mnfq_i_answered(sock, find_queue(sock, (uint16_t)answer.msg.nlmsg_pid, stashed),
+		mnfq_i_answered(sock,
+				find_queue(sock, (uint16_t)answer.msg.nlmsg_pid, backlogged),
 				&answer.msg, answer.error);
 }
 
@@ -136,7 +138,8 @@ static void count_unclaimed(struct mnfq_socket *sock, const struct mnfq_packet *
  * A packet of the kernel's. Returns whether it was handled: seen by a callback, or decided by
  * default because it arrived cut. A malformed one is left to be found as a gap.
  */
-static int handle_packet(struct mnfq_socket *sock, const uint8_t *msg, size_t len, bool stashed)
+static int handle_packet(struct mnfq_socket *sock, const uint8_t *msg, size_t len,
+			 bool backlogged)
 {
 	struct mnfq_packet packet;
 	struct mnfq_queue *queue;
@@ -146,7 +149,7 @@ static int handle_packet(struct mnfq_socket *sock, const uint8_t *msg, size_t le
 		sock->stats.malformed++;
 		return 0;
 	}
-	queue = find_queue(sock, mnfq_i_packet_queue_num(&packet), stashed);
+	queue = find_queue(sock, mnfq_i_packet_queue_num(&packet), backlogged);
 	if (!queue) {
 		count_unclaimed(sock, &packet);
 		return 0;
@@ -181,7 +184,7 @@ static void reap(struct mnfq_socket *sock)
 
 /* All messages of one datagram, aligned to 4 bytes. Returns how many packets were handled. */
 static int handle_datagram(struct mnfq_socket *sock, const uint8_t *data, size_t len,
-			   bool stashed)
+			   bool backlogged)
 {
 	int handled = 0;
 
@@ -192,11 +195,11 @@ static int handle_datagram(struct mnfq_socket *sock, const uint8_t *data, size_t
 		if (whole < NLMSG_HDRLEN)
 			break;
 		if (nlh->nlmsg_type == MNFQ_I_MSG(NFQNL_MSG_PACKET))
-			handled += handle_packet(sock, data, len, stashed);
+			handled += handle_packet(sock, data, len, backlogged);
 		else if (whole > len)
 			break;
 		else if (nlh->nlmsg_type == NLMSG_ERROR)
-			handle_error(sock, data, whole, stashed);
+			handle_error(sock, data, whole, backlogged);
 		if (sock->reap)
 			reap(sock);
 		if (sock->closing || whole >= len || NLMSG_ALIGN(whole) >= len)
@@ -208,18 +211,18 @@ static int handle_datagram(struct mnfq_socket *sock, const uint8_t *data, size_t
 	return handled;
 }
 
-/* What was stashed before, at most a batch; callbacks may cause more to be stashed meanwhile. */
-static int handle_stash(struct mnfq_socket *sock)
+/* The backlog, at most a batch; callbacks may add to it meanwhile. */
+static int handle_backlog(struct mnfq_socket *sock)
 {
-	struct mnfq_i_stash *entry;
+	struct mnfq_i_backlog *entry;
 	unsigned int n;
 	int handled = 0;
 
-	for (n = mnfq_i_batch(sock); n > 0 && sock->stash && !sock->closing; n--) {
-		entry = sock->stash;
-		sock->stash = entry->next;
-		if (!sock->stash)
-			sock->stash_end = &sock->stash;
+	for (n = mnfq_i_batch(sock); n > 0 && sock->backlog && !sock->closing; n--) {
+		entry = sock->backlog;
+		sock->backlog = entry->next;
+		if (!sock->backlog)
+			sock->backlog_end = &sock->backlog;
 		handled += handle_datagram(sock, entry->data, entry->len, true);
 		free(entry);
 	}
@@ -294,8 +297,8 @@ static int leave(struct mnfq_socket *sock, int handled)
 		mnfq_socket_close(sock);
 		return -ECANCELED;
 	}
-	/* The rest of the stash and the failure are for the next call: it must come. */
-	if (sock->stash || (handled > 0 && mnfq_i_has_failed(sock)))
+	/* The rest of the backlog and the failure are for the next call: it must come. */
+	if (sock->backlog || (handled > 0 && mnfq_i_has_failed(sock)))
 		mnfq_i_request_poke(sock);
 	if (handled > 0)
 		return handled;
@@ -324,10 +327,10 @@ int mnfq_i_round(struct mnfq_socket *sock)
 
 	if (err < 0)
 		return err;
-	done = handled = handle_stash(sock);
+	done = handled = handle_backlog(sock);
 	sock->round++; /* what the ring receives now is for the queues bound so far */
-	/* What is stashed came first. */
-	if (!sock->closing && !sock->stash && (unsigned int)handled < batch)
+	/* The backlog came first. */
+	if (!sock->closing && !sock->backlog && (unsigned int)handled < batch)
 		count = fill_ring(sock, batch - (unsigned int)handled);
 	if (count > 0) {
 		done += count;
@@ -383,23 +386,23 @@ int mnfq_i_take_failure(struct mnfq_socket *sock)
 }
 
 /*
- * May a datagram be handled although something is stashed? That came later if the caller received
+ * May a datagram be handled although there is a backlog? That came later if the caller received
  * several datagrams at once, and the callback of the first made a request that read on. Only what
- * is stashed for the same queue matters for the order.
+ * is in the backlog for the same queue matters for the order.
  */
-static bool precedes_stash(struct mnfq_socket *sock, const uint8_t *data, size_t len)
+static bool precedes_backlog(struct mnfq_socket *sock, const uint8_t *data, size_t len)
 {
 	const struct nlmsghdr *nlh = (const struct nlmsghdr *)data;
 	struct mnfq_packet packet;
 	uint32_t first;
 
-	if (!sock->stash)
+	if (!sock->backlog)
 		return true;
 	if (len < NLMSG_HDRLEN || nlh->nlmsg_type != MNFQ_I_MSG(NFQNL_MSG_PACKET))
 		return false;
 	(void)mnfq_i_packet_parse(&packet, data, len);
 	return mnfq_i_packet_has_id(&packet) &&
-	       (!mnfq_i_stash_find(sock, mnfq_i_packet_queue_num(&packet), &first) ||
+	       (!mnfq_i_backlog_find(sock, mnfq_i_packet_queue_num(&packet), &first) ||
 		mnfq_i_after(first, packet.id));
 }
 
@@ -408,13 +411,13 @@ static int take_turn(struct mnfq_socket *sock, const uint8_t *data, size_t len)
 {
 	int err, handled = 0;
 
-	if (!precedes_stash(sock, data, len))
-		handled = handle_stash(sock);
+	if (!precedes_backlog(sock, data, len))
+		handled = handle_backlog(sock);
 	if (sock->closing)
 		return handled;
-	if (precedes_stash(sock, data, len))
+	if (precedes_backlog(sock, data, len))
 		return handled + handle_datagram(sock, data, len, false);
-	err = mnfq_i_stash_add(sock, data, len); /* behind the rest */
+	err = mnfq_i_backlog_add(sock, data, len); /* behind the rest */
 	return err < 0 ? err : handled;
 }
 

@@ -13,8 +13,8 @@
 #include <stdint.h>
 
 /* A message that arrived while an acknowledgement was awaited: a packet, or a refused verdict. */
-struct mnfq_i_stash {
-	struct mnfq_i_stash *next;
+struct mnfq_i_backlog {
+	struct mnfq_i_backlog *next;
 	size_t len;
 	uint8_t data[]; /* begins with struct nlmsghdr */
 };
@@ -114,7 +114,7 @@ struct mnfq_socket {
 	struct mnfq_queue *queues;
 	struct mnfq_queue *recent; /* found by the last look-up */
 	struct mnfq_i_pending pending;
-	struct mnfq_i_stash *stash, **stash_end;
+	struct mnfq_i_backlog *backlog, **backlog_end;
 	struct mnfq_queue *ending; /* what is read of this queue is thrown away: */
 	uint32_t *ids;             /* the ids of so many packets go here, the rest is counted */
 	unsigned int ids_count, ids_max;

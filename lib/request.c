@@ -2,7 +2,7 @@
 /*
  * Requests to the kernel and their acknowledgements (NFQNL_MSG_CONFIG). The kernel handles a
  * request before sendmsg returns, so its answer is in the receive buffer by then, behind the
- * packets and refused verdicts that came earlier; those are stashed for the next round. If the
+ * packets and refused verdicts that came earlier; those are put into the backlog for the next round. If the
  * end of the buffer is reached without an answer, the answer was lost, because the buffer was
  * full or because somebody else took it, and the request is repeated.
  */
@@ -144,15 +144,15 @@ void mnfq_i_request_poke(struct mnfq_socket *sock)
 /* The same, if there is something for the next call of dispatch. */
 void mnfq_i_request_remind(struct mnfq_socket *sock)
 {
-	if (sock->stash || mnfq_i_has_failed(sock) || mnfq_i_release_left(sock) == 0)
+	if (sock->backlog || mnfq_i_has_failed(sock) || mnfq_i_release_left(sock) == 0)
 		mnfq_i_request_poke(sock);
 }
 
-static void append(struct mnfq_socket *sock, struct mnfq_i_stash *entry)
+static void append(struct mnfq_socket *sock, struct mnfq_i_backlog *entry)
 {
 	entry->next = NULL;
-	*sock->stash_end = entry;
-	sock->stash_end = &entry->next;
+	*sock->backlog_end = entry;
+	sock->backlog_end = &entry->next;
 }
 
 /* Takes NLMSG_ERROR if it answers a request of ours, which may be one that nobody waits for. */
@@ -181,8 +181,8 @@ static bool is_answer(struct mnfq_socket *sock, const uint8_t *data, size_t len)
 	       mnfq_i_request_answer(sock, data, nlh->nlmsg_len < len ? nlh->nlmsg_len : len);
 }
 
-/* A view of what was stashed, if it is a packet of queue @num. */
-static bool is_of_queue(const struct mnfq_i_stash *entry, uint16_t num,
+/* A view of an entry, if it is a packet of queue @num. */
+static bool is_of_queue(const struct mnfq_i_backlog *entry, uint16_t num,
 			struct mnfq_packet *packet)
 {
 	const struct nlmsghdr *nlh = (const struct nlmsghdr *)entry->data;
@@ -197,10 +197,10 @@ static bool is_of_queue(const struct mnfq_i_stash *entry, uint16_t num,
  * Takes an answer, ignores what is nothing for us, and keeps the rest for the next round:
  * packets, and refused verdicts, because the user may be told of them, who may do anything then.
  */
-static void sort(struct mnfq_socket *sock, struct mnfq_i_stash **entry, size_t len)
+static void sort(struct mnfq_socket *sock, struct mnfq_i_backlog **entry, size_t len)
 {
 	const struct nlmsghdr *nlh = (const struct nlmsghdr *)(*entry)->data;
-	struct mnfq_i_stash *smaller;
+	struct mnfq_i_backlog *smaller;
 	struct mnfq_packet packet;
 
 	if (len < NLMSG_HDRLEN || nlh->nlmsg_len < NLMSG_HDRLEN) {
@@ -224,10 +224,10 @@ static void sort(struct mnfq_socket *sock, struct mnfq_i_stash **entry, size_t l
 	*entry = NULL;
 }
 
-/* Puts a copy of a datagram behind what is stashed. */
-int mnfq_i_stash_add(struct mnfq_socket *sock, const uint8_t *data, size_t len)
+/* Puts a copy of a datagram behind the backlog. */
+int mnfq_i_backlog_add(struct mnfq_socket *sock, const uint8_t *data, size_t len)
 {
-	struct mnfq_i_stash *entry = malloc(sizeof(*entry) + len);
+	struct mnfq_i_backlog *entry = malloc(sizeof(*entry) + len);
 
 	if (!entry)
 		return -ENOMEM;
@@ -237,10 +237,10 @@ int mnfq_i_stash_add(struct mnfq_socket *sock, const uint8_t *data, size_t len)
 	return 0;
 }
 
-/* The id of the first packet of queue @num that was stashed. */
-bool mnfq_i_stash_find(struct mnfq_socket *sock, uint16_t num, uint32_t *id)
+/* The id of the first packet of queue @num in the backlog. */
+bool mnfq_i_backlog_find(struct mnfq_socket *sock, uint16_t num, uint32_t *id)
 {
-	struct mnfq_i_stash *entry = sock->stash;
+	struct mnfq_i_backlog *entry = sock->backlog;
 	struct mnfq_packet packet;
 
 	while (entry && !is_of_queue(entry, num, &packet))
@@ -251,7 +251,7 @@ bool mnfq_i_stash_find(struct mnfq_socket *sock, uint16_t num, uint32_t *id)
 }
 
 /* Is it a refused verdict of ours for queue @num? */
-static bool request_is_refusal(const struct mnfq_socket *sock, const struct mnfq_i_stash *entry,
+static bool request_is_refusal(const struct mnfq_socket *sock, const struct mnfq_i_backlog *entry,
 			       uint16_t num, struct nlmsgerr *answer)
 {
 	const struct nlmsghdr *nlh = (const struct nlmsghdr *)entry->data;
@@ -267,10 +267,10 @@ static bool request_is_refusal(const struct mnfq_socket *sock, const struct mnfq
  * Packets and refusals of a queue that is gone must not be taken for those of its successor. What
  * a refusal means for the other queues it means nevertheless. Returns how many packets there were.
  */
-unsigned int mnfq_i_stash_purge(struct mnfq_socket *sock, uint16_t num)
+unsigned int mnfq_i_backlog_purge(struct mnfq_socket *sock, uint16_t num)
 {
 	unsigned int packets = 0;
-	struct mnfq_i_stash **link = &sock->stash, *entry;
+	struct mnfq_i_backlog **link = &sock->backlog, *entry;
 	struct mnfq_packet packet;
 	struct nlmsgerr answer;
 
@@ -286,7 +286,7 @@ unsigned int mnfq_i_stash_purge(struct mnfq_socket *sock, uint16_t num)
 		*link = entry->next;
 		free(entry);
 	}
-	sock->stash_end = link;
+	sock->backlog_end = link;
 	return packets;
 }
 
@@ -297,7 +297,7 @@ unsigned int mnfq_i_stash_purge(struct mnfq_socket *sock, uint16_t num)
  */
 static int read_answer(struct mnfq_socket *sock)
 {
-	struct mnfq_i_stash *entry = NULL;
+	struct mnfq_i_backlog *entry = NULL;
 	int err = 0;
 
 	do {
@@ -329,11 +329,11 @@ static int read_answer(struct mnfq_socket *sock)
 	return err;
 }
 
-/* Takes packets that nobody has read, from the stash first, and tells their ids. */
+/* Takes packets that nobody has read, from the backlog first, and tells their ids. */
 unsigned int mnfq_i_request_gather(struct mnfq_queue *queue, uint32_t *ids, unsigned int max)
 {
 	struct mnfq_socket *sock = queue->sock;
-	struct mnfq_i_stash **link = &sock->stash, *entry;
+	struct mnfq_i_backlog **link = &sock->backlog, *entry;
 	struct mnfq_packet packet;
 	unsigned int count = 0;
 
@@ -346,7 +346,7 @@ unsigned int mnfq_i_request_gather(struct mnfq_queue *queue, uint32_t *ids, unsi
 		*link = entry->next;
 		free(entry);
 	}
-	sock->stash_end = link;
+	sock->backlog_end = link;
 	if (count == max)
 		return count;
 	sock->pending = (struct mnfq_i_pending){ 0 };

@@ -169,7 +169,7 @@ static int wrap(struct mnfq_socket **ret, int fd, const struct mnfq_socket_optio
 	sock->batch = options->round_us ? 1 : BATCH_MAX;
 	sock->timeout_ms = options->timeout_ms ? options->timeout_ms : DEFAULT_TIMEOUT_MS;
 	sock->send_max = mnfq_i_get_send_max(fd);
-	sock->stash_end = &sock->stash;
+	sock->backlog_end = &sock->backlog;
 	init_lock(&sock->lock);
 	/* Numbers that nobody else who shares the descriptor uses, nor anybody who did. */
 	sock->seq = random_number();
@@ -273,10 +273,10 @@ struct mnfq_socket *mnfq_socket_close(struct mnfq_socket *sock)
 	mnfq_i_request_start(sock);
 	while (sock->queues)
 		mnfq_i_queue_end(sock->queues, false);
-	while (sock->stash) {
-		struct mnfq_i_stash *entry = sock->stash;
+	while (sock->backlog) {
+		struct mnfq_i_backlog *entry = sock->backlog;
 
-		sock->stash = entry->next;
+		sock->backlog = entry->next;
 		free(entry);
 	}
 	if (sock->fd >= 0)

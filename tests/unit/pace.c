@@ -151,13 +151,13 @@ Test(rounds_in_time, callbacks_count)
 }
 
 /* What waits in the library's own memory costs as much as what waits in the socket's. */
-Test(rounds_in_time, what_is_stashed_counts)
+Test(rounds_in_time, the_backlog_counts)
 {
 	unsigned int n;
 
 	open_with(1000, 0);
 	queue_packets(5);
-	cr_assert(eq(int, mnfq_queue_configure(queue, NULL), 0)); /* stashes them */
+	cr_assert(eq(int, mnfq_queue_configure(queue, NULL), 0)); /* puts them into the backlog */
 	fake.verdict_ns = 3000000;
 	queue_packets(1);
 	for (n = 0; n < 6; n++)

@@ -314,7 +314,7 @@ Test(refused, what_a_request_reads_is_told_by_the_next_dispatch)
 	cr_expect(eq(u64, stats().refused, 3));
 }
 
-Test(refused, what_is_stashed_ends_with_its_queue)
+Test(refused, the_backlog_ends_with_its_queue)
 {
 	refuse(-ENOENT, 1);
 	cr_assert(eq(int, bind_with(&other, 8, hear, MNFQ_DROP), 0));
@@ -338,7 +338,7 @@ Test(refused, a_successor_does_not_hear_of_its_predecessor)
 	rebind_with(hear);
 	expect_heard(0);
 	cr_expect(eq(u64, stats().refused, 2));
-	/* Its own, which is stashed behind nothing. */
+	/* Its own, which is alone in the backlog. */
 	refuse(-ENOENT, 1);
 	cr_assert(eq(int, mnfq_queue_set_flags(queue, 0, 0), 0));
 	dispatch();

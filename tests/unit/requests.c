@@ -241,13 +241,13 @@ static enum mnfq_verdict bind_eight(struct mnfq_packet *packet, void *data)
 	return MNFQ_ACCEPT;
 }
 
-Test(requests, a_queue_bound_for_a_stashed_packet_misses_none)
+Test(requests, a_queue_bound_for_a_packet_of_the_backlog_misses_none)
 {
 	struct mnfq_queue *seven, *eight = NULL;
 
 	queue = mnfq_queue_unbind(queue);
 	fake.packets_on_bind = 1;
-	/* One of its own comes with it, and is stashed while the other is handled. */
+	/* One of its own comes with it, and goes into the backlog while the other is handled. */
 	cr_assert(eq(int, mnfq_queue_bind(&seven, sock, 7, NULL, bind_eight, &eight), 0));
 	while (mnfq_socket_dispatch(sock, 0) > 0)
 		;
@@ -342,8 +342,8 @@ static enum mnfq_verdict unbind_me(struct mnfq_packet *packet, void *data)
 	return MNFQ_ACCEPT;
 }
 
-/* What is stashed may vanish while it is being handled. */
-Test(requests, a_callback_for_a_stashed_packet_may_unbind)
+/* The backlog may vanish while it is being handled. */
+Test(requests, a_callback_for_a_packet_of_the_backlog_may_unbind)
 {
 	struct mnfq_queue *other;
 
@@ -354,7 +354,7 @@ Test(requests, a_callback_for_a_stashed_packet_may_unbind)
 	cr_expect(eq(ptr, fake_queue(8), NULL));
 }
 
-Test(requests, a_callback_for_a_stashed_packet_may_unbind_another)
+Test(requests, a_callback_for_a_packet_of_the_backlog_may_unbind_another)
 {
 	struct mnfq_queue *other;
 
@@ -362,7 +362,7 @@ Test(requests, a_callback_for_a_stashed_packet_may_unbind_another)
 	cr_assert(eq(int, mnfq_queue_bind(&other, sock, 8, NULL, unbind_me, &queue), 0));
 	fake_packet(7, 60, true);
 	fake_packet(7, 60, true);
-	cr_assert(eq(int, mnfq_queue_configure(other, NULL), 0)); /* stashes them */
+	cr_assert(eq(int, mnfq_queue_configure(other, NULL), 0)); /* puts them into the backlog */
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
 	cr_expect(eq(ptr, fake_queue(7), NULL));
 }

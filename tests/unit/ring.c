@@ -446,7 +446,7 @@ Test(ring, a_move_that_fails_changes_nothing)
 	cr_expect(eq(int, (int)ring->refs, 3));
 }
 
-/* What is held, or stashed, is not in a ring. */
+/* What is held, or in the backlog, is not in a ring. */
 Test(ring, a_retained_packet_moves_along)
 {
 	inside = keep;

@@ -238,7 +238,7 @@ static void end_with_unread(enum mnfq_verdict fallback)
 
 	rebind_seven(accept_all, fallback);
 	fake_packet(7, 60, true);
-	configure_default(fallback); /* the packet is stashed */
+	configure_default(fallback); /* the packet goes into the backlog */
 	for (id = 2; id <= 5; id++)
 		fake_packet(7, 60, true);
 	queue = mnfq_queue_unbind(queue);
@@ -339,8 +339,8 @@ static enum mnfq_verdict configure_and_go_on(struct mnfq_packet *packet, void *d
 	return MNFQ_ACCEPT;
 }
 
-/* Each callback stashes the next packet. */
-Test(rounds, a_round_ends_although_callbacks_stash_more)
+/* Each callback puts the next packet into the backlog. */
+Test(rounds, a_round_ends_although_callbacks_add_to_the_backlog)
 {
 	rebind_seven(configure_and_go_on, MNFQ_DROP);
 	fake_packet(7, 60, true);
@@ -439,8 +439,8 @@ Test(rounds, fed_datagrams_keep_their_order_across_queues)
 		expect_verdict(id, MNFQ_ACCEPT);
 }
 
-/* Feeding what is no packet, such as the answer that woke the caller, serves the stash. */
-Test(rounds, feeding_is_bounded_although_callbacks_stash_more)
+/* Feeding what is no packet, such as the answer that woke the caller, serves the backlog. */
+Test(rounds, feeding_is_bounded_although_callbacks_add_to_the_backlog)
 {
 	rebind_seven(configure_and_go_on, MNFQ_DROP);
 	fake_packet(7, 60, true);
