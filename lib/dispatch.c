@@ -95,7 +95,7 @@ static bool in_use(const struct mnfq_socket *sock)
  */
 static bool waits_first(struct mnfq_socket *sock)
 {
-	return sock->lonely && sock->spin.max == 0 && !sock->backlog &&
+	return sock->single_packet && sock->spin.max == 0 && !sock->backlog &&
 	       !mnfq_i_has_failed(sock) && !in_use(sock) && mnfq_i_release_left(sock) != 0;
 }
 
@@ -121,7 +121,7 @@ int mnfq_socket_dispatch(struct mnfq_socket *sock, int timeout_ms)
 		batch = mnfq_i_batch(sock);
 		n = wait ? 0 : mnfq_i_round(sock);
 		if (n >= 0)
-			sock->lonely = n == 1 && batch > 1;
+			sock->single_packet = n == 1 && batch > 1;
 		if (n == 0 && mnfq_i_has_failed(sock))
 			continue;
 		if (n > 0)

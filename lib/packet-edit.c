@@ -161,7 +161,7 @@ static int check_resized(const struct mnfq_packet *packet, struct mnfq_i_subject
 static int edit_change(struct mnfq_packet *packet, struct mnfq_i_subject *s,
 		       const struct mnfq_i_edit *edit)
 {
-	uint8_t *out = packet->room;
+	uint8_t *out = packet->scratch;
 	size_t len;
 	int err;
 
@@ -170,16 +170,16 @@ static int edit_change(struct mnfq_packet *packet, struct mnfq_i_subject *s,
 		out = malloc(s->bytes.len + (edit ? edit->insert : 0) + 1);
 		if (!out)
 			return mnfq_i_refuse(packet, -ENOMEM, "out of memory");
-	} else if (packet->payload == packet->room) {
-		out += MNFQ_I_ROOM;
+	} else if (packet->payload == packet->scratch) {
+		out += MNFQ_I_SCRATCH_SIZE;
 	}
 	err = edit ? mnfq_i_edit(s, edit, out, &len) : mnfq_i_repair(s, out, &len);
 	if (err == 0 && !edit)
 		err = check_resized(packet, s, out, len);
 	if (packet->retained) {
-		free(err < 0 ? out : packet->room);
+		free(err < 0 ? out : packet->scratch);
 		if (err == 0)
-			packet->room = out;
+			packet->scratch = out;
 	}
 	if (err < 0)
 		return mnfq_i_refuse(packet, err, s->why);

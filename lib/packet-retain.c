@@ -80,7 +80,7 @@ int mnfq_packet_retain(struct mnfq_packet **ret, struct mnfq_packet *packet)
 	msg = (uint8_t *)(copy + 1);
 	memcpy(msg, packet->msg, packet->msg_len);
 	copy->msg = msg;
-	copy->room = NULL;
+	copy->scratch = NULL;
 	copy->retained = true;
 	copy->twin = packet;
 	if (!(packet->changes.set & MNFQ_I_CHANGE_PAYLOAD)) {
@@ -188,7 +188,7 @@ struct mnfq_packet *mnfq_packet_free(struct mnfq_packet *packet)
 	if (!packet->decided)
 		settle(packet);
 	pthread_mutex_unlock(&queue->sock->lock);
-	free(packet->room);
+	free(packet->scratch);
 	free(packet);
 	mnfq_i_queue_unref(queue);
 	return NULL;

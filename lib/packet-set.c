@@ -204,20 +204,20 @@ int mnfq_packet_set_l2hdr(struct mnfq_packet *packet, const void *data, size_t l
 /* Replaces the payload, without asking whether that is wise. Returns 0 or -ENOMEM. */
 int mnfq_i_packet_replace(struct mnfq_packet *packet, const void *data, size_t len)
 {
-	uint8_t *room = packet->room;
+	uint8_t *scratch = packet->scratch;
 
 	if (packet->retained) {
-		room = malloc(len ? len : 1);
-		if (!room)
+		scratch = malloc(len ? len : 1);
+		if (!scratch)
 			return mnfq_i_refuse(packet, -ENOMEM, "out of memory");
 	}
 	if (len > 0)
-		memmove(room, data, len);
+		memmove(scratch, data, len);
 	if (packet->retained) {
-		free(packet->room);
-		packet->room = room;
+		free(packet->scratch);
+		packet->scratch = scratch;
 	}
-	packet->payload = room;
+	packet->payload = scratch;
 	packet->payload_len = len;
 	packet->changes.set |= MNFQ_I_CHANGE_PAYLOAD;
 	return 0;
@@ -234,8 +234,8 @@ void mnfq_i_packet_restore(struct mnfq_packet *packet)
 	packet->payload_len = received.len;
 	packet->changes.set &= ~(MNFQ_I_CHANGE_PAYLOAD | MNFQ_I_CHANGE_SEQ_ADJUST);
 	if (packet->retained) {
-		free(packet->room);
-		packet->room = NULL;
+		free(packet->scratch);
+		packet->scratch = NULL;
 	}
 }
 

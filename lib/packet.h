@@ -22,10 +22,10 @@ struct mnfq_packet {
 
 	struct mnfq_i_changes changes;
 	/*
-	 * Where a new payload is kept: our own if retained, or else two times MNFQ_I_ROOM of the
+	 * Where a new payload is kept: our own if retained, or else two times MNFQ_I_SCRATCH_SIZE of the
 	 * ring, so that an edit goes from one to the other.
 	 */
-	uint8_t *room;
+	uint8_t *scratch;
 	uint32_t allowed;  /* MNFQ_ALLOW_* */
 	const char *error; /* the last refusal of a setter */
 

@@ -203,7 +203,7 @@ static struct mnfq_queue *new_queue(struct mnfq_socket *sock, uint16_t num)
 	queue->tag = sock->tag | num;
 	queue->next_id = 1;
 	queue->synced = true;
-	queue->born = sock->round;
+	queue->bind_round = sock->round;
 	atomic_init(&queue->refs, 1);
 	return queue;
 }
@@ -305,7 +305,7 @@ struct mnfq_queue *mnfq_queue_unbind(struct mnfq_queue *queue)
 		return NULL;
 	if (mnfq_i_in_round(queue->sock)) {
 		queue->closing = true;
-		queue->sock->reap = true;
+		queue->sock->deferred_unbind = true;
 	} else {
 		mnfq_i_request_start(queue->sock);
 		mnfq_i_queue_end(queue, true);

@@ -32,7 +32,7 @@ static struct mnfq_queue *find_queue(struct mnfq_socket *sock, uint16_t num, boo
 {
 	struct mnfq_queue *queue = mnfq_i_queue_find(sock, num);
 
-	return queue && (backlogged || queue->born != sock->round) ? queue : NULL;
+	return queue && (backlogged || queue->bind_round != sock->round) ? queue : NULL;
 }
 
 /* NLMSG_ERROR: the answer to a request, which request.c takes, or what became of a verdict. */
@@ -161,17 +161,17 @@ static int handle_packet(struct mnfq_socket *sock, const uint8_t *msg, size_t le
 		return 1;
 	}
 	packet.queue = queue;
-	packet.room = sock->ring->room;
+	packet.scratch = sock->ring->scratch;
 	call(queue, &packet);
 	return 1;
 }
 
 /* What the callback asked for but could not be done under its feet. */
-static void reap(struct mnfq_socket *sock)
+static void unbind_deferred(struct mnfq_socket *sock)
 {
 	struct mnfq_queue *queue, *next;
 
-	sock->reap = false;
+	sock->deferred_unbind = false;
 	(void)mnfq_i_flush(sock);
 	for (queue = sock->queues; queue; queue = next) {
 		next = queue->next;
@@ -200,8 +200,8 @@ static int handle_datagram(struct mnfq_socket *sock, const uint8_t *data, size_t
 			break;
 		else if (nlh->nlmsg_type == NLMSG_ERROR)
 			handle_error(sock, data, whole, backlogged);
-		if (sock->reap)
-			reap(sock);
+		if (sock->deferred_unbind)
+			unbind_deferred(sock);
 		if (sock->closing || whole >= len || NLMSG_ALIGN(whole) >= len)
 			return handled;
 		data += NLMSG_ALIGN(whole);
@@ -299,7 +299,7 @@ static int leave(struct mnfq_socket *sock, int handled)
 	}
 	/* The rest of the backlog and the failure are for the next call: it must come. */
 	if (sock->backlog || (handled > 0 && mnfq_i_has_failed(sock)))
-		mnfq_i_request_poke(sock);
+		mnfq_i_request_self_wake(sock);
 	if (handled > 0)
 		return handled;
 	if (err < 0)

@@ -43,7 +43,7 @@ struct mnfq_queue {
 	int reported;  /* was reported, and has lasted since */
 	bool calling;  /* the packet of calling_id has no verdict in the outbox yet */
 	uint32_t calling_id;
-	uint64_t born; /* the round in which it was bound */
+	uint64_t bind_round; /* the round in which it was bound */
 	uint32_t next_id;
 	mnfq_callback callback;
 	void *data;
@@ -97,18 +97,18 @@ struct mnfq_socket {
 	atomic_bool stop;
 	atomic_uintptr_t dispatcher; /* the thread in a round, 0 if none is */
 	bool closing;                /* close once the callback returned */
-	bool reap;                   /* something is closing */
+	bool deferred_unbind;        /* something is closing */
 	bool stale;                  /* packets of a queue that is gone may still arrive */
 	bool ask_opener;             /* requests go only if who opened the socket may send them */
 	uint32_t portid, seq, tag, timeout_ms;
 	uint32_t drops; /* of the kernel's socket, those that are counted */
 	int queues_fd;  /* the kernel's file about its queues; -1: not opened yet */
 	struct mnfq_i_spin spin;
-	bool lonely;      /* the last packet came alone */
-	int64_t deadline; /* of the requests of the call that is under way */
-	size_t send_max;  /* bytes the kernel takes in one send */
-	int64_t round_ns; /* how long a round should take at most; 0: no limit */
-	uint32_t batch;   /* packets that the next round may have, as far as the ring has slots */
+	bool single_packet; /* the last packet came alone */
+	int64_t deadline;   /* of the requests of the call that is under way */
+	size_t send_max;    /* bytes the kernel takes in one send */
+	int64_t round_ns;   /* how long a round should take at most; 0: no limit */
+	uint32_t batch; /* packets that the next round may have, as far as the ring has slots */
 	uint64_t round;
 	struct mnfq_ring *ring; /* perhaps shared with other sockets of the thread */
 	struct mnfq_queue *queues;

@@ -133,7 +133,7 @@ void mnfq_i_request_stop_queueing(struct mnfq_queue *queue)
  * What we know but have not told yet does not make the descriptor readable for somebody's event
  * loop. The answer to a command that does nothing (PF_BIND, since Linux 3.8) does.
  */
-void mnfq_i_request_poke(struct mnfq_socket *sock)
+void mnfq_i_request_self_wake(struct mnfq_socket *sock)
 {
 	uint8_t buf[REQUEST_MAX] __attribute__((aligned(4)));
 	size_t len = build_request(buf, 0, NFQNL_CFG_CMD_PF_BIND, 0, NLM_F_ACK, NULL);
@@ -145,7 +145,7 @@ void mnfq_i_request_poke(struct mnfq_socket *sock)
 void mnfq_i_request_remind(struct mnfq_socket *sock)
 {
 	if (sock->backlog || mnfq_i_has_failed(sock) || mnfq_i_release_left(sock) == 0)
-		mnfq_i_request_poke(sock);
+		mnfq_i_request_self_wake(sock);
 }
 
 static void append(struct mnfq_socket *sock, struct mnfq_i_backlog *entry)
@@ -440,5 +440,5 @@ void mnfq_i_wake_dispatch(struct mnfq_socket *sock)
 void mnfq_i_wake(struct mnfq_socket *sock)
 {
 	mnfq_i_wake_dispatch(sock);
-	mnfq_i_request_poke(sock);
+	mnfq_i_request_self_wake(sock);
 }

@@ -15,7 +15,7 @@ int mnfq_i_request_probe(struct mnfq_socket *sock, uint16_t num, uint8_t command
 void mnfq_i_request_start(struct mnfq_socket *sock);
 int mnfq_i_request_send(struct mnfq_socket *sock, uint16_t num, uint8_t command,
 			const struct mnfq_queue_options *settings);
-void mnfq_i_request_poke(struct mnfq_socket *sock);
+void mnfq_i_request_self_wake(struct mnfq_socket *sock);
 void mnfq_i_request_remind(struct mnfq_socket *sock);
 bool mnfq_i_request_answer(struct mnfq_socket *sock, const uint8_t *msg, size_t len);
 int mnfq_i_backlog_add(struct mnfq_socket *sock, const uint8_t *data, size_t len);

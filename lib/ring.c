@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Memory for one batch: the slots that recvmmsg fills, the room for a new payload, the outbox. It
+ * Memory for one batch: the slots that recvmmsg fills, the scratch space for a new payload, the outbox. It
  * is reserved at once and mapped by the kernel page by page as it is touched, so that traffic of
  * small packets never costs the memory of large ones. Nothing in it outlives a round, so that
  * sockets which take turns can share it.
@@ -53,7 +53,8 @@ int mnfq_ring_new(struct mnfq_ring **ret, unsigned int batch)
 	ring->messages = calloc(slots, sizeof(*ring->messages));
 	ring->iovecs = calloc(slots, sizeof(*ring->iovecs));
 	ring->senders = calloc(slots, sizeof(*ring->senders));
-	ring->memory_size = (size_t)slots * SLOT_STRIDE + MNFQ_I_OUTBOX_MAX + 2 * MNFQ_I_ROOM;
+	ring->memory_size =
+		(size_t)slots * SLOT_STRIDE + MNFQ_I_OUTBOX_MAX + 2 * MNFQ_I_SCRATCH_SIZE;
 	ring->memory = mmap(NULL, ring->memory_size, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (ring->memory == MAP_FAILED)
@@ -64,7 +65,7 @@ int mnfq_ring_new(struct mnfq_ring **ret, unsigned int batch)
 	/* A huge page would be touched whole by the first small packet. */
 	(void)madvise(ring->memory, ring->memory_size, MADV_NOHUGEPAGE);
 	ring->outbox.bytes = ring->memory + (size_t)slots * SLOT_STRIDE;
-	ring->room = ring->outbox.bytes + MNFQ_I_OUTBOX_MAX;
+	ring->scratch = ring->outbox.bytes + MNFQ_I_OUTBOX_MAX;
 	aim(ring);
 	*ret = ring;
 	return 0;

@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 
 /* For the largest payload. */
-#define MNFQ_I_ROOM 65536u
+#define MNFQ_I_SCRATCH_SIZE 65536u
 
 struct mnfq_ring {
 	atomic_uint refs; /* the user's, and one for each socket */
@@ -18,7 +18,7 @@ struct mnfq_ring {
 	unsigned int slots;
 	uint8_t *memory;
 	size_t memory_size;
-	uint8_t *room; /* for the new payload of the packet in the callback */
+	uint8_t *scratch; /* for the new payload of the packet in the callback */
 	struct mnfq_i_outbox outbox;
 	struct mmsghdr *messages;
 	struct iovec *iovecs;

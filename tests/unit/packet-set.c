@@ -11,7 +11,7 @@
 static const uint8_t bits[MNFQ_CT_LABELS_SIZE] = { 1, [15] = 0x80 };
 static const uint8_t mask[MNFQ_CT_LABELS_SIZE] = { 3, [15] = 0x80 };
 static struct mnfq_packet packet;
-static uint8_t room[2 * MNFQ_I_ROOM];
+static uint8_t scratch[2 * MNFQ_I_SCRATCH_SIZE];
 
 /* What a packet comes with. */
 #define BRIDGE  0x01u
@@ -43,7 +43,7 @@ static void begin(unsigned int with)
 
 	put_packet(1, with);
 	cr_assert(eq(int, mnfq_i_packet_parse(&packet, msg.bytes, msg.len), 0));
-	packet.room = room;
+	packet.scratch = scratch;
 	packet.queue = &of;
 }
 
@@ -211,9 +211,9 @@ Test(change, only_what_exists_can_be_allowed)
 Test(change, a_payload_has_limits)
 {
 	begin(ALL);
-	expect_refused("payload", mnfq_packet_set_payload(&packet, room, 65532), -EMSGSIZE);
-	expect_refused("payload", mnfq_packet_set_payload(&packet, room, SIZE_MAX), -EMSGSIZE);
-	expect_done("payload", mnfq_packet_set_payload(&packet, room, 65531));
+	expect_refused("payload", mnfq_packet_set_payload(&packet, scratch, 65532), -EMSGSIZE);
+	expect_refused("payload", mnfq_packet_set_payload(&packet, scratch, SIZE_MAX), -EMSGSIZE);
+	expect_done("payload", mnfq_packet_set_payload(&packet, scratch, 65531));
 	begin(ALL & ~PAYLOAD);
 	expect_refused("payload", mnfq_packet_set_payload(&packet, "new", 3), -ENODATA);
 	expect_refused("payload", mnfq_packet_set_payload(&packet, NULL, 0), -ENODATA);
@@ -269,7 +269,7 @@ Test(change, a_refusal_leaves_the_setting_before_it)
 	expect_done("vlan", mnfq_packet_set_vlan(&packet, 100, 0x8100));
 	expect_done("payload", mnfq_packet_set_payload(&packet, "new", 3));
 	cr_expect(eq(int, mnfq_packet_set_vlan(&packet, 101, 0x9100), -EINVAL));
-	cr_expect(eq(int, mnfq_packet_set_payload(&packet, room, 65532), -EMSGSIZE));
+	cr_expect(eq(int, mnfq_packet_set_payload(&packet, scratch, 65532), -EMSGSIZE));
 	cr_expect(eq(u16, packet.changes.vlan_tci, 100));
 	cr_expect(eq(u16, packet.changes.vlan_protocol, 0x8100));
 	cr_expect(eq(sz, packet.payload_len, 3));

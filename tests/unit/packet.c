@@ -143,12 +143,12 @@ Test(packet, a_truncated_payload_keeps_its_true_length)
 
 Test(packet, a_packet_is_whole_if_nothing_of_it_is_missing)
 {
-	static uint8_t room[2];
+	static uint8_t scratch[2];
 
 	message_packet(&msg, 7, 1, 10);
 	cr_assert(eq(int, parse(), 0));
 	cr_expect(eq(int, mnfq_packet_is_whole(&packet), 1));
-	packet.room = room;
+	packet.scratch = scratch;
 	cr_assert(eq(int, mnfq_packet_set_payload(&packet, "x", 1), 0));
 	cr_expect(eq(int, mnfq_packet_is_whole(&packet), 1), "as it was received");
 	message_begin(&msg, 7);
@@ -279,13 +279,13 @@ Test(packet, random_bytes_are_survived)
 
 Test(packet, a_new_payload_is_kept_apart_from_the_old_one)
 {
-	uint8_t room[65536];
+	uint8_t scratch[65536];
 	const uint8_t *payload;
 	size_t len;
 
 	message_packet(&msg, 7, 1, 100);
 	cr_assert(eq(int, parse(), 0));
-	packet.room = room;
+	packet.scratch = scratch;
 	payload = mnfq_packet_get_payload(&packet, &len);
 	cr_expect(eq(int, mnfq_packet_set_payload(&packet, payload + 10, 50), 0));
 	payload = mnfq_packet_get_payload(&packet, &len);
@@ -301,7 +301,7 @@ Test(packet, a_new_payload_is_kept_apart_from_the_old_one)
 	/* The packet's own length does not change with it. */
 	cr_expect(eq(int, mnfq_packet_get_length(&packet, &len), 0));
 	cr_expect(eq(sz, len, 100));
-	cr_expect(eq(int, mnfq_packet_set_payload(&packet, room, 65532), -EMSGSIZE));
+	cr_expect(eq(int, mnfq_packet_set_payload(&packet, scratch, 65532), -EMSGSIZE));
 	cr_expect(eq(int, mnfq_packet_set_payload(&packet, NULL, 1), -EINVAL));
 }
 

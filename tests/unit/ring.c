@@ -165,7 +165,7 @@ static enum mnfq_verdict use_other(struct mnfq_packet *packet)
 Test(ring, is_used_by_one_socket_at_a_time)
 {
 	inside = use_other;
-	other->lonely = true; /* as after a packet that came alone */
+	other->single_packet = true; /* as after a packet that came alone */
 	fake_packet(7, 60, true);
 	fake_packet(7, 60, true);
 	fake_packet(8, 60, true);
