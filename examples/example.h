@@ -40,7 +40,7 @@ static inline struct mnfq_socket *example_listen_with(unsigned int num, uint32_t
 						      enum mnfq_verdict verdict,
 						      mnfq_callback callback, void *data)
 {
-	char error[MNFQ_SENTENCE_SIZE] = "";
+	char error[MNFQ_ERRMSG_SIZE] = "";
 	struct mnfq_socket_options socket_options = { .size = sizeof(socket_options),
 						      .error = error,
 						      .error_size = sizeof(error) };

@@ -34,7 +34,7 @@ static void watch(int epoll_fd, int fd, void *what)
 
 static void enter(struct place *place, unsigned int num, struct mnfq_ring *ring, int epoll_fd)
 {
-	char error[MNFQ_SENTENCE_SIZE] = "";
+	char error[MNFQ_ERRMSG_SIZE] = "";
 	struct mnfq_socket_options options = {
 		.size = sizeof(options), .error = error, .error_size = sizeof(error), .ring = ring
 	};

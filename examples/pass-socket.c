@@ -11,7 +11,7 @@
 #include <linux/netlink.h>
 #include <unistd.h>
 
-static char error[MNFQ_SENTENCE_SIZE];
+static char error[MNFQ_ERRMSG_SIZE];
 static const struct mnfq_handover_options options = { .size = sizeof(options),
 						      .error = error,
 						      .error_size = sizeof(error) };

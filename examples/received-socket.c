@@ -20,7 +20,7 @@ static enum mnfq_verdict decide(struct mnfq_packet *packet, void *data)
 /* Takes the socket that comes and binds the queue on it; the sender hears whether that went well. */
 static struct mnfq_socket *take(int stream, unsigned int num)
 {
-	char error[MNFQ_SENTENCE_SIZE] = "";
+	char error[MNFQ_ERRMSG_SIZE] = "";
 	struct mnfq_handover_options from = { .size = sizeof(from),
 					      .error = error,
 					      .error_size = sizeof(error) };

@@ -7,7 +7,7 @@
 #include <stddef.h>
 
 struct mnfq_i_errmsg {
-	char text[MNFQ_SENTENCE_SIZE];
+	char text[MNFQ_ERRMSG_SIZE];
 };
 
 /* Keeps a message and returns @err. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * What went wrong, as a sentence. The kernel answers EPERM for a missing capability and for a
+ * What went wrong, as a message. The kernel answers EPERM for a missing capability and for a
  * queue that somebody else owns; a command that needs only the capability tells them apart, and
  * /proc tells who the somebody is.
  */

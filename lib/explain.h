@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Why something failed, as a sentence. */
+/* Why something failed, as a message. */
 #ifndef MNFQ_EXPLAIN_H
 #define MNFQ_EXPLAIN_H
 

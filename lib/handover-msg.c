@@ -149,7 +149,7 @@ int mnfq_i_handover_msg_read_offer(struct mnfq_i_handover_msg *message, const vo
 	return mnfq_i_label_check(message->label, error) < 0 ? -EBADMSG : 0;
 }
 
-/* The text of a stranger as a sentence: what might do something to a terminal is replaced. */
+/* The text of a peer as an error message: what might do something to a terminal is replaced. */
 static void clean(struct mnfq_i_errmsg *to, const char *text)
 {
 	size_t len, at = 0;

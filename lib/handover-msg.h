@@ -26,7 +26,7 @@ struct mnfq_i_handover_msg {
 	int32_t error;  /* of an answer: 0 or a negative errno */
 	uint64_t netns_cookie;
 	char label[MNFQ_LABEL_SIZE];
-	char text[MNFQ_SENTENCE_SIZE]; /* of an answer: the sentence for its error */
+	char text[MNFQ_ERRMSG_SIZE]; /* of an answer: the message for its error */
 	uint8_t reserved[40];
 };
 

@@ -175,7 +175,7 @@ int mnfq_handover_send(int stream, int fd, int timeout_ms,
 }
 
 int mnfq_handover_answer(int stream, const struct mnfq_handover *info, int err,
-			 const char *sentence)
+			 const char *errmsg)
 {
 	struct mnfq_handover known;
 	struct mnfq_i_handover_msg message;
@@ -188,7 +188,7 @@ int mnfq_handover_answer(int stream, const struct mnfq_handover *info, int err,
 		wrong = check_stream(stream, &unused);
 	if (wrong < 0 || known.flags & MNFQ_HANDOVER_PLAIN)
 		return wrong;
-	mnfq_i_handover_msg_answer(&message, err, err < 0 && sentence ? sentence : "");
+	mnfq_i_handover_msg_answer(&message, err, err < 0 && errmsg ? errmsg : "");
 	return send_msg(stream, &message, -1);
 }
 

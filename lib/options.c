@@ -25,7 +25,7 @@ bool mnfq_i_options_sized(const void *options)
 
 /*
  * Reads options of a caller who may know fewer fields than we do, or more. NULL: all defaults. What
- * we know is there after -E2BIG, too: it may say where to write the sentence.
+ * we know is there after -E2BIG, too: it may say where to write the message.
  */
 int mnfq_i_options_copy(void *dst, size_t dst_size, const void *src)
 {

@@ -47,7 +47,7 @@ enum link_type {
 /* Of @flags of LINK_WATCH: we have seen that it exists; it may be one that nobody can see. */
 #define LINK_SEEN      0x80000000u
 #define LINK_HIDDEN    0x40000000u
-#define LINK_TEXT_SIZE MNFQ_SENTENCE_SIZE
+#define LINK_TEXT_SIZE MNFQ_ERRMSG_SIZE
 
 struct link_message {
 	uint32_t type; /* enum link_type */

@@ -80,7 +80,7 @@ static bool is_passing(int err)
 static enum share_outcome talk(struct offerer *offerer, int stream)
 {
 	const struct share_options *opts = offerer->opts;
-	char error[MNFQ_SENTENCE_SIZE] = "";
+	char error[MNFQ_ERRMSG_SIZE] = "";
 	const struct mnfq_handover_options options = { .size = sizeof(options),
 						       .error = error,
 						       .error_size = sizeof(error) };

@@ -71,7 +71,7 @@ static int send_one(struct sharer *sharer, int stream, char *error, size_t error
 /* Whether it got one. */
 static bool give(struct sharer *sharer, const struct peer *peer)
 {
-	char error[MNFQ_SENTENCE_SIZE];
+	char error[MNFQ_ERRMSG_SIZE];
 	int err;
 
 	if (!is_allowed(sharer->opts, peer->who.uid)) {
@@ -128,7 +128,7 @@ static void meet_some(struct sharer *sharer)
 /* Whether it has said all that we want to hear. A program that knows no protocol says nothing. */
 static bool hear(const struct peer *peer)
 {
-	char error[MNFQ_SENTENCE_SIZE] = "";
+	char error[MNFQ_ERRMSG_SIZE] = "";
 	const struct mnfq_handover_options options = { .size = sizeof(options),
 						       .error = error,
 						       .error_size = sizeof(error) };

@@ -221,7 +221,7 @@ static int share_check_options(struct share_options *opts, int argc, char **argv
 static int rehearse(const struct share_options *opts)
 {
 	int ends[2], err;
-	char error[MNFQ_SENTENCE_SIZE];
+	char error[MNFQ_ERRMSG_SIZE];
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
 		return fail(SHARE_NAME, "cannot make Unix sockets: %s", strerror(errno));

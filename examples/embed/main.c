@@ -21,7 +21,7 @@ static enum mnfq_verdict count(struct mnfq_packet *packet, void *data)
 
 int main(int argc, char **argv)
 {
-	char sentence[MNFQ_SENTENCE_SIZE] = "";
+	char sentence[MNFQ_ERRMSG_SIZE] = "";
 	const struct mnfq_socket_options options = { .size = sizeof(options),
 						     .error = sentence,
 						     .error_size = sizeof(sentence) };

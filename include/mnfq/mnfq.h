@@ -73,7 +73,7 @@ struct mnfq_packet;
 const char *mnfq_get_version(void);
 
 /** Bytes of the longest sentence for a failure, with its terminating zero. */
-#define MNFQ_SENTENCE_SIZE 384
+#define MNFQ_ERRMSG_SIZE 384
 
 /* ---- verdicts --------------------------------------------------------------------------- */
 
@@ -199,7 +199,7 @@ struct mnfq_socket_options {
 
 	/** Where the constructor writes the sentence for its failure, or NULL. Terminated. */
 	char *error;
-	size_t error_size; /**< bytes at @error; MNFQ_SENTENCE_SIZE holds any sentence */
+	size_t error_size; /**< bytes at @error; MNFQ_ERRMSG_SIZE holds any sentence */
 
 	/**
 	 * Kernel memory for packets on their way to us, in bytes as the kernel accounts for it.
@@ -600,7 +600,7 @@ int mnfq_handover_receive(int *fd, int stream, int timeout_ms, struct mnfq_hando
  *
  * @info      as received: a plain socket is not answered. NULL: nothing was received
  * @err       0: taken. A negative errno: not taken, and why
- * @sentence  why, in words, of which MNFQ_SENTENCE_SIZE - 1 bytes are sent; or NULL
+ * @sentence  why, in words, of which MNFQ_ERRMSG_SIZE - 1 bytes are sent; or NULL
  * Returns 0, or
  *   -EAGAIN     the other side does not read
  *   -EPIPE      the other side has gone

@@ -551,7 +551,7 @@ static const char *make_set_uid_program(void)
 static int hand_over_and_exec(int stream, void *arg)
 {
 	const struct insider *insider = arg;
-	char error[MNFQ_SENTENCE_SIZE] = "";
+	char error[MNFQ_ERRMSG_SIZE] = "";
 	struct mnfq_handover_options options = { .size = sizeof(options),
 						 .error = error,
 						 .error_size = sizeof(error) };

@@ -19,11 +19,11 @@
 
 #define OPTIONS(...)                                                                             \
 	(&(struct mnfq_handover_options){ .size = sizeof(struct mnfq_handover_options),          \
-					  .error = sentence,                                     \
-					  .error_size = sizeof(sentence),                        \
+					  .error = errmsg,                                       \
+					  .error_size = sizeof(errmsg),                          \
 					  __VA_ARGS__ })
 
-static char sentence[MNFQ_SENTENCE_SIZE];
+static char errmsg[MNFQ_ERRMSG_SIZE];
 static int ours, theirs, netlink;
 static struct mnfq_handover info;
 
@@ -48,9 +48,9 @@ TestSuite(handover, .init = setup, .timeout = 60);
 static void expect(int got, int expected, const char *part)
 {
 	cr_assert(got == expected, "%d (%s), not %d: '%s'", got, strerror(-got), expected,
-		  sentence);
-	cr_assert(strstr(sentence, part), "'%s' lacks '%s'", sentence, part);
-	sentence[0] = '\0';
+		  errmsg);
+	cr_assert(strstr(errmsg, part), "'%s' lacks '%s'", errmsg, part);
+	errmsg[0] = '\0';
 }
 
 static int receive_with(uint32_t flags)
@@ -83,7 +83,7 @@ static void hand_over(void)
 	expect(mnfq_handover_send(ours, netlink, 0, OPTIONS(.label = "Küche", .flags = 1)), 0,
 	       "");
 	fd = receive_with(0);
-	cr_assert(fd >= 0, "%s", sentence);
+	cr_assert(fd >= 0, "%s", errmsg);
 	cr_assert(fd != netlink && same_socket(fd, netlink));
 	cr_assert(fcntl(fd, F_GETFD) == FD_CLOEXEC);
 	cr_assert_str_eq(info.label, "Küche");
@@ -400,7 +400,7 @@ Test(handover, plain_ones_have_to_be_allowed)
 {
 	throw("x", 1, netlink, 1);
 	expect(receive_with(0), -EBADMSG, "not of the protocol");
-	cr_assert(recv(ours, sentence, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN, "answered");
+	cr_assert(recv(ours, errmsg, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN, "answered");
 }
 
 Test(handover, plain_ones_are_taken_where_allowed)
@@ -410,11 +410,11 @@ Test(handover, plain_ones_are_taken_where_allowed)
 
 	throw("x", 1, netlink, 1);
 	fd = receive_with(MNFQ_HANDOVER_PLAIN);
-	cr_assert(fd >= 0 && same_socket(fd, netlink), "%s", sentence);
+	cr_assert(fd >= 0 && same_socket(fd, netlink), "%s", errmsg);
 	cr_assert(info.flags == MNFQ_HANDOVER_PLAIN && info.label[0] == '\0');
 	cr_assert(info.pid == (uint32_t)getpid());
 	cr_assert(mnfq_handover_answer(theirs, &info, -EPERM, "unheard") == 0);
-	cr_assert(recv(ours, sentence, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN, "answered");
+	cr_assert(recv(ours, errmsg, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN, "answered");
 	close(fd);
 	throw(bytes, 512, netlink, 1);
 	close(receive_with(MNFQ_HANDOVER_PLAIN));
@@ -469,7 +469,7 @@ Test(handover, words_cannot_steer_a_terminal)
 	words[sizeof(words) - 1] = '\0';
 	answer(-EPERM, words);
 	cr_assert(mnfq_handover_wait(ours, 0, OPTIONS()) == -EPERM);
-	cr_assert(strlen(sentence) == MNFQ_SENTENCE_SIZE - 1);
+	cr_assert(strlen(errmsg) == MNFQ_ERRMSG_SIZE - 1);
 }
 
 static void expect_no_answer(const void *bytes, size_t len)

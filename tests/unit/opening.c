@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* socket.c: why a socket cannot be opened, as an errno and as a sentence. */
+/* socket.c: why a socket cannot be opened, as an errno and as a message. */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <errno.h>
@@ -8,20 +8,20 @@
 
 TestSuite(opening, .init = setup, .fini = teardown);
 
-static char sentence[256];
+static char errmsg[256];
 static struct mnfq_socket *const untouched = (struct mnfq_socket *)&untouched;
 
 #define OPTIONS(...)                                                                             \
 	(&(struct mnfq_socket_options){ .size = sizeof(struct mnfq_socket_options),              \
-					.error = sentence,                                       \
-					.error_size = sizeof(sentence),                          \
+					.error = errmsg,                                         \
+					.error_size = sizeof(errmsg),                            \
 					__VA_ARGS__ })
 
 static void expect(int err, int expected, const char *part)
 {
 	cr_expect(eq(int, err, expected), "%s", part);
-	cr_expect(strstr(sentence, part) != NULL, "'%s' lacks '%s'", sentence, part);
-	strcpy(sentence, "left as it was");
+	cr_expect(strstr(errmsg, part) != NULL, "'%s' lacks '%s'", errmsg, part);
+	strcpy(errmsg, "left as it was");
 }
 
 /* Each by an errno that the system can give, with what to do about it. */
@@ -49,7 +49,7 @@ Test(opening, a_system_that_refuses)
 	}
 }
 
-/* A buffer for the sentence that is left as it was would be printed as it is. */
+/* A buffer for the message that is left as it was would be printed as it is. */
 Test(opening, what_is_missing_is_told)
 {
 	struct mnfq_socket *new = untouched;
@@ -72,7 +72,7 @@ Test(opening, a_file_that_cannot_be_opened)
 	struct mnfq_socket *new = untouched;
 	int err = mnfq_socket_open_netns(&new, "/dev/null/x", OPTIONS());
 
-	cr_expect(strstr(sentence, "run as root") == NULL, "%s", sentence);
+	cr_expect(strstr(errmsg, "run as root") == NULL, "%s", errmsg);
 	expect(err, -ENOTDIR, "Not a directory");
 }
 
@@ -87,7 +87,7 @@ Test(opening, a_port_id_that_somebody_else_chose)
 		     mnfq_socket_adopt(&new, socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER),
 				       OPTIONS()),
 		     0),
-		  "%s", sentence);
+		  "%s", errmsg);
 	cr_expect(eq(u32, mnfq_socket_get_portid(new), 4711));
 	cr_assert(eq(int, mnfq_queue_bind(&eight, new, 8, NULL, accept_all, NULL), 0));
 	cr_expect(eq(u32, fake.membarriers, 1), "who knows what it was used for");

@@ -42,7 +42,7 @@ static int edit(size_t offset, size_t remove, const void *data, size_t insert)
 
 	s.why = NULL;
 	err = mnfq_i_edit(&s, &e, out, &out_len);
-	cr_expect(err == 0 || (s.why && *s.why), "a refusal has its sentence");
+	cr_expect(err == 0 || (s.why && *s.why), "a refusal has its message");
 	return err;
 }
 

@@ -110,12 +110,12 @@ Test(ring, no_descriptor_for_waking_before_somebody_waits)
 Test(ring, wrong_arguments)
 {
 	struct mnfq_ring *untouched = NULL;
-	char sentence[200] = "";
+	char errmsg[200] = "";
 	struct mnfq_socket_options options = { .size = sizeof(options),
 					       .ring = ring,
 					       .batch = 64,
-					       .error = sentence,
-					       .error_size = sizeof(sentence) };
+					       .error = errmsg,
+					       .error_size = sizeof(errmsg) };
 	struct mnfq_socket *none = NULL;
 
 	cr_expect(eq(int, mnfq_ring_new(NULL, 1), -EINVAL));
@@ -124,7 +124,7 @@ Test(ring, wrong_arguments)
 	cr_expect(eq(ptr, mnfq_ring_free(NULL), NULL));
 	cr_expect(eq(int, mnfq_socket_open(&none, &options), -EINVAL));
 	cr_expect(eq(ptr, none, NULL));
-	cr_expect(strstr(sentence, "leave .batch 0") != NULL, "%s", sentence);
+	cr_expect(strstr(errmsg, "leave .batch 0") != NULL, "%s", errmsg);
 	cr_expect(eq(int, (int)ring->refs, 3), "nothing keeps it that is not there");
 }
 

@@ -15,7 +15,7 @@
 #include "unix-path.h"
 #include "wait.h"
 
-static char directory[] = "/tmp/mnfq-test-XXXXXX", path[64], sentence[512];
+static char directory[] = "/tmp/mnfq-test-XXXXXX", path[64], errmsg[512];
 static char *before;
 static struct unix_listener listener;
 
@@ -42,14 +42,14 @@ TestSuite(unix_path, .init = setup, .fini = teardown, .timeout = 60);
 static void expect(int got, int expected, const char *part)
 {
 	cr_assert(got == expected, "%d (%s), not %d: '%s'", got, strerror(-got), expected,
-		  sentence);
-	cr_assert(strstr(sentence, part), "'%s' lacks '%s'", sentence, part);
-	sentence[0] = '\0';
+		  errmsg);
+	cr_assert(strstr(errmsg, part), "'%s' lacks '%s'", errmsg, part);
+	errmsg[0] = '\0';
 }
 
 static int listen_with(const char *at, mode_t mode)
 {
-	return unix_listen(&listener, at, mode, sentence, sizeof(sentence));
+	return unix_listen(&listener, at, mode, errmsg, sizeof(errmsg));
 }
 
 static void expect_no_listener(const char *at, int expected, const char *part)
@@ -60,13 +60,13 @@ static void expect_no_listener(const char *at, int expected, const char *part)
 
 static void expect_connected(void)
 {
-	int peer, fd = unix_connect(path, sentence, sizeof(sentence));
+	int peer, fd = unix_connect(path, errmsg, sizeof(errmsg));
 
-	cr_assert(fd >= 0, "%s", sentence);
+	cr_assert(fd >= 0, "%s", errmsg);
 	cr_assert(fcntl(fd, F_GETFD) == FD_CLOEXEC && !(fcntl(fd, F_GETFL) & O_NONBLOCK));
 	peer = accept(listener.fd, NULL, NULL);
-	cr_assert(peer >= 0 && write(peer, "x", 1) == 1 && read(fd, sentence, 1) == 1);
-	sentence[0] = '\0';
+	cr_assert(peer >= 0 && write(peer, "x", 1) == 1 && read(fd, errmsg, 1) == 1);
+	errmsg[0] = '\0';
 	close(peer);
 	close(fd);
 }
@@ -145,7 +145,7 @@ Test(unix_path, a_socket_of_another_kind_is_in_use_too)
 	int fd = leave_socket(SOCK_DGRAM);
 
 	expect_no_listener(path, -EADDRINUSE, "another program listens there");
-	expect(unix_connect(path, sentence, sizeof(sentence)), -EPROTOTYPE, "not a stream");
+	expect(unix_connect(path, errmsg, sizeof(errmsg)), -EPROTOTYPE, "not a stream");
 	cr_assert(exists());
 	close(fd);
 }
@@ -180,7 +180,7 @@ Test(unix_path, a_file_is_never_removed)
 {
 	make_file();
 	expect_no_listener(path, -EEXIST, "not a socket");
-	expect(unix_connect(path, sentence, sizeof(sentence)), -ENOTSOCK, "not a socket");
+	expect(unix_connect(path, errmsg, sizeof(errmsg)), -ENOTSOCK, "not a socket");
 	cr_assert(exists());
 }
 
@@ -195,7 +195,7 @@ Test(unix_path, a_symbolic_link_is_never_removed)
 {
 	cr_assert(symlink("nowhere", path) == 0);
 	expect_no_listener(path, -EEXIST, "not a socket");
-	expect(unix_connect(path, sentence, sizeof(sentence)), -ENOENT, "nobody listens");
+	expect(unix_connect(path, errmsg, sizeof(errmsg)), -ENOENT, "nobody listens");
 	cr_assert(exists());
 }
 
@@ -230,15 +230,15 @@ Test(unix_path, paths_that_cannot_be)
 	memset(text, 'x', sizeof(text));
 	text[108] = '\0';
 	expect_no_listener(text, -ENAMETOOLONG, "107 bytes, and this has 108");
-	expect(unix_connect(text, sentence, sizeof(sentence)), -ENAMETOOLONG, "107 bytes");
+	expect(unix_connect(text, errmsg, sizeof(errmsg)), -ENAMETOOLONG, "107 bytes");
 	expect_no_listener("", -EINVAL, "empty");
-	expect(unix_connect("", sentence, sizeof(sentence)), -EINVAL, "empty");
+	expect(unix_connect("", errmsg, sizeof(errmsg)), -EINVAL, "empty");
 	snprintf(text, sizeof(text), "%s/no/socket", directory);
 	expect_no_listener(text, -ENOENT, "no such directory");
 	make_file();
 	snprintf(text, sizeof(text), "%s/socket", path);
 	expect_no_listener(text, -ENOTDIR, "cannot listen there");
-	expect(unix_connect(text, sentence, sizeof(sentence)), -ENOTDIR, "cannot connect");
+	expect(unix_connect(text, errmsg, sizeof(errmsg)), -ENOTDIR, "cannot connect");
 }
 
 Test(unix_path, a_path_may_be_as_long_as_the_kernel_takes)
@@ -255,9 +255,9 @@ Test(unix_path, a_path_may_be_as_long_as_the_kernel_takes)
 
 Test(unix_path, nobody_is_there)
 {
-	expect(unix_connect(path, sentence, sizeof(sentence)), -ENOENT, "nobody listens");
+	expect(unix_connect(path, errmsg, sizeof(errmsg)), -ENOENT, "nobody listens");
 	close(leave_socket(SOCK_STREAM));
-	expect(unix_connect(path, sentence, sizeof(sentence)), -ECONNREFUSED, "nobody listens");
+	expect(unix_connect(path, errmsg, sizeof(errmsg)), -ECONNREFUSED, "nobody listens");
 }
 
 Test(unix_path, a_full_queue_does_not_make_us_wait)
@@ -266,7 +266,7 @@ Test(unix_path, a_full_queue_does_not_make_us_wait)
 
 	cr_assert(listen(fd, 0) == 0);
 	do
-		fds[i] = unix_connect(path, sentence, sizeof(sentence));
+		fds[i] = unix_connect(path, errmsg, sizeof(errmsg));
 	while (fds[i] >= 0 && ++i < 2);
 	cr_assert(i == 1);
 	expect(fds[1], -EAGAIN, "too many others");
