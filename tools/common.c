@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "common.h"
+#include "log.h"
 
 static int get_digit(char c)
 {
@@ -293,13 +294,15 @@ const char *plural(uint64_t count, const char *one, const char *many)
 static void common_tell(const char *command, const char *hint, const char *format, va_list args)
 {
 	char raw[1024], line[1024];
+	FILE *out = log_begin();
 
 	vsnprintf(raw, sizeof(raw), format, args);
 	clean_text(line, sizeof(line), raw);
 	if (hint)
-		fprintf(stderr, "%s: %s (see '%s %s')\n", command, line, command, hint);
+		fprintf(out, "%s: %s (see '%s %s')\n", command, line, command, hint);
 	else
-		fprintf(stderr, "%s: %s\n", command, line);
+		fprintf(out, "%s: %s\n", command, line);
+	log_end();
 }
 
 void raise_file_limit(void)

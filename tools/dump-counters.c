@@ -36,6 +36,7 @@ static const struct {
 	{ COUNTER(unclaimed), false },
 #undef COUNTER
 	{ "untracked", NULL, offsetof(struct counters, untracked), false },
+	{ "lines dropped", "line dropped", offsetof(struct counters, lines_dropped), false },
 };
 
 void counters_read_kernel(struct counters *counters, struct mnfq_socket *sock, size_t queue_count)
@@ -65,7 +66,7 @@ void counters_add(struct counters *sum, const struct counters *more)
 									 : to[i] + from[i];
 }
 
-void counters_print(const struct counters *counters)
+void counters_print(FILE *out, const struct counters *counters)
 {
 	const char *separator = "";
 	uint64_t value;
@@ -75,12 +76,12 @@ void counters_print(const struct counters *counters)
 		if (!value && !printed[i].always)
 			continue;
 		if (value == MNFQ_UNKNOWN)
-			fprintf(stderr, "%s%s unknown", separator, printed[i].words);
+			fprintf(out, "%s%s unknown", separator, printed[i].words);
 		else
-			fprintf(stderr, "%s%llu %s", separator, (unsigned long long)value,
+			fprintf(out, "%s%llu %s", separator, (unsigned long long)value,
 				value == 1 && printed[i].one ? printed[i].one : printed[i].words);
 		separator = ", ";
 	}
 	if (counters->queue_full_unknown)
-		fprintf(stderr, ", %squeue full unknown", counters->queue_full ? "more " : "");
+		fprintf(out, ", %squeue full unknown", counters->queue_full ? "more " : "");
 }

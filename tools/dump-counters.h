@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <mnfq/mnfq.h>
 
@@ -13,6 +14,7 @@ struct counters {
 	uint64_t untracked;          /* packets without a connection that --ct-mark could mark */
 	uint64_t queue_full;         /* packets that the kernel dropped, as far as it tells */
 	uint64_t queue_full_unknown; /* sockets of which it does not, or not of all queues */
+	uint64_t lines_dropped;      /* on stdout, since it blocked; of all together */
 };
 
 /** The kernel's, which are gone once the queues are unbound; @queue_count should be there. */
@@ -24,7 +26,7 @@ void counters_read_library(struct counters *counters, struct mnfq_socket *sock);
 
 void counters_add(struct counters *sum, const struct counters *more);
 
-/** All that are not 0, to stderr, without the end of the line. */
-void counters_print(const struct counters *counters);
+/** All that are not 0, without the end of the line. */
+void counters_print(FILE *out, const struct counters *counters);
 
 #endif

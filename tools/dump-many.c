@@ -16,6 +16,7 @@
 
 #include "common.h"
 #include "dump-many.h"
+#include "log.h"
 #include "sandbox.h"
 #include "systemd.h"
 #include "unix-path.h"
@@ -249,12 +250,6 @@ static void many_dispatch(struct many *many, struct member *member)
 	remove_member(many, member, mnfq_socket_get_error(member->source.sock));
 }
 
-static bool write_output(struct dump *dump)
-{
-	fflush(stdout);
-	return check_output(dump, 0);
-}
-
 /*
  * How long to wait for something to serve, in milliseconds: -1 without end, 0 where nothing is served
  * and nothing can come any more.
@@ -286,7 +281,7 @@ static void handle_wake(struct many *many)
 		read_counters(&counters, &member->source);
 		counters_add(&sums, &counters);
 	}
-	print_counters(&sums);
+	print_counters(dump, &sums);
 }
 
 static int many_serve(struct many *many)
@@ -311,8 +306,8 @@ static int many_serve(struct many *many)
 		}
 		if (porter) /* last, because members may go, which are among the events */
 			hear_porter(many);
-		if (idle && !write_output(many->dump))
-			break;
+		if (idle)
+			output_flush(many->dump->out);
 	}
 	return many->status;
 }
@@ -340,7 +335,7 @@ static int open_loop(struct many *many)
 	err = mnfq_ring_new(&many->ring, 0);
 	if (err < 0)
 		return fail(DUMP_NAME, "%s", strerror(-err));
-	catch_signals(many->dump);
+	catch_signals(many->dump, many->dump->out);
 	many->manager = systemd_open();
 	return watch_fd(many, many->dump->wake, NULL);
 }
@@ -415,22 +410,21 @@ static void many_print_listening(const struct many *many)
 	const struct dump_options *opts = many->dump->opts;
 	const struct source *source = many->members ? &many->members->source : NULL;
 	char path[4 * 108], name[SOURCE_NAME_SIZE];
+	FILE *out = log_begin();
 
-	print_queues(opts);
-	if (many->dump->alone) {
-		fprintf(stderr, " of namespace %s", name_source(name, source));
-		print_settings(many->dump, source, false);
-		return;
-	}
-	if (opts->all_netns)
-		fprintf(stderr, " of all namespaces, %zu so far", many->count);
+	print_queues(out, opts);
+	if (many->dump->alone)
+		fprintf(out, " of namespace %s", name_source(name, source));
+	else if (opts->all_netns)
+		fprintf(out, " of all namespaces, %zu so far", many->count);
 	else
-		fprintf(stderr, " of %zu %s", many->count,
+		fprintf(out, " of %zu %s", many->count,
 			plural(many->count, "namespace", "namespaces"));
 	if (opts->listen)
-		fprintf(stderr, ", sockets are taken at %s",
+		fprintf(out, ", sockets are taken at %s",
 			clean_text(path, sizeof(path), opts->listen));
-	print_settings(many->dump, source, true);
+	print_settings(out, many->dump, source, !many->dump->alone);
+	log_end();
 }
 
 static int check_rights(const struct dump *dump)
@@ -493,9 +487,9 @@ int run_many(struct dump *dump)
 		dump->served = true;
 	}
 	close_many(&many);
-	catch_signals(NULL); /* handlers use what goes now */
+	catch_signals(NULL, dump->out); /* handlers use what goes now */
 	if (many.refusals)
-		fprintf(stderr, "%llu %s refused\n", (unsigned long long)many.refusals,
-			plural(many.refusals, "socket was", "sockets were"));
+		tell("%llu %s refused", (unsigned long long)many.refusals,
+		     plural(many.refusals, "socket was", "sockets were"));
 	return status;
 }

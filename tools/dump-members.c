@@ -9,6 +9,7 @@
 
 #include "common.h"
 #include "dump-many.h"
+#include "log.h"
 #include "systemd.h"
 
 /*

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common.h"
 #include "dump.h"
@@ -36,6 +37,7 @@ static int dump_print_help(void)
 	       "  -c, --count COUNT      end after COUNT packets\n"
 	       "      --quiet            print no packets\n"
 	       "      --json             print one JSON object per line\n"
+	       "      --when-blocked DO  if nobody reads: drop-lines (default), wait or exit\n"
 	       "      --verdict VERDICT  accept (default), drop, repeat, stop or queue:NUM\n"
 	       "      --mark N[/MASK]    set these bits of the mark of each packet\n"
 	       "      --set-priority P   set this priority: a number, or MAJOR:MINOR as in tc\n"
@@ -76,6 +78,7 @@ enum {
 	DUMP_OPT_BUSY_POLL,
 	DUMP_OPT_QUIET,
 	DUMP_OPT_JSON,
+	DUMP_OPT_WHEN_BLOCKED,
 	DUMP_OPT_VERDICT,
 	DUMP_OPT_MARK,
 	DUMP_OPT_SET_PRIORITY,
@@ -110,6 +113,7 @@ static const struct option dump_long_options[] = {
 	{ "count", required_argument, NULL, 'c' },
 	{ "quiet", no_argument, NULL, DUMP_OPT_QUIET },
 	{ "json", no_argument, NULL, DUMP_OPT_JSON },
+	{ "when-blocked", required_argument, NULL, DUMP_OPT_WHEN_BLOCKED },
 	{ "verdict", required_argument, NULL, DUMP_OPT_VERDICT },
 	{ "mark", required_argument, NULL, DUMP_OPT_MARK },
 	{ "set-priority", required_argument, NULL, DUMP_OPT_SET_PRIORITY },
@@ -224,6 +228,21 @@ static int take_verdict(struct dump_options *opts)
 			  "--verdict %s: give accept, drop, repeat, stop, or queue:NUM with a "
 			  "queue from 0 to 65535",
 			  optarg);
+}
+
+static int take_when_blocked(struct dump_options *opts)
+{
+	static const char *const words[] = {
+		[OUTPUT_DROP] = "drop-lines", [OUTPUT_WAIT] = "wait", [OUTPUT_EXIT] = "exit"
+	};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (strcmp(optarg, words[i]) == 0) {
+			opts->when_blocked = (enum output_blocked)i;
+			return 0;
+		}
+	}
+	return fail_usage(DUMP_NAME, "--when-blocked %s: give drop-lines, wait or exit", optarg);
 }
 
 static int take_copy(struct dump_options *opts)
@@ -378,6 +397,8 @@ static int dump_take_option(struct dump_options *opts, int option, char **argv)
 		return take_threads(opts);
 	case DUMP_OPT_VERDICT:
 		return take_verdict(opts);
+	case DUMP_OPT_WHEN_BLOCKED:
+		return take_when_blocked(opts);
 	case DUMP_OPT_SET_PRIORITY:
 		return take_priority(opts);
 	case DUMP_OPT_MARK:

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* mnfq dump: starting the porter, and what it has to say to who serves one namespace with threads. */
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,18 +9,8 @@
 #include "common.h"
 #include "dump.h"
 #include "link.h"
+#include "log.h"
 #include "porter.h"
-
-void tell(const char *format, ...)
-{
-	char raw[1800], line[2000];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(raw, sizeof(raw), format, args);
-	va_end(args);
-	fprintf(stderr, "%s\n", clean_text(line, sizeof(line), raw));
-}
 
 /* A path may lead elsewhere for others, as /dev/fd does, or to what nobody else knows of. */
 bool is_name(const struct place *place)

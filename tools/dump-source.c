@@ -9,6 +9,7 @@
 
 #include "common.h"
 #include "dump.h"
+#include "log.h"
 #include "print.h"
 #include "unix-path.h"
 
@@ -17,13 +18,6 @@
 #define LEAVE_MS      20     /* to unbind queues */
 
 /* ---- packets ---------------------------------------------------------------------------- */
-
-bool check_output(struct dump *dump, int err)
-{
-	if (!dump->output_error && (err || ferror(stdout)))
-		dump->output_error = err ? -err : errno;
-	return !dump->output_error;
-}
 
 static void change(struct source *source, struct mnfq_packet *packet)
 {
@@ -39,7 +33,7 @@ static void change(struct source *source, struct mnfq_packet *packet)
 		source->untracked++;
 }
 
-/* Counts and prints a packet, with stdout locked. Returns whether more are wanted. */
+/* Counts and prints a packet. Returns whether more are wanted. */
 static bool print(const struct source *source, const struct mnfq_packet *packet)
 {
 	struct dump *dump = source->dump;
@@ -48,16 +42,18 @@ static bool print(const struct source *source, const struct mnfq_packet *packet)
 			     .label = source->label[0] ? source->label : NULL,
 			     .tell_netns = dump->many && !dump->alone,
 			     .verdict = dump->opts->verdict_text };
+	FILE *out = output_begin(dump->out);
 	bool wanted = !dump->opts->count || dump->seen < dump->opts->count;
+	bool more = ++dump->seen != dump->opts->count;
 	int err = 0;
 
-	dump->seen++;
-	if (wanted && !dump->opts->quiet && !dump->output_error)
-		err = dump->opts->json ? print_json(stdout, &line) : print_text(stdout, &line);
-	return check_output(dump, err) && dump->seen != dump->opts->count;
+	if (wanted && !dump->opts->quiet)
+		err = dump->opts->json ? print_json(out, &line) : print_text(out, &line);
+	output_end(dump->out, err);
+	return more;
 }
 
-/* The lock of stdout keeps lines whole, and is not worth its time if there are none. */
+/* The lock of the output is not worth its time if there are no lines. */
 static enum mnfq_verdict source_decide(struct mnfq_packet *packet, void *data)
 {
 	struct source *source = data;
@@ -65,11 +61,8 @@ static enum mnfq_verdict source_decide(struct mnfq_packet *packet, void *data)
 	bool more = true;
 
 	change(source, packet);
-	if (!dump->opts->quiet || dump->opts->count) {
-		flockfile(stdout);
+	if (!dump->opts->quiet || dump->opts->count)
 		more = print(source, packet);
-		funlockfile(stdout);
-	}
 	if (!more)
 		stop_workers(dump);
 	return dump->opts->verdict;
@@ -199,6 +192,14 @@ void explain_source(char *out, size_t size, const struct source *source, int err
 
 /* ---- what it has counted ---------------------------------------------------------------- */
 
+/* Lines of packets. Where writing has failed the reason is told, and who is gone wants no more. */
+static uint64_t count_dropped(const struct dump *dump)
+{
+	const int error = output_error(dump->out);
+
+	return error == 0 || error == EAGAIN ? output_dropped(dump->out) : 0;
+}
+
 void read_counters(struct counters *counters, const struct source *source)
 {
 	counters_read_kernel(counters, source->sock, source->queue_count);
@@ -206,20 +207,25 @@ void read_counters(struct counters *counters, const struct source *source)
 	counters->untracked = source->untracked;
 }
 
-void print_counters(const struct counters *counters)
+void print_counters(const struct dump *dump, const struct counters *counters)
 {
-	counters_print(counters);
-	fprintf(stderr, "\n");
+	struct counters sums = *counters;
+	FILE *out = log_begin();
+
+	sums.lines_dropped = count_dropped(dump);
+	counters_print(out, &sums);
+	putc('\n', out);
+	log_end();
 }
 
-static void advise_on_full_queue(uint32_t max_len)
+static void advise_on_full_queue(FILE *out, uint32_t max_len)
 {
 	if (max_len < QUEUE_LEN_MAX)
-		fprintf(stderr,
+		fprintf(out,
 			"queue full: dropped by the kernel; raise --max-len (%u now, %u at most)\n",
 			max_len ? max_len : MNFQ_MAX_LEN_DEFAULT, QUEUE_LEN_MAX);
 	else
-		fprintf(stderr,
+		fprintf(out,
 			"queue full: dropped by the kernel, which holds %u packets at most; share "
 			"them among several queues (--queue-balance)\n",
 			QUEUE_LEN_MAX);
@@ -229,18 +235,24 @@ void print_summary(const struct dump *dump)
 {
 	const bool fail_open = dump->opts->queue.flags & MNFQ_QUEUE_FAIL_OPEN;
 
-	print_counters(&dump->totals);
+	FILE *out;
+
+	print_counters(dump, &dump->totals);
+	out = log_begin();
 	if (dump->totals.queue_full)
-		advise_on_full_queue(dump->opts->queue.max_len);
+		advise_on_full_queue(out, dump->opts->queue.max_len);
 	if (dump->totals.stats.overruns && dump->totals.stats.overruns != MNFQ_UNKNOWN)
-		fprintf(stderr,
+		fprintf(out,
 			"buffer full: %s by the kernel; raise --receive-buffer, and the sysctl "
 			"net.core.rmem_max where it limits that\n",
 			fail_open ? "accepted unseen" : "dropped");
 	if (fail_open)
-		fprintf(stderr,
-			"fail-open: packets that find the queue full are accepted unseen; "
-			"nobody counts them\n");
+		fprintf(out, "fail-open: packets that find the queue full are accepted unseen; "
+			     "nobody counts them\n");
+	if (count_dropped(dump))
+		fprintf(out, "lines dropped: whoever reads stdout was too slow; see "
+			     "--when-blocked\n");
+	log_end();
 }
 
 /* What waits in the queues is for whoever gets another copy of the descriptor. */
@@ -257,10 +269,13 @@ static void tell_left(const struct source *source, const char *why,
 		      const struct counters *counters)
 {
 	char name[SOURCE_NAME_SIZE], reason[512];
+	FILE *out = log_begin();
 
-	fprintf(stderr, "namespace %s: %s: ", name_source(name, source),
+	fprintf(out, "namespace %s: %s: ", name_source(name, source),
 		clean_text(reason, sizeof(reason), why));
-	print_counters(counters);
+	counters_print(out, counters);
+	putc('\n', out);
+	log_end();
 }
 
 bool is_private(const struct place *place)
@@ -315,23 +330,23 @@ void close_source(struct source *source, const char *why, bool leave_queues)
 /* ---- the settings in force -------------------------------------------------------------- */
 
 /* What else happens to the packets, behind the verdict. */
-static void print_changes(const struct dump_options *opts)
+static void print_changes(FILE *out, const struct dump_options *opts)
 {
 	const char *separator = " with";
 	char priority[PRIORITY_SIZE], mark[MASKED_SIZE];
 
 	if (opts->has_mark) {
-		fprintf(stderr, "%s mark %s", separator,
+		fprintf(out, "%s mark %s", separator,
 			format_masked(mark, opts->mark, opts->mark_mask));
 		separator = ",";
 	}
 	if (opts->has_priority) {
-		fprintf(stderr, "%s priority %s", separator,
+		fprintf(out, "%s priority %s", separator,
 			format_priority(priority, opts->priority));
 		separator = ",";
 	}
 	if (opts->has_ct_mark)
-		fprintf(stderr, "%s connection mark %s", separator,
+		fprintf(out, "%s connection mark %s", separator,
 			format_masked(mark, opts->ct_mark, opts->ct_mark_mask));
 }
 
@@ -340,12 +355,12 @@ size_t count_queues(const struct dump_options *opts)
 	return opts->last - opts->first + 1u;
 }
 
-void print_queues(const struct dump_options *opts)
+void print_queues(FILE *out, const struct dump_options *opts)
 {
-	fprintf(stderr, "listening on %s %u", plural(count_queues(opts), "queue", "queues"),
+	fprintf(out, "listening on %s %u", plural(count_queues(opts), "queue", "queues"),
 		opts->first);
 	if (opts->first < opts->last)
-		fprintf(stderr, ":%u", opts->last);
+		fprintf(out, ":%u", opts->last);
 }
 
 /* As the kernel has them, if there is a source to ask. */
@@ -362,30 +377,30 @@ static void get_copy(const struct source *source, const struct dump_options *ask
 		opts->copy_range = MNFQ_COPY_RANGE_MAX;
 }
 
-void print_settings(const struct dump *dump, const struct source *source, bool each)
+void print_settings(FILE *out, const struct dump *dump, const struct source *source, bool each)
 {
 	struct mnfq_queue_options opts;
 
 	get_copy(source, dump->opts, &opts);
 	if (opts.copy_mode == MNFQ_COPY_META)
-		fprintf(stderr, ", no payload");
+		fprintf(out, ", no payload");
 	else if (opts.copy_mode == MNFQ_COPY_PACKET && opts.copy_range < MNFQ_COPY_RANGE_MAX)
-		fprintf(stderr, ", first %u %s", opts.copy_range,
+		fprintf(out, ", first %u %s", opts.copy_range,
 			plural(opts.copy_range, "byte", "bytes"));
 	else if (opts.copy_mode == MNFQ_COPY_PACKET)
-		fprintf(stderr, ", whole packets");
+		fprintf(out, ", whole packets");
 	if (source)
-		fprintf(stderr, ", receive buffer %lld bytes%s",
+		fprintf(out, ", receive buffer %lld bytes%s",
 			(long long)mnfq_socket_get_receive_buffer(source->sock),
 			each ? " each" : "");
 	if (opts.copy_mode == MNFQ_COPY_NONE) {
-		fprintf(stderr, ", verdict drop by the kernel\n");
+		fprintf(out, ", verdict drop by the kernel\n");
 	} else {
-		fprintf(stderr, ", verdict %s", dump->opts->verdict_text);
-		print_changes(dump->opts);
-		fprintf(stderr, "\n");
+		fprintf(out, ", verdict %s", dump->opts->verdict_text);
+		print_changes(out, dump->opts);
+		fprintf(out, "\n");
 	}
 	if (opts.copy_mode == MNFQ_COPY_NONE)
-		fprintf(stderr, "warning: with --copy none the kernel drops every packet that "
-				"reaches the queue\n");
+		fprintf(out, "warning: with --copy none the kernel drops every packet that "
+			     "reaches the queue\n");
 }

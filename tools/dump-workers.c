@@ -6,17 +6,14 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common.h"
 #include "dump.h"
 
-#define NUDGE_NS 100000000L
-
-/* What the signal handlers stop. */
+/* What the signal handlers stop, and what they give up. */
 static struct dump *volatile running;
-static atomic_bool signalled;
+static struct output *volatile printing;
 
 /* Whoever waits looks what there is to do. */
 static void wake_workers(struct dump *dump)
@@ -38,10 +35,12 @@ void stop_workers(struct dump *dump)
 static void on_end(int number)
 {
 	struct dump *dump = running;
+	struct output *out = printing;
 	int saved = errno;
 
 	(void)number;
-	atomic_store(&signalled, true);
+	if (out)
+		output_give_up(out);
 	if (dump)
 		stop_workers(dump);
 	errno = saved;
@@ -60,17 +59,21 @@ static void on_report(int number)
 	errno = saved;
 }
 
-/*
- * Without SA_RESTART, so that a reader of stdout that stalls does not keep us from ending; counters
- * are no reason to give a line up.
- */
-void catch_signals(struct dump *dump)
+static void on_failed_output(void *data)
+{
+	stop_workers(data);
+}
+
+void catch_signals(struct dump *dump, struct output *out)
 {
 	struct sigaction end = { .sa_handler = on_end };
 	struct sigaction report = { .sa_handler = on_report, .sa_flags = SA_RESTART };
 	struct sigaction ignore = { .sa_handler = SIG_IGN };
 
 	running = dump;
+	printing = out;
+	if (out)
+		output_on_error(out, dump ? on_failed_output : NULL, dump);
 	if (!dump)
 		return;
 	sigaction(SIGINT, &end, NULL);
@@ -104,7 +107,7 @@ void report_worker(struct source *source)
 		counters_add(&sums, &dump->workers[i].source.counters);
 	if (all) {
 		dump->reported = wanted;
-		print_counters(&sums);
+		print_counters(dump, &sums);
 	}
 	pthread_mutex_unlock(&lock);
 }
@@ -116,38 +119,6 @@ static void *run_thread(void *arg)
 	worker->status = worker->source.dump->serve(&worker->source);
 	stop_workers(worker->source.dump);
 	return NULL;
-}
-
-static struct timespec after(long ns)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_REALTIME, &time);
-	time.tv_sec += (time.tv_nsec + ns) / 1000000000L;
-	time.tv_nsec = (time.tv_nsec + ns) % 1000000000L;
-	return time;
-}
-
-/*
- * Joins the threads [@from, @to). A signal comes to one thread, while it may be another that is
- * stalled in writing, and has others wait for it. So it is sent on to all that were not joined; and
- * again, since it is in vain just before the write.
- */
-static int workers_join(struct worker *from, struct worker *to)
-{
-	struct timespec until;
-	int status = 0;
-
-	while (from < to) {
-		for (struct worker *each = from; atomic_load(&signalled) && each < to; each++)
-			pthread_kill(each->thread, SIGTERM);
-		until = after(NUDGE_NS);
-		if (pthread_timedjoin_np(from->thread, NULL, &until) == ETIMEDOUT)
-			continue;
-		status |= from->status;
-		from++;
-	}
-	return status;
 }
 
 /* Until one of them ends, or all are to. Returns 0 or an exit status. */
@@ -186,7 +157,11 @@ static int run_threads(struct dump *dump)
 	if (!status)
 		status = await_end(dump);
 	stop_workers(dump);
-	return status | workers_join(dump->workers, dump->workers + started);
+	for (size_t i = 0; i < started; i++) {
+		pthread_join(dump->workers[i].thread, NULL);
+		status |= dump->workers[i].status;
+	}
+	return status;
 }
 
 int run_workers(struct dump *dump)

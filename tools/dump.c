@@ -6,15 +6,16 @@
 #include <linux/netlink.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "common.h"
 #include "dump.h"
+#include "log.h"
 #include "sandbox.h"
 #include "systemd.h"
 #include "unix-path.h"
@@ -73,29 +74,25 @@ static void dump_print_listening(const struct dump *dump)
 {
 	const struct source *source = &dump->workers[0].source;
 	char name[SOURCE_NAME_SIZE];
+	FILE *out = log_begin();
 
-	print_queues(dump->opts);
+	print_queues(out, dump->opts);
 	if (source->netns[0])
-		fprintf(stderr, " of namespace %s", name_source(name, source));
+		fprintf(out, " of namespace %s", name_source(name, source));
 	if (dump->worker_count > 1)
-		fprintf(stderr, ", %zu threads", dump->worker_count);
-	print_settings(dump, source, dump->worker_count > 1);
+		fprintf(out, ", %zu threads", dump->worker_count);
+	print_settings(out, dump, source, dump->worker_count > 1);
+	log_end();
 }
 
 /* Output is written when nothing more is there at once: live, yet not a write a packet. */
 static int dump_dispatch(struct source *source)
 {
 	int handled = mnfq_socket_dispatch(source->sock, 0);
-	bool written;
 
 	if (handled != 0)
 		return handled;
-	flockfile(stdout);
-	fflush(stdout);
-	written = check_output(source->dump, 0);
-	funlockfile(stdout);
-	if (!written)
-		stop_workers(source->dump);
+	output_flush(source->dump->out);
 	return mnfq_socket_dispatch(source->sock, -1);
 }
 
@@ -114,20 +111,18 @@ static int dump_receive(struct source *source)
 	}
 }
 
-/*
- * As with tcpdump, a reader of stdout may go when it has seen enough, and a signal may end us
- * while it does not read; both leave lines behind that nobody waits for.
- */
+/* As with tcpdump, a reader of stdout may go when it has seen enough. */
 static int finish_output(struct dump *dump)
 {
-	if (!dump->output_error)
-		fflush(stdout);
-	if (check_output(dump, 0))
+	int error;
+
+	output_finish(dump->out);
+	error = output_error(dump->out);
+	if (error == 0 || error == EPIPE)
 		return 0;
-	__fpurge(stdout);
-	if (dump->output_error == EPIPE || dump->output_error == EINTR)
-		return 0;
-	return fail(DUMP_NAME, "cannot write to stdout: %s", strerror(dump->output_error));
+	if (error == EAGAIN)
+		return fail(DUMP_NAME, "nobody reads stdout, and lines would have been dropped");
+	return fail(DUMP_NAME, "cannot write to stdout: %s", strerror(error));
 }
 
 /*
@@ -144,6 +139,16 @@ static void ask_for_timestamps(void)
 		(void)setsockopt(fd, SOL_SOCKET, SO_TIMESTAMP, &on, sizeof(on));
 }
 
+/* Each in a thread that is made now because it must not have more rights than we. */
+static int start_writing(const struct dump *dump)
+{
+	int err = log_start();
+
+	if (!err && !dump->opts->quiet)
+		err = output_start(dump->out);
+	return err ? fail(DUMP_NAME, "cannot start a thread: %s", strerror(-err)) : 0;
+}
+
 /*
  * Everything is open and bound: what is still to come are packets, which are nobody's friends. The
  * time zone is read before there is a first line to print, with the rights that we came with.
@@ -154,14 +159,12 @@ int sandbox_dump(const struct dump *dump, bool need_net_admin)
 
 	if (!dump->opts->quiet)
 		ask_for_timestamps();
-	if (dump->opts->no_sandbox)
-		return 0;
 	tzset();
-	if (sandbox_enter(SANDBOX_SERVE, need_net_admin ? SANDBOX_CAP(CAP_NET_ADMIN) : 0,
-			  dump->worker_count > 1 || dump->link >= 0, NULL, error,
-			  sizeof(error)) == 0)
-		return 0;
-	return fail(DUMP_NAME, "%s; --no-sandbox does without", error);
+	if (!dump->opts->no_sandbox &&
+	    sandbox_enter(SANDBOX_SERVE, need_net_admin ? SANDBOX_CAP(CAP_NET_ADMIN) : 0, true,
+			  NULL, error, sizeof(error)) < 0)
+		return fail(DUMP_NAME, "%s; --no-sandbox does without", error);
+	return start_writing(dump);
 }
 
 static int enter_sandbox(const struct dump *dump)
@@ -178,7 +181,7 @@ static int dump_run(struct dump *dump)
 {
 	int status;
 
-	catch_signals(dump);
+	catch_signals(dump, dump->out);
 	status = bind_workers(dump);
 	if (!status)
 		status = enter_sandbox(dump);
@@ -213,7 +216,7 @@ static int run_one(struct dump *dump)
 		status = open_workers(dump);
 	if (!status)
 		status = dump_run(dump);
-	catch_signals(NULL); /* handlers use what goes now */
+	catch_signals(NULL, dump->out); /* handlers use what goes now */
 	for (size_t i = 0; i < dump->worker_count; i++)
 		close_source(&dump->workers[i].source, NULL, false);
 	free(dump->workers);
@@ -296,6 +299,21 @@ static int dump_serve(struct dump *dump)
 	return status;
 }
 
+/* Where packets may wait for the reader there is no use in keeping much. */
+static int open_output(struct dump *dump)
+{
+	const struct output_options options = {
+		.fd = STDOUT_FILENO,
+		.size = dump->opts->when_blocked == OUTPUT_WAIT ? 1 << 16 : 1 << 20,
+		.when_blocked = dump->opts->when_blocked,
+	};
+
+	dump->out = output_new(&options);
+	if (dump->out && log_open() == 0)
+		return 0;
+	return fail(DUMP_NAME, "out of memory");
+}
+
 int run_dump(int argc, char **argv)
 {
 	struct dump_options opts;
@@ -303,7 +321,12 @@ int run_dump(int argc, char **argv)
 	int status;
 
 	if (take_dump_options(&opts, argc, argv, &status)) {
-		status = dump_serve(&dump);
+		status = open_output(&dump);
+		if (!status)
+			status = dump_serve(&dump);
+		catch_signals(NULL, NULL);
+		output_free(dump.out);
+		log_close();
 		free(dump.fds);
 	}
 	free(opts.places);

@@ -15,6 +15,7 @@
 #include "dump-counters.h"
 
 #include "common.h"
+#include "output.h"
 
 struct systemd_fd;
 struct unix_listener;
@@ -58,6 +59,7 @@ struct dump_options {
 	uint32_t busy_poll_us;
 	uint32_t receive_buffer; /* bytes; 0: the library's default */
 	bool quiet;
+	enum output_blocked when_blocked;
 	bool json;
 	bool no_sandbox;
 	char verdict_text[VERDICT_SIZE];
@@ -112,9 +114,8 @@ struct dump {
 	int link;               /* workers: to the porter; -1: none */
 	struct counters totals; /* of the sources that are closed */
 
-	/* Used with stdout locked. */
-	uint64_t seen;    /* with -c only */
-	int output_error; /* errno */
+	struct output *out; /* stdout */
+	uint64_t seen;      /* packets so far; between output_begin() and output_end() */
 };
 
 /**
@@ -156,34 +157,34 @@ const char *name_source(char out[SOURCE_NAME_SIZE], const struct source *source)
  */
 void explain_source(char *out, size_t size, const struct source *source, int err);
 
-/** Remembers why printing failed, if it did; to be called before errno changes. */
-bool check_output(struct dump *dump, int err);
-
 /** How many queues there are to bind. */
 size_t count_queues(const struct dump_options *opts);
 
-/** The queues, as the beginning of the line on stderr that says where we listen. */
-void print_queues(const struct dump_options *opts);
+/** The queues, as the beginning of the line that says where we listen. */
+void print_queues(FILE *out, const struct dump_options *opts);
 
 /**
- * The settings in force, or those that will be if there is no @source yet, as the end of the line on
- * stderr that says where we listen. @each: there are more like it.
+ * The settings in force, or those that will be if there is no @source yet, as the end of the line that
+ * says where we listen. @each: there are more like it.
  */
-void print_settings(const struct dump *dump, const struct source *source, bool each);
+void print_settings(FILE *out, const struct dump *dump, const struct source *source, bool each);
 
 /** What it has counted so far. */
 void read_counters(struct counters *counters, const struct source *source);
 
-/** Counters as a line on stderr. */
-void print_counters(const struct counters *counters);
+/** Those of all sources as a line on stderr, with what has been dropped of stdout. */
+void print_counters(const struct dump *dump, const struct counters *counters);
 
 /** The same at the end, and on a line each what would help against the losses. */
 void print_summary(const struct dump *dump);
 
 /* ---- dump-workers.c: one namespace ------------------------------------------------------ */
 
-/** Have SIGINT, SIGTERM and SIGHUP stop all workers, and SIGUSR1 print the counters; NULL: no more. */
-void catch_signals(struct dump *dump);
+/**
+ * Have SIGINT, SIGTERM and SIGHUP stop all workers and give up the output if nobody reads it, SIGUSR1 print
+ * the counters, and a failure of the output stop all workers, too. NULL: no more of that.
+ */
+void catch_signals(struct dump *dump, struct output *out);
 
 /** All of them end with the batch that they are at. Safe in signal handlers and in callbacks. */
 void stop_workers(struct dump *dump);
@@ -203,9 +204,6 @@ int run_workers(struct dump *dump);
 int run_many(struct dump *dump);
 
 /* ---- dump-porter.c ---------------------------------------------------------------------- */
-
-/** A line on stderr, clean for a terminal. */
-void tell(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /**
  * Is it a namespace by name (or by process), which the porter is sure to see, and can serve again when it

@@ -225,16 +225,6 @@ Test(dump_threads, tell_their_latest_counters)
 	tool_stop(&tool, summary);
 }
 
-/* Nothing more comes out of the pipe's other end: each thread has filled it or waits for that. */
-static bool is_stalled(const struct tool *tool)
-{
-	char command[128];
-
-	snprintf(command, sizeof(command), "grep -q pipe_write /proc/%d/task/*/wchan",
-		 (int)tool->pid);
-	return system(command) == 0;
-}
-
 Test(dump_threads, end_while_nobody_reads_their_output)
 {
 	struct udp udp[ROADS];
@@ -244,7 +234,7 @@ Test(dump_threads, end_while_nobody_reads_their_output)
 	start(&tool, ns, "");
 	cr_assert(fcntl(fileno(tool.out), F_SETPIPE_SZ, 4096) >= 0);
 	send_all(udp);
-	cr_assert(wait_until(is_stalled(&tool)));
+	cr_assert(wait_until(tool_is_stalled(&tool)));
 	kill(tool.pid, SIGINT);
 	expect_contains(tool_err(&tool), " packets, ");
 	cr_assert_eq(tool_finish(&tool), 0);

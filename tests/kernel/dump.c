@@ -327,21 +327,6 @@ Test(dump, ends_when_the_reader_of_its_output_goes)
 	road_expect(ns, &udp, 1);
 }
 
-/* Whether the process sleeps in writing to a pipe. */
-static bool is_stalled(pid_t pid)
-{
-	char path[64], where[64] = "";
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/%d/wchan", (int)pid);
-	file = fopen(path, "r");
-	cr_assert_not_null(file);
-	if (!fgets(where, sizeof(where), file))
-		where[0] = '\0';
-	fclose(file);
-	return strstr(where, "pipe_write");
-}
-
 Test(dump, ends_while_nobody_reads_its_output)
 {
 	struct udp udp;
@@ -352,7 +337,7 @@ Test(dump, ends_while_nobody_reads_its_output)
 	tool_listening(&tool);
 	cr_assert(fcntl(fileno(tool.out), F_SETPIPE_SZ, 4096) >= 0);
 	udp_send_many(&udp, 0, 500);
-	cr_assert(wait_until(is_stalled(tool.pid)));
+	cr_assert(wait_until(tool_is_stalled(&tool)));
 	kill(tool.pid, SIGINT);
 	expect_contains(tool_err(&tool), " packets, ");
 	cr_assert_eq(tool_finish(&tool), 0);

@@ -122,8 +122,7 @@ int tool_finish(struct tool *tool)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
-/* The number in front of @word in a summary; 0 if it is not there. */
-static uint64_t counted(const char *summary, const char *word)
+uint64_t tool_counted(const char *summary, const char *word)
 {
 	const size_t len = strlen(word);
 	unsigned long long n;
@@ -143,9 +142,9 @@ void tool_account(const char *summary, const struct account *rest)
 	struct account account = *rest;
 
 	for (size_t i = 0; i < sizeof(verdicts) / sizeof(verdicts[0]); i++)
-		account.decided += counted(summary, verdicts[i]);
-	account.queue_full += counted(summary, "queue full");
-	account.buffer_full += counted(summary, "buffer full");
+		account.decided += tool_counted(summary, verdicts[i]);
+	account.queue_full += tool_counted(summary, "queue full");
+	account.buffer_full += tool_counted(summary, "buffer full");
 	for (size_t i = 0; i < road_count; i++)
 		account.sent += roads[i].queued + netns_queued_packets(roads[i].ns);
 	account_check(&account);
@@ -177,6 +176,15 @@ void tool_stop(struct tool *tool, const char *summary)
 	if (!tool->unaccounted && road_count > 0)
 		tool_account(summary, &(struct account){ .elsewhere = tool->elsewhere });
 	cr_assert_eq(tool_finish(tool), 0);
+}
+
+bool tool_is_stalled(const struct tool *tool)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "grep -q pipe_write /proc/%d/task/*/wchan",
+		 (int)tool->pid);
+	return system(command) == 0;
 }
 
 void tool_freeze(const struct tool *tool)

@@ -59,6 +59,12 @@ void tool_stop(struct tool *tool, const char *summary);
  */
 void tool_account(const char *summary, const struct account *rest);
 
+/* The number in front of @word in a summary; 0 if it is not there. */
+uint64_t tool_counted(const char *summary, const char *word);
+
+/* Whether one of its threads waits for whoever should read its output. */
+bool tool_is_stalled(const struct tool *tool);
+
 /* Stops it, so that packets wait in the queue while they are sent. */
 void tool_freeze(const struct tool *tool);
 
