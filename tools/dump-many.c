@@ -22,7 +22,6 @@
 #include "unix-path.h"
 
 #define MANY_EVENTS   64
-#define REFUSALS_TOLD 100 /* then they are only counted: peers could fill the log */
 #define COUNT_MS      500 /* the porter may be in a bad way */
 #define LISTENERS_MAX 16
 #define LINGER_MS     2000 /* so long a name may be gone when it is made anew */
@@ -49,19 +48,6 @@ static bool finds(const struct dump_options *opts)
 	return opts->all_netns || has_name(opts);
 }
 
-static void tell_refused(struct many *many, const struct link_message *message, const char *why)
-{
-	if (many->refusals_told == REFUSALS_TOLD)
-		return;
-	many->refusals_told++;
-	if (is_found(message))
-		tell("%s", why);
-	else
-		tell("refused a socket of uid %u, pid %u: %s", message->uid, message->pid, why);
-	if (many->refusals_told == REFUSALS_TOLD)
-		tell("%d refusals so far; further ones are only counted", REFUSALS_TOLD);
-}
-
 /* The only one there is cannot be served. */
 static void fail_alone(struct many *many, const char *why)
 {
@@ -78,7 +64,7 @@ static void refuse(struct many *many, const struct link_message *message, int er
 	if (many->dump->alone)
 		fail_alone(many, why);
 	else
-		tell_refused(many, message, why);
+		log_refused(many, message, why);
 }
 
 /* Takes the descriptor. */
@@ -487,6 +473,7 @@ int run_many(struct dump *dump)
 		dump->served = true;
 	}
 	close_many(&many);
+	log_what_was_left_out(&many);
 	catch_signals(NULL, dump->out); /* handlers use what goes now */
 	if (many.refusals)
 		tell("%llu %s refused", (unsigned long long)many.refusals,

@@ -8,6 +8,7 @@
 
 #include "dump.h"
 #include "link.h"
+#include "peer-policy.h"
 
 /** One of many. */
 struct member {
@@ -33,7 +34,8 @@ struct many {
 	int link;          /* to the porter; -1: none, or none any more */
 	int manager;       /* the service manager, which keeps sockets for us; -1: none */
 	uint64_t refusals; /* as the porter counts them */
-	unsigned int refusals_told;
+	struct peer_users users;
+	uint64_t unlogged;     /* lines on users who are none of these */
 	bool listening;        /* and the line that says so was printed */
 	int64_t lingers_until; /* without any: a name may be back soon */
 	int status;
@@ -56,5 +58,17 @@ void remove_member(struct many *many, struct member *member, const char *why);
 void take_label(struct member *member, const char *name);
 
 struct member *find_member(const struct many *many, uint32_t id);
+
+/* ---- dump-log.c ------------------------------------------------------------------------- */
+
+/** That it joined, or what became of LINK_ATTACH, unless there were too many lines on the user. */
+void log_joined(struct many *many, const struct member *member);
+void log_refused(struct many *many, const struct link_message *message, const char *why);
+
+/** Whether that it leaves may be logged. */
+bool may_log_leaving(struct many *many, const struct member *member);
+
+/** At the end: how many lines were left out, and no more on users. */
+void log_what_was_left_out(struct many *many);
 
 #endif

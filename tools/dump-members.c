@@ -9,7 +9,6 @@
 
 #include "common.h"
 #include "dump-many.h"
-#include "log.h"
 #include "systemd.h"
 
 /*
@@ -170,18 +169,6 @@ static int serve_member(struct many *many, struct member *member, char *error, s
 	return err;
 }
 
-static void tell_joined(const struct member *member)
-{
-	char name[SOURCE_NAME_SIZE];
-
-	name_source(name, &member->source);
-	if (member->handed_over)
-		tell("serving namespace %s, handed over by uid %u, pid %u", name, member->uid,
-		     member->pid);
-	else
-		tell("serving namespace %s", name);
-}
-
 int add_member(struct many *many, struct member *member, const struct place *place, char *error,
 	       size_t error_size)
 {
@@ -206,7 +193,7 @@ int add_member(struct many *many, struct member *member, const struct place *pla
 	many->members = member;
 	many->count++;
 	if (many->listening || !many->dump->alone) /* or the line that says so is all */
-		tell_joined(member);
+		log_joined(many, member);
 	if (is_worth_storing(member)) {
 		store(many, member, true);
 		member->stored = true;
@@ -222,6 +209,7 @@ void remove_member(struct many *many, struct member *member, const char *why)
 			NULL);
 	if (why && member->stored)
 		store(many, member, false);
+	member->source.unlogged = why && !may_log_leaving(many, member);
 	close_source(&member->source, why, !why && many->dump->opts->keep && member->stored);
 	if (member->prev)
 		member->prev->next = member->next;

@@ -319,7 +319,7 @@ void close_source(struct source *source, const char *why, bool leave_queues)
 	free(source->queues);
 	counters_read_library(&counters, source->sock);
 	counters_add(&source->dump->totals, &counters);
-	if (why)
+	if (why && !source->unlogged)
 		tell_left(source, reason, &counters);
 	if (leave_queues)
 		leave(source);

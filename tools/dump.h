@@ -81,6 +81,7 @@ struct source {
 	struct mnfq_socket *sock;
 	struct mnfq_queue **queues;
 	size_t queue_count;
+	bool unlogged;               /* that it is closed is not told */
 	uint64_t untracked;          /* packets without a connection that --ct-mark could mark */
 	struct place place;          /* where it comes from */
 	char netns[256];             /* "" if nobody knows */

@@ -5,6 +5,7 @@
 
 #include "finder.h"
 #include "link.h"
+#include "peer-policy.h"
 #include "porter.h"
 
 struct porter;
@@ -26,9 +27,9 @@ struct peers {
 	struct ring waiting; /* handed a socket over, and were not answered yet */
 	struct ring kept;    /* taken; their end of file withdraws the socket */
 	unsigned int silent_count, waiting_count;
-	bool deaf;          /* nobody is accepted for now */
-	int64_t deaf_until; /* no descriptors were left; 0: they are */
-	int64_t noted;      /* when a refusal was last told; 0: never */
+	bool deaf;               /* nobody is accepted for now */
+	int64_t deaf_until;      /* no descriptors were left; 0: they are */
+	struct peer_users users; /* on whose refusals notes are sent */
 };
 
 /* A namespace of LINK_WATCH, or of an id for which that is going to come. */

@@ -20,9 +20,8 @@
 #define SILENT_MS   1000
 #define WAITING_MAX 1024
 #define ANSWER_MS   30000
-#define UNSENT_MAX  64    /* so many messages the server may be behind before we stop listening */
-#define DEAF_MS     100   /* without descriptors, and nobody to take them from */
-#define NOTE_MS     10000 /* from one note on a refusal to the next */
+#define UNSENT_MAX  64  /* so many messages the server may be behind before we stop listening */
+#define DEAF_MS     100 /* without descriptors, and nobody to take them from */
 
 struct peer {
 	struct source source;
@@ -98,18 +97,28 @@ static void part(struct porter *porter, struct peer *peer)
 	free(peer);
 }
 
-/* Not each: strangers must not be able to fill the operator's log. */
-static void note_refusal(struct porter *porter, const struct peer *peer, const char *why)
+static void note_on_user(struct porter *porter, const struct peer *peer, uint64_t left_out,
+			 const char *why)
 {
-	int64_t now = clock_ms();
-
-	porter->refused++;
-	if (porter->unsent_count > 0 ||
-	    (porter->peers.noted != 0 && now - porter->peers.noted < NOTE_MS))
-		return;
-	porter->peers.noted = now;
+	if (left_out)
+		porter_note(porter, "%llu refusals of user %u were left out",
+			    (unsigned long long)left_out, peer->info.uid);
 	porter_note(porter, "a hand-over by process %u of user %u was refused: %s",
 		    peer->info.pid, peer->info.uid, why);
+}
+
+/* Not each: strangers must not be able to fill the operator's log, or to keep others out of it. */
+static void note_refusal(struct porter *porter, const struct peer *peer, const char *why)
+{
+	const int64_t now = clock_ms();
+	struct peer_user *user = peer_find_user(&porter->peers.users, peer->info.uid, now);
+	uint64_t left_out;
+
+	porter->refused++;
+	if (user && porter->unsent_count > 0)
+		user->unlogged++;
+	else if (user && peer_may_log(user, now, &left_out))
+		note_on_user(porter, peer, left_out, why);
 }
 
 static void refuse(struct porter *porter, struct peer *peer, int err, const char *why)
