@@ -242,16 +242,20 @@ int parse_mode(const char *text, mode_t *mode)
 	return 0;
 }
 
-const char *clean_bytes(char *out, size_t size, const char *bytes, size_t len)
+/* Also with a backslash before each character of @special. */
+static const char *escape(char *out, size_t size, const char *bytes, size_t len,
+			  const char *special)
 {
 	size_t used = 0;
 
 	for (size_t i = 0; i < len; i++) {
 		unsigned char c = (unsigned char)bytes[i];
-		char piece[5];
-		size_t more = (size_t)snprintf(piece, sizeof(piece),
-					       c >= 0x20 && c < 0x7f ? "%c" : "\\x%02x", c);
+		char piece[5] = { '\\', (char)c };
+		size_t more = 2;
 
+		if (!c || !strchr(special, c))
+			more = (size_t)snprintf(piece, sizeof(piece),
+						c >= 0x20 && c < 0x7f ? "%c" : "\\x%02x", c);
 		if (used + more >= size)
 			break;
 		memcpy(out + used, piece, more);
@@ -261,27 +265,42 @@ const char *clean_bytes(char *out, size_t size, const char *bytes, size_t len)
 	return out;
 }
 
+const char *clean_bytes(char *out, size_t size, const char *bytes, size_t len)
+{
+	return escape(out, size, bytes, len, "");
+}
+
 const char *clean_text(char *out, size_t size, const char *text)
 {
 	return clean_bytes(out, size, text, strlen(text));
 }
 
+const char *escape_bytes(char *out, size_t size, const char *bytes, size_t len)
+{
+	return escape(out, size, bytes, len, "\"\\");
+}
+
 const char *quote_text(char *out, size_t size, const char *text)
 {
-	size_t used = 0, more;
-	char piece[5];
+	out[0] = '"';
+	escape_bytes(out + 1, size - 2, text, strlen(text));
+	strcat(out, "\"");
+	return out;
+}
 
-	out[used++] = '"';
-	for (; *text; text++, used += more) {
-		clean_bytes(piece, sizeof(piece), text, 1);
-		more = strlen(piece);
-		if (*text == '"' || *text == '\\')
-			more = (size_t)snprintf(piece, sizeof(piece), "\\%c", *text);
-		if (used + more + 2 > size)
-			break;
-		memcpy(out + used, piece, more);
-	}
-	memcpy(out + used, "\"", 2);
+bool is_word(const char *bytes, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (bytes[i] <= ' ' || bytes[i] > '~' || strchr("\"\\", bytes[i]))
+			return false;
+	return len > 0;
+}
+
+const char *quote_word(char *out, size_t size, const char *text)
+{
+	if (!is_word(text, strlen(text)))
+		return quote_text(out, size, text);
+	snprintf(out, size, "%s", text);
 	return out;
 }
 

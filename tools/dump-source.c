@@ -161,9 +161,9 @@ int bind_source(struct source *source, unsigned int first, size_t count, int pat
 
 const char *name_source(char out[SOURCE_NAME_SIZE], const struct source *source)
 {
-	char netns[4 * sizeof(source->netns)], label[4 * sizeof(source->label) + 3] = "";
+	char netns[4 * sizeof(source->netns) + 3], label[4 * sizeof(source->label) + 3] = "";
 
-	clean_text(netns, sizeof(netns), source->netns[0] ? source->netns : "(unknown)");
+	quote_word(netns, sizeof(netns), source->netns[0] ? source->netns : "(unknown)");
 	if (source->label[0])
 		quote_text(label, sizeof(label), source->label);
 	snprintf(out, SOURCE_NAME_SIZE, "%s%s%s", netns, label[0] ? ", label " : "", label);

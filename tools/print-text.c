@@ -31,10 +31,10 @@ __attribute__((format(printf, 2, 3))) static void print_detail(struct details *d
 /* Of several namespaces: which one. */
 static void print_netns(FILE *out, const struct line *line)
 {
-	char netns[4 * 256], label[4 * MNFQ_LABEL_SIZE + 3];
+	char netns[4 * 256 + 3], label[4 * MNFQ_LABEL_SIZE + 3];
 
 	if (line->netns)
-		fprintf(out, " netns %s", clean_text(netns, sizeof(netns), line->netns));
+		fprintf(out, " netns %s", quote_word(netns, sizeof(netns), line->netns));
 	if (line->label)
 		fprintf(out, " label %s", quote_text(label, sizeof(label), line->label));
 }
@@ -45,7 +45,7 @@ static void print_origin(FILE *out, const struct line *line)
 	int64_t usec;
 	bool received = get_time(&usec, packet);
 	time_t seconds = (time_t)(usec / 1000000);
-	char raw[IF_NAMESIZE], name[4 * IF_NAMESIZE];
+	char raw[IF_NAMESIZE], name[4 * IF_NAMESIZE + 3];
 	struct tm tm = { 0 };
 
 	localtime_r(&seconds, &tm);
@@ -58,7 +58,7 @@ static void print_origin(FILE *out, const struct line *line)
 	for (size_t i = 0; i < DEVICES; i++)
 		if (get_device(raw, packet, &devices[i]))
 			fprintf(out, " %s %s", devices[i].word,
-				clean_text(name, sizeof(name), raw));
+				quote_word(name, sizeof(name), raw));
 }
 
 static void print_addresses(FILE *out, const struct decoded *decoded)
@@ -128,15 +128,18 @@ static void print_secctx(struct details *details, const struct mnfq_packet *pack
 {
 	size_t len, piece;
 	const char *secctx = get_secctx(packet, &len);
+	const char *quote;
 	char clean[4 * 64 + 1];
 
 	if (!secctx)
 		return;
-	print_detail(details, "secctx ");
+	quote = is_word(secctx, len) ? "" : "\"";
+	print_detail(details, "secctx %s", quote);
 	for (; len > 0; len -= piece, secctx += piece) {
 		piece = len < 64 ? len : 64;
-		fputs(clean_bytes(clean, sizeof(clean), secctx, piece), details->out);
+		fputs(escape_bytes(clean, sizeof(clean), secctx, piece), details->out);
 	}
+	fputs(quote, details->out);
 }
 
 static void print_sender(struct details *details, const struct mnfq_packet *packet)

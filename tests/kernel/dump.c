@@ -197,7 +197,7 @@ Test(dump, names_of_devices_are_made_safe)
 		tool_listening(&tool);
 		udp_send(&udp, 0);
 		expect_contains(tool_out(&tool), json ? "\"outdev\":\"e\\u001B[2J\\u009B2J\""
-						      : " out e\\x1b[2J\\xc2\\x9b2J: udp");
+						      : " out \"e\\x1b[2J\\xc2\\x9b2J\": udp");
 		cr_assert_eq(tool_finish(&tool), 0);
 	}
 }

@@ -243,6 +243,22 @@ Test(common, text_of_others_is_quoted)
 	cr_expect_str_eq(quote_text(out, 3, "abc"), "\"\"");
 }
 
+/* What is one word needs no quotes, unless it has what looks like an escape. */
+Test(common, text_of_others_stays_one_word)
+{
+	char out[32];
+
+	cr_expect_str_eq(quote_word(out, sizeof(out), "net:[4026531840]"), "net:[4026531840]");
+	cr_expect_str_eq(quote_word(out, sizeof(out), "s0:c1,c2"), "s0:c1,c2");
+	cr_expect_str_eq(quote_word(out, sizeof(out), ""), "\"\"");
+	cr_expect_str_eq(quote_word(out, sizeof(out), "a queue 7"), "\"a queue 7\"");
+	cr_expect_str_eq(quote_word(out, sizeof(out), "\\x41"), "\"\\\\x41\"");
+	cr_expect_str_eq(quote_word(out, sizeof(out), "a\"b"), "\"a\\\"b\"");
+	cr_expect_str_eq(quote_word(out, sizeof(out), "\xc3\xa9\n"), "\"\\xc3\\xa9\\x0a\"");
+	cr_expect_str_eq(quote_word(out, 6, "\n\n"), "\"\"");
+	cr_expect_str_eq(quote_word(out, 3, "abc"), "ab");
+}
+
 Test(common, marks_are_written_as_they_are_read)
 {
 	char text[MASKED_SIZE];

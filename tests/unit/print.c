@@ -221,14 +221,19 @@ Test(print, hostile_security_contexts)
 	begin();
 	message_attr(&msg, MNFQ_I_NFQA_SECCTX, "\033[2J\n\",\0\xff\r", 10);
 	print();
-	expect_text(": secctx \\x1b[2J\\x0a\",\\x00\\xff\\x0d, accept\n");
+	expect_text(": secctx \"\\x1b[2J\\x0a\\\",\\x00\\xff\\x0d\", accept\n");
 	expect_json(",\"secctx\":\"\\\\x1b[2J\\\\x0a\\\",\\\\x00\\\\xff\\\\x0d\",");
 
 	begin();
 	message_attr(&msg, MNFQ_I_NFQA_SECCTX, "a\0\"\033", 4);
 	print();
-	expect_text(": secctx a\\x00\"\\x1b, accept\n");
+	expect_text(": secctx \"a\\x00\\\"\\x1b\", accept\n");
 	expect_json(",\"secctx\":\"a\\u0000\\\"\\u001B\",");
+
+	begin();
+	message_attr(&msg, MNFQ_I_NFQA_SECCTX, "a, uid 0", 8);
+	print();
+	expect_text(": secctx \"a, uid 0\", accept\n");
 
 	for (size_t i = 0; i < sizeof(longest) - 1; i++)
 		longest[i] = (char)('a' + i % 23);
@@ -241,7 +246,7 @@ Test(print, hostile_security_contexts)
 	begin();
 	message_attr(&msg, MNFQ_I_NFQA_SECCTX, "", 0);
 	print();
-	expect_text(": secctx , accept\n");
+	expect_text(": secctx \"\", accept\n");
 	expect_json(",\"secctx\":\"\",");
 }
 
