@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mnfq dump with any number of namespaces, as they come and go: one thread, one ring, one batch of
- * each in turn. It serves packets and nothing else; all others that there are to deal with are the
- * porter's business, see porter.h.
+ * mnfq dump with any number of namespaces, as they come and go: its main thread, which serves packets,
+ * keeps the books, and waits for nothing that a stranger controls. All others that there are to deal with
+ * are the porter's business, see porter.h.
  */
 #include <errno.h>
 #include <linux/capability.h>
@@ -21,10 +21,11 @@
 #include "systemd.h"
 #include "unix-path.h"
 
-#define MANY_EVENTS   64
+#define MANY_EVENTS   1024
 #define COUNT_MS      500 /* the porter may be in a bad way */
 #define LISTENERS_MAX 16
 #define LINGER_MS     2000 /* so long a name may be gone when it is made anew */
+#define DISCARDS_MAX  64
 
 /* ---- what the porter says --------------------------------------------------------------- */
 
@@ -48,8 +49,7 @@ static bool finds(const struct dump_options *opts)
 	return opts->all_netns || has_name(opts);
 }
 
-/* The only one there is cannot be served. */
-static void fail_alone(struct many *many, const char *why)
+void fail_alone(struct many *many, const char *why)
 {
 	many->status = fail(DUMP_NAME, "%s", why);
 	stop_workers(many->dump);
@@ -67,6 +67,27 @@ static void refuse(struct many *many, const struct link_message *message, int er
 		log_refused(many, message, why);
 }
 
+static struct link_message get_origin(const struct member *member)
+{
+	return (struct link_message){ .type = LINK_ATTACH,
+				      .id = member->id,
+				      .uid = member->uid,
+				      .pid = member->pid,
+				      .inode = !member->handed_over };
+}
+
+void member_joined(struct member *member)
+{
+	answer(member->many, member->id, 0, "");
+}
+
+void member_refused(struct member *member)
+{
+	const struct link_message message = get_origin(member);
+
+	refuse(member->many, &message, member->error, member->why);
+}
+
 /* Takes the descriptor. */
 static void many_attach(struct many *many, const struct link_message *message, int fd)
 {
@@ -75,24 +96,18 @@ static void many_attach(struct many *many, const struct link_message *message, i
 				     .fd = fd,
 				     .lend = is_found(message) || many->dump->opts->lend_rights };
 	struct member *member = new_member(many, message->id);
-	char error[512] = "out of memory";
-	int err = -ENOMEM;
 
-	if (member) {
-		member->handed_over = !(is_found(message));
-		member->leaves = is_found(message) || (message->flags & MNFQ_HANDOVER_KEEP);
-		member->uid = message->uid;
-		member->pid = message->pid;
-		memcpy(member->source.label, message->label, sizeof(member->source.label));
-		err = add_member(many, member, &place, error, sizeof(error));
-	} else {
+	if (!member) {
 		close(fd);
-	}
-	if (err < 0) {
-		refuse(many, message, err, error);
+		refuse(many, message, -ENOMEM, "out of memory");
 		return;
 	}
-	answer(many, message->id, 0, "");
+	member->handed_over = !is_found(message);
+	member->leaves = is_found(message) || (message->flags & MNFQ_HANDOVER_KEEP);
+	member->uid = message->uid;
+	member->pid = message->pid;
+	memcpy(member->source.label, message->label, sizeof(member->source.label));
+	join_member(member, &place);
 }
 
 /* What is served already goes on being served. */
@@ -117,11 +132,11 @@ static void handle_message(struct many *many, const struct link_message *message
 		if (!member && (!is_found(message) || finds(many->dump->opts)))
 			many_attach(many, message, fd);
 		else
-			close(fd);
+			drop_socket(many, fd);
 		break;
 	case LINK_DETACH:
 		if (member)
-			remove_member(many, member, "gone");
+			remove_member(member, "gone");
 		if (has_name(many->dump->opts))
 			many->lingers_until = clock_ms() + LINGER_MS;
 		break;
@@ -139,19 +154,13 @@ static void handle_message(struct many *many, const struct link_message *message
 	}
 }
 
-/* Where somebody steals the kernel's answers this takes ANSWER_MS. */
-static bool may_take_long(const struct link_message *message)
-{
-	return message->type == LINK_ATTACH || message->type == LINK_DETACH;
-}
-
-/* At most some messages, and one that may take long, so that packets have their turn. */
+/* At most some messages, so that packets have their turn. */
 static void hear_porter(struct many *many)
 {
 	struct link_message message;
-	int fd, n = 0, budget = 4;
+	int fd, n = 1, budget = 4;
 
-	while (many->link >= 0 && budget-- > 0) {
+	while (many->link >= 0 && n != 0 && budget-- > 0) {
 		n = link_receive(many->link, &message, &fd);
 		if (n == -ECONNRESET)
 			lose_porter(many,
@@ -162,9 +171,18 @@ static void hear_porter(struct many *many)
 		else if (n == -EMFILE)
 			refuse(many, &message, n,
 			       "no descriptor is left: raise the limit of open files (ulimit -n)");
-		if (n == 0 || (n > 0 && may_take_long(&message)))
-			break;
 	}
+}
+
+/* Not while many descriptors that it sent are still to be closed, so that they do not pile up. */
+static void pause_porter(struct many *many)
+{
+	const bool pause = many->discards >= DISCARDS_MAX;
+	struct epoll_event event = { .events = pause ? 0 : EPOLLIN, .data.ptr = many };
+
+	if (many->link >= 0 && pause != many->link_paused &&
+	    epoll_ctl(many->epoll, EPOLL_CTL_MOD, many->link, &event) == 0)
+		many->link_paused = pause;
 }
 
 /*
@@ -180,9 +198,7 @@ static bool hear_last(const struct many *many, uint32_t wanted, struct link_mess
 
 	while (n != -ECONNRESET && (left = end - clock_ms()) > 0 &&
 	       poll(&ready, 1, (int)left) == 1) {
-		n = link_receive(many->link, message, &fd);
-		if (n > 0 && fd >= 0)
-			close(fd);
+		n = link_receive(many->link, message, &fd); /* closing it may take long */
 		if (n > 0 && message->type == wanted)
 			return true;
 	}
@@ -215,27 +231,6 @@ static void end_porter(struct many *many)
 
 /* ---- serving ---------------------------------------------------------------------------- */
 
-/* One batch: what is left makes the descriptor readable again, behind all others. */
-static void many_dispatch(struct many *many, struct member *member)
-{
-	const struct link_message forget = { .type = LINK_FORGET, .id = member->id };
-	int n = mnfq_socket_dispatch(member->source.sock, 0);
-	char error[1024];
-
-	if (n >= 0 || n == -EINTR || n == -ECANCELED)
-		return;
-	if (many->link >= 0)
-		(void)link_send(many->link, &forget, -1);
-	if (many->dump->alone) {
-		explain_source(error, sizeof(error), &member->source, n);
-		fail_alone(many, error);
-		return;
-	}
-	if (many->link < 0)
-		many->status = EXIT_FAILURE;
-	remove_member(many, member, mnfq_socket_get_error(member->source.sock));
-}
-
 /*
  * How long to wait for something to serve, in milliseconds: -1 without end, 0 where nothing is served
  * and nothing can come any more.
@@ -252,46 +247,50 @@ static int patience(const struct many *many)
 	return left > 0 ? (int)left : 0;
 }
 
-/* What woke us: the end, or that the counters so far are wanted. */
-static void handle_wake(struct many *many)
+static int earlier(int wait, int64_t at)
 {
-	struct dump *dump = many->dump;
-	struct counters sums = dump->totals, counters;
+	int64_t left = at - clock_ms();
+
+	if (at == 0)
+		return wait;
+	left = left > 0 ? left : 0;
+	return wait < 0 || left < wait ? (int)left : wait;
+}
+
+/* Besides packets: all that a pass leaves to be done. Members may go, which were among the events. */
+static void tend(struct many *many, bool woken, bool porter)
+{
 	uint64_t count;
 
-	(void)!read(dump->wake, &count, sizeof(count));
-	if (atomic_load(&dump->wanted) == dump->reported)
-		return;
-	dump->reported = atomic_load(&dump->wanted);
-	for (const struct member *member = many->members; member; member = member->next) {
-		read_counters(&counters, &member->source);
-		counters_add(&sums, &counters);
-	}
-	print_counters(dump, &sums);
+	if (woken)
+		(void)!read(many->dump->wake, &count, sizeof(count));
+	if (porter)
+		hear_porter(many);
+	take_members(many);
+	tend_members(many);
+	report_members(many);
+	pause_porter(many);
 }
 
 static int many_serve(struct many *many)
 {
 	struct epoll_event events[MANY_EVENTS];
-	bool porter, idle = false;
+	bool porter, woken, idle = false;
 	int n, wait;
 
 	while (!atomic_load(&many->dump->ending) && (wait = patience(many)) != 0) {
+		wait = earlier(earlier(wait, many->retry_at), many->report_by);
 		n = epoll_wait(many->epoll, events, MANY_EVENTS, idle ? wait : 0);
 		if (n < 0 && errno != EINTR)
 			return fail(DUMP_NAME, "cannot wait: %s", strerror(errno));
 		idle = n <= 0;
-		porter = false;
-		for (int i = 0; i < n && !atomic_load(&many->dump->ending); i++) {
-			if (events[i].data.ptr == many)
-				porter = true;
-			else if (events[i].data.ptr)
-				many_dispatch(many, events[i].data.ptr);
-			else
-				handle_wake(many);
+		porter = woken = false;
+		for (int i = 0; i < n; i++) {
+			porter |= events[i].data.ptr == many;
+			woken |= events[i].data.ptr == NULL;
 		}
-		if (porter) /* last, because members may go, which are among the events */
-			hear_porter(many);
+		take_turns(many, events, n);
+		tend(many, woken, porter);
 		if (idle)
 			output_flush(many->dump->out);
 	}
@@ -339,7 +338,7 @@ static int add_place(struct many *many, const struct place *place, const char *s
 		take_label(member, stored);
 		member->stored = true;
 	}
-	if (add_member(many, member, place, error, sizeof(error)) < 0)
+	if (add_member(member, place, error, sizeof(error)) < 0)
 		return fail(DUMP_NAME, "%s", error);
 	return 0;
 }
@@ -449,34 +448,44 @@ static int set_up(struct many *many)
 	return status;
 }
 
+/* What threads that have not ended use stays. */
 static void close_many(struct many *many)
 {
-	while (many->members)
-		remove_member(many, many->members, NULL);
-	mnfq_ring_free(many->ring);
+	close_members(many);
 	end_porter(many);
 	if (many->epoll >= 0)
 		close(many->epoll);
 	if (many->manager >= 0)
 		close(many->manager);
+	log_what_was_left_out(many);
+	many->ring = mnfq_ring_free(many->ring);
+	if (!many->dump->abandoned)
+		free(many);
 }
 
 int run_many(struct dump *dump)
 {
-	struct many many = { .dump = dump, .epoll = -1, .link = -1, .manager = -1 };
-	int status = set_up(&many);
+	struct many *many = calloc(1, sizeof(*many));
+	uint64_t refusals;
+	int status;
 
+	if (!many)
+		return fail(DUMP_NAME, "out of memory");
+	many->dump = dump;
+	many->epoll = many->link = many->manager = -1;
+	threads_init(many);
+	status = set_up(many);
 	if (!status) {
-		status = many_serve(&many);
-		systemd_notify(many.manager, "STOPPING=1\n", -1);
-		ask_count(&many);
+		status = many_serve(many);
+		systemd_notify(many->manager, "STOPPING=1\n", -1);
+		ask_count(many);
 		dump->served = true;
 	}
-	close_many(&many);
-	log_what_was_left_out(&many);
+	refusals = many->refusals;
+	close_many(many);
 	catch_signals(NULL, dump->out); /* handlers use what goes now */
-	if (many.refusals)
-		tell("%llu %s refused", (unsigned long long)many.refusals,
-		     plural(many.refusals, "socket was", "sockets were"));
+	if (refusals)
+		tell("%llu %s refused", (unsigned long long)refusals,
+		     plural(refusals, "socket was", "sockets were"));
 	return status;
 }

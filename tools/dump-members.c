@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* mnfq dump with any number of namespaces: how each of them joins and leaves. */
+/* mnfq dump with any number of namespaces: how each of them is opened, bound, listed and closed. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common.h"
@@ -13,9 +13,14 @@
 
 /*
  * The kernel answers a request before its sendmsg returns, so that only an answer that somebody
- * stole takes longer; whoever does that must not keep the others waiting.
+ * stole takes longer; whoever does that must not keep a thread.
  */
-#define ANSWER_MS 50
+#define ANSWER_MS  50
+#define PRIVATE_MS 500 /* where nobody steals: for the kernel's work, which the namespace sets */
+#define ROUND_US   500
+#define BIND_MS    500 /* all queues of a socket that others have, too */
+#define CLOSE_MS   500
+#define CLAIM_MS   1000 /* for another one of the same namespace to be gone */
 
 #define STORED_PREFIX "mnfq-" /* of a name: mnfq-INODE-LABEL */
 
@@ -23,8 +28,12 @@ struct member *new_member(struct many *many, uint32_t id)
 {
 	struct member *member = calloc(1, sizeof(*member));
 
-	if (member)
-		member->id = id ? id : ++many->last_id;
+	if (!member)
+		return NULL;
+	member->many = many;
+	member->id = id ? id : ++many->last_id;
+	member->source.place.fd = -1;
+	atomic_init(&member->ends, false);
 	return member;
 }
 
@@ -37,23 +46,14 @@ struct member *find_member(const struct many *many, uint32_t id)
 	return member;
 }
 
-static const struct member *find_inode(const struct many *many, uint64_t inode)
+/* Another one of this namespace. With the lock held. */
+static const struct member *find_other(const struct member *member, uint64_t inode)
 {
-	const struct member *member = many->members;
+	const struct member *other = member->many->members;
 
-	while (member && member->inode != inode)
-		member = member->next;
-	return member;
-}
-
-/* How many this user has handed over. */
-static unsigned int count_of(const struct many *many, uint32_t uid)
-{
-	unsigned int count = 0;
-
-	for (const struct member *each = many->members; each; each = each->next)
-		count += each->handed_over && each->uid == uid;
-	return count;
+	while (other && (other == member || other->inode != inode))
+		other = other->next;
+	return other;
 }
 
 /* By this name the service manager keeps its socket, for take_label() of who comes after us. */
@@ -89,13 +89,14 @@ static bool is_worth_storing(const struct member *member)
 }
 
 /* The service manager keeps it for us while we are away, or not any more. */
-static void store(const struct many *many, const struct member *member, bool keep)
+void store_member(const struct member *member, bool keep)
 {
 	char name[256], state[512];
 
 	snprintf(state, sizeof(state), "%s=1\nFDPOLL=0\nFDNAME=%s\n",
 		 keep ? "FDSTORE" : "FDSTOREREMOVE", name_stored(name, member));
-	systemd_notify(many->manager, state, keep ? mnfq_socket_get_fd(member->source.sock) : -1);
+	systemd_notify(member->many->manager, state,
+		       keep ? mnfq_socket_get_fd(member->source.sock) : -1);
 }
 
 /*
@@ -114,103 +115,119 @@ static void watch(const struct many *many, const struct member *member)
 		(void)link_send(many->link, &message, -1);
 }
 
-static int open_member(struct many *many, struct member *member, const struct place *place,
-		       char *error, size_t error_size)
+/* ---- what a thread does ----------------------------------------------------------------- */
+
+/*
+ * There is one socket a namespace. Another one that joins or leaves is waited for: it may have gone when its
+ * peer comes again.
+ */
+static int claim(struct member *member, uint64_t inode)
 {
+	struct many *many = member->many;
+	const struct member *other;
+	struct timespec until;
+	int err = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += CLAIM_MS / 1000;
+	pthread_mutex_lock(&many->lock);
+	while ((other = find_other(member, inode)) && other->state != MEMBER_SERVED &&
+	       other->state != MEMBER_SLOW && err == 0)
+		err = -pthread_cond_timedwait(&many->changed, &many->lock, &until);
+	if (!other)
+		member->inode = inode;
+	pthread_mutex_unlock(&many->lock);
+	if (atomic_load(&many->dump->ending)) /* which may be why the other one is gone */
+		return -ECANCELED;
+	if (!other)
+		return 0;
+	snprintf(member->why, sizeof(member->why), "namespace %s is served already",
+		 member->source.netns);
+	return -EEXIST;
+}
+
+static int open_member(struct member *member, struct mnfq_ring *ring)
+{
+	struct many *many = member->many;
+	const struct place *place = &member->source.place;
 	struct mnfq_socket_options options = { .size = sizeof(options),
-					       .error = error,
-					       .error_size = error_size,
+					       .error = member->why,
+					       .error_size = sizeof(member->why),
 					       .receive_buffer = many->dump->opts->receive_buffer,
-					       .timeout_ms = is_private(place) ? 0 : ANSWER_MS,
-					       .ring = many->ring };
+					       .timeout_ms =
+						       is_private(place) ? PRIVATE_MS : ANSWER_MS,
+					       .ring = ring,
+					       .batch = ring ? 0 : 1,
+					       .round_us = ROUND_US };
+	uint64_t inode;
 	int err = open_source(&member->source, many->dump, place, &options);
 
-	member->named = is_name(place);
 	if (err < 0)
 		return err;
 	/* Without the right to know, binding will fail, and say which right. */
-	err = mnfq_socket_get_netns_inode(member->source.sock, &member->inode);
-	if (err < 0 && err != -EPERM) {
-		snprintf(error, error_size, "cannot tell which namespace it is: %s",
-			 strerror(-err));
-		return err;
-	}
-	if (err == 0 && find_inode(many, member->inode)) {
-		snprintf(error, error_size, "namespace %s is served already",
-			 member->source.netns);
-		return -EEXIST;
-	}
-	if (member->handed_over && count_of(many, member->uid) >= many->dump->opts->max_per_uid) {
-		snprintf(error, error_size,
-			 "user %u has %u namespaces here already: see "
-			 "--max-per-uid",
-			 member->uid, many->dump->opts->max_per_uid);
-		return -EDQUOT;
-	}
-	return 0;
-}
-
-static int serve_member(struct many *many, struct member *member, char *error, size_t error_size)
-{
-	struct epoll_event event = { .events = EPOLLIN, .data.ptr = member };
-	const struct dump_options *opts = many->dump->opts;
-	int err = bind_source(&member->source, opts->first, count_queues(opts),
-			      member->handed_over ? ANSWER_MS : 0);
-
-	if (err < 0) {
-		explain_source(error, error_size, &member->source, err);
-		return err;
-	}
-	if (epoll_ctl(many->epoll, EPOLL_CTL_ADD, mnfq_socket_get_fd(member->source.sock),
-		      &event) == 0)
+	err = mnfq_socket_get_netns_inode(member->source.sock, &inode);
+	if (err == -EPERM)
 		return 0;
-	err = -errno;
-	snprintf(error, error_size, "cannot watch one more socket: %s", strerror(errno));
+	if (err == 0)
+		return claim(member, inode);
+	snprintf(member->why, sizeof(member->why), "cannot tell which namespace it is: %s",
+		 strerror(-err));
 	return err;
 }
 
-int add_member(struct many *many, struct member *member, const struct place *place, char *error,
-	       size_t error_size)
+static int join(struct member *member, struct mnfq_ring *ring)
 {
-	int err;
+	const struct dump_options *opts = member->many->dump->opts;
+	int err = open_member(member, ring);
 
-	error[0] = '\0';
-	err = open_member(many, member, place, error, error_size);
-	if (err == 0)
-		err = serve_member(many, member, error, error_size);
-	if (err < 0) {
-		if (!*error)
-			snprintf(error, error_size, "%s", strerror(-err));
-		if (!member->source.sock && place->kind == PLACE_FD)
-			close(place->fd); /* which nobody adopted */
-		close_source(&member->source, NULL, false);
-		free(member);
-		return err;
+	if (err == 0) {
+		err = bind_source(&member->source, opts->first, count_queues(opts),
+				  member->handed_over ? BIND_MS : 0);
+		if (err < 0)
+			explain_source(member->why, sizeof(member->why), &member->source, err);
 	}
+	if (err < 0 && !member->why[0])
+		snprintf(member->why, sizeof(member->why), "%s", strerror(-err));
+	return err;
+}
+
+void close_member(struct member *member)
+{
+	struct place *place = &member->source.place;
+
+	if (!member->source.sock && place->kind == PLACE_FD && place->fd >= 0)
+		close(place->fd);
+	place->fd = -1;
+	close_source(&member->source, CLOSE_MS, member->leave_queues);
+}
+
+void open_and_bind(struct member *member)
+{
+	member->error = join(member, NULL);
+	if (member->error < 0)
+		close_member(member);
+}
+
+/* ---- in the list ------------------------------------------------------------------------ */
+
+void enlist_member(struct member *member)
+{
+	struct many *many = member->many;
+
+	pthread_mutex_lock(&many->lock);
 	member->next = many->members;
 	if (member->next)
 		member->next->prev = member;
 	many->members = member;
 	many->count++;
-	if (many->listening || !many->dump->alone) /* or the line that says so is all */
-		log_joined(many, member);
-	if (is_worth_storing(member)) {
-		store(many, member, true);
-		member->stored = true;
-	}
-	watch(many, member);
-	return 0;
+	pthread_mutex_unlock(&many->lock);
 }
 
-void remove_member(struct many *many, struct member *member, const char *why)
+void free_member(struct member *member)
 {
-	/* Closing is not enough: whoever has a copy of the descriptor keeps it in the loop. */
-	(void)epoll_ctl(many->epoll, EPOLL_CTL_DEL, mnfq_socket_get_fd(member->source.sock),
-			NULL);
-	if (why && member->stored)
-		store(many, member, false);
-	member->source.unlogged = why && !may_log_leaving(many, member);
-	close_source(&member->source, why, !why && many->dump->opts->keep && member->stored);
+	struct many *many = member->many;
+
+	pthread_mutex_lock(&many->lock);
 	if (member->prev)
 		member->prev->next = member->next;
 	else
@@ -218,5 +235,44 @@ void remove_member(struct many *many, struct member *member, const char *why)
 	if (member->next)
 		member->next->prev = member->prev;
 	many->count--;
+	pthread_cond_broadcast(&many->changed);
+	pthread_mutex_unlock(&many->lock);
 	free(member);
+}
+
+void welcome_member(struct member *member)
+{
+	struct many *many = member->many;
+
+	member->named = is_name(&member->source.place);
+	if (member->user) {
+		member->user->namespaces++;
+		member->counted = true;
+	}
+	if (many->listening || !many->dump->alone) /* or the line that says so is all */
+		log_joined(many, member);
+	if (is_worth_storing(member)) {
+		store_member(member, true);
+		member->stored = true;
+	}
+	watch(many, member);
+}
+
+int add_member(struct member *member, const struct place *place, char *error, size_t error_size)
+{
+	int err;
+
+	member->source.place = *place;
+	enlist_member(member);
+	err = join(member, member->many->ring);
+	if (err == 0)
+		err = serve_member(member);
+	if (err == 0) {
+		welcome_member(member);
+		return 0;
+	}
+	snprintf(error, error_size, "%s", member->why);
+	close_member(member);
+	free_member(member);
+	return err;
 }

@@ -15,7 +15,7 @@
 
 #define FETCH_MS      5000   /* whoever shares sockets gives one at once */
 #define QUEUE_LEN_MAX 65536u /* of a queue of Linux 6.18, whatever its max_len says */
-#define LEAVE_MS      20     /* to unbind queues */
+#define SLOW_MS       20     /* to unbind a queue */
 
 /* ---- packets ---------------------------------------------------------------------------- */
 
@@ -239,6 +239,12 @@ void print_summary(const struct dump *dump)
 
 	print_counters(dump, &dump->totals);
 	out = log_begin();
+	if (dump->unclosed)
+		fprintf(out,
+			"%zu %s could not be closed in time: what %s decided and what waited there "
+			"is not counted\n",
+			dump->unclosed, plural(dump->unclosed, "namespace", "namespaces"),
+			plural(dump->unclosed, "it", "they"));
 	if (dump->totals.queue_full)
 		advise_on_full_queue(out, dump->opts->queue.max_len);
 	if (dump->totals.stats.overruns && dump->totals.stats.overruns != MNFQ_UNKNOWN)
@@ -284,47 +290,51 @@ bool is_private(const struct place *place)
 }
 
 /*
- * Whoever steals the kernel's answers does not delay us for each queue, nor does one of thousands of
- * queues delay @others: closing the socket unbinds those that are left, and does not wait for answers,
+ * Whoever steals the kernel's answers does not delay us for each queue, nor do thousands of queues
+ * those who wait for us: closing the socket unbinds those that are left, and does not wait for answers,
  * so that nobody counts what waited. The first one reads all that waits, which may be slow. From a
  * socket that only we have nobody steals: there, only the machine is slow.
  */
-static void unbind_queues(struct source *source, bool others)
+static void unbind_queues(struct source *source, int patience_ms)
 {
-	const int64_t end = clock_ms() + LEAVE_MS;
+	const int64_t end = clock_ms() + patience_ms;
 	unsigned int slow = 0;
 
 	for (size_t i = source->queue_count; i > 0 && slow < 2; i--) {
 		const int64_t since = clock_ms();
 
-		if (others && since >= end)
+		if (patience_ms > 0 && since >= end)
 			break;
 		mnfq_queue_unbind(source->queues[i - 1]);
-		slow += !is_private(&source->place) && clock_ms() - since >= LEAVE_MS;
+		slow += !is_private(&source->place) && clock_ms() - since >= SLOW_MS;
 	}
 }
 
-void close_source(struct source *source, const char *why, bool leave_queues)
+void close_source(struct source *source, int patience_ms, bool leave_queues)
 {
-	char reason[384];
 	struct counters counters = { .untracked = source->untracked };
 
+	source->counters = (struct counters){ .untracked = 0 };
 	if (!source->sock)
 		return;
-	snprintf(reason, sizeof(reason), "%s", why ? why : ""); /* it may be the socket's */
 	if (source->queue_count > 0)
 		counters_read_kernel(&counters, source->sock, source->queue_count);
 	if (!leave_queues)
-		unbind_queues(source, why);
+		unbind_queues(source, patience_ms);
 	free(source->queues);
 	counters_read_library(&counters, source->sock);
-	counters_add(&source->dump->totals, &counters);
-	if (why && !source->unlogged)
-		tell_left(source, reason, &counters);
+	source->counters = counters;
 	if (leave_queues)
 		leave(source);
 	else
 		source->sock = mnfq_socket_close(source->sock);
+}
+
+void count_source(struct source *source, const char *why)
+{
+	counters_add(&source->dump->totals, &source->counters);
+	if (why)
+		tell_left(source, why, &source->counters);
 }
 
 /* ---- the settings in force -------------------------------------------------------------- */

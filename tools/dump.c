@@ -86,7 +86,7 @@ static void dump_print_listening(const struct dump *dump)
 }
 
 /* Output is written when nothing more is there at once: live, yet not a write a packet. */
-static int dump_dispatch(struct source *source)
+int dispatch_source(struct source *source)
 {
 	int handled = mnfq_socket_dispatch(source->sock, 0);
 
@@ -101,7 +101,7 @@ static int dump_receive(struct source *source)
 	int err;
 
 	for (;;) {
-		err = dump_dispatch(source);
+		err = dispatch_source(source);
 		if (err == -ECANCELED && atomic_load(&source->dump->ending))
 			return 0;
 		if (err == -ECANCELED)
@@ -217,8 +217,11 @@ static int run_one(struct dump *dump)
 	if (!status)
 		status = dump_run(dump);
 	catch_signals(NULL, dump->out); /* handlers use what goes now */
-	for (size_t i = 0; i < dump->worker_count; i++)
-		close_source(&dump->workers[i].source, NULL, false);
+	for (size_t i = 0; i < dump->worker_count; i++) {
+		close_source(&dump->workers[i].source, 0, false);
+		if (dump->workers[i].source.dump)
+			count_source(&dump->workers[i].source, NULL);
+	}
 	free(dump->workers);
 	return status;
 }
@@ -296,6 +299,10 @@ static int dump_serve(struct dump *dump)
 		return status;
 	status |= finish_output(dump);
 	print_summary(dump);
+	if (dump->abandoned) {
+		log_close();
+		_exit(status);
+	}
 	return status;
 }
 

@@ -81,13 +81,12 @@ struct source {
 	struct mnfq_socket *sock;
 	struct mnfq_queue **queues;
 	size_t queue_count;
-	bool unlogged;               /* that it is closed is not told */
 	uint64_t untracked;          /* packets without a connection that --ct-mark could mark */
 	struct place place;          /* where it comes from */
 	char netns[256];             /* "" if nobody knows */
 	char label[MNFQ_LABEL_SIZE]; /* as whoever handed it over calls it */
 	unsigned int reported;       /* the last report that it saw wanted: report_worker() */
-	struct counters counters;    /* as they were then */
+	struct counters counters;    /* as they were then, or when it was closed */
 };
 
 /** A source, and the thread that serves it. */
@@ -113,7 +112,9 @@ struct dump {
 	unsigned int reported;  /* of them, the last one that was told */
 	int wake;               /* what wakes who waits for that */
 	int link;               /* workers: to the porter; -1: none */
-	struct counters totals; /* of the sources that are closed */
+	struct counters totals; /* of the sources that are closed: the main thread's */
+	size_t unclosed;        /* of them, those that could not be closed in time */
+	bool abandoned;         /* threads are left that use all of this */
 
 	struct output *out; /* stdout */
 	uint64_t seen;      /* packets so far; between output_begin() and output_end() */
@@ -142,11 +143,14 @@ int open_source(struct source *source, struct dump *dump, const struct place *pl
 int bind_source(struct source *source, unsigned int first, size_t count, int patience_ms);
 
 /**
- * Unbind its queues, add what it counted to the totals, close the socket; tell on stderr @why unless
- * that is NULL. @leave_queues: they stay bound for whoever has another copy of the descriptor. Also
- * for a source of zeros.
+ * Unbind its queues, count, and close the socket, in little more than @patience_ms unless that is 0: then
+ * nobody waits for us. Its counters are final afterwards. @leave_queues: they stay bound for whoever has
+ * another copy of the descriptor. Also for a source of zeros, and in any thread.
  */
-void close_source(struct source *source, const char *why, bool leave_queues);
+void close_source(struct source *source, int patience_ms, bool leave_queues);
+
+/** Add what a closed source has counted to the totals; tell it on stderr with @why unless that is NULL. */
+void count_source(struct source *source, const char *why);
 
 /** Its name, with its label if it has one, clean for a terminal. Returns @out. */
 #define SOURCE_NAME_SIZE 1400
@@ -225,6 +229,9 @@ void watch_workers(const struct dump *dump);
 int hear_workers_porter(struct dump *dump);
 
 /* ---- dump.c ----------------------------------------------------------------------------- */
+
+/** Receive a batch, and wait for one; as mnfq_socket_dispatch(). Output is written before it waits. */
+int dispatch_source(struct source *source);
 
 /**
  * Give up what is not needed any more, once everything is set up. @need_net_admin: the right over the

@@ -33,8 +33,9 @@ int peer_check_quota(const struct peer_rules *rules, const struct peer_user *use
 /* Nothing that its record says makes a difference any more. */
 static bool is_idle(const struct peer_user *user, int64_t now)
 {
-	return user->namespaces == 0 && !user->busy && now >= user->paused_until &&
-	       user->unlogged == 0 && now - user->log_since >= PEER_LOG_BURST * PEER_LOG_MS;
+	return user->namespaces == 0 && user->waiting == 0 && !user->busy &&
+	       now >= user->paused_until && user->unlogged == 0 &&
+	       now - user->log_since >= PEER_LOG_BURST * PEER_LOG_MS;
 }
 
 static struct peer_user **find_idle(const struct peer_users *users, int64_t now)

@@ -26,7 +26,9 @@ struct peer_rules {
 struct peer_user {
 	uint32_t uid;
 	unsigned int namespaces; /* that are served: the caller counts */
+	unsigned int waiting;    /* hand-overs that have not begun: the caller counts */
 	bool busy;               /* a hand-over is under way: one at a time */
+	bool closing;            /* one of the namespaces is being left: the caller's */
 	unsigned int pause_ms;   /* the last one; 0: none, or a hand-over went well since */
 	int64_t paused_until;
 	unsigned int log_lines; /* that may be logged at once */
