@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <linux/netlink.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -153,12 +154,10 @@ static int hand_over(int fd, char *sentence, size_t size)
 static bool connect_when_bound(int fd, int stream)
 {
 	struct sockaddr_nl addr, nobody = { .nl_family = AF_NETLINK, .nl_pid = 4711 };
-	const struct timespec pause = { .tv_nsec = 1000 };
 	socklen_t len;
 	char byte;
 
 	do {
-		nanosleep(&pause, NULL);
 		len = sizeof(addr);
 		if (getsockname(fd, (struct sockaddr *)&addr, &len) < 0 ||
 		    recv(stream, &byte, 1, MSG_DONTWAIT | MSG_PEEK) >= 0)
@@ -167,7 +166,7 @@ static bool connect_when_bound(int fd, int stream)
 	return connect(fd, (struct sockaddr *)&nobody, sizeof(nobody)) == 0;
 }
 
-/* Again and again until told to end. */
+/* Again and again until told to end, in a new namespace each time, as one may have been served. */
 static int steal_answers(int stream, void *arg)
 {
 	char byte, sentence[MNFQ_ERRMSG_SIZE];
@@ -176,7 +175,7 @@ static int steal_answers(int stream, void *arg)
 						 .error_size = sizeof(sentence) };
 
 	(void)arg;
-	while (recv(stream, &byte, 1, MSG_DONTWAIT) < 0) {
+	while (recv(stream, &byte, 1, MSG_DONTWAIT) < 0 && unshare(CLONE_NEWNET) == 0) {
 		int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
 		int peer = hand_over(fd, sentence, sizeof(sentence));
 
