@@ -20,7 +20,7 @@ compile()
 	(cd "$SOURCE/$1" && find . -name '*.c') >"$tmp/files"
 	while read -r file; do
 		case $1/$file in
-		*/bench-lnq.c | examples/*/conntrack.c) continue ;;
+		*/bench/impl-lnq.c | examples/*/conntrack.c) continue ;;
 		esac
 		object=$(echo "${file#./}" | tr / _)
 		# shellcheck disable=SC2086

@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "bench.h"
+#include "bench/bench.h"
 
 #define BURST           32
 #define TRAFFIC_WINDOW  512 /* packets under way at most: they must not overrun a queue */

@@ -10,7 +10,7 @@
 #endif
 #include <mnfq/version.h>
 
-#include "bench.h"
+#include "bench/bench.h"
 
 #if HAVE_JANSSON
 static json_t *make_metric(const struct bench_series *series, const struct bench_options *opts,

@@ -15,7 +15,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "bench.h"
+#include "bench/bench.h"
 
 #define FLOOR_BATCH 64
 #define SLOT        (66000 + 304) /* not a multiple of the page size: it would alias in the cache */

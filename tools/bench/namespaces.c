@@ -21,7 +21,7 @@
 
 #include <mnfq/mnfq.h>
 
-#include "bench.h"
+#include "bench/bench.h"
 
 #define QUEUE              4711             /* others may follow all namespaces of the machine */
 #define ECHO_PORT          (BENCH_PORT + 1) /* what goes to BENCH_PORT is discarded behind the queue */

@@ -5,7 +5,7 @@
 
 #include <mnfq/mnfq.h>
 
-#include "bench.h"
+#include "bench/bench.h"
 #include "common.h"
 
 #define BUSY_POLL_US 200 /* longer than the pauses between round trips */

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench.h"
+#include "bench/bench.h"
 
 #define LNQ_BATCH 64
 #define SIZE      (65536 + 4096)
