@@ -15,8 +15,6 @@
 #define SIZE_MIN       64
 #define SIZE_MAX_      1500
 
-volatile sig_atomic_t bench_interrupted;
-
 static int bench_print_help(void)
 {
 	printf("Usage: mnfq bench [SCENARIO...] [OPTIONS]\n"

@@ -55,6 +55,20 @@ struct bench_options {
 	bool chosen[16]; /* scenarios, by their index */
 };
 
+/* ---- the clock, processors, being interrupted --------------------------------------------- */
+
+/** SIGINT or SIGTERM came: give up. */
+extern volatile sig_atomic_t bench_interrupted;
+
+/** Nanoseconds of a clock. */
+int64_t bench_now(int clock);
+/** The first processor that we may use, and the last: traffic and the decider; -1 if unknown. */
+void bench_find_cpus(int *first, int *last);
+/** The calling thread stays on some. */
+void bench_stay_on(int from, int to);
+/** It stays on the first, and so does what it starts; or it goes wherever it may. */
+void bench_stay(bool one);
+
 /* ---- the network: sender -- router -- receiver ------------------------------------------ */
 
 struct bench_net {
@@ -200,14 +214,6 @@ void bench_crew_go(struct bench_crew *crew);
 int bench_crew_wait(struct bench_net *net, struct bench_crew *crew);
 /** Let them unbind and end; whatever happened they are gone after this. 0 or -1. */
 int bench_crew_end(struct bench_net *net, struct bench_crew *crew);
-/** The first processor that we may use, and the last: traffic and the decider; -1 if unknown. */
-void bench_find_cpus(int *first, int *last);
-/** The calling thread stays on some. */
-void bench_stay_on(int from, int to);
-/** It stays on the first, and so does what it starts; or it goes wherever it may. */
-void bench_stay(bool one);
-/** Nanoseconds of a clock. */
-int64_t bench_now(int clock);
 
 /** In the process: allow to be watched; and the begin and the end of what is counted. */
 void bench_trace_prepare(struct bench_worker *worker);
@@ -250,9 +256,6 @@ int bench_measure_namespaces(struct bench_net *net, const struct bench_options *
 
 extern const struct bench_scenario bench_scenarios[];
 extern const unsigned int bench_scenario_count;
-
-/** SIGINT or SIGTERM came: give up. */
-extern volatile sig_atomic_t bench_interrupted;
 
 /* ---- reports ---------------------------------------------------------------------------- */
 
