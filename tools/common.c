@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Parsing of arguments, and how failures are told; the time. */
+/* Parsing arguments, reporting failures; the time; what main() does. */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -9,6 +10,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "common.h"
 #include "log.h"
@@ -384,4 +386,31 @@ int fail_option(const char *command, int result, char **argv)
 	if (optopt)
 		return fail_usage(command, "unknown option -%c", optopt);
 	return fail_usage(command, "unknown option %s", argument);
+}
+
+/*
+ * If we were started without stdin, stdout or stderr, the next descriptor that we open would take
+ * its place, and packets would be printed into a netlink socket. A read-only stand-in makes
+ * writing fail as it should.
+ */
+static void fill_standard_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd > STDERR_FILENO)
+		close(fd);
+}
+
+int run_program(const char *name, int (*run)(int argc, char **argv), int argc, char **argv)
+{
+	int status;
+
+	fill_standard_descriptors();
+	status = run(argc, argv);
+	if (fflush(stdout) && errno != EPIPE && status == EXIT_SUCCESS)
+		return fail(name, "cannot write to stdout: %s", strerror(errno));
+	return status;
 }

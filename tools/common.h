@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the sub-commands of mnfq share: parsing of arguments, and how failures are told. */
+/* What mnfq, its sub-commands and mnfq-bench share: parsing arguments, reporting failures. */
 #ifndef MNFQ_TOOLS_COMMON_H
 #define MNFQ_TOOLS_COMMON_H
 
@@ -13,9 +13,14 @@
 #define EXIT_USAGE 2
 
 /* The sub-commands; argv[0] is the name of the sub-command. Each returns an exit status. */
-int run_bench(int argc, char **argv);
 int run_dump(int argc, char **argv);
 int run_share(int argc, char **argv);
+
+/**
+ * What main() of a program does: run @run with descriptors 0, 1 and 2 in place, and report if what it
+ * printed could not be written. Returns the exit status.
+ */
+int run_program(const char *name, int (*run)(int argc, char **argv), int argc, char **argv);
 
 /**
  * Parse a whole number, decimal or hexadecimal with 0x, that is all of @text.

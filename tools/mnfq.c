@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* mnfq: one tool with sub-commands, built only on the public API. */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common.h"
 
@@ -14,7 +11,6 @@ static const struct command {
 	const char *summary;
 	int (*run)(int argc, char **argv);
 } main_commands[] = {
-	{ "bench", "measure how fast packets are decided", run_bench },
 	{ "dump", "print the packets of a queue and decide them", run_dump },
 	{ "share", "give sockets of this namespace to programs outside", run_share },
 };
@@ -41,22 +37,6 @@ static int print_version(void)
 	return EXIT_SUCCESS;
 }
 
-/*
- * If we were started without stdin, stdout or stderr, the next descriptor that we open would take
- * its place, and packets would be printed into a netlink socket. A read-only stand-in makes
- * writing fail as it should.
- */
-static void fill_standard_descriptors(void)
-{
-	int fd;
-
-	do
-		fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	while (fd >= 0 && fd <= STDERR_FILENO);
-	if (fd > STDERR_FILENO)
-		close(fd);
-}
-
 static int main_run(int argc, char **argv)
 {
 	if (argc < 2)
@@ -73,11 +53,5 @@ static int main_run(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	int status;
-
-	fill_standard_descriptors();
-	status = main_run(argc, argv);
-	if (fflush(stdout) && errno != EPIPE && status == EXIT_SUCCESS)
-		return fail("mnfq", "cannot write to stdout: %s", strerror(errno));
-	return status;
+	return run_program("mnfq", main_run, argc, argv);
 }

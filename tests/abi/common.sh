@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=sh
 # What the build tests share. They get SOURCE, BUILD, MESON, CC and CXX from meson,
-# KIND, which libraries are built (shared, static or both), LIBRARY, the one to link with, and TOOL,
-# whether the tool is built.
+# KIND, which libraries are built (shared, static or both), LIBRARY, the one to link with, and TOOL and
+# BENCH, whether mnfq and mnfq-bench are built.
 set -eu
 
 fail()

@@ -34,6 +34,8 @@ if [ "$TOOL" = true ]; then
 		{ cat "$tmp/log"; fail "the tool does not run where it was installed"; }
 	# That it may have found elsewhere.
 	readelf -dW "$mnfq" | grep 'NEEDED.*libmnfq' && fail "the tool needs the shared library"
+	readelf -dW "$mnfq" | grep 'NEEDED.*libnetfilter_queue' &&
+		fail "the tool needs what only mnfq-bench uses"
 fi
 find "$tmp/root" \( -name 'test*' -o -name '*fuzz*' -o -name '*tools*' \) | grep . &&
 	fail "something was installed that is not for users"

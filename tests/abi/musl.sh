@@ -20,7 +20,7 @@ compile()
 	(cd "$SOURCE/$1" && find . -name '*.c') >"$tmp/files"
 	while read -r file; do
 		case $1/$file in
-		*/bench/impl-lnq.c | examples/*/conntrack.c) continue ;;
+		*/bench/impl-lnq.c | */bench/report-json.c | examples/*/conntrack.c) continue ;;
 		esac
 		object=$(echo "${file#./}" | tr / _)
 		# shellcheck disable=SC2086
@@ -32,6 +32,7 @@ compile()
 compile lib
 compile tools
 compile examples
+rm "$tmp"/tools/bench_*.o # a program of its own, which takes another library
 
 # shellcheck disable=SC2086
 LC_ALL=C $musl -static -o "$tmp/mnfq" "$tmp"/tools/*.o "$tmp"/lib/*.o >"$tmp/log" 2>&1 &&

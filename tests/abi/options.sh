@@ -1,25 +1,40 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Nothing is linked that nobody asked for, and an option that cannot be met is an error (static.sh has
+# mnfq-bench is installed only if asked for, and an option that cannot be met is an error (static.sh has
 # that of static_tool).
 # shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
 temporary
 export CC
 
+# What would be installed of mnfq-bench, a line a file.
+installs()
+{
+	"$MESON" introspect --installed "$tmp/build" | tr '"' '\n' | grep -o 'mnfq-bench[^/]*$' | sort -u
+}
+
 run "$MESON" setup "$tmp/build" "$SOURCE"
-grep -q '^ *libnetfilter_queue to compare with: NO' "$tmp/log" ||
-	{ cat "$tmp/log"; fail "the tool is linked with libnetfilter_queue"; }
+[ -z "$(installs)" ] || fail "installed without being asked for: $(installs)"
+if [ "$BENCH" = true ]; then
+	run "$MESON" setup --reconfigure "$tmp/build" "$SOURCE" -Dinstall_bench=true
+	installs | grep -qx mnfq-bench || fail "mnfq-bench would not be installed, though asked for"
+fi
 
 # refused MESON-OPTION… : configuring fails with a sentence on the first of them.
 refused()
 {
 	rm -rf "$tmp/build"
 	"$MESON" setup "$tmp/build" "$SOURCE" "$@" >"$tmp/log" 2>&1 && fail "$* was not refused"
-	grep -q "ERROR: .*${1#-D}: " "$tmp/log" || { cat "$tmp/log"; fail "no sentence on $*"; }
+	option=${1#-D}
+	grep -q -e "ERROR: .*$option: " -e "ERROR: Feature ${option%=*} cannot be enabled: " "$tmp/log" ||
+		{ cat "$tmp/log"; fail "no sentence on $*"; }
 }
 
 refused -Dfuzz=true -Dtests=disabled
+refused -Dbench=enabled -Dtools=false
+refused -Dbench=enabled -Djson=disabled
+refused -Dinstall_bench=true -Dbench=disabled
+refused -Dlibnetfilter_queue=enabled -Dbench=disabled
 # A compiler without libFuzzer, whichever this one is.
 # shellcheck disable=SC2016
 printf '#!/bin/sh\ncase "$*" in *fuzzer*) exit 1 ;; esac\nexec %s "$@"\n' "$CC" >"$tmp/cc"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mnfq bench in miniature: each scenario runs and loses nothing, reports can be read by machines,
+ * mnfq-bench in miniature: each scenario runs and loses nothing, reports can be read by machines,
  * nothing stays behind. How fast it was is nobody's business here.
  */
 #include <criterion/criterion.h>
@@ -20,7 +20,7 @@ TestSuite(bench, .timeout = 300);
 
 #define SMALL "--rounds 1 --packets 500 --namespaces 20"
 
-/* Whether the tool was built to compare with libnetfilter_queue; if not it says so first. */
+/* Whether it was built to compare with libnetfilter_queue; if not it says so first. */
 static bool compares(void)
 {
 	return strcmp(getenv("MNFQ_LNQ"), "1") == 0;
@@ -51,7 +51,7 @@ static json_t *measure(const char *scenario)
 	json_t *report;
 
 	(void)netns_new(); /* or there is nothing to test here */
-	tool_start(&tool, NULL, -1, "bench %s " SMALL " --json", scenario);
+	tool_start(&tool, NULL, -1, "%s " SMALL " --json", scenario);
 	if (strcmp(scenario, "namespaces") != 0)
 		expect_note(&tool);
 	cr_assert_gt(read_progress(&tool), 0);
@@ -175,7 +175,7 @@ Test(bench, prints_a_table_and_draws_a_chart)
 	(void)netns_new();
 	cr_assert(fd >= 0);
 	close(fd);
-	tool_start(&tool, NULL, -1, "bench drain latency " SMALL " --size 1400 --svg %s", name);
+	tool_start(&tool, NULL, -1, "drain latency " SMALL " --size 1400 --svg %s", name);
 	expect_note(&tool);
 	cr_expect_gt(read_progress(&tool), 0);
 	expect_contains(tool_out(&tool), "drain: ");
@@ -219,7 +219,7 @@ Test(bench, ends_when_interrupted)
 	char last[256] = "";
 
 	(void)netns_new();
-	tool_start(&tool, NULL, -1, "bench tcp --rounds 1000");
+	tool_start(&tool, NULL, -1, "tcp --rounds 1000");
 	expect_note(&tool);
 	expect_contains(tool_err(&tool), "unqueued");
 	expect_contains(tool_err(&tool), ": mnfq");
@@ -227,7 +227,7 @@ Test(bench, ends_when_interrupted)
 	kill(tool.pid, SIGINT);
 	while (*tool_err(&tool))
 		snprintf(last, sizeof(last), "%.255s", tool.line);
-	cr_expect_str_eq(last, "mnfq bench: interrupted");
+	cr_expect_str_eq(last, "mnfq-bench: interrupted");
 	cr_expect_str_eq(tool_out(&tool), "");
 	cr_expect_eq(tool_finish(&tool), 1);
 }
@@ -241,7 +241,7 @@ Test(bench, says_how_many_descriptors_it_needs)
 	(void)netns_new();
 	cr_assert_eq(prctl(PR_CAPBSET_DROP, CAP_SYS_RESOURCE), 0);
 	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
-	tool_start(&tool, NULL, -1, "bench namespaces --rounds 1 --namespaces 100");
+	tool_start(&tool, NULL, -1, "namespaces --rounds 1 --namespaces 100");
 	expect_contains(tool_err(&tool), "round 1 of 1: mnfq");
 	expect_contains(tool_err(&tool), "100 namespaces need 364 descriptors: raise the limit");
 	cr_expect_eq(tool_finish(&tool), 1);
@@ -253,9 +253,9 @@ static void expect_refused(const char *arguments, int status, const char *part)
 {
 	struct tool tool;
 
-	tool_start(&tool, NULL, -1, "bench %s", arguments);
+	tool_start(&tool, NULL, -1, "%s", arguments);
 	tool_err(&tool);
-	cr_expect(strncmp(tool.line, "mnfq bench: ", 12) == 0 && strstr(tool.line, part),
+	cr_expect(strncmp(tool.line, "mnfq-bench: ", 12) == 0 && strstr(tool.line, part),
 		  "%s: %s", arguments, tool.line);
 	cr_expect_str_eq(tool_err(&tool), "", "%s: one line", arguments);
 	cr_expect_str_eq(tool_out(&tool), "", "%s", arguments);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* mnfq bench: how fast packets are decided, by us and by others. The command line, the rounds. */
+/* mnfq-bench: how fast packets are decided, by us and by others. The command line, the rounds. */
 #include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
@@ -8,7 +8,6 @@
 
 #include "bench/bench.h"
 #include "common.h"
-#include "print.h"
 
 #define PACKETS_MAX    65536 /* the kernel lets no more wait in a queue */
 #define NAMESPACES_MAX 10000
@@ -17,7 +16,7 @@
 
 static int bench_print_help(void)
 {
-	printf("Usage: mnfq bench [SCENARIO...] [OPTIONS]\n"
+	printf("Usage: mnfq-bench [SCENARIO...] [OPTIONS]\n"
 	       "\n"
 	       "Measure how fast packets are decided, in network namespaces made for it.\n"
 	       "\n"
@@ -33,9 +32,16 @@ static int bench_print_help(void)
 	       "      --json           print the figures as JSON\n"
 	       "      --svg FILE       draw a chart, too\n"
 	       "  -h, --help           print this\n"
+	       "      --version        print the version\n"
 	       "\n"
 	       "Needs root, the commands ip and iptables, and a quiet machine. See\n"
 	       "mnfq-bench(1) for what the figures mean.\n");
+	return EXIT_SUCCESS;
+}
+
+static int bench_print_version(void)
+{
+	printf("%s %s (libmnfq %s)\n", BENCH_NAME, MNFQ_VERSION, mnfq_get_version());
 	return EXIT_SUCCESS;
 }
 
@@ -48,7 +54,8 @@ enum {
 	BENCH_OPT_BATCH,
 	BENCH_OPT_NAMESPACES,
 	BENCH_OPT_JSON,
-	BENCH_OPT_SVG
+	BENCH_OPT_SVG,
+	BENCH_OPT_VERSION
 };
 
 static const struct option bench_long_options[] = {
@@ -60,6 +67,7 @@ static const struct option bench_long_options[] = {
 	{ "json", no_argument, NULL, BENCH_OPT_JSON },
 	{ "svg", required_argument, NULL, BENCH_OPT_SVG },
 	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, BENCH_OPT_VERSION },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -126,16 +134,13 @@ static bool take_options(struct bench_options *opts, int argc, char **argv, int 
 	};
 	opterr = 0;
 	while ((option = getopt_long(argc, argv, ":h", bench_long_options, NULL)) != -1) {
-		*status = option == 'h' ? bench_print_help()
-					: bench_take_option(opts, option, argv);
-		if (option == 'h' || *status)
+		if (option == 'h' || option == BENCH_OPT_VERSION) {
+			*status = option == 'h' ? bench_print_help() : bench_print_version();
 			return false;
-	}
-	if (opts->json && !print_has_json) {
-		*status =
-			fail(BENCH_NAME, "built without JSON support: build with jansson, or do "
-					 "without --json");
-		return false;
+		}
+		*status = bench_take_option(opts, option, argv);
+		if (*status)
+			return false;
 	}
 	for (int i = optind; i < argc; i++) {
 		*status = take_scenario(opts, argv[i]);
@@ -281,7 +286,7 @@ static int check_chart(const struct bench_options *opts)
 	return EXIT_SUCCESS;
 }
 
-int run_bench(int argc, char **argv)
+static int bench_run(int argc, char **argv)
 {
 	struct sigaction action = { .sa_handler = bench_on_signal };
 	struct bench_options opts;
@@ -302,4 +307,9 @@ int run_bench(int argc, char **argv)
 		status = run_all(&net, &opts);
 	bench_net_close(&net);
 	return status;
+}
+
+int main(int argc, char **argv)
+{
+	return run_program(BENCH_NAME, bench_run, argc, argv);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* mnfq bench: what its files share. */
+/* mnfq-bench: what its files share. */
 #ifndef MNFQ_TOOLS_BENCH_H
 #define MNFQ_TOOLS_BENCH_H
 
@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define BENCH_NAME       "mnfq bench"
+#define BENCH_NAME       "mnfq-bench"
 #define BENCH_ROUNDS_MAX 1000
 #define BENCH_MARK       1  /* what `mixed` sets on each tenth packet */
 #define BENCH_FIRST      16 /* packets before a connection is marked */

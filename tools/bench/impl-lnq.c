@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mnfq bench: libnetfilter_queue, as most programs use it: recv, nfq_handle_packet, a verdict a
+ * mnfq-bench: libnetfilter_queue, as most programs use it: recv, nfq_handle_packet, a verdict a
  * packet; and with batch verdicts made by hand, as a few do.
  */
 #include <arpa/inet.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* mnfq bench: libmnfq as its users call it, a callback a packet. */
+/* mnfq-bench: libmnfq as its users call it, a callback a packet. */
 #include <errno.h>
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mnfq bench: the floor. What the kernel's interface costs if nobody checks anything: one
+ * mnfq-bench: the floor. What the kernel's interface costs if nobody checks anything: one
  * recvmmsg, the id out of each message, one sendmsg with a batch verdict for each run of equal
  * ones. No losses are found, nothing hostile is survived: not an example to follow.
  */

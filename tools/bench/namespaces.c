@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mnfq bench: many namespaces in one thread, with one ring. In each there is only `lo`, of which
+ * mnfq-bench: many namespaces in one thread, with one ring. In each there is only `lo`, of which
  * what comes in is queued: a socket sends to itself. A process of its own serves them, so that the
  * memory that it needs is not ours.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mnfq bench: the network. Three namespaces without a name, which live as long as somebody holds
+ * mnfq-bench: the network. Three namespaces without a name, which live as long as somebody holds
  * a descriptor of them: nothing stays behind, whatever becomes of us. Nobody else is in there, so
  * our only thread may go from one to the other.
  */

@@ -1,18 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* mnfq bench: the figures as JSON, and as a chart. */
+/* mnfq-bench: the figures as JSON, and as a chart. */
 #include <errno.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#if HAVE_JANSSON
 #include <jansson.h>
-#endif
 #include <mnfq/version.h>
 
 #include "bench/bench.h"
 
-#if HAVE_JANSSON
 static json_t *make_metric(const struct bench_series *series, const struct bench_options *opts,
 			   unsigned int who, enum bench_metric metric)
 {
@@ -85,14 +82,6 @@ int bench_report_json(FILE *out, const struct bench_series *series, unsigned int
 	fputc('\n', out);
 	return err < 0 || ferror(out) ? -EIO : 0;
 }
-#else
-int bench_report_json(FILE *out, const struct bench_series *series, unsigned int count,
-		      const struct bench_options *opts)
-{
-	(void)out, (void)series, (void)count, (void)opts;
-	return -ENOSYS;
-}
-#endif
 
 /* ---- the chart ---------------------------------------------------------------------------- */
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* mnfq bench: medians and ratios, as a table. */
+/* mnfq-bench: medians and ratios, as a table. */
 #include <stdlib.h>
 #include <string.h>
 

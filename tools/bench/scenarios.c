@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mnfq bench: the scenarios. Each measurement sets up its rules, has the contender bind, sends,
+ * mnfq-bench: the scenarios. Each measurement sets up its rules, has the contender bind, sends,
  * and compares what was sent with what the contender, the queue and the rules behind it have
  * counted: figures of a run that lost packets would be worth nothing.
  */

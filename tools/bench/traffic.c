@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* mnfq bench: what goes from the sender to the receiver. */
+/* mnfq-bench: what goes from the sender to the receiver. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* mnfq bench: the clock, processors, being interrupted. */
+/* mnfq-bench: the clock, processors, being interrupted. */
 #include <sched.h>
 #include <time.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mnfq bench: the process that decides. Each measurement has a new one, so that no contender
+ * mnfq-bench: the process that decides. Each measurement has a new one, so that no contender
  * inherits the memory of another.
  */
 #include <errno.h>
