@@ -162,7 +162,7 @@ struct bench_contender {
 };
 
 int bench_run_mnfq(struct bench_worker *worker);
-int bench_run_floor(struct bench_worker *worker);
+int bench_run_raw(struct bench_worker *worker);
 int bench_run_lnq(struct bench_worker *worker);
 int bench_run_lnq_batch(struct bench_worker *worker);
 

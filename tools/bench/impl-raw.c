@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mnfq-bench: the floor. What the kernel's interface costs if nobody checks anything: one
- * recvmmsg, the id out of each message, one sendmsg with a batch verdict for each run of equal
- * ones. No losses are found, nothing hostile is survived: not an example to follow.
+ * mnfq-bench: the raw baseline: what the kernel's interface costs without any checks. One recvmmsg,
+ * the id out of each message, one send with a batch verdict for each run of equal ones. It detects
+ * no losses and survives nothing hostile: not an example to follow.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -17,8 +17,8 @@
 
 #include "bench/bench.h"
 
-#define FLOOR_BATCH 64
-#define SLOT        (66000 + 304) /* not a multiple of the page size: it would alias in the cache */
+#define RAW_BATCH 64
+#define SLOT      (66000 + 304) /* not a multiple of the page size: it would alias in the cache */
 
 struct verdict {
 	struct nlmsghdr nlh;
@@ -30,13 +30,13 @@ struct verdict {
 };
 #define PLAIN offsetof(struct verdict, mark_attr)
 
-struct floor {
+struct raw {
 	struct bench_worker *worker;
 	int fd;
-	struct mmsghdr messages[FLOOR_BATCH];
-	struct iovec iovecs[FLOOR_BATCH];
+	struct mmsghdr messages[RAW_BATCH];
+	struct iovec iovecs[RAW_BATCH];
 	uint8_t *slots;
-	uint8_t out[FLOOR_BATCH * sizeof(struct verdict)];
+	uint8_t out[RAW_BATCH * sizeof(struct verdict)];
 	size_t out_len;
 	struct {
 		unsigned int count;
@@ -44,7 +44,7 @@ struct floor {
 	} run;
 };
 
-static void put(struct floor *f, uint16_t type, uint32_t verdict, uint32_t id, bool mark)
+static void raw_put(struct raw *raw, uint16_t type, uint32_t verdict, uint32_t id, bool mark)
 {
 	size_t len = mark ? sizeof(struct verdict) : PLAIN;
 	struct verdict msg = {
@@ -52,7 +52,7 @@ static void put(struct floor *f, uint16_t type, uint32_t verdict, uint32_t id, b
 			 .nlmsg_type = (uint16_t)(NFNL_SUBSYS_QUEUE << 8 | type),
 			 .nlmsg_flags = NLM_F_REQUEST,
 			 .nlmsg_seq = id },
-		.nfg = { .res_id = htons(f->worker->queue) },
+		.nfg = { .res_id = htons(raw->worker->queue) },
 		.attr = { sizeof(struct nlattr) + sizeof(struct nfqnl_msg_verdict_hdr),
 			  NFQA_VERDICT_HDR },
 		.header = { htonl(verdict), htonl(id) },
@@ -60,34 +60,34 @@ static void put(struct floor *f, uint16_t type, uint32_t verdict, uint32_t id, b
 		.mark = htonl(BENCH_MARK),
 	};
 
-	memcpy(f->out + f->out_len, &msg, len);
-	f->out_len += len;
+	memcpy(raw->out + raw->out_len, &msg, len);
+	raw->out_len += len;
 }
 
-static void close_run(struct floor *f)
+static void raw_close_run(struct raw *raw)
 {
-	if (f->run.count > 0)
-		put(f, f->run.count > 1 ? NFQNL_MSG_VERDICT_BATCH : NFQNL_MSG_VERDICT,
-		    f->run.verdict, f->run.id, false);
-	f->run.count = 0;
+	if (raw->run.count > 0)
+		raw_put(raw, raw->run.count > 1 ? NFQNL_MSG_VERDICT_BATCH : NFQNL_MSG_VERDICT,
+			raw->run.verdict, raw->run.id, false);
+	raw->run.count = 0;
 }
 
-static void floor_decide(struct floor *f, uint32_t id, enum bench_decision decision)
+static void raw_decide(struct raw *raw, uint32_t id, enum bench_decision decision)
 {
 	uint32_t verdict = decision == BENCH_DROP ? NF_DROP : NF_ACCEPT;
 
-	if (f->run.count > 0 && (decision == BENCH_SET_MARK || f->run.verdict != verdict))
-		close_run(f);
+	if (raw->run.count > 0 && (decision == BENCH_SET_MARK || raw->run.verdict != verdict))
+		raw_close_run(raw);
 	if (decision == BENCH_SET_MARK) {
-		put(f, NFQNL_MSG_VERDICT, verdict, id, true);
+		raw_put(raw, NFQNL_MSG_VERDICT, verdict, id, true);
 		return;
 	}
-	f->run.count++;
-	f->run.verdict = verdict;
-	f->run.id = id;
+	raw->run.count++;
+	raw->run.verdict = verdict;
+	raw->run.id = id;
 }
 
-static void see(struct floor *f, const uint8_t *message)
+static void raw_handle_message(struct raw *raw, const uint8_t *message)
 {
 	const struct nlmsghdr *nlh = (const struct nlmsghdr *)message;
 	const struct nlattr *attr;
@@ -96,7 +96,7 @@ static void see(struct floor *f, const uint8_t *message)
 	size_t len = 0;
 
 	if (nlh->nlmsg_type != (NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_PACKET)) {
-		snprintf(f->worker->error, sizeof(f->worker->error),
+		snprintf(raw->worker->error, sizeof(raw->worker->error),
 			 "message of type %u: a verdict was refused", nlh->nlmsg_type);
 		return;
 	}
@@ -110,31 +110,31 @@ static void see(struct floor *f, const uint8_t *message)
 			len = mnl_attr_get_payload_len(attr);
 		}
 	}
-	floor_decide(f, id, bench_worker_see(f->worker, payload, len));
+	raw_decide(raw, id, bench_worker_see(raw->worker, payload, len));
 }
 
 /* One batch. 0, or -1. */
-static int step(struct floor *f)
+static int raw_dispatch(struct raw *raw)
 {
-	struct bench_worker *worker = f->worker;
+	struct bench_worker *worker = raw->worker;
 	int i, n;
 
-	n = recvmmsg(f->fd, f->messages, FLOOR_BATCH,
+	n = recvmmsg(raw->fd, raw->messages, RAW_BATCH,
 		     worker->spin ? MSG_DONTWAIT : MSG_WAITFORONE, NULL);
 	if (n < 0)
 		return errno == EINTR || errno == EAGAIN
 			       ? 0
 			       : bench_worker_fail(worker, "receiving failed");
 	for (i = 0; i < n; i++)
-		see(f, f->iovecs[i].iov_base);
-	close_run(f);
-	if (f->out_len > 0 && send(f->fd, f->out, f->out_len, 0) < 0)
+		raw_handle_message(raw, raw->iovecs[i].iov_base);
+	raw_close_run(raw);
+	if (raw->out_len > 0 && send(raw->fd, raw->out, raw->out_len, 0) < 0)
 		return bench_worker_fail(worker, "sending failed");
-	f->out_len = 0;
+	raw->out_len = 0;
 	return worker->error[0] ? -1 : 0;
 }
 
-static int floor_bind_queue(struct bench_worker *worker, struct mnl_socket *nl)
+static int raw_bind_queue(struct bench_worker *worker, struct mnl_socket *nl)
 {
 	struct nfqnl_msg_config_cmd cmd = { .command = NFQNL_CFG_CMD_BIND };
 	struct nfqnl_msg_config_params params = { htonl(0xffff), NFQNL_COPY_PACKET };
@@ -158,45 +158,45 @@ static int floor_bind_queue(struct bench_worker *worker, struct mnl_socket *nl)
 	return len < 0 ? -1 : mnl_cb_run(buffer, (size_t)len, 0, 0, NULL, NULL);
 }
 
-static int open_floor(struct floor *f, struct mnl_socket *nl)
+static int raw_open(struct raw *raw, struct mnl_socket *nl)
 {
-	int i, on = 1, size = (int)(f->worker->receive_buffer / 2);
+	int i, on = 1, size = (int)(raw->worker->receive_buffer / 2);
 
-	f->fd = mnl_socket_get_fd(nl);
-	(void)setsockopt(f->fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
-	(void)setsockopt(f->fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, &on, sizeof(on));
-	f->slots = mmap(NULL, (size_t)FLOOR_BATCH * SLOT, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (f->slots == MAP_FAILED)
+	raw->fd = mnl_socket_get_fd(nl);
+	(void)setsockopt(raw->fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
+	(void)setsockopt(raw->fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, &on, sizeof(on));
+	raw->slots = mmap(NULL, (size_t)RAW_BATCH * SLOT, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (raw->slots == MAP_FAILED)
 		return -1;
-	(void)madvise(f->slots, (size_t)FLOOR_BATCH * SLOT, MADV_NOHUGEPAGE);
-	for (i = 0; i < FLOOR_BATCH; i++) {
-		f->iovecs[i] = (struct iovec){ f->slots + (size_t)i * SLOT, SLOT };
-		f->messages[i].msg_hdr =
-			(struct msghdr){ .msg_iov = &f->iovecs[i], .msg_iovlen = 1 };
+	(void)madvise(raw->slots, (size_t)RAW_BATCH * SLOT, MADV_NOHUGEPAGE);
+	for (i = 0; i < RAW_BATCH; i++) {
+		raw->iovecs[i] = (struct iovec){ raw->slots + (size_t)i * SLOT, SLOT };
+		raw->messages[i].msg_hdr =
+			(struct msghdr){ .msg_iov = &raw->iovecs[i], .msg_iovlen = 1 };
 	}
-	return floor_bind_queue(f->worker, nl);
+	return raw_bind_queue(raw->worker, nl);
 }
 
-int bench_run_floor(struct bench_worker *worker)
+int bench_run_raw(struct bench_worker *worker)
 {
 	struct mnl_socket *nl = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
-	struct floor *f = calloc(1, sizeof(*f));
+	struct raw *raw = calloc(1, sizeof(*raw));
 	int err = -1;
 
-	if (!nl || !f || mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0 ||
-	    (f->worker = worker, open_floor(f, nl)) < 0) {
+	if (!nl || !raw || mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0 ||
+	    (raw->worker = worker, raw_open(raw, nl)) < 0) {
 		err = bench_worker_fail(worker, "cannot bind");
 	} else {
 		err = 0;
 		bench_worker_begin(worker);
 		while (err == 0 && !bench_worker_done(worker))
-			err = step(f);
+			err = raw_dispatch(raw);
 		bench_worker_end(worker);
 	}
-	if (f && f->slots && f->slots != MAP_FAILED)
-		munmap(f->slots, (size_t)FLOOR_BATCH * SLOT);
-	free(f);
+	if (raw && raw->slots && raw->slots != MAP_FAILED)
+		munmap(raw->slots, (size_t)RAW_BATCH * SLOT);
+	free(raw);
 	if (nl)
 		mnl_socket_close(nl);
 	return err;

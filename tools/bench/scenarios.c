@@ -375,7 +375,7 @@ static int measure_tcp(struct bench_net *net, const struct bench_options *opts,
 /* libnetfilter_queue has GSO off unless it is asked for, and so have the programs that use it. */
 static const struct bench_contender of_packets[] = {
 	{ .name = "mnfq", .run = bench_run_mnfq, .gso = true },
-	{ .name = "floor", .run = bench_run_floor, .gso = true },
+	{ .name = "raw", .run = bench_run_raw, .gso = true },
 	LNQ({ .name = "lnq", .run = bench_run_lnq })
 		LNQ({ .name = "lnq-batch", .run = bench_run_lnq_batch }){ .name = NULL },
 };
@@ -384,8 +384,8 @@ static const struct bench_contender of_latency[] = {
 	{ .name = "unqueued" },
 	{ .name = "mnfq", .run = bench_run_mnfq, .gso = true },
 	{ .name = "mnfq-busy", .run = bench_run_mnfq, .gso = true, .spin = true },
-	{ .name = "floor", .run = bench_run_floor, .gso = true },
-	{ .name = "floor-spin", .run = bench_run_floor, .gso = true, .spin = true },
+	{ .name = "raw", .run = bench_run_raw, .gso = true },
+	{ .name = "raw-spin", .run = bench_run_raw, .gso = true, .spin = true },
 	LNQ({ .name = "lnq", .run = bench_run_lnq }){ .name = NULL },
 };
 
@@ -394,7 +394,7 @@ static const struct bench_contender of_tcp[] = {
 	{ .name = "mnfq", .run = bench_run_mnfq, .gso = true },
 	{ .name = "mnfq-nogso", .run = bench_run_mnfq },
 	{ .name = "mnfq-once", .run = bench_run_mnfq, .once = true },
-	{ .name = "floor", .run = bench_run_floor, .gso = true },
+	{ .name = "raw", .run = bench_run_raw, .gso = true },
 	LNQ({ .name = "lnq", .run = bench_run_lnq })
 		LNQ({ .name = "lnq-gso", .run = bench_run_lnq, .gso = true }){ .name = NULL },
 };
@@ -402,7 +402,7 @@ static const struct bench_contender of_tcp[] = {
 static const struct bench_contender of_threads[] = {
 	{ .name = "mnfq", .run = bench_run_mnfq, .gso = true },
 	{ .name = "mnfq-2", .run = bench_run_mnfq, .gso = true, .threads = 2 },
-	{ .name = "floor-2", .run = bench_run_floor, .gso = true, .threads = 2 },
+	{ .name = "raw-2", .run = bench_run_raw, .gso = true, .threads = 2 },
 	LNQ({ .name = "lnq", .run = bench_run_lnq }){ .name = NULL },
 };
 
@@ -428,7 +428,7 @@ const struct bench_scenario bench_scenarios[] = {
 	  .contenders = of_packets,
 	  .metric = BENCH_CPU,
 	  .inverse = true,
-	  .against = { "lnq", "floor" },
+	  .against = { "lnq", "raw" },
 	  .shown = packet_columns },
 	{ .name = "flood",
 	  .summary = "packets keep coming",
@@ -437,7 +437,7 @@ const struct bench_scenario bench_scenarios[] = {
 	  .contenders = of_packets,
 	  .metric = BENCH_CPU,
 	  .inverse = true,
-	  .against = { "lnq", "floor" },
+	  .against = { "lnq", "raw" },
 	  .shown = packet_columns },
 	{ .name = "mixed",
 	  .summary = "a full queue is emptied; each tenth is dropped, each tenth marked",
@@ -446,7 +446,7 @@ const struct bench_scenario bench_scenarios[] = {
 	  .contenders = of_packets,
 	  .metric = BENCH_CPU,
 	  .inverse = true,
-	  .against = { "lnq", "floor" },
+	  .against = { "lnq", "raw" },
 	  .shown = packet_columns },
 	{ .name = "latency",
 	  .summary = "round trips, one at a time",
@@ -454,7 +454,7 @@ const struct bench_scenario bench_scenarios[] = {
 	  .contenders = of_latency,
 	  .metric = BENCH_P50,
 	  .added = true,
-	  .against = { "lnq", "floor" },
+	  .against = { "lnq", "raw" },
 	  .shown = latency_columns },
 	{ .name = "tcp",
 	  .summary = "a stream, both directions queued",
