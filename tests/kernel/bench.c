@@ -62,19 +62,19 @@ static json_t *measure(const char *scenario)
 	return report;
 }
 
-/* Each contender has a positive figure of the metric by which the scenario is judged. */
+/* Each candidate has a positive figure of the metric by which the scenario is judged. */
 static void expect_figures(const char *scenario, const char *metric, size_t least)
 {
-	json_t *report = measure(scenario), *entry, *value, *contenders;
+	json_t *report = measure(scenario), *entry, *value, *candidates;
 	bool compared = false;
 	size_t i;
 
 	entry = json_array_get(json_object_get(report, "scenarios"), 0);
 	cr_assert_str_eq(json_string_value(json_object_get(entry, "name")), scenario);
 	cr_assert_str_eq(json_string_value(json_object_get(entry, "judged_by")), metric);
-	contenders = json_object_get(entry, "contenders");
-	cr_assert(json_array_size(contenders) >= least);
-	json_array_foreach(contenders, i, entry)
+	candidates = json_object_get(entry, "candidates");
+	cr_assert(json_array_size(candidates) >= least);
+	json_array_foreach(candidates, i, entry)
 	{
 		compared |= strcmp(json_string_value(json_object_get(entry, "name")), "lnq") == 0;
 		value = json_object_get(json_object_get(entry, metric), "typical");
@@ -125,7 +125,7 @@ Test(bench, namespaces)
 	mnfq = json_array_get(json_object_get(report, "scenarios"), 0);
 	cr_expect_str_eq(json_string_value(json_object_get(mnfq, "judged_by")),
 			 "cpu_us_per_packet");
-	mnfq = json_array_get(json_object_get(mnfq, "contenders"), 0);
+	mnfq = json_array_get(json_object_get(mnfq, "candidates"), 0);
 	cr_expect_str_eq(json_string_value(json_object_get(mnfq, "name")), "mnfq");
 	for (size_t i = 0; i < sizeof(figures) / sizeof(figures[0]); i++) {
 		figure = json_object_get(json_object_get(mnfq, figures[i]), "typical");

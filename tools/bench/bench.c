@@ -24,7 +24,7 @@ static int bench_print_help(void)
 	for (unsigned int i = 0; i < bench_scenario_count; i++)
 		printf("  %-20s %s\n", bench_scenarios[i].name, bench_scenarios[i].summary);
 	printf("\n"
-	       "      --rounds N       measure each contender N times, by turns (default: 5)\n"
+	       "      --rounds N       measure each candidate N times, by turns (default: 5)\n"
 	       "      --packets N      packets of a measurement (default: 40000)\n"
 	       "      --size BYTES     length of these packets (default: 64)\n"
 	       "      --namespaces N   how many there are in `namespaces' (default: 1000)\n"
@@ -163,7 +163,7 @@ static int open_series(struct bench_series *series, const struct bench_scenario 
 		       const struct bench_options *opts)
 {
 	*series = (struct bench_series){ .scenario = scenario };
-	while (scenario->contenders[series->contenders].name) {
+	while (scenario->candidates[series->candidates].name) {
 		struct bench_result *results = calloc(opts->rounds, sizeof(*results));
 
 		if (!results)
@@ -171,14 +171,14 @@ static int open_series(struct bench_series *series, const struct bench_scenario 
 		for (uint64_t i = 0; i < opts->rounds; i++)
 			for (int m = 0; m < BENCH_METRICS; m++)
 				results[i].value[m] = -1;
-		series->results[series->contenders++] = results;
+		series->results[series->candidates++] = results;
 	}
 	return 0;
 }
 
 static void close_series(struct bench_series *series)
 {
-	for (unsigned int i = 0; i < series->contenders; i++)
+	for (unsigned int i = 0; i < series->candidates; i++)
 		free(series->results[i]);
 }
 
@@ -188,7 +188,7 @@ static void subtract_first(struct bench_series *series, uint64_t round)
 	static const enum bench_metric metrics[] = { BENCH_P50, BENCH_P99 };
 	double *value, more;
 
-	for (unsigned int i = 1; i < series->contenders; i++) {
+	for (unsigned int i = 1; i < series->candidates; i++) {
 		for (size_t m = 0; m < sizeof(metrics) / sizeof(metrics[0]); m++) {
 			value = &series->results[i][round].value[metrics[m]];
 			more = *value - series->results[0][round].value[metrics[m]];
@@ -202,19 +202,19 @@ static int run_round(struct bench_net *net, struct bench_series *series,
 {
 	const struct bench_scenario *scenario = series->scenario;
 
-	for (unsigned int i = 0; i < series->contenders; i++) {
+	for (unsigned int i = 0; i < series->candidates; i++) {
 		/* Whoever is first has other caches: take turns. */
-		unsigned int who = (unsigned int)((i + round) % series->contenders);
-		const struct bench_contender *contender = &scenario->contenders[who];
+		unsigned int who = (unsigned int)((i + round) % series->candidates);
+		const struct bench_candidate *candidate = &scenario->candidates[who];
 
 		fprintf(stderr, "%s: %s, round %llu of %llu: %s\n", BENCH_NAME, scenario->name,
 			(unsigned long long)(round + 1), (unsigned long long)opts->rounds,
-			contender->name);
+			candidate->name);
 		net->error[0] = '\0';
-		if (scenario->measure(net, opts, contender, &series->results[who][round]) < 0)
+		if (scenario->measure(net, opts, candidate, &series->results[who][round]) < 0)
 			return bench_interrupted ? fail(BENCH_NAME, "interrupted")
 						 : fail(BENCH_NAME, "%s: %s: %s", scenario->name,
-							contender->name, net->error);
+							candidate->name, net->error);
 	}
 	if (scenario->added)
 		subtract_first(series, round);

@@ -151,7 +151,7 @@ struct bench_worker {
 	int64_t start_wall, start_cpu, start_user, start_system;
 };
 
-struct bench_contender {
+struct bench_candidate {
 	const char *name;
 	const char *summary;
 	int (*run)(struct bench_worker *worker); /* NULL: nobody, the unqueued path */
@@ -181,7 +181,7 @@ static inline bool bench_worker_done(const struct bench_worker *worker)
 
 enum bench_decision { BENCH_ACCEPT, BENCH_DROP, BENCH_SET_MARK };
 
-/** What becomes of the next packet: the same look at it and the same rule for all contenders. */
+/** What becomes of the next packet: the same look at it and the same rule for all candidates. */
 static inline enum bench_decision bench_worker_see(struct bench_worker *worker,
 						   const uint8_t *payload, size_t len)
 {
@@ -200,7 +200,7 @@ static inline enum bench_decision bench_worker_see(struct bench_worker *worker,
 /** The workers of one measurement, in a process of their own. */
 #define BENCH_THREADS 2
 struct bench_crew {
-	const struct bench_contender *contender;
+	const struct bench_candidate *candidate;
 	struct bench_worker *workers; /* BENCH_THREADS of them */
 	unsigned int count;
 	int pid;
@@ -238,20 +238,20 @@ struct bench_scenario {
 	const char *name;
 	const char *summary;
 	int (*measure)(struct bench_net *net, const struct bench_options *opts,
-		       const struct bench_contender *contender, struct bench_result *result);
-	const struct bench_contender *contenders;
+		       const struct bench_candidate *candidate, struct bench_result *result);
+	const struct bench_candidate *candidates;
 	enum bench_metric metric;           /* the one to judge by */
 	bool inverse;                       /* its ratios are the other's value by one's own */
 	bool sized;                         /* --size says how large its packets are */
-	bool added;                         /* what is told is more than the first contender's */
+	bool added;                         /* what is told is more than the first candidate's */
 	const char *against[BENCH_AGAINST]; /* NULL: nothing more */
 	const enum bench_metric *shown;     /* columns besides, up to BENCH_METRICS */
 };
 
 /** In bench-namespaces.c. */
-extern const struct bench_contender bench_of_namespaces[];
+extern const struct bench_candidate bench_of_namespaces[];
 int bench_measure_namespaces(struct bench_net *net, const struct bench_options *opts,
-			     const struct bench_contender *contender,
+			     const struct bench_candidate *candidate,
 			     struct bench_result *result);
 
 extern const struct bench_scenario bench_scenarios[];
@@ -259,13 +259,13 @@ extern const unsigned int bench_scenario_count;
 
 /* ---- reports ---------------------------------------------------------------------------- */
 
-#define BENCH_CONTENDERS 8
+#define BENCH_CANDIDATES 8
 
 /** All measurements of a scenario. */
 struct bench_series {
 	const struct bench_scenario *scenario;
-	unsigned int contenders;
-	struct bench_result *results[BENCH_CONTENDERS]; /* one a round each */
+	unsigned int candidates;
+	struct bench_result *results[BENCH_CANDIDATES]; /* one a round each */
 };
 
 struct bench_summary {
@@ -275,7 +275,7 @@ struct bench_summary {
 
 extern const char *const bench_metric_names[BENCH_METRICS];
 
-/** @metric of contender @who over all rounds; false if it was not measured. */
+/** @metric of candidate @who over all rounds; false if it was not measured. */
 bool bench_summarize(const struct bench_series *series, uint64_t rounds, unsigned int who,
 		     enum bench_metric metric, struct bench_summary *summary);
 /** A table on @out. */

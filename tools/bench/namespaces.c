@@ -32,7 +32,7 @@
 #define LOST_MS            10000 /* nothing came for so long: lost */
 #define NAMESPACES_EVENTS  64
 
-const struct bench_contender bench_of_namespaces[] = {
+const struct bench_candidate bench_of_namespaces[] = {
 	{ .name = "mnfq" },
 	{ .name = "mnfq-one", .once = true }, /* the same packets in one namespace */
 	{ .name = NULL },
@@ -488,7 +488,7 @@ static int namespaces_run(struct bench_net *net, struct bench_many *many)
 }
 
 int bench_measure_namespaces(struct bench_net *net, const struct bench_options *opts,
-			     const struct bench_contender *contender, struct bench_result *result)
+			     const struct bench_candidate *candidate, struct bench_result *result)
 {
 	struct bench_many many = { .net = net,
 				   .size = opts->size - NAMESPACES_HEADERS,
@@ -500,8 +500,8 @@ int bench_measure_namespaces(struct bench_net *net, const struct bench_options *
 	bench_stay(false);
 	if (make_all(net, count) < 0)
 		return -1;
-	many.count = contender->once ? 1 : count;
-	many.each = contender->once ? each * count : each;
+	many.count = candidate->once ? 1 : count;
+	many.each = candidate->once ? each * count : each;
 	if (namespaces_run(net, &many) < 0)
 		return -1;
 	*result = many.result;

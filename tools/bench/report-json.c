@@ -26,11 +26,11 @@ static json_t *make_metric(const struct bench_series *series, const struct bench
 	return object;
 }
 
-static json_t *make_contender(const struct bench_series *series, const struct bench_options *opts,
+static json_t *make_candidate(const struct bench_series *series, const struct bench_options *opts,
 			      unsigned int who)
 {
 	const struct bench_scenario *scenario = series->scenario;
-	json_t *object = json_pack("{s:s}", "name", scenario->contenders[who].name);
+	json_t *object = json_pack("{s:s}", "name", scenario->candidates[who].name);
 	json_t *ratios = json_object();
 	struct bench_summary s;
 
@@ -51,12 +51,12 @@ static json_t *make_contender(const struct bench_series *series, const struct be
 
 static json_t *make_scenario(const struct bench_series *series, const struct bench_options *opts)
 {
-	json_t *contenders = json_array();
+	json_t *candidates = json_array();
 
-	for (unsigned int i = 0; i < series->contenders; i++)
-		json_array_append_new(contenders, make_contender(series, opts, i));
+	for (unsigned int i = 0; i < series->candidates; i++)
+		json_array_append_new(candidates, make_candidate(series, opts, i));
 	return json_pack("{s:s, s:s, s:o}", "name", series->scenario->name, "judged_by",
-			 bench_metric_names[series->scenario->metric], "contenders", contenders);
+			 bench_metric_names[series->scenario->metric], "candidates", candidates);
 }
 
 int bench_report_json(FILE *out, const struct bench_series *series, unsigned int count,
@@ -126,12 +126,12 @@ static int draw_scenario(FILE *out, const struct bench_series *series,
 	fprintf(out, "<text x=\"%d\" y=\"%d\">%s</text>\n", LEFT, y + 16,
 		axes[scenario->metric].what);
 	y += ROW;
-	for (i = first; i < series->contenders; i++)
+	for (i = first; i < series->candidates; i++)
 		if (bench_summarize(series, opts->rounds, i, scenario->metric, &s))
 			most = s.median > most ? s.median : most;
-	for (i = first; i < series->contenders; i++, y += ROW)
+	for (i = first; i < series->candidates; i++, y += ROW)
 		if (bench_summarize(series, opts->rounds, i, scenario->metric, &s))
-			draw_bar(out, scenario->contenders[i].name, s.median, most,
+			draw_bar(out, scenario->candidates[i].name, s.median, most,
 				 axes[scenario->metric].decimals, y);
 	return y + ROW / 2;
 }
@@ -151,7 +151,7 @@ int bench_report_svg(const char *path, const struct bench_series *series, unsign
 		return -errno;
 	for (unsigned int i = 0; i < count; i++)
 		height += ROW + ROW / 2 +
-			  ROW * (int)(series[i].contenders - series[i].scenario->added);
+			  ROW * (int)(series[i].candidates - series[i].scenario->added);
 	fprintf(out,
 		"<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" "
 		"viewBox=\"0 0 %d %d\">\n%s",

@@ -61,7 +61,7 @@ static double get_mean(const double *values, size_t n)
 	return sum / (double)n;
 }
 
-/* The median over the rounds of its ratio to contender @name in the same round. */
+/* The median over the rounds of its ratio to candidate @name in the same round. */
 static double get_ratio(const struct bench_series *series, uint64_t rounds, unsigned int who,
 			const char *name)
 {
@@ -70,11 +70,11 @@ static double get_ratio(const struct bench_series *series, uint64_t rounds, unsi
 	unsigned int i;
 	uint64_t round;
 
-	for (i = 0; name && i < series->contenders; i++)
-		if (strcmp(scenario->contenders[i].name, name) == 0)
+	for (i = 0; name && i < series->candidates; i++)
+		if (strcmp(scenario->candidates[i].name, name) == 0)
 			break;
 	/* What was added to the first one is not its like. */
-	if (!name || i == series->contenders || i == who || (scenario->added && who == 0))
+	if (!name || i == series->candidates || i == who || (scenario->added && who == 0))
 		return -1;
 	for (round = 0; round < rounds; round++) {
 		mine = series->results[who][round].value[scenario->metric];
@@ -129,7 +129,7 @@ static void print_row(FILE *out, const struct bench_series *series, uint64_t rou
 	int decimals = columns[scenario->metric].decimals;
 	struct bench_summary s;
 
-	fprintf(out, "%-12s", scenario->contenders[who].name);
+	fprintf(out, "%-12s", scenario->candidates[who].name);
 	if (!bench_summarize(series, rounds, who, scenario->metric, &s))
 		return;
 	fprintf(out, " %10.*f %10.*f %10.*f", decimals, s.median, decimals, s.min, decimals,
@@ -166,7 +166,7 @@ void bench_report_table(FILE *out, const struct bench_series *series,
 	for (i = 0; scenario->shown[i] != BENCH_METRICS; i++)
 		fprintf(out, " %10s", columns[scenario->shown[i]].head);
 	fputc('\n', out);
-	for (i = 0; i < series->contenders; i++)
+	for (i = 0; i < series->candidates; i++)
 		print_row(out, series, opts->rounds, i);
 	fputc('\n', out);
 }

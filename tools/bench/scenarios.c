@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mnfq-bench: the scenarios. Each measurement sets up its rules, has the contender bind, sends,
- * and compares what was sent with what the contender, the queue and the rules behind it have
+ * mnfq-bench: the scenarios. Each measurement sets up its rules, has the candidate bind, sends,
+ * and compares what was sent with what the candidate, the queue and the rules behind it have
  * counted: figures of a run that lost packets would be worth nothing.
  */
 #include <errno.h>
@@ -22,9 +22,9 @@
 
 /* ---- a crew ------------------------------------------------------------------------------- */
 
-/* Prepares the workers of a contender in memory that they share with us. */
+/* Prepares the workers of a candidate in memory that they share with us. */
 static int hire(struct bench_net *net, struct bench_crew *crew,
-		const struct bench_contender *contender)
+		const struct bench_candidate *candidate)
 {
 	static struct bench_worker *workers;
 	int first, last;
@@ -36,14 +36,14 @@ static int hire(struct bench_net *net, struct bench_crew *crew,
 		return bench_fail(net, "out of memory");
 	memset(workers, 0, BENCH_THREADS * sizeof(*workers));
 	bench_find_cpus(&first, &last);
-	*crew = (struct bench_crew){ .contender = contender,
+	*crew = (struct bench_crew){ .candidate = candidate,
 				     .workers = workers,
-				     .count = contender->threads > 1 ? contender->threads : 1 };
+				     .count = candidate->threads > 1 ? candidate->threads : 1 };
 	for (unsigned int i = 0; i < crew->count; i++) {
 		workers[i].queue = (uint16_t)i;
-		workers[i].gso = contender->gso;
-		workers[i].spin = contender->spin;
-		workers[i].once = contender->once;
+		workers[i].gso = candidate->gso;
+		workers[i].spin = candidate->spin;
+		workers[i].once = candidate->once;
 		workers[i].max_len = 8192;
 		workers[i].receive_buffer = 64 << 20;
 		workers[i].cpu = i == 0 ? last : first;
@@ -217,13 +217,13 @@ static int work_off(struct bench_net *net, const struct bench_options *opts,
 enum kind { DRAIN, MIXED, FLOOD };
 
 static int measure_once(struct bench_net *net, const struct bench_options *opts,
-			const struct bench_contender *contender, struct bench_result *result,
+			const struct bench_candidate *candidate, struct bench_result *result,
 			enum kind kind, bool trace)
 {
 	struct bench_crew crew;
 	uint64_t share;
 
-	if (hire(net, &crew, contender) < 0)
+	if (hire(net, &crew, candidate) < 0)
 		return -1;
 	share = opts->packets / crew.count;
 	for (unsigned int i = 0; i < crew.count; i++) {
@@ -248,40 +248,40 @@ static int measure_once(struct bench_net *net, const struct bench_options *opts,
 
 /* System calls are counted in a run of their own: being watched is slow. */
 static int measure_packets(struct bench_net *net, const struct bench_options *opts,
-			   const struct bench_contender *contender, struct bench_result *result,
+			   const struct bench_candidate *candidate, struct bench_result *result,
 			   enum kind kind)
 {
 	struct bench_options fewer = *opts;
 	struct bench_result traced;
 
 	bench_stay(true);
-	if (measure_once(net, opts, contender, result, kind, false) < 0)
+	if (measure_once(net, opts, candidate, result, kind, false) < 0)
 		return -1;
-	if (kind == FLOOD || contender->threads > 1)
+	if (kind == FLOOD || candidate->threads > 1)
 		return 0;
 	fewer.packets = opts->packets < TRACED_MAX ? opts->packets : TRACED_MAX;
-	if (measure_once(net, &fewer, contender, &traced, kind, true) < 0)
+	if (measure_once(net, &fewer, candidate, &traced, kind, true) < 0)
 		return -1;
 	result->value[BENCH_SYSCALLS] = traced.value[BENCH_SYSCALLS];
 	return 0;
 }
 
 static int run_measure_drain(struct bench_net *net, const struct bench_options *opts,
-			     const struct bench_contender *contender, struct bench_result *result)
+			     const struct bench_candidate *candidate, struct bench_result *result)
 {
-	return measure_packets(net, opts, contender, result, DRAIN);
+	return measure_packets(net, opts, candidate, result, DRAIN);
 }
 
 static int measure_mixed(struct bench_net *net, const struct bench_options *opts,
-			 const struct bench_contender *contender, struct bench_result *result)
+			 const struct bench_candidate *candidate, struct bench_result *result)
 {
-	return measure_packets(net, opts, contender, result, MIXED);
+	return measure_packets(net, opts, candidate, result, MIXED);
 }
 
 static int measure_flood(struct bench_net *net, const struct bench_options *opts,
-			 const struct bench_contender *contender, struct bench_result *result)
+			 const struct bench_candidate *candidate, struct bench_result *result)
 {
-	return measure_packets(net, opts, contender, result, FLOOD);
+	return measure_packets(net, opts, candidate, result, FLOOD);
 }
 
 /* ---- with a receiver ---------------------------------------------------------------------- */
@@ -325,21 +325,21 @@ static int set_passing_rules(struct bench_net *net)
 			      BENCH_MARK);
 }
 
-/* Through a queue that takes what @rule says, or through none if there is no contender. */
+/* Through a queue that takes what @rule says, or through none if there is no candidate. */
 static int
 pass(struct bench_net *net, const struct bench_options *opts,
-     const struct bench_contender *contender, struct bench_result *result, const char *rule,
+     const struct bench_candidate *candidate, struct bench_result *result, const char *rule,
      int (*send)(struct bench_net *, const struct bench_options *, struct bench_result *))
 {
 	struct bench_crew crew;
 
 	if (bench_net_clear(net) < 0)
 		return -1;
-	if (!contender->run)
+	if (!candidate->run)
 		return send(net, opts, result);
-	if ((contender->once && set_passing_rules(net) < 0) ||
+	if ((candidate->once && set_passing_rules(net) < 0) ||
 	    bench_net_rule(net, "FORWARD %s -j NFQUEUE --queue-num 0", rule) < 0 ||
-	    hire(net, &crew, contender) < 0)
+	    hire(net, &crew, candidate) < 0)
 		return -1;
 	if (bench_crew_start(net, &crew) == 0) {
 		bench_crew_go(&crew);
@@ -351,17 +351,17 @@ pass(struct bench_net *net, const struct bench_options *opts,
 }
 
 static int measure_latency(struct bench_net *net, const struct bench_options *opts,
-			   const struct bench_contender *contender, struct bench_result *result)
+			   const struct bench_candidate *candidate, struct bench_result *result)
 {
 	bench_stay(true);
-	return pass(net, opts, contender, result, "-i left -p udp", send_pings);
+	return pass(net, opts, candidate, result, "-i left -p udp", send_pings);
 }
 
 static int measure_tcp(struct bench_net *net, const struct bench_options *opts,
-		       const struct bench_contender *contender, struct bench_result *result)
+		       const struct bench_candidate *candidate, struct bench_result *result)
 {
 	bench_stay(false);
-	return pass(net, opts, contender, result, "-p tcp", send_stream);
+	return pass(net, opts, candidate, result, "-p tcp", send_stream);
 }
 
 /* ---- the table ---------------------------------------------------------------------------- */
@@ -373,14 +373,14 @@ static int measure_tcp(struct bench_net *net, const struct bench_options *opts,
 #endif
 
 /* libnetfilter_queue has GSO off unless it is asked for, and so have the programs that use it. */
-static const struct bench_contender of_packets[] = {
+static const struct bench_candidate of_packets[] = {
 	{ .name = "mnfq", .run = bench_run_mnfq, .gso = true },
 	{ .name = "raw", .run = bench_run_raw, .gso = true },
 	LNQ({ .name = "lnq", .run = bench_run_lnq })
 		LNQ({ .name = "lnq-batch", .run = bench_run_lnq_batch }){ .name = NULL },
 };
 
-static const struct bench_contender of_latency[] = {
+static const struct bench_candidate of_latency[] = {
 	{ .name = "unqueued" },
 	{ .name = "mnfq", .run = bench_run_mnfq, .gso = true },
 	{ .name = "mnfq-busy", .run = bench_run_mnfq, .gso = true, .spin = true },
@@ -389,7 +389,7 @@ static const struct bench_contender of_latency[] = {
 	LNQ({ .name = "lnq", .run = bench_run_lnq }){ .name = NULL },
 };
 
-static const struct bench_contender of_tcp[] = {
+static const struct bench_candidate of_tcp[] = {
 	{ .name = "unqueued" },
 	{ .name = "mnfq", .run = bench_run_mnfq, .gso = true },
 	{ .name = "mnfq-nogso", .run = bench_run_mnfq },
@@ -399,7 +399,7 @@ static const struct bench_contender of_tcp[] = {
 		LNQ({ .name = "lnq-gso", .run = bench_run_lnq, .gso = true }){ .name = NULL },
 };
 
-static const struct bench_contender of_threads[] = {
+static const struct bench_candidate of_threads[] = {
 	{ .name = "mnfq", .run = bench_run_mnfq, .gso = true },
 	{ .name = "mnfq-2", .run = bench_run_mnfq, .gso = true, .threads = 2 },
 	{ .name = "raw-2", .run = bench_run_raw, .gso = true, .threads = 2 },
@@ -425,7 +425,7 @@ const struct bench_scenario bench_scenarios[] = {
 	  .summary = "a full queue is emptied",
 	  .measure = run_measure_drain,
 	  .sized = true,
-	  .contenders = of_packets,
+	  .candidates = of_packets,
 	  .metric = BENCH_CPU,
 	  .inverse = true,
 	  .against = { "lnq", "raw" },
@@ -434,7 +434,7 @@ const struct bench_scenario bench_scenarios[] = {
 	  .summary = "packets keep coming",
 	  .measure = measure_flood,
 	  .sized = true,
-	  .contenders = of_packets,
+	  .candidates = of_packets,
 	  .metric = BENCH_CPU,
 	  .inverse = true,
 	  .against = { "lnq", "raw" },
@@ -443,7 +443,7 @@ const struct bench_scenario bench_scenarios[] = {
 	  .summary = "a full queue is emptied; each tenth is dropped, each tenth marked",
 	  .measure = measure_mixed,
 	  .sized = true,
-	  .contenders = of_packets,
+	  .candidates = of_packets,
 	  .metric = BENCH_CPU,
 	  .inverse = true,
 	  .against = { "lnq", "raw" },
@@ -451,7 +451,7 @@ const struct bench_scenario bench_scenarios[] = {
 	{ .name = "latency",
 	  .summary = "round trips, one at a time",
 	  .measure = measure_latency,
-	  .contenders = of_latency,
+	  .candidates = of_latency,
 	  .metric = BENCH_P50,
 	  .added = true,
 	  .against = { "lnq", "raw" },
@@ -459,7 +459,7 @@ const struct bench_scenario bench_scenarios[] = {
 	{ .name = "tcp",
 	  .summary = "a stream, both directions queued",
 	  .measure = measure_tcp,
-	  .contenders = of_tcp,
+	  .candidates = of_tcp,
 	  .metric = BENCH_GBIT,
 	  .against = { "lnq", "unqueued" },
 	  .shown = tcp_columns },
@@ -467,7 +467,7 @@ const struct bench_scenario bench_scenarios[] = {
 	  .summary = "two full queues on two threads, against one",
 	  .measure = run_measure_drain,
 	  .sized = true,
-	  .contenders = of_threads,
+	  .candidates = of_threads,
 	  .metric = BENCH_RATE,
 	  .against = { "lnq", "mnfq" },
 	  .shown = thread_columns },
@@ -475,7 +475,7 @@ const struct bench_scenario bench_scenarios[] = {
 	  .summary = "many namespaces in one thread, against one",
 	  .measure = bench_measure_namespaces,
 	  .sized = true,
-	  .contenders = bench_of_namespaces,
+	  .candidates = bench_of_namespaces,
 	  .metric = BENCH_CPU,
 	  .inverse = true,
 	  .against = { "mnfq-one" },

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mnfq-bench: how many system calls a contender makes. The kernel stops it at each, as a debugger
+ * mnfq-bench: how many system calls a candidate makes. The kernel stops it at each, as a debugger
  * would: slow, but nothing escapes, whatever library makes them. Only in runs without a clock.
  */
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mnfq-bench: the process that decides. Each measurement has a new one, so that no contender
+ * mnfq-bench: the process that decides. Each measurement has a new one, so that no candidate
  * inherits the memory of another.
  */
 #include <errno.h>
@@ -97,7 +97,7 @@ void bench_worker_end(struct bench_worker *worker)
 }
 
 struct duty {
-	const struct bench_contender *contender;
+	const struct bench_candidate *candidate;
 	struct bench_worker *worker;
 };
 
@@ -108,7 +108,7 @@ static void *work(void *arg)
 	if (duty->worker->cpu >= 0)
 		bench_stay_on(duty->worker->cpu, duty->worker->cpu);
 	duty->worker->memory = -worker_get_memory();
-	if (duty->contender->run(duty->worker) < 0)
+	if (duty->candidate->run(duty->worker) < 0)
 		sem_post(&duty->worker->ready);
 	return NULL;
 }
@@ -132,7 +132,7 @@ static void worker_child_main(struct bench_net *net, struct bench_crew *crew, pi
 	signal(SIGINT, SIG_IGN); /* the parent decides what to do about it */
 	sigaction(SIGUSR1, &wake, NULL);
 	for (i = 0; i < crew->count; i++)
-		duties[i] = (struct duty){ crew->contender, &crew->workers[i] };
+		duties[i] = (struct duty){ crew->candidate, &crew->workers[i] };
 	for (i = 1; i < crew->count; i++)
 		if (pthread_create(&threads[i], NULL, work, &duties[i]))
 			_exit(EXIT_FAILURE);
