@@ -143,9 +143,9 @@ struct bench_worker {
 	_Atomic uint64_t handled;
 
 	char error[256];
-	uint64_t packets; /* decided */
-	uint64_t strange; /* of these, those that are no IPv4 */
-	uint64_t calls;   /* system calls, if somebody counted them */
+	uint64_t packets;    /* decided */
+	uint64_t unexpected; /* of these, those that are no IPv4 */
+	uint64_t calls;      /* system calls, if somebody counted them */
 	int64_t wall_ns, cpu_ns, user_ns, system_ns;
 	int64_t heap, memory; /* bytes */
 	int64_t start_wall, start_cpu, start_user, start_system;
@@ -189,7 +189,7 @@ static inline enum bench_decision bench_worker_see(struct bench_worker *worker,
 
 	atomic_store_explicit(&worker->handled, worker->packets, memory_order_relaxed);
 	if (len < 20 || payload[0] != 0x45)
-		worker->strange++;
+		worker->unexpected++;
 	if (worker->once)
 		return n < BENCH_FIRST ? BENCH_ACCEPT : BENCH_SET_MARK;
 	if (!worker->mixed)

@@ -85,14 +85,14 @@ static int check_queue(struct bench_net *net, const struct bench_worker *worker)
 	if (bench_net_queue(net, worker->queue, &queue) < 0)
 		return -1;
 	if (queue.waiting == 0 && queue.dropped == 0 && queue.user_dropped == 0 &&
-	    queue.ids == worker->packets && worker->strange == 0)
+	    queue.ids == worker->packets && worker->unexpected == 0)
 		return 0;
 	return bench_fail(net,
 			  "packets were lost or doubled: %u queued, %llu decided (%llu of them "
-			  "strange), %u waiting, %u dropped because the queue was full, %u "
+			  "unexpected), %u waiting, %u dropped because the queue was full, %u "
 			  "because the receive buffer was",
 			  queue.ids, (unsigned long long)worker->packets,
-			  (unsigned long long)worker->strange, queue.waiting, queue.dropped,
+			  (unsigned long long)worker->unexpected, queue.waiting, queue.dropped,
 			  queue.user_dropped);
 }
 
