@@ -17,7 +17,9 @@ run "$MESON" setup "$tmp/build" "$SOURCE"
 [ -z "$(installs)" ] || fail "installed without being asked for: $(installs)"
 if [ "$BENCH" = true ]; then
 	run "$MESON" setup --reconfigure "$tmp/build" "$SOURCE" -Dinstall_bench=true
-	installs | grep -qx mnfq-bench || fail "mnfq-bench would not be installed, though asked for"
+	for file in mnfq-bench mnfq-bench-plot; do
+		installs | grep -qx $file || fail "$file would not be installed, though asked for"
+	done
 fi
 
 # refused MESON-OPTION… : configuring fails with a sentence on the first of them.

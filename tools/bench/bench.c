@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* mnfq-bench: how fast packets are decided, by us and by others. The command line, the rounds. */
-#include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,8 +28,8 @@ static int bench_print_help(void)
 	       "      --size BYTES     length of these packets (default: 64)\n"
 	       "      --namespaces N   how many there are in `namespaces' (default: 1000)\n"
 	       "      --batch N        packets that mnfq receives at once (default: 64)\n"
-	       "      --json           print the figures as JSON\n"
-	       "      --svg FILE       draw a chart, too\n"
+	       "      --json           print the figures as JSON, of which mnfq-bench-plot makes\n"
+	       "                       a chart\n"
 	       "  -h, --help           print this\n"
 	       "      --version        print the version\n"
 	       "\n"
@@ -54,7 +53,6 @@ enum {
 	BENCH_OPT_BATCH,
 	BENCH_OPT_NAMESPACES,
 	BENCH_OPT_JSON,
-	BENCH_OPT_SVG,
 	BENCH_OPT_VERSION
 };
 
@@ -65,7 +63,6 @@ static const struct option bench_long_options[] = {
 	{ "batch", required_argument, NULL, BENCH_OPT_BATCH },
 	{ "namespaces", required_argument, NULL, BENCH_OPT_NAMESPACES },
 	{ "json", no_argument, NULL, BENCH_OPT_JSON },
-	{ "svg", required_argument, NULL, BENCH_OPT_SVG },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, BENCH_OPT_VERSION },
 	{ NULL, 0, NULL, 0 },
@@ -104,9 +101,6 @@ static int bench_take_option(struct bench_options *opts, int option, char **argv
 		return bench_take_number("--namespaces", 2, NAMESPACES_MAX, &opts->namespaces);
 	case BENCH_OPT_JSON:
 		opts->json = true;
-		return 0;
-	case BENCH_OPT_SVG:
-		opts->svg = optarg;
 		return 0;
 	default:
 		return fail_option(BENCH_NAME, option, argv);
@@ -230,13 +224,7 @@ static int report(struct bench_series *series, unsigned int count,
 		err = bench_report_json(stdout, series, count, opts);
 	for (unsigned int i = 0; i < count && !opts->json; i++)
 		bench_report_table(stdout, &series[i], opts);
-	if (err < 0)
-		return fail(BENCH_NAME, "cannot make JSON: %s", strerror(-err));
-	if (opts->svg)
-		err = bench_report_svg(opts->svg, series, count, opts);
-	if (err < 0)
-		return fail(BENCH_NAME, "cannot write %s: %s", opts->svg, strerror(-err));
-	return EXIT_SUCCESS;
+	return err < 0 ? fail(BENCH_NAME, "cannot print JSON: %s", strerror(-err)) : EXIT_SUCCESS;
 }
 
 /* Who wants the figures of libnetfilter_queue should not wait for them. */
@@ -274,18 +262,6 @@ static int run_all(struct bench_net *net, const struct bench_options *opts)
 	return status;
 }
 
-/* Not after minutes of work. */
-static int check_chart(const struct bench_options *opts)
-{
-	FILE *file = opts->svg ? fopen(opts->svg, "ae") : NULL;
-
-	if (opts->svg && !file)
-		return fail(BENCH_NAME, "cannot write %s: %s", opts->svg, strerror(errno));
-	if (file)
-		fclose(file);
-	return EXIT_SUCCESS;
-}
-
 static int bench_run(int argc, char **argv)
 {
 	struct sigaction action = { .sa_handler = bench_on_signal };
@@ -294,9 +270,6 @@ static int bench_run(int argc, char **argv)
 	int status;
 
 	if (!take_options(&opts, argc, argv, &status))
-		return status;
-	status = check_chart(&opts);
-	if (status)
 		return status;
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);

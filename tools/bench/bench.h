@@ -51,7 +51,6 @@ struct bench_options {
 	uint64_t size; /* of an IP packet of `drain` and its like */
 	uint64_t namespaces;
 	bool json;
-	const char *svg;
 	bool chosen[16]; /* scenarios, by their index */
 };
 
@@ -284,8 +283,5 @@ void bench_report_table(FILE *out, const struct bench_series *series,
 /** One JSON object on @out; 0 or a negative errno. */
 int bench_report_json(FILE *out, const struct bench_series *series, unsigned int count,
 		      const struct bench_options *opts);
-/** A chart in a file; 0 or a negative errno. */
-int bench_report_svg(const char *path, const struct bench_series *series, unsigned int count,
-		     const struct bench_options *opts);
 
 #endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* mnfq-bench: the figures as JSON, and as a chart. */
+/* mnfq-bench: the figures as JSON, which the script plot draws. */
 #include <errno.h>
-#include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -51,12 +50,17 @@ static json_t *make_candidate(const struct bench_series *series, const struct be
 
 static json_t *make_scenario(const struct bench_series *series, const struct bench_options *opts)
 {
-	json_t *candidates = json_array();
+	json_t *candidates = json_array(), *object;
 
 	for (unsigned int i = 0; i < series->candidates; i++)
 		json_array_append_new(candidates, make_candidate(series, opts, i));
-	return json_pack("{s:s, s:s, s:o}", "name", series->scenario->name, "judged_by",
-			 bench_metric_names[series->scenario->metric], "candidates", candidates);
+	object =
+		json_pack("{s:s, s:s, s:o}", "name", series->scenario->name, "judged_by",
+			  bench_metric_names[series->scenario->metric], "candidates", candidates);
+	if (series->scenario->added)
+		json_object_set_new(object, "added_to",
+				    json_string(series->scenario->candidates[0].name));
+	return object;
 }
 
 int bench_report_json(FILE *out, const struct bench_series *series, unsigned int count,
@@ -81,87 +85,4 @@ int bench_report_json(FILE *out, const struct bench_series *series, unsigned int
 	json_decref(all);
 	fputc('\n', out);
 	return err < 0 || ferror(out) ? -EIO : 0;
-}
-
-/* ---- the chart ---------------------------------------------------------------------------- */
-
-#define ROW   26
-#define LEFT  110
-#define WIDTH 420
-
-static const struct {
-	const char *what;
-	int decimals;
-} axes[BENCH_METRICS] = {
-	[BENCH_RATE] = { "packets a second, more is better", 0 },
-	[BENCH_CPU] = { "µs of processor time a packet, less is better", 2 },
-	[BENCH_P50] = { "µs added to a round trip (median), less is better", 1 },
-	[BENCH_GBIT] = { "Gbit/s, more is better", 2 },
-};
-
-static void draw_bar(FILE *out, const char *name, double value, double most, int decimals, int y)
-{
-	double width = most > 0 ? value / most * WIDTH : 0;
-
-	fprintf(out, "<text class=\"name\" x=\"%d\" y=\"%d\">%s</text>\n", LEFT - 8, y + 14,
-		name);
-	fprintf(out,
-		"<rect class=\"%s\" x=\"%d\" y=\"%d\" width=\"%.1f\" height=\"%d\" rx=\"2\"/>\n",
-		strncmp(name, "mnfq", 4) == 0 ? "ours" : "other", LEFT, y, width, ROW - 8);
-	fprintf(out, "<text x=\"%.1f\" y=\"%d\">%.*f</text>\n", LEFT + width + 6, y + 14,
-		decimals, value);
-}
-
-/* Returns where the next one begins. What is no queue has nothing added to a round trip. */
-static int draw_scenario(FILE *out, const struct bench_series *series,
-			 const struct bench_options *opts, int y)
-{
-	const struct bench_scenario *scenario = series->scenario;
-	unsigned int i, first = scenario->added ? 1 : 0;
-	struct bench_summary s;
-	double most = 0;
-
-	fprintf(out, "<text class=\"title\" x=\"10\" y=\"%d\">%s</text>\n", y + 16,
-		scenario->name);
-	fprintf(out, "<text x=\"%d\" y=\"%d\">%s</text>\n", LEFT, y + 16,
-		axes[scenario->metric].what);
-	y += ROW;
-	for (i = first; i < series->candidates; i++)
-		if (bench_summarize(series, opts->rounds, i, scenario->metric, &s))
-			most = s.median > most ? s.median : most;
-	for (i = first; i < series->candidates; i++, y += ROW)
-		if (bench_summarize(series, opts->rounds, i, scenario->metric, &s))
-			draw_bar(out, scenario->candidates[i].name, s.median, most,
-				 axes[scenario->metric].decimals, y);
-	return y + ROW / 2;
-}
-
-/* Text in grey that shows on white and on black; no script, no font of our own. */
-static const char style[] = "<style>text{font:13px sans-serif;fill:#777}"
-			    ".name{text-anchor:end}.title{font-weight:bold}"
-			    ".ours{fill:#2a7fd4}.other{fill:#999}</style>\n";
-
-int bench_report_svg(const char *path, const struct bench_series *series, unsigned int count,
-		     const struct bench_options *opts)
-{
-	FILE *out = fopen(path, "we");
-	int y = 8, height = 8;
-
-	if (!out)
-		return -errno;
-	for (unsigned int i = 0; i < count; i++)
-		height += ROW + ROW / 2 +
-			  ROW * (int)(series[i].candidates - series[i].scenario->added);
-	fprintf(out,
-		"<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" "
-		"viewBox=\"0 0 %d %d\">\n%s",
-		LEFT + WIDTH + 90, height, LEFT + WIDTH + 90, height, style);
-	for (unsigned int i = 0; i < count; i++)
-		y = draw_scenario(out, &series[i], opts, y);
-	fputs("</svg>\n", out);
-	if (ferror(out)) {
-		fclose(out);
-		return -EIO;
-	}
-	return fclose(out) ? -errno : 0;
 }
