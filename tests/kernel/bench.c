@@ -183,23 +183,47 @@ static unsigned int count_children(pid_t parent)
 }
 
 /* In the middle of a measurement, with a process that decides. */
-Test(bench, ends_when_interrupted)
+static void expect_end_by(int signal)
 {
 	struct tool tool;
 	char last[256] = "";
 
-	(void)netns_new();
 	tool_start(&tool, NULL, -1, "tcp --rounds 1000");
 	expect_note(&tool);
 	expect_contains(tool_err(&tool), "unqueued");
 	expect_contains(tool_err(&tool), ": mnfq");
 	cr_assert(wait_until(count_children(tool.pid) > 0));
-	kill(tool.pid, SIGINT);
+	kill(tool.pid, signal);
 	while (*tool_err(&tool))
 		snprintf(last, sizeof(last), "%.255s", tool.line);
-	cr_expect_str_eq(last, "mnfq-bench: interrupted");
+	cr_expect_str_eq(last, "mnfq-bench: interrupted", "signal %d", signal);
 	cr_expect_str_eq(tool_out(&tool), "");
-	cr_expect_eq(tool_finish(&tool), 1);
+	cr_expect_eq(tool_finish(&tool), 1, "signal %d", signal);
+}
+
+Test(bench, ends_when_interrupted)
+{
+	(void)netns_new();
+	expect_end_by(SIGINT);
+	expect_end_by(SIGTERM);
+	expect_end_by(SIGHUP);
+}
+
+/* nohup(1) starts it like this. */
+Test(bench, survives_a_signal_that_is_ignored)
+{
+	struct tool tool;
+
+	(void)netns_new();
+	cr_assert(signal(SIGHUP, SIG_IGN) != SIG_ERR);
+	tool_start(&tool, NULL, -1, "latency --rounds 1 --packets 500");
+	expect_note(&tool);
+	expect_contains(tool_err(&tool), "unqueued");
+	kill(tool.pid, SIGHUP);
+	cr_expect_gt(read_progress(&tool), 0);
+	while (*tool_out(&tool))
+		;
+	cr_expect_eq(tool_finish(&tool), 0);
 }
 
 /* The limit is raised as far as it may be. */

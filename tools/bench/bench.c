@@ -148,11 +148,6 @@ static bool take_options(struct bench_options *opts, int argc, char **argv, int 
 
 /* ---- rounds ------------------------------------------------------------------------------- */
 
-static void bench_on_signal(int number)
-{
-	bench_interrupted = number;
-}
-
 static int open_series(struct bench_series *series, const struct bench_scenario *scenario,
 		       const struct bench_options *opts)
 {
@@ -264,15 +259,13 @@ static int run_all(struct bench_net *net, const struct bench_options *opts)
 
 static int bench_run(int argc, char **argv)
 {
-	struct sigaction action = { .sa_handler = bench_on_signal };
 	struct bench_options opts;
 	struct bench_net net;
 	int status;
 
 	if (!take_options(&opts, argc, argv, &status))
 		return status;
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
+	bench_catch_signals();
 	if (bench_net_open(&net) < 0)
 		status = bench_interrupted ? fail(BENCH_NAME, "interrupted")
 					   : fail(BENCH_NAME, "%s", net.error);

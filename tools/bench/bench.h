@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 #define BENCH_NAME       "mnfq-bench"
 #define BENCH_ROUNDS_MAX 1000
@@ -54,10 +55,19 @@ struct bench_options {
 	bool chosen[16]; /* scenarios, by their index */
 };
 
-/* ---- the clock, processors, being interrupted --------------------------------------------- */
+/* ---- signals, the clock, processors ------------------------------------------------------- */
 
-/** SIGINT or SIGTERM came: give up. */
+/** A signal that ends the program has come: give up. */
 extern volatile sig_atomic_t bench_interrupted;
+
+/** From now on SIGINT, SIGTERM and SIGHUP set it, unless they are ignored. */
+void bench_catch_signals(void);
+
+/**
+ * In a child process: it ends with @parent, which alone decides what such signals do: a terminal
+ * sends them to both.
+ */
+void bench_bind_to_parent(pid_t parent);
 
 /** Nanoseconds of a clock. */
 int64_t bench_now(int clock);

@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -437,10 +436,7 @@ static void namespaces_child_main(struct bench_many *many, int out, pid_t parent
 {
 	struct bench_outcome outcome = { 0 };
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	signal(SIGINT, SIG_IGN); /* the parent decides what to do about it */
-	if (getppid() != parent)
-		_exit(EXIT_FAILURE);
+	bench_bind_to_parent(parent);
 	if (measure(many) < 0)
 		memcpy(outcome.error, many->net->error, sizeof(outcome.error));
 	outcome.result = many->result;

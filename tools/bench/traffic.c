@@ -6,7 +6,6 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -90,11 +89,9 @@ static pid_t start(struct bench_net *net, void (*function)(int fd, int out), int
 	if (pid < 0)
 		return bench_fail(net, "cannot start a process: %s", strerror(errno));
 	if (pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		signal(SIGINT, SIG_IGN);
-		if (getppid() == parent)
-			function(fd, out);
-		_exit(0);
+		bench_bind_to_parent(parent);
+		function(fd, out);
+		_exit(EXIT_SUCCESS);
 	}
 	return pid;
 }

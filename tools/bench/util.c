@@ -1,11 +1,42 @@
 /* SPDX-License-Identifier: MIT */
-/* mnfq-bench: the clock, processors, being interrupted. */
+/* mnfq-bench: signals and child processes, the clock, processors. */
 #include <sched.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "bench/bench.h"
+#include "common.h"
 
 volatile sig_atomic_t bench_interrupted;
+
+static const int ending_signals[] = { SIGINT, SIGTERM, SIGHUP };
+#define ENDING_SIGNALS (sizeof(ending_signals) / sizeof(ending_signals[0]))
+
+static void on_ending_signal(int number)
+{
+	bench_interrupted = number;
+}
+
+/* nohup(1) has SIGHUP ignored, a shell script SIGINT in what it starts in the background. */
+void bench_catch_signals(void)
+{
+	struct sigaction action = { .sa_handler = on_ending_signal };
+
+	for (size_t i = 0; i < ENDING_SIGNALS; i++)
+		if (!is_ignored(ending_signals[i]))
+			sigaction(ending_signals[i], &action, NULL);
+}
+
+void bench_bind_to_parent(pid_t parent)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (size_t i = 0; i < ENDING_SIGNALS; i++)
+		signal(ending_signals[i], SIG_IGN);
+	if (getppid() != parent)
+		_exit(EXIT_FAILURE);
+}
 
 int64_t bench_now(int clock)
 {

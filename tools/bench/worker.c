@@ -10,7 +10,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -126,10 +125,9 @@ static void worker_child_main(struct bench_net *net, struct bench_crew *crew, pi
 	pthread_t threads[BENCH_THREADS];
 	unsigned int i;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent || setns(net->router, CLONE_NEWNET) < 0)
+	bench_bind_to_parent(parent);
+	if (setns(net->router, CLONE_NEWNET) < 0)
 		_exit(EXIT_FAILURE);
-	signal(SIGINT, SIG_IGN); /* the parent decides what to do about it */
 	sigaction(SIGUSR1, &wake, NULL);
 	for (i = 0; i < crew->count; i++)
 		duties[i] = (struct duty){ crew->candidate, &crew->workers[i] };
