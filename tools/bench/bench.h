@@ -73,10 +73,10 @@ void bench_bind_to_parent(pid_t parent);
 int64_t bench_now(int clock);
 /** The first processor that we may use, and the last: traffic and the decider; -1 if unknown. */
 void bench_find_cpus(int *first, int *last);
-/** The calling thread stays on some. */
-void bench_stay_on(int from, int to);
-/** It stays on the first, and so does what it starts; or it goes wherever it may. */
-void bench_stay(bool one);
+/** The calling thread runs on these alone. */
+void bench_set_affinity(int from, int to);
+/** It runs on the first alone, and so does what it starts; or on any that it may use. */
+void bench_pin(bool one);
 
 /* ---- the network: sender -- router -- receiver ------------------------------------------ */
 
@@ -191,8 +191,8 @@ static inline bool bench_worker_done(const struct bench_worker *worker)
 enum bench_decision { BENCH_ACCEPT, BENCH_DROP, BENCH_SET_MARK };
 
 /** What becomes of the next packet: the same look at it and the same rule for all candidates. */
-static inline enum bench_decision bench_worker_see(struct bench_worker *worker,
-						   const uint8_t *payload, size_t len)
+static inline enum bench_decision bench_worker_decide(struct bench_worker *worker,
+						      const uint8_t *payload, size_t len)
 {
 	uint64_t n = worker->packets++;
 
@@ -208,7 +208,7 @@ static inline enum bench_decision bench_worker_see(struct bench_worker *worker,
 
 /** The workers of one measurement, in a process of their own. */
 #define BENCH_THREADS 2
-struct bench_crew {
+struct bench_worker_group {
 	const struct bench_candidate *candidate;
 	struct bench_worker *workers; /* BENCH_THREADS of them */
 	unsigned int count;
@@ -216,19 +216,19 @@ struct bench_crew {
 };
 
 /** Start them and wait until all are bound. 0 or -1. */
-int bench_crew_start(struct bench_net *net, struct bench_crew *crew);
+int bench_group_start(struct bench_net *net, struct bench_worker_group *group);
 /** Let them begin. */
-void bench_crew_go(struct bench_crew *crew);
+void bench_group_go(struct bench_worker_group *group);
 /** Tell those without a goal to stop, and wait until all are done; their queues stay bound. */
-int bench_crew_wait(struct bench_net *net, struct bench_crew *crew);
+int bench_group_wait(struct bench_net *net, struct bench_worker_group *group);
 /** Let them unbind and end; whatever happened they are gone after this. 0 or -1. */
-int bench_crew_end(struct bench_net *net, struct bench_crew *crew);
+int bench_group_end(struct bench_net *net, struct bench_worker_group *group);
 
 /** In the process: allow to be watched; and the begin and the end of what is counted. */
 void bench_trace_prepare(struct bench_worker *worker);
 void bench_trace_stop(struct bench_worker *worker);
 /** In ours: count from the one to the other. 0 or -1. */
-int bench_trace_count(struct bench_net *net, struct bench_crew *crew);
+int bench_trace_count(struct bench_net *net, struct bench_worker_group *group);
 
 /* ---- traffic ---------------------------------------------------------------------------- */
 
@@ -249,15 +249,15 @@ struct bench_scenario {
 	int (*measure)(struct bench_net *net, const struct bench_options *opts,
 		       const struct bench_candidate *candidate, struct bench_result *result);
 	const struct bench_candidate *candidates;
-	enum bench_metric metric;           /* the one to judge by */
-	bool inverse;                       /* its ratios are the other's value by one's own */
-	bool sized;                         /* --size says how large its packets are */
-	bool added;                         /* what is told is more than the first candidate's */
+	enum bench_metric metric; /* the one to judge by */
+	bool inverse;             /* its ratios are the other's value by one's own */
+	bool sized;               /* --size says how large its packets are */
+	bool added;               /* what is reported is more than the first candidate's */
 	const char *against[BENCH_AGAINST]; /* NULL: nothing more */
 	const enum bench_metric *shown;     /* columns besides, up to BENCH_METRICS */
 };
 
-/** In bench-namespaces.c. */
+/** In namespaces.c. */
 extern const struct bench_candidate bench_of_namespaces[];
 int bench_measure_namespaces(struct bench_net *net, const struct bench_options *opts,
 			     const struct bench_candidate *candidate,

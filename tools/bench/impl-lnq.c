@@ -43,7 +43,7 @@ static int lnq_decide(struct nfq_q_handle *queue, struct nfgenmsg *msg, struct n
 	uint32_t id = get_packet(data, &payload, &len);
 
 	(void)msg;
-	switch (bench_worker_see(lnq->worker, payload, len)) {
+	switch (bench_worker_decide(lnq->worker, payload, len)) {
 	case BENCH_DROP:
 		return nfq_set_verdict(queue, id, NF_DROP, 0, NULL);
 	case BENCH_SET_MARK:
@@ -68,7 +68,7 @@ static int decide_batch(struct nfq_q_handle *queue, struct nfgenmsg *msg, struct
 	unsigned char *payload;
 	size_t len;
 	uint32_t id = get_packet(data, &payload, &len);
-	enum bench_decision decision = bench_worker_see(lnq->worker, payload, len);
+	enum bench_decision decision = bench_worker_decide(lnq->worker, payload, len);
 	uint32_t verdict = decision == BENCH_DROP ? NF_DROP : NF_ACCEPT;
 
 	(void)msg;

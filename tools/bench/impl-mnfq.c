@@ -15,7 +15,7 @@ static enum mnfq_verdict bench_mnfq_decide(struct mnfq_packet *packet, void *dat
 	size_t len;
 	const uint8_t *payload = mnfq_packet_get_payload(packet, &len);
 
-	switch (bench_worker_see(data, payload, len)) {
+	switch (bench_worker_decide(data, payload, len)) {
 	case BENCH_DROP:
 		return MNFQ_DROP;
 	case BENCH_SET_MARK:

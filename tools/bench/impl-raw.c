@@ -110,7 +110,7 @@ static void raw_handle_message(struct raw *raw, const uint8_t *message)
 			len = mnl_attr_get_payload_len(attr);
 		}
 	}
-	raw_decide(raw, id, bench_worker_see(raw->worker, payload, len));
+	raw_decide(raw, id, bench_worker_decide(raw->worker, payload, len));
 }
 
 /* One batch. 0, or -1. */

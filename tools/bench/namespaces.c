@@ -112,15 +112,15 @@ static int make_all(struct bench_net *net, unsigned int count)
 
 /* ---- the process that serves -------------------------------------------------------------- */
 
-struct bench_place {
-	struct bench_many *many;
+struct netns_entry {
+	struct netns_run *run;
 	struct mnfq_socket *sock;
 	_Atomic uint64_t packets;
 };
 
-struct bench_many {
+struct netns_run {
 	struct bench_net *net; /* for its error */
-	struct bench_place *places;
+	struct netns_entry *entries;
 	unsigned int count;
 	uint64_t each; /* packets for a namespace */
 	size_t size;   /* of their payload */
@@ -137,87 +137,87 @@ struct bench_many {
 
 static enum mnfq_verdict namespaces_decide(struct mnfq_packet *packet, void *data)
 {
-	struct bench_place *place = data;
+	struct netns_entry *entry = data;
 
 	(void)packet;
-	place->many->handled++;
-	atomic_fetch_add_explicit(&place->packets, 1, memory_order_relaxed);
+	entry->run->handled++;
+	atomic_fetch_add_explicit(&entry->packets, 1, memory_order_relaxed);
 	return MNFQ_ACCEPT;
 }
 
-static int namespaces_attach(struct bench_many *many, unsigned int i)
+static int namespaces_attach(struct netns_run *run, unsigned int i)
 {
-	struct bench_place *place = &many->places[i];
+	struct netns_entry *entry = &run->entries[i];
 	struct mnfq_socket_options options = { .size = sizeof(options),
-					       .error = many->net->error,
-					       .error_size = sizeof(many->net->error),
+					       .error = run->net->error,
+					       .error_size = sizeof(run->net->error),
 					       .receive_buffer =
-						       (uint32_t)many->each * 4096 + (64u << 20),
-					       .ring = many->ring };
+						       (uint32_t)run->each * 4096 + (64u << 20),
+					       .ring = run->ring };
 	struct mnfq_queue_options settings = { .size = sizeof(settings),
-					       .max_len = (uint32_t)many->each + 1024 };
-	struct epoll_event event = { .events = EPOLLIN, .data.ptr = place };
+					       .max_len = (uint32_t)run->each + 1024 };
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = entry };
 	struct mnfq_queue *queue;
 
-	place->many = many;
-	if (mnfq_socket_open_netns_fd(&place->sock, made.ns[i], &options) < 0)
+	entry->run = run;
+	if (mnfq_socket_open_netns_fd(&entry->sock, made.ns[i], &options) < 0)
 		return -1;
-	if (mnfq_queue_bind(&queue, place->sock, QUEUE, &settings, namespaces_decide, place) < 0)
-		return bench_fail(many->net, "%s", mnfq_socket_get_error(place->sock));
-	if (epoll_ctl(many->epoll_fd, EPOLL_CTL_ADD, mnfq_socket_get_fd(place->sock), &event) < 0)
-		return bench_fail(many->net, "cannot wait for a socket: %s", strerror(errno));
+	if (mnfq_queue_bind(&queue, entry->sock, QUEUE, &settings, namespaces_decide, entry) < 0)
+		return bench_fail(run->net, "%s", mnfq_socket_get_error(entry->sock));
+	if (epoll_ctl(run->epoll_fd, EPOLL_CTL_ADD, mnfq_socket_get_fd(entry->sock), &event) < 0)
+		return bench_fail(run->net, "cannot wait for a socket: %s", strerror(errno));
 	return 0;
 }
 
-/* One turn: a batch for each that has something, or some of them. Returns how many, or -1. */
-static int turn(struct bench_many *many, int timeout_ms)
+/* One turn: a batch for each that has something, or some of them. Returns how run, or -1. */
+static int turn(struct netns_run *run, int timeout_ms)
 {
 	struct epoll_event events[NAMESPACES_EVENTS];
-	int n = epoll_wait(many->epoll_fd, events, NAMESPACES_EVENTS, timeout_ms);
+	int n = epoll_wait(run->epoll_fd, events, NAMESPACES_EVENTS, timeout_ms);
 
 	for (int i = 0; i < n; i++) {
-		struct bench_place *place = events[i].data.ptr;
+		struct netns_entry *entry = events[i].data.ptr;
 
-		if (mnfq_socket_dispatch(place->sock, 0) < 0)
-			return bench_fail(many->net, "%s", mnfq_socket_get_error(place->sock));
+		if (mnfq_socket_dispatch(entry->sock, 0) < 0)
+			return bench_fail(run->net, "%s", mnfq_socket_get_error(entry->sock));
 	}
 	return n;
 }
 
 /* Until all that was sent was decided. */
-static int namespaces_serve(struct bench_many *many)
+static int namespaces_serve(struct netns_run *run)
 {
 	int n;
 
-	while (many->handled < many->sent) {
-		n = turn(many, LOST_MS);
+	while (run->handled < run->sent) {
+		n = turn(run, LOST_MS);
 		if (n < 0)
 			return -1;
 		if (n == 0)
-			return bench_fail(many->net, "packets were lost: %llu sent, %llu decided",
-					  (unsigned long long)many->sent,
-					  (unsigned long long)many->handled);
+			return bench_fail(run->net, "packets were lost: %llu sent, %llu decided",
+					  (unsigned long long)run->sent,
+					  (unsigned long long)run->handled);
 	}
 	return 0;
 }
 
-static int namespaces_send_to(struct bench_many *many, unsigned int i, uint16_t port)
+static int namespaces_send_to(struct netns_run *run, unsigned int i, uint16_t port)
 {
 	static const uint8_t data[65536];
 	struct sockaddr_in to = { .sin_family = AF_INET,
 				  .sin_port = htons(port),
 				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 
-	if (sendto(made.udp[i], data, many->size, 0, (struct sockaddr *)&to, sizeof(to)) < 0)
-		return bench_fail(many->net, "sending failed: %s", strerror(errno));
-	many->sent++;
+	if (sendto(made.udp[i], data, run->size, 0, (struct sockaddr *)&to, sizeof(to)) < 0)
+		return bench_fail(run->net, "sending failed: %s", strerror(errno));
+	run->sent++;
 	return 0;
 }
 
-static int send_many(struct bench_many *many, unsigned int i, uint64_t count)
+static int send_many(struct netns_run *run, unsigned int i, uint64_t count)
 {
 	while (count-- > 0)
-		if (namespaces_send_to(many, i, BENCH_PORT) < 0)
+		if (namespaces_send_to(run, i, BENCH_PORT) < 0)
 			return -1;
 	return 0;
 }
@@ -243,57 +243,57 @@ static double us_each(int64_t since, unsigned int count)
 }
 
 /* The first namespace pays for what all share: a whole batch went through the ring. */
-static int namespaces_begin(struct bench_many *many)
+static int namespaces_begin(struct netns_run *run)
 {
-	many->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	many->places = calloc(many->count, sizeof(*many->places));
-	if (many->epoll_fd < 0 || !many->places || mnfq_ring_new(&many->ring, many->batch) < 0)
-		return bench_fail(many->net, "out of memory");
-	return namespaces_attach(many, 0) < 0 || send_many(many, 0, many->batch) < 0
+	run->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	run->entries = calloc(run->count, sizeof(*run->entries));
+	if (run->epoll_fd < 0 || !run->entries || mnfq_ring_new(&run->ring, run->batch) < 0)
+		return bench_fail(run->net, "out of memory");
+	return namespaces_attach(run, 0) < 0 || send_many(run, 0, run->batch) < 0
 		       ? -1
-		       : namespaces_serve(many);
+		       : namespaces_serve(run);
 }
 
-static int measure_attach(struct bench_many *many)
+static int measure_attach(struct netns_run *run)
 {
 	int64_t since = bench_now(CLOCK_PROCESS_CPUTIME_ID);
 
-	for (unsigned int i = 1; i < many->count; i++)
-		if (namespaces_attach(many, i) < 0)
+	for (unsigned int i = 1; i < run->count; i++)
+		if (namespaces_attach(run, i) < 0)
 			return -1;
-	if (many->count > 1)
-		many->result.value[BENCH_ATTACH] = us_each(since, many->count - 1);
+	if (run->count > 1)
+		run->result.value[BENCH_ATTACH] = us_each(since, run->count - 1);
 	return 0;
 }
 
 /* How often the thread goes to sleep more than the once that it should. */
-static int measure_idle(struct bench_many *many)
+static int measure_idle(struct netns_run *run)
 {
 	int64_t end = bench_now(CLOCK_MONOTONIC) + IDLE_NS, left;
 	struct rusage before, after;
 
 	getrusage(RUSAGE_THREAD, &before);
 	while ((left = end - bench_now(CLOCK_MONOTONIC)) > 0)
-		if (turn(many, (int)(left / 1000000) + 1) < 0)
+		if (turn(run, (int)(left / 1000000) + 1) < 0)
 			return -1;
 	getrusage(RUSAGE_THREAD, &after);
-	many->result.value[BENCH_WAKEUPS] = (double)(after.ru_nvcsw - before.ru_nvcsw - 1);
+	run->result.value[BENCH_WAKEUPS] = (double)(after.ru_nvcsw - before.ru_nvcsw - 1);
 	return 0;
 }
 
-static int namespaces_measure_drain(struct bench_many *many)
+static int namespaces_measure_drain(struct netns_run *run)
 {
-	uint64_t before = many->handled;
+	uint64_t before = run->handled;
 	int64_t since;
 
-	for (unsigned int i = 0; i < many->count; i++)
-		if (send_many(many, i, many->each) < 0)
+	for (unsigned int i = 0; i < run->count; i++)
+		if (send_many(run, i, run->each) < 0)
 			return -1;
 	since = bench_now(CLOCK_THREAD_CPUTIME_ID);
-	if (namespaces_serve(many) < 0)
+	if (namespaces_serve(run) < 0)
 		return -1;
-	many->result.value[BENCH_CPU] = (double)(bench_now(CLOCK_THREAD_CPUTIME_ID) - since) /
-					1000 / (double)(many->handled - before);
+	run->result.value[BENCH_CPU] = (double)(bench_now(CLOCK_THREAD_CPUTIME_ID) - since) /
+				       1000 / (double)(run->handled - before);
 	return 0;
 }
 
@@ -313,13 +313,13 @@ static bool has_arrived(unsigned int i)
  */
 static void *make_traffic(void *arg)
 {
-	struct bench_many *many = arg;
+	struct netns_run *run = arg;
 	int64_t begin_ns = bench_now(CLOCK_MONOTONIC), now = begin_ns, last = begin_ns;
-	uint64_t arrived = 0, noise = many->places[0].packets;
+	uint64_t arrived = 0, noise = run->entries[0].packets;
 	bool on_its_way = false;
 	int err = 0;
 
-	while (!many->over && err == 0 && now - begin_ns < DURATION_NS &&
+	while (!run->over && err == 0 && now - begin_ns < DURATION_NS &&
 	       now - last < LOST_MS * 1000000ll) {
 		now = bench_now(CLOCK_MONOTONIC);
 		if (on_its_way && has_arrived(1)) {
@@ -328,39 +328,39 @@ static void *make_traffic(void *arg)
 			last = now;
 		}
 		if (!on_its_way) {
-			err = namespaces_send_to(many, 1, ECHO_PORT);
+			err = namespaces_send_to(run, 1, ECHO_PORT);
 			on_its_way = true;
-		} else if (many->noisy && noise < many->places[0].packets + NAMESPACES_WINDOW) {
-			err = namespaces_send_to(many, 0, BENCH_PORT);
+		} else if (run->noisy && noise < run->entries[0].packets + NAMESPACES_WINDOW) {
+			err = namespaces_send_to(run, 0, BENCH_PORT);
 			noise++;
 		} else {
 			sched_yield();
 		}
 	}
-	many->rate = (double)arrived * 1e9 / (double)(now - begin_ns + 1);
-	many->over = true;
+	run->rate = (double)arrived * 1e9 / (double)(now - begin_ns + 1);
+	run->over = true;
 	return NULL;
 }
 
 /* The first processor is for traffic, the last for us. */
-static int measure_quiet(struct bench_many *many, bool noisy, enum bench_metric metric)
+static int measure_quiet(struct netns_run *run, bool noisy, enum bench_metric metric)
 {
 	int first, last, err = 0;
 	pthread_t thread;
 
 	bench_find_cpus(&first, &last);
-	many->over = false;
-	many->noisy = noisy;
-	bench_stay_on(first, first);
-	if (pthread_create(&thread, NULL, make_traffic, many) != 0)
-		return bench_fail(many->net, "cannot start a thread");
-	bench_stay_on(last, last);
-	while (!many->over && err >= 0)
-		err = turn(many, 100);
-	many->over = true;
+	run->over = false;
+	run->noisy = noisy;
+	bench_set_affinity(first, first);
+	if (pthread_create(&thread, NULL, make_traffic, run) != 0)
+		return bench_fail(run->net, "cannot start a thread");
+	bench_set_affinity(last, last);
+	while (!run->over && err >= 0)
+		err = turn(run, 100);
+	run->over = true;
 	pthread_join(thread, NULL);
-	many->result.value[metric] = many->rate;
-	if (err < 0 || many->net->error[0] || namespaces_serve(many) < 0)
+	run->result.value[metric] = run->rate;
+	if (err < 0 || run->net->error[0] || namespaces_serve(run) < 0)
 		return -1;
 	while (has_arrived(1))
 		;
@@ -370,58 +370,58 @@ static int measure_quiet(struct bench_many *many, bool noisy, enum bench_metric 
 /* ---- the end ------------------------------------------------------------------------------ */
 
 /* What the library counted must be what happened. */
-static int namespaces_check(struct bench_many *many)
+static int namespaces_check(struct netns_run *run)
 {
 	struct mnfq_stats stats = { .size = sizeof(stats) }, sum = { 0 };
 
-	for (unsigned int i = 0; i < many->count; i++) {
-		mnfq_socket_get_stats(many->places[i].sock, &stats);
+	for (unsigned int i = 0; i < run->count; i++) {
+		mnfq_socket_get_stats(run->entries[i].sock, &stats);
 		sum.packets += stats.packets;
 		sum.lost += stats.lost + stats.defaulted + stats.unsent + stats.refused;
-		if (stats.packets != many->places[i].packets || stats.packets < many->each)
-			return bench_fail(many->net, "namespace %u: packets were lost or doubled",
+		if (stats.packets != run->entries[i].packets || stats.packets < run->each)
+			return bench_fail(run->net, "namespace %u: packets were lost or doubled",
 					  i);
 	}
-	if (sum.packets == many->sent && sum.lost == 0)
+	if (sum.packets == run->sent && sum.lost == 0)
 		return 0;
-	return bench_fail(many->net, "packets were lost or doubled: %llu sent, %llu decided",
-			  (unsigned long long)many->sent, (unsigned long long)sum.packets);
+	return bench_fail(run->net, "packets were lost or doubled: %llu sent, %llu decided",
+			  (unsigned long long)run->sent, (unsigned long long)sum.packets);
 }
 
-static void measure_detach(struct bench_many *many)
+static void measure_detach(struct netns_run *run)
 {
 	int64_t since = bench_now(CLOCK_PROCESS_CPUTIME_ID);
 
-	for (unsigned int i = 0; i < many->count; i++)
-		mnfq_socket_close(many->places[i].sock);
-	if (many->count > 1)
-		many->result.value[BENCH_DETACH] = us_each(since, many->count);
-	mnfq_ring_free(many->ring);
+	for (unsigned int i = 0; i < run->count; i++)
+		mnfq_socket_close(run->entries[i].sock);
+	if (run->count > 1)
+		run->result.value[BENCH_DETACH] = us_each(since, run->count);
+	mnfq_ring_free(run->ring);
 }
 
-static int measure(struct bench_many *many)
+static int measure(struct netns_run *run)
 {
 	double memory;
 	int first, last;
 
 	bench_find_cpus(&first, &last);
-	bench_stay_on(last, last);
-	if (namespaces_begin(many) < 0)
+	bench_set_affinity(last, last);
+	if (namespaces_begin(run) < 0)
 		return -1;
 	memory = namespaces_get_memory();
-	if (measure_attach(many) < 0 || (many->count > 1 && measure_idle(many) < 0) ||
-	    namespaces_measure_drain(many) < 0)
+	if (measure_attach(run) < 0 || (run->count > 1 && measure_idle(run) < 0) ||
+	    namespaces_measure_drain(run) < 0)
 		return -1;
-	if (many->count > 1) {
-		many->result.value[BENCH_EACH] =
-			(namespaces_get_memory() - memory) / (many->count - 1);
-		if (measure_quiet(many, false, BENCH_ALONE) < 0 ||
-		    measure_quiet(many, true, BENCH_BESIDE) < 0)
+	if (run->count > 1) {
+		run->result.value[BENCH_EACH] =
+			(namespaces_get_memory() - memory) / (run->count - 1);
+		if (measure_quiet(run, false, BENCH_ALONE) < 0 ||
+		    measure_quiet(run, true, BENCH_BESIDE) < 0)
 			return -1;
 	}
-	if (namespaces_check(many) < 0)
+	if (namespaces_check(run) < 0)
 		return -1;
-	measure_detach(many);
+	measure_detach(run);
 	return 0;
 }
 
@@ -432,14 +432,14 @@ struct bench_outcome {
 	char error[sizeof(((struct bench_net *)0)->error)];
 };
 
-static void namespaces_child_main(struct bench_many *many, int out, pid_t parent)
+static void namespaces_child_main(struct netns_run *run, int out, pid_t parent)
 {
 	struct bench_outcome outcome = { 0 };
 
 	bench_bind_to_parent(parent);
-	if (measure(many) < 0)
-		memcpy(outcome.error, many->net->error, sizeof(outcome.error));
-	outcome.result = many->result;
+	if (measure(run) < 0)
+		memcpy(outcome.error, run->net->error, sizeof(outcome.error));
+	outcome.result = run->result;
 	_exit(write(out, &outcome, sizeof(outcome)) == sizeof(outcome) ? EXIT_SUCCESS
 								       : EXIT_FAILURE);
 }
@@ -458,7 +458,7 @@ static int await_outcome(struct bench_net *net, int in, struct bench_outcome *ou
 	return outcome->error[0] ? bench_fail(net, "%s", outcome->error) : 0;
 }
 
-static int namespaces_run(struct bench_net *net, struct bench_many *many)
+static int namespaces_run(struct bench_net *net, struct netns_run *run)
 {
 	struct bench_outcome outcome;
 	pid_t parent = getpid(), pid;
@@ -468,7 +468,7 @@ static int namespaces_run(struct bench_net *net, struct bench_many *many)
 		return bench_fail(net, "cannot make a pipe: %s", strerror(errno));
 	pid = fork();
 	if (pid == 0)
-		namespaces_child_main(many, ends[1], parent);
+		namespaces_child_main(run, ends[1], parent);
 	close(ends[1]);
 	err = pid < 0 ? bench_fail(net, "cannot start a process: %s", strerror(errno))
 		      : await_outcome(net, ends[0], &outcome);
@@ -479,27 +479,27 @@ static int namespaces_run(struct bench_net *net, struct bench_many *many)
 			;
 	}
 	if (err == 0)
-		many->result = outcome.result;
+		run->result = outcome.result;
 	return err;
 }
 
 int bench_measure_namespaces(struct bench_net *net, const struct bench_options *opts,
 			     const struct bench_candidate *candidate, struct bench_result *result)
 {
-	struct bench_many many = { .net = net,
-				   .size = opts->size - NAMESPACES_HEADERS,
-				   .batch = opts->batch ? (uint32_t)opts->batch : 64,
-				   .result = *result };
+	struct netns_run run = { .net = net,
+				 .size = opts->size - NAMESPACES_HEADERS,
+				 .batch = opts->batch ? (uint32_t)opts->batch : 64,
+				 .result = *result };
 	unsigned int count = (unsigned int)opts->namespaces;
 	uint64_t each = opts->packets > count ? opts->packets / count : 1;
 
-	bench_stay(false);
+	bench_pin(false);
 	if (make_all(net, count) < 0)
 		return -1;
-	many.count = candidate->once ? 1 : count;
-	many.each = candidate->once ? each * count : each;
-	if (namespaces_run(net, &many) < 0)
+	run.count = candidate->once ? 1 : count;
+	run.each = candidate->once ? each * count : each;
+	if (namespaces_run(net, &run) < 0)
 		return -1;
-	*result = many.result;
+	*result = run.result;
 	return 0;
 }

@@ -20,11 +20,11 @@
 #define STREAM_TIME   2.0         /* seconds */
 #define PACKET_MEMORY 4096        /* of a receive buffer, for a packet and what describes it */
 
-/* ---- a crew ------------------------------------------------------------------------------- */
+/* ---- a group of workers ------------------------------------------------------------------ */
 
 /* Prepares the workers of a candidate in memory that they share with us. */
-static int hire(struct bench_net *net, struct bench_crew *crew,
-		const struct bench_candidate *candidate)
+static int init_workers(struct bench_net *net, struct bench_worker_group *group,
+			const struct bench_candidate *candidate)
 {
 	static struct bench_worker *workers;
 	int first, last;
@@ -36,10 +36,11 @@ static int hire(struct bench_net *net, struct bench_crew *crew,
 		return bench_fail(net, "out of memory");
 	memset(workers, 0, BENCH_THREADS * sizeof(*workers));
 	bench_find_cpus(&first, &last);
-	*crew = (struct bench_crew){ .candidate = candidate,
-				     .workers = workers,
-				     .count = candidate->threads > 1 ? candidate->threads : 1 };
-	for (unsigned int i = 0; i < crew->count; i++) {
+	*group = (struct bench_worker_group){ .candidate = candidate,
+					      .workers = workers,
+					      .count = candidate->threads > 1 ? candidate->threads
+									      : 1 };
+	for (unsigned int i = 0; i < group->count; i++) {
 		workers[i].queue = (uint16_t)i;
 		workers[i].gso = candidate->gso;
 		workers[i].spin = candidate->spin;
@@ -52,12 +53,12 @@ static int hire(struct bench_net *net, struct bench_crew *crew,
 }
 
 /* What all workers together have taken. */
-static void add_up(const struct bench_crew *crew, struct bench_result *result)
+static void add_up(const struct bench_worker_group *group, struct bench_result *result)
 {
 	double packets = 0, cpu = 0, user = 0, kernel = 0, wall = 0, heap = 0, memory = 0;
 
-	for (unsigned int i = 0; i < crew->count; i++) {
-		const struct bench_worker *w = &crew->workers[i];
+	for (unsigned int i = 0; i < group->count; i++) {
+		const struct bench_worker *w = &group->workers[i];
 
 		packets += (double)w->packets;
 		cpu += (double)w->cpu_ns / 1000;
@@ -97,15 +98,16 @@ static int check_queue(struct bench_net *net, const struct bench_worker *worker)
 }
 
 /* What must have come by before the queue, and behind it: first what is marked, then the rest. */
-static int check_rules(struct bench_net *net, const struct bench_crew *crew, uint64_t packets)
+static int check_rules(struct bench_net *net, const struct bench_worker_group *group,
+		       uint64_t packets)
 {
 	uint64_t marked, rest, matched, before = 0, want_marked = 0, want_dropped = 0;
 
-	if (crew->workers[0].mixed) {
+	if (group->workers[0].mixed) {
 		want_dropped = packets / 10 + (packets % 10 > 3);
 		want_marked = packets / 10 + (packets % 10 > 7);
 	}
-	for (unsigned int i = 0; i < crew->count; i++, before += matched)
+	for (unsigned int i = 0; i < group->count; i++, before += matched)
 		if (bench_net_count(net, "FORWARD", i + 1, &matched) < 0)
 			return -1;
 	if (bench_net_count(net, "POSTROUTING", 1, &marked) < 0 ||
@@ -122,10 +124,10 @@ static int check_rules(struct bench_net *net, const struct bench_crew *crew, uin
 		(unsigned long long)marked, (unsigned long long)rest);
 }
 
-static int check_queues(struct bench_net *net, const struct bench_crew *crew)
+static int check_queues(struct bench_net *net, const struct bench_worker_group *group)
 {
-	for (unsigned int i = 0; i < crew->count; i++)
-		if (check_queue(net, &crew->workers[i]) < 0)
+	for (unsigned int i = 0; i < group->count; i++)
+		if (check_queue(net, &group->workers[i]) < 0)
 			return -1;
 	return 0;
 }
@@ -185,32 +187,36 @@ static int await_queued(struct bench_net *net, const struct bench_worker *worker
 }
 
 /* Everything is queued before anything is decided. */
-static int fill(struct bench_net *net, const struct bench_options *opts, struct bench_crew *crew)
+static int fill(struct bench_net *net, const struct bench_options *opts,
+		struct bench_worker_group *group)
 {
-	for (unsigned int i = 0; i < crew->count; i++)
-		if (run_send_to(net, opts, &crew->workers[i], false) < 0 ||
-		    await_queued(net, &crew->workers[i]) < 0)
+	for (unsigned int i = 0; i < group->count; i++)
+		if (run_send_to(net, opts, &group->workers[i], false) < 0 ||
+		    await_queued(net, &group->workers[i]) < 0)
 			return -1;
-	bench_crew_go(crew);
-	return bench_trace_count(net, crew);
+	bench_group_go(group);
+	return bench_trace_count(net, group);
 }
 
-static int flow(struct bench_net *net, const struct bench_options *opts, struct bench_crew *crew)
+static int flow(struct bench_net *net, const struct bench_options *opts,
+		struct bench_worker_group *group)
 {
-	bench_crew_go(crew);
-	return run_send_to(net, opts, &crew->workers[0], true);
+	bench_group_go(group);
+	return run_send_to(net, opts, &group->workers[0], true);
 }
 
 static int work_off(struct bench_net *net, const struct bench_options *opts,
-		    struct bench_crew *crew, bool continuous, struct bench_result *result)
+		    struct bench_worker_group *group, bool continuous,
+		    struct bench_result *result)
 {
-	if (set_discarding_rules(net, crew->count) < 0)
+	if (set_discarding_rules(net, group->count) < 0)
 		return -1;
-	if (bench_crew_start(net, crew) == 0 &&
-	    (continuous ? flow : fill)(net, opts, crew) == 0 && bench_crew_wait(net, crew) == 0 &&
-	    check_queues(net, crew) == 0 && check_rules(net, crew, opts->packets) == 0)
-		add_up(crew, result);
-	return bench_crew_end(net, crew);
+	if (bench_group_start(net, group) == 0 &&
+	    (continuous ? flow : fill)(net, opts, group) == 0 &&
+	    bench_group_wait(net, group) == 0 && check_queues(net, group) == 0 &&
+	    check_rules(net, group, opts->packets) == 0)
+		add_up(group, result);
+	return bench_group_end(net, group);
 }
 
 /* What is measured with packets of which nobody waits for an answer. */
@@ -220,28 +226,28 @@ static int measure_once(struct bench_net *net, const struct bench_options *opts,
 			const struct bench_candidate *candidate, struct bench_result *result,
 			enum kind kind, bool trace)
 {
-	struct bench_crew crew;
+	struct bench_worker_group group;
 	uint64_t share;
 
-	if (hire(net, &crew, candidate) < 0)
+	if (init_workers(net, &group, candidate) < 0)
 		return -1;
-	share = opts->packets / crew.count;
-	for (unsigned int i = 0; i < crew.count; i++) {
-		struct bench_worker *worker = &crew.workers[i];
+	share = opts->packets / group.count;
+	for (unsigned int i = 0; i < group.count; i++) {
+		struct bench_worker *worker = &group.workers[i];
 
 		worker->trace = trace;
 		worker->batch = (uint32_t)opts->batch;
 		worker->mixed = kind == MIXED;
-		worker->goal = i == 0 ? opts->packets - share * (crew.count - 1) : share;
+		worker->goal = i == 0 ? opts->packets - share * (group.count - 1) : share;
 		worker->max_len = (uint32_t)worker->goal + 1024;
 		worker->receive_buffer = worker->max_len * PACKET_MEMORY + (64u << 20);
 	}
-	if (work_off(net, opts, &crew, kind == FLOOD, result) < 0)
+	if (work_off(net, opts, &group, kind == FLOOD, result) < 0)
 		return -1;
 	if (trace)
 		result->value[BENCH_SYSCALLS] =
-			crew.workers[0].trace
-				? (double)crew.workers[0].calls / (double)opts->packets
+			group.workers[0].trace
+				? (double)group.workers[0].calls / (double)opts->packets
 				: -1;
 	return 0;
 }
@@ -254,7 +260,7 @@ static int measure_packets(struct bench_net *net, const struct bench_options *op
 	struct bench_options fewer = *opts;
 	struct bench_result traced;
 
-	bench_stay(true);
+	bench_pin(true);
 	if (measure_once(net, opts, candidate, result, kind, false) < 0)
 		return -1;
 	if (kind == FLOOD || candidate->threads > 1)
@@ -299,7 +305,7 @@ static int send_stream(struct bench_net *net, const struct bench_options *opts,
 }
 
 /* The last packets of a connection: no more come, and those that came are decided. */
-static int settle(struct bench_net *net, const struct bench_crew *crew)
+static int settle(struct bench_net *net, const struct bench_worker_group *group)
 {
 	const struct timespec pause = { .tv_nsec = 1000000 };
 	int64_t deadline = bench_now(CLOCK_MONOTONIC) + 5000000000ll;
@@ -311,7 +317,7 @@ static int settle(struct bench_net *net, const struct bench_crew *crew)
 		nanosleep(&pause, NULL);
 		if (bench_net_queue(net, 0, &queue) < 0)
 			return -1;
-	} while (queue.waiting > 0 && !bench_interrupted && crew->pid > 0 &&
+	} while (queue.waiting > 0 && !bench_interrupted && group->pid > 0 &&
 		 bench_now(CLOCK_MONOTONIC) < deadline);
 	return 0;
 }
@@ -331,7 +337,7 @@ pass(struct bench_net *net, const struct bench_options *opts,
      const struct bench_candidate *candidate, struct bench_result *result, const char *rule,
      int (*send)(struct bench_net *, const struct bench_options *, struct bench_result *))
 {
-	struct bench_crew crew;
+	struct bench_worker_group group;
 
 	if (bench_net_clear(net) < 0)
 		return -1;
@@ -339,28 +345,28 @@ pass(struct bench_net *net, const struct bench_options *opts,
 		return send(net, opts, result);
 	if ((candidate->once && set_passing_rules(net) < 0) ||
 	    bench_net_rule(net, "FORWARD %s -j NFQUEUE --queue-num 0", rule) < 0 ||
-	    hire(net, &crew, candidate) < 0)
+	    init_workers(net, &group, candidate) < 0)
 		return -1;
-	if (bench_crew_start(net, &crew) == 0) {
-		bench_crew_go(&crew);
-		if (send(net, opts, result) == 0 && settle(net, &crew) == 0 &&
-		    bench_crew_wait(net, &crew) == 0 && check_queues(net, &crew) == 0)
-			add_up(&crew, result);
+	if (bench_group_start(net, &group) == 0) {
+		bench_group_go(&group);
+		if (send(net, opts, result) == 0 && settle(net, &group) == 0 &&
+		    bench_group_wait(net, &group) == 0 && check_queues(net, &group) == 0)
+			add_up(&group, result);
 	}
-	return bench_crew_end(net, &crew);
+	return bench_group_end(net, &group);
 }
 
 static int measure_latency(struct bench_net *net, const struct bench_options *opts,
 			   const struct bench_candidate *candidate, struct bench_result *result)
 {
-	bench_stay(true);
+	bench_pin(true);
 	return pass(net, opts, candidate, result, "-i left -p udp", send_pings);
 }
 
 static int measure_tcp(struct bench_net *net, const struct bench_options *opts,
 		       const struct bench_candidate *candidate, struct bench_result *result)
 {
-	bench_stay(false);
+	bench_pin(false);
 	return pass(net, opts, candidate, result, "-p tcp", send_stream);
 }
 

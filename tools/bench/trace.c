@@ -30,38 +30,38 @@ void bench_trace_stop(struct bench_worker *worker)
 }
 
 /* The next stop of it; its status, or -1. */
-static int await_stop(struct bench_net *net, struct bench_crew *crew)
+static int await_stop(struct bench_net *net, struct bench_worker_group *group)
 {
 	int64_t deadline = bench_now(CLOCK_MONOTONIC) + TRACE_DEADLINE_NS;
 	int status, pid;
 
-	while ((pid = waitpid(crew->pid, &status, WNOHANG)) == 0) {
+	while ((pid = waitpid(group->pid, &status, WNOHANG)) == 0) {
 		if (bench_interrupted || bench_now(CLOCK_MONOTONIC) > deadline)
 			return bench_fail(net, "gave up counting system calls");
 		sched_yield();
 	}
-	if (pid == crew->pid && WIFSTOPPED(status))
+	if (pid == group->pid && WIFSTOPPED(status))
 		return WSTOPSIG(status);
-	crew->pid = 0;
+	group->pid = 0;
 	return bench_fail(net, "the process died");
 }
 
-int bench_trace_count(struct bench_net *net, struct bench_crew *crew)
+int bench_trace_count(struct bench_net *net, struct bench_worker_group *group)
 {
-	struct bench_worker *worker = &crew->workers[0];
+	struct bench_worker *worker = &group->workers[0];
 	uint64_t stops = 0;
 	int signal;
 
 	if (!worker->trace)
 		return 0;
-	signal = await_stop(net, crew);
-	if (signal < 0 || ptrace(PTRACE_SETOPTIONS, crew->pid, NULL,
+	signal = await_stop(net, group);
+	if (signal < 0 || ptrace(PTRACE_SETOPTIONS, group->pid, NULL,
 				 (void *)(PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL)) < 0)
 		return bench_fail(net, "cannot count system calls");
 	for (;;) {
-		if (ptrace(PTRACE_SYSCALL, crew->pid, NULL, NULL) < 0)
+		if (ptrace(PTRACE_SYSCALL, group->pid, NULL, NULL) < 0)
 			return bench_fail(net, "cannot count system calls: %s", strerror(errno));
-		signal = await_stop(net, crew);
+		signal = await_stop(net, group);
 		if (signal < 0)
 			return -1;
 		if (signal == SIGSTOP)
@@ -71,6 +71,6 @@ int bench_trace_count(struct bench_net *net, struct bench_crew *crew)
 	}
 	/* Each stops on its way in and on its way out; the last one is the one that told us. */
 	worker->calls = stops / 2 - 1;
-	ptrace(PTRACE_DETACH, crew->pid, NULL, NULL);
+	ptrace(PTRACE_DETACH, group->pid, NULL, NULL);
 	return 0;
 }

@@ -65,7 +65,7 @@ void bench_find_cpus(int *first, int *last)
 	}
 }
 
-void bench_stay_on(int from, int to)
+void bench_set_affinity(int from, int to)
 {
 	cpu_set_t cpus;
 
@@ -75,10 +75,10 @@ void bench_stay_on(int from, int to)
 	(void)sched_setaffinity(0, sizeof(cpus), &cpus);
 }
 
-void bench_stay(bool one)
+void bench_pin(bool one)
 {
 	int first, last;
 
 	bench_find_cpus(&first, &last);
-	bench_stay_on(first, one ? first : last);
+	bench_set_affinity(first, one ? first : last);
 }

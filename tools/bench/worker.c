@@ -47,8 +47,8 @@ static int64_t worker_get_memory(void)
 	return kib * 1024;
 }
 
-/* Wakes the others and waits for them; a signal may come at any time. */
-static void worker_meet(struct bench_worker *worker)
+/* Reports that it got here and waits until it may go on; a signal may come at any time. */
+static void worker_sync(struct bench_worker *worker)
 {
 	sem_post(&worker->ready);
 	while (sem_wait(&worker->go) < 0 && errno == EINTR)
@@ -70,7 +70,7 @@ void bench_worker_begin(struct bench_worker *worker)
 	struct rusage usage;
 
 	bench_trace_prepare(worker);
-	worker_meet(worker);
+	worker_sync(worker);
 	worker->heap = -get_heap();
 	getrusage(RUSAGE_THREAD, &usage);
 	worker->start_user = to_ns(usage.ru_utime);
@@ -92,23 +92,23 @@ void bench_worker_end(struct bench_worker *worker)
 	worker->system_ns = to_ns(usage.ru_stime) - worker->start_system;
 	worker->heap += get_heap();
 	worker->memory += worker_get_memory();
-	worker_meet(worker);
+	worker_sync(worker);
 }
 
-struct duty {
+struct thread_arg {
 	const struct bench_candidate *candidate;
 	struct bench_worker *worker;
 };
 
 static void *work(void *arg)
 {
-	struct duty *duty = arg;
+	struct thread_arg *thread = arg;
 
-	if (duty->worker->cpu >= 0)
-		bench_stay_on(duty->worker->cpu, duty->worker->cpu);
-	duty->worker->memory = -worker_get_memory();
-	if (duty->candidate->run(duty->worker) < 0)
-		sem_post(&duty->worker->ready);
+	if (thread->worker->cpu >= 0)
+		bench_set_affinity(thread->worker->cpu, thread->worker->cpu);
+	thread->worker->memory = -worker_get_memory();
+	if (thread->candidate->run(thread->worker) < 0)
+		sem_post(&thread->worker->ready);
 	return NULL;
 }
 
@@ -118,10 +118,11 @@ static void worker_on_signal(int number)
 	(void)number;
 }
 
-static void worker_child_main(struct bench_net *net, struct bench_crew *crew, pid_t parent)
+static void worker_child_main(struct bench_net *net, struct bench_worker_group *group,
+			      pid_t parent)
 {
 	struct sigaction wake = { .sa_handler = worker_on_signal };
-	struct duty duties[BENCH_THREADS];
+	struct thread_arg args[BENCH_THREADS];
 	pthread_t threads[BENCH_THREADS];
 	unsigned int i;
 
@@ -129,13 +130,13 @@ static void worker_child_main(struct bench_net *net, struct bench_crew *crew, pi
 	if (setns(net->router, CLONE_NEWNET) < 0)
 		_exit(EXIT_FAILURE);
 	sigaction(SIGUSR1, &wake, NULL);
-	for (i = 0; i < crew->count; i++)
-		duties[i] = (struct duty){ crew->candidate, &crew->workers[i] };
-	for (i = 1; i < crew->count; i++)
-		if (pthread_create(&threads[i], NULL, work, &duties[i]))
+	for (i = 0; i < group->count; i++)
+		args[i] = (struct thread_arg){ group->candidate, &group->workers[i] };
+	for (i = 1; i < group->count; i++)
+		if (pthread_create(&threads[i], NULL, work, &args[i]))
 			_exit(EXIT_FAILURE);
-	work(&duties[0]);
-	for (i = 1; i < crew->count; i++)
+	work(&args[0]);
+	for (i = 1; i < group->count; i++)
 		pthread_join(threads[i], NULL);
 	_exit(EXIT_SUCCESS);
 }
@@ -146,87 +147,87 @@ static void worker_child_main(struct bench_net *net, struct bench_crew *crew, pi
  * Waits until each worker says so. It wakes up now and then, since a process may die instead; one
  * that is to stop is interrupted each time, lest it was about to wait.
  */
-static int await_all(struct bench_net *net, struct bench_crew *crew, bool stop)
+static int await_all(struct bench_net *net, struct bench_worker_group *group, bool stop)
 {
 	int64_t deadline = bench_now(CLOCK_MONOTONIC) + WORKER_DEADLINE_NS, until;
 	struct timespec soon;
 	unsigned int i = 0;
 
-	while (i < crew->count) {
+	while (i < group->count) {
 		if (bench_interrupted)
 			return bench_fail(net, "interrupted");
 		if (stop)
-			kill(crew->pid, SIGUSR1);
+			kill(group->pid, SIGUSR1);
 		until = bench_now(CLOCK_REALTIME) + 20000000;
 		soon = (struct timespec){ until / 1000000000, until % 1000000000 };
-		if (sem_timedwait(&crew->workers[i].ready, &soon) == 0) {
-			if (crew->workers[i].error[0])
-				return bench_fail(net, "%s", crew->workers[i].error);
+		if (sem_timedwait(&group->workers[i].ready, &soon) == 0) {
+			if (group->workers[i].error[0])
+				return bench_fail(net, "%s", group->workers[i].error);
 			i++;
-		} else if (waitpid(crew->pid, NULL, WNOHANG) == crew->pid) {
-			crew->pid = 0;
+		} else if (waitpid(group->pid, NULL, WNOHANG) == group->pid) {
+			group->pid = 0;
 			return bench_fail(net, "the process died");
 		} else if (bench_now(CLOCK_MONOTONIC) > deadline) {
 			return bench_fail(net, "not done in time, %llu of %llu packets decided",
-					  (unsigned long long)crew->workers[i].handled,
-					  (unsigned long long)crew->workers[i].goal);
+					  (unsigned long long)group->workers[i].handled,
+					  (unsigned long long)group->workers[i].goal);
 		}
 	}
 	return 0;
 }
 
-int bench_crew_start(struct bench_net *net, struct bench_crew *crew)
+int bench_group_start(struct bench_net *net, struct bench_worker_group *group)
 {
 	pid_t parent = getpid();
 
-	for (unsigned int i = 0; i < crew->count; i++) {
-		sem_init(&crew->workers[i].ready, 1, 0);
-		sem_init(&crew->workers[i].go, 1, 0);
+	for (unsigned int i = 0; i < group->count; i++) {
+		sem_init(&group->workers[i].ready, 1, 0);
+		sem_init(&group->workers[i].go, 1, 0);
 	}
-	crew->pid = fork();
-	if (crew->pid < 0) {
-		crew->pid = 0;
+	group->pid = fork();
+	if (group->pid < 0) {
+		group->pid = 0;
 		return bench_fail(net, "cannot start a process: %s", strerror(errno));
 	}
-	if (crew->pid == 0)
-		worker_child_main(net, crew, parent);
-	return await_all(net, crew, false);
+	if (group->pid == 0)
+		worker_child_main(net, group, parent);
+	return await_all(net, group, false);
 }
 
-void bench_crew_go(struct bench_crew *crew)
+void bench_group_go(struct bench_worker_group *group)
 {
-	for (unsigned int i = 0; i < crew->count; i++)
-		sem_post(&crew->workers[i].go);
+	for (unsigned int i = 0; i < group->count; i++)
+		sem_post(&group->workers[i].go);
 }
 
-int bench_crew_wait(struct bench_net *net, struct bench_crew *crew)
+int bench_group_wait(struct bench_net *net, struct bench_worker_group *group)
 {
 	bool stop = false;
 
-	for (unsigned int i = 0; i < crew->count; i++) {
-		atomic_store(&crew->workers[i].stop, true);
-		stop = stop || !crew->workers[i].goal;
+	for (unsigned int i = 0; i < group->count; i++) {
+		atomic_store(&group->workers[i].stop, true);
+		stop = stop || !group->workers[i].goal;
 	}
-	return await_all(net, crew, stop);
+	return await_all(net, group, stop);
 }
 
-int bench_crew_end(struct bench_net *net, struct bench_crew *crew)
+int bench_group_end(struct bench_net *net, struct bench_worker_group *group)
 {
 	int status = 0;
 
-	if (crew->pid <= 0)
+	if (group->pid <= 0)
 		return -1;
 	if (net->error[0])
-		kill(crew->pid, SIGKILL);
-	bench_crew_go(crew);
-	while (waitpid(crew->pid, &status, 0) < 0 && errno == EINTR)
+		kill(group->pid, SIGKILL);
+	bench_group_go(group);
+	while (waitpid(group->pid, &status, 0) < 0 && errno == EINTR)
 		if (bench_interrupted)
-			kill(crew->pid, SIGKILL);
-	crew->pid = 0;
+			kill(group->pid, SIGKILL);
+	group->pid = 0;
 	if (net->error[0])
 		return -1;
-	for (unsigned int i = 0; i < crew->count; i++)
-		if (crew->workers[i].error[0])
-			return bench_fail(net, "%s", crew->workers[i].error);
+	for (unsigned int i = 0; i < group->count; i++)
+		if (group->workers[i].error[0])
+			return bench_fail(net, "%s", group->workers[i].error);
 	return status == 0 ? 0 : bench_fail(net, "the process died");
 }
