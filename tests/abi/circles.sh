@@ -46,3 +46,4 @@ check()
 
 ls "$BUILD"/lib/libmnfq.a.p/*unity*.o >/dev/null 2>&1 && skip "with unity=on there is one object file"
 check lib "$BUILD/lib/libmnfq.a.p"
+[ "$BENCH" != true ] || check mnfq-bench "$BUILD/tools/bench/mnfq-bench.p"
