@@ -9,7 +9,7 @@
 
 #include "common.h"
 #include "dump.h"
-#include "print.h"
+#include "print/print.h"
 
 #define MAX_PER_UID 256u
 #define QUEUES_MAX  4096 /* the kernel looks for more ever more slowly */

@@ -10,7 +10,7 @@
 #include "common.h"
 #include "dump.h"
 #include "log.h"
-#include "print.h"
+#include "print/print.h"
 #include "unix-path.h"
 
 #define FETCH_MS      5000   /* whoever shares sockets gives one at once */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* decode.c with any bytes: two of the EtherType, then the packet. */
+/* print/decode.c with any bytes: two of the EtherType, then the packet. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "decode.h"
+#include "print/decode.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

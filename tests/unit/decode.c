@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* decode.c: packets of each protocol, whole, cut at every length, and lying about lengths. */
+/* print/decode.c: packets of each protocol, whole, cut at every length, and lying about lengths. */
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "decode.h"
+#include "print/decode.h"
 
 #define IPV4 0x0800
 #define ARP  0x0806

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* print-text.c, print-json.c: what a kernel may tell of a packet, and what must not get through. */
+/* print/text.c, print/json.c: what a kernel may tell of a packet, and what must not get through. */
 #include <criterion/criterion.h>
 #include <endian.h>
 #include <errno.h>
@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "packet.h"
-#include "print.h"
+#include "print/print.h"
 #include "support/message.h"
 
 static struct message msg;

@@ -9,7 +9,7 @@
 
 #include <mnfq/mnfq.h>
 
-#include "decode.h"
+#include "print/decode.h"
 
 struct device {
 	const char *word; /* in a line of text */

@@ -7,8 +7,8 @@
 #include <time.h>
 
 #include "common.h"
-#include "fields.h"
-#include "print.h"
+#include "print/fields.h"
+#include "print/print.h"
 
 /* What follows the addresses: the first detail behind a colon, the others behind commas. */
 struct details {

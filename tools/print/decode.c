@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "decode.h"
+#include "print/decode.h"
 
 /* The bytes that are there, and how many the headers so far claim there were. */
 struct span {

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "common.h"
-#include "fields.h"
-#include "print.h"
+#include "print/fields.h"
+#include "print/print.h"
 
 #if HAVE_JANSSON
 #include <jansson.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What is told of a packet, whether as text or as JSON. */
-#include "fields.h"
+#include "print/fields.h"
 
 #include <errno.h>
 #include <linux/if_ether.h>
