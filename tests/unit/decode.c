@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "packet.h"
 #include "print/decode.h"
+#include "support/message.h"
 
 #define IPV4 0x0800
 #define ARP  0x0806
@@ -60,28 +62,50 @@ static const struct sample samples[] = {
 	SAMPLE("tcp over ipv6", IPV6, 60, "tcp", IPV6_HEADER(20, 6), TCP_HEADER(5, 0x10)),
 	SAMPLE("udp over ipv6", IPV6, 48, "udp", IPV6_HEADER(8, 17), UDP_HEADER(8)),
 	SAMPLE("icmpv6", IPV6, 48, "icmpv6", IPV6_HEADER(8, 58), 128, 0, 0, 0, 0, 1, 0, 1),
-	SAMPLE("extension headers", IPV6, 96, "udp", IPV6_HEADER(56, 0), 43, 0, 0, 0, 0, 0, 0, 0,
-	       44, 0, 0, 0, 0, 0, 0, 0, 51, 0, 0, 0, 0, 0, 0, 7, 60, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-	       0, 0, 0, 0, 0, 17, 0, 1, 4, 0, 0, 0, 0, UDP_HEADER(8)),
+	SAMPLE("extension headers", IPV6, 96, "udp", IPV6_HEADER(56, 0), 60, 0, 0, 0, 0, 0, 0, 0,
+	       43, 0, 0, 0, 0, 0, 0, 0, 44, 0, 0, 0, 0, 0, 0, 0, 51, 0, 0, 1, 0, 0, 0, 7, 17, 2,
+	       0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, UDP_HEADER(8)),
+	SAMPLE("authenticated", IPV4, 40, "udp", IPV4_HEADER(40, 0, 51), 17, 1, 0, 0, 0, 0, 0, 0,
+	       0, 0, 0, 0, UDP_HEADER(8)),
 	SAMPLE("nothing next", IPV6, 40, "ipv6-nonxt", IPV6_HEADER(0, 59)),
 	SAMPLE("arp", ARP, 28, "arp", 0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, 1, 10, 0, 0, 1, 0, 0,
 	       0, 0, 0, 0, 10, 0, 0, 2),
+	SAMPLE("behind a tag", 0x8100, 32, "udp", 0, 5, 8, 0, IPV4_HEADER(28, 0, 17),
+	       UDP_HEADER(8)),
 	SAMPLE("lldp", 0x88cc, 0, "lldp", 2, 7, 4),
 	SAMPLE("unnamed ethertype", 0x9abc, 0, "ethertype-0x9abc", 2, 7, 4),
 };
 
 #define SAMPLES (sizeof(samples) / sizeof(samples[0]))
 
-/* Decodes a copy that ends with its allocation, so that a sanitizer sees reading further. */
-static struct decoded decode_exactly(uint16_t ethertype, const uint8_t *bytes, size_t len)
+/*
+ * A packet of a bridge, which has these bytes of @length. They end with their allocation, so that a
+ * sanitizer sees reading further.
+ */
+static struct decoded decode_cut(uint16_t ethertype, const uint8_t *bytes, size_t len,
+				 size_t length)
 {
-	uint8_t *copy = calloc(1, len ? len : 1);
+	static struct message msg;
+	static struct mnfq_packet packet;
 	struct decoded decoded;
+	uint8_t *copy;
 
-	memcpy(copy, bytes, len);
-	decode_packet(&decoded, ethertype, copy + (len ? 0 : 1), len);
+	message_begin(&msg, 1);
+	((struct nfgenmsg *)(msg.bytes + NLMSG_HDRLEN))->nfgen_family = NFPROTO_BRIDGE;
+	message_hdr(&msg, 1, ethertype, NF_INET_LOCAL_IN);
+	message_attr32(&msg, NFQA_CAP_LEN, (uint32_t)length);
+	message_attr(&msg, NFQA_PAYLOAD, bytes, len);
+	copy = malloc(msg.len);
+	memcpy(copy, msg.bytes, msg.len);
+	cr_assert_eq(mnfq_i_packet_parse(&packet, copy, msg.len), 0);
+	decode_packet(&decoded, &packet);
 	free(copy);
 	return decoded;
+}
+
+static struct decoded decode_exactly(uint16_t ethertype, const uint8_t *bytes, size_t len)
+{
+	return decode_cut(ethertype, bytes, len, len);
 }
 
 static struct decoded decode_sample(const char *name)
@@ -145,7 +169,8 @@ Test(decode, tells_every_cut)
 		for (size_t len = 1; len <= samples[i].len; len++) {
 			struct decoded decoded;
 
-			decoded = decode_exactly(samples[i].ethertype, samples[i].bytes, len);
+			decoded = decode_cut(samples[i].ethertype, samples[i].bytes, len,
+					     samples[i].len);
 			cr_expect_eq(decoded.problem != NULL, len < samples[i].need,
 				     "%s, %zu bytes: %s", samples[i].name, len, decoded.problem);
 		}
@@ -203,7 +228,7 @@ Test(decode, tcp_flags)
 
 Test(decode, ports_survive_a_cut_behind_them)
 {
-	struct decoded decoded = decode_exactly(IPV4, samples[0].bytes, 24);
+	struct decoded decoded = decode_cut(IPV4, samples[0].bytes, 24, samples[0].len);
 
 	expect_ports(&decoded, 49153, 80);
 	cr_expect_not(decoded.has_tcp_flags);
@@ -260,6 +285,15 @@ Test(decode, extension_headers_are_walked)
 	cr_expect_str_eq(decoded.protocol, "hopopt");
 }
 
+/* RFC 6946 */
+Test(decode, a_fragment_that_is_all_of_it_is_none)
+{
+	struct decoded decoded = decode_changed("extension headers", 67, 0);
+
+	cr_expect_not(decoded.fragment);
+	expect_ports(&decoded, 1024, 53);
+}
+
 Test(decode, first_fragment)
 {
 	static const uint8_t ipv4[] = { IPV4_HEADER(28, 0x2000, 17), UDP_HEADER(200) };
@@ -274,6 +308,7 @@ Test(decode, first_fragment)
 
 	decoded = decode_exactly(IPV6, ipv6, sizeof(ipv6));
 	cr_expect(decoded.fragment && decoded.more_fragments);
+	cr_expect_eq(decoded.fragment_id, 9);
 	expect_ports(&decoded, 1024, 53);
 	expect_problem(decoded, "none");
 }
@@ -308,6 +343,16 @@ Test(decode, lies_about_lengths_are_told)
 	expect_problem(decode_changed("tcp over ipv4", 32, 0xf0), "bad TCP header length");
 }
 
+Test(decode, more_than_there_is_is_malformed)
+{
+	struct decoded decoded = decode_changed("tcp over ipv4", 3, 45);
+
+	expect_ports(&decoded, 49153, 80);
+	expect_problem(decoded, "malformed");
+	expect_problem(decode_changed("tcp over ipv6", 5, 21), "malformed");
+	expect_problem(decode_changed("ip options", 20, 7), "malformed");
+}
+
 Test(decode, padding_behind_the_packet_is_not_the_packet)
 {
 	expect_problem(decode_changed("udp over ipv4", 3, 24), "cut short");
@@ -321,4 +366,15 @@ Test(decode, a_length_of_zero_means_large)
 	expect_problem(decoded, "none");
 	expect_ports(&decoded, 1024, 53);
 	expect_problem(decode_changed("tcp over ipv6", 5, 0), "none");
+}
+
+/* RFC 2675 */
+Test(decode, jumbograms)
+{
+	static const uint8_t bytes[] = { IPV6_HEADER(0, 0),  6, 0, 194, 4, 0, 1, 0, 0,
+					 TCP_HEADER(5, 0x10) };
+	struct decoded decoded = decode_cut(IPV6, bytes, sizeof(bytes), 65536 + 40);
+
+	expect_ports(&decoded, 49153, 80);
+	expect_problem(decoded, "none");
 }

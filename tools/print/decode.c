@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: MIT */
-/* Decoding of packets. Every handler checks the length of what it reads before it reads it. */
-#include <netinet/in.h>
+/*
+ * Decoding of packets, to print them. mnfq_packet_get_layers() finds the headers; what follows IP is read
+ * here, and no more than is there.
+ */
+#include "print/decode.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/if_ether.h>
+#include <linux/netfilter.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "print/decode.h"
-
-/* The bytes that are there, and how many the headers so far claim there were. */
+/* Bytes from some header on. */
 struct span {
 	const uint8_t *at;
 	size_t len;
-	size_t claimed;
-};
-
-struct protocol {
-	unsigned int number;
-	const char *name;
-	void (*decode)(struct decoded *decoded, struct span bytes);
+	bool cut; /* there were more */
 };
 
 struct word {
@@ -39,25 +39,9 @@ static uint32_t get32(const uint8_t *at)
 /* Notes a problem unless there are @need bytes. */
 static bool has(struct decoded *decoded, struct span bytes, size_t need)
 {
-	if (bytes.len >= need)
-		return true;
-	decoded->problem = cut_short;
-	return false;
-}
-
-static struct span skip(struct span bytes, size_t count)
-{
-	return (struct span){ bytes.at + count, bytes.len - count,
-			      bytes.claimed > count ? bytes.claimed - count : 0 };
-}
-
-/* Leaves out what is behind the end of the packet (padding). Jumbo packets claim 0. */
-static struct span bound(struct span bytes, size_t claimed)
-{
-	if (claimed && claimed < bytes.len)
-		bytes.len = claimed;
-	bytes.claimed = claimed ? claimed : bytes.len;
-	return bytes;
+	if (bytes.len < need && !decoded->problem)
+		decoded->problem = cut_short;
+	return bytes.len >= need;
 }
 
 static const char *find_word(const struct word *words, unsigned int number)
@@ -90,7 +74,7 @@ static void decode_tcp(struct decoded *decoded, struct span bytes)
 	decoded->tcp_flags = bytes.at[13];
 
 	header = (bytes.at[12] >> 4) * 4u;
-	if (header < 20 || (header > bytes.claimed && !decoded->fragment))
+	if (header < 20 || (header > bytes.len && !bytes.cut))
 		decoded->problem = "bad TCP header length";
 	else
 		has(decoded, bytes, header);
@@ -104,9 +88,37 @@ static void decode_udp(struct decoded *decoded, struct span bytes)
 	if (!has(decoded, bytes, 8))
 		return;
 	length = get16(bytes.at + 4);
-	if (length < 8 || (length > bytes.claimed && !decoded->fragment))
+	if (length < 8 || (length > bytes.len && !bytes.cut))
 		decoded->problem = "bad UDP length";
 }
+
+static const struct word icmp_types[] = {
+	{ 0, "echo reply" },           { 3, "destination unreachable" },
+	{ 4, "source quench" },        { 5, "redirect" },
+	{ 8, "echo request" },         { 9, "router advertisement" },
+	{ 10, "router solicitation" }, { 11, "time exceeded" },
+	{ 12, "parameter problem" },   { 13, "timestamp request" },
+	{ 14, "timestamp reply" },     { 0, NULL },
+};
+
+static const struct word icmpv6_types[] = {
+	{ 1, "destination unreachable" },
+	{ 2, "packet too big" },
+	{ 3, "time exceeded" },
+	{ 4, "parameter problem" },
+	{ 128, "echo request" },
+	{ 129, "echo reply" },
+	{ 130, "listener query" },
+	{ 131, "listener report" },
+	{ 132, "listener done" },
+	{ 133, "router solicitation" },
+	{ 134, "router advertisement" },
+	{ 135, "neighbor solicitation" },
+	{ 136, "neighbor advertisement" },
+	{ 137, "redirect" },
+	{ 143, "listener report v2" },
+	{ 0, NULL },
+};
 
 static void decode_type(struct decoded *decoded, struct span bytes, const struct word *words)
 {
@@ -119,203 +131,165 @@ static void decode_type(struct decoded *decoded, struct span bytes, const struct
 	has(decoded, bytes, 8);
 }
 
-static void decode_icmp(struct decoded *decoded, struct span bytes)
-{
-	static const struct word words[] = {
-		{ 0, "echo reply" },           { 3, "destination unreachable" },
-		{ 4, "source quench" },        { 5, "redirect" },
-		{ 8, "echo request" },         { 9, "router advertisement" },
-		{ 10, "router solicitation" }, { 11, "time exceeded" },
-		{ 12, "parameter problem" },   { 13, "timestamp request" },
-		{ 14, "timestamp reply" },     { 0, NULL },
-	};
-
-	decode_type(decoded, bytes, words);
-}
-
-static void decode_icmpv6(struct decoded *decoded, struct span bytes)
-{
-	static const struct word words[] = {
-		{ 1, "destination unreachable" },
-		{ 2, "packet too big" },
-		{ 3, "time exceeded" },
-		{ 4, "parameter problem" },
-		{ 128, "echo request" },
-		{ 129, "echo reply" },
-		{ 130, "listener query" },
-		{ 131, "listener report" },
-		{ 132, "listener done" },
-		{ 133, "router solicitation" },
-		{ 134, "router advertisement" },
-		{ 135, "neighbor solicitation" },
-		{ 136, "neighbor advertisement" },
-		{ 137, "redirect" },
-		{ 143, "listener report v2" },
-		{ 0, NULL },
-	};
-
-	decode_type(decoded, bytes, words);
-}
-
 /* The numbers are IANA's; IPPROTO_* lacks some of them. */
-static const struct protocol ip_protocols[] = {
-	{ 0, "hopopt", NULL },
-	{ 1, "icmp", decode_icmp },
-	{ 2, "igmp", NULL },
-	{ 4, "ipip", NULL },
-	{ 6, "tcp", decode_tcp },
-	{ 17, "udp", decode_udp },
-	{ 33, "dccp", decode_ports },
-	{ 41, "sit", NULL },
-	{ 43, "ipv6-route", NULL },
-	{ 44, "ipv6-frag", NULL },
-	{ 46, "rsvp", NULL },
-	{ 47, "gre", NULL },
-	{ 50, "esp", NULL },
-	{ 51, "ah", NULL },
-	{ 58, "icmpv6", decode_icmpv6 },
-	{ 59, "ipv6-nonxt", NULL },
-	{ 60, "ipv6-opts", NULL },
-	{ 88, "eigrp", NULL },
-	{ 89, "ospf", NULL },
-	{ 97, "etherip", NULL },
-	{ 103, "pim", NULL },
-	{ 108, "ipcomp", NULL },
-	{ 112, "vrrp", NULL },
-	{ 115, "l2tp", NULL },
-	{ 132, "sctp", decode_ports },
-	{ 135, "mobility", NULL },
-	{ 136, "udplite", decode_ports },
-	{ 137, "mpls", NULL },
-	{ 139, "hip", NULL },
-	{ 140, "shim6", NULL },
-	{ 0, NULL, NULL },
+static const struct word ip_protocols[] = {
+	{ 0, "hopopt" },      { 1, "icmp" },       { 2, "igmp" },      { 4, "ipip" },
+	{ 6, "tcp" },         { 17, "udp" },       { 33, "dccp" },     { 41, "sit" },
+	{ 43, "ipv6-route" }, { 44, "ipv6-frag" }, { 46, "rsvp" },     { 47, "gre" },
+	{ 50, "esp" },        { 51, "ah" },        { 58, "icmpv6" },   { 59, "ipv6-nonxt" },
+	{ 60, "ipv6-opts" },  { 88, "eigrp" },     { 89, "ospf" },     { 97, "etherip" },
+	{ 103, "pim" },       { 108, "ipcomp" },   { 112, "vrrp" },    { 115, "l2tp" },
+	{ 132, "sctp" },      { 135, "mobility" }, { 136, "udplite" }, { 137, "mpls" },
+	{ 139, "hip" },       { 140, "shim6" },    { 0, NULL },
 };
 
-/* Writes the name of protocol @number, made from @unknown if the table has none. */
-static const struct protocol *name_protocol(struct decoded *decoded,
-					    const struct protocol *protocols, unsigned int number,
-					    const char *unknown)
+/* Writes the name of protocol @number, made from @unknown if nobody gave it one. */
+static void name_protocol(struct decoded *decoded, const struct word *names, unsigned int number,
+			  const char *unknown)
 {
-	for (; protocols->name; protocols++) {
-		if (protocols->number == number) {
-			snprintf(decoded->protocol, sizeof(decoded->protocol), "%s",
-				 protocols->name);
-			return protocols;
-		}
+	const char *name = find_word(names, number);
+
+	snprintf(decoded->protocol, sizeof(decoded->protocol), name ? name : unknown, number);
+}
+
+/*
+ * mnfq_packet_get_layers() stops where nothing can be edited: before what is authenticated (RFC 4302), and
+ * at a jumbogram (RFC 2675), which begins with options.
+ */
+static void pass_over(struct decoded *decoded, uint8_t *number, struct span *bytes)
+{
+	while (*number == IPPROTO_AH ||
+	       (*number == IPPROTO_HOPOPTS && decoded->family == AF_INET6)) {
+		size_t len;
+
+		if (!has(decoded, *bytes, 8))
+			return;
+		len = *number == IPPROTO_AH ? (bytes->at[1] + 2u) * 4 : (bytes->at[1] + 1u) * 8;
+		if (!has(decoded, *bytes, len))
+			return;
+		*number = bytes->at[0];
+		bytes->at += len;
+		bytes->len -= len;
 	}
-	snprintf(decoded->protocol, sizeof(decoded->protocol), unknown, number);
-	return NULL;
 }
 
 /* Only the first fragment of a datagram has the header of the protocol in it. */
-static void decode_upper(struct decoded *decoded, unsigned int number, struct span bytes)
+static void decode_upper(struct decoded *decoded, uint8_t number, struct span bytes)
 {
-	const struct protocol *protocol;
-
-	protocol = name_protocol(decoded, ip_protocols, number, "ip-proto-%u");
-	if (protocol && protocol->decode && !decoded->fragment_offset)
-		protocol->decode(decoded, bytes);
+	if (!decoded->fragment_offset)
+		pass_over(decoded, &number, &bytes);
+	name_protocol(decoded, ip_protocols, number, "ip-proto-%u");
+	if (decoded->fragment_offset)
+		return;
+	switch (number) {
+	case IPPROTO_ICMP:
+		decode_type(decoded, bytes, icmp_types);
+		break;
+	case IPPROTO_ICMPV6:
+		decode_type(decoded, bytes, icmpv6_types);
+		break;
+	case IPPROTO_TCP:
+		decode_tcp(decoded, bytes);
+		break;
+	case IPPROTO_UDP:
+		decode_udp(decoded, bytes);
+		break;
+	case IPPROTO_DCCP:
+	case IPPROTO_SCTP:
+	case IPPROTO_UDPLITE:
+		decode_ports(decoded, bytes);
+		break;
+	}
 }
 
 /* ---- network headers ---------------------------------------------------------------------- */
 
-static void decode_ipv4(struct decoded *decoded, struct span bytes)
+/*
+ * In place of mnfq_packet_get_layers(), for what is malformed, cut short or too large for its length: the
+ * fixed header, and what follows at once. Returns false if not even that is there.
+ */
+static bool find_fixed_header(struct decoded *decoded, struct mnfq_layers *layers, bool v4,
+			      struct span bytes)
 {
+	const uint8_t *ip = bytes.at;
+	const size_t fixed = v4 ? 20 : 40;
 	size_t header, total;
-	uint16_t fragment;
 
-	if (bytes.at[0] >> 4 != 4) {
+	if (ip[0] >> 4 != (v4 ? 4 : 6)) {
 		decoded->problem = "bad IP version";
-		return;
+		return false;
 	}
-	if (!has(decoded, bytes, 20))
-		return;
-	decoded->family = AF_INET;
-	memcpy(decoded->src, bytes.at + 12, 4);
-	memcpy(decoded->dst, bytes.at + 16, 4);
-
-	fragment = get16(bytes.at + 6);
-	decoded->more_fragments = fragment & 0x2000;
-	decoded->fragment_offset = (uint16_t)((fragment & 0x1fff) * 8);
-	decoded->fragment = decoded->more_fragments || decoded->fragment_offset;
-	decoded->fragment_id = get16(bytes.at + 4);
-
-	name_protocol(decoded, ip_protocols, bytes.at[9], "ip-proto-%u");
-	header = (bytes.at[0] & 0xf) * 4u;
-	total = get16(bytes.at + 2);
-	if (header < 20)
+	if (!has(decoded, bytes, fixed))
+		return false;
+	header = v4 ? (ip[0] & 15) * 4u : fixed;
+	total = get16(ip + (v4 ? 2 : 4));
+	if (!v4 && total)
+		total += fixed;
+	if (header < fixed)
 		decoded->problem = "bad IP header length";
 	else if (total && total < header)
 		decoded->problem = "bad IP length";
-	else if (has(decoded, bytes, header))
-		decode_upper(decoded, bytes.at[9], skip(bound(bytes, total), header));
+	layers->family = v4 ? AF_INET : AF_INET6;
+	layers->protocol = ip[v4 ? 9 : 6];
+	layers->more_fragments = v4 && ip[6] & 0x20;
+	layers->fragment_offset = v4 ? (get16(ip + 6) & 0x1fffu) * 8 : 0;
+	layers->fragment = layers->more_fragments || layers->fragment_offset;
+	layers->end = total && total < bytes.len ? total : bytes.len;
+	layers->transport = decoded->problem || header > layers->end ? layers->end : header;
+	return true;
 }
 
-static void decode_fragment_header(struct decoded *decoded, const uint8_t *header)
+/* That of IPv6 is in an extension header, which mnfq_packet_get_layers() has seen. */
+static uint32_t get_fragment_id(const uint8_t *ip, bool v4)
 {
-	decoded->fragment = true;
-	decoded->more_fragments = header[3] & 1;
-	decoded->fragment_offset = get16(header + 2) & 0xfff8;
-	decoded->fragment_id = get32(header + 4);
-}
+	const uint8_t *header = ip + 40;
+	uint8_t next = ip[6];
 
-/* The bytes that an extension header says it has, 0 if @number is none (RFC 8200, RFC 4302). */
-static size_t get_extension_length(unsigned int number, const uint8_t *header)
-{
-	switch (number) {
-	case IPPROTO_HOPOPTS:
-	case IPPROTO_ROUTING:
-	case IPPROTO_DSTOPTS:
-		return (header[1] + 1u) * 8;
-	case IPPROTO_AH:
-		return (header[1] + 2u) * 4;
-	case IPPROTO_FRAGMENT:
-		return 8;
-	default:
-		return 0;
+	if (v4)
+		return get16(ip + 4);
+	while (next != IPPROTO_FRAGMENT) {
+		next = header[0];
+		header += (header[1] + 1u) * 8;
 	}
+	return get32(header + 4);
 }
 
-static bool is_extension(unsigned int number)
+static void decode_layers(struct decoded *decoded, const struct mnfq_layers *layers,
+			  struct span bytes)
 {
-	static const uint8_t any[2];
+	const bool v4 = layers->family == AF_INET;
+	const uint8_t *ip = bytes.at + layers->network;
 
-	return get_extension_length(number, any) != 0;
+	decoded->family = layers->family;
+	memcpy(decoded->src, ip + (v4 ? 12 : 8), v4 ? 4 : 16);
+	memcpy(decoded->dst, ip + (v4 ? 16 : 24), v4 ? 4 : 16);
+	if (layers->fragment) {
+		decoded->fragment = true;
+		decoded->more_fragments = layers->more_fragments;
+		decoded->fragment_offset = layers->fragment_offset;
+		decoded->fragment_id = get_fragment_id(ip, v4);
+	}
+	decode_upper(decoded, layers->protocol,
+		     (struct span){ bytes.at + layers->transport, layers->end - layers->transport,
+				    bytes.cut || layers->more_fragments });
 }
 
-static void decode_ipv6(struct decoded *decoded, struct span bytes)
+/* Also behind VLAN tags, where a bridge leaves them in the packet. */
+static void decode_ip(struct decoded *decoded, const struct mnfq_packet *packet,
+		      uint16_t ethertype, struct span bytes)
 {
-	unsigned int next;
-	size_t payload, length;
+	struct mnfq_layers layers = { .size = sizeof(layers) };
+	const int err = mnfq_packet_get_layers(packet, &layers);
+	bool found = err == 0;
 
-	if (bytes.at[0] >> 4 != 6) {
-		decoded->problem = "bad IP version";
-		return;
-	}
-	if (!has(decoded, bytes, 40))
-		return;
-	decoded->family = AF_INET6;
-	memcpy(decoded->src, bytes.at + 8, 16);
-	memcpy(decoded->dst, bytes.at + 24, 16);
-
-	next = bytes.at[6];
-	payload = get16(bytes.at + 4);
-	bytes = skip(bound(bytes, payload ? payload + 40 : 0), 40);
-
-	while (is_extension(next) && !decoded->fragment_offset) {
-		name_protocol(decoded, ip_protocols, next, "");
-		if (!has(decoded, bytes, 8))
-			return;
-		length = get_extension_length(next, bytes.at);
-		if (!has(decoded, bytes, length))
-			return;
-		if (next == IPPROTO_FRAGMENT)
-			decode_fragment_header(decoded, bytes.at);
-		next = bytes.at[0];
-		bytes = skip(bytes, length);
-	}
-	decode_upper(decoded, next, bytes);
+	if (!found && (ethertype == ETH_P_IP || ethertype == ETH_P_IPV6))
+		found = find_fixed_header(decoded, &layers, ethertype == ETH_P_IP, bytes);
+	if (found)
+		decode_layers(decoded, &layers, bytes);
+	if (err == -EMSGSIZE && !decoded->problem)
+		decoded->problem = cut_short;
+	else if (err == -EBADMSG && !decoded->problem)
+		decoded->problem = "malformed";
 }
 
 static void decode_arp(struct decoded *decoded, struct span bytes)
@@ -334,7 +308,7 @@ static void decode_arp(struct decoded *decoded, struct span bytes)
 	decoded->kind = find_word(words, get16(bytes.at + 6));
 	if (!has(decoded, bytes, 8 + 2 * (hardware + address)))
 		return;
-	if (get16(bytes.at + 2) != 0x0800)
+	if (get16(bytes.at + 2) != ETH_P_IP)
 		return;
 	if (address != 4) {
 		decoded->problem = "bad ARP address length";
@@ -345,29 +319,50 @@ static void decode_arp(struct decoded *decoded, struct span bytes)
 	memcpy(decoded->dst, bytes.at + 8 + hardware + 4 + hardware, 4);
 }
 
-void decode_packet(struct decoded *decoded, uint16_t ethertype, const uint8_t *data, size_t len)
+/* Bridges (and what else has no family of its own) tell by the EtherType. */
+static uint16_t get_ethertype(const struct mnfq_packet *packet)
 {
-	static const struct protocol ethertypes[] = {
-		{ 0x0800, "ipv4", decode_ipv4 },
-		{ 0x0806, "arp", decode_arp },
-		{ 0x8035, "rarp", NULL },
-		{ 0x8100, "vlan", NULL },
-		{ 0x86dd, "ipv6", decode_ipv6 },
-		{ 0x8847, "mpls", NULL },
-		{ 0x8863, "pppoe-discovery", NULL },
-		{ 0x8864, "pppoe", NULL },
-		{ 0x888e, "eapol", NULL },
-		{ 0x88a8, "qinq", NULL },
-		{ 0x88cc, "lldp", NULL },
-		{ 0x88e5, "macsec", NULL },
-		{ 0, NULL, NULL },
+	switch (mnfq_packet_get_family(packet)) {
+	case NFPROTO_IPV4:
+		return ETH_P_IP;
+	case NFPROTO_IPV6:
+		return ETH_P_IPV6;
+	default:
+		return mnfq_packet_get_hw_protocol(packet);
+	}
+}
+
+void decode_packet(struct decoded *decoded, const struct mnfq_packet *packet)
+{
+	static const struct word ethertypes[] = {
+		{ ETH_P_IP, "ipv4" },
+		{ ETH_P_ARP, "arp" },
+		{ ETH_P_RARP, "rarp" },
+		{ ETH_P_8021Q, "vlan" },
+		{ ETH_P_IPV6, "ipv6" },
+		{ ETH_P_MPLS_UC, "mpls" },
+		{ ETH_P_PPP_DISC, "pppoe-discovery" },
+		{ ETH_P_PPP_SES, "pppoe" },
+		{ ETH_P_PAE, "eapol" },
+		{ ETH_P_8021AD, "qinq" },
+		{ ETH_P_LLDP, "lldp" },
+		{ ETH_P_MACSEC, "macsec" },
+		{ 0, NULL },
 	};
-	const struct protocol *protocol;
+	const uint16_t ethertype = get_ethertype(packet);
+	struct span bytes = { 0 };
+	size_t length;
 
 	memset(decoded, 0, sizeof(*decoded));
-	protocol = name_protocol(decoded, ethertypes, ethertype, "ethertype-0x%04x");
-	if (protocol && protocol->decode && len > 0)
-		protocol->decode(decoded, (struct span){ data, len, len });
+	name_protocol(decoded, ethertypes, ethertype, "ethertype-0x%04x");
+	bytes.at = mnfq_packet_get_payload(packet, &bytes.len);
+	if (bytes.len == 0 || mnfq_packet_get_length(packet, &length) < 0)
+		return;
+	bytes.cut = bytes.len < length;
+	if (ethertype == ETH_P_ARP)
+		decode_arp(decoded, bytes);
+	else
+		decode_ip(decoded, packet, ethertype, bytes);
 }
 
 void decode_tcp_flags(uint8_t flags, char text[9])

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* What the bytes of a packet say: protocol, addresses, ports. No input or output. */
-#ifndef MNFQ_TOOLS_DECODE_H
-#define MNFQ_TOOLS_DECODE_H
+#ifndef MNFQ_TOOLS_PRINT_DECODE_H
+#define MNFQ_TOOLS_PRINT_DECODE_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
+
+#include <mnfq/mnfq.h>
 
 /** What decode_packet() found; zero, false or NULL is what was not there. */
 struct decoded {
@@ -29,18 +30,14 @@ struct decoded {
 
 	bool fragment; /* a part of a datagram */
 	bool more_fragments;
-	uint16_t fragment_offset; /* in bytes */
+	uint32_t fragment_offset; /* in bytes */
 	uint32_t fragment_id;
 
 	const char *problem; /* why decoding ended early: "cut short", "bad … length" */
 };
 
-/**
- * Decode a packet that begins with its network header.
- * @ethertype  the protocol of that header (linux/if_ether.h)
- * @data       any bytes, cut anywhere; with @len 0 only the protocol is named
- */
-void decode_packet(struct decoded *decoded, uint16_t ethertype, const uint8_t *data, size_t len);
+/** Decode the payload of a packet: any bytes, cut anywhere. Without any the protocol is named. */
+void decode_packet(struct decoded *decoded, const struct mnfq_packet *packet);
 
 /** The set flags as tcpdump writes them: "S" for SYN, "." for ACK, …, "none". */
 void decode_tcp_flags(uint8_t flags, char text[9]);

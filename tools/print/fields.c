@@ -3,8 +3,6 @@
 #include "print/fields.h"
 
 #include <errno.h>
-#include <linux/if_ether.h>
-#include <linux/netfilter.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -37,21 +35,6 @@ bool get_time(int64_t *usec, const struct mnfq_packet *packet)
 	clock_gettime(CLOCK_REALTIME, &now);
 	*usec = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 	return false;
-}
-
-void decode(struct decoded *decoded, const struct mnfq_packet *packet)
-{
-	uint16_t ethertype = mnfq_packet_get_hw_protocol(packet);
-	uint8_t family = mnfq_packet_get_family(packet);
-	const uint8_t *payload;
-	size_t len;
-
-	if (family == NFPROTO_IPV4)
-		ethertype = ETH_P_IP;
-	else if (family == NFPROTO_IPV6)
-		ethertype = ETH_P_IPV6;
-	payload = mnfq_packet_get_payload(packet, &len);
-	decode_packet(decoded, ethertype, payload, len);
 }
 
 const char *get_checksum(const struct mnfq_packet *packet)

@@ -9,8 +9,6 @@
 
 #include <mnfq/mnfq.h>
 
-#include "print/decode.h"
-
 struct device {
 	const char *word; /* in a line of text */
 	const char *key;  /* of a JSON object */
@@ -29,9 +27,6 @@ bool get_device(char name[IF_NAMESIZE], const struct mnfq_packet *packet,
  * it is the time of this call.
  */
 bool get_time(int64_t *usec, const struct mnfq_packet *packet);
-
-/** What its bytes say. */
-void decode(struct decoded *decoded, const struct mnfq_packet *packet);
 
 /** What is to be said of its checksums: good, bad, not-ready; NULL where nothing can be told. */
 const char *get_checksum(const struct mnfq_packet *packet);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common.h"
+#include "print/decode.h"
 #include "print/fields.h"
 #include "print/print.h"
 
@@ -191,7 +192,7 @@ int print_json(FILE *out, const struct line *line)
 	struct object object = { json_object(), 0 };
 	struct decoded decoded;
 
-	decode(&decoded, line->packet);
+	decode_packet(&decoded, line->packet);
 	put_origin(&object, line);
 	put_link(&object, line->packet);
 	put_sizes(&object, line->packet);

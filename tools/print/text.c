@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "common.h"
+#include "print/decode.h"
 #include "print/fields.h"
 #include "print/print.h"
 
@@ -194,7 +195,7 @@ int print_text(FILE *out, const struct line *line)
 	struct details details = { out, ": " };
 	struct decoded decoded;
 
-	decode(&decoded, packet);
+	decode_packet(&decoded, packet);
 	print_origin(out, line);
 	print_addresses(out, &decoded);
 	print_decoded(&details, &decoded);
