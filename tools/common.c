@@ -277,15 +277,10 @@ const char *clean_text(char *out, size_t size, const char *text)
 	return clean_bytes(out, size, text, strlen(text));
 }
 
-const char *escape_bytes(char *out, size_t size, const char *bytes, size_t len)
-{
-	return escape(out, size, bytes, len, "\"\\");
-}
-
 const char *quote_text(char *out, size_t size, const char *text)
 {
 	out[0] = '"';
-	escape_bytes(out + 1, size - 2, text, strlen(text));
+	escape(out + 1, size - 2, text, strlen(text), "\"\\");
 	strcat(out, "\"");
 	return out;
 }

@@ -82,9 +82,8 @@ const char *quote_text(char *out, size_t size, const char *text);
 /** As it is if it is a word of plain characters, which cannot be taken for several; otherwise as quote_text(). */
 const char *quote_word(char *out, size_t size, const char *text);
 
-/** As clean_text() and quote_text() for bytes, zeros among them; without the quotes around them. */
+/** As clean_text(), for @len bytes, zeros among them. */
 const char *clean_bytes(char *out, size_t size, const char *bytes, size_t len);
-const char *escape_bytes(char *out, size_t size, const char *bytes, size_t len);
 
 /** Is that a word as quote_word() has it? */
 bool is_word(const char *bytes, size_t len);

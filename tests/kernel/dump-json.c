@@ -250,8 +250,9 @@ Test(dump_json, tcp)
 			    .size = 1000 };
 	tcp_start(&tcp);
 	object = next_object(&scene);
-	expect_keys(object, KEYS_IP " sport dport");
+	expect_keys(object, KEYS_IP " sport dport tcp_flags");
 	expect_text(object, "protocol", "tcp");
+	expect_text(object, "tcp_flags", "S");
 	expect_text(object, "src", "10.0.1.1");
 	expect_number(object, "dport", 80);
 	json_decref(object);
@@ -298,8 +299,11 @@ static void expect_echo(int family, const char *protocol, const char *name, cons
 	fd = icmp_open(scene.left, address);
 	icmp_send(fd, 1);
 	object = next_object(&scene);
-	expect_keys(object, KEYS_IP);
+	expect_keys(object, KEYS_IP " icmp_type icmp_code message");
 	expect_text(object, "protocol", name);
+	expect_number(object, "icmp_type", family == 4 ? 8 : 128);
+	expect_number(object, "icmp_code", 0);
+	expect_text(object, "message", "echo request");
 	expect_text(object, "dst", address);
 	expect_text(object, "checksum", "good");
 	json_decref(object);

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Fields, as text or as JSON: one call serves both. Each has the key of a JSON object, and what precedes its
+ * value in a line of text; NULL: it is not written there. What begins with a comma in text is set off from
+ * what was before, the first time by a colon.
+ */
+#ifndef MNFQ_TOOLS_PRINT_WRITER_H
+#define MNFQ_TOOLS_PRINT_WRITER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct writer {
+	FILE *out; /* locked by flockfile() */
+	bool json;
+	bool separated; /* JSON: the next field takes a comma. Text: the colon is there */
+};
+
+/** A line: an object in JSON. */
+void begin_line(struct writer *writer);
+void end_line(struct writer *writer);
+
+/** An object within it, in JSON. */
+void begin_object(struct writer *writer, const char *key);
+void end_object(struct writer *writer);
+
+/** Decimal. */
+void put_number(struct writer *writer, const char *key, const char *before, uint64_t number);
+
+/** In text: hexadecimal, or as format_priority() has it. */
+void put_mark(struct writer *writer, const char *key, const char *before, uint32_t mark);
+void put_priority(struct writer *writer, const char *key, const char *before, uint32_t priority);
+
+/** @word stands in text if it is so. */
+void put_flag(struct writer *writer, const char *key, const char *word, bool value);
+
+/** In text alone. */
+void put_word(struct writer *writer, const char *word);
+
+/** Our words. */
+void put_text(struct writer *writer, const char *key, const char *before, const char *text);
+
+/**
+ * Bytes that others chose. In text they are in double quotes unless they are one plain word, see is_word(), with
+ * a backslash before each quote and backslash, and \xNN for what is not printable ASCII. In JSON they are
+ * escaped, and \xNN where they are not UTF-8.
+ */
+void put_name(struct writer *writer, const char *key, const char *before, const char *bytes,
+	      size_t len);
+
+/** The same, in quotes anyhow. */
+void put_quoted(struct writer *writer, const char *key, const char *before, const char *text);
+
+/** Hexadecimal digits in JSON, with @separator between the bytes if it is not 0. */
+void put_hex(struct writer *writer, const char *key, const uint8_t *bytes, size_t len,
+	     char separator);
+
+/** Microseconds since 1970: local time in text, seconds in JSON. */
+void put_time(struct writer *writer, const char *key, uint64_t usec);
+
+#endif
