@@ -9,7 +9,6 @@
 
 #include "common.h"
 #include "dump.h"
-#include "print/print.h"
 
 #define MAX_PER_UID 256u
 #define QUEUES_MAX  4096 /* the kernel looks for more ever more slowly */
@@ -491,9 +490,6 @@ static int dump_check_options(const struct dump_options *opts, int argc, char **
 		return fail_usage(DUMP_NAME, "unexpected argument '%s'", argv[optind]);
 	if (!opts->has_queues)
 		return fail_usage(DUMP_NAME, "which queue? give -q NUM");
-	if (opts->json && !print_has_json)
-		return fail(DUMP_NAME, "built without JSON support: build with jansson, or do "
-				       "without --json");
 	return check_places(opts) || check_threads(opts) || check_loop(opts) ? EXIT_USAGE : 0;
 }
 

@@ -229,8 +229,6 @@ static int print_line(struct writer *w, const struct line *line)
 	return 0;
 }
 
-const bool print_has_json = true;
-
 int print_text(FILE *out, const struct line *line)
 {
 	return print_line(&(struct writer){ .out = out }, line);

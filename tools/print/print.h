@@ -16,9 +16,6 @@ struct line {
 	const char *verdict; /* in words */
 };
 
-/** Whether print_json() was built in. */
-extern const bool print_has_json;
-
 /**
  * Write a line to @out, buffered as @out is.
  * Return 0 or a negative errno; what could not be written shows in ferror(@out).
