@@ -34,7 +34,6 @@ refused()
 
 refused -Dfuzz=true -Dtests=disabled
 refused -Dbench=enabled -Dtools=false
-refused -Dbench=enabled -Djson=disabled
 refused -Dinstall_bench=true -Dbench=disabled
 refused -Dlibnetfilter_queue=enabled -Dbench=disabled
 # A compiler without libFuzzer, whichever this one is.
