@@ -286,6 +286,11 @@ int finder_scan(struct finder *finder)
 	return err;
 }
 
+bool finder_is_absent(int err)
+{
+	return err == ENOENT || err == ENOTDIR || err == ESRCH;
+}
+
 uint64_t finder_of_process(const struct finder *finder, uint32_t pid)
 {
 	char path[32];
@@ -299,15 +304,17 @@ static uint64_t inode_at(const struct finder *finder, const char *path)
 {
 	struct stat st;
 
-	return fstatat(AT_FDCWD, path, &st, AT_NO_AUTOMOUNT) == 0 && st.st_dev == finder->dev
-		       ? st.st_ino
-		       : 0;
+	if (fstatat(AT_FDCWD, path, &st, AT_NO_AUTOMOUNT) < 0)
+		return 0;
+	errno = ENOENT; /* if it is something else */
+	return st.st_dev == finder->dev ? st.st_ino : 0;
 }
 
 uint64_t finder_of_name(const struct finder *finder, const char *name)
 {
 	char path[sizeof(NAMES) + 256];
 
+	errno = ENOENT;
 	if (name[0] == '\0' || name[0] == '.' || strchr(name, '/') || strlen(name) > 255)
 		return 0;
 	snprintf(path, sizeof(path), NAMES "/%s", name);
@@ -320,9 +327,12 @@ uint64_t finder_of_text(const struct finder *finder, const char *text)
 		strchr(text, '/') ? inode_at(finder, text) : finder_of_name(finder, text);
 	uint64_t pid;
 
-	if (inode == 0 && parse_number(text, 1, INT_MAX, &pid) == 0)
-		inode = finder_of_process(finder, (uint32_t)pid);
-	return inode;
+	if (inode != 0 || !finder_is_absent(errno))
+		return inode;
+	if (parse_number(text, 1, INT_MAX, &pid) == 0)
+		return finder_of_process(finder, (uint32_t)pid);
+	errno = ENOENT;
+	return 0;
 }
 
 int finder_get_fd(const struct finder *finder)

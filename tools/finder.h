@@ -44,8 +44,10 @@ bool finder_sees_all(const struct finder *finder);
 
 /**
  * The inode of the namespace that @name has under /run/netns, or 0; and that of a name, a path (with a
- * slash) or a process id, as with mnfq dump -n.
+ * slash) or a process id, as with mnfq dump -n. With 0 comes an errno, which may say that it is absent, or
+ * that nobody knows.
  */
+bool finder_is_absent(int err);
 uint64_t finder_of_name(const struct finder *finder, const char *name);
 uint64_t finder_of_text(const struct finder *finder, const char *text);
 

@@ -55,6 +55,13 @@ static void names_ready(struct porter *porter, struct source *source, uint32_t e
 		look_in(spaces, clock_ms(), SOON_MS);
 }
 
+/* What cannot be looked at is not taken for absent: it would be served. */
+static int fail_excluded(struct porter *porter, const char *text, int err)
+{
+	porter_note(porter, "--exclude %s: cannot be looked at: %s", text, strerror(err));
+	return -err;
+}
+
 /* Process ids are used again, and so mean the namespace that they are in now. */
 static int init_excluded(struct porter *porter)
 {
@@ -70,9 +77,13 @@ static int init_excluded(struct porter *porter)
 
 		if (strcmp(text, "self") == 0) {
 			excluded->inode = finder_of_process(spaces->finder, (uint32_t)getpid());
+			if (excluded->inode == 0)
+				return fail_excluded(porter, text, errno);
 			continue;
 		}
 		excluded->inode = finder_of_text(spaces->finder, text);
+		if (excluded->inode == 0 && !finder_is_absent(errno))
+			return fail_excluded(porter, text, errno);
 		if (excluded->inode == 0)
 			porter_note(porter, "--exclude %s: there is no such namespace now", text);
 		if (excluded->inode == 0 || strchr(text, '/') ||
@@ -97,11 +108,15 @@ static void look_at_excluded(struct porter *porter)
 	for (unsigned int i = 0; i < porter->options->excluded_count; i++) {
 		struct excluded *excluded = &spaces->excluded[i];
 
-		if (excluded->text)
-			excluded->inode = finder_of_text(spaces->finder, excluded->text);
-		else if (finder_sees_all(spaces->finder) &&
-			 !finder_has(spaces->finder, excluded->inode))
+		if (excluded->text) {
+			uint64_t inode = finder_of_text(spaces->finder, excluded->text);
+
+			if (inode != 0 || finder_is_absent(errno))
+				excluded->inode = inode;
+		} else if (finder_sees_all(spaces->finder) &&
+			   !finder_has(spaces->finder, excluded->inode)) {
 			excluded->inode = 0; /* the number may become that of another one */
+		}
 	}
 }
 
