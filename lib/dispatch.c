@@ -10,6 +10,7 @@
 #include "receive.h"
 #include "refs.h"
 #include "refused.h"
+#include "release.h"
 #include "request.h"
 #include "ring.h"
 #include "send.h"

@@ -108,13 +108,9 @@ static int explain_owner(struct mnfq_socket *sock, uint16_t num)
 {
 	struct owner owner = { .portid = 0 };
 	struct mnfq_kernel_stats stats;
-	int fd = mnfq_i_queues_open(sock);
 
-	if (fd >= 0) {
-		if (mnfq_i_queues_read(fd, num, &stats) == 0)
-			owner.portid = stats.portid;
-		close(fd);
-	}
+	if (mnfq_i_queues_look(sock, num, &stats) == 0)
+		owner.portid = stats.portid;
 	if (owner.portid)
 		(void)mnfq_i_netns_call_at(sock->fd, find_inode, &owner);
 	if (owner.portid == sock->portid)

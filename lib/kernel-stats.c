@@ -23,7 +23,7 @@ static int open_file(void *arg)
 	return fd < 0 ? -errno : fd;
 }
 
-int mnfq_i_queues_open(const struct mnfq_socket *sock)
+static int queues_open(const struct mnfq_socket *sock)
 {
 	return mnfq_i_netns_call_at(sock->fd, open_file, NULL);
 }
@@ -92,7 +92,7 @@ static int read_file(int fd, struct wanted *wanted)
 }
 
 /* What the file @fd says of queue @num. Returns 0, -ENODEV: there is none, or a failed read. */
-int mnfq_i_queues_read(int fd, uint16_t num, struct mnfq_kernel_stats *stats)
+static int queues_read(int fd, uint16_t num, struct mnfq_kernel_stats *stats)
 {
 	struct wanted wanted = { .num = num, .stats = stats };
 	int err = read_file(fd, &wanted);
@@ -100,11 +100,24 @@ int mnfq_i_queues_read(int fd, uint16_t num, struct mnfq_kernel_stats *stats)
 	return err == 0 && !wanted.found ? -ENODEV : err;
 }
 
+/* The same, of a file that is opened for this alone. */
+int mnfq_i_queues_look(const struct mnfq_socket *sock, uint16_t num,
+		       struct mnfq_kernel_stats *stats)
+{
+	int err, fd = queues_open(sock);
+
+	if (fd < 0)
+		return fd;
+	err = queues_read(fd, num, stats);
+	close(fd);
+	return err;
+}
+
 /* Opens the file unless it is open. */
 static int open_once(struct mnfq_socket *sock)
 {
 	if (sock->queues_fd < 0)
-		sock->queues_fd = mnfq_i_queues_open(sock);
+		sock->queues_fd = queues_open(sock);
 	return sock->queues_fd < 0 ? sock->queues_fd : 0;
 }
 
@@ -143,7 +156,7 @@ int mnfq_queue_get_kernel_stats(struct mnfq_queue *queue, struct mnfq_kernel_sta
 		return -EINVAL;
 	err = open_once(queue->sock);
 	if (err == 0)
-		err = mnfq_i_queues_read(queue->sock->queues_fd, queue->num, &found);
+		err = queues_read(queue->sock->queues_fd, queue->num, &found);
 	if (err == 0 && found.portid != queue->sock->portid)
 		err = -ENODEV;
 	if (err < 0)

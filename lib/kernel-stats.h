@@ -5,7 +5,7 @@
 
 #include "refs.h"
 
-int mnfq_i_queues_open(const struct mnfq_socket *sock);
-int mnfq_i_queues_read(int fd, uint16_t num, struct mnfq_kernel_stats *stats);
+int mnfq_i_queues_look(const struct mnfq_socket *sock, uint16_t num,
+		       struct mnfq_kernel_stats *stats);
 
 #endif

@@ -13,6 +13,7 @@
 #include "packet.h"
 #include "refs.h"
 #include "refused.h"
+#include "release.h"
 #include "request.h"
 #include "send.h"
 #include "verdict.h"
@@ -42,6 +43,8 @@ static void insert(struct mnfq_queue *queue, struct mnfq_packet *packet)
 static void settle(struct mnfq_packet *packet)
 {
 	struct mnfq_queue *queue = packet->queue;
+	uint32_t budget = mnfq_i_batch(queue->sock);
+	int err;
 
 	packet->decided = true;
 	if (packet->twin)
@@ -55,11 +58,16 @@ static void settle(struct mnfq_packet *packet)
 	else
 		queue->newest = packet->prev;
 	packet->prev = packet->next = NULL;
-	/* The receiver has to try again what failed here, at once: it tells if that fails as well. */
-	if (mnfq_i_release(queue) < 0) {
+	/*
+	 * The receiver goes on with what is too much for one step, and has to try again what failed
+	 * here, at once: it tells if that fails as well.
+	 */
+	err = mnfq_i_release(queue, mnfq_i_in_round(queue->sock) ? &queue->sock->release_budget
+								 : &budget);
+	if (err < 0)
 		mnfq_i_queue_doubt(queue);
+	if (err != 0)
 		mnfq_i_wake(queue->sock);
-	}
 	/* Last, because batch verdicts are allowed from here on. */
 	atomic_fetch_sub(&queue->held, 1);
 }
@@ -182,7 +190,7 @@ struct mnfq_packet *mnfq_packet_free(struct mnfq_packet *packet)
 		decision.verdict = queue->options.default_verdict;
 		if (send_decision(queue, &decision) < 0) {
 			mnfq_i_count(&queue->late, &decision);
-			mnfq_i_release_later(queue, packet->id);
+			mnfq_i_release_later(queue, packet->id, packet->id);
 		}
 	}
 	if (!packet->decided)

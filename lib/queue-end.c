@@ -7,9 +7,9 @@
  */
 #include "queue-end.h"
 
-#include "clock.h"
 #include "packet-retain.h"
 #include "packet.h"
+#include "portions.h"
 #include "refs.h"
 #include "request.h"
 #include "ring.h"
@@ -17,48 +17,20 @@
 #include "verdict.h"
 #include "wire.h"
 
-#define PORTION_MAX 64
-#define PORTION_NS  10000000 /* how long one should take at most */
-#define HELD_MAX    65536u   /* packets, in a queue */
-
 struct end {
-	struct mnfq_queue *queue;
-	uint32_t from;        /* all up to this id is decided */
-	bool gaps;            /* packets may wait of which nobody here knows */
-	unsigned int portion; /* how many packets the next one has */
-	uint32_t ids[PORTION_MAX];
+	struct mnfq_i_portions portions;
+	uint32_t ids[MNFQ_I_PORTION_MAX];
 	unsigned int count; /* of ids that are to be decided, in ascending order, */
 	unsigned int done;  /* and are decided */
 };
 
-static bool has_time(const struct end *end)
-{
-	return mnfq_i_now_ms() < end->queue->sock->deadline;
-}
-
-/* The default verdict up to id @to, but no more packets than a portion has. Ids first and last. */
+/* No more packets than a portion has. Ids first and last. */
 static bool decide_portion(struct end *end, uint32_t to)
 {
-	const int64_t begin = mnfq_i_now_ns();
-
-	if (end->gaps && mnfq_i_after(to, end->from + end->portion))
-		to = end->from + end->portion;
-	if (!has_time(end) || mnfq_i_release_now(end->queue, to, true) < 0)
+	if (!mnfq_i_portions_next(&end->portions, to))
 		return false;
-	end->from = to;
-	while (end->done < end->count && !mnfq_i_after(end->ids[end->done], to))
+	while (end->done < end->count && !mnfq_i_after(end->ids[end->done], end->portions.from))
 		end->done++;
-	end->portion = mnfq_i_next_batch(end->portion, end->portion, PORTION_MAX,
-					 mnfq_i_now_ns() - begin, PORTION_NS);
-	return true;
-}
-
-/* All up to @to. Returns whether there was time for it. */
-static bool decide_up_to(struct end *end, uint32_t to)
-{
-	while (mnfq_i_after(to, end->from))
-		if (!decide_portion(end, to))
-			return false;
 	return true;
 }
 
@@ -69,7 +41,7 @@ static bool decide_ids(struct end *end)
 
 	end->done = 0;
 	while (end->done < end->count) {
-		last = end->done + end->portion;
+		last = end->done + end->portions.size;
 		last = last < end->count ? last : end->count;
 		if (!decide_portion(end, end->ids[last - 1]))
 			return false;
@@ -80,7 +52,7 @@ static bool decide_ids(struct end *end)
 /* What is held, oldest first. Other threads cannot decide it any more. */
 static bool decide_held(struct end *end)
 {
-	struct mnfq_queue *queue = end->queue;
+	struct mnfq_queue *queue = end->portions.queue;
 	const struct mnfq_i_decision decision = { .verdict = queue->options.default_verdict,
 						  .by_default = true };
 	const struct mnfq_i_decision none = { .verdict = MNFQ_DROP, .by_default = true };
@@ -88,7 +60,7 @@ static bool decide_held(struct end *end)
 	unsigned int i;
 
 	do {
-		end->count = mnfq_i_retain_take(queue, end->ids, PORTION_MAX);
+		end->count = mnfq_i_retain_take(queue, end->ids, MNFQ_I_PORTION_MAX);
 		in_time = decide_ids(end);
 		pthread_mutex_lock(&queue->sock->lock);
 		for (i = 0; i < end->count; i++)
@@ -126,24 +98,24 @@ static bool find_in_ring(struct mnfq_socket *sock, uint16_t num, uint32_t *first
 /* What nobody has read so far, from the backlog first; and what is still in the ring. */
 static void decide_unread(struct end *end)
 {
-	struct mnfq_queue *queue = end->queue;
+	struct mnfq_queue *queue = end->portions.queue;
 	uint32_t first, last;
 	bool in_time = true;
 
-	end->gaps = queue->synced; /* else what is before the first id is not known */
+	end->portions.gaps = queue->synced; /* else what is before the first id is not known */
 	if (find_in_ring(queue->sock, queue->num, &first, &last)) {
 		if (!queue->synced)
-			end->from = first - 1;
-		queue->synced = end->gaps = true;
-		if (!decide_up_to(end, last))
+			end->portions.from = first - 1;
+		queue->synced = end->portions.gaps = true;
+		if (!mnfq_i_portions_up_to(&end->portions, last))
 			return;
 	}
 	do {
-		end->count = mnfq_i_request_gather(queue, end->ids, PORTION_MAX);
+		end->count = mnfq_i_request_gather(queue, end->ids, MNFQ_I_PORTION_MAX);
 		if (end->count > 0 && !queue->synced)
-			end->from = end->ids[0] - 1;
+			end->portions.from = end->ids[0] - 1;
 		in_time = decide_ids(end);
-		end->gaps = true;
+		end->portions.gaps = true;
 		mnfq_i_queue_count_unread(queue, queue->options.default_verdict, end->done);
 		mnfq_i_queue_count_unread(queue, MNFQ_DROP, end->count - end->done);
 		queue->synced = queue->synced || end->count > 0;
@@ -152,23 +124,28 @@ static void decide_unread(struct end *end)
 
 static void decide_by_default(struct mnfq_queue *queue)
 {
-	struct end end = { .queue = queue, .from = queue->next_id - 1, .portion = 1 };
+	struct end end = { .portions = {
+				   .queue = queue, .from = queue->next_id - 1, .size = 1 } };
+	struct mnfq_i_portions *portions = &end.portions;
 
 	mnfq_i_request_stop_queueing(queue);
 	pthread_mutex_lock(&queue->sock->lock);
 	queue->bound = false;
-	end.gaps = queue->has_release;
-	if (queue->oldest)
-		end.from = queue->oldest->id - 1;
-	else if (queue->has_release)
-		end.from -= HELD_MAX;
+	portions->gaps = queue->has_release;
+	if (queue->has_release)
+		portions->from -= MNFQ_I_WAITING_MAX;
+	if (queue->has_release && mnfq_i_after(portions->from, queue->release_from - 1))
+		portions->from = queue->release_from - 1;
+	if (queue->oldest && mnfq_i_after(portions->from, queue->oldest->id - 1))
+		portions->from = queue->oldest->id - 1;
 	queue->has_release = queue->has_release_next = false;
 	pthread_mutex_unlock(&queue->sock->lock);
-	if (decide_held(&end) && (!queue->synced || decide_up_to(&end, queue->next_id - 1))) {
-		end.from = queue->next_id - 1;
+	if (decide_held(&end) &&
+	    (!queue->synced || mnfq_i_portions_up_to(portions, queue->next_id - 1))) {
+		portions->from = queue->next_id - 1;
 		decide_unread(&end);
 	}
-	queue->next_id = end.from + 1;
+	queue->next_id = portions->from + 1;
 }
 
 static void unlink_queue(struct mnfq_queue *queue)

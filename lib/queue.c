@@ -7,10 +7,13 @@
 
 #include "error.h"
 #include "explain.h"
+#include "kernel-stats.h"
 #include "options.h"
 #include "packet-retain.h"
+#include "portions.h"
 #include "queue-end.h"
 #include "refs.h"
+#include "release.h"
 #include "request.h"
 #include "send.h"
 #include "verdict.h"
@@ -107,11 +110,8 @@ static int enlarge_buffer(struct mnfq_socket *sock, uint32_t bytes)
 	return mnfq_socket_set_receive_buffer(sock, bytes);
 }
 
-/*
- * The socket owned the queue already: whoever opened it had bound it. Packets that the former
- * reader took and did not decide get the default verdict; those that it did not take are ours.
- */
-static void take_over(struct mnfq_queue *queue)
+/* Which of its packets were not taken is not known before the first one comes. */
+static void drop_left(struct mnfq_queue *queue)
 {
 	uint32_t first;
 
@@ -123,7 +123,50 @@ static void take_over(struct mnfq_queue *queue)
 	}
 	queue->next_id = first;
 	if (mnfq_i_release_now(queue, first - 1, true) < 0)
-		mnfq_i_release_later(queue, first - 1);
+		mnfq_i_release_later(queue, first - 1, first - 1);
+}
+
+/*
+ * Packets that go on take time, so that it must be known between which ids they are. Far below the
+ * others there are hardly any, unless somebody put them there to be many for one portion: dropped.
+ */
+static int decide_left(struct mnfq_queue *queue)
+{
+	struct mnfq_i_portions portions = { .queue = queue, .gaps = true, .size = 1 };
+	struct mnfq_socket *sock = queue->sock;
+	struct mnfq_kernel_stats stats;
+	bool counted = mnfq_i_queues_look(sock, queue->num, &stats) == 0;
+	uint32_t first;
+
+	if (counted) /* what came before that is to be read */
+		mnfq_i_request_read(sock);
+	if (!mnfq_i_backlog_find(sock, queue->num, &first)) {
+		if (!counted)
+			return -ENODATA;
+		first = (uint32_t)stats.last_id + 1;
+	}
+	queue->next_id = first;
+	if (counted &&
+	    stats.waiting <= mnfq_i_backlog_count(sock, queue->num, (uint32_t)stats.last_id))
+		return 0;
+	portions.from = first - MNFQ_I_WAITING_MAX - 1;
+	return mnfq_i_drop_up_to(queue, portions.from) == 0 &&
+			       mnfq_i_portions_up_to(&portions, first - 1)
+		       ? 0
+		       : -ETIME;
+}
+
+/*
+ * The socket owned the queue already: whoever opened it had bound it. Packets that the former
+ * reader took and did not decide get the default verdict; those that it did not take are ours.
+ * Returns 0, -ETIME: there was no time for that; or -ENODATA: nobody knows which they are.
+ */
+static int take_over(struct mnfq_queue *queue)
+{
+	if (queue->options.default_verdict != MNFQ_DROP)
+		return decide_left(queue);
+	drop_left(queue);
+	return 0;
 }
 
 /*
@@ -138,6 +181,21 @@ static void settle_stale(struct mnfq_socket *sock)
 	sock->stale = false;
 }
 
+/* The kernel drops what waits, in no time. Returns -ENODEV: it is gone, and so is what came of it. */
+static int unbind_former(struct mnfq_queue *queue)
+{
+	struct mnfq_socket *sock = queue->sock;
+	bool repeated;
+	int err = mnfq_i_request(sock, queue->num, NFQNL_CFG_CMD_UNBIND, NULL, &repeated);
+
+	if (err < 0 && !(err == -ENODEV && repeated))
+		return err;
+	sock->stale = true;
+	settle_stale(sock);
+	mnfq_i_request_read(sock);
+	return -ENODEV;
+}
+
 /*
  * First the settings alone: that tells whether the socket owns the queue, and what is in the
  * receive buffer before the answer is from before the queue was bound.
@@ -150,8 +208,9 @@ static int try_bind(struct mnfq_queue *queue)
 	int err = request_settings(sock, num, NFQNL_CFG_CMD_NONE, &queue->options, &repeated);
 
 	if (err == 0) {
-		take_over(queue);
-		return 0;
+		err = take_over(queue);
+		if (err == -ENODATA)
+			err = unbind_former(queue);
 	}
 	if (err != -ENODEV)
 		return err;
@@ -184,6 +243,13 @@ static int request_bind(struct mnfq_queue *queue)
 	err = try_bind(queue);
 	if (err == 0)
 		return 0;
+	if (err == -ETIME)
+		return mnfq_i_fail(
+			&sock->error, -ETIMEDOUT,
+			"queue %u: there was no time to decide all packets that its "
+			"former reader left: try again, allow more (timeout_ms), or have "
+			"them dropped (default_verdict)",
+			queue->num);
 	before = sock->error;
 	told = mnfq_i_explain_bind(sock, queue->num, queue->options.flags, err);
 	if (told != -EBUSY || try_bind(queue) < 0)

@@ -21,11 +21,15 @@
 #include "queue-end.h"
 #include "refs.h"
 #include "refused.h"
+#include "release.h"
 #include "request.h"
 #include "ring.h"
 #include "send.h"
 #include "verdict.h"
 #include "wire.h"
+
+#define STEPS_MAX 16      /* of releases, at the end of a round */
+#define STEPS_NS  1000000 /* how long they should take if nobody says what a round should */
 
 /* The queue of a message; one received before a queue was bound is for one that is gone. */
 static struct mnfq_queue *find_queue(struct mnfq_socket *sock, uint16_t num, bool backlogged)
@@ -60,10 +64,10 @@ static void check_order(struct mnfq_queue *queue, uint32_t id)
 	if (!queue->synced) {
 		/* Taken over: what the former reader left undecided is before this one. */
 		queue->synced = true;
-		mnfq_i_gap(queue, id - 1);
+		mnfq_i_gap(queue, id - MNFQ_I_WAITING_MAX, id - 1);
 	} else if (mnfq_i_after(id, queue->next_id)) {
 		queue->stats.lost += id - queue->next_id;
-		mnfq_i_gap(queue, id - 1);
+		mnfq_i_gap(queue, queue->next_id, id - 1);
 	} else if (id != queue->next_id) {
 		return; /* handed to us late: next_id stays */
 	}
@@ -261,24 +265,56 @@ static int enter(struct mnfq_socket *sock)
 				   "from that one's callback first, and give each thread a ring "
 				   "of its own");
 	atomic_store(&sock->dispatcher, (uintptr_t)pthread_self());
+	sock->release_budget = mnfq_i_batch(sock);
 	sock->round++;
 	return 0;
 }
 
-/* From here on other threads release what they find; what they had to leave is done now. */
-static void end_round(struct mnfq_socket *sock)
+/*
+ * Steps of releases for as long as there is time, since most of them may decide nothing: then they
+ * take none, but each has an answer, for which there must be room. Returns whether more is to follow.
+ */
+static bool release_rest(struct mnfq_socket *sock)
 {
+	const int64_t limit = sock->round_ns > 0 ? sock->round_ns / 2 : STEPS_NS;
+	const uint32_t batch = mnfq_i_batch(sock);
 	struct mnfq_queue *queue;
-	int err;
+	unsigned int steps = 0;
+	int64_t begin = 0;
+	uint32_t last, budget;
+	int err = 0;
+
+	for (queue = sock->queues; queue; queue = queue->next, err = 0) {
+		while (err >= 0 && mnfq_i_release_step(queue, batch, false, &last)) {
+			if (steps == 0)
+				begin = mnfq_i_now_ns();
+			else if (steps == STEPS_MAX || mnfq_i_now_ns() - begin >= limit)
+				return true;
+			budget = batch;
+			err = mnfq_i_release(queue, &budget);
+			if (err < 0)
+				mnfq_i_queue_fail(queue, err);
+			if (budget < sock->release_budget)
+				sock->release_budget = budget;
+			steps++;
+		}
+	}
+	return false;
+}
+
+/*
+ * From here on other threads release what they find; what they had to leave is done now. Returns
+ * whether more of it is to follow.
+ */
+static bool end_round(struct mnfq_socket *sock)
+{
+	bool more;
 
 	pthread_mutex_lock(&sock->lock);
 	atomic_store(&sock->dispatcher, 0);
-	for (queue = sock->queues; queue; queue = queue->next) {
-		err = mnfq_i_release(queue);
-		if (err < 0)
-			mnfq_i_queue_fail(queue, err);
-	}
+	more = release_rest(sock);
 	pthread_mutex_unlock(&sock->lock);
+	return more;
 }
 
 /* Ends a round that handled @handled packets; may free the socket. */
@@ -286,8 +322,8 @@ static int leave(struct mnfq_socket *sock, int handled)
 {
 	int err = mnfq_i_flush(sock);
 	struct mnfq_queue *queue;
+	bool more = end_round(sock);
 
-	end_round(sock);
 	while ((queue = sock->ended)) {
 		sock->ended = queue->next;
 		mnfq_i_queue_unref(queue);
@@ -297,8 +333,8 @@ static int leave(struct mnfq_socket *sock, int handled)
 		mnfq_socket_close(sock);
 		return -ECANCELED;
 	}
-	/* The rest of the backlog and the failure are for the next call: it must come. */
-	if (sock->backlog || (handled > 0 && mnfq_i_has_failed(sock)))
+	/* The rest of the backlog, of releases, and the failure are for the next call: it must come. */
+	if (sock->backlog || more || (handled > 0 && mnfq_i_has_failed(sock)))
 		mnfq_i_request_self_wake(sock);
 	if (handled > 0)
 		return handled;
@@ -318,28 +354,39 @@ static int fill_ring(struct mnfq_socket *sock, unsigned int max)
 	return count == -ENOBUFS ? 0 : count;
 }
 
+/* What a round released by default costs as much as what it handled. */
+static void adapt_batch(struct mnfq_socket *sock, unsigned int batch, unsigned int done,
+			int64_t took)
+{
+	done += batch - sock->release_budget;
+	if (done > 0)
+		sock->batch = mnfq_i_next_batch(batch, done < batch ? done : batch,
+						sock->ring->slots, took, sock->round_ns);
+}
+
 /* One batch. Returns the packets handled, 0 if there was none, or a negative errno. */
 int mnfq_i_round(struct mnfq_socket *sock)
 {
 	const int64_t begin = sock->round_ns > 0 ? mnfq_i_now_ns() : 0;
 	const unsigned int batch = mnfq_i_batch(sock);
-	int handled, done, count = 0, err = enter(sock);
+	int handled, count = 0, err = enter(sock);
+	unsigned int done;
 
 	if (err < 0)
 		return err;
-	done = handled = handle_backlog(sock);
+	handled = handle_backlog(sock);
+	done = (unsigned int)handled;
 	sock->round++; /* what the ring receives now is for the queues bound so far */
 	/* The backlog came first. */
 	if (!sock->closing && !sock->backlog && (unsigned int)handled < batch)
 		count = fill_ring(sock, batch - (unsigned int)handled);
 	if (count > 0) {
-		done += count;
+		done += (unsigned int)count;
 		handled += handle_ring(sock, count);
 	}
 	err = leave(sock, handled);
-	if (begin > 0 && done > 0 && err != -ECANCELED) /* then the socket is gone */
-		sock->batch = mnfq_i_next_batch(batch, (unsigned int)done, sock->ring->slots,
-						mnfq_i_now_ns() - begin, sock->round_ns);
+	if (begin > 0 && err != -ECANCELED) /* then the socket is gone */
+		adapt_batch(sock, batch, done, mnfq_i_now_ns() - begin);
 	if (err != 0 || count >= 0 || count == -EAGAIN || count == -EINTR)
 		return err;
 	return mnfq_i_fail(&sock->error, count, "cannot receive from the netlink socket: %s",

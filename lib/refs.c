@@ -25,6 +25,12 @@ void mnfq_i_queue_unref(struct mnfq_queue *queue)
 	mnfq_i_socket_unref(sock);
 }
 
+/* Is this thread in a round of the socket, that is, in one of its callbacks? */
+bool mnfq_i_in_round(struct mnfq_socket *sock)
+{
+	return atomic_load(&sock->dispatcher) == (uintptr_t)pthread_self();
+}
+
 struct mnfq_queue *mnfq_i_queue_find(struct mnfq_socket *sock, uint16_t num)
 {
 	struct mnfq_queue *queue = sock->recent;

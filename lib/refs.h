@@ -4,6 +4,7 @@
 #define MNFQ_REFS_H
 
 #include "error.h"
+#include "ring.h"
 #include "verdict.h"
 #include <mnfq/mnfq.h>
 #include <pthread.h>
@@ -62,11 +63,13 @@ struct mnfq_queue {
 	/*
 	 * What is still undecided in the kernel without being held gets the default verdict, up
 	 * to `release` as soon as nothing older is held, then up to `release_next`. It got there
-	 * because ids were lost while older packets were held, or because verdicts were.
+	 * because ids were lost while older packets were held, or because verdicts were, or because
+	 * they are more than one step of a release has. The steps up to `release` have come to
+	 * `release_from`.
 	 */
 	atomic_bool has_release; /* may be read without the lock, after `held` */
 	bool has_release_next;
-	uint32_t release, release_next;
+	uint32_t release_from, release, release_next;
 	/* The highest one in the outbox: for the receiver alone. */
 	uint32_t put;
 	bool has_put;
@@ -109,6 +112,7 @@ struct mnfq_socket {
 	size_t send_max;    /* bytes the kernel takes in one send */
 	int64_t round_ns;   /* how long a round should take at most; 0: no limit */
 	uint32_t batch; /* packets that the next round may have, as far as the ring has slots */
+	uint32_t release_budget; /* ids that this round may still release */
 	uint64_t round;
 	struct mnfq_ring *ring; /* perhaps shared with other sockets of the thread */
 	struct mnfq_queue *queues;
@@ -133,5 +137,12 @@ void mnfq_i_queue_unref(struct mnfq_queue *queue);
 struct mnfq_socket *mnfq_i_socket_unref(struct mnfq_socket *sock);
 void mnfq_i_queue_count(struct mnfq_queue *queue, struct mnfq_stats *sum);
 void mnfq_i_queue_count_unread(struct mnfq_queue *queue, uint32_t verdict, uint64_t n);
+bool mnfq_i_in_round(struct mnfq_socket *sock);
+
+/* How many packets the next round may have. */
+static inline unsigned int mnfq_i_batch(const struct mnfq_socket *sock)
+{
+	return sock->batch < sock->ring->slots ? sock->batch : sock->ring->slots;
+}
 
 #endif

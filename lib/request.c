@@ -18,6 +18,7 @@
 #include "packet.h"
 #include "refs.h"
 #include "refused.h"
+#include "release.h"
 #include "send.h"
 #include "verdict.h"
 #include "wire.h"
@@ -193,6 +194,23 @@ static bool is_of_queue(const struct mnfq_i_backlog *entry, uint16_t num,
 	return mnfq_i_packet_has_id(packet) && mnfq_i_packet_queue_num(packet) == num;
 }
 
+/* Does a release that there was nothing for say so, to a queue for which that is no news? */
+static bool is_void(struct mnfq_socket *sock, const uint8_t *data, size_t len)
+{
+	const struct nlmsghdr *nlh = (const struct nlmsghdr *)data;
+	const struct mnfq_queue *queue;
+	struct nlmsgerr answer;
+
+	if (nlh->nlmsg_type != NLMSG_ERROR || len < NLMSG_HDRLEN + sizeof(answer))
+		return false;
+	memcpy(&answer, data + NLMSG_HDRLEN, sizeof(answer));
+	if (answer.error != -ENOENT || !mnfq_i_is_verdict(answer.msg.nlmsg_type) ||
+	    (answer.msg.nlmsg_pid & ~0xffffu) != (sock->tag | MNFQ_I_TAG_RELEASE))
+		return false;
+	queue = mnfq_i_queue_find(sock, (uint16_t)answer.msg.nlmsg_pid);
+	return !queue || atomic_load(&queue->retry_ms) == 0;
+}
+
 /*
  * Takes an answer, ignores what is nothing for us, and keeps the rest for the next round:
  * packets, and refused verdicts, because the user may be told of them, who may do anything then.
@@ -207,7 +225,7 @@ static void sort(struct mnfq_socket *sock, struct mnfq_i_backlog **entry, size_t
 		sock->stats.malformed++;
 		return;
 	}
-	if (is_answer(sock, (*entry)->data, len) ||
+	if (is_answer(sock, (*entry)->data, len) || is_void(sock, (*entry)->data, len) ||
 	    (nlh->nlmsg_type != NLMSG_ERROR && nlh->nlmsg_type != MNFQ_I_MSG(NFQNL_MSG_PACKET)))
 		return;
 	(*entry)->len = len;
@@ -248,6 +266,18 @@ bool mnfq_i_backlog_find(struct mnfq_socket *sock, uint16_t num, uint32_t *id)
 	if (entry)
 		*id = packet.id;
 	return entry;
+}
+
+/* How many packets of queue @num up to @last are in the backlog. */
+unsigned int mnfq_i_backlog_count(struct mnfq_socket *sock, uint16_t num, uint32_t last)
+{
+	struct mnfq_i_backlog *entry;
+	struct mnfq_packet packet;
+	unsigned int count = 0;
+
+	for (entry = sock->backlog; entry; entry = entry->next)
+		count += is_of_queue(entry, num, &packet) && !mnfq_i_after(packet.id, last);
+	return count;
 }
 
 /* Is it a refused verdict of ours for queue @num? */
@@ -329,6 +359,14 @@ static int read_answer(struct mnfq_socket *sock)
 	return err;
 }
 
+/* Reads what is there into the backlog, so that there is room in the receive buffer. */
+void mnfq_i_request_read(struct mnfq_socket *sock)
+{
+	sock->pending = (struct mnfq_i_pending){ 0 };
+	(void)read_answer(sock);
+	mnfq_i_request_remind(sock);
+}
+
 /* Takes packets that nobody has read, from the backlog first, and tells their ids. */
 unsigned int mnfq_i_request_gather(struct mnfq_queue *queue, uint32_t *ids, unsigned int max)
 {
@@ -337,8 +375,8 @@ unsigned int mnfq_i_request_gather(struct mnfq_queue *queue, uint32_t *ids, unsi
 	struct mnfq_packet packet;
 	unsigned int count = 0;
 
-	while ((entry = *link)) {
-		if (count == max || !is_of_queue(entry, queue->num, &packet)) {
+	while (count < max && (entry = *link)) {
+		if (!is_of_queue(entry, queue->num, &packet)) {
 			link = &entry->next;
 			continue;
 		}
@@ -346,7 +384,8 @@ unsigned int mnfq_i_request_gather(struct mnfq_queue *queue, uint32_t *ids, unsi
 		*link = entry->next;
 		free(entry);
 	}
-	sock->backlog_end = link;
+	if (!*link)
+		sock->backlog_end = link;
 	if (count == max)
 		return count;
 	sock->pending = (struct mnfq_i_pending){ 0 };

@@ -10,6 +10,7 @@ void mnfq_i_request_stop_queueing(struct mnfq_queue *queue);
 unsigned int mnfq_i_request_gather(struct mnfq_queue *queue, uint32_t *ids, unsigned int max);
 int mnfq_i_request(struct mnfq_socket *sock, uint16_t num, uint8_t command,
 		   const struct mnfq_queue_options *settings, bool *repeated);
+void mnfq_i_request_read(struct mnfq_socket *sock);
 int mnfq_i_request_probe(struct mnfq_socket *sock, uint16_t num, uint8_t command,
 			 unsigned int ms);
 void mnfq_i_request_start(struct mnfq_socket *sock);
@@ -20,6 +21,7 @@ void mnfq_i_request_remind(struct mnfq_socket *sock);
 bool mnfq_i_request_answer(struct mnfq_socket *sock, const uint8_t *msg, size_t len);
 int mnfq_i_backlog_add(struct mnfq_socket *sock, const uint8_t *data, size_t len);
 bool mnfq_i_backlog_find(struct mnfq_socket *sock, uint16_t num, uint32_t *id);
+unsigned int mnfq_i_backlog_count(struct mnfq_socket *sock, uint16_t num, uint32_t last);
 unsigned int mnfq_i_backlog_purge(struct mnfq_socket *sock, uint16_t num);
 void mnfq_i_wake_dispatch(struct mnfq_socket *sock);
 void mnfq_i_wake(struct mnfq_socket *sock);

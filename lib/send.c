@@ -13,6 +13,7 @@
 #include "error.h"
 #include "packet.h"
 #include "refs.h"
+#include "release.h"
 #include "ring.h"
 #include "sockopt.h"
 #include "verdict.h"
@@ -74,12 +75,6 @@ int mnfq_i_send_request(struct mnfq_socket *sock, struct iovec *iov, bool ask_op
 	return send_patiently(sock->fd, iov, 1, !ask_opener);
 }
 
-/* Is this thread in a round of the socket, that is, in one of its callbacks? */
-bool mnfq_i_in_round(struct mnfq_socket *sock)
-{
-	return atomic_load(&sock->dispatcher) == (uintptr_t)pthread_self();
-}
-
 /*
  * Decisions that did not get to the kernel, a run that is open among them: their packets are to be
  * decided by default, before any batch verdict for others reaches over them. A release among them
@@ -92,7 +87,7 @@ static void give_up(struct mnfq_queue *queue)
 	mnfq_i_count_run(&queue->outgoing, &queue->run);
 	n = mnfq_i_count_decisions(&queue->outgoing);
 	if (queue->has_put)
-		mnfq_i_release_later(queue, queue->put);
+		mnfq_i_release_later(queue, queue->put, queue->put);
 	queue->stats.unsent += n - queue->outgoing.defaulted;
 	queue->stats.defaulted += n;
 	mnfq_i_count_verdicts(&queue->stats, queue->options.default_verdict, n);
@@ -258,10 +253,10 @@ int mnfq_i_decide_now(struct mnfq_socket *sock, const struct mnfq_i_decision *de
 }
 
 /* After a failure the kernel is asked to answer also if all is well. */
-static size_t build_release(uint8_t *to, struct mnfq_queue *queue, uint32_t last)
+static size_t build_release(uint8_t *to, struct mnfq_queue *queue, uint32_t verdict,
+			    uint32_t last)
 {
-	size_t len = mnfq_i_verdict_batch(to, queue->tag | MNFQ_I_TAG_RELEASE,
-					  queue->options.default_verdict, last);
+	size_t len = mnfq_i_verdict_batch(to, queue->tag | MNFQ_I_TAG_RELEASE, verdict, last);
 
 	if (atomic_load(&queue->retry_ms) > 0)
 		((struct nlmsghdr *)to)->nlmsg_flags |= NLM_F_ACK;
@@ -274,12 +269,22 @@ int mnfq_i_release_now(struct mnfq_queue *queue, uint32_t last, bool patient)
 	struct mnfq_i_verdict_msg msg;
 	struct iovec iov = { .iov_base = &msg, .iov_len = sizeof(msg) };
 
-	build_release((uint8_t *)&msg, queue, last);
+	build_release((uint8_t *)&msg, queue, queue->options.default_verdict, last);
 	return patient ? mnfq_i_send(queue->sock, &iov, 1)
 		       : mnfq_i_send_once(queue->sock, &iov, 1);
 }
 
-/* The same for all that there is, as far as that can be sent. */
+/* All that the kernel still holds up to @last goes no further, which takes no time. */
+int mnfq_i_drop_up_to(struct mnfq_queue *queue, uint32_t last)
+{
+	struct mnfq_i_verdict_msg msg;
+	struct iovec iov = { .iov_base = &msg, .iov_len = sizeof(msg) };
+
+	build_release((uint8_t *)&msg, queue, MNFQ_DROP, last);
+	return mnfq_i_send(queue->sock, &iov, 1);
+}
+
+/* The default verdict for all that there is, as far as that can be sent. */
 int mnfq_i_release_all(struct mnfq_queue *queue)
 {
 	uint8_t bytes[MNFQ_I_ALL_SIZE] __attribute__((aligned(4)));
@@ -295,7 +300,8 @@ static void put_batch(struct mnfq_queue *queue, uint32_t last)
 {
 	struct mnfq_i_outbox *outbox = &queue->sock->ring->outbox;
 
-	outbox->len += build_release(outbox->bytes + outbox->len, queue, last);
+	outbox->len += build_release(outbox->bytes + outbox->len, queue,
+				     queue->options.default_verdict, last);
 }
 
 /* Behind the run that is open, too. */
@@ -308,28 +314,8 @@ static void put_release(struct mnfq_queue *queue, uint32_t last)
 	queue->has_put = true;
 }
 
-/* Remembers that all up to @last is to be released when nothing older is held any more. */
-void mnfq_i_release_later(struct mnfq_queue *queue, uint32_t last)
-{
-	pthread_mutex_lock(&queue->sock->lock);
-	if (!queue->has_release) {
-		queue->release = last;
-		queue->has_release = true;
-	} else if (mnfq_i_after(last, queue->release) &&
-		   (!queue->has_release_next || mnfq_i_after(last, queue->release_next))) {
-		queue->release_next = last;
-		queue->has_release_next = true;
-	} else if (mnfq_i_after(queue->release, last)) { /* an earlier one that failed */
-		if (!queue->has_release_next)
-			queue->release_next = queue->release;
-		queue->has_release_next = true;
-		queue->release = last;
-	}
-	pthread_mutex_unlock(&queue->sock->lock);
-}
-
 /*
- * The same for all that came so far and may still be undecided in the kernel. A run that is open
+ * All that came so far and may still be undecided in the kernel is to be released. A run that is open
  * keeps its verdict: what lies below it goes ahead, since its batch will reach over that. No packet
  * down there is held, or there would be no run. Before the first packet of a queue that was taken
  * over its ids are not known, and "up to" any number would reach over half of them; that packet
@@ -344,77 +330,37 @@ void mnfq_i_release_past(struct mnfq_queue *queue)
 	if (queue->run.count > 0)
 		put_batch(queue, queue->run.first - 1);
 	else
-		mnfq_i_release_later(queue, queue->next_id - 1);
-}
-
-/* Does a packet that must get a verdict of its own stand in the way? */
-static bool must_wait(const struct mnfq_queue *queue, bool in_round)
-{
-	return (queue->oldest && !mnfq_i_after(queue->oldest->id, queue->release)) ||
-	       (in_round && queue->calling && !mnfq_i_after(queue->calling_id, queue->release));
-}
-
-/* Is there a release that a packet which is held keeps back? */
-static bool is_kept_back(struct mnfq_queue *queue)
-{
-	bool kept_back;
-
-	pthread_mutex_lock(&queue->sock->lock);
-	kept_back = must_wait(queue, mnfq_i_in_round(queue->sock));
-	pthread_mutex_unlock(&queue->sock->lock);
-	return kept_back;
+		mnfq_i_release_later(queue, queue->next_id - 1, queue->next_id - 1);
 }
 
 /*
- * How long until the first release may be tried, in ms; negative if there is nothing to wait for. One
- * that a packet keeps back is not: whoever decides that packet releases what waits behind it, unless
- * that is during the pause after a failure.
+ * Releases what was to be released later, if nothing older is held any more; with the lock held. Two
+ * marks suffice: the first stands still until it is passed, so that steady losses cannot push it
+ * ahead for ever. While a round is under way only its own thread does this, because verdicts for
+ * lower ids may be on their way through the outbox; the end of the round makes up for it, also for
+ * releases that failed before: each goes by itself until the kernel answers one. No more than
+ * @budget ids, from which it takes what it released. Returns whether a step more can follow at once,
+ * or a negative errno.
  */
-int64_t mnfq_i_release_left(struct mnfq_socket *sock)
-{
-	struct mnfq_queue *queue;
-	int64_t left, first = -1;
-
-	for (queue = sock->queues; queue; queue = queue->next) {
-		if (!atomic_load(&queue->has_release))
-			continue;
-		left = atomic_load(&queue->retry_at);
-		left = left == 0 ? 0 : left - mnfq_i_now_ms();
-		left = left > 0 ? left : 0;
-		if (left == 0 && is_kept_back(queue))
-			continue;
-		if (first < 0 || left < first)
-			first = left;
-	}
-	return first;
-}
-
-/*
- * Releases what was to be released later, if nothing older is held any more; with the lock held.
- * Two marks suffice: the first stands still until it is passed, so that steady losses cannot push
- * it ahead for ever. While a round is under way only its own thread does this, because verdicts
- * for lower ids may be on their way through the outbox; the end of the round makes up for it, also
- * for releases that failed before: each goes by itself until the kernel answers one.
- */
-int mnfq_i_release(struct mnfq_queue *queue)
+int mnfq_i_release(struct mnfq_queue *queue, uint32_t *budget)
 {
 	bool in_round = mnfq_i_in_round(queue->sock);
+	uint32_t last;
 	int err;
 
 	if (in_round ? atomic_load(&queue->retry_ms) > 0
 		     : atomic_load(&queue->sock->dispatcher) != 0)
 		return 0;
-	while (queue->has_release && mnfq_i_now_ms() >= atomic_load(&queue->retry_at) &&
-	       !must_wait(queue, in_round)) {
+	while (mnfq_i_release_step(queue, *budget, in_round, &last)) {
 		if (in_round)
-			put_release(queue, queue->release);
-		else if ((err = mnfq_i_release_now(queue, queue->release, false)) < 0)
+			put_release(queue, last);
+		else if ((err = mnfq_i_release_now(queue, last, false)) < 0)
 			return err;
-		queue->release = queue->release_next;
-		queue->has_release = queue->has_release_next;
-		queue->has_release_next = false;
+		*budget -= mnfq_i_release_cost(queue, queue->release_from, last);
+		mnfq_i_release_advance(queue, last);
 	}
-	return 0;
+	return !in_round &&
+	       mnfq_i_release_step(queue, mnfq_i_batch(queue->sock), in_round, &last);
 }
 
 /* The same within a round, without the lock held; nearly always there is nothing to do. */
@@ -424,22 +370,26 @@ void mnfq_i_release_pending(struct mnfq_queue *queue)
 		return;
 	mnfq_i_reserve(queue, NULL);
 	pthread_mutex_lock(&queue->sock->lock);
-	(void)mnfq_i_release(queue);
+	(void)mnfq_i_release(queue, &queue->sock->release_budget);
 	pthread_mutex_unlock(&queue->sock->lock);
 }
 
 /*
- * Ids up to @last never reached us. Most often the kernel dropped those packets because our
- * buffer was full; but if somebody else took the messages, the packets still wait in the kernel.
+ * The ids from @first to @last never reached us. Most often the kernel dropped those packets because
+ * our buffer was full; but if somebody else took the messages, the packets still wait in the kernel.
  * Decide them by default, as soon as no older packet is held that such a batch would decide as
- * well.
+ * well; and if they are many, in steps, the first of them in this round.
  */
-void mnfq_i_gap(struct mnfq_queue *queue, uint32_t last)
+void mnfq_i_gap(struct mnfq_queue *queue, uint32_t first, uint32_t last)
 {
-	if (atomic_load(&queue->held) == 0 && !atomic_load(&queue->has_release)) {
+	const uint32_t cost = mnfq_i_release_cost(queue, first, last);
+
+	if (atomic_load(&queue->held) == 0 && !atomic_load(&queue->has_release) &&
+	    cost <= queue->sock->release_budget) {
 		put_release(queue, last);
+		queue->sock->release_budget -= cost;
 		return;
 	}
-	mnfq_i_release_later(queue, last);
+	mnfq_i_release_later(queue, first, last);
 	mnfq_i_release_pending(queue); /* the last one may have been decided meanwhile */
 }

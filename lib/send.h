@@ -14,14 +14,12 @@ int mnfq_i_fail_unsent(struct mnfq_socket *sock, int err);
 int mnfq_i_decide(struct mnfq_queue *queue, const struct mnfq_i_decision *decision);
 void mnfq_i_reserve(struct mnfq_queue *queue, const struct mnfq_i_decision *decision);
 int mnfq_i_decide_now(struct mnfq_socket *sock, const struct mnfq_i_decision *decision);
-void mnfq_i_gap(struct mnfq_queue *queue, uint32_t last);
-int mnfq_i_release(struct mnfq_queue *queue);
-int64_t mnfq_i_release_left(struct mnfq_socket *sock);
+void mnfq_i_gap(struct mnfq_queue *queue, uint32_t first, uint32_t last);
+int mnfq_i_release(struct mnfq_queue *queue, uint32_t *budget);
 void mnfq_i_release_pending(struct mnfq_queue *queue);
-void mnfq_i_release_later(struct mnfq_queue *queue, uint32_t last);
 void mnfq_i_release_past(struct mnfq_queue *queue);
 int mnfq_i_release_now(struct mnfq_queue *queue, uint32_t last, bool patient);
+int mnfq_i_drop_up_to(struct mnfq_queue *queue, uint32_t last);
 int mnfq_i_release_all(struct mnfq_queue *queue);
-bool mnfq_i_in_round(struct mnfq_socket *sock);
 
 #endif

@@ -85,6 +85,9 @@ struct mnfq_i_verdict_msg {
 #define MNFQ_I_SLOT_SIZE  (65536u + MNFQ_I_ATTRS_MAX)
 #define MNFQ_I_OUTBOX_MAX (128u * 1024)
 
+/* Packets that a queue of the kernel holds at most. */
+#define MNFQ_I_WAITING_MAX 65536u
+
 /* Anyone with CAP_NET_ADMIN in the namespace can send to our port id. The kernel is port id 0. */
 static inline int mnfq_i_from_kernel(const void *from, size_t from_len)
 {

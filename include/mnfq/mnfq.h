@@ -241,7 +241,7 @@ struct mnfq_socket_options {
 	 * with one packet; as long as a full one took less than half of this the next may have twice as
 	 * many, up to the batch, and after one that took longer, half of what that one had, but one at
 	 * least. What packets cost can change from one to the next: a round may take longer once.
-	 * 0: no limit.
+	 * Packets that got lost and get the default verdict are decided likewise, in steps. 0: no limit.
 	 */
 	uint32_t round_us;
 };
@@ -699,7 +699,11 @@ typedef enum mnfq_verdict (*mnfq_callback)(struct mnfq_packet *packet, void *dat
  * A socket that was adopted may own the queue already, bound by whoever opened it: then it is
  * taken over. Packets that the former reader received and did not decide get the default verdict,
  * which is not counted, and so may those that arrive in this moment; what nobody received yet is
- * delivered.
+ * delivered. Unless that verdict is MNFQ_DROP each packet goes on with its path in here, which may
+ * take long: after the socket's timeout_ms the call fails with -ETIMEDOUT, and the next one goes
+ * on. Those more than 65,536 ids before the first that is delivered are dropped; and if that one
+ * is not known, because nothing was left to deliver and the kernel's counters cannot be read, so
+ * is all that waits: the queue is unbound and bound anew.
  *
  * Binding a number again on a socket, and binding on an adopted one, waits for a grace period of
  * the kernel (membarrier(2), about 20 ms), so that packets of the former queue are not taken for
@@ -720,7 +724,8 @@ typedef enum mnfq_verdict (*mnfq_callback)(struct mnfq_packet *packet, void *dat
  *   -EEXIST           this socket has bound the queue already, or somebody who shares it just did
  *   -EOPNOTSUPP       the kernel lacks what a flag asks for
  *   -EPROTONOSUPPORT  the kernel has no NFQUEUE support
- *   -ETIMEDOUT        no answer in time: somebody else reads from the socket
+ *   -ETIMEDOUT        no answer in time: somebody else reads from the socket; or no time for all that
+ *                     the former reader left, which stays in the queue with the settings of this call
  *   -EBADF            somebody closed the socket's descriptor
  *   -ENOMEM, -ENOBUFS
  */

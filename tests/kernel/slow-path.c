@@ -4,7 +4,14 @@
  * inside our sendmsg, and there are 60,000 rules on it.
  */
 #include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <linux/capability.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "scene.h"
 
@@ -147,5 +154,207 @@ Test(slow_path, closing_takes_no_longer_than_its_deadline)
 	scene.sock = mnfq_socket_close(scene.sock);
 	cr_assert(now_ms() - begin < 5000, "%" PRId64 " ms", now_ms() - begin);
 	cr_assert(netns_rule_packets(scene.ns, 4, "filter", "INPUT", 60001) > 0);
+	scene_close(&scene);
+}
+
+/* ---- what others took ---- */
+
+#define TAKEN 5000
+
+static int copy_of(struct scene *scene)
+{
+	int copy = fcntl(mnfq_socket_get_fd(scene->sock), F_DUPFD_CLOEXEC, 0);
+
+	cr_assert(copy >= 0);
+	return copy;
+}
+
+static void take(int copy, unsigned int count)
+{
+	uint8_t data[4096];
+
+	while (count-- > 0)
+		cr_assert(recv(copy, data, sizeof(data), MSG_DONTWAIT) > 0);
+}
+
+/* Where packets may take long, of which a copy of the socket takes some. */
+static void open_taken(struct scene *scene, mnfq_callback callback)
+{
+	scene_open(scene, 4);
+	mnfq_socket_close(scene->sock);
+	scene_ok(NULL, mnfq_socket_open_netns(&scene->sock, scene->ns->name,
+					      SOCKET_OPTIONS(.round_us = 1000)));
+	scene_bind(scene,
+		   QUEUE_OPTIONS(.default_verdict = MNFQ_ACCEPT, .max_len = 65536,
+				 .copy_mode = MNFQ_COPY_META),
+		   callback);
+	slow_down(scene);
+	netns_rule(scene->ns, 4, "-A INPUT -p udp --dport %d -j ACCEPT", PORT);
+}
+
+static uint64_t passed(struct scene *scene)
+{
+	return netns_rule_packets(scene->ns, 4, "filter", "INPUT", 60001);
+}
+
+static unsigned int waiting(struct scene *scene)
+{
+	struct netns_queue queue;
+
+	cr_assert(netns_get_queue(scene->ns, 1, &queue));
+	return queue.waiting;
+}
+
+/* As an event loop does, until @left wait. */
+static void expect_short_rounds(struct scene *scene, unsigned int left)
+{
+	while (waiting(scene) > left) {
+		int64_t begin = now_ms();
+
+		cr_assert(wait_readable(mnfq_socket_get_fd(scene->sock)),
+			  "%u wait, and nobody is told", waiting(scene));
+		cr_assert(mnfq_socket_dispatch(scene->sock, 0) >= 0);
+		cr_assert(now_ms() - begin < 1000, "%" PRId64 " ms", now_ms() - begin);
+	}
+}
+
+Test(slow_path, what_a_copy_took_does_not_make_a_round_long)
+{
+	struct scene scene;
+	int copy;
+
+	open_taken(&scene, scene_count);
+	copy = copy_of(&scene);
+	udp_send_many(&scene.udp, 0, TAKEN + 1);
+	take(copy, TAKEN);
+	expect_short_rounds(&scene, 0);
+	cr_assert(scene.seen == 1 && scene_stats(&scene).lost == TAKEN);
+	cr_assert(passed(&scene) == TAKEN + 1);
+	close(copy);
+	scene_close(&scene);
+}
+
+/* Who decides the packet that keeps it back does no more than a step of it. */
+Test(slow_path, what_a_copy_took_does_not_make_a_verdict_long)
+{
+	struct scene scene;
+	int64_t begin;
+	int copy;
+
+	open_taken(&scene, scene_keep);
+	copy = copy_of(&scene);
+	udp_send(&scene.udp, 0);
+	scene_serve(&scene, 1);
+	udp_send_many(&scene.udp, 1, TAKEN + 1);
+	take(copy, TAKEN);
+	scene_serve(&scene, 1);
+	cr_assert_eq(waiting(&scene), TAKEN + 2);
+	cr_assert(mnfq_socket_dispatch(scene.sock, 0) == 0);
+	begin = now_ms();
+	cr_assert(mnfq_packet_verdict(scene.kept[0], MNFQ_DROP) == 0);
+	cr_assert(now_ms() - begin < 1000, "%" PRId64 " ms", now_ms() - begin);
+	expect_short_rounds(&scene, 1);
+	cr_assert(mnfq_packet_verdict(scene.kept[1], MNFQ_DROP) == 0);
+	cr_assert(passed(&scene) == TAKEN && scene_stats(&scene).lost == TAKEN);
+	mnfq_packet_free(scene.kept[0]);
+	mnfq_packet_free(scene.kept[1]);
+	close(copy);
+	scene_close(&scene);
+}
+
+/* ---- what a former reader left ---- */
+
+/* All but the last @unread were taken by somebody who is gone, and whose socket we get. */
+static void open_left(struct scene *scene, unsigned int unread)
+{
+	int copy, fd;
+
+	open_taken(scene, scene_count);
+	copy = copy_of(scene);
+	udp_send_many(&scene->udp, 0, TAKEN + unread);
+	take(copy, TAKEN);
+	close(copy);
+	fd = mnfq_socket_release(scene->sock);
+	scene->queue = NULL;
+	scene_ok(NULL, mnfq_socket_adopt(&scene->sock, fd,
+					 SOCKET_OPTIONS(.timeout_ms = 200, .round_us = 1000)));
+	cr_assert_eq(waiting(scene), TAKEN + unread);
+}
+
+static int bind_again(struct scene *scene)
+{
+	int64_t begin = now_ms();
+	int err = mnfq_queue_bind(&scene->queue, scene->sock, 1,
+				  QUEUE_OPTIONS(.default_verdict = MNFQ_ACCEPT, .max_len = 65536,
+						.copy_mode = MNFQ_COPY_META),
+				  scene_count, scene);
+
+	cr_assert(now_ms() - begin < 2000, "%" PRId64 " ms", now_ms() - begin);
+	return err;
+}
+
+/* In several attempts: each does what there is time for. */
+static void take_over(unsigned int unread)
+{
+	struct scene scene;
+	unsigned int attempts, left = TAKEN + unread;
+	int err;
+
+	open_left(&scene, unread);
+	for (attempts = 0; (err = bind_again(&scene)) == -ETIMEDOUT; attempts++) {
+		cr_assert(strstr(mnfq_socket_get_error(scene.sock), "former reader"));
+		cr_assert(waiting(&scene) < left);
+		left = waiting(&scene);
+	}
+	scene_ok(scene.sock, err);
+	cr_assert(attempts > 0 && passed(&scene) == TAKEN);
+	scene_serve(&scene, unread);
+	cr_assert(scene_stats(&scene).lost == 0 && scene_stats(&scene).refused == 0);
+	udp_send(&scene.udp, TAKEN + unread);
+	scene_serve(&scene, 1);
+	cr_assert(passed(&scene) == TAKEN + unread + 1);
+	scene.elsewhere = TAKEN; /* that is not counted */
+	scene_close(&scene);
+}
+
+Test(slow_path, what_a_former_reader_left_delays_its_successor_no_longer_than_its_deadline)
+{
+	take_over(10);
+}
+
+Test(slow_path, a_former_reader_that_took_all_delays_its_successor_no_longer_than_its_deadline)
+{
+	take_over(0);
+}
+
+/* Gives up or takes back CAP_SYS_ADMIN, without which nobody enters the namespace. */
+static void may_enter(bool may)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct caps[2];
+
+	cr_assert(syscall(SYS_capget, &head, caps) == 0);
+	caps[0].effective &= ~(1u << CAP_SYS_ADMIN);
+	if (may)
+		caps[0].effective |= 1u << CAP_SYS_ADMIN;
+	cr_assert(syscall(SYS_capset, &head, caps) == 0);
+}
+
+/* Who cannot know which packets were taken has the kernel drop them, and begins anew. */
+Test(slow_path, what_nobody_can_find_is_dropped_by_a_successor)
+{
+	struct scene scene;
+	int err;
+
+	open_left(&scene, 0);
+	may_enter(false);
+	err = bind_again(&scene);
+	may_enter(true);
+	scene_ok(scene.sock, err);
+	cr_assert(waiting(&scene) == 0 && passed(&scene) == 0);
+	udp_send_many(&scene.udp, TAKEN, 3);
+	scene_serve(&scene, 3);
+	cr_assert(passed(&scene) == 3 && scene_stats(&scene).lost == 0);
+	scene.elsewhere = TAKEN;
 	scene_close(&scene);
 }

@@ -4,7 +4,7 @@
 #include <criterion/new/assert.h>
 #include <errno.h>
 
-#include "send.h"
+#include "release.h"
 #include "support/fixture.h"
 
 #define STEP 1000 /* ns that each look takes */
@@ -89,7 +89,7 @@ Test(spin, what_is_left_to_do_comes_before_waiting)
 {
 	open_with(0);
 	(void)looks(0);
-	mnfq_i_release_later(queue, last_id);
+	mnfq_i_release_later(queue, last_id, last_id);
 	cr_expect(eq(uint, looks(0), 1));
 	cr_expect(eq(uint, looks(0), 0));
 }
