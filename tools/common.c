@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -319,6 +320,32 @@ static void common_tell(const char *command, const char *hint, const char *forma
 	else
 		fprintf(out, "%s: %s\n", command, line);
 	log_end();
+}
+
+static void close_from_to(unsigned int first, unsigned int last)
+{
+	if (first > last || syscall(SYS_close_range, first, last, 0) == 0)
+		return;
+	/* Before Linux 5.9. Higher ones are improbable. */
+	for (; first <= last && first < 65536; first++)
+		close((int)first);
+}
+
+static int by_value(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+void close_all_but(int *fds, unsigned int count)
+{
+	unsigned int i, first = 3;
+
+	qsort(fds, count, sizeof(fds[0]), by_value);
+	for (i = 0; i < count; i++) {
+		close_from_to(first, (unsigned int)fds[i] - 1);
+		first = (unsigned int)fds[i] + 1;
+	}
+	close_from_to(first, ~0u);
 }
 
 void raise_file_limit(void)

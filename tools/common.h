@@ -97,6 +97,9 @@ int64_t clock_ms(void);
 /** Was a signal ignored when we were started, as nohup(1) does with SIGHUP? */
 bool is_ignored(int signal);
 
+/** Close all descriptors but the standard ones and these, which are sorted. */
+void close_all_but(int *fds, unsigned int count);
+
 /** Have as many open files as we may. */
 void raise_file_limit(void);
 

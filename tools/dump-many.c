@@ -149,6 +149,14 @@ static void handle_message(struct many *many, const struct link_message *message
 	case LINK_COUNT:
 		many->refusals = message->id;
 		break;
+	case LINK_PING:
+		watchdog_answered(many);
+		break;
+	case LINK_RESTART:
+		tell("the process that takes sockets and watches namespaces has failed: another one "
+		     "takes its place");
+		restart_members(many);
+		break;
 	default:
 		break;
 	}
@@ -279,7 +287,8 @@ static int many_serve(struct many *many)
 	int n, wait;
 
 	while (!atomic_load(&many->dump->ending) && (wait = patience(many)) != 0) {
-		wait = earlier(earlier(wait, many->retry_at), many->report_by);
+		wait = watchdog_ask(many,
+				    earlier(earlier(wait, many->retry_at), many->report_by));
 		n = epoll_wait(many->epoll, events, MANY_EVENTS, idle ? wait : 0);
 		if (n < 0 && errno != EINTR)
 			return fail(DUMP_NAME, "cannot wait: %s", strerror(errno));
@@ -322,6 +331,7 @@ static int open_loop(struct many *many)
 		return fail(DUMP_NAME, "%s", strerror(-err));
 	catch_signals(many->dump, many->dump->out);
 	many->manager = systemd_open();
+	many->watchdog_ms = many->manager >= 0 ? systemd_watchdog_ms() : 0;
 	return watch_fd(many, many->dump->wake, NULL);
 }
 
@@ -383,10 +393,10 @@ static int open_listeners(struct many *many)
 	if (dump->opts->listen) {
 		if (unix_listen(&own, dump->opts->listen, mode, error, sizeof(error)) < 0)
 			return fail(DUMP_NAME, "%s", error);
-		listeners[count++] = own.fd;
-		own.fd = -1; /* closed like the others; its path is the porter's to remove */
+		listeners[count++] =
+			own.fd; /* closed like the others; the keeper removes its path */
 	}
-	many->link = start_porter(dump, listeners, count, &own);
+	many->link = start_porter(dump, listeners, count, dump->opts->listen ? &own : NULL);
 	return many->link < 0 ? EXIT_FAILURE : watch_fd(many, many->link, many);
 }
 

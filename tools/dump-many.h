@@ -76,9 +76,10 @@ struct many {
 	int manager;       /* the service manager, which keeps sockets for us; -1: none */
 	uint64_t refusals; /* as the porter counts them */
 	struct peer_users users;
-	uint64_t unlogged;     /* lines on users who are none of these */
-	bool listening;        /* and the line that says so was printed */
-	int64_t lingers_until; /* without any: a name may be back soon */
+	uint64_t unlogged;                /* lines on users who are none of these */
+	bool listening;                   /* and the line that says so was printed */
+	int64_t lingers_until;            /* without any: a name may be back soon */
+	int64_t watchdog_ms, watchdog_at; /* when the manager wants to hear of us; 0: never */
 	int status;
 
 	struct member_queue waiting, closing; /* for a thread */
@@ -124,6 +125,16 @@ void welcome_member(struct member *member);
 
 /** The service manager keeps it for us while we are away, or not any more. */
 void store_member(const struct member *member, bool keep);
+
+/** There is a new porter: what only the one before could end is over, and all others are to be watched. */
+void restart_members(struct many *many);
+
+/**
+ * We serve, so the service manager hears of it if the porter answers. Returns @wait, or less, if there
+ * is something to do for that earlier.
+ */
+int watchdog_ask(struct many *many, int wait);
+void watchdog_answered(const struct many *many);
 
 /** The label of a socket that the service manager kept for us under @name. */
 void take_label(struct member *member, const char *name);

@@ -276,3 +276,40 @@ int add_member(struct member *member, const struct place *place, char *error, si
 	free_member(member);
 	return err;
 }
+
+/* What the porter found by itself it will find again, and be told that it is served. */
+void restart_members(struct many *many)
+{
+	struct member *member, *next;
+
+	for (member = many->members; member; member = next) {
+		next = member->next;
+		if (member->handed_over && member->leaves) {
+			remove_member(member, "the process that knew its peer has failed");
+			continue;
+		}
+		member->leaves = false;
+		if (member->state == MEMBER_SERVED || member->state == MEMBER_SLOW)
+			watch(many, member);
+	}
+}
+
+int watchdog_ask(struct many *many, int wait)
+{
+	const struct link_message ping = { .type = LINK_PING };
+	const int64_t now = clock_ms();
+
+	if (many->watchdog_ms == 0)
+		return wait;
+	if (now >= many->watchdog_at) {
+		many->watchdog_at = now + many->watchdog_ms;
+		if (many->link >= 0)
+			(void)link_send(many->link, &ping, -1);
+	}
+	return wait < 0 || wait > many->watchdog_at - now ? (int)(many->watchdog_at - now) : wait;
+}
+
+void watchdog_answered(const struct many *many)
+{
+	systemd_notify(many->manager, "WATCHDOG=1\n", -1);
+}

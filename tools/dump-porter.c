@@ -87,6 +87,8 @@ int hear_workers_porter(struct dump *dump)
 		close(fd);
 	if (n == 1 && message.type == LINK_NOTE)
 		tell("%s", message.text);
+	if (n == 1 && message.type == LINK_RESTART)
+		watch_workers(dump);
 	if (n == 1 && message.type == LINK_DETACH) {
 		tell("namespace %s: gone", name_source(name, &dump->workers[0].source));
 		stop_workers(dump);

@@ -69,7 +69,7 @@ static bool is_terminated(const char *text, size_t size)
 
 static bool is_sane(const struct link_message *message, int fd)
 {
-	return message->type >= LINK_ATTACH && message->type <= LINK_NOTE &&
+	return message->type >= LINK_ATTACH && message->type <= LINK_PING &&
 	       (message->type == LINK_ATTACH) == (fd >= 0) && message->error <= 0 &&
 	       (message->type != LINK_ATTACH || message->id & LINK_PORTER) &&
 	       is_terminated(message->label, sizeof(message->label)) &&

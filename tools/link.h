@@ -13,7 +13,7 @@
 
 enum link_type {
 	/*
-	 * From the porter: serve this socket, the descriptor that comes along. @id is the porter's
+	 * From the porter, or a receiver of it: serve this socket, the descriptor that comes along. @id is the porter's
 	 * choice, with LINK_PORTER set; @inode of its namespace if the porter found that by
 	 * itself, else 0; @uid, @pid, @flags and @label of who handed it over.
 	 */
@@ -41,6 +41,13 @@ enum link_type {
 	 * ends the porter.
 	 */
 	LINK_NOTE,
+	/*
+	 * From the porter's keeper: there is a new porter, which knows nothing of the one before. What
+	 * comes with a peer that stays is over; all others are to be watched with LINK_WATCH.
+	 */
+	LINK_RESTART,
+	/* From the server: are you there? The same from the porter: it is. */
+	LINK_PING,
 };
 
 #define LINK_PORTER 0x80000000u

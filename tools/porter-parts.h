@@ -7,6 +7,7 @@
 #include "link.h"
 #include "peer-policy.h"
 #include "porter.h"
+#include "receiver.h"
 
 struct porter;
 
@@ -24,12 +25,38 @@ struct ring {
 
 struct peers {
 	struct ring silent;  /* connected, and said nothing yet */
+	struct ring queued;  /* said something, which a receiver has to receive */
+	struct ring working; /* a receiver is at it */
 	struct ring waiting; /* handed a socket over, and were not answered yet */
 	struct ring kept;    /* taken; their end of file withdraws the socket */
-	unsigned int silent_count, waiting_count;
-	bool deaf;               /* nobody is accepted for now */
-	int64_t deaf_until;      /* no descriptors were left; 0: they are */
-	struct peer_users users; /* on whose refusals notes are sent */
+	struct ring closing; /* left, with something unread, which a receiver has to close */
+	unsigned int silent_count, queued_count, waiting_count, closing_count;
+	bool deaf;           /* nobody is accepted for now */
+	int64_t deaf_until;  /* no descriptors were left; 0: they are */
+	int64_t close_until; /* when those who are closing are closed; 0: there are none */
+};
+
+/* With those that do not end. */
+#define RECEIVERS_MAX 12
+
+/* A child that receives and closes what strangers send; see receiver.h. */
+struct receiver {
+	struct source source; /* its control link; -1: it has nothing more to say */
+	pid_t pid;            /* 0: there is none */
+	bool working, stuck;
+	uint32_t uid, ids[RECEIVER_JOBS_MAX]; /* for whom, what */
+	unsigned int count, done;
+	int64_t since; /* when it began with the next */
+};
+
+#define RECEIVERS_SPARE 2
+
+struct receivers {
+	struct receiver all[RECEIVERS_MAX];
+	int spare[RECEIVERS_SPARE]; /* descriptors that are closed to start one; 0: none */
+	struct source signals;      /* of their end */
+	struct peer_users users;
+	bool told_lost;
 };
 
 /* A namespace of LINK_WATCH, or of an id for which that is going to come. */
@@ -83,17 +110,19 @@ struct porter {
 	const struct porter_options *options;
 	int epoll;
 	struct source link;
+	struct source channel; /* to the keeper */
 	struct source *listeners;
 	struct queue attach;       /* those with a descriptor */
 	struct queue plain;        /* those without, which may overtake */
 	unsigned int unsent_count; /* in both */
 	int64_t crowded_until;     /* no descriptor can be sent before; 0: one can */
 	struct peers peers;
+	struct receivers receivers;
 	struct spaces spaces;
-	uint32_t last_id;
+	uint32_t first_id, last_id;
 	uint32_t refused;
-	int spare; /* a descriptor that is closed while one is received */
 	bool over;
+	int status; /* then */
 };
 
 /* ---- porter.c: the loop and the link ---- */
@@ -135,8 +164,44 @@ bool peers_answer(struct porter *porter, const struct link_message *message);
 bool peers_forget(struct porter *porter, uint32_t id);
 bool peers_have(const struct porter *porter, uint32_t id);
 
+/** A receiver's answer; that it hangs; that it did not come to it. */
+void peers_received(struct porter *porter, const struct link_message *answer);
+void peers_lost(struct porter *porter, uint32_t id);
+void peers_not_received(struct porter *porter, uint32_t id);
+
 /** Part with those whose time is over, and listen or not. Returns when to call again; 0: never. */
 int64_t peers_tend(struct porter *porter, int64_t now);
+
+/* ---- porter-receivers.c ---- */
+
+int receivers_init(struct porter *porter);
+
+/** Keep descriptors for the next one. Returns false if there are none. */
+bool receivers_take_spare(struct porter *porter);
+
+/** May there be one more, and is there room in the link for what it will have to say? */
+bool receivers_ready(struct porter *porter);
+
+/**
+ * May a receiver work for this user? Returns 0, and receivers_start() has to follow; -EAGAIN if not now
+ * (but at *@retry_at, unless that is 0); or -EBUSY if the user has made too many of them hang.
+ */
+int receivers_may(struct porter *porter, uint32_t uid, int64_t now, int64_t *retry_at);
+
+/** Start one. The streams stay ours, too. Returns 0 or -EAGAIN. */
+int receivers_start(struct porter *porter, uint32_t uid, const struct receiver_job *jobs,
+		    unsigned int count);
+
+/**
+ * Start one that just has the streams, of which we can then close our copies without being the last one
+ * to do so. NULL: not now. receivers_release() lets it end, and so close them.
+ */
+struct receiver *receivers_hold(struct porter *porter, const struct receiver_job *jobs,
+				unsigned int count);
+void receivers_release(struct porter *porter, struct receiver *receiver);
+
+/** Give up those that hang. Returns when to call again; 0: never. */
+int64_t receivers_tend(struct porter *porter, int64_t now);
 
 /* ---- porter-spaces.c ---- */
 

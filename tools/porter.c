@@ -1,33 +1,23 @@
 /* SPDX-License-Identifier: MIT */
-/* The porter: how it starts, its loop, and what it hears and says over the link. */
-#include "porter.h"
-
+/*
+ * The porter: its loop, and what it hears and says over the link. It never has a descriptor of a stranger,
+ * and never closes the last copy of a stream in which one may be: that may take as long as the stranger
+ * likes. So it never waits.
+ */
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/capability.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 #include "common.h"
+#include "porter-keeper.h"
 #include "porter-parts.h"
 #include "sandbox.h"
 
-/*
- * To close what strangers sent may mean to wait: a TCP socket lingers until its peer has read.
- * Signals end such waits. No call of ours minds them.
- */
-#define TICK_US 1000
-
-/* Descriptors on their way are counted by user, so strangers may have used up what is allowed. */
+/* Descriptors on their way are counted by user, so others may have used up what is allowed. */
 #define CROWDED_MS 20
 
 struct unsent {
@@ -145,13 +135,20 @@ static int64_t send_again(struct porter *porter, int64_t now)
 	return porter->crowded_until;
 }
 
-/* The server would serve for ever what it does not hear of: rather no porter than that. */
+/* The keeper starts another one. */
+static void fall(struct porter *porter)
+{
+	porter->over = true;
+	porter->status = PORTER_GAVE_UP + 1;
+}
+
+/* The server would serve for ever what it does not hear of: rather another porter than that. */
 void porter_detach(struct porter *porter, uint32_t id)
 {
 	struct link_message message = { .type = LINK_DETACH, .id = id };
 
 	if (!take_back(porter, id) && porter_send(porter, &message, -1) < 0)
-		porter->over = true;
+		fall(porter);
 }
 
 static void note(struct porter *porter, int err, const char *format, va_list args)
@@ -179,26 +176,51 @@ void porter_give_up(struct porter *porter, int err, const char *format, ...)
 	note(porter, err, format, args);
 	va_end(args);
 	porter->over = true;
+	porter->status = PORTER_GAVE_UP;
+}
+
+/* None that the porter before us may have used: what it had a receiver say may still come. */
+#define GENERATION_SHIFT 27
+#define ID_MASK          ((1u << GENERATION_SHIFT) - 1)
+
+static uint32_t first_id(unsigned int generation)
+{
+	return LINK_PORTER | (generation << GENERATION_SHIFT);
+}
+
+static bool is_of_another(const struct porter *porter, uint32_t id)
+{
+	return id & LINK_PORTER && (id & ~ID_MASK) != porter->first_id;
 }
 
 uint32_t porter_new_id(struct porter *porter)
 {
 	do {
-		porter->last_id = (porter->last_id + 1) | LINK_PORTER;
+		porter->last_id = porter->first_id | ((porter->last_id + 1) & ID_MASK);
 	} while (peers_have(porter, porter->last_id) || spaces_have(porter, porter->last_id));
 	return porter->last_id;
 }
 
 /* ---- what is heard ---- */
 
+/* The peer went with the porter before us, and so does not know that it was taken. */
+static void disown(struct porter *porter, const struct link_message *answer)
+{
+	(void)spaces_forget(porter, answer->id);
+	if (answer->error == 0)
+		porter_detach(porter, answer->id);
+}
+
 static void handle_message(struct porter *porter, const struct link_message *message)
 {
-	struct link_message count = { .type = LINK_COUNT, .id = porter->refused };
+	const struct link_message count = { .type = LINK_COUNT, .id = porter->refused };
 
 	/* Ids that nobody has any more are normal: messages cross on their way. */
 	switch (message->type) {
 	case LINK_ANSWER:
-		if (!peers_answer(porter, message))
+		if (is_of_another(porter, message->id))
+			disown(porter, message);
+		else if (!peers_answer(porter, message))
 			(void)spaces_answer(porter, message);
 		break;
 	case LINK_WATCH:
@@ -210,6 +232,9 @@ static void handle_message(struct porter *porter, const struct link_message *mes
 		break;
 	case LINK_COUNT:
 		(void)porter_send(porter, &count, -1);
+		break;
+	case LINK_PING:
+		(void)porter_send(porter, message, -1);
 		break;
 	default:
 		break;
@@ -225,25 +250,29 @@ static void link_ready(struct porter *porter, struct source *source, uint32_t ev
 		close(fd);
 	if (n == 1)
 		handle_message(porter, &message);
-	else if (n < 0 && n != -EBADMSG)
+	else if (n == -ECONNRESET)
 		porter->over = true;
+	else if (n < 0 && n != -EBADMSG)
+		fall(porter);
 	if (events & EPOLLOUT)
 		send_unsent(porter);
 }
 
+static void channel_ready(struct porter *porter, struct source *source, uint32_t events)
+{
+	struct link_message message;
+	int fd, n = link_receive(source->fd, &message, &fd);
+
+	(void)events;
+	if (fd >= 0)
+		close(fd);
+	if (n == 1 && message.type == LINK_PING)
+		(void)link_send(source->fd, &message, -1);
+	else if (n < 0 && n != -EBADMSG)
+		fall(porter);
+}
+
 /* ---- the loop ---- */
-
-static void tick(int signal)
-{
-	(void)signal;
-}
-
-static void set_tick(long us)
-{
-	const struct itimerval timer = { { 0, us }, { 0, us } };
-
-	setitimer(ITIMER_REAL, &timer, NULL);
-}
 
 int64_t porter_earlier(int64_t a, int64_t b)
 {
@@ -270,198 +299,77 @@ static void run(struct porter *porter)
 	while (!porter->over) {
 		now = clock_ms();
 		due = spaces_tend(porter, now);
-		set_tick(TICK_US);
+		due = porter_earlier(due, receivers_tend(porter, now));
 		due = porter_earlier(due, peers_tend(porter, now));
-		set_tick(0);
 		due = porter_earlier(due, send_again(porter, now));
 		n = epoll_wait(porter->epoll, &event, 1, timeout(now, due));
 		if (n == 1) {
 			struct source *source = event.data.ptr;
 
-			set_tick(TICK_US);
 			source->ready(porter, source, event.events);
-			set_tick(0);
 		} else if (n < 0 && errno != EINTR) {
-			return;
+			fall(porter);
 		}
 	}
 }
 
 /* ---- the start ---- */
 
-static void close_from_to(unsigned int first, unsigned int last)
-{
-	if (first > last || syscall(SYS_close_range, first, last, 0) == 0)
-		return;
-	/* Before Linux 5.9. Higher ones are improbable. */
-	for (; first <= last && first < 65536; first++)
-		close((int)first);
-}
-
-static int by_value(const void *a, const void *b)
-{
-	return *(const int *)a - *(const int *)b;
-}
-
-/*
- * Another's copy of a netlink socket would keep its queue, and our copy of stdout would keep
- * whoever reads the server's from seeing its end.
- */
-static int close_others(int *fds, unsigned int count)
-{
-	unsigned int i, first = 3;
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-	if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0)
-		return -errno;
-	qsort(fds, count, sizeof(fds[0]), by_value);
-	for (i = 0; i < count; i++) {
-		close_from_to(first, (unsigned int)fds[i] - 1);
-		first = (unsigned int)fds[i] + 1;
-	}
-	close_from_to(first, ~0u);
-	return 0;
-}
-
-/* The standard descriptors are replaced: what is ours must not be among them. */
-static int above_standard(int fd)
-{
-	if (fd > 2)
-		return fd;
-	fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-	return fd < 0 ? -errno : fd;
-}
-
-static int keep_ours(struct porter *porter)
-{
-	unsigned int i, n = porter->options->listener_count;
-	int *fds = calloc(n + 1, sizeof(fds[0])), err = 0;
-
-	if (!fds)
-		return -ENOMEM;
-	for (i = 0; i < n; i++) {
-		fds[i] = above_standard(porter->options->listeners[i]);
-		/* Others may accept before us. */
-		(void)fcntl(fds[i], F_SETFL, fcntl(fds[i], F_GETFL) | O_NONBLOCK);
-		porter->listeners[i] = (struct source){ peers_accept, fds[i] };
-		err = fds[i] < 0 ? fds[i] : err;
-	}
-	fds[n] = porter->link.fd = above_standard(porter->link.fd);
-	err = fds[n] < 0 ? fds[n] : err;
-	if (err == 0)
-		err = close_others(fds, n + 1);
-	free(fds);
-	return err;
-}
-
-/* Signals often go to the whole group; the server says when it is over. */
-static void set_signals(void)
-{
-	struct sigaction action = { .sa_handler = SIG_IGN };
-	static const int ignored[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGPIPE };
-	sigset_t none;
-
-	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
-		sigaction(ignored[i], &action, NULL);
-	action.sa_handler = tick; /* without SA_RESTART */
-	sigaction(SIGALRM, &action, NULL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-/* CAP_SYS_PTRACE is what it takes to see which namespaces the processes of others are in. */
-static int give_up_rights(const struct porter_options *options, char *error, size_t error_size)
-{
-	uint64_t keep = SANDBOX_CAP(CAP_SYS_PTRACE);
-	enum sandbox_role role = SANDBOX_PORTER;
-
-	if (!options->sandbox)
-		return 0;
-	if (options->all_netns || options->again) {
-		keep |= SANDBOX_CAP(CAP_SYS_ADMIN); /* setns() */
-		role = SANDBOX_FINDER;
-	}
-	return sandbox_enter(role, keep, false, NULL, error, error_size);
-}
-
 static int set_up(struct porter *porter)
 {
 	unsigned int i;
-	int err = keep_ours(porter);
+	int err;
 
-	if (err < 0)
-		return err;
-	set_signals();
-	raise_file_limit(); /* peers that stay, and strangers who do not speak */
 	porter->attach.last = &porter->attach.first;
 	porter->plain.last = &porter->plain.first;
-	porter->link.ready = link_ready;
 	porter->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (porter->epoll < 0)
 		return -errno;
-	porter->spare = -1;
 	err = porter_add(porter, &porter->link, EPOLLIN);
+	if (err == 0)
+		err = porter_add(porter, &porter->channel, EPOLLIN);
 	for (i = 0; err == 0 && i < porter->options->listener_count; i++)
 		err = porter_add(porter, &porter->listeners[i], EPOLLIN);
+	if (err == 0)
+		err = receivers_init(porter);
 	peers_init(porter);
 	return err == 0 ? spaces_init(porter) : err;
 }
 
-static _Noreturn void live(const struct porter_options *options, int link, pid_t parent)
+bool porter_finds(const struct porter_options *options)
 {
-	struct porter porter = { .options = options, .link.fd = link };
-	char error[LINK_TEXT_SIZE] = "";
-	int err;
+	return options->all_netns || options->again;
+}
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent)
-		_exit(EXIT_FAILURE);
+static int give_up_rights(const struct porter_birth *birth, char *error, size_t error_size)
+{
+	if (!birth->options->sandbox)
+		return 0;
+	return sandbox_enter(porter_finds(birth->options) ? SANDBOX_FINDER : SANDBOX_PORTER,
+			     birth->keep, false, NULL, error, error_size);
+}
+
+_Noreturn void porter_live(const struct porter_birth *birth)
+{
+	const struct porter_options *options = birth->options;
+	struct porter porter = { .options = options,
+				 .link = { link_ready, birth->link },
+				 .channel = { channel_ready, birth->channel },
+				 .first_id = first_id(birth->generation) };
+	char error[LINK_TEXT_SIZE] = "";
+	int err = -ENOMEM;
+
 	porter.listeners = calloc(options->listener_count + 1, sizeof(porter.listeners[0]));
-	err = porter.listeners ? set_up(&porter) : -ENOMEM;
+	for (unsigned int i = 0; porter.listeners && i < options->listener_count; i++)
+		porter.listeners[i] = (struct source){ peers_accept, birth->listeners[i] };
+	if (porter.listeners)
+		err = set_up(&porter);
 	if (err == 0)
-		err = give_up_rights(options, error, sizeof(error));
+		err = give_up_rights(birth, error, sizeof(error));
 	if (err == 0)
 		run(&porter);
 	else
 		porter_give_up(&porter, err, "cannot take sockets or watch namespaces: %s",
 			       error[0] ? error : strerror(-err));
-	if (options->own)
-		unix_unlisten(options->own);
-	_exit(err == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
-}
-
-/*
- * Room for thousands of answers, so that the server hardly ever finds the link full. In the other
- * direction the porter keeps what there is no room for.
- */
-static void widen(int link)
-{
-	const int size = 4 << 20;
-
-	if (setsockopt(link, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) < 0)
-		(void)setsockopt(link, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-}
-
-int porter_start(const struct porter_options *options, pid_t *pid, char *error, size_t error_size)
-{
-	pid_t parent = getpid(), child;
-	int ends[2], err = link_new(ends);
-
-	if (err < 0) {
-		snprintf(error, error_size, "cannot make sockets: %s", strerror(-err));
-		return err;
-	}
-	child = fork();
-	if (child == 0)
-		live(options, ends[1], parent);
-	err = child < 0 ? -errno : 0;
-	close(ends[1]);
-	if (err < 0) {
-		snprintf(error, error_size, "cannot start another process: %s", strerror(-err));
-		close(ends[0]);
-		return err;
-	}
-	widen(ends[0]);
-	*pid = child;
-	return ends[0];
+	_exit(porter.status);
 }

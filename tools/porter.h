@@ -2,7 +2,8 @@
 /*
  * The porter of mnfq dump: a process that meets strangers, who hand sockets over, and that looks
  * for namespaces. What it does may stall or fail without a packet being late. It says what it
- * found over a link, see link.h.
+ * found over a link, see link.h. Its parent is its keeper (porter-keeper.c), which replaces it when it
+ * hangs; what strangers send is received by receivers (receiver.h), which may hang.
  */
 #ifndef MNFQ_TOOLS_PORTER_H
 #define MNFQ_TOOLS_PORTER_H
@@ -17,7 +18,8 @@
 struct porter_options {
 	const int *listeners; /* listening Unix sockets, which stay the caller's */
 	unsigned int listener_count;
-	struct unix_listener *own;    /* of a path that the porter removes at its end, or NULL */
+	struct unix_listener
+		*own; /* the last of them, if it is to be closed at the end, or NULL */
 	const uint32_t *allowed_uids; /* who may hand over; none: whoever can connect */
 	unsigned int allowed_count;
 	bool all_netns;              /* offer sockets of all namespaces that exist */
@@ -32,9 +34,10 @@ struct porter_options {
 };
 
 /**
- * Fork the porter. It ends when the other end of the link is closed, or with its parent.
+ * Start the porter, and a keeper that replaces it when it hangs. Both end when the other end of the link
+ * is closed, or with their parent. The file of @own is removed then, and nobody can connect there any more.
  *
- * @pid    for waitpid()
+ * @pid    of the keeper, for waitpid()
  * @error  where the sentence of a failure is written
  * Returns our end of the link (close-on-exec, non-blocking), or a negative errno.
  */

@@ -106,10 +106,10 @@ static int fill(int ruleset, enum sandbox_role role, const char *own)
 	return err >= 0 && own ? allow_removal(ruleset, own) : err;
 }
 
-/* To tell which namespaces the processes of others are in is what Landlock rules out. */
+/* To tell which namespaces the processes of others are in is what Landlock rules out; it is inherited. */
 static bool looks_at_others(enum sandbox_role role)
 {
-	return role == SANDBOX_PORTER || role == SANDBOX_FINDER;
+	return role == SANDBOX_PORTER || role == SANDBOX_FINDER || role == SANDBOX_KEEPER;
 }
 
 int sandbox_limit_files(enum sandbox_role role, const char *own)

@@ -14,11 +14,15 @@
 #include <fcntl.h>
 #include <linux/netlink.h>
 #include <linux/nsfs.h>
+#include <linux/seccomp.h>
 #include <linux/sockios.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -56,12 +60,29 @@ static const char *const to_live[] = {
 	"ugetrlimit", NULL
 };
 
-static const char *const to_meet[] = { "accept4", "unlink", "unlinkat", NULL };
+static const char *const to_meet[] = { "accept4", NULL };
 
-static const char *const to_watch[] = {
-	"setitimer",         "getitimer",        "alarm", "inotify_init1",
-	"inotify_add_watch", "inotify_rm_watch", NULL
-};
+static const char *const to_remove[] = { "unlink", "unlinkat", NULL };
+
+static const char *const to_watch[] = { "inotify_init1", "inotify_add_watch", "inotify_rm_watch",
+					NULL };
+
+static const char *const to_receive[] = { "setitimer", NULL };
+
+/* Child processes, and what they give up further. */
+static const char *const to_fork[] = { "setitimer",
+				       "close_range",
+				       "socketpair",
+				       "capget",
+				       "capset",
+				       "seccomp",
+				       "landlock_create_ruleset",
+				       "landlock_add_rule",
+				       "landlock_restrict_self",
+				       NULL };
+
+/* Which processes are signalled a filter does not see. */
+static const char *const to_end[] = { "kill", NULL };
 
 /* A call that is allowed if all of its conditions hold. */
 struct rule {
@@ -146,15 +167,50 @@ static const struct rule to_enter[] = {
 	{ .name = NULL },
 };
 
+/* Where the flags of clone() are, and which of them make a thread and nothing else. */
+#ifdef __s390__
+#define CLONE_FLAGS_ARG 1
+#else
+#define CLONE_FLAGS_ARG 0
+#endif
+#define CLONE_NEW                                                                                \
+	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |           \
+	 CLONE_NEWPID | CLONE_NEWNET)
+
+/* fork(), that is a process of its own, of which we hear when it ends; and how it limits itself further. */
+static const struct rule to_fork_if[] = {
+	{ "clone",
+	  1,
+	  { MASKED(CLONE_FLAGS_ARG,
+		   CLONE_THREAD | CLONE_VM | CLONE_FILES | CLONE_PARENT | CLONE_NEW | CSIGNAL,
+		   SIGCHLD) } },
+	{ .name = "fork" },
+	{ "prctl", 1, { IS(0, PR_SET_NAME) } },
+	{ "prctl", 1, { IS(0, PR_SET_PDEATHSIG) } },
+	{ "prctl", 1, { IS(0, PR_SET_NO_NEW_PRIVS) } },
+	{ "prctl", 1, { IS(0, PR_SET_DUMPABLE) } },
+	{ "prctl", 2, { IS(0, PR_SET_SECCOMP), IS(1, SECCOMP_MODE_FILTER) } },
+	{ "prctl", 1, { IS(0, PR_CAPBSET_READ) } },
+	{ "prctl", 1, { IS(0, PR_CAPBSET_DROP) } },
+	{ "prctl", 2, { IS(0, PR_CAP_AMBIENT), IS(1, PR_CAP_AMBIENT_CLEAR_ALL) } },
+	{ "prlimit64", 2, { IS(0, 0), IS(1, RLIMIT_CORE) } },
+	{ "setrlimit", 1, { IS(0, RLIMIT_CORE) } },
+	{ .name = NULL },
+};
+
 /* Besides what everybody needs, to_live. */
 static const struct {
-	const char *const *names[3];
-	const struct rule *rules[4];
+	const char *const *names[6];
+	const struct rule *rules[5];
 } roles[] = {
 	[SANDBOX_SERVE] = { .rules = { to_read, to_bind } },
-	[SANDBOX_PORTER] = { { to_meet, to_watch }, { to_list } },
-	[SANDBOX_FINDER] = { { to_meet, to_watch }, { to_read, to_open_sockets, to_enter } },
-	[SANDBOX_SHARER] = { { to_meet }, { to_open_sockets } },
+	[SANDBOX_PORTER] = { { to_meet, to_watch, to_fork }, { to_list, to_fork_if } },
+	[SANDBOX_FINDER] = { { to_meet, to_watch, to_fork },
+			     { to_read, to_open_sockets, to_enter, to_fork_if } },
+	[SANDBOX_RECEIVER] = { { to_receive } },
+	[SANDBOX_KEEPER] = { { to_meet, to_watch, to_fork, to_end, to_remove },
+			     { to_read, to_open_sockets, to_enter, to_fork_if } },
+	[SANDBOX_SHARER] = { { to_meet, to_remove }, { to_open_sockets } },
 };
 
 static int allow_if(scmp_filter_ctx filter, const struct rule *rule)
@@ -176,16 +232,6 @@ static int allow(scmp_filter_ctx filter, const char *const *names, const struct 
 		err = allow_if(filter, rules);
 	return err;
 }
-
-/* Where the flags of clone() are, and which of them make a thread and nothing else. */
-#ifdef __s390__
-#define CLONE_FLAGS_ARG 1
-#else
-#define CLONE_FLAGS_ARG 0
-#endif
-#define CLONE_NEW                                                                                \
-	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |           \
-	 CLONE_NEWPID | CLONE_NEWNET)
 
 /*
  * Signals go to ourselves only: uid 0 may kill others of its kind without any capability. musl

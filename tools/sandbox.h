@@ -19,8 +19,10 @@
  */
 enum sandbox_role {
 	SANDBOX_SERVE, /* receive packets, send verdicts, print; bind netlink sockets; look names up */
-	SANDBOX_PORTER, /* accept strangers, pass descriptors, list /proc, remove one's own path */
-	SANDBOX_FINDER, /* the same, enter network namespaces and open netlink sockets there */
+	SANDBOX_PORTER,   /* accept strangers, list /proc, start receivers */
+	SANDBOX_FINDER,   /* the same, enter network namespaces and open netlink sockets there */
+	SANDBOX_RECEIVER, /* receive what strangers send, and pass it on; nothing else */
+	SANDBOX_KEEPER, /* start all these but those who serve and share, end them, remove one's own path */
 	SANDBOX_SHARER, /* accept, open netlink sockets here, pass them, remove one's own path */
 };
 

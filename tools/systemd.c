@@ -106,6 +106,17 @@ int systemd_open(void)
 	return manager;
 }
 
+int64_t systemd_watchdog_ms(void)
+{
+	const uint64_t us = get_variable("WATCHDOG_USEC", INT64_MAX / 2);
+
+	/* Without WATCHDOG_PID it is for whoever has it. */
+	if (getenv("WATCHDOG_PID") &&
+	    get_variable("WATCHDOG_PID", INT32_MAX) != (uint64_t)getpid())
+		return 0;
+	return us == 0 ? 0 : us < 2000 ? 1 : (int64_t)(us / 2000);
+}
+
 void systemd_notify(int manager, const char *state, int fd)
 {
 	union {

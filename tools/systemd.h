@@ -7,6 +7,7 @@
 #define MNFQ_TOOLS_SYSTEMD_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 /** A descriptor that was passed, and its name, which may be "". */
 struct systemd_fd {
@@ -23,6 +24,9 @@ int systemd_take_fds(struct systemd_fd **fds, char *error, size_t error_size);
 
 /** A socket to the service manager, or -1 where there is none. */
 int systemd_open(void);
+
+/** How often it wants to hear WATCHDOG=1, in milliseconds: twice as often as it insists on; 0: never. */
+int64_t systemd_watchdog_ms(void);
 
 /** Tell it @state, lines of KEY=VALUE, with a descriptor unless @fd is -1. In vain without one. */
 void systemd_notify(int manager, const char *state, int fd);

@@ -5,6 +5,8 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -108,4 +110,70 @@ int receive_descriptor(int stream)
 		return -ENODATA;
 	memcpy(&fd, CMSG_DATA(cmsg), sizeof(fd));
 	return fd;
+}
+
+char process_state(pid_t pid)
+{
+	char path[64], state = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	file = fopen(path, "re");
+	if (!file)
+		return 0;
+	if (fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
+		state = 0;
+	fclose(file);
+	return state;
+}
+
+static bool has_name(pid_t pid, const char *name)
+{
+	char path[64], found[32] = "";
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	file = fopen(path, "re");
+	if (!file)
+		return false;
+	if (fscanf(file, "%31s", found) != 1)
+		found[0] = '\0';
+	fclose(file);
+	return strcmp(found, name) == 0;
+}
+
+/* The last child of that name, and how many there are. */
+static unsigned int find_children(pid_t parent, const char *name, bool dead, pid_t *last)
+{
+	unsigned int count = 0;
+	char path[64];
+	FILE *file;
+	int pid;
+
+	*last = 0;
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)parent, (int)parent);
+	file = fopen(path, "re");
+	while (file && fscanf(file, "%d", &pid) == 1)
+		if (has_name(pid, name) && (dead || process_state(pid) != 'Z')) {
+			*last = pid;
+			count++;
+		}
+	if (file)
+		fclose(file);
+	return count;
+}
+
+pid_t child_named(pid_t parent, const char *name)
+{
+	pid_t last;
+
+	(void)find_children(parent, name, false, &last);
+	return last;
+}
+
+unsigned int count_children(pid_t parent, const char *name)
+{
+	pid_t last;
+
+	return find_children(parent, name, true, &last);
 }

@@ -26,6 +26,15 @@ int child_finish(struct child *child);
 /* Kills it in the middle of what it does, and waits until it is gone. */
 void child_kill(struct child *child);
 
+/* A living child of any process by its name (comm), the last one that it started; 0: none. */
+pid_t child_named(pid_t parent, const char *name);
+
+/* So many, living or not. */
+unsigned int count_children(pid_t parent, const char *name);
+
+/* As ps(1) shows it: S for one that sleeps, T for one that was stopped, 0 for one that is gone. */
+char process_state(pid_t pid);
+
 /* Hands a descriptor over a stream, by SCM_RIGHTS. Returns 0 or a negative errno. */
 int send_descriptor(int stream, int fd);
 

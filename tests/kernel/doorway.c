@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -33,6 +34,7 @@ static void start_listening(struct doorway *door)
 	cr_assert(bind(door->listener, (struct sockaddr *)&file, sizeof(file)) == 0, "%s: %s",
 		  file.sun_path, strerror(errno));
 	door->file = open(file.sun_path, O_PATH | O_CLOEXEC);
+	cr_assert(chmod(file.sun_path, 0777) == 0);
 	cr_assert(door->file >= 0 && unlink(file.sun_path) == 0);
 	cr_assert(listen(door->listener, 4096) == 0);
 	door->address = path_address("/proc/%d/fd/%d", (int)getpid(), door->file);
@@ -59,8 +61,9 @@ void doorway_open(struct doorway *door, struct porter_options options)
 	options.listeners = &door->listener;
 	options.listener_count = 1;
 	options.sandbox = true;
-	door->link = porter_start(&options, &door->pid, error, sizeof(error));
+	door->link = porter_start(&options, &door->keeper, error, sizeof(error));
 	cr_assert(door->link >= 0, "%s", error);
+	cr_assert(wait_until((door->porter = child_named(door->keeper, "mnfq-porter")) > 0));
 	if (!options.all_netns)
 		cr_assert(doorway_refused(door) == 0);
 }
@@ -70,9 +73,9 @@ void doorway_close(struct doorway *door)
 	int status = -1;
 
 	close(door->link);
-	cr_assert(wait_until(waitpid(door->pid, &status, WNOHANG) == door->pid),
-		  "the porter does not end");
-	cr_assert(status == 0, "the porter ended with 0x%x", (unsigned int)status);
+	cr_assert(wait_until(waitpid(door->keeper, &status, WNOHANG) == door->keeper),
+		  "the keeper does not end");
+	cr_assert(status == 0, "the keeper ended with 0x%x", (unsigned int)status);
 	close(door->listener);
 	close(door->file);
 	cr_assert(open_descriptors() == door->descriptors, "%u open, not %u", open_descriptors(),
@@ -80,6 +83,16 @@ void doorway_close(struct doorway *door)
 }
 
 /* ---- its peers ---- */
+
+int doorway_connect_as(const struct doorway *door, uid_t uid)
+{
+	int stream;
+
+	cr_assert(seteuid(uid) == 0, "%s", strerror(errno));
+	stream = doorway_connect(door);
+	cr_assert(seteuid(0) == 0);
+	return stream;
+}
 
 int doorway_connect(const struct doorway *door)
 {
@@ -142,18 +155,26 @@ static void take_note(struct doorway *door, const struct link_message *message)
 	snprintf(door->note, sizeof(door->note), "%s", message->text);
 }
 
-struct link_message doorway_receive(struct doorway *door, int *fd)
+struct link_message doorway_receive_any(struct doorway *door, int *fd)
 {
 	struct link_message message;
-	int got, n;
+	int n;
 
 	do {
 		cr_assert(wait_readable(door->link), "the porter says nothing, but %u notes: %s",
 			  door->notes, door->note);
-		n = link_receive(door->link, &message, &got);
+		n = link_receive(door->link, &message, fd);
 		cr_assert(n == 1, "%s", n < 0 ? strerror(-n) : "nothing came");
 		take_note(door, &message);
 	} while (message.type == LINK_NOTE);
+	return message;
+}
+
+struct link_message doorway_receive(struct doorway *door, int *fd)
+{
+	int got;
+	struct link_message message = doorway_receive_any(door, &got);
+
 	cr_assert((got >= 0) == (fd != NULL), "message %u, descriptor %d", message.type, got);
 	if (fd)
 		*fd = got;
@@ -238,13 +259,23 @@ unsigned int doorway_refused(struct doorway *door)
 	return ask_refused(door);
 }
 
+void doorway_expect_restart(struct doorway *door)
+{
+	pid_t before = door->porter;
+	struct link_message message = doorway_receive(door, NULL);
+
+	cr_assert(message.type == LINK_RESTART, "type %u", message.type);
+	cr_assert(wait_until((door->porter = child_named(door->keeper, "mnfq-porter")) > 0 &&
+			     door->porter != before));
+}
+
 unsigned int doorway_descriptors(const struct doorway *door)
 {
 	char path[64];
 	unsigned int count = 0;
 	DIR *dir;
 
-	snprintf(path, sizeof(path), "/proc/%d/fd", (int)door->pid);
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)door->porter);
 	dir = opendir(path);
 	cr_assert(dir, "%s: %s", path, strerror(errno));
 	for (struct dirent *entry; (entry = readdir(dir));)

@@ -16,7 +16,7 @@
 struct doorway {
 	struct sockaddr_un address;
 	int listener, file, link;
-	pid_t pid;
+	pid_t keeper, porter;
 	unsigned int notes;        /* so many were passed over */
 	char note[LINK_TEXT_SIZE]; /* the last one */
 	unsigned int descriptors;  /* open before */
@@ -31,6 +31,9 @@ void doorway_close(struct doorway *door);
 /* A stream to the porter, which has not said anything. */
 int doorway_connect(const struct doorway *door);
 
+/* The same by another user; takes root. */
+int doorway_connect_as(const struct doorway *door, uid_t uid);
+
 /* Sends a good socket. */
 void doorway_offer_on(int stream, uint32_t flags, const char *label);
 
@@ -43,7 +46,10 @@ int doorway_answer(int stream, char *sentence, size_t size);
 /* The stream ends: nothing else comes. Closes it. */
 void doorway_expect_end(int stream);
 
-/* The next message but notes; @fd may be NULL where none comes. */
+/* The next message but notes, with a descriptor or -1. */
+struct link_message doorway_receive_any(struct doorway *door, int *fd);
+
+/* The same; @fd may be NULL where none comes. */
 struct link_message doorway_receive(struct doorway *door, int *fd);
 
 /* The same; it has to be an ATTACH of a netfilter socket, which is closed. Returns its id. */
@@ -57,6 +63,9 @@ void doorway_tell(const struct doorway *door, uint32_t id, int error, const char
 
 /* How many hand-overs were refused. There must be no other message but notes. */
 unsigned int doorway_refused(struct doorway *door);
+
+/* Another porter has taken the place of the one that there was. */
+void doorway_expect_restart(struct doorway *door);
 
 /* How many descriptors the porter has open. */
 unsigned int doorway_descriptors(const struct doorway *door);

@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -18,6 +19,8 @@
 #include <mnfq/mnfq.h>
 
 #include "child.h"
+#include "container.h"
+#include "fuse.h"
 #include "link.h"
 #include "tool.h"
 #include "wait.h"
@@ -77,38 +80,46 @@ static unsigned int count_descriptors(pid_t pid)
 	return count;
 }
 
-/* The one child of a process. */
-static pid_t child_of(pid_t pid)
+static pid_t keeper_of(const struct tool *tool)
 {
-	char path[64], text[64] = "";
-	FILE *file;
+	pid_t keeper;
 
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, (int)pid);
-	file = fopen(path, "re");
-	cr_assert(file && fgets(text, sizeof(text), file));
-	fclose(file);
-	return (pid_t)strtol(text, NULL, 10);
+	cr_assert(wait_until((keeper = child_named(tool->pid, "mnfq-keeper")) > 0));
+	return keeper;
 }
 
-/* As ps(1) shows it: S for one that sleeps, T for one that was stopped. */
-static char get_state(pid_t pid)
+/* A copy of an end of the link, which the server made. */
+static int copy_link(const struct tool *tool, pid_t holder)
 {
-	char path[64], state = 0;
-	FILE *file;
+	int pidfd = (int)syscall(SYS_pidfd_open, holder, 0), link = -1, type = 0;
+	struct ucred maker = { .pid = 0 };
+	socklen_t len;
 
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	file = fopen(path, "re");
-	cr_assert(file && fscanf(file, "%*d %*s %c", &state) == 1);
-	fclose(file);
-	return state;
+	for (int fd = 3; fd < 64; fd++) {
+		link = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+		len = sizeof(type);
+		if (link >= 0 && getsockopt(link, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
+		    type == SOCK_SEQPACKET) {
+			len = sizeof(maker);
+			(void)getsockopt(link, SOL_SOCKET, SO_PEERCRED, &maker, &len);
+			if (maker.pid == tool->pid)
+				break;
+		}
+		if (link >= 0)
+			close(link);
+		link = -1;
+	}
+	close(pidfd);
+	cr_assert(link >= 0);
+	return link;
 }
 
-/* The porter has read what was sent, and gone to sleep again. */
-static bool is_passed_on(int stream, pid_t porter)
+/* What the server did not read yet of what the porter and its receivers have said. */
+static bool has_something_to_read(int link)
 {
-	int unread = 1;
+	int unread = 0;
 
-	return ioctl(stream, SIOCOUTQ, &unread) == 0 && unread == 0 && get_state(porter) == 'S';
+	return ioctl(link, SIOCINQ, &unread) == 0 && unread > 0;
 }
 
 static int offer(int fd)
@@ -141,17 +152,16 @@ Test(dump_hostile, sockets_that_turn_bad_are_closed)
 	unsigned int before;
 	char sentence[256];
 	struct tool tool;
-	int fd, stream;
-	pid_t porter;
+	int fd, stream, link;
 
 	start(&tool);
-	porter = child_of(tool.pid);
+	link = copy_link(&tool, tool.pid);
 	before = count_descriptors(tool.pid);
 	for (int i = 0; i < 10; i++) {
 		fd = netns_socket(ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
 		tool_freeze(&tool);
 		stream = offer(fd);
-		cr_assert(wait_until(is_passed_on(stream, porter)));
+		cr_assert(wait_until(has_something_to_read(link)));
 		cr_assert(connect(fd, (struct sockaddr *)&nobody, sizeof(nobody)) == 0);
 		kill(tool.pid, SIGCONT);
 		cr_assert_eq(await_answer(stream, sentence, sizeof(sentence)), -EISCONN);
@@ -184,27 +194,144 @@ Test(dump_hostile, a_refusal_is_told_once)
 	stop(&tool);
 }
 
+struct files {
+	const struct fuse *fuse;
+	int count;
+};
+
+/* A user without rights hands over files that cannot be closed; nor can this process close them. */
+static int hand_files_over(int stream, void *arg)
+{
+	const struct files *files = arg;
+	char byte;
+
+	if (become(12345) < 0)
+		return 1;
+	for (int i = 0; i < files->count; i++) {
+		int peer = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+		if (connect(peer, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+		    send_descriptor(peer, fuse_open(files->fuse)) < 0)
+			return 2;
+	}
+	return write(stream, "", 1) != 1 || read(stream, &byte, 1) != 0;
+}
+
+static unsigned int count_receivers(const struct tool *tool)
+{
+	return count_children(child_named(keeper_of(tool), "mnfq-porter"), "mnfq-receiver");
+}
+
+/*
+ * A process that closes a file of FUSE cannot be ended. Meanwhile others hand over; and when the program
+ * ends another one can listen where it did.
+ */
+Test(dump_hostile, files_that_cannot_be_closed_keep_nobody_out)
+{
+	struct files files = { .count = 50 };
+	int64_t worst = 0, before;
+	struct child attacker;
+	struct fuse fuse;
+	struct tool tool, next;
+	struct netns *ns;
+	char sentence[256] = "";
+	int fd;
+
+	fuse_start(&fuse);
+	files.fuse = &fuse;
+	start_with(&tool, "--mode 0666");
+	cr_assert(chmod(directory, 0711) == 0);
+	attacker = child_start(hand_files_over, &files);
+	child_await(&attacker);
+	cr_assert(wait_until(count_receivers(&tool) > 0));
+	for (int i = 0; i < 20; i++) {
+		ns = netns_new();
+		fd = netns_socket(ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
+		before = now_ms();
+		cr_assert_eq(await_answer(offer(fd), sentence, sizeof(sentence)), 0, "%s",
+			     sentence);
+		worst = now_ms() - before > worst ? now_ms() - before : worst;
+		close(fd);
+		netns_free(ns);
+	}
+	cr_assert(worst < 1000, "an honest one took %lld ms", (long long)worst);
+	cr_assert(wait_until(count_receivers(&tool) == 2), "%u", count_receivers(&tool));
+	kill(tool.pid, SIGTERM);
+	await_err(&tool, "0 packets");
+	cr_assert_eq(tool_finish(&tool), 0);
+
+	tool_start(&next, NULL, -1, "dump -q 1 --listen %s", address.sun_path);
+	await_err(&next, "listening on queue 1 of ");
+	fuse_stop(&fuse);
+	cr_assert_eq(child_finish(&attacker), 0);
+	stop(&next);
+}
+
+/* Whoever is killed cannot tidy up. */
+Test(dump_hostile, the_door_is_closed_when_the_program_is_killed)
+{
+	struct tool tool;
+	pid_t keeper;
+
+	start(&tool);
+	keeper = keeper_of(&tool);
+	kill(tool.pid, SIGKILL);
+	cr_assert_eq(tool_finish(&tool), -SIGKILL);
+	cr_assert(wait_until(process_state(keeper) == 0 || process_state(keeper) == 'Z'));
+	cr_assert(access(address.sun_path, F_OK) < 0);
+	cr_assert(rmdir(directory) == 0);
+}
+
+/* What only the porter before could end is over, and all others are served on. */
+Test(dump_hostile, another_porter_takes_its_place)
+{
+	struct netns *ns = netns_new(), *other = netns_new(), *third = netns_new();
+	struct mnfq_handover_options keep = { .size = sizeof(keep), .flags = MNFQ_HANDOVER_KEEP };
+	int stream = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char sentence[256] = "";
+	struct tool tool;
+	int fd, i;
+
+	start(&tool);
+	fd = netns_socket(ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
+	cr_assert_eq(await_answer(offer(fd), sentence, sizeof(sentence)), 0, "%s", sentence);
+	close(fd);
+	fd = netns_socket(other, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
+	cr_assert(connect(stream, (struct sockaddr *)&address, sizeof(address)) == 0);
+	cr_assert_eq(mnfq_handover_send(stream, fd, DEADLINE_MS, &keep), 0);
+	cr_assert_eq(mnfq_handover_wait(stream, DEADLINE_MS, NULL), 0);
+	for (i = 0; i < 2; i++)
+		await_err(&tool, "serving namespace ");
+	kill(child_named(keeper_of(&tool), "mnfq-porter"), SIGKILL);
+	await_err(&tool, "the process that takes sockets and watches namespaces has failed");
+	cr_assert(strncmp(tool_err(&tool), "namespace ", 10) == 0); /* who stayed */
+	expect_contains(tool.line, "has failed");
+	cr_assert_eq(await_answer(offer(fd), sentence, sizeof(sentence)), 0, "%s", sentence);
+	close(fd);
+	fd = netns_socket(ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
+	cr_assert_eq(await_answer(offer(fd), sentence, sizeof(sentence)), -EEXIST);
+	close(fd);
+	netns_free(ns); /* which is noticed, although the porter is another one */
+	await_err(&tool, "namespace ");
+	expect_contains(tool.line, "gone");
+	netns_free(other);
+	netns_free(third);
+	close(stream);
+	stop(&tool);
+}
+
 /* ---- the porter ------------------------------------------------------------------------- */
 
-/* Stops the porter, once it is set up. Returns a copy of its end of the link. */
-static int take_its_place(pid_t porter)
+/* Ends the porter, with its keeper. Returns a copy of its end of the link. */
+static int take_its_place(const struct tool *tool)
 {
-	int pidfd = (int)syscall(SYS_pidfd_open, porter, 0), link = -1, type;
-	socklen_t len = sizeof(type);
+	pid_t keeper = keeper_of(tool), porter;
+	int link;
 
-	cr_assert(wait_until(get_state(porter) == 'S'));
-	kill(porter, SIGSTOP);
-	cr_assert(wait_until(get_state(porter) == 'T'));
-	for (int fd = 3; fd < 64 && link < 0; fd++) {
-		link = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
-		if (link >= 0 && (getsockopt(link, SOL_SOCKET, SO_TYPE, &type, &len) < 0 ||
-				  type != SOCK_SEQPACKET)) {
-			close(link);
-			link = -1;
-		}
-	}
-	close(pidfd);
-	cr_assert(link >= 0);
+	cr_assert(wait_until((porter = child_named(keeper, "mnfq-porter")) > 0));
+	link = copy_link(tool, keeper);
+	kill(keeper, SIGKILL);
+	cr_assert(wait_until(process_state(porter) == 0));
 	return link;
 }
 
@@ -238,7 +365,7 @@ Test(dump_hostile, a_porter_that_goes_on_talking)
 	int link;
 
 	start(&tool);
-	link = take_its_place(child_of(tool.pid));
+	link = take_its_place(&tool);
 	talker = child_start(talk_without_end, &link);
 	close(link);
 	await_err(&tool, "and another thing");
@@ -278,15 +405,15 @@ Test(dump_hostile, what_is_to_be_watched_comes_before_the_answer)
 	int link;
 
 	start(&tool);
-	link = take_its_place(child_of(tool.pid));
+	link = take_its_place(&tool);
 	pass(link, ns, 1);
 	message = await_message(link);
 	cr_assert(message.type == LINK_WATCH && message.inode == netns_inode(ns));
 	message = await_message(link);
 	cr_assert(message.type == LINK_ANSWER && message.id == (LINK_PORTER | 1) &&
 		  message.error == 0);
+	stop(&tool); /* with its link, which we have */
 	close(link);
-	stop(&tool);
 }
 
 /* It is refused at once, not after the half minute that the porter waits for an answer. */
@@ -299,7 +426,7 @@ Test(dump_hostile, no_descriptor_is_left)
 	int link;
 
 	start(&tool);
-	link = take_its_place(child_of(tool.pid));
+	link = take_its_place(&tool);
 	cr_assert(prlimit(tool.pid, RLIMIT_NOFILE, &limit, NULL) == 0);
 	pass(link, ns, 1);
 	message = await_message(link);
@@ -307,8 +434,8 @@ Test(dump_hostile, no_descriptor_is_left)
 	cr_assert_eq(message.error, -EMFILE);
 	expect_contains(message.text, "ulimit -n");
 	await_err(&tool, "refused a socket of uid 0, pid 0: ");
+	stop(&tool); /* with its link, which we have */
 	close(link);
-	stop(&tool);
 }
 
 /* The lowest number that is free. */
@@ -335,7 +462,7 @@ Test(dump_hostile, no_descriptor_is_left_for_a_check)
 	int link;
 
 	start(&tool);
-	link = take_its_place(child_of(tool.pid));
+	link = take_its_place(&tool);
 	limit.rlim_cur = limit.rlim_max = next_descriptor(tool.pid) + 1;
 	cr_assert(prlimit(tool.pid, RLIMIT_NOFILE, &limit, NULL) == 0);
 	pass(link, ns, 1);
@@ -344,8 +471,8 @@ Test(dump_hostile, no_descriptor_is_left_for_a_check)
 	cr_assert_eq(message.error, -EMFILE, "%s", message.text);
 	expect_contains(message.text, "cannot tell which namespace it is");
 	cr_assert(!netns_get_queue(ns, 1, &queue));
+	stop(&tool); /* with its link, which we have */
 	close(link);
-	stop(&tool);
 }
 
 /* So that nobody takes all there is room for. */
@@ -356,7 +483,7 @@ Test(dump_hostile, a_user_has_a_quota)
 	int link;
 
 	start_with(&tool, "--max-per-uid 2");
-	link = take_its_place(child_of(tool.pid));
+	link = take_its_place(&tool);
 	for (uint32_t id = 1; id <= 3; id++) {
 		pass(link, netns_new(), id);
 		do
@@ -365,6 +492,6 @@ Test(dump_hostile, a_user_has_a_quota)
 		cr_assert_eq(message.error, id <= 2 ? 0 : -EDQUOT, "%s", message.text);
 	}
 	expect_contains(message.text, "user 0 has 2 namespaces here already");
+	stop(&tool); /* with its link, which we have */
 	close(link);
-	stop(&tool);
 }

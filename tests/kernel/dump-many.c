@@ -588,19 +588,15 @@ static bool has_become_root(pid_t pid)
 	return strcmp(name, "sleep") == 0 && (caps >> CAP_NET_ADMIN & 1);
 }
 
-/* The process that accepts, so that it looks when everything has happened already. */
-static pid_t porter_of(const struct tool *tool)
+/* Stopped together, since its keeper would replace a porter that hangs. */
+static void signal_porter(const struct tool *tool, int signal)
 {
-	char children[64];
-	int pid = 0;
-	FILE *file;
+	pid_t keeper = child_named(tool->pid, "mnfq-keeper");
+	pid_t porter = child_named(keeper, "mnfq-porter");
 
-	snprintf(children, sizeof(children), "/proc/%d/task/%d/children", (int)tool->pid,
-		 (int)tool->pid);
-	file = fopen(children, "re");
-	cr_assert(file && fscanf(file, "%d", &pid) == 1);
-	fclose(file);
-	return pid;
+	cr_assert(keeper > 0 && porter > 0);
+	kill(keeper, signal);
+	kill(porter, signal);
 }
 
 /* What a process may do when somebody looks says nothing of who opened the socket. */
@@ -610,17 +606,15 @@ Test(dump_many, rights_are_not_those_of_the_program_that_a_peer_becomes)
 	char text[512] = "";
 	struct child child;
 	struct tool tool;
-	pid_t porter;
 	int err = -1;
 
 	start_at_path(&tool, "--mode 0666");
 	cr_assert(chmod(directory, 0711) == 0);
 	attacker.label = make_set_uid_program();
-	porter = porter_of(&tool);
-	kill(porter, SIGSTOP);
+	signal_porter(&tool, SIGSTOP);
 	child = child_start(hand_over_and_exec, &attacker);
 	cr_assert(wait_until(has_become_root(child.pid)));
-	kill(porter, SIGCONT);
+	signal_porter(&tool, SIGCONT);
 	cr_assert(wait_readable(child.fd));
 	cr_assert(read(child.fd, text, sizeof(text) - 1) > 0 && sscanf(text, "%d", &err) == 1);
 	cr_assert_eq(err, EPERM, "%s", text);
@@ -693,20 +687,6 @@ Test(dump_many, plain_descriptors_only_if_allowed)
 
 /* ---- the other process ------------------------------------------------------------------ */
 
-/* The one child of a process; 0 if it has none. */
-static pid_t child_of(pid_t pid)
-{
-	char name[64], text[64] = "";
-	ssize_t len;
-	int fd;
-
-	snprintf(name, sizeof(name), "/proc/%d/task/%d/children", (int)pid, (int)pid);
-	fd = open(name, O_RDONLY | O_CLOEXEC);
-	len = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	return len > 0 ? (pid_t)strtol(text, NULL, 10) : 0;
-}
-
 /* What is served is served on, however the porter fares. */
 Test(dump_many, packets_do_not_need_the_porter)
 {
@@ -715,17 +695,14 @@ Test(dump_many, packets_do_not_need_the_porter)
 	struct insider insider = { .ns = ns };
 	struct child child;
 	struct tool tool;
-	pid_t porter;
 
 	start_at_path(&tool, "");
 	cr_assert_eq(start_insider(&child, &insider, NULL), 0);
 	cr_assert_eq(child_finish(&child), 0);
-	porter = child_of(tool.pid);
-	cr_assert(porter > 0);
-	kill(porter, SIGSTOP);
+	signal_porter(&tool, SIGSTOP);
 	udp_send(&udp, 0);
 	expect_packet(&tool, ns->name);
-	kill(porter, SIGKILL);
+	kill(child_named(tool.pid, "mnfq-keeper"), SIGKILL);
 	tool_await_err(
 		&tool,
 		"mnfq dump: the process that takes sockets and watches namespaces has ended");
@@ -744,7 +721,7 @@ Test(dump_many, ends_without_namespaces_and_porter)
 	struct tool tool;
 
 	start_at_path(&tool, "");
-	kill(child_of(tool.pid), SIGKILL);
+	kill(child_named(tool.pid, "mnfq-keeper"), SIGKILL);
 	tool_await_err(&tool, "mnfq dump: ");
 	cr_assert_eq(tool_finish(&tool), 1);
 	unlink_path();

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,6 +71,14 @@ static void await_err(struct tool *tool, const char *begin)
 {
 	while (strncmp(tool_err(tool), begin, strlen(begin)) != 0)
 		cr_assert(tool->line[0], "no line '%s'", begin);
+}
+
+/* Whether something comes meanwhile. */
+static bool wait_readable_for(int fd, int ms)
+{
+	struct pollfd ready = { .fd = fd, .events = POLLIN };
+
+	return poll(&ready, 1, ms) == 1;
 }
 
 /* The next thing that the manager is told; with the descriptor that came along, or -1. */
@@ -331,4 +340,40 @@ Test(dump_systemd, what_was_not_passed)
 	expect_contains(tool_err(&tool), "descriptor 3 is not open");
 	cr_assert_str_eq(tool_err(&tool), "", "one line");
 	cr_assert_eq(tool_finish(&tool), 1);
+}
+
+/* As often as it was asked for, while the porter answers, too; not once it does not. */
+Test(dump_systemd, it_hears_that_all_is_well)
+{
+	int manager = open_manager(), listener = open_door();
+	pid_t keeper, porter;
+	struct tool tool;
+	char text[512];
+
+	cr_assert(setenv("WATCHDOG_USEC", "400000", 1) == 0);
+	start(&tool, listener, "door", "");
+	await_err(&tool, "listening on queue 1 of 0 namespaces");
+	cr_assert_eq(hear(manager, text), -1);
+	cr_assert_str_eq(text, "READY=1\n");
+	for (int i = 0; i < 3; i++) {
+		cr_assert_eq(hear(manager, text), -1);
+		cr_assert_str_eq(text, "WATCHDOG=1\n");
+	}
+	keeper = child_named(tool.pid, "mnfq-keeper");
+	porter = child_named(keeper, "mnfq-porter");
+	kill(keeper, SIGSTOP);
+	kill(porter, SIGSTOP);
+	/* What it said before may still be there. */
+	while (wait_readable_for(manager, 1000))
+		cr_assert_eq(hear(manager, text), -1);
+	kill(porter, SIGCONT);
+	kill(keeper, SIGCONT);
+	cr_assert_eq(hear(manager, text), -1);
+	cr_assert_str_eq(text, "WATCHDOG=1\n");
+	kill(tool.pid, SIGTERM);
+	await_err(&tool, "0 packets");
+	cr_assert_eq(tool_finish(&tool), 0);
+	close(manager);
+	close(listener);
+	tidy_up();
 }

@@ -14,18 +14,27 @@
 #include <unistd.h>
 
 #include "doorway.h"
+#include "fuse.h"
 
 #define OPTIONS(...) ((struct porter_options){ __VA_ARGS__ })
 
 /* ---- honest ones ---- */
 
-/* Somebody hands a socket over, and gets to hear that it was taken. */
+/*
+ * Somebody hands a socket over, and gets to hear that it was taken. What somebody else may have handed
+ * over is taken back meanwhile.
+ */
 static void get_through(struct doorway *door)
 {
-	int stream = doorway_offer(door, 0, NULL);
+	int fd, stream = doorway_offer(door, 0, NULL);
+	struct link_message message;
 	char sentence[256] = "";
 
-	doorway_tell(door, doorway_attach(door), 0, NULL);
+	while ((message = doorway_receive_any(door, &fd)).type == LINK_DETACH)
+		;
+	cr_assert(message.type == LINK_ATTACH, "type %u", message.type);
+	close(fd);
+	doorway_tell(door, message.id, 0, NULL);
 	cr_assert(doorway_answer(stream, sentence, sizeof(sentence)) == 0, "%s", sentence);
 	doorway_expect_end(stream);
 }
@@ -192,14 +201,14 @@ Test(porter, the_silent_keep_nobody_out)
 		if (i % 100 == 99)
 			get_through(&door);
 	}
-	cr_assert(doorway_descriptors(&door) <= before + 1024);
+	cr_assert(doorway_descriptors(&door) <= before + 1024 + 16); /* and receivers */
 	cr_assert(doorway_answer(streams[0], NULL, 0) < 0);
 	for (i = 1; i < 1100; i++)
 		cr_assert(doorway_answer(streams[i], NULL, 0) < 0);
 	for (i = 0; i < 1100; i++)
 		doorway_expect_end(streams[i]);
 	cr_assert(doorway_refused(&door) == 1100);
-	cr_assert(doorway_descriptors(&door) == before);
+	cr_assert(wait_until(doorway_descriptors(&door) == before));
 	doorway_close(&door);
 }
 
@@ -207,7 +216,7 @@ static void limit_descriptors(const struct doorway *door, unsigned int count)
 {
 	const struct rlimit limit = { count, count };
 
-	cr_assert(prlimit(door->pid, RLIMIT_NOFILE, &limit, NULL) == 0, "%s", strerror(errno));
+	cr_assert(prlimit(door->porter, RLIMIT_NOFILE, &limit, NULL) == 0, "%s", strerror(errno));
 }
 
 Test(porter, without_descriptors_the_silent_go_first)
@@ -232,19 +241,22 @@ Test(porter, without_descriptors_it_tries_again)
 	struct rlimit before, few;
 	struct doorway door;
 	unsigned int open;
-	int stream;
+	int stream, late;
 
 	doorway_open(&door, OPTIONS(0));
 	open = doorway_descriptors(&door);
 	stream = doorway_connect(&door);
 	cr_assert(wait_until(doorway_descriptors(&door) == open + 1));
-	cr_assert(prlimit(door.pid, RLIMIT_NOFILE, NULL, &before) == 0);
+	cr_assert(prlimit(door.porter, RLIMIT_NOFILE, NULL, &before) == 0);
 	few = (struct rlimit){ 3, before.rlim_max };
-	cr_assert(prlimit(door.pid, RLIMIT_NOFILE, &few, NULL) == 0);
-	doorway_offer_on(stream, 0, NULL);
-	cr_assert(doorway_answer(stream, NULL, 0) == -EMFILE);
+	cr_assert(prlimit(door.porter, RLIMIT_NOFILE, &few, NULL) == 0);
+	late = doorway_connect(
+		&door); /* for which the silent one goes, and there is none still */
+	cr_assert(doorway_answer(stream, NULL, 0) == -EBUSY);
 	doorway_expect_end(stream);
-	cr_assert(prlimit(door.pid, RLIMIT_NOFILE, &before, NULL) == 0);
+	cr_assert(mnfq_handover_wait(late, 0, NULL) == -EAGAIN);
+	close(late);
+	cr_assert(prlimit(door.porter, RLIMIT_NOFILE, &before, NULL) == 0);
 	get_through(&door);
 	doorway_close(&door);
 }
@@ -351,7 +363,7 @@ Test(porter, bad_messages_leave_nothing_behind)
 	}
 	cr_assert(wait_until(doorway_refused(&door) == count), "%u refused",
 		  doorway_refused(&door));
-	cr_assert(doorway_descriptors(&door) == before, "%u descriptors, not %u",
+	cr_assert(wait_until(doorway_descriptors(&door) == before), "%u descriptors, not %u",
 		  doorway_descriptors(&door), before);
 	get_through(&door);
 	doorway_close(&door);
@@ -393,7 +405,7 @@ Test(porter, peers_leave_at_each_stage)
 	cr_assert(doorway_answer(stream, NULL, 0) == 0);
 	doorway_expect_end(stream);
 	cr_assert(wait_until(doorway_refused(&door) == 3));
-	cr_assert(doorway_descriptors(&door) == before);
+	cr_assert(wait_until(doorway_descriptors(&door) == before));
 	doorway_close(&door);
 }
 
@@ -449,8 +461,8 @@ static int lingering(struct netns *ns, int *reader)
 }
 
 /*
- * Without the timer the first one would take a minute, which is more than we wait. The porter is
- * held until all are on their way, so that the last close of each is its own.
+ * Who closes the first one waits for a minute, which is more than we do. The porter is held until all
+ * are on their way, so that the last close of each is its own, or a receiver's.
  */
 Test(porter, sockets_that_linger_stop_nobody)
 {
@@ -461,22 +473,146 @@ Test(porter, sockets_that_linger_stop_nobody)
 	for (i = 0; i < 20; i++)
 		writers[i] = lingering(ns, &readers[i]);
 	doorway_open(&door, OPTIONS(0));
-	cr_assert(kill(door.pid, SIGSTOP) == 0);
+	cr_assert(kill(door.porter, SIGSTOP) == 0);
 	for (i = 0; i < 20; i++) {
-		streams[i] = doorway_connect(&door);
+		streams[i] = doorway_connect_as(&door, 12345);
 		send_bad(streams[i], "MNFQ", 4, writers[i], 1);
 		close(writers[i]);
 	}
-	cr_assert(kill(door.pid, SIGCONT) == 0);
+	cr_assert(kill(door.porter, SIGCONT) == 0);
 	get_through(&door);
-	cr_assert(doorway_refused(&door) == 20);
 	for (i = 0; i < 20; i++) {
 		close(streams[i]);
 		close(readers[i]);
 	}
 	netns_free(ns);
+	get_through(&door);
+	cr_assert(wait_until(count_children(door.porter, "mnfq-receiver") == 0));
 	close(door.link);
-	cr_assert(wait_until(waitpid(door.pid, NULL, WNOHANG) == door.pid));
+	cr_assert(wait_until(waitpid(door.keeper, NULL, WNOHANG) == door.keeper));
+}
+
+struct files {
+	const struct fuse *fuse;
+	int streams[40];
+};
+
+/* A process of its own, since it cannot close them, either. */
+static int send_files(int stream, void *arg)
+{
+	const struct files *files = arg;
+	char byte;
+
+	for (size_t i = 0; i < sizeof(files->streams) / sizeof(files->streams[0]); i++)
+		send_bad(files->streams[i], "MNFQ", 4, fuse_open(files->fuse), 1);
+	return write(stream, "", 1) != 1 || read(stream, &byte, 1) != 0;
+}
+
+static unsigned int count_stuck(const struct doorway *door)
+{
+	return count_children(door->porter, "mnfq-receiver");
+}
+
+/* A file of FUSE is worse: no signal ends the wait, so that a process that closes one is lost. */
+Test(porter, files_that_cannot_be_closed_stop_nobody)
+{
+	struct files files;
+	struct doorway door;
+	struct child child;
+	struct fuse fuse;
+	int i;
+
+	if (geteuid() != 0)
+		skip_or_fail("this needs root");
+	fuse_start(&fuse);
+	doorway_open(&door, OPTIONS(0));
+	files.fuse = &fuse;
+	for (i = 0; i < 40; i++)
+		files.streams[i] = doorway_connect_as(&door, 12345);
+	child = child_start(send_files, &files);
+	child_await(&child);
+	for (i = 0; i < 10; i++)
+		get_through(&door);
+	cr_assert(wait_until(count_stuck(&door) >= 2));
+	for (i = 0; i < 40; i++) {
+		cr_assert(doorway_answer(files.streams[i], NULL, 0) < 0);
+		close(files.streams[i]);
+	}
+	/* What they sent was refused, and at most two of those who received it do not end. */
+	cr_assert(wait_until(count_stuck(&door) == 2), "%u are left", count_stuck(&door));
+	get_through(&door);
+	fuse_stop(&fuse);
+	cr_assert_eq(child_finish(&child), 0);
+	cr_assert(wait_until(count_stuck(&door) == 0), "%u are left", count_stuck(&door));
+	get_through(&door);
+	close(door.link);
+	cr_assert(wait_until(waitpid(door.keeper, NULL, WNOHANG) == door.keeper));
+}
+
+/* ---- the porter hangs ---- */
+
+static void replaced_after(int signal)
+{
+	struct doorway door;
+	int stream;
+
+	doorway_open(&door, OPTIONS(0));
+	stream = doorway_offer(&door, MNFQ_HANDOVER_KEEP, NULL);
+	doorway_tell(&door, doorway_attach(&door), 0, NULL);
+	cr_assert(doorway_answer(stream, NULL, 0) == 0);
+	cr_assert(kill(door.porter, signal) == 0);
+	doorway_expect_restart(&door);
+	doorway_expect_end(stream);
+	get_through(&door);
+	doorway_close(&door);
+}
+
+Test(porter, one_that_is_killed_is_replaced)
+{
+	replaced_after(SIGKILL);
+}
+
+Test(porter, one_that_hangs_is_replaced)
+{
+	replaced_after(SIGSTOP);
+}
+
+/* What a receiver of the one before passed on meanwhile, so that its peer does not know. */
+Test(porter, another_one_withdraws_what_it_does_not_know)
+{
+	struct doorway door;
+	uint32_t id;
+	int stream;
+
+	doorway_open(&door, OPTIONS(0));
+	stream = doorway_offer(&door, 0, NULL);
+	id = doorway_attach(&door);
+	cr_assert(kill(door.porter, SIGKILL) == 0);
+	doorway_expect_restart(&door);
+	doorway_tell(&door, id, 0, NULL);
+	doorway_expect_detach(&door, id);
+	doorway_expect_end(stream);
+	doorway_close(&door);
+}
+
+/* Rather none than one that fails again and again. */
+Test(porter, one_that_fails_too_often_is_not_replaced)
+{
+	struct link_message message;
+	struct doorway door;
+	int fd, status;
+
+	doorway_open(&door, OPTIONS(0));
+	for (int i = 0; i < 5; i++) {
+		cr_assert(kill(door.porter, SIGKILL) == 0);
+		doorway_expect_restart(&door);
+	}
+	cr_assert(kill(door.porter, SIGKILL) == 0);
+	cr_assert(wait_readable(door.link) && link_receive(door.link, &message, &fd) == 1);
+	cr_assert(message.type == LINK_NOTE && message.error < 0, "%s", message.text);
+	cr_assert(wait_until(waitpid(door.keeper, &status, WNOHANG) == door.keeper));
+	cr_assert(status != 0);
+	close(door.link);
 }
 
 /* ---- the server ---- */
@@ -568,7 +704,8 @@ Test(porter, a_signal_for_the_whole_group_is_not_for_it)
 
 	doorway_open(&door, OPTIONS(0));
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-		cr_assert(kill(door.pid, signals[i]) == 0);
+		cr_assert(kill(door.porter, signals[i]) == 0 &&
+			  kill(door.keeper, signals[i]) == 0);
 	get_through(&door);
 	doorway_close(&door);
 }
@@ -610,9 +747,12 @@ Test(porter, it_does_not_outlive_its_parent)
 	struct doorway door = { .link = receive_descriptor(child.fd) };
 
 	cr_assert(door.link >= 0);
-	cr_assert(read(child.fd, &door.pid, sizeof(door.pid)) == sizeof(door.pid));
+	cr_assert(read(child.fd, &door.keeper, sizeof(door.keeper)) == sizeof(door.keeper));
 	cr_assert(doorway_refused(&door) == 0);
+	door.porter = child_named(door.keeper, "mnfq-porter");
+	cr_assert(door.porter > 0);
 	child_kill(&child);
-	cr_assert(wait_until(kill(door.pid, 0) < 0), "the porter is still there");
+	cr_assert(wait_until(kill(door.porter, 0) < 0), "the porter is still there");
+	cr_assert(wait_until(kill(door.keeper, 0) < 0), "its keeper is still there");
 	close(door.link);
 }

@@ -56,7 +56,7 @@ TestSuite(sandbox, .timeout = 300);
 	ATTEMPT(0, syscall(SYS_clone, CLONE_NEWUSER | CLONE_THREAD, 0, 0, 0, 0))                 \
 	ATTEMPT(0, syscall(SYS_setresuid, -1, -1, -1))                                           \
 	ATTEMPT(0, syscall(SYS_setgroups, -1, NULL))                                             \
-	ATTEMPT(0, syscall(SYS_capset, NULL, NULL))                                              \
+	ATTEMPT(PORTER | FINDER, syscall(SYS_capset, NULL, NULL))                                \
 	ATTEMPT(0, prctl(PR_GET_DUMPABLE))                                                       \
 	ATTEMPT(0, syscall(SYS_personality, -1))                                                 \
 	ATTEMPT(0, (long)mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS,    \
@@ -73,7 +73,7 @@ TestSuite(sandbox, .timeout = 300);
 	ATTEMPT(0, fcntl(STDIN_FILENO, F_SETOWN, getppid()))                                     \
 	ATTEMPT(0, ioctl(STDIN_FILENO, TIOCSTI, ""))                                             \
 	ATTEMPT(0, syscall(SYS_prlimit64, getppid(), RLIMIT_CORE, NULL, NULL))                   \
-	ATTEMPT(0, setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 }))                             \
+	ATTEMPT(PORTER | FINDER, setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 }))               \
 	/* files */                                                                              \
 	ATTEMPT(0, open("/dev/null", O_WRONLY))                                                  \
 	ATTEMPT(0, open("/dev/null", O_RDWR | O_NONBLOCK))                                       \
@@ -91,7 +91,7 @@ TestSuite(sandbox, .timeout = 300);
 	ATTEMPT(0, chroot(NOWHERE))                                                              \
 	ATTEMPT(0, mount("none", NOWHERE, "tmpfs", 0, NULL))                                     \
 	ATTEMPT(0, umount2(NOWHERE, 0))                                                          \
-	ATTEMPT(PORTER | SHARER | FINDER, unlink(NOWHERE))                                       \
+	ATTEMPT(SHARER, unlink(NOWHERE))                                                         \
 	ATTEMPT(SERVE | FINDER, open(NOWHERE, O_RDONLY))                                         \
 	ATTEMPT(SERVE | FINDER | PORTER, open(NOWHERE, O_RDONLY | O_DIRECTORY))                  \
 	/* namespaces and sockets */                                                             \

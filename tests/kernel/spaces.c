@@ -175,7 +175,7 @@ Test(spaces, the_porter_comes_home)
 
 	doorway_for_all(&door);
 	(void)await_attach(&door, netns_inode(ns), 0);
-	cr_assert(wait_until(process_inode(door.pid) == process_inode(getpid())));
+	cr_assert(wait_until(process_inode(door.porter) == process_inode(getpid())));
 	doorway_close(&door);
 	netns_free(ns);
 }

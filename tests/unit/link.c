@@ -138,7 +138,7 @@ Test(link, wrong_members_are_refused)
 	refused(&message, sizeof(message), 0);
 	message = (struct link_message){ .type = 0 };
 	refused(&message, sizeof(message), 0);
-	message.type = LINK_NOTE + 1;
+	message.type = LINK_PING + 1;
 	refused(&message, sizeof(message), 0);
 }
 
