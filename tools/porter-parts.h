@@ -46,7 +46,8 @@ struct receiver {
 	bool working, stuck;
 	uint32_t uid, ids[RECEIVER_JOBS_MAX]; /* for whom, what */
 	unsigned int count, done;
-	int64_t since; /* when it began with the next */
+	int64_t since; /* when it began with the next, or said that it waits for the server */
+	int64_t began;
 };
 
 #define RECEIVERS_SPARE 2

@@ -21,6 +21,7 @@
 #define WORKING_MAX 4 /* at a time */
 #define STUCK_MAX   2 /* that a user has made hang and that have not ended */
 #define LATE_MS     (RECEIVER_JOB_MS + 100) /* it should have ended by itself */
+#define WORK_MS     25000                   /* whatever it says */
 
 static struct peer_user *user_of(struct porter *porter, uint32_t uid, int64_t now)
 {
@@ -75,9 +76,11 @@ static void control_ready(struct porter *porter, struct source *source, uint32_t
 	if (fd >= 0)
 		close(fd);
 	if (n == 1 && message.id == receiver->ids[receiver->done]) {
-		receiver->done++;
 		receiver->since = clock_ms();
-		peers_received(porter, &message);
+		if (message.type == LINK_ANSWER) {
+			receiver->done++;
+			peers_received(porter, &message);
+		}
 	}
 	if (receiver->done == receiver->count)
 		end_work(porter, receiver, false);
@@ -193,7 +196,7 @@ int receivers_start(struct porter *porter, uint32_t uid, const struct receiver_j
 	receiver->working = true;
 	receiver->uid = uid;
 	receiver->count = count;
-	receiver->since = clock_ms();
+	receiver->since = receiver->began = clock_ms();
 	for (unsigned int i = 0; i < count; i++)
 		receiver->ids[i] = jobs[i].id;
 	if (porter_add(porter, &receiver->source, EPOLLIN) < 0)
@@ -288,7 +291,7 @@ int64_t receivers_tend(struct porter *porter, int64_t now)
 
 		if (!receiver->pid || !receiver->working)
 			continue;
-		if (now - receiver->since >= LATE_MS)
+		if (now - receiver->since >= LATE_MS || now - receiver->began >= WORK_MS)
 			lose(porter, receiver);
 		else
 			due = porter_earlier(due, receiver->since + LATE_MS);

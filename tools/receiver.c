@@ -15,7 +15,7 @@
 #include "link.h"
 #include "sandbox.h"
 
-#define BUSY_MS  400 /* so long the server may be behind, or too many descriptors on their way */
+#define BUSY_MS  20000 /* so long the server may be behind, or too many descriptors on their way */
 #define RETRY_MS 5
 
 /* ---- what it has ---- */
@@ -35,20 +35,36 @@ static void close_others(int control, int link, const struct receiver_job *jobs,
 
 /* ---- what it does ---- */
 
-/* The porter starts nobody while the link is crowded, so that this hardly ever waits. */
-static int pass_on(int link, const struct link_message *message, int fd)
+/* The signal ends us, and the wait of a close() that a signal can end. */
+static void set_alarm(void)
 {
+	const struct itimerval timer = { .it_value.tv_usec = RECEIVER_JOB_MS * 1000 };
+
+	setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+/*
+ * The porter starts nobody while the link is full, so that this hardly ever waits for the server. But
+ * descriptors on their way are counted for each user, all programs of whom may have used up what is allowed.
+ * That takes time, and the porter hears that we do not hang.
+ */
+static int pass_on(int control, int link, const struct link_message *message, int fd)
+{
+	const struct link_message waiting = { .type = LINK_PING, .id = message->id };
 	const int64_t end = clock_ms() + BUSY_MS;
 	int err;
 
 	while (((err = link_send(link, message, fd)) == -EAGAIN || err == -ETOOMANYREFS) &&
-	       clock_ms() < end)
+	       clock_ms() < end) {
+		set_alarm();
+		(void)link_send(control, &waiting, -1);
 		(void)poll(NULL, 0, RETRY_MS);
+	}
 	return err == -EAGAIN || err == -ETOOMANYREFS ? -EBUSY : err;
 }
 
 /* Offers what was received to the server. Takes @fd. */
-static int offer(int link, int stream, const struct mnfq_handover *info,
+static int offer(int control, int link, int stream, const struct mnfq_handover *info,
 		 struct link_message *message, int fd)
 {
 	int err;
@@ -56,7 +72,7 @@ static int offer(int link, int stream, const struct mnfq_handover *info,
 	message->type = LINK_ATTACH;
 	message->flags = info->flags;
 	memcpy(message->label, info->label, sizeof(message->label));
-	err = pass_on(link, message, fd);
+	err = pass_on(control, link, message, fd);
 	close(fd);
 	if (err < 0) {
 		snprintf(message->text, sizeof(message->text),
@@ -67,7 +83,7 @@ static int offer(int link, int stream, const struct mnfq_handover *info,
 }
 
 /* Makes the porter's answer of @message. */
-static void receive(int link, bool plain, struct link_message *message, int stream)
+static void receive(int control, int link, bool plain, struct link_message *message, int stream)
 {
 	struct mnfq_handover info = { .size = sizeof(info) };
 	struct mnfq_handover_options options = { .size = sizeof(options),
@@ -77,18 +93,10 @@ static void receive(int link, bool plain, struct link_message *message, int stre
 	int fd, err = mnfq_handover_receive(&fd, stream, 0, &info, &options);
 
 	if (err == 0)
-		err = offer(link, stream, &info, message, fd);
+		err = offer(control, link, stream, &info, message, fd);
 	close(stream); /* of which the porter has another copy */
 	message->type = LINK_ANSWER;
 	message->error = err;
-}
-
-/* The signal ends us, and the wait of a close() that a signal can end. */
-static void set_alarm(void)
-{
-	const struct itimerval timer = { .it_value.tv_usec = RECEIVER_JOB_MS * 1000 };
-
-	setitimer(ITIMER_REAL, &timer, NULL);
 }
 
 _Noreturn void receiver_work(int control, int link, const struct receiver_job *jobs,
@@ -106,7 +114,7 @@ _Noreturn void receiver_work(int control, int link, const struct receiver_job *j
 						.pid = jobs[i].pid };
 
 		set_alarm();
-		receive(link, plain, &message, jobs[i].stream);
+		receive(control, link, plain, &message, jobs[i].stream);
 		(void)link_send(control, &message, -1);
 	}
 	_exit(EXIT_SUCCESS);
