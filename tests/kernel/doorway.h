@@ -7,10 +7,10 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "broker/broker.h"
+#include "broker/ipc.h"
 #include "child.h"
-#include "link.h"
 #include "netns.h"
-#include "porter.h"
 #include "wait.h"
 
 struct doorway {

@@ -18,10 +18,10 @@
 
 #include <mnfq/mnfq.h>
 
+#include "broker/ipc.h"
 #include "child.h"
 #include "container.h"
 #include "fuse.h"
-#include "link.h"
 #include "tool.h"
 #include "wait.h"
 

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "container.h"
-#include "sandbox.h"
+#include "sandbox/sandbox.h"
 #include "tool.h"
 #include "wait.h"
 

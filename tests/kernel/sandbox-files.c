@@ -17,7 +17,7 @@
 
 #include "child.h"
 #include "netns.h"
-#include "sandbox.h"
+#include "sandbox/sandbox.h"
 #include "wait.h"
 
 TestSuite(sandbox_files, .timeout = 120);

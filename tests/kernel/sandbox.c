@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Which system calls are left once a tool has given up its rights; and that it still works. */
-#include "sandbox.h"
+#include "sandbox/sandbox.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -17,8 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "broker/netns-scan.h"
 #include "doorway.h"
-#include "finder.h"
 
 #define NOBODY 65534
 

@@ -4,7 +4,7 @@
 #include <criterion/new/assert.h>
 #include <errno.h>
 
-#include "common.h"
+#include "common/common.h"
 
 static void expect_number(const char *text, int err, uint64_t number)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* link.c: what goes over the link, and that nothing else is taken from it. */
-#include "link.h"
+#include "broker/ipc.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

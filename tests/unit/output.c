@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "output.h"
+#include "common/output.h"
 
 TestSuite(output, .timeout = 120);
 

@@ -3,7 +3,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 
-#include "peer-policy.h"
+#include "broker/policy.h"
 
 static struct peer_users users;
 

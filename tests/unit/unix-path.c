@@ -12,7 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "unix-path.h"
+#include "common/unix-socket.h"
 #include "wait.h"
 
 static char directory[] = "/tmp/mnfq-test-XXXXXX", path[64], errmsg[512];

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "bench/bench.h"
-#include "common.h"
+#include "common/common.h"
 
 #define PACKETS_MAX    65536 /* the kernel lets no more wait in a queue */
 #define NAMESPACES_MAX 10000

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "bench/bench.h"
-#include "common.h"
+#include "common/common.h"
 
 static const struct {
 	const char *head;

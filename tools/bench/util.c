@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "bench/bench.h"
-#include "common.h"
+#include "common/common.h"
 
 volatile sig_atomic_t bench_interrupted;
 

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "common.h"
+#include "common/common.h"
 
 /* Whether a value is to follow. */
 static bool begin_field(struct writer *w, const char *key, const char *before)

@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The porter's keeper: the process between the server and the porter. It starts the porter, replaces it
+ * when it hangs or dies, and closes the door at the end, whatever the others do: so it meets nobody, and
+ * has no descriptor of strangers.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "broker/broker.h"
+#include "broker/ipc.h"
+#include "broker/keeper.h"
+#include "common/common.h"
+#include "sandbox/sandbox.h"
+
+#define PING_MS      1000
+#define UNHEARD_MAX  3      /* so many pings without an answer are enough */
+#define RESTARTS_MAX 5      /* in … */
+#define RESTARTS_MS  600000 /* … ten minutes */
+
+struct keeper {
+	const struct porter_options *options;
+	int *listeners, link;
+	int signals, channel;    /* to the porter */
+	pid_t parent, porter;    /* 0: none for now */
+	unsigned int generation; /* of the porter */
+	unsigned int restarts;   /* since … */
+	int64_t restarts_since;
+	int64_t ping_at;
+	unsigned int unheard;
+	bool over;
+	int status;
+};
+
+/* ---- what a process of ours has ---- */
+
+/* Our copy of stdout would keep whoever reads the server's from seeing its end. */
+static int replace_standard(void)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	return null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 ? -errno : 0;
+}
+
+/* The standard descriptors are replaced: what is ours must not be among them. */
+static int above_standard(int fd)
+{
+	if (fd > 2)
+		return fd;
+	fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	return fd < 0 ? -errno : fd;
+}
+
+static int keep_ours(struct keeper *keeper)
+{
+	unsigned int i, n = keeper->options->listener_count;
+	int *fds = calloc(n + 1, sizeof(fds[0])), err = 0;
+
+	keeper->listeners = calloc(n + 1, sizeof(fds[0]));
+	if (!fds || !keeper->listeners) {
+		free(fds);
+		return -ENOMEM;
+	}
+	for (i = 0; i < n; i++) {
+		fds[i] = keeper->listeners[i] = above_standard(keeper->options->listeners[i]);
+		/* Others may accept before us. */
+		(void)fcntl(fds[i], F_SETFL, fcntl(fds[i], F_GETFL) | O_NONBLOCK);
+		err = fds[i] < 0 ? fds[i] : err;
+	}
+	fds[n] = keeper->link = above_standard(keeper->link);
+	err = fds[n] < 0 ? fds[n] : err;
+	if (err == 0)
+		err = replace_standard();
+	if (err == 0)
+		close_all_but(fds, n + 1); /* another's netlink socket would keep its queue */
+	free(fds);
+	return err;
+}
+
+/* Signals often go to the whole group; the server says when it is over. */
+static void ignore_signals(void)
+{
+	struct sigaction action = { .sa_handler = SIG_IGN };
+	static const int ignored[] = {
+		SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGPIPE, SIGALRM
+	};
+
+	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+		sigaction(ignored[i], &action, NULL);
+}
+
+static void set_mask(int signal)
+{
+	sigset_t mask;
+
+	sigemptyset(&mask);
+	if (signal)
+		sigaddset(&mask, signal);
+	sigprocmask(SIG_SETMASK, &mask, NULL);
+}
+
+/* CAP_SYS_PTRACE is what it takes to see which namespaces the processes of others are in. */
+static uint64_t rights_of_porter(const struct porter_options *options)
+{
+	return SANDBOX_CAP(CAP_SYS_PTRACE) |
+	       (porter_finds(options) ? SANDBOX_CAP(CAP_SYS_ADMIN) : 0); /* setns() */
+}
+
+/* The capabilities that its children are to have, and the one that giving up others takes. */
+static int limit_rights(const struct keeper *keeper, char *error, size_t error_size)
+{
+	const uint64_t keep = rights_of_porter(keeper->options) | SANDBOX_CAP(CAP_SETPCAP);
+	const struct porter_options *options = keeper->options;
+	if (!options->sandbox)
+		return 0;
+	return sandbox_enter(SANDBOX_KEEPER, keep, false,
+			     options->own ? options->own->path : NULL, error, error_size);
+}
+
+static int set_up(struct keeper *keeper)
+{
+	int err = keep_ours(keeper);
+	sigset_t child;
+
+	if (err < 0)
+		return err;
+	ignore_signals();
+	set_mask(SIGCHLD);
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	keeper->signals = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (keeper->signals < 0)
+		return -errno;
+	raise_file_limit(); /* peers that stay, and strangers who do not speak */
+	return 0;
+}
+
+static void note(const struct keeper *keeper, int err, const char *text)
+{
+	struct link_message message = { .type = LINK_NOTE, .error = err };
+
+	snprintf(message.text, sizeof(message.text), "%s", text);
+	(void)link_send(keeper->link, &message, -1);
+}
+
+/* ---- children ---- */
+
+/* In the child: it dies with us, since nobody else would end it. */
+static void become_child(const char *name, pid_t keeper)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != keeper)
+		_exit(EXIT_FAILURE);
+	prctl(PR_SET_NAME, name);
+	set_mask(0);
+}
+
+static void start_porter(struct keeper *keeper)
+{
+	int channel[2], err = link_new(channel);
+	pid_t us = getpid(), pid = err < 0 ? -1 : fork();
+
+	if (pid == 0) {
+		become_child("mnfq-porter", us);
+		close(keeper->signals);
+		close(channel[0]);
+		porter_live(&(struct porter_birth){ .options = keeper->options,
+						    .listeners = keeper->listeners,
+						    .link = keeper->link,
+						    .channel = channel[1],
+						    .generation = keeper->generation,
+						    .keep = rights_of_porter(keeper->options) });
+	}
+	if (err == 0)
+		close(channel[1]);
+	if (pid < 0) {
+		note(keeper, err < 0 ? err : -errno, "the porter cannot be started");
+		keeper->over = true;
+		return;
+	}
+	keeper->channel = channel[0];
+	keeper->porter = pid;
+	keeper->unheard = 0;
+	keeper->ping_at = clock_ms() + PING_MS;
+}
+
+/* ---- replacing the porter ---- */
+
+/* Its receivers end with it. */
+static void lose_porter(struct keeper *keeper)
+{
+	const int64_t now = clock_ms();
+
+	kill(keeper->porter, SIGKILL);
+	close(keeper->channel);
+	keeper->channel = -1;
+	keeper->porter = 0;
+	if (now - keeper->restarts_since >= RESTARTS_MS) {
+		keeper->restarts_since = now;
+		keeper->restarts = 0;
+	}
+	if (++keeper->restarts <= RESTARTS_MAX)
+		return;
+	note(keeper, -ECHILD,
+	     "the process that takes sockets and watches namespaces has failed again and again: "
+	     "none is added or left any more; start again");
+	keeper->over = true;
+	keeper->status = EXIT_FAILURE;
+}
+
+/* The server hears of it ahead of what the new one says. Not done while the link is full. */
+static void replace_porter(struct keeper *keeper)
+{
+	const struct link_message message = { .type = LINK_RESTART };
+
+	if (link_send(keeper->link, &message, -1) == -EAGAIN)
+		return;
+	keeper->generation++;
+	start_porter(keeper);
+}
+
+/* ---- the loop ---- */
+
+static void porter_ended(struct keeper *keeper, int status)
+{
+	/* It has no more to do, or has said why it cannot. */
+	if (WIFEXITED(status) && WEXITSTATUS(status) <= PORTER_GAVE_UP) {
+		keeper->porter = 0;
+		keeper->over = true;
+		keeper->status = WEXITSTATUS(status);
+		return;
+	}
+	lose_porter(keeper);
+}
+
+/* The kernel tells of our parent's end by the same signal. */
+static void signals_ready(struct keeper *keeper)
+{
+	struct signalfd_siginfo info;
+	int status;
+	pid_t pid;
+
+	while (read(keeper->signals, &info, sizeof(info)) == (ssize_t)sizeof(info))
+		;
+	if (getppid() != keeper->parent)
+		keeper->over = true;
+	while (!keeper->over && (pid = waitpid(-1, &status, WNOHANG)) > 0)
+		if (pid == keeper->porter)
+			porter_ended(keeper, status);
+}
+
+static void channel_ready(struct keeper *keeper)
+{
+	struct link_message message;
+	int fd, n = link_receive(keeper->channel, &message, &fd);
+
+	if (fd >= 0)
+		close(fd);
+	if (n == 1 && message.type == LINK_PING)
+		keeper->unheard = 0;
+	else if (n == -ECONNRESET) /* it is ending */
+		poll(NULL, 0, 1);
+}
+
+/* By count and not by time, so that having been stopped together is no reason to replace it. */
+static void ping(struct keeper *keeper)
+{
+	const struct link_message message = { .type = LINK_PING };
+
+	keeper->ping_at = clock_ms() + PING_MS;
+	if (keeper->unheard++ == UNHEARD_MAX)
+		lose_porter(keeper);
+	else
+		(void)link_send(keeper->channel, &message, -1);
+}
+
+static void run(struct keeper *keeper)
+{
+	while (!keeper->over) {
+		struct pollfd ready[] = { { .fd = keeper->link,
+					    .events =
+						    POLLRDHUP | (keeper->porter ? 0 : POLLOUT) },
+					  { .fd = keeper->signals, .events = POLLIN },
+					  { .fd = keeper->channel, .events = POLLIN } };
+		int64_t left = keeper->ping_at - clock_ms();
+
+		(void)poll(ready, 3, left < 0 ? 0 : left > PING_MS ? PING_MS : (int)left);
+		if (ready[0].revents & (POLLRDHUP | POLLHUP | POLLERR))
+			return;
+		if (ready[1].revents)
+			signals_ready(keeper);
+		if (ready[2].revents && keeper->channel >= 0)
+			channel_ready(keeper);
+		if (!keeper->over && !keeper->porter)
+			replace_porter(keeper);
+		if (!keeper->over && keeper->porter && clock_ms() >= keeper->ping_at)
+			ping(keeper);
+	}
+}
+
+/* Who is still in there has a copy of our listener, so that closing it would not be enough. */
+static void close_door(struct keeper *keeper)
+{
+	const struct porter_options *options = keeper->options;
+
+	if (options->own) {
+		options->own->fd = -1;
+		unix_unlisten(options->own);
+		(void)shutdown(keeper->listeners[options->listener_count - 1], SHUT_RDWR);
+	}
+	if (keeper->porter)
+		kill(keeper->porter, SIGKILL);
+	(void)shutdown(keeper->link, SHUT_RDWR);
+}
+
+static _Noreturn void keeper_live(const struct porter_options *options, int link, pid_t parent)
+{
+	struct keeper keeper = {
+		.options = options, .link = link, .channel = -1, .signals = -1, .parent = parent
+	};
+	char error[LINK_TEXT_SIZE] = "";
+	int err;
+
+	prctl(PR_SET_NAME, "mnfq-keeper");
+	prctl(PR_SET_PDEATHSIG, SIGCHLD);
+	if (getppid() != parent)
+		_exit(EXIT_FAILURE);
+	err = set_up(&keeper);
+	if (err == 0)
+		err = limit_rights(&keeper, error, sizeof(error));
+	if (err == 0) {
+		start_porter(&keeper);
+		run(&keeper);
+	} else {
+		keeper.status = PORTER_GAVE_UP;
+		note(&keeper, err, error[0] ? error : strerror(-err));
+	}
+	close_door(&keeper);
+	_exit(keeper.status);
+}
+
+/* ---- the start ---- */
+
+/*
+ * Room for thousands of answers, so that the server hardly ever finds the link full. In the other
+ * direction the porter keeps what there is no room for.
+ */
+static void widen(int link)
+{
+	const int size = 4 << 20;
+
+	if (setsockopt(link, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) < 0)
+		(void)setsockopt(link, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+}
+
+int porter_start(const struct porter_options *options, pid_t *pid, char *error, size_t error_size)
+{
+	pid_t parent = getpid(), child;
+	int ends[2], err = link_new(ends);
+
+	if (err < 0) {
+		snprintf(error, error_size, "cannot make sockets: %s", strerror(-err));
+		return err;
+	}
+	child = fork();
+	if (child == 0)
+		keeper_live(options, ends[1], parent);
+	err = child < 0 ? -errno : 0;
+	close(ends[1]);
+	if (err < 0) {
+		snprintf(error, error_size, "cannot start another process: %s", strerror(-err));
+		close(ends[0]);
+		return err;
+	}
+	widen(ends[0]);
+	*pid = child;
+	return ends[0];
+}

@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: MIT */
+/* Lines for a descriptor that may block: two buffers, one is filled while the other is written. */
+#include "common/output.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio_ext.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/common.h"
+
+#define OUTPUT_LOOK_MS    20  /* no signal handler may signal a condition */
+#define OUTPUT_GIVE_UP_MS 500 /* so long nothing could be written */
+#define OUTPUT_NOTICE     64 /* bytes for a line that says how many were dropped, beyond the size */
+#define OUTPUT_NUDGE      SIGURG
+
+struct buffer {
+	char *bytes;
+	size_t len;
+};
+
+struct output {
+	struct output_options options;
+
+	pthread_mutex_t print_lock; /* taken before the other one */
+	FILE *stream;               /* makes a line of what is printed: */
+	char *line;
+	size_t line_len;
+
+	pthread_mutex_t lock;
+	pthread_cond_t filled;  /* there is something to do for the writer */
+	pthread_cond_t drained; /* it has taken a buffer, or is done */
+	struct buffer *filling, *writing, buffers[2];
+	uint64_t dropped, unlogged;
+	int error;
+	void (*failed)(void *data);
+	void *failed_data;
+	bool started, flushing, ending, done;
+
+	pthread_t writer;
+	atomic_uint progress; /* writes that were not in vain */
+	atomic_bool giving_up, interrupted;
+};
+
+/* ---- writing ---------------------------------------------------------------------------- */
+
+/* As many whole lines as a pipe takes at once or not at all, so that no part of one is left in there. */
+static size_t get_piece(const char *bytes, size_t len)
+{
+	const char *end = len > PIPE_BUF ? memrchr(bytes, '\n', PIPE_BUF) : NULL;
+
+	if (len > PIPE_BUF && !end)
+		end = memchr(bytes, '\n', len);
+	return end ? (size_t)(end - bytes) + 1 : len;
+}
+
+/* Whoever shares the open file may have set O_NONBLOCK. Returns 0 or an errno; EINTR: give up. */
+static int write_some(struct output *output, const char *bytes, size_t len, size_t *written)
+{
+	struct pollfd ready = { .fd = output->options.fd, .events = POLLOUT };
+	ssize_t n;
+
+	*written = 0;
+	for (;;) {
+		if (atomic_load(&output->interrupted))
+			return EINTR;
+		n = write(output->options.fd, bytes, len);
+		if (n >= 0)
+			break;
+		if (errno == EAGAIN)
+			(void)poll(&ready, 1, -1);
+		else if (errno != EINTR)
+			return errno;
+	}
+	atomic_fetch_add(&output->progress, 1);
+	*written = (size_t)n;
+	return 0;
+}
+
+static uint64_t count_lines(const char *bytes, size_t len)
+{
+	const char *end = bytes + len;
+	uint64_t count = 0;
+
+	while ((bytes = memchr(bytes, '\n', (size_t)(end - bytes)))) {
+		bytes++;
+		count++;
+	}
+	return count;
+}
+
+/* Returns 0 or an errno; what was not written is left in there. */
+static int write_buffer(struct output *output, struct buffer *buffer)
+{
+	size_t at = 0, written;
+	int err = 0;
+
+	while (at < buffer->len && !err) {
+		err = write_some(output, buffer->bytes + at,
+				 get_piece(buffer->bytes + at, buffer->len - at), &written);
+		at += written;
+	}
+	buffer->len -= at;
+	memmove(buffer->bytes, buffer->bytes + at, buffer->len);
+	return err;
+}
+
+/* All of these are called with the lock. */
+
+static void drop_buffer(struct output *output, struct buffer *buffer)
+{
+	output->dropped += count_lines(buffer->bytes, buffer->len);
+	buffer->len = 0;
+}
+
+static void fail_output(struct output *output, int err)
+{
+	if (output->error)
+		return;
+	output->error = err;
+	if (output->failed)
+		output->failed(output->failed_data);
+}
+
+static bool has_work(const struct output *output)
+{
+	const size_t len = output->filling->len;
+
+	return output->ending || len >= output->options.size / 2 || (output->flushing && len > 0);
+}
+
+static void swap_buffers(struct output *output)
+{
+	struct buffer *full = output->filling;
+
+	output->filling = output->writing;
+	output->writing = full;
+	output->flushing = false;
+	pthread_cond_broadcast(&output->drained);
+}
+
+static void *run_writer(void *arg)
+{
+	struct output *output = arg;
+	int err = 0;
+
+	pthread_mutex_lock(&output->lock);
+	while (!err) {
+		while (!has_work(output))
+			pthread_cond_wait(&output->filled, &output->lock);
+		if (output->filling->len == 0) /* the end */
+			break;
+		swap_buffers(output);
+		pthread_mutex_unlock(&output->lock);
+		err = write_buffer(output, output->writing);
+		pthread_mutex_lock(&output->lock);
+	}
+	drop_buffer(output, output->writing);
+	drop_buffer(output, output->filling);
+	output->done = true;
+	if (err && err != EINTR)
+		fail_output(output, err);
+	pthread_cond_broadcast(&output->drained);
+	pthread_mutex_unlock(&output->lock);
+	return NULL;
+}
+
+static void *run_thread_of_output(void *arg)
+{
+	sigset_t nudge;
+
+	sigemptyset(&nudge);
+	sigaddset(&nudge, OUTPUT_NUDGE);
+	pthread_sigmask(SIG_UNBLOCK, &nudge, NULL);
+	return run_writer(arg);
+}
+
+/* Nothing to do: that it came ends a write that blocks. */
+static void on_nudge(int number)
+{
+	(void)number;
+}
+
+int output_start(struct output *output)
+{
+	struct sigaction action = { .sa_handler = on_nudge };
+	sigset_t all, before;
+	int err;
+
+	sigfillset(&all);
+	sigaction(OUTPUT_NUDGE, &action, NULL);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	err = pthread_create(&output->writer, NULL, run_thread_of_output, output);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	output->started = !err;
+	return -err;
+}
+
+/* ---- printing --------------------------------------------------------------------------- */
+
+/* With the lock, which others get meanwhile. */
+static void await_writer(struct output *output)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += OUTPUT_LOOK_MS * 1000000;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	pthread_cond_timedwait(&output->drained, &output->lock, &until);
+}
+
+/* Whether there is room for a line, or was made by waiting. */
+static bool make_output_room(struct output *output, size_t len)
+{
+	const struct output_options *options = &output->options;
+
+	while (!output->error && !output->done) {
+		if (output->filling->len + len <= options->size)
+			return true;
+		output->flushing = true;
+		pthread_cond_signal(&output->filled);
+		if (options->when_blocked != OUTPUT_WAIT || len > options->size ||
+		    !output->started || atomic_load(&output->giving_up))
+			break;
+		await_writer(output);
+	}
+	return false;
+}
+
+static void append(struct output *output, const char *bytes, size_t len)
+{
+	memcpy(output->filling->bytes + output->filling->len, bytes, len);
+	output->filling->len += len;
+}
+
+/* For this line there is always room: beyond the size, and once more at the end. */
+static void append_notice(struct output *output)
+{
+	char notice[OUTPUT_NOTICE];
+	int len;
+
+	if (!output->options.log_dropped || output->unlogged == 0)
+		return;
+	len = snprintf(notice, sizeof(notice), "%llu %s left out\n",
+		       (unsigned long long)output->unlogged,
+		       plural(output->unlogged, "line was", "lines were"));
+	append(output, notice, (size_t)len);
+	output->unlogged = 0;
+}
+
+static void add_line(struct output *output, const char *line, size_t len)
+{
+	if (make_output_room(output, len)) {
+		append_notice(output);
+		append(output, line, len);
+		if (output->filling->len >= output->options.size / 2)
+			pthread_cond_signal(&output->filled);
+		return;
+	}
+	output->dropped += count_lines(line, len);
+	output->unlogged += count_lines(line, len);
+	if (output->options.when_blocked == OUTPUT_EXIT)
+		fail_output(output, EAGAIN);
+}
+
+FILE *output_begin(struct output *output)
+{
+	pthread_mutex_lock(&output->print_lock);
+	rewind(output->stream);
+	output->line_len = 0;
+	return output->stream;
+}
+
+void output_end(struct output *output, int err)
+{
+	if (fflush(output->stream))
+		err = -ENOMEM;
+	if (err || output->line_len > 0) {
+		pthread_mutex_lock(&output->lock);
+		if (err)
+			fail_output(output, -err);
+		else
+			add_line(output, output->line, output->line_len);
+		pthread_mutex_unlock(&output->lock);
+	}
+	pthread_mutex_unlock(&output->print_lock);
+}
+
+void output_flush(struct output *output)
+{
+	pthread_mutex_lock(&output->lock);
+	if (output->filling->len > 0) {
+		output->flushing = true;
+		pthread_cond_signal(&output->filled);
+	}
+	pthread_mutex_unlock(&output->lock);
+}
+
+/* ---- the end ---------------------------------------------------------------------------- */
+
+void output_on_error(struct output *output, void (*failed)(void *data), void *data)
+{
+	pthread_mutex_lock(&output->lock);
+	output->failed = failed;
+	output->failed_data = data;
+	pthread_mutex_unlock(&output->lock);
+}
+
+void output_give_up(struct output *output)
+{
+	atomic_store(&output->giving_up, true);
+}
+
+/* With the lock. That the write is interrupted may be in vain just before it: so again and again. */
+static void await_end_of_writer(struct output *output)
+{
+	unsigned int before = atomic_load(&output->progress), now;
+	int64_t since = clock_ms();
+
+	while (!output->done) {
+		await_writer(output);
+		now = atomic_load(&output->progress);
+		if (now != before || !(atomic_load(&output->giving_up) || output->error))
+			since = clock_ms();
+		before = now;
+		if (output->done || clock_ms() - since < OUTPUT_GIVE_UP_MS)
+			continue;
+		atomic_store(&output->interrupted, true);
+		pthread_kill(output->writer, OUTPUT_NUDGE);
+	}
+}
+
+void output_finish(struct output *output)
+{
+	bool lines;
+
+	pthread_mutex_lock(&output->lock);
+	append_notice(output);
+	lines = output->filling->len > 0;
+	output->ending = true;
+	pthread_cond_signal(&output->filled);
+	pthread_mutex_unlock(&output->lock);
+	if (lines && !output->started && output_start(output) < 0)
+		(void)run_writer(output);
+	if (!output->started)
+		return;
+	pthread_mutex_lock(&output->lock);
+	await_end_of_writer(output);
+	pthread_mutex_unlock(&output->lock);
+	pthread_join(output->writer, NULL);
+}
+
+int output_error(struct output *output)
+{
+	int error;
+
+	pthread_mutex_lock(&output->lock);
+	error = output->error;
+	pthread_mutex_unlock(&output->lock);
+	return error;
+}
+
+uint64_t output_dropped(struct output *output)
+{
+	uint64_t dropped;
+
+	pthread_mutex_lock(&output->lock);
+	dropped = output->dropped;
+	pthread_mutex_unlock(&output->lock);
+	return dropped;
+}
+
+/* ---- its memory ------------------------------------------------------------------------- */
+
+struct output *output_new(const struct output_options *options)
+{
+	struct output *output = calloc(1, sizeof(*output));
+	pthread_condattr_t monotonic;
+
+	if (!output)
+		return NULL;
+	output->options = *options;
+	pthread_mutex_init(&output->print_lock, NULL);
+	pthread_mutex_init(&output->lock, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&output->filled, NULL);
+	pthread_cond_init(&output->drained, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	for (int i = 0; i < 2; i++)
+		output->buffers[i].bytes = malloc(options->size + 2 * OUTPUT_NOTICE);
+	output->filling = &output->buffers[0];
+	output->writing = &output->buffers[1];
+	output->stream = open_memstream(&output->line, &output->line_len);
+	if (!output->stream || !output->buffers[0].bytes || !output->buffers[1].bytes) {
+		output_free(output);
+		return NULL;
+	}
+	(void)__fsetlocking(output->stream, FSETLOCKING_BYCALLER); /* we have a lock */
+	return output;
+}
+
+void output_free(struct output *output)
+{
+	if (!output)
+		return;
+	if (output->stream)
+		fclose(output->stream);
+	free(output->line);
+	for (int i = 0; i < 2; i++)
+		free(output->buffers[i].bytes);
+	pthread_cond_destroy(&output->filled);
+	pthread_cond_destroy(&output->drained);
+	pthread_mutex_destroy(&output->lock);
+	pthread_mutex_destroy(&output->print_lock);
+	free(output);
+}
