@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/common.h"
+#include <mnfq/mnfq.h>
+
+#include "common/program.h"
 
 static const struct command {
 	const char *name;

@@ -4,7 +4,8 @@
 #include <criterion/new/assert.h>
 #include <errno.h>
 
-#include "common/common.h"
+#include "common/parse.h"
+#include "common/text.h"
 
 static void expect_number(const char *text, int err, uint64_t number)
 {

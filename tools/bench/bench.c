@@ -6,7 +6,8 @@
 #include <unistd.h>
 
 #include "bench/bench.h"
-#include "common/common.h"
+#include "common/parse.h"
+#include "common/program.h"
 
 #define PACKETS_MAX    65536 /* the kernel lets no more wait in a queue */
 #define NAMESPACES_MAX 10000

@@ -6,7 +6,7 @@
 #include <mnfq/mnfq.h>
 
 #include "bench/bench.h"
-#include "common/common.h"
+#include "common/text.h"
 
 #define BUSY_POLL_US 200 /* longer than the pauses between round trips */
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "bench/bench.h"
-#include "common/common.h"
+#include "common/text.h"
 
 static const struct {
 	const char *head;

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "bench/bench.h"
-#include "common/common.h"
+#include "common/sys.h"
 
 volatile sig_atomic_t bench_interrupted;
 

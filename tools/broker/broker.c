@@ -14,7 +14,7 @@
 
 #include "broker/internal.h"
 #include "broker/keeper.h"
-#include "common/common.h"
+#include "common/sys.h"
 #include "sandbox/sandbox.h"
 
 /* Descriptors on their way are counted by user, so others may have used up what is allowed. */

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "broker/internal.h"
-#include "common/common.h"
+#include "common/sys.h"
 
 #define SILENT_MAX  1024 /* with those who are queued */
 #define SILENT_MS   1000

@@ -21,7 +21,7 @@
 #include "broker/broker.h"
 #include "broker/ipc.h"
 #include "broker/keeper.h"
-#include "common/common.h"
+#include "common/sys.h"
 #include "sandbox/sandbox.h"
 
 #define PING_MS      1000

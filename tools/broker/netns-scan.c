@@ -13,7 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "common/common.h"
+#include "common/parse.h"
 
 #define NAMES        "/run/netns"
 #define NAMES_PARENT "/run"

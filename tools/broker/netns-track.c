@@ -16,7 +16,8 @@
 #include <unistd.h>
 
 #include "broker/internal.h"
-#include "common/common.h"
+#include "common/sys.h"
+#include "common/text.h"
 
 #define LOOK_MS  1000
 #define AGAIN_MS 100 /* what is missing is looked for again, since processes come and go */

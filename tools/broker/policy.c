@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/common.h"
+#include "common/text.h"
 
 int peer_check_uid(const struct peer_rules *rules, uint32_t uid, const char **why)
 {

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "broker/ipc.h"
-#include "common/common.h"
+#include "common/sys.h"
 #include "sandbox/sandbox.h"
 
 #define BUSY_MS  20000 /* so long the server may be behind, or too many descriptors on their way */

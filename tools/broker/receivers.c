@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "broker/internal.h"
-#include "common/common.h"
+#include "common/sys.h"
 
 #define WORKING_MAX 4 /* at a time */
 #define STUCK_MAX   2 /* that a user has made hang and that have not ended */

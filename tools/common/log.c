@@ -6,8 +6,8 @@
 #include <stdarg.h>
 #include <unistd.h>
 
-#include "common/common.h"
 #include "common/output.h"
+#include "common/text.h"
 
 #define LOG_SIZE 65536
 

@@ -14,7 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "common/common.h"
+#include "common/sys.h"
+#include "common/text.h"
 
 #define OUTPUT_LOOK_MS    20  /* no signal handler may signal a condition */
 #define OUTPUT_GIVE_UP_MS 500 /* so long nothing could be written */

@@ -8,8 +8,8 @@
 
 #include "broker/broker.h"
 #include "broker/ipc.h"
-#include "common/common.h"
 #include "common/log.h"
+#include "common/program.h"
 #include "dump/dump.h"
 
 /* A path may lead elsewhere for others, as /dev/fd does, or to what nobody else knows of. */

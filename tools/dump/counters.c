@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/common.h"
-
 static const struct {
 	const char *words;
 	const char *one; /* if they name things: a single one */

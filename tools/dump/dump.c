@@ -13,8 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "common/common.h"
 #include "common/log.h"
+#include "common/program.h"
 #include "common/unix-socket.h"
 #include "dump/dump.h"
 #include "dump/systemd.h"

@@ -14,8 +14,8 @@
 
 #include "dump/counters.h"
 
-#include "common/common.h"
 #include "common/output.h"
+#include "common/parse.h"
 
 struct systemd_fd;
 struct unix_listener;

@@ -7,8 +7,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/common.h"
 #include "common/log.h"
+#include "common/parse.h"
+#include "common/program.h"
+#include "common/sys.h"
+#include "common/text.h"
 #include "common/unix-socket.h"
 #include "dump/dump.h"
 #include "print/print.h"

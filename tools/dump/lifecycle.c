@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/common.h"
+#include "common/sys.h"
 #include "dump/multi.h"
 
 #define JOINERS_MAX 16

@@ -3,8 +3,9 @@
  * mnfq dump with any number of namespaces: what is logged of each of them. Users who hand sockets over cannot
  * fill the log, nor keep lines on others out of it: how many lines there are is limited for each user.
  */
-#include "common/common.h"
 #include "common/log.h"
+#include "common/sys.h"
+#include "common/text.h"
 #include "dump/multi.h"
 
 static void log_left_out(const char *whom, uint64_t count)

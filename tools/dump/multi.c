@@ -14,8 +14,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "common/common.h"
 #include "common/log.h"
+#include "common/program.h"
+#include "common/sys.h"
+#include "common/text.h"
 #include "common/unix-socket.h"
 #include "dump/multi.h"
 #include "dump/systemd.h"

@@ -7,7 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "common/common.h"
+#include "common/sys.h"
 #include "dump/multi.h"
 #include "dump/systemd.h"
 

@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/common.h"
+#include "common/parse.h"
+#include "common/program.h"
 #include "dump/dump.h"
 
 #define MAX_PER_UID 256u

@@ -8,7 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/common.h"
+#include "common/program.h"
+#include "common/sys.h"
 #include "dump/dump.h"
 
 /* What the signal handlers stop, and what they give up. */

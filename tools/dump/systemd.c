@@ -14,7 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "common/common.h"
+#include "common/parse.h"
 #include "sandbox/sandbox.h"
 
 #define FIRST 3

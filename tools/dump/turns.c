@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "common/common.h"
+#include "common/sys.h"
 #include "dump/multi.h"
 
 #define SHARE_NS    1000000  /* of a pass over all that have packets */

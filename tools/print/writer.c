@@ -6,7 +6,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "common/common.h"
+#include "common/parse.h"
+#include "common/text.h"
 
 /* Whether a value is to follow. */
 static bool begin_field(struct writer *w, const char *key, const char *before)

@@ -15,7 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "common/common.h"
+#include "common/program.h"
+#include "common/sys.h"
 #include "common/unix-socket.h"
 #include "share/share.h"
 

@@ -11,7 +11,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "common/common.h"
+#include "common/program.h"
+#include "common/sys.h"
 #include "common/unix-socket.h"
 #include "share/share.h"
 

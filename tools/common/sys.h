@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* The process and its surroundings: descriptors, limits, signals, the clock. */
+#ifndef MNFQ_TOOLS_SYS_H
+#define MNFQ_TOOLS_SYS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/** The monotonic clock in milliseconds. */
+int64_t clock_ms(void);
+
+/** Was a signal ignored when we were started, as nohup(1) does with SIGHUP? */
+bool is_ignored(int signal);
+
+/** Close all descriptors but the standard ones and these, which are sorted. */
+void close_all_but(int *fds, unsigned int count);
+
+/** Have as many open files as we may. */
+void raise_file_limit(void);
+
+#endif
