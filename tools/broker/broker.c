@@ -290,7 +290,7 @@ static int timeout(int64_t now, int64_t due)
  * One event at a time: what it leads to may be the end of a peer for whom there is an event, too.
  * The kernel returns those in turn.
  */
-static void run(struct porter *porter)
+static void broker_run(struct porter *porter)
 {
 	struct epoll_event event;
 	int64_t now, due;
@@ -367,7 +367,7 @@ _Noreturn void porter_live(const struct porter_birth *birth)
 	if (err == 0)
 		err = give_up_rights(birth, error, sizeof(error));
 	if (err == 0)
-		run(&porter);
+		broker_run(&porter);
 	else
 		porter_give_up(&porter, err, "cannot take sockets or watch namespaces: %s",
 			       error[0] ? error : strerror(-err));

@@ -128,7 +128,7 @@ static int limit_rights(const struct keeper *keeper, char *error, size_t error_s
 			     options->own ? options->own->path : NULL, error, error_size);
 }
 
-static int set_up(struct keeper *keeper)
+static int keeper_set_up(struct keeper *keeper)
 {
 	int err = keep_ours(keeper);
 	sigset_t child;
@@ -146,7 +146,7 @@ static int set_up(struct keeper *keeper)
 	return 0;
 }
 
-static void note(const struct keeper *keeper, int err, const char *text)
+static void keeper_note(const struct keeper *keeper, int err, const char *text)
 {
 	struct link_message message = { .type = LINK_NOTE, .error = err };
 
@@ -185,7 +185,7 @@ static void start_porter(struct keeper *keeper)
 	if (err == 0)
 		close(channel[1]);
 	if (pid < 0) {
-		note(keeper, err < 0 ? err : -errno, "the porter cannot be started");
+		keeper_note(keeper, err < 0 ? err : -errno, "the porter cannot be started");
 		keeper->over = true;
 		return;
 	}
@@ -212,7 +212,7 @@ static void lose_porter(struct keeper *keeper)
 	}
 	if (++keeper->restarts <= RESTARTS_MAX)
 		return;
-	note(keeper, -ECHILD,
+	keeper_note(keeper, -ECHILD,
 	     "the process that takes sockets and watches namespaces has failed again and again: "
 	     "none is added or left any more; start again");
 	keeper->over = true;
@@ -260,7 +260,7 @@ static void signals_ready(struct keeper *keeper)
 			porter_ended(keeper, status);
 }
 
-static void channel_ready(struct keeper *keeper)
+static void keeper_channel_ready(struct keeper *keeper)
 {
 	struct link_message message;
 	int fd, n = link_receive(keeper->channel, &message, &fd);
@@ -285,7 +285,7 @@ static void ping(struct keeper *keeper)
 		(void)link_send(keeper->channel, &message, -1);
 }
 
-static void run(struct keeper *keeper)
+static void keeper_run(struct keeper *keeper)
 {
 	while (!keeper->over) {
 		struct pollfd ready[] = { { .fd = keeper->link,
@@ -301,7 +301,7 @@ static void run(struct keeper *keeper)
 		if (ready[1].revents)
 			signals_ready(keeper);
 		if (ready[2].revents && keeper->channel >= 0)
-			channel_ready(keeper);
+			keeper_channel_ready(keeper);
 		if (!keeper->over && !keeper->porter)
 			replace_porter(keeper);
 		if (!keeper->over && keeper->porter && clock_ms() >= keeper->ping_at)
@@ -336,15 +336,15 @@ static _Noreturn void keeper_live(const struct porter_options *options, int link
 	prctl(PR_SET_PDEATHSIG, SIGCHLD);
 	if (getppid() != parent)
 		_exit(EXIT_FAILURE);
-	err = set_up(&keeper);
+	err = keeper_set_up(&keeper);
 	if (err == 0)
 		err = limit_rights(&keeper, error, sizeof(error));
 	if (err == 0) {
 		start_porter(&keeper);
-		run(&keeper);
+		keeper_run(&keeper);
 	} else {
 		keeper.status = PORTER_GAVE_UP;
-		note(&keeper, err, error[0] ? error : strerror(-err));
+		keeper_note(&keeper, err, error[0] ? error : strerror(-err));
 	}
 	close_door(&keeper);
 	_exit(keeper.status);

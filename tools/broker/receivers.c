@@ -253,7 +253,7 @@ static void ended(struct porter *porter, struct receiver *receiver)
 	receiver->pid = 0;
 }
 
-static void signals_ready(struct porter *porter, struct source *source, uint32_t events)
+static void receivers_signals_ready(struct porter *porter, struct source *source, uint32_t events)
 {
 	struct signalfd_siginfo info;
 	pid_t pid;
@@ -275,7 +275,7 @@ int receivers_init(struct porter *porter)
 	sigaddset(&child, SIGCHLD);
 	sigprocmask(SIG_SETMASK, &child, NULL);
 	porter->receivers.signals =
-		(struct source){ signals_ready,
+		(struct source){ receivers_signals_ready,
 				 signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK) };
 	if (porter->receivers.signals.fd < 0)
 		return -errno;
