@@ -212,9 +212,10 @@ static void lose_porter(struct keeper *keeper)
 	}
 	if (++keeper->restarts <= RESTARTS_MAX)
 		return;
-	keeper_note(keeper, -ECHILD,
-	     "the process that takes sockets and watches namespaces has failed again and again: "
-	     "none is added or left any more; start again");
+	keeper_note(
+		keeper, -ECHILD,
+		"the process that takes sockets and watches namespaces has failed again and again: "
+		"none is added or left any more; start again");
 	keeper->over = true;
 	keeper->status = EXIT_FAILURE;
 }

@@ -207,7 +207,7 @@ static const struct {
 	[SANDBOX_PORTER] = { { to_meet, to_watch, to_fork }, { to_list, to_fork_if } },
 	[SANDBOX_FINDER] = { { to_meet, to_watch, to_fork },
 			     { to_read, to_open_sockets, to_enter, to_fork_if } },
-	[SANDBOX_RECEIVER] = { { to_receive } },
+	[SANDBOX_RECEIVER] = { .names = { to_receive } },
 	[SANDBOX_KEEPER] = { { to_meet, to_watch, to_fork, to_end, to_remove },
 			     { to_read, to_open_sockets, to_enter, to_fork_if } },
 	[SANDBOX_SHARER] = { { to_meet, to_remove }, { to_open_sockets } },
