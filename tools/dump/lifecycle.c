@@ -16,7 +16,7 @@
 #define CLOSERS_MAX 16
 #define WAITING_MAX 64  /* of one user */
 #define STALL_MS    50  /* besides a moment for each queue */
-#define END_MS      800 /* for all to be closed */
+#define END_MS      800 /* for all to be closed, and a moment for each queue */
 
 /* ---- leaving ---------------------------------------------------------------------------- */
 
@@ -304,8 +304,8 @@ void take_members(struct many *many)
 void close_members(struct many *many)
 {
 	struct pollfd woken = { .fd = many->dump->wake, .events = POLLIN };
-	const int64_t end = clock_ms() + END_MS;
-	int64_t left = END_MS;
+	int64_t left = END_MS + (int64_t)count_queues(many->dump->opts);
+	const int64_t end = clock_ms() + left;
 	uint64_t count;
 
 	atomic_store(&many->dump->ending, true); /* for those that are about to join */

@@ -18,8 +18,8 @@
 #define ANSWER_MS  50
 #define PRIVATE_MS 500 /* where nobody steals: for the kernel's work, which the namespace sets */
 #define ROUND_US   500
-#define BIND_MS    500 /* all queues of a socket that others have, too */
-#define CLOSE_MS   500
+#define BIND_MS    500  /* all queues of a socket that others have, too */
+#define CLOSE_MS   500  /* besides a moment for each queue */
 #define CLAIM_MS   1000 /* for another one of the same namespace to be gone */
 
 #define STORED_PREFIX "mnfq-" /* of a name: mnfq-INODE-LABEL */
@@ -198,7 +198,8 @@ void close_member(struct member *member)
 	if (!member->source.sock && place->kind == PLACE_FD && place->fd >= 0)
 		close(place->fd);
 	place->fd = -1;
-	close_source(&member->source, CLOSE_MS, member->leave_queues);
+	close_source(&member->source, CLOSE_MS + (int)count_queues(member->many->dump->opts),
+		     member->leave_queues);
 }
 
 void open_and_bind(struct member *member)
