@@ -22,6 +22,7 @@
 #include "child.h"
 #include "container.h"
 #include "fuse.h"
+#include "sandbox/sandbox.h"
 #include "tool.h"
 #include "wait.h"
 
@@ -492,6 +493,66 @@ Test(dump_hostile, a_user_has_a_quota)
 		cr_assert_eq(message.error, id <= 2 ? 0 : -EDQUOT, "%s", message.text);
 	}
 	expect_contains(message.text, "user 0 has 2 namespaces here already");
+	stop(&tool); /* with its link, which we have */
+	close(link);
+}
+
+/* ---- a thousand times ------------------------------------------------------------------- */
+
+static long get_memory(pid_t pid)
+{
+	char path[64], line[128];
+	long kib = -1;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	file = fopen(path, "re");
+	while (file && kib < 0 && fgets(line, sizeof(line), file))
+		(void)sscanf(line, "RssAnon: %ld", &kib);
+	cr_assert(kib > 0);
+	fclose(file);
+	return kib;
+}
+
+/* Each joins and leaves: the next one is let in only when it has gone. */
+static void come_and_go(int link, struct netns *ns, uint32_t from, uint32_t to)
+{
+	struct link_message message = { .type = LINK_NOTE };
+
+	for (uint32_t id = from; id < to; id++) {
+		const struct link_message gone = { .type = LINK_DETACH, .id = LINK_PORTER | id };
+
+		pass(link, ns, id);
+		do
+			message = await_message(link);
+		while (message.type != LINK_ANSWER);
+		cr_assert(message.id == (LINK_PORTER | id) && message.error == 0, "%s",
+			  message.text);
+		cr_assert_eq(link_send(link, &gone, -1), 0);
+	}
+}
+
+#define LEAK_KIB 512 /* a thousand records of members are 1,400 */
+
+Test(dump_hostile, a_thousand_hand_overs_leave_nothing_behind)
+{
+	struct netns *ns = netns_new();
+	unsigned int before;
+	struct tool tool;
+	long memory;
+	int link;
+
+	start(&tool);
+	link = take_its_place(&tool);
+	before = count_descriptors(tool.pid);
+	come_and_go(link, ns, 1, 200);
+	cr_assert(wait_until(count_descriptors(tool.pid) == before));
+	memory = get_memory(tool.pid);
+	come_and_go(link, ns, 200, 1200);
+	cr_assert(wait_until(count_descriptors(tool.pid) == before));
+	memory = get_memory(tool.pid) - memory;
+	if (!SANDBOX_SANITIZED)
+		cr_expect(memory < LEAK_KIB, "%ld KiB more", memory);
 	stop(&tool); /* with its link, which we have */
 	close(link);
 }
