@@ -5,6 +5,7 @@
  */
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <dirent.h>
 #include <errno.h>
 #include <linux/netlink.h>
 #include <netinet/in.h>
@@ -270,17 +271,18 @@ Test(dump_slow, whoever_steals_answers_delays_nobody)
 
 /* ---- rules behind the queue ------------------------------------------------------------- */
 
-#define RULES 60000
+#define RULES    60000
+#define TOO_MANY 400000 /* for a packet to have more than its share on any machine */
 
-/* In a table that packets which were accepted still visit: some milliseconds for each. */
-static void add_rules(struct netns *ns)
+/* In a table that packets which were accepted still visit. */
+static void add_rules(struct netns *ns, unsigned int count)
 {
 	netns_run(
 		ns,
-		"(echo '*mangle'; i=0; while [ $i -lt %d ]; do i=$((i+1)); "
+		"(echo '*mangle'; i=0; while [ $i -lt %u ]; do i=$((i+1)); "
 		"echo '-A POSTROUTING -s 10.9.9.9 -p udp --dport 1 -j DROP'; done; echo COMMIT) | "
 		"iptables-legacy-restore --noflush",
-		RULES);
+		count);
 }
 
 static void expect_prompt_end(struct tool *tool)
@@ -308,7 +310,7 @@ Test(dump_slow, rules_behind_the_queue_delay_nobody_else)
 	char options[64];
 	struct tool tool;
 
-	add_rules(slow);
+	add_rules(slow, RULES);
 	open_quiet();
 	snprintf(options, sizeof(options), "-n %s", slow->name);
 	start(&tool, quiet.ns, 1, options);
@@ -317,6 +319,47 @@ Test(dump_slow, rules_behind_the_queue_delay_nobody_else)
 	expect_quiet();
 	udp_send_many(&udp, 1000, 500);
 	expect_prompt_end(&tool);
+}
+
+static unsigned int count_threads(pid_t pid)
+{
+	unsigned int count = 0;
+	char path[64];
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	dir = opendir(path);
+	cr_assert(dir);
+	while (readdir(dir))
+		count++;
+	closedir(dir);
+	return count - 2; /* . and .. */
+}
+
+/* Its thread decides all of them, and tells what it has counted while it goes on, and at the end. */
+Test(dump_slow, who_is_slow_gets_a_thread_that_counts)
+{
+	struct udp udp;
+	struct netns *slow = road_open(&udp);
+	char options[64];
+	struct tool tool;
+
+	add_rules(slow, TOO_MANY);
+	open_quiet();
+	snprintf(options, sizeof(options), "-n %s", slow->name);
+	start(&tool, quiet.ns, 1, options);
+	cr_assert(wait_until(count_threads(tool.pid) == 2),
+		  "besides one that logs"); /* others open */
+	udp_send_many(&udp, 0, 200);
+	cr_assert(wait_until(count_threads(tool.pid) == 3), "it is not slow enough");
+	cr_assert(netns_wait_waiting(slow, 1, 0));
+	kill(tool.pid, SIGUSR1);
+	tool_await_err(&tool, "200 packets, ");
+	expect_contains(tool.line, " 200 accepted, 0 dropped");
+	udp_send_many(&udp, 200, 100);
+	cr_assert(netns_wait_waiting(slow, 1, 0));
+	tool_stop(&tool, "300 packets, 18000 bytes, 300 accepted, 0 dropped");
+	cr_assert(rmdir(directory) == 0);
 }
 
 /* ---- leaving ---------------------------------------------------------------------------- */
@@ -377,7 +420,7 @@ Test(dump_slow, whoever_leaves_full_queues_delays_nobody)
 	open_quiet();
 	start(&tool, quiet.ns, 2, "");
 	container_start(&attacker, ATTACKER, leave_full_queues, NULL);
-	add_rules(&attacker.ns);
+	add_rules(&attacker.ns, RULES);
 	netns_rule(&attacker.ns, 4, "-A OUTPUT -p udp --dport 9 -j NFQUEUE --queue-num 1");
 	netns_rule(&attacker.ns, 4, "-A OUTPUT -p udp --dport 10 -j NFQUEUE --queue-num 2");
 	child_tell(&attacker.child);
