@@ -55,9 +55,12 @@ struct output {
 /* As many whole lines as a pipe takes at once or not at all, so that no part of one is left in there. */
 static size_t get_piece(const char *bytes, size_t len)
 {
-	const char *end = len > PIPE_BUF ? memrchr(bytes, '\n', PIPE_BUF) : NULL;
+	const char *end;
 
-	if (len > PIPE_BUF && !end)
+	if (!bytes || len <= PIPE_BUF)
+		return len;
+	end = memrchr(bytes, '\n', PIPE_BUF);
+	if (!end)
 		end = memchr(bytes, '\n', len);
 	return end ? (size_t)(end - bytes) + 1 : len;
 }

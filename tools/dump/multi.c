@@ -35,7 +35,7 @@ static void answer(const struct many *many, uint32_t id, int err, const char *te
 {
 	struct link_message message = { .type = LINK_ANSWER, .id = id, .error = err };
 
-	snprintf(message.text, sizeof(message.text), "%s", text);
+	snprintf(message.text, sizeof(message.text), "%.*s", LINK_TEXT_SIZE - 1, text);
 	(void)link_send(many->link, &message, -1);
 }
 
