@@ -290,7 +290,7 @@ struct mnfq_socket *mnfq_socket_close(struct mnfq_socket *sock)
 }
 
 /* Without the descriptor nothing reaches the kernel of what closing a socket tells it. */
-int mnfq_socket_release(struct mnfq_socket *sock)
+int mnfq_socket_detach(struct mnfq_socket *sock)
 {
 	struct mnfq_queue *queue;
 	int fd;

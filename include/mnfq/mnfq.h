@@ -333,7 +333,7 @@ struct mnfq_socket *mnfq_socket_close(struct mnfq_socket *sock);
  *
  * Returns the descriptor, which is the caller's, or -EINVAL, or -EBUSY from within a callback.
  */
-int mnfq_socket_release(struct mnfq_socket *sock);
+int mnfq_socket_detach(struct mnfq_socket *sock);
 
 /**
  * Use another ring from now on, so that another thread can serve the socket. Nothing of the socket is

@@ -263,12 +263,12 @@ Test(adopt, takes_what_was_released)
 	struct scene scene;
 	int fd;
 
-	cr_assert(mnfq_socket_release(NULL) == -EINVAL);
+	cr_assert(mnfq_socket_detach(NULL) == -EINVAL);
 	scene_open(&scene, 4);
 	scene_bind(&scene, QUEUE_OPTIONS(.default_verdict = MNFQ_ACCEPT), scene_keep);
 	udp_send(&scene.udp, 0);
 	scene_serve(&scene, 1);
-	fd = mnfq_socket_release(scene.sock);
+	fd = mnfq_socket_detach(scene.sock);
 	cr_assert(fd >= 0);
 	held = scene.kept[0];
 	cr_assert(mnfq_packet_verdict(held, MNFQ_DROP) < 0, "it has no socket any more");

@@ -274,7 +274,7 @@ static void open_left(struct scene *scene, unsigned int unread)
 	udp_send_many(&scene->udp, 0, TAKEN + unread);
 	take(copy, TAKEN);
 	close(copy);
-	fd = mnfq_socket_release(scene->sock);
+	fd = mnfq_socket_detach(scene->sock);
 	scene->queue = NULL;
 	scene_ok(NULL, mnfq_socket_adopt(&scene->sock, fd,
 					 SOCKET_OPTIONS(.timeout_ms = 200, .round_us = 1000)));

@@ -430,7 +430,7 @@ Test(refused, a_queue_born_in_a_round_hears_nothing_in_it)
 
 static void take_over(uint32_t base)
 {
-	int fd = mnfq_socket_release(sock);
+	int fd = mnfq_socket_detach(sock);
 
 	cr_assert(eq(int, mnfq_socket_adopt(&sock, fd, NULL), 0));
 	fake_set_base(7, base);

@@ -449,7 +449,7 @@ Test(requests, each_refusal_has_its_errno_and_sentence)
 static enum mnfq_verdict release_it(struct mnfq_packet *packet, void *data)
 {
 	(void)packet, (void)data;
-	cr_expect(eq(int, mnfq_socket_release(sock), -EBUSY));
+	cr_expect(eq(int, mnfq_socket_detach(sock), -EBUSY));
 	cr_expect(strstr(mnfq_socket_get_error(sock), "within a callback") != NULL);
 	return MNFQ_ACCEPT;
 }

@@ -497,7 +497,7 @@ Test(rounds, overruns_show_without_a_later_packet)
 
 Test(rounds, overruns_from_before_a_socket_was_ours_are_not_counted)
 {
-	int fd = mnfq_socket_release(sock);
+	int fd = mnfq_socket_detach(sock);
 
 	fake.drops = 1000;
 	cr_assert(eq(int, mnfq_socket_adopt(&sock, fd, NULL), 0));

@@ -267,7 +267,7 @@ void print_summary(const struct dump *dump)
 /* What waits in the queues is for whoever gets another copy of the descriptor. */
 static void leave(struct source *source)
 {
-	int fd = mnfq_socket_release(source->sock);
+	int fd = mnfq_socket_detach(source->sock);
 
 	source->sock = NULL;
 	if (fd >= 0)
