@@ -14,7 +14,7 @@ static void let_go(struct group *group)
 	while (group->count > 0) {
 		struct mnfq_packet *packet = group->packets[--group->count];
 
-		mnfq_packet_verdict(packet, MNFQ_ACCEPT);
+		mnfq_packet_decide(packet, MNFQ_ACCEPT);
 		mnfq_packet_free(packet);
 	}
 }

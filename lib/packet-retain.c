@@ -147,7 +147,7 @@ static int send_decision(struct mnfq_queue *queue, const struct mnfq_i_decision 
 	return err;
 }
 
-int mnfq_packet_verdict(struct mnfq_packet *packet, enum mnfq_verdict verdict)
+int mnfq_packet_decide(struct mnfq_packet *packet, enum mnfq_verdict verdict)
 {
 	struct mnfq_i_decision decision;
 	struct mnfq_socket *sock;

@@ -370,7 +370,7 @@ int mnfq_packet_get_priority(const struct mnfq_packet *packet, uint32_t *priorit
 	return get_number(packet, MNFQ_I_NFQA_PRIORITY, priority);
 }
 
-int mnfq_packet_get_classid(const struct mnfq_packet *packet, uint32_t *classid)
+int mnfq_packet_get_cgroup_classid(const struct mnfq_packet *packet, uint32_t *classid)
 {
 	return get_number(packet, MNFQ_I_NFQA_CGROUP_CLASSID, classid);
 }

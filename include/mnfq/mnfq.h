@@ -910,7 +910,7 @@ int mnfq_packet_get_priority(const struct mnfq_packet *packet, uint32_t *priorit
  * Returns 0, or -ENODATA: it is 0, there is no local socket behind it, or the kernel does not
  * tell (6.4 does); -EINVAL.
  */
-int mnfq_packet_get_classid(const struct mnfq_packet *packet, uint32_t *classid);
+int mnfq_packet_get_cgroup_classid(const struct mnfq_packet *packet, uint32_t *classid);
 
 /**
  * The VLAN tag that the packet carries beside its bytes. Of packets of the bridge family only.
@@ -1266,7 +1266,7 @@ int mnfq_packet_verify(const struct mnfq_packet *packet);
 
 /**
  * Keep a packet beyond its callback: copies it, payload and settings included, to memory of its
- * own. The callback then returns MNFQ_DEFER, and mnfq_packet_verdict() decides the copy later. If
+ * own. The callback then returns MNFQ_DEFER, and mnfq_packet_decide() decides the copy later. If
  * the callback returns another verdict, that decides the packet, and the copy can only be read.
  * Once the copy was decided, what is set on the original counts for nothing.
  *
@@ -1290,7 +1290,7 @@ int mnfq_packet_retain(struct mnfq_packet **ret, struct mnfq_packet *packet);
  *   -ENOMEM, -ENOBUFS, -EMSGSIZE, -EBADF  could not be sent, as mnfq_socket_dispatch() has it; it
  *              is still undecided
  */
-int mnfq_packet_verdict(struct mnfq_packet *packet, enum mnfq_verdict verdict);
+int mnfq_packet_decide(struct mnfq_packet *packet, enum mnfq_verdict verdict);
 
 /**
  * Free a retained packet; an undecided one gets its queue's default verdict. While its callback is

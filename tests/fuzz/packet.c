@@ -32,7 +32,7 @@ static void ask_more(const struct mnfq_packet *packet)
 	size_t len;
 
 	(void)mnfq_packet_get_priority(packet, &number);
-	(void)mnfq_packet_get_classid(packet, &number);
+	(void)mnfq_packet_get_cgroup_classid(packet, &number);
 	if (mnfq_packet_get_vlan(packet, &tci, &protocol) == 0)
 		sink ^= (uint8_t)(tci ^ protocol);
 	if (mnfq_packet_get_secctx(packet, &secctx, &len) == 0)

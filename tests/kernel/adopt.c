@@ -271,7 +271,7 @@ Test(adopt, takes_what_was_released)
 	fd = mnfq_socket_detach(scene.sock);
 	cr_assert(fd >= 0);
 	held = scene.kept[0];
-	cr_assert(mnfq_packet_verdict(held, MNFQ_DROP) < 0, "it has no socket any more");
+	cr_assert(mnfq_packet_decide(held, MNFQ_DROP) < 0, "it has no socket any more");
 	mnfq_packet_free(held);
 	udp_send(&scene.udp, 1);
 	cr_assert(netns_wait_waiting(scene.ns, 1, 2));

@@ -181,7 +181,7 @@ Test(change, a_truncated_packet_is_cut_later)
 	udp_send_sized(&scene.udp, 7, 1000);
 	scene_serve(&scene, 1);
 	cr_assert(cut(scene.kept[0]) == 0);
-	cr_assert(mnfq_packet_verdict(scene.kept[0], MNFQ_ACCEPT) == 0);
+	cr_assert(mnfq_packet_decide(scene.kept[0], MNFQ_ACCEPT) == 0);
 	expect_cut(&scene, 64 - 48);
 	mnfq_packet_free(scene.kept[0]);
 	scene_close(&scene);

@@ -44,7 +44,7 @@ static enum mnfq_verdict decide(struct mnfq_packet *packet, void *data)
 		server->failed++;
 		return MNFQ_ACCEPT;
 	}
-	server->failed += copy->set_mark(held, 7) != 0 || copy->verdict(held, MNFQ_ACCEPT) != 0;
+	server->failed += copy->set_mark(held, 7) != 0 || copy->decide(held, MNFQ_ACCEPT) != 0;
 	copy->free(held);
 	return MNFQ_DEFER;
 }

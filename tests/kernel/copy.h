@@ -14,7 +14,7 @@ struct copy {
 	__typeof__(mnfq_packet_get_payload) *get_payload;
 	__typeof__(mnfq_packet_set_mark) *set_mark;
 	__typeof__(mnfq_packet_retain) *retain;
-	__typeof__(mnfq_packet_verdict) *verdict;
+	__typeof__(mnfq_packet_decide) *decide;
 	__typeof__(mnfq_packet_free) *free;
 };
 
@@ -30,7 +30,7 @@ static inline struct copy copy_functions(void)
 		.get_payload = mnfq_packet_get_payload,
 		.set_mark = mnfq_packet_set_mark,
 		.retain = mnfq_packet_retain,
-		.verdict = mnfq_packet_verdict,
+		.decide = mnfq_packet_decide,
 		.free = mnfq_packet_free,
 	};
 }

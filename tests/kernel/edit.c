@@ -531,7 +531,7 @@ Test(edit, a_retained_packet_is_edited_before_and_after)
 	rewrite_serve(&rewrite, 1);
 	cr_assert(kept && mnfq_packet_edit(kept, 30, 4, "letter", 6) == 0);
 	cr_assert(mnfq_packet_edit(kept, 30, 1, "L", 1) == 0);
-	cr_assert(mnfq_packet_verdict(kept, MNFQ_ACCEPT) == 0);
+	cr_assert(mnfq_packet_decide(kept, MNFQ_ACCEPT) == 0);
 	expect_text(udp.rx, "A Letter");
 	cr_assert(bad_checksums(rewrite.right) == 0);
 	mnfq_packet_free(kept);

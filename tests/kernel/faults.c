@@ -379,7 +379,7 @@ static void decide_all(struct scene *scene)
 	unsigned int i;
 
 	for (i = 0; i < scene->kept_count; i++) {
-		cr_assert(mnfq_packet_verdict(scene->kept[i], MNFQ_ACCEPT) == 0);
+		cr_assert(mnfq_packet_decide(scene->kept[i], MNFQ_ACCEPT) == 0);
 		mnfq_packet_free(scene->kept[i]);
 	}
 	scene->kept_count = 0;

@@ -55,7 +55,7 @@ static void decide_until(struct scene *scene, unsigned int left)
 		struct mnfq_packet *packet = scene->kept[i];
 
 		scene->kept[i] = scene->kept[--scene->kept_count];
-		cr_assert(mnfq_packet_verdict(packet, judge(packet)) == 0);
+		cr_assert(mnfq_packet_decide(packet, judge(packet)) == 0);
 		mnfq_packet_free(packet);
 	}
 }
@@ -147,7 +147,7 @@ static void *clerk(void *arg)
 	while (read(office->pipe[0], &packet, sizeof(packet)) == sizeof(packet)) {
 		uint32_t seq = scene_seq(packet);
 
-		if (mnfq_packet_verdict(packet, seq % 10 ? MNFQ_ACCEPT : MNFQ_DROP) < 0)
+		if (mnfq_packet_decide(packet, seq % 10 ? MNFQ_ACCEPT : MNFQ_DROP) < 0)
 			office->failures++;
 		mnfq_packet_free(packet);
 	}

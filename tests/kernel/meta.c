@@ -35,7 +35,7 @@ static enum mnfq_verdict look(struct mnfq_packet *packet, void *data)
 
 	(void)data;
 	s->priority_err = mnfq_packet_get_priority(packet, &s->priority);
-	s->classid_err = mnfq_packet_get_classid(packet, &s->classid);
+	s->classid_err = mnfq_packet_get_cgroup_classid(packet, &s->classid);
 	s->uid_err = mnfq_packet_get_uid(packet, &s->uid);
 	s->gid_err = mnfq_packet_get_gid(packet, &s->gid);
 	s->secctx_err = mnfq_packet_get_secctx(packet, &secctx, &len);

@@ -46,12 +46,12 @@ Test(refused, packets_flushed_by_a_link_that_goes_down)
 	open_and_hear(&scene, scene_keep);
 	udp_send_many(&scene.udp, 0, 5);
 	scene_serve(&scene, 5);
-	cr_assert(mnfq_packet_verdict(scene.kept[1], MNFQ_ACCEPT) == 0);
+	cr_assert(mnfq_packet_decide(scene.kept[1], MNFQ_ACCEPT) == 0);
 	netns_run(scene.ns, "ip link set lo down");
 	cr_assert(netns_wait_waiting(scene.ns, 1, 0));
 	for (i = 0; i < 5; i++)
 		if (i != 1)
-			cr_assert(mnfq_packet_verdict(scene.kept[i], MNFQ_ACCEPT) == 0);
+			cr_assert(mnfq_packet_decide(scene.kept[i], MNFQ_ACCEPT) == 0);
 	cr_assert(heard.count == 0, "from within a dispatch only");
 	cr_assert(mnfq_socket_dispatch(scene.sock, 0) == 0);
 	cr_assert(heard.count == 4 && heard.counted == 4 && heard.queue == scene.queue);
@@ -112,7 +112,7 @@ Test(refused, a_queue_unbound_behind_our_back)
 	child = child_start(unbind_ours, &scene);
 	cr_assert(child_finish(&child) == 0);
 	cr_assert(mnfq_queue_get_kernel_stats(scene.queue, &kernel) == -ENODEV);
-	cr_assert(mnfq_packet_verdict(scene.kept[1], MNFQ_ACCEPT) == 0);
+	cr_assert(mnfq_packet_decide(scene.kept[1], MNFQ_ACCEPT) == 0);
 	cr_assert(mnfq_socket_dispatch(scene.sock, DEADLINE_MS) == -ENODEV);
 	cr_assert(heard.count == 1 && heard.ids[0] == 2, "%u heard", heard.count);
 	cr_assert(heard.errors[0] == -ENODEV, "%s", strerror(-heard.errors[0]));
@@ -165,7 +165,7 @@ Test(refused, unbound_within)
 	scene_serve(&scene, 1);
 	netns_run(scene.ns, "ip link set lo down");
 	cr_assert(netns_wait_waiting(scene.ns, 1, 0));
-	cr_assert(mnfq_packet_verdict(scene.kept[0], MNFQ_ACCEPT) == 0);
+	cr_assert(mnfq_packet_decide(scene.kept[0], MNFQ_ACCEPT) == 0);
 	cr_assert(mnfq_socket_dispatch(scene.sock, 0) == 0);
 	cr_assert(heard.count == 1 && heard.ids[0] == 1 && heard.errors[0] == -ENOENT);
 	cr_assert(!netns_get_queue(scene.ns, 1, &kernel));
@@ -208,7 +208,7 @@ Test(refused, a_lost_queue_costs_the_other_no_packet)
 	owner = lose_two(&scene);
 
 	udp_send_many(&scene.udp, 0, 10);
-	cr_assert(mnfq_packet_verdict(scene.kept[0], MNFQ_ACCEPT) == 0);
+	cr_assert(mnfq_packet_decide(scene.kept[0], MNFQ_ACCEPT) == 0);
 	udp_send_many(&scene.udp, 10, 30);
 	while (scene.seen < 40 || failures == 0) {
 		n = mnfq_socket_dispatch(scene.sock, DEADLINE_MS);

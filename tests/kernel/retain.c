@@ -43,7 +43,7 @@ static void in_random_order(int family)
 	for (i = 0; i < 300; i++) {
 		uint32_t seq = scene_seq(scene.kept[i]);
 
-		cr_assert(mnfq_packet_verdict(scene.kept[i], seq % 3 ? MNFQ_ACCEPT : MNFQ_DROP) ==
+		cr_assert(mnfq_packet_decide(scene.kept[i], seq % 3 ? MNFQ_ACCEPT : MNFQ_DROP) ==
 			  0);
 		cr_assert(mnfq_packet_free(scene.kept[i]) == NULL);
 		if (seq % 3)
@@ -77,7 +77,7 @@ static void *decide_share(void *arg)
 	unsigned int i;
 
 	for (i = share->first; i < share->scene->kept_count; i += 4) {
-		share->failures += mnfq_packet_verdict(share->scene->kept[i], MNFQ_ACCEPT) != 0;
+		share->failures += mnfq_packet_decide(share->scene->kept[i], MNFQ_ACCEPT) != 0;
 		mnfq_packet_free(share->scene->kept[i]);
 	}
 	return NULL;
@@ -132,7 +132,7 @@ Test(retain, a_batch_does_not_decide_what_is_held)
 		cr_assert(tally.hits[i] == (i % 10 != 3), "datagram %u", i);
 	cr_assert(netns_get_queue(scene.ns, 1, &queue) && queue.waiting == 50);
 	for (i = 0; i < 50; i++) {
-		cr_assert(mnfq_packet_verdict(scene.kept[i], MNFQ_ACCEPT) == 0);
+		cr_assert(mnfq_packet_decide(scene.kept[i], MNFQ_ACCEPT) == 0);
 		mnfq_packet_free(scene.kept[i]);
 	}
 	cr_assert(udp_drain_until(&scene.udp, &tally, 500) && tally.repeated == 0);
@@ -170,7 +170,7 @@ static void check_orphan(struct mnfq_packet *packet, uint32_t seq)
 {
 	cr_assert(scene_seq(packet) == seq);
 	cr_assert(mnfq_packet_get_queue(packet) == NULL);
-	cr_assert(mnfq_packet_verdict(packet, MNFQ_ACCEPT) == -ENODEV);
+	cr_assert(mnfq_packet_decide(packet, MNFQ_ACCEPT) == -ENODEV);
 	cr_assert(mnfq_packet_free(packet) == NULL);
 }
 
@@ -217,7 +217,7 @@ static enum mnfq_verdict keep_twice(struct mnfq_packet *packet, void *data)
 
 	(void)scene_keep(packet, data);
 	cr_assert(mnfq_packet_retain(&again, packet) == -EEXIST);
-	cr_assert(mnfq_packet_verdict(packet, MNFQ_ACCEPT) == -EINVAL);
+	cr_assert(mnfq_packet_decide(packet, MNFQ_ACCEPT) == -EINVAL);
 	return MNFQ_DEFER;
 }
 
@@ -231,12 +231,12 @@ Test(retain, misuse_is_refused_and_changes_nothing)
 	udp_send(&scene.udp, 0);
 	scene_serve(&scene, 1);
 	cr_assert(mnfq_packet_retain(&again, scene.kept[0]) == -EINVAL);
-	cr_assert(mnfq_packet_verdict(scene.kept[0], MNFQ_DEFER) == -EINVAL);
-	cr_assert(mnfq_packet_verdict(scene.kept[0], (enum mnfq_verdict)99) == -EINVAL);
-	cr_assert(mnfq_packet_verdict(scene.kept[0], (enum mnfq_verdict)2) == -EINVAL);
-	cr_assert(mnfq_packet_verdict(scene.kept[0], MNFQ_ACCEPT) == 0);
+	cr_assert(mnfq_packet_decide(scene.kept[0], MNFQ_DEFER) == -EINVAL);
+	cr_assert(mnfq_packet_decide(scene.kept[0], (enum mnfq_verdict)99) == -EINVAL);
+	cr_assert(mnfq_packet_decide(scene.kept[0], (enum mnfq_verdict)2) == -EINVAL);
+	cr_assert(mnfq_packet_decide(scene.kept[0], MNFQ_ACCEPT) == 0);
 	scene_expect(&scene, 0);
-	cr_assert(mnfq_packet_verdict(scene.kept[0], MNFQ_DROP) == -EALREADY);
+	cr_assert(mnfq_packet_decide(scene.kept[0], MNFQ_DROP) == -EALREADY);
 	mnfq_packet_free(scene.kept[0]);
 	cr_assert(scene_stats(&scene).accepted == 1 && scene_stats(&scene).dropped == 0);
 	scene_close(&scene);
@@ -258,7 +258,7 @@ Test(retain, the_verdict_of_the_callback_wins)
 	scene_serve(&scene, 1);
 	scene_expect(&scene, 5);
 	cr_assert(scene_seq(scene.kept[0]) == 5);
-	cr_assert(mnfq_packet_verdict(scene.kept[0], MNFQ_DROP) == -EALREADY);
+	cr_assert(mnfq_packet_decide(scene.kept[0], MNFQ_DROP) == -EALREADY);
 	mnfq_packet_free(scene.kept[0]);
 	cr_assert(scene_stats(&scene).accepted == 1 && scene_stats(&scene).defaulted == 0);
 	scene_close(&scene);
@@ -269,7 +269,7 @@ static enum mnfq_verdict decide_previous(struct mnfq_packet *packet, void *data)
 	struct scene *scene = data;
 
 	if (scene->kept_count > 0)
-		cr_assert(mnfq_packet_verdict(scene->kept[scene->kept_count - 1], MNFQ_ACCEPT) ==
+		cr_assert(mnfq_packet_decide(scene->kept[scene->kept_count - 1], MNFQ_ACCEPT) ==
 			  0);
 	return scene_keep(packet, data);
 }
@@ -351,10 +351,10 @@ Test(retain, mark_and_payload_travel_with_the_verdict)
 	scene_serve(&scene, 2);
 	rewrite_kept(scene.kept[1], 99);
 	cr_assert(mnfq_packet_set_mark(scene.kept[1], 8) == 0);
-	cr_assert(mnfq_packet_verdict(scene.kept[1], MNFQ_ACCEPT) == 0);
+	cr_assert(mnfq_packet_decide(scene.kept[1], MNFQ_ACCEPT) == 0);
 	scene_expect(&scene, 99);
 	cr_assert(mnfq_packet_set_payload(scene.kept[1], NULL, 0) == -EALREADY);
-	cr_assert(mnfq_packet_verdict(scene.kept[0], MNFQ_ACCEPT) == 0);
+	cr_assert(mnfq_packet_decide(scene.kept[0], MNFQ_ACCEPT) == 0);
 	scene_expect(&scene, 1);
 	cr_assert(netns_rule_packets(scene.ns, 4, "filter", "INPUT", 1) == 1);
 	cr_assert(netns_rule_packets(scene.ns, 4, "filter", "INPUT", 2) == 1);

@@ -75,8 +75,8 @@ Test(shared, the_default_for_stolen_ones_spares_held_ones)
 	scene_serve(&scene, 1);
 	cr_assert(netns_get_queue(scene.ns, 1, &kernel));
 	cr_assert(scene.kept_count == 2 && kernel.waiting >= 2);
-	cr_assert(mnfq_packet_verdict(scene.kept[0], MNFQ_DROP) == 0);
-	cr_assert(mnfq_packet_verdict(scene.kept[1], MNFQ_DROP) == 0);
+	cr_assert(mnfq_packet_decide(scene.kept[0], MNFQ_DROP) == 0);
+	cr_assert(mnfq_packet_decide(scene.kept[1], MNFQ_DROP) == 0);
 	mnfq_packet_free(scene.kept[0]);
 	mnfq_packet_free(scene.kept[1]);
 	cr_assert(netns_wait_waiting(scene.ns, 1, 0), "the stolen one is stuck");
@@ -249,7 +249,7 @@ Test(shared, unbound_by_somebody_else_is_told)
 	scene_serve(&scene, 1);
 	child = child_start(unbind_ours, &scene);
 	cr_assert(child_finish(&child) == 0);
-	cr_assert(mnfq_packet_verdict(scene.kept[0], MNFQ_ACCEPT) == 0);
+	cr_assert(mnfq_packet_decide(scene.kept[0], MNFQ_ACCEPT) == 0);
 	err = mnfq_socket_dispatch(scene.sock, DEADLINE_MS);
 	cr_assert(err == -ENODEV, "%s", strerror(-err));
 	cr_assert(strstr(mnfq_socket_get_error(scene.sock), "queue 1"));

@@ -251,10 +251,10 @@ Test(slow_path, what_a_copy_took_does_not_make_a_verdict_long)
 	cr_assert_eq(waiting(&scene), TAKEN + 2);
 	cr_assert(mnfq_socket_dispatch(scene.sock, 0) == 0);
 	begin = now_ms();
-	cr_assert(mnfq_packet_verdict(scene.kept[0], MNFQ_DROP) == 0);
+	cr_assert(mnfq_packet_decide(scene.kept[0], MNFQ_DROP) == 0);
 	cr_assert(now_ms() - begin < 1000, "%" PRId64 " ms", now_ms() - begin);
 	expect_short_rounds(&scene, 1);
-	cr_assert(mnfq_packet_verdict(scene.kept[1], MNFQ_DROP) == 0);
+	cr_assert(mnfq_packet_decide(scene.kept[1], MNFQ_DROP) == 0);
 	cr_assert(passed(&scene) == TAKEN && scene_stats(&scene).lost == TAKEN);
 	mnfq_packet_free(scene.kept[0]);
 	mnfq_packet_free(scene.kept[1]);

@@ -203,7 +203,7 @@ Test(socket, a_descriptor_that_somebody_closed)
 	udp_send(&scene.udp, 1);
 	scene_serve(&scene, 1);
 	close(mnfq_socket_get_fd(scene.sock));
-	cr_assert(mnfq_packet_verdict(scene.kept[0], MNFQ_ACCEPT) == -EBADF);
+	cr_assert(mnfq_packet_decide(scene.kept[0], MNFQ_ACCEPT) == -EBADF);
 	cr_assert(mnfq_socket_dispatch(scene.sock, 0) == -EBADF);
 	cr_assert(mnfq_socket_dispatch(scene.sock, -1) == -EBADF);
 	cr_assert(mnfq_socket_run(scene.sock) == -EBADF);
@@ -280,7 +280,7 @@ Test(socket, it_moves_to_another_thread)
 	scene_serve(&scene, 200 - scene.handled);
 	cr_assert(scene.kept_count == 200 && scene_stats(&scene).lost == 0);
 	for (seq = 0; seq < 200; seq++) {
-		cr_assert(mnfq_packet_verdict(scene.kept[seq], MNFQ_ACCEPT) == 0);
+		cr_assert(mnfq_packet_decide(scene.kept[seq], MNFQ_ACCEPT) == 0);
 		mnfq_packet_free(scene.kept[seq]);
 		scene_expect(&scene, seq);
 	}
@@ -343,5 +343,5 @@ Test(socket, null_is_refused_or_harmless)
 	cr_assert(mnfq_packet_set_mark(NULL, 1) == -EINVAL);
 	cr_assert(mnfq_packet_set_payload(NULL, "", 1) == -EINVAL);
 	cr_assert(mnfq_packet_get_length(NULL, &len) == -EINVAL);
-	cr_assert(mnfq_packet_verdict(NULL, MNFQ_DROP) == -EINVAL);
+	cr_assert(mnfq_packet_decide(NULL, MNFQ_DROP) == -EINVAL);
 }

@@ -47,19 +47,19 @@ Test(held, a_retained_packet_is_decided_later)
 	cr_expect(eq(u64, stats().deferred, 4));
 	mnfq_packet_set_mark(held[2], 5);
 	cr_expect(eq(int, mnfq_packet_set_payload(held[2], payload, sizeof(payload)), 0));
-	cr_expect(eq(int, mnfq_packet_verdict(held[2], MNFQ_ACCEPT), 0));
-	cr_expect(eq(int, mnfq_packet_verdict(held[2], MNFQ_ACCEPT), -EALREADY));
+	cr_expect(eq(int, mnfq_packet_decide(held[2], MNFQ_ACCEPT), 0));
+	cr_expect(eq(int, mnfq_packet_decide(held[2], MNFQ_ACCEPT), -EALREADY));
 	cr_expect(eq(int, mnfq_packet_set_payload(held[2], payload, 1), -EALREADY));
 	cr_expect(eq(int, mnfq_packet_set_mark(held[2], 6), -EALREADY));
 	cr_expect(eq(u32, mnfq_packet_get_payload(held[2], &len)[0], 1));
 	cr_expect(fake_queue(7)->decisions[3].has_mark);
 	cr_expect(eq(sz, fake_queue(7)->decisions[3].payload_len, sizeof(payload)));
 
-	cr_expect(eq(int, mnfq_packet_verdict(held[0], 99), -EINVAL));
-	cr_expect(eq(int, mnfq_packet_verdict(held[0], 2), -EINVAL));
-	cr_expect(eq(int, mnfq_packet_verdict(held[0], MNFQ_DEFER), -EINVAL));
+	cr_expect(eq(int, mnfq_packet_decide(held[0], 99), -EINVAL));
+	cr_expect(eq(int, mnfq_packet_decide(held[0], 2), -EINVAL));
+	cr_expect(eq(int, mnfq_packet_decide(held[0], MNFQ_DEFER), -EINVAL));
 	expect_verdict(1, FAKE_UNDECIDED);
-	cr_expect(eq(int, mnfq_packet_verdict(held[0], MNFQ_REPEAT), 0));
+	cr_expect(eq(int, mnfq_packet_decide(held[0], MNFQ_REPEAT), 0));
 	held[1] = mnfq_packet_free(held[1]);
 	expect_verdict(1, MNFQ_REPEAT);
 	expect_verdict(2, MNFQ_DROP);
@@ -77,7 +77,7 @@ Test(held, unbinding_decides_what_is_held)
 	hold_all(3, MNFQ_ACCEPT);
 	queue = mnfq_queue_unbind(queue);
 	cr_expect(eq(u32, fake.queues[0].decisions[3].verdict, MNFQ_ACCEPT));
-	cr_expect(eq(int, mnfq_packet_verdict(held[0], MNFQ_DROP), -ENODEV));
+	cr_expect(eq(int, mnfq_packet_decide(held[0], MNFQ_DROP), -ENODEV));
 	cr_expect(eq(ptr, mnfq_packet_get_queue(held[0]), NULL));
 	cr_expect(eq(u32, mnfq_packet_get_id(held[1]), 2));
 	cr_expect(eq(u64, stats().held, 0));
@@ -86,7 +86,7 @@ Test(held, unbinding_decides_what_is_held)
 	mnfq_packet_free(held[0]);
 	sock = mnfq_socket_close(sock);
 	mnfq_packet_free(held[1]);
-	cr_expect(eq(int, mnfq_packet_verdict(held[2], MNFQ_DROP), -ENODEV));
+	cr_expect(eq(int, mnfq_packet_decide(held[2], MNFQ_DROP), -ENODEV));
 	mnfq_packet_free(held[2]);
 }
 
@@ -103,7 +103,7 @@ Test(held, a_copy_of_a_decided_packet_can_only_be_read)
 	fake_packet(7, 60, true);
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
 	expect_verdict(1, MNFQ_ACCEPT);
-	cr_expect(eq(int, mnfq_packet_verdict(held[0], MNFQ_DROP), -EALREADY));
+	cr_expect(eq(int, mnfq_packet_decide(held[0], MNFQ_DROP), -EALREADY));
 	cr_expect(eq(u64, stats().held, 0));
 	mnfq_packet_free(held[0]);
 	cr_expect(eq(u64, stats().defaulted, 0));
@@ -145,7 +145,7 @@ static enum mnfq_verdict decide_copy_and_free(struct mnfq_packet *packet, void *
 
 	(void)data;
 	cr_expect(eq(int, mnfq_packet_retain(&copy, packet), 0));
-	cr_expect(eq(int, mnfq_packet_verdict(copy, MNFQ_DROP), 0));
+	cr_expect(eq(int, mnfq_packet_decide(copy, MNFQ_DROP), 0));
 	cr_expect(eq(int, mnfq_packet_set_mark(packet, 9), -EALREADY));
 	mnfq_packet_free(copy);
 	return MNFQ_ACCEPT; /* too late */
@@ -170,7 +170,7 @@ Test(held, a_gap_above_a_held_packet_waits_for_it)
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
 	expect_verdict(1, FAKE_UNDECIDED);
 	expect_verdict(2, FAKE_UNDECIDED);
-	cr_expect(eq(int, mnfq_packet_verdict(held[0], MNFQ_ACCEPT), 0));
+	cr_expect(eq(int, mnfq_packet_decide(held[0], MNFQ_ACCEPT), 0));
 	expect_verdict(1, MNFQ_ACCEPT);
 	expect_verdict(2, MNFQ_STOP);
 	expect_verdict(3, FAKE_UNDECIDED);
@@ -203,7 +203,7 @@ static void decide_one(void)
 		expected[id] = MNFQ_STOP;
 	} else {
 		expected[id] = random32() % 2;
-		while (mnfq_packet_verdict(packet, expected[id]) != 0)
+		while (mnfq_packet_decide(packet, expected[id]) != 0)
 			cr_assert(trouble == SENDING_FAILS);
 	}
 	held[i] = held[--n_held];
@@ -371,7 +371,7 @@ static int whole_life(struct mnfq_socket **socket)
 	if (err < 0 || !held[0])
 		return err < 0 ? err : -ENOMEM;
 	err = mnfq_packet_set_payload(held[0], "new", 3);
-	return err < 0 ? err : mnfq_packet_verdict(held[0], MNFQ_ACCEPT);
+	return err < 0 ? err : mnfq_packet_decide(held[0], MNFQ_ACCEPT);
 }
 
 Test(rounds, running_out_of_memory_is_told_and_survived)
@@ -402,7 +402,7 @@ Test(rounds, running_out_of_memory_is_told_and_survived)
 
 static void *decide_in_thread(void *arg)
 {
-	cr_expect(eq(int, mnfq_packet_verdict(arg, MNFQ_ACCEPT), 0));
+	cr_expect(eq(int, mnfq_packet_decide(arg, MNFQ_ACCEPT), 0));
 	return NULL;
 }
 
@@ -505,7 +505,7 @@ static enum mnfq_verdict rewrite_largely(struct mnfq_packet *packet, void *data)
 		fake.send_error = EMSGSIZE;
 		fake.send_errors = 2;
 		cr_expect(eq(int, mnfq_packet_set_payload(held[0], big, sizeof(big)), 0));
-		cr_expect(eq(int, mnfq_packet_verdict(held[0], MNFQ_ACCEPT), 0));
+		cr_expect(eq(int, mnfq_packet_decide(held[0], MNFQ_ACCEPT), 0));
 	} else {
 		cr_expect(eq(int, mnfq_packet_set_payload(packet, big, sizeof(big)), 0));
 	}
@@ -535,7 +535,7 @@ static enum mnfq_verdict hold_one_free_it_at_two(struct mnfq_packet *packet, voi
 	if (id == 1)
 		return hold_first(packet, data);
 	if (id == 2)
-		cr_expect(eq(int, mnfq_packet_verdict(held[0], MNFQ_ACCEPT), 0));
+		cr_expect(eq(int, mnfq_packet_decide(held[0], MNFQ_ACCEPT), 0));
 	return MNFQ_ACCEPT;
 }
 
@@ -546,7 +546,7 @@ static enum mnfq_verdict hold_one_copy_two(struct mnfq_packet *packet, void *dat
 	if (id == 1)
 		return hold_first(packet, data);
 	if (id == 2) {
-		mnfq_packet_verdict(held[0], MNFQ_ACCEPT);
+		mnfq_packet_decide(held[0], MNFQ_ACCEPT);
 		cr_assert(eq(int, mnfq_packet_retain(&held[1], packet), 0));
 	}
 	return MNFQ_ACCEPT;
@@ -661,7 +661,7 @@ static enum mnfq_verdict hold_two_and_decide_the_first(struct mnfq_packet *packe
 	if (mnfq_packet_get_id(packet) < 4)
 		return hold(packet, data);
 	fake.send_errors = 1002; /* until the round gives up, beyond the verdict below */
-	cr_expect(eq(int, mnfq_packet_verdict(held[0], MNFQ_ACCEPT), 0));
+	cr_expect(eq(int, mnfq_packet_decide(held[0], MNFQ_ACCEPT), 0));
 	return hold(packet, data);
 }
 
@@ -708,7 +708,7 @@ Test(held, who_waits_for_a_held_packet_does_not_spin)
 static void decide_the_first(void)
 {
 	if (fake.polls == 1)
-		cr_expect(eq(int, mnfq_packet_verdict(held[0], MNFQ_ACCEPT), 0));
+		cr_expect(eq(int, mnfq_packet_decide(held[0], MNFQ_ACCEPT), 0));
 	else
 		mnfq_socket_stop(sock);
 }
@@ -772,7 +772,7 @@ static enum mnfq_verdict fill_the_outbox(struct mnfq_packet *packet, void *data)
 	if (id == 4) {
 		run_short_of_memory();
 		cr_expect(eq(int, mnfq_packet_set_payload(held[0], big, sizeof(big)), 0));
-		cr_expect(eq(int, mnfq_packet_verdict(held[0], MNFQ_ACCEPT), 0));
+		cr_expect(eq(int, mnfq_packet_decide(held[0], MNFQ_ACCEPT), 0));
 	} else {
 		cr_expect(eq(int, mnfq_packet_set_payload(packet, big, sizeof(big)), 0));
 	}
@@ -800,7 +800,7 @@ static enum mnfq_verdict decide_in_vain(struct mnfq_packet *packet, void *data)
 
 	if (id == 1)
 		return hold_first(packet, data);
-	cr_expect(eq(int, mnfq_packet_verdict(held[0], MNFQ_ACCEPT), -EMSGSIZE));
+	cr_expect(eq(int, mnfq_packet_decide(held[0], MNFQ_ACCEPT), -EMSGSIZE));
 	return MNFQ_ACCEPT;
 }
 
@@ -815,13 +815,13 @@ Test(held, a_verdict_that_is_too_large_leaves_the_packet_undecided)
 	fake.send_buffer = 4608;
 	sock->send_max = mnfq_i_get_send_max(sock->fd);
 	cr_expect(eq(int, mnfq_packet_set_payload(held[0], big, sizeof(big)), 0));
-	cr_expect(eq(int, mnfq_packet_verdict(held[0], MNFQ_ACCEPT), -EMSGSIZE));
+	cr_expect(eq(int, mnfq_packet_decide(held[0], MNFQ_ACCEPT), -EMSGSIZE));
 	fake_packet(7, 60, true);
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
 	expect_verdict(1, FAKE_UNDECIDED);
 	expect_verdict(2, MNFQ_ACCEPT);
 	cr_expect(eq(int, mnfq_packet_set_payload(held[0], big, 100), 0));
-	cr_expect(eq(int, mnfq_packet_verdict(held[0], MNFQ_ACCEPT), 0));
+	cr_expect(eq(int, mnfq_packet_decide(held[0], MNFQ_ACCEPT), 0));
 	expect_verdict(1, MNFQ_ACCEPT);
 	mnfq_packet_free(held[0]);
 }
@@ -831,10 +831,10 @@ Test(held, a_late_verdict_does_not_sleep)
 	hold_all(1, MNFQ_STOP);
 	run_short_of_memory();
 	fake.on_sleep = expect_unlocked;
-	cr_expect(eq(int, mnfq_packet_verdict(held[0], MNFQ_ACCEPT), -ENOBUFS));
+	cr_expect(eq(int, mnfq_packet_decide(held[0], MNFQ_ACCEPT), -ENOBUFS));
 	cr_expect(eq(u32, fake.sleeps, 0));
 	fake.send_errors = 0;
-	cr_expect(eq(int, mnfq_packet_verdict(held[0], MNFQ_ACCEPT), 0), "it was undecided");
+	cr_expect(eq(int, mnfq_packet_decide(held[0], MNFQ_ACCEPT), 0), "it was undecided");
 	expect_verdict(1, MNFQ_ACCEPT);
 	mnfq_packet_free(held[0]);
 }

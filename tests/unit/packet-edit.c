@@ -123,7 +123,7 @@ Test(edit, retained_packets)
 	expect_good(kept, "data");
 	cr_assert(eq(int, mnfq_packet_edit(kept, 28, 0, "data", 4), 0));
 	edit_often(kept);
-	cr_expect(eq(int, mnfq_packet_verdict(kept, MNFQ_ACCEPT), 0));
+	cr_expect(eq(int, mnfq_packet_decide(kept, MNFQ_ACCEPT), 0));
 	cr_expect(eq(sz, fake_queue(7)->decisions[1].payload_len, 35));
 	cr_expect(eq(int, mnfq_packet_edit(kept, 28, 1, "x", 1), -EALREADY));
 	cr_expect(eq(int, mnfq_packet_repair(kept), -EALREADY));
@@ -565,7 +565,7 @@ Test(edit, a_refused_repair_puts_the_payload_back)
 	deliver(refused_and_retained);
 	cr_expect(eq(int, mnfq_packet_repair(kept), -EBADMSG));
 	expect_received(kept);
-	cr_expect(eq(int, mnfq_packet_verdict(kept, MNFQ_ACCEPT), 0));
+	cr_expect(eq(int, mnfq_packet_decide(kept, MNFQ_ACCEPT), 0));
 	cr_expect(eq(sz, d[3].payload_len, SIZE_MAX));
 	kept = mnfq_packet_free(kept);
 }

@@ -375,7 +375,7 @@ Test(changes, a_copy_keeps_them)
 	cr_expect(eq(int, mnfq_packet_set_payload(held, "other", 5), 0));
 	cr_expect(memcmp(mnfq_packet_get_payload(held, &len), "other", 5) == 0);
 	cr_expect(eq(int, mnfq_packet_set_payload(held, "new", 3), 0));
-	cr_expect(eq(int, mnfq_packet_verdict(held, MNFQ_ACCEPT), 0));
+	cr_expect(eq(int, mnfq_packet_decide(held, MNFQ_ACCEPT), 0));
 	expect_changes(true);
 	cr_expect(eq(int, mnfq_packet_set_priority(held, 1), -EALREADY));
 	cr_expect(mnfq_packet_get_error(held)[0] != '\0');
@@ -387,11 +387,11 @@ Test(changes, a_copy_can_be_changed)
 	hand_over(change_too_late); /* those of the original are not the copy's */
 	expect_verdict(1, FAKE_UNDECIDED);
 	(void)change_all(held, NULL);
-	cr_expect(eq(int, mnfq_packet_verdict(held, MNFQ_ACCEPT), 0));
+	cr_expect(eq(int, mnfq_packet_decide(held, MNFQ_ACCEPT), 0));
 	expect_changes(true);
 	mnfq_packet_free(held);
 	hand_over(change_too_late);
-	cr_expect(eq(int, mnfq_packet_verdict(held, MNFQ_ACCEPT), 0));
+	cr_expect(eq(int, mnfq_packet_decide(held, MNFQ_ACCEPT), 0));
 	expect_changes(false);
 	mnfq_packet_free(held);
 }
@@ -404,7 +404,7 @@ Test(changes, a_reset_copy_carries_nothing)
 	cr_expect(eq(int, mnfq_packet_reset(held), 0));
 	cr_expect(memcmp(mnfq_packet_get_payload(held, &len), "payload", 7) == 0);
 	cr_expect(eq(sz, len, 7));
-	cr_expect(eq(int, mnfq_packet_verdict(held, MNFQ_ACCEPT), 0));
+	cr_expect(eq(int, mnfq_packet_decide(held, MNFQ_ACCEPT), 0));
 	expect_changes(false);
 	cr_expect(eq(int, mnfq_packet_reset(held), -EALREADY));
 	mnfq_packet_free(held);

@@ -329,7 +329,7 @@ Test(packet, nothing_is_asked_of_null)
 	cr_expect(eq(sz, len, 0));
 	cr_expect(eq(int, mnfq_packet_set_mark(NULL, 1), -EINVAL));
 	cr_expect(eq(int, mnfq_packet_set_payload(NULL, "x", 1), -EINVAL));
-	cr_expect(eq(int, mnfq_packet_verdict(NULL, MNFQ_ACCEPT), -EINVAL));
+	cr_expect(eq(int, mnfq_packet_decide(NULL, MNFQ_ACCEPT), -EINVAL));
 	cr_expect(eq(ptr, mnfq_packet_free(NULL), NULL));
 	cr_expect(eq(ptr, mnfq_packet_get_queue(NULL), NULL));
 }
@@ -370,7 +370,7 @@ Test(packet, what_newer_kernels_tell_is_read)
 	cr_expect(memcmp(l2hdr, "\2\4\6\10\12\14\2\4\6\10\12\16\10\0", 14) == 0);
 	cr_expect(eq(int, mnfq_packet_get_priority(&packet, &number), 0));
 	cr_expect(eq(u32, number, 0x00010002));
-	cr_expect(eq(int, mnfq_packet_get_classid(&packet, &number), 0));
+	cr_expect(eq(int, mnfq_packet_get_cgroup_classid(&packet, &number), 0));
 	cr_expect(eq(u32, number, 0x00100001));
 	cr_expect(eq(int, mnfq_packet_get_secctx(&packet, &secctx, &len), 0));
 	cr_expect(eq(sz, len, 8));
@@ -391,7 +391,7 @@ Test(packet, what_newer_kernels_do_not_tell_is_not_there)
 	cr_expect(eq(int, mnfq_packet_get_l2hdr(&packet, &l2hdr, &len), -ENODATA));
 	cr_expect(eq(int, mnfq_packet_get_secctx(&packet, &secctx, &len), -ENODATA));
 	cr_expect(eq(int, mnfq_packet_get_priority(&packet, &number), -ENODATA));
-	cr_expect(eq(int, mnfq_packet_get_classid(&packet, &number), -ENODATA));
+	cr_expect(eq(int, mnfq_packet_get_cgroup_classid(&packet, &number), -ENODATA));
 	cr_expect(l2hdr && *l2hdr == 0 && secctx && *secctx == 0, "untouched");
 	cr_expect(tci == 4711 && protocol == 4711 && number == 4711 && len == 4711, "untouched");
 }
@@ -412,8 +412,8 @@ Test(packet, what_newer_kernels_tell_needs_a_place_to_go)
 	cr_assert(eq(int, parse_copy(), 0));
 	cr_expect(eq(int, mnfq_packet_get_priority(NULL, &number), -EINVAL));
 	cr_expect(eq(int, mnfq_packet_get_priority(&packet, NULL), -EINVAL));
-	cr_expect(eq(int, mnfq_packet_get_classid(NULL, &number), -EINVAL));
-	cr_expect(eq(int, mnfq_packet_get_classid(&packet, NULL), -EINVAL));
+	cr_expect(eq(int, mnfq_packet_get_cgroup_classid(NULL, &number), -EINVAL));
+	cr_expect(eq(int, mnfq_packet_get_cgroup_classid(&packet, NULL), -EINVAL));
 	cr_expect(eq(int, mnfq_packet_get_vlan(NULL, &tci, &tci), -EINVAL));
 	cr_expect(eq(int, mnfq_packet_get_l2hdr(NULL, &l2hdr, &len), -EINVAL));
 	cr_expect(eq(int, mnfq_packet_get_l2hdr(&packet, NULL, &len), -EINVAL));

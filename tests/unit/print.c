@@ -243,8 +243,8 @@ Test(print, priorities_and_classes)
 	message_attr32(&msg, MNFQ_I_NFQA_PRIORITY, 6);
 	message_attr32(&msg, MNFQ_I_NFQA_CGROUP_CLASSID, 0x10fffe);
 	print();
-	expect_text(": classid 10:fffe, priority 6, accept\n");
-	expect_json(",\"classid\":1114110,");
+	expect_text(": cgroup_classid 10:fffe, priority 6, accept\n");
+	expect_json(",\"cgroup_classid\":1114110,");
 	expect_json(",\"priority\":6,");
 }
 

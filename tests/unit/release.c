@@ -169,11 +169,11 @@ static void free_held(void)
 Test(release, a_held_packet_keeps_back_its_step_alone)
 {
 	hold_late(150);
-	cr_expect(eq(int, mnfq_packet_verdict(held[0], MNFQ_DROP), 0));
+	cr_expect(eq(int, mnfq_packet_decide(held[0], MNFQ_DROP), 0));
 	(void)serve();
 	expect_verdicts(2, 129, MNFQ_STOP);
 	expect_verdicts(130, 202, FAKE_UNDECIDED);
-	cr_expect(eq(int, mnfq_packet_verdict(held[2], MNFQ_DROP), 0));
+	cr_expect(eq(int, mnfq_packet_decide(held[2], MNFQ_DROP), 0));
 	(void)serve();
 	expect_verdicts(130, 149, MNFQ_STOP);
 	expect_verdict(150, MNFQ_DROP);
@@ -191,7 +191,7 @@ Test(release, a_verdict_makes_one_step)
 	fake_packet(7, 60, true);
 	(void)serve();
 	cr_assert(eq(u32, fake_queued(7), 1002));
-	cr_expect(eq(int, mnfq_packet_verdict(held[0], MNFQ_DROP), 0));
+	cr_expect(eq(int, mnfq_packet_decide(held[0], MNFQ_DROP), 0));
 	cr_expect(eq(u32, fake_queued(7), 1001 - STEP));
 	cr_expect(ne(sz, fake_unread(), 0), "the receiver wakes up");
 	(void)serve();
@@ -217,7 +217,7 @@ Test(release, the_next_release_has_steps_too)
 	fake_packet(7, 60, true);
 	(void)serve();
 	cr_assert(eq(u32, fake_queued(7), 1011));
-	cr_expect(eq(int, mnfq_packet_verdict(held[0], MNFQ_DROP), 0));
+	cr_expect(eq(int, mnfq_packet_decide(held[0], MNFQ_DROP), 0));
 	cr_expect(eq(u32, fake_queued(7), 1010 - STEP + 1),
 		  "the step has a packet that is decided");
 	cr_expect(le(u32, serve(), STEP));

@@ -323,7 +323,7 @@ static enum mnfq_verdict decide_kept(struct mnfq_packet *packet, void *data)
 {
 	(void)packet, (void)data;
 	cr_expect(eq(int, mnfq_packet_set_payload(kept, "kept", 4), 0));
-	cr_expect(eq(int, mnfq_packet_verdict(kept, MNFQ_ACCEPT), 0));
+	cr_expect(eq(int, mnfq_packet_decide(kept, MNFQ_ACCEPT), 0));
 	return MNFQ_DROP;
 }
 
@@ -454,7 +454,7 @@ Test(ring, a_retained_packet_moves_along)
 	cr_assert(eq(int, mnfq_socket_dispatch(sock, 0), 1));
 	cr_assert(eq(int, mnfq_socket_set_ring(sock, NULL), 0));
 	ring = mnfq_ring_free(ring);
-	cr_expect(eq(int, mnfq_packet_verdict(kept, MNFQ_ACCEPT), 0));
+	cr_expect(eq(int, mnfq_packet_decide(kept, MNFQ_ACCEPT), 0));
 	expect_verdict(1, MNFQ_ACCEPT);
 	kept = mnfq_packet_free(kept);
 }

@@ -274,7 +274,7 @@ Test(ctchange, mark_of_a_retained_packet)
 	udp_send(&scene.udp, 1);
 	scene_serve(&scene, 1);
 	cr_assert(mnfq_packet_set_ct_mark(scene.kept[0], 0x44, ~0u) == 0);
-	cr_assert(mnfq_packet_verdict(scene.kept[0], MNFQ_ACCEPT) == 0);
+	cr_assert(mnfq_packet_decide(scene.kept[0], MNFQ_ACCEPT) == 0);
 	scene_expect(&scene, 1);
 	cr_assert(mark_in_proc(&scene) == 0x44);
 	mnfq_packet_free(scene.kept[0]);

@@ -165,8 +165,8 @@ static void put_sender(struct writer *w, const struct mnfq_packet *packet)
 		put_number(w, "uid", ", uid ", number);
 	if (mnfq_packet_get_gid(packet, &number) == 0)
 		put_number(w, "gid", ", gid ", number);
-	if (mnfq_packet_get_classid(packet, &number) == 0)
-		put_priority(w, "classid", ", classid ", number);
+	if (mnfq_packet_get_cgroup_classid(packet, &number) == 0)
+		put_priority(w, "cgroup_classid", ", cgroup_classid ", number);
 	if (mnfq_packet_get_secctx(packet, &secctx, &len) < 0)
 		return;
 	if (len > 0 && !secctx[len - 1]) /* of SELinux; Smack has none */
