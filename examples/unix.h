@@ -5,6 +5,7 @@
 
 #include "example.h"
 
+#include <mnfq/handover.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>

@@ -8,6 +8,7 @@
 
 #include "error.h"
 
+#include <mnfq/handover.h>
 #include <stdbool.h>
 
 #define MNFQ_I_HANDOVER_MSG_SIZE    512u

@@ -73,11 +73,14 @@ temporary()
 	trap 'rm -rf "$tmp"' EXIT
 }
 
-# The functions that the public header declares, one a line. CC may be several words.
+# The public headers, as a program names them. Each compiles alone.
+headers='mnfq/mnfq.h mnfq/handover.h'
+
+# The functions that the public headers declare, one a line. CC may be several words.
 header_functions()
 {
 	# shellcheck disable=SC2086
-	$CC -E -P -I"$SOURCE/include" "$SOURCE/include/mnfq/mnfq.h" | tr '\n' ' ' |
+	printf '#include <%s>\n' $headers | $CC -E -P -I"$SOURCE/include" -x c - | tr '\n' ' ' |
 		sed 's/static inline[^{]*{[^}]*}//g' | grep -oE '\bmnfq_[a-z0-9_]+\(' |
 		tr -d '(' | LC_ALL=C sort -u
 }

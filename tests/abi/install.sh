@@ -42,7 +42,7 @@ find "$tmp/root" \( -name 'test*' -o -name '*fuzz*' -o -name '*tools*' \) | grep
 
 export PKG_CONFIG_PATH="$lib/pkgconfig" PKG_CONFIG_SYSROOT_DIR="$tmp/root"
 cat >"$tmp/program.c" <<'END'
-#include <mnfq/mnfq.h>
+#include <mnfq/handover.h>
 #include <string.h>
 int main(void)
 {

@@ -1,17 +1,17 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The header, the version script and the shared library name the same functions; the static
+# The headers, the version script and the shared library name the same functions; the static
 # library defines nothing but these and names that begin with mnfq_i_.
 # shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
 temporary
 
 header_functions >"$tmp/header"
-[ -s "$tmp/header" ] || fail "found no function in mnfq.h"
+[ -s "$tmp/header" ] || fail "found no function in the headers"
 
 sed -n '/global:/,/local:/s/^[[:space:]]*\([a-z0-9_]*\);$/\1/p' "$SOURCE/lib/mnfq.map" |
 	LC_ALL=C sort >"$tmp/map"
-diff -u "$tmp/header" "$tmp/map" || fail "lib/mnfq.map is not what mnfq.h declares"
+diff -u "$tmp/header" "$tmp/map" || fail "lib/mnfq.map is not what the headers declare"
 
 exported()
 {
@@ -21,7 +21,7 @@ exported()
 if builds shared; then
 	exported | awk '{ print $3 }' | sed 's/@@*MNFQ_.*//' | LC_ALL=C sort >"$tmp/shared"
 	diff -u "$tmp/header" "$tmp/shared" ||
-		fail "libmnfq.so does not export what mnfq.h declares"
+		fail "libmnfq.so does not export what the headers declare"
 	exported | grep -v '@@MNFQ_' && fail "libmnfq.so exports names without a version"
 fi
 

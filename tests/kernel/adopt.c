@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/netlink.h>
+#include <mnfq/handover.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>

@@ -16,6 +16,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <mnfq/handover.h>
 #include <mnfq/mnfq.h>
 
 #include "broker/ipc.h"

@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <linux/netlink.h>
+#include <mnfq/handover.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>

@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <mnfq/handover.h>
 #include <mnfq/mnfq.h>
 
 #include "child.h"

@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <linux/netlink.h>
+#include <mnfq/handover.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>

@@ -12,6 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <mnfq/handover.h>
 #include <mnfq/mnfq.h>
 
 #include "child.h"

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
+#include <mnfq/handover.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>

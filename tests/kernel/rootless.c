@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
+#include <mnfq/handover.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,6 +2,7 @@
 /* mnfq share --connect: a socket is offered to monitors that come and go. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <mnfq/handover.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>

@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <linux/netlink.h>
+#include <mnfq/handover.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>

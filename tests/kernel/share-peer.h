@@ -3,6 +3,8 @@
 #ifndef TEST_SHARE_PEER_H
 #define TEST_SHARE_PEER_H
 
+#include <mnfq/handover.h>
+
 #include "scene.h"
 #include "tool.h"
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <mnfq/handover.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/netlink.h>
 #include <linux/sockios.h>
+#include <mnfq/handover.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>

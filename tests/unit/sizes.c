@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <errno.h>
+#include <mnfq/handover.h>
 #include <sys/mman.h>
 #include <unistd.h>
 

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <linux/sockios.h>
+#include <mnfq/handover.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>

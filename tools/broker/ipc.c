@@ -3,6 +3,7 @@
 #include "broker/ipc.h"
 
 #include <errno.h>
+#include <mnfq/handover.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>

@@ -9,6 +9,7 @@
 
 #include <stdint.h>
 
+#include <mnfq/handover.h>
 #include <mnfq/mnfq.h>
 
 enum link_type {

@@ -3,6 +3,7 @@
 #include "broker/receiver.h"
 
 #include <errno.h>
+#include <mnfq/handover.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>

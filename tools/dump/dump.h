@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include <mnfq/handover.h>
 #include <mnfq/mnfq.h>
 
 #include "dump/counters.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* mnfq dump: a socket with its queues, from where it comes to what it has counted in the end. */
 #include <errno.h>
+#include <mnfq/handover.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <linux/capability.h>
+#include <mnfq/handover.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -4,6 +4,7 @@
  * it forks one that talks, without the right to connect to anything.
  */
 #include <errno.h>
+#include <mnfq/handover.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>

@@ -4,6 +4,7 @@
  * for is the answer, and nobody has to wait for anybody.
  */
 #include <errno.h>
+#include <mnfq/handover.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>

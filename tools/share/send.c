@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <linux/capability.h>
 #include <linux/netlink.h>
+#include <mnfq/handover.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <mnfq/handover.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

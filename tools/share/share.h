@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include <mnfq/handover.h>
 #include <mnfq/mnfq.h>
 
 #define SHARE_NAME     "mnfq share"
