@@ -403,15 +403,13 @@ struct mnfq_socket *mnfq_queue_get_socket(const struct mnfq_queue *queue)
 	return queue ? queue->sock : NULL;
 }
 
-int mnfq_queue_get_stats(struct mnfq_queue *queue, struct mnfq_stats *stats)
+int mnfq_queue_get_stats(const struct mnfq_queue *queue, struct mnfq_stats *stats)
 {
 	struct mnfq_stats sum = { 0 };
 
 	if (!queue || !mnfq_i_options_sized(stats))
 		return -EINVAL;
-	pthread_mutex_lock(&queue->sock->lock);
 	mnfq_i_queue_count(queue, &sum);
-	pthread_mutex_unlock(&queue->sock->lock);
 	mnfq_i_options_return(stats, &sum, sizeof(sum));
 	return 0;
 }

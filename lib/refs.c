@@ -55,12 +55,14 @@ void mnfq_i_queue_count_unread(struct mnfq_queue *queue, uint32_t verdict, uint6
 	mnfq_i_count_verdicts(stats, verdict, n);
 }
 
-/* Adds all that a queue counted, also what is on its way; with the lock held. */
-void mnfq_i_queue_count(struct mnfq_queue *queue, struct mnfq_stats *sum)
+/* Adds all that a queue counted, also what is on its way. */
+void mnfq_i_queue_count(const struct mnfq_queue *queue, struct mnfq_stats *sum)
 {
+	pthread_mutex_lock(&queue->sock->lock);
 	mnfq_i_stats_add(sum, &queue->stats);
 	mnfq_i_stats_add(sum, &queue->outgoing);
 	mnfq_i_stats_add(sum, &queue->late);
 	mnfq_i_count_run(sum, &queue->run);
 	sum->held += atomic_load(&queue->held);
+	pthread_mutex_unlock(&queue->sock->lock);
 }

@@ -104,8 +104,9 @@ struct mnfq_socket {
 	bool stale;                  /* packets of a queue that is gone may still arrive */
 	bool ask_opener;             /* requests go only if who opened the socket may send them */
 	uint32_t portid, seq, tag, timeout_ms;
-	uint32_t drops; /* of the kernel's socket, those that are counted */
-	int queues_fd;  /* the kernel's file about its queues; -1: not opened yet */
+	uint64_t
+		drops_before; /* of the kernel's socket, from before it was ours, or MNFQ_UNKNOWN */
+	int queues_fd;        /* the kernel's file about its queues; -1: not opened yet */
 	struct mnfq_i_spin spin;
 	bool single_packet; /* the last packet came alone */
 	int64_t deadline;   /* of the requests of the call that is under way */
@@ -135,7 +136,7 @@ struct mnfq_socket {
 struct mnfq_queue *mnfq_i_queue_find(struct mnfq_socket *sock, uint16_t num);
 void mnfq_i_queue_unref(struct mnfq_queue *queue);
 struct mnfq_socket *mnfq_i_socket_unref(struct mnfq_socket *sock);
-void mnfq_i_queue_count(struct mnfq_queue *queue, struct mnfq_stats *sum);
+void mnfq_i_queue_count(const struct mnfq_queue *queue, struct mnfq_stats *sum);
 void mnfq_i_queue_count_unread(struct mnfq_queue *queue, uint32_t verdict, uint64_t n);
 bool mnfq_i_in_round(struct mnfq_socket *sock);
 

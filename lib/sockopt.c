@@ -97,14 +97,11 @@ uint64_t mnfq_i_get_drops(int fd)
 }
 
 /* The socket counts in 32 bits, from before it was ours. */
-void mnfq_i_count_overruns(struct mnfq_socket *sock)
+uint64_t mnfq_i_get_overruns(const struct mnfq_socket *sock)
 {
 	uint64_t drops = mnfq_i_get_drops(sock->fd);
 
-	if (drops == MNFQ_UNKNOWN || sock->stats.overruns == MNFQ_UNKNOWN) {
-		sock->stats.overruns = MNFQ_UNKNOWN;
-		return;
-	}
-	sock->stats.overruns += (uint32_t)drops - sock->drops;
-	sock->drops = (uint32_t)drops;
+	if (drops == MNFQ_UNKNOWN || sock->drops_before == MNFQ_UNKNOWN)
+		return MNFQ_UNKNOWN;
+	return (uint32_t)(drops - sock->drops_before);
 }

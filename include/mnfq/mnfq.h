@@ -158,8 +158,9 @@ struct mnfq_stats {
 	/* Of a socket only; 0 for a queue. */
 	/**
 	 * Messages that the kernel dropped because the receive buffer was full, with their packets
-	 * unless MNFQ_QUEUE_FAIL_OPEN is set: its own count (SO_MEMINFO), at once and exact. Later
-	 * packets show them as `lost`, too. MNFQ_UNKNOWN before Linux 4.12.
+	 * unless MNFQ_QUEUE_FAIL_OPEN is set: its own count (SO_MEMINFO), at once and exact, in 32
+	 * bits, which wrap around. Later packets show them as `lost`, too. MNFQ_UNKNOWN before
+	 * Linux 4.12.
 	 */
 	uint64_t overruns;
 	uint64_t forged;    /**< datagrams that did not come from the kernel, ignored */
@@ -463,7 +464,7 @@ int mnfq_socket_feed(struct mnfq_socket *sock, const void *datagram, size_t len,
 		     const struct sockaddr *from, socklen_t from_len);
 
 /** The counters of the socket and of all queues it ever had. Returns 0 or -EINVAL. */
-int mnfq_socket_get_stats(struct mnfq_socket *sock, struct mnfq_stats *stats);
+int mnfq_socket_get_stats(const struct mnfq_socket *sock, struct mnfq_stats *stats);
 
 /** The last failure of this socket as a sentence that says what to do; "" if there was none. */
 const char *mnfq_socket_get_error(const struct mnfq_socket *sock);
@@ -634,7 +635,7 @@ uint16_t mnfq_queue_get_num(const struct mnfq_queue *queue);
 struct mnfq_socket *mnfq_queue_get_socket(const struct mnfq_queue *queue);
 
 /** The counters of the queue. Returns 0 or -EINVAL. */
-int mnfq_queue_get_stats(struct mnfq_queue *queue, struct mnfq_stats *stats);
+int mnfq_queue_get_stats(const struct mnfq_queue *queue, struct mnfq_stats *stats);
 
 /**
  * What the kernel says of a queue, since it was bound: its line in
