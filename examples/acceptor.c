@@ -12,7 +12,6 @@ static enum mnfq_verdict decide(struct mnfq_packet *packet, void *data)
 int main(int argc, char **argv)
 {
 	struct mnfq_socket *sock;
-	struct mnfq_queue *queue;
 	unsigned int num;
 	int err;
 
@@ -24,7 +23,7 @@ int main(int argc, char **argv)
 	err = mnfq_socket_open(&sock, NULL);
 	if (err < 0)
 		example_fail(err, "");
-	err = mnfq_queue_bind(&queue, sock, num, NULL, decide, NULL);
+	err = mnfq_queue_bind(NULL, sock, num, NULL, decide, NULL);
 	if (err == 0)
 		err = mnfq_socket_run(sock);
 	if (err < 0)

@@ -49,13 +49,12 @@ static inline struct mnfq_socket *example_listen_with(unsigned int num, uint32_t
 						    .flags_mask = flags,
 						    .default_verdict = verdict };
 	struct mnfq_socket *sock;
-	struct mnfq_queue *queue;
 	int err;
 
 	err = mnfq_socket_open(&sock, &socket_options);
 	if (err < 0)
 		example_fail(err, error);
-	err = mnfq_queue_bind(&queue, sock, num, &queue_options, callback, data);
+	err = mnfq_queue_bind(NULL, sock, num, &queue_options, callback, data);
 	if (err < 0)
 		example_fail(err, mnfq_socket_get_error(sock));
 	return sock;

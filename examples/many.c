@@ -38,13 +38,12 @@ static void enter(struct place *place, unsigned int num, struct mnfq_ring *ring,
 	struct mnfq_socket_options options = {
 		.size = sizeof(options), .error = error, .error_size = sizeof(error), .ring = ring
 	};
-	struct mnfq_queue *queue;
 	int err;
 
 	err = mnfq_socket_open_netns(&place->sock, place->name, &options);
 	if (err < 0)
 		example_fail(err, error);
-	err = mnfq_queue_bind(&queue, place->sock, num, NULL, count, place);
+	err = mnfq_queue_bind(NULL, place->sock, num, NULL, count, place);
 	if (err < 0)
 		example_fail(err, mnfq_socket_get_error(place->sock));
 	watch(epoll_fd, mnfq_socket_get_fd(place->sock), place);

@@ -29,7 +29,6 @@ static struct mnfq_socket *take(int stream, unsigned int num)
 					       .error_size = sizeof(error) };
 	struct mnfq_handover info = { .size = sizeof(info) };
 	struct mnfq_socket *sock;
-	struct mnfq_queue *queue;
 	const char *why = error;
 	int fd, err;
 
@@ -38,7 +37,7 @@ static struct mnfq_socket *take(int stream, unsigned int num)
 		example_fail(err, error); /* the sender has heard of it */
 	err = mnfq_socket_adopt(&sock, fd, &options);
 	if (err == 0) {
-		err = mnfq_queue_bind(&queue, sock, num, NULL, decide, sock);
+		err = mnfq_queue_bind(NULL, sock, num, NULL, decide, sock);
 		why = mnfq_socket_get_error(sock);
 	}
 	mnfq_handover_answer(stream, &info, err, why);

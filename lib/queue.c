@@ -282,9 +282,6 @@ int mnfq_queue_bind(struct mnfq_queue **ret, struct mnfq_socket *sock, unsigned 
 
 	if (!sock)
 		return -EINVAL;
-	if (!ret)
-		return mnfq_i_fail(&sock->error, -EINVAL, "queue %u: no place for it was given",
-				   num);
 	if (!callback)
 		return mnfq_i_fail(&sock->error, -EINVAL, "queue %u: there is no callback", num);
 	if (num > UINT16_MAX)
@@ -310,7 +307,8 @@ int mnfq_queue_bind(struct mnfq_queue **ret, struct mnfq_socket *sock, unsigned 
 	queue->next = sock->queues;
 	sock->queues = queue;
 	atomic_fetch_add(&sock->refs, 1);
-	*ret = queue;
+	if (ret)
+		*ret = queue;
 	return 0;
 }
 

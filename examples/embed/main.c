@@ -26,7 +26,6 @@ int main(int argc, char **argv)
 						     .error = sentence,
 						     .error_size = sizeof(sentence) };
 	struct mnfq_socket *sock = NULL;
-	struct mnfq_queue *queue;
 	uint64_t bytes = 0;
 	char *end = NULL;
 	unsigned long num = argc == 2 ? strtoul(argv[1], &end, 10) : 0;
@@ -40,7 +39,7 @@ int main(int argc, char **argv)
 	}
 	err = mnfq_socket_open(&sock, &options);
 	if (err == 0)
-		err = mnfq_queue_bind(&queue, sock, (uint16_t)num, NULL, count, &bytes);
+		err = mnfq_queue_bind(NULL, sock, (uint16_t)num, NULL, count, &bytes);
 	if (err == 0)
 		err = mnfq_socket_run(sock);
 	if (err < 0)

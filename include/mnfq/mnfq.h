@@ -568,8 +568,8 @@ typedef enum mnfq_verdict (*mnfq_callback)(struct mnfq_packet *packet, void *dat
  * the kernel (membarrier(2), about 20 ms), so that packets of the former queue are not taken for
  * those of the new one.
  *
- * @ret       the new queue; release it with mnfq_queue_unbind(). It lives no longer than its
- *            socket
+ * @ret       the new queue, for mnfq_queue_unbind() and settings; NULL: it is not needed, as the
+ *            queue belongs to its socket and ends with that
  * @num       0 to 65535
  * @options   NULL for the defaults
  * @callback  called for each packet, from within mnfq_socket_dispatch() and mnfq_socket_feed()

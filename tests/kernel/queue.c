@@ -111,7 +111,6 @@ Test(queue, what_is_out_of_range_is_refused)
 	refuse(&scene, 1, QUEUE_OPTIONS(.default_verdict = (enum mnfq_verdict)2), -EINVAL);
 	refuse(&scene, 1, QUEUE_OPTIONS(.default_verdict = (enum mnfq_verdict)99), -EINVAL);
 	refuse(&scene, 1, &(struct mnfq_queue_options){ .size = 3 }, -EINVAL);
-	cr_assert(mnfq_queue_bind(NULL, scene.sock, 1, NULL, scene_count, NULL) == -EINVAL);
 	cr_assert(mnfq_queue_bind(&scene.queue, NULL, 1, NULL, scene_count, NULL) == -EINVAL);
 	cr_assert(mnfq_queue_bind(&scene.queue, scene.sock, 1, NULL, NULL, NULL) == -EINVAL);
 	cr_assert(!netns_get_queue(scene.ns, 1, &kernel));
