@@ -8,11 +8,10 @@
 static int parse(struct nf_conntrack *ct, const struct mnfq_packet *packet)
 {
 	struct mnfq_ct_tuple tuple = { .size = sizeof(tuple) };
-	const void *attributes;
 	size_t len;
+	const uint8_t *attributes = mnfq_packet_get_ct(packet, &len);
 
-	if (mnfq_packet_get_ct(packet, &attributes, &len) < 0 ||
-	    mnfq_packet_get_ct_tuple(packet, MNFQ_CT_ORIGINAL, &tuple) < 0)
+	if (!attributes || mnfq_packet_get_ct_tuple(packet, MNFQ_CT_ORIGINAL, &tuple) < 0)
 		return -1;
 	return nfct_payload_parse(attributes, len, tuple.family, ct);
 }

@@ -22,33 +22,17 @@ static int find_ct(const struct mnfq_packet *packet, unsigned int type, uint32_t
 	return err < 0 ? err : mnfq_i_attr_find(nest, type, min_len, found);
 }
 
-static bool is_tracked(const struct mnfq_packet *packet)
-{
-	struct mnfq_i_bytes nest;
-
-	return mnfq_i_packet_find(packet, NFQA_CT, &nest) == 0;
-}
-
-static int get_ct32(const struct mnfq_packet *packet, unsigned int type, uint32_t *value)
+/* A number of which the kernel leaves out what is 0. */
+static uint32_t get_ct32(const struct mnfq_packet *packet, unsigned int type)
 {
 	struct mnfq_i_bytes found;
-	int err = value ? find_ct(packet, type, sizeof(*value), &found) : -EINVAL;
 
-	if (err == 0)
-		*value = mnfq_i_be32(found.data);
-	return err;
+	return find_ct(packet, type, sizeof(uint32_t), &found) < 0 ? 0 : mnfq_i_be32(found.data);
 }
 
-int mnfq_packet_get_ct(const struct mnfq_packet *packet, const void **attributes, size_t *len)
+const uint8_t *mnfq_packet_get_ct(const struct mnfq_packet *packet, size_t *len)
 {
-	struct mnfq_i_bytes nest;
-	int err = attributes && len ? mnfq_i_packet_find(packet, NFQA_CT, &nest) : -EINVAL;
-
-	if (err < 0)
-		return err;
-	*attributes = nest.data;
-	*len = nest.len;
-	return 0;
+	return mnfq_i_packet_bytes(packet, NFQA_CT, len);
 }
 
 const char *mnfq_packet_get_ct_state_name(const struct mnfq_packet *packet)
@@ -72,29 +56,19 @@ const char *mnfq_packet_get_ct_direction_name(const struct mnfq_packet *packet)
 	return info < MNFQ_I_CT_IS_REPLY ? "original" : "reply";
 }
 
-/* The kernel leaves out what is 0. */
-static int or_zero(const struct mnfq_packet *packet, int err)
+uint32_t mnfq_packet_get_ct_mark(const struct mnfq_packet *packet)
 {
-	return err == -ENODATA && is_tracked(packet) ? 1 : err;
+	return get_ct32(packet, CTA_MARK);
 }
 
-int mnfq_packet_get_ct_mark(const struct mnfq_packet *packet, uint32_t *mark)
+uint32_t mnfq_packet_get_ct_id(const struct mnfq_packet *packet)
 {
-	int err = or_zero(packet, get_ct32(packet, CTA_MARK, mark));
-
-	if (err > 0)
-		*mark = 0;
-	return err < 0 ? err : 0;
+	return get_ct32(packet, CTA_ID);
 }
 
-int mnfq_packet_get_ct_id(const struct mnfq_packet *packet, uint32_t *id)
+uint32_t mnfq_packet_get_ct_status(const struct mnfq_packet *packet)
 {
-	return get_ct32(packet, CTA_ID, id);
-}
-
-int mnfq_packet_get_ct_status(const struct mnfq_packet *packet, uint32_t *status)
-{
-	return get_ct32(packet, CTA_STATUS, status);
+	return get_ct32(packet, CTA_STATUS);
 }
 
 static uint16_t load16(struct mnfq_i_bytes bytes)
@@ -105,30 +79,21 @@ static uint16_t load16(struct mnfq_i_bytes bytes)
 	return ntohs(value);
 }
 
-int mnfq_packet_get_ct_zone(const struct mnfq_packet *packet, uint16_t *zone)
+uint16_t mnfq_packet_get_ct_zone(const struct mnfq_packet *packet)
 {
 	struct mnfq_i_bytes found;
-	int err = zone ? find_ct(packet, CTA_ZONE, sizeof(*zone), &found) : -EINVAL;
 
-	err = or_zero(packet, err);
-	if (err >= 0)
-		*zone = err > 0 ? 0 : load16(found);
-	return err < 0 ? err : 0;
+	return find_ct(packet, CTA_ZONE, sizeof(uint16_t), &found) < 0 ? 0 : load16(found);
 }
 
-int mnfq_packet_get_ct_labels(const struct mnfq_packet *packet, uint8_t *labels)
+const uint8_t *mnfq_packet_get_ct_labels(const struct mnfq_packet *packet, size_t *len)
 {
-	struct mnfq_i_bytes found;
-	int err = labels ? find_ct(packet, MNFQ_I_CTA_LABELS, 0, &found) : -EINVAL;
+	struct mnfq_i_bytes found = { NULL, 0 };
+	bool there = find_ct(packet, MNFQ_I_CTA_LABELS, 0, &found) == 0;
 
-	err = or_zero(packet, err);
-	if (err < 0)
-		return err;
-	memset(labels, 0, MNFQ_CT_LABELS_SIZE);
-	if (err == 0)
-		memcpy(labels, found.data,
-		       found.len < MNFQ_CT_LABELS_SIZE ? found.len : MNFQ_CT_LABELS_SIZE);
-	return 0;
+	if (len)
+		*len = there ? found.len : 0;
+	return there ? found.data : NULL;
 }
 
 /* ---- tuples ---- */
@@ -234,10 +199,7 @@ int mnfq_packet_get_ct_tuple(const struct mnfq_packet *packet, enum mnfq_ct_dire
 
 static bool has_nat(const struct mnfq_packet *packet)
 {
-	uint32_t status;
-
-	return mnfq_packet_get_ct_status(packet, &status) == 0 &&
-	       (status & (IPS_SRC_NAT | IPS_DST_NAT));
+	return mnfq_packet_get_ct_status(packet) & (IPS_SRC_NAT | IPS_DST_NAT);
 }
 
 /*

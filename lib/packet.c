@@ -95,6 +95,18 @@ int mnfq_i_packet_find(const struct mnfq_packet *packet, unsigned int type,
 	return 0;
 }
 
+/* The same for a getter: NULL and 0 bytes where there are none. */
+const uint8_t *mnfq_i_packet_bytes(const struct mnfq_packet *packet, unsigned int type,
+				   size_t *len)
+{
+	struct mnfq_i_bytes found = { NULL, 0 };
+
+	(void)mnfq_i_packet_find(packet, type, &found);
+	if (len)
+		*len = found.len;
+	return found.data;
+}
+
 static uint32_t find32(const struct mnfq_packet *packet, unsigned int type)
 {
 	const uint8_t *value = find(packet, type);
@@ -282,19 +294,16 @@ const uint8_t *mnfq_packet_get_hwaddr(const struct mnfq_packet *packet, size_t *
 	return used ? hw + offsetof(struct nfqnl_msg_packet_hw, hw_addr) : NULL;
 }
 
-int mnfq_packet_get_timestamp(const struct mnfq_packet *packet, int64_t *usec)
+int64_t mnfq_packet_get_timestamp(const struct mnfq_packet *packet)
 {
 	const uint8_t *stamp = find(packet, NFQA_TIMESTAMP);
 	uint64_t sec;
 
-	if (!packet || !usec)
-		return -EINVAL;
 	if (!stamp)
-		return -ENODATA;
+		return 0;
 	/* Two 64-bit numbers of which the second is below 10^6. */
 	sec = (uint64_t)mnfq_i_be32(stamp) << 32 | mnfq_i_be32(stamp + 4);
-	*usec = (int64_t)(sec * 1000000 + mnfq_i_be32(stamp + 12));
-	return 0;
+	return (int64_t)(sec * 1000000 + mnfq_i_be32(stamp + 12));
 }
 
 uint32_t mnfq_packet_get_skb_info(const struct mnfq_packet *packet)
@@ -348,16 +357,9 @@ int mnfq_packet_is_whole(const struct mnfq_packet *packet)
 	       find32(packet, NFQA_CAP_LEN) <= payload.len;
 }
 
-int mnfq_packet_get_secctx(const struct mnfq_packet *packet, const char **secctx, size_t *len)
+const char *mnfq_packet_get_secctx(const struct mnfq_packet *packet, size_t *len)
 {
-	struct mnfq_i_bytes text;
-	int err = secctx && len ? mnfq_i_packet_find(packet, MNFQ_I_NFQA_SECCTX, &text) : -EINVAL;
-
-	if (err < 0)
-		return err;
-	*secctx = (const char *)text.data;
-	*len = text.len;
-	return 0;
+	return (const char *)mnfq_i_packet_bytes(packet, MNFQ_I_NFQA_SECCTX, len);
 }
 
 int mnfq_packet_get_ct_info(const struct mnfq_packet *packet, uint32_t *info)
@@ -365,14 +367,14 @@ int mnfq_packet_get_ct_info(const struct mnfq_packet *packet, uint32_t *info)
 	return get_number(packet, NFQA_CT_INFO, info);
 }
 
-int mnfq_packet_get_priority(const struct mnfq_packet *packet, uint32_t *priority)
+uint32_t mnfq_packet_get_priority(const struct mnfq_packet *packet)
 {
-	return get_number(packet, MNFQ_I_NFQA_PRIORITY, priority);
+	return find32(packet, MNFQ_I_NFQA_PRIORITY);
 }
 
-int mnfq_packet_get_cgroup_classid(const struct mnfq_packet *packet, uint32_t *classid)
+uint32_t mnfq_packet_get_cgroup_classid(const struct mnfq_packet *packet)
 {
-	return get_number(packet, MNFQ_I_NFQA_CGROUP_CLASSID, classid);
+	return find32(packet, MNFQ_I_NFQA_CGROUP_CLASSID);
 }
 
 static int get_vlan16(struct mnfq_i_bytes nest, unsigned int type, uint16_t *value)
@@ -406,14 +408,7 @@ int mnfq_packet_get_vlan(const struct mnfq_packet *packet, uint16_t *tci, uint16
 	return 0;
 }
 
-int mnfq_packet_get_l2hdr(const struct mnfq_packet *packet, const uint8_t **l2hdr, size_t *len)
+const uint8_t *mnfq_packet_get_l2hdr(const struct mnfq_packet *packet, size_t *len)
 {
-	struct mnfq_i_bytes bytes;
-	int err = l2hdr && len ? mnfq_i_packet_find(packet, MNFQ_I_NFQA_L2HDR, &bytes) : -EINVAL;
-
-	if (err < 0)
-		return err;
-	*l2hdr = bytes.data;
-	*len = bytes.len;
-	return 0;
+	return mnfq_i_packet_bytes(packet, MNFQ_I_NFQA_L2HDR, len);
 }

@@ -56,6 +56,8 @@ int mnfq_i_attr_find(struct mnfq_i_bytes nest, unsigned int type, uint32_t min_l
 		     struct mnfq_i_bytes *found);
 int mnfq_i_packet_find(const struct mnfq_packet *packet, unsigned int type,
 		       struct mnfq_i_bytes *found);
+const uint8_t *mnfq_i_packet_bytes(const struct mnfq_packet *packet, unsigned int type,
+				   size_t *len);
 uint16_t mnfq_i_packet_queue_num(const struct mnfq_packet *packet);
 struct mnfq_i_decision mnfq_i_packet_decision(const struct mnfq_packet *packet, uint32_t tag,
 					      uint32_t verdict);

@@ -13,7 +13,14 @@
  *            a pointer only on success; destructors accept NULL and return NULL. Wrong arguments
  *            are -EINVAL, never an abort. mnfq_socket_get_error() tells the last failure of a
  *            socket as a sentence; a constructor that fails writes it to the buffer named in its
- *            options. Getters (mnfq_…_get_…) fail without a sentence.
+ *            options. Getters (mnfq_…_get_…) fail without a message.
+ *
+ * Getters.   A number whose 0 means "none" is returned, and so are flags. Bytes are returned as
+ *            `const uint8_t *get_x(object, &len)`: NULL and a length of 0 where there are none,
+ *            &len may be NULL. Only where "absent" differs from 0 a getter returns 0 or -ENODATA,
+ *            and writes the number through a pointer. Without an object there is nothing to get:
+ *            0, NULL or -EINVAL. What the kernel sent malformed is absent, unless a function says
+ *            -EBADMSG.
  *
  * Options.   Structs that begin with `size_t size`. Zero them, set .size = sizeof the struct,
  *            then what you want to change: zero always means the default, and NULL means all
@@ -731,10 +738,10 @@ const uint8_t *mnfq_packet_get_hwaddr(const struct mnfq_packet *packet, size_t *
 
 /**
  * When the packet was received, in microseconds since 1970 by the system's real-time clock. The
- * kernel stamps received packets only while some socket on the system asks for it.
- * Returns 0, or -ENODATA where there is none.
+ * kernel stamps received packets only while some socket on the system asks for it; 0 where it did
+ * not.
  */
-int mnfq_packet_get_timestamp(const struct mnfq_packet *packet, int64_t *usec);
+int64_t mnfq_packet_get_timestamp(const struct mnfq_packet *packet);
 
 /** MNFQ_SKB_* flags; 0 where none is set. */
 uint32_t mnfq_packet_get_skb_info(const struct mnfq_packet *packet);
@@ -748,28 +755,25 @@ int mnfq_packet_get_gid(const struct mnfq_packet *packet, uint32_t *gid);
 
 /**
  * The security context of the packet, from its SECMARK, as a text of the security module
- * (SELinux, Smack). Of locally sent packets only.
+ * (SELinux, Smack), which need not end with a zero. Of locally sent packets only. NULL: not asked
+ * for with MNFQ_QUEUE_SECCTX, no local socket behind it, or no SECMARK on it.
  *
- * @secctx  the text, which need not end with a zero
- * @len     its length in bytes
- * Returns 0, or -ENODATA: not asked for with MNFQ_QUEUE_SECCTX, no local socket behind it, or no
- * SECMARK on it; -EINVAL.
+ * @len  its length in bytes
  */
-int mnfq_packet_get_secctx(const struct mnfq_packet *packet, const char **secctx, size_t *len);
+const char *mnfq_packet_get_secctx(const struct mnfq_packet *packet, size_t *len);
 
 /**
  * The packet's priority: skb->priority, which SO_PRIORITY sets, the type of service, or a rule,
- * and which queueing disciplines look at (tc(8), major:minor in the upper and lower 16 bits).
- * Returns 0, or -ENODATA: it is 0, or the kernel is older than 5.18 and does not tell; -EINVAL.
+ * and which queueing disciplines look at (tc(8), major:minor in the upper and lower 16 bits). 0
+ * also before Linux 5.18, which does not tell.
  */
-int mnfq_packet_get_priority(const struct mnfq_packet *packet, uint32_t *priority);
+uint32_t mnfq_packet_get_priority(const struct mnfq_packet *packet);
 
 /**
- * The class id of the local sender's control group (net_cls.classid, cgroup v1).
- * Returns 0, or -ENODATA: it is 0, there is no local socket behind it, or the kernel does not
- * tell (6.4 does); -EINVAL.
+ * The class id of the local sender's control group (net_cls.classid, cgroup v1). 0: it has none,
+ * there is no local socket behind the packet, or the kernel does not tell (6.4 does).
  */
-int mnfq_packet_get_cgroup_classid(const struct mnfq_packet *packet, uint32_t *classid);
+uint32_t mnfq_packet_get_cgroup_classid(const struct mnfq_packet *packet);
 
 /**
  * The VLAN tag that the packet carries beside its bytes. Of packets of the bridge family only.
@@ -784,19 +788,15 @@ int mnfq_packet_get_vlan(const struct mnfq_packet *packet, uint16_t *tci, uint16
  * The link-layer header, from the first byte of the frame to the network header. Of packets of
  * the bridge family only.
  * @len  its length in bytes: 14 for Ethernet, since a VLAN tag is kept beside it
- * Returns 0, -ENODATA if there is none, -EINVAL.
  */
-int mnfq_packet_get_l2hdr(const struct mnfq_packet *packet, const uint8_t **l2hdr, size_t *len);
+const uint8_t *mnfq_packet_get_l2hdr(const struct mnfq_packet *packet, size_t *len);
 
 /* ---- packets: connection tracking --------------------------------------------------------
  *
  * What the kernel knows about the packet's connection, for queues with MNFQ_QUEUE_CONNTRACK, of
  * packets that are tracked (nf_conntrack and nf_conntrack_netlink are loaded, some rule or NAT
- * asks for tracking in the namespace, and no rule exempts the packet). The getters return 0, or
- *   -ENODATA  the packet came without such data
- *   -EBADMSG  the kernel's attribute makes no sense
- *   -EINVAL   wrong arguments
- * See net/netfilter/nf_conntrack_netlink.c.
+ * asks for tracking in the namespace, and no rule exempts the packet). Whether there is any:
+ * mnfq_packet_get_ct(). See net/netfilter/nf_conntrack_netlink.c.
  */
 
 /** Which way: as the packet that began the connection, or against it. */
@@ -805,6 +805,7 @@ enum mnfq_ct_direction MNFQ_ENUM_BASE { MNFQ_CT_ORIGINAL = 0, MNFQ_CT_REPLY = 1 
 /**
  * State and direction of the packet within its connection, as a number: the kernel's enum
  * ip_conntrack_info (linux/netfilter/nf_conntrack_common.h).
+ * Returns 0, or -ENODATA, -EINVAL.
  */
 int mnfq_packet_get_ct_info(const struct mnfq_packet *packet, uint32_t *info);
 
@@ -817,26 +818,26 @@ const char *mnfq_packet_get_ct_state_name(const struct mnfq_packet *packet);
 /** The direction: original, reply; NULL where there is none. The string is static. */
 const char *mnfq_packet_get_ct_direction_name(const struct mnfq_packet *packet);
 
-/** The connection mark; 0 also if none was ever set. */
-int mnfq_packet_get_ct_mark(const struct mnfq_packet *packet, uint32_t *mark);
+/** The connection mark; 0 if none was ever set. */
+uint32_t mnfq_packet_get_ct_mark(const struct mnfq_packet *packet);
 
 /** The number that the kernel gave to the connection, as conntrack --output id shows it. */
-int mnfq_packet_get_ct_id(const struct mnfq_packet *packet, uint32_t *id);
+uint32_t mnfq_packet_get_ct_id(const struct mnfq_packet *packet);
 
 /** The status bits of the connection: IPS_* (linux/netfilter/nf_conntrack_common.h). */
-int mnfq_packet_get_ct_status(const struct mnfq_packet *packet, uint32_t *status);
+uint32_t mnfq_packet_get_ct_status(const struct mnfq_packet *packet);
 
 /** The tracking zone of the connection; 0 is the usual one. */
-int mnfq_packet_get_ct_zone(const struct mnfq_packet *packet, uint16_t *zone);
+uint16_t mnfq_packet_get_ct_zone(const struct mnfq_packet *packet);
 
 #define MNFQ_CT_LABELS_SIZE 16 /**< bytes of connection labels: 128 bits */
 
 /**
  * The connection labels: 128 bits, label n is bit n % 8 of byte n / 8 on little-endian machines
- * (the kernel keeps them in machine words). All zero also if none was ever set.
- * @labels  takes MNFQ_CT_LABELS_SIZE bytes
+ * (the kernel keeps them in machine words). NULL if none was ever set.
+ * @len  MNFQ_CT_LABELS_SIZE, as all kernels so far have it
  */
-int mnfq_packet_get_ct_labels(const struct mnfq_packet *packet, uint8_t *labels);
+const uint8_t *mnfq_packet_get_ct_labels(const struct mnfq_packet *packet, size_t *len);
 
 /** The addresses of one direction of a connection, as netfilter sees them after NAT. */
 struct mnfq_ct_tuple {
@@ -854,17 +855,22 @@ struct mnfq_ct_tuple {
 	uint8_t code;
 };
 
-/** The addresses of the connection in direction @direction. @tuple: .size set by the caller. */
+/**
+ * The addresses of the connection in direction @direction.
+ * @tuple  .size set by the caller
+ * Returns 0, or -ENODATA, -EINVAL, or -EBADMSG: the kernel's attribute is malformed.
+ */
 int mnfq_packet_get_ct_tuple(const struct mnfq_packet *packet, enum mnfq_ct_direction direction,
 			     struct mnfq_ct_tuple *tuple);
 
 /**
  * All of it: the contents of NFQA_CT, a sequence of CTA_* attributes (linux/netfilter/
  * nfnetlink_conntrack.h), for a parser of your own or nfct_payload_parse() of
- * libnetfilter_conntrack. Aligned to 4 bytes; nothing inside has been checked.
+ * libnetfilter_conntrack. Aligned to 4 bytes; nothing inside has been checked. NULL: the packet
+ * came without connection tracking data.
  * @len  in bytes
  */
-int mnfq_packet_get_ct(const struct mnfq_packet *packet, const void **attributes, size_t *len);
+const uint8_t *mnfq_packet_get_ct(const struct mnfq_packet *packet, size_t *len);
 
 /* ---- packets: what they carry, and what is changed with the verdict ----------------------- */
 

@@ -25,20 +25,18 @@ static uint8_t read_all(const void *bytes, size_t len)
 static void ask_more(const struct mnfq_packet *packet)
 {
 	volatile uint8_t sink = 0;
-	const uint8_t *l2hdr;
-	const char *secctx;
+	const void *bytes;
 	uint16_t tci, protocol;
-	uint32_t number;
 	size_t len;
 
-	(void)mnfq_packet_get_priority(packet, &number);
-	(void)mnfq_packet_get_cgroup_classid(packet, &number);
+	sink ^= (uint8_t)mnfq_packet_get_priority(packet);
+	sink ^= (uint8_t)mnfq_packet_get_cgroup_classid(packet);
 	if (mnfq_packet_get_vlan(packet, &tci, &protocol) == 0)
 		sink ^= (uint8_t)(tci ^ protocol);
-	if (mnfq_packet_get_secctx(packet, &secctx, &len) == 0)
-		sink ^= read_all(secctx, len);
-	if (mnfq_packet_get_l2hdr(packet, &l2hdr, &len) == 0)
-		sink ^= read_all(l2hdr, len);
+	bytes = mnfq_packet_get_secctx(packet, &len);
+	sink ^= read_all(bytes, len);
+	bytes = mnfq_packet_get_l2hdr(packet, &len);
+	sink ^= read_all(bytes, len);
 	(void)sink;
 }
 
@@ -47,28 +45,24 @@ static void ask_connection(const struct mnfq_packet *packet)
 {
 	volatile uint8_t sink = mnfq_i_packet_seq_adjustable(packet);
 	struct mnfq_ct_tuple tuple = { .size = sizeof(tuple) };
-	uint8_t labels[MNFQ_CT_LABELS_SIZE];
+	const uint8_t *bytes;
 	const char *name;
-	const void *bytes;
 	uint32_t number;
-	uint16_t zone;
 	size_t len;
 
 	name = mnfq_packet_get_ct_state_name(packet);
 	sink ^= name ? (uint8_t)*name : 0;
 	name = mnfq_packet_get_ct_direction_name(packet);
 	sink ^= name ? (uint8_t)*name : 0;
-	if (mnfq_packet_get_ct(packet, &bytes, &len) == 0)
-		sink ^= read_all(bytes, len);
-	if (mnfq_packet_get_ct_labels(packet, labels) == 0)
-		sink ^= read_all(labels, sizeof(labels));
-	if (mnfq_packet_get_ct_zone(packet, &zone) == 0)
-		sink ^= (uint8_t)zone;
-	if (mnfq_packet_get_ct_mark(packet, &number) == 0)
-		sink ^= (uint8_t)number;
+	bytes = mnfq_packet_get_ct(packet, &len);
+	sink ^= read_all(bytes, len);
+	bytes = mnfq_packet_get_ct_labels(packet, &len);
+	sink ^= read_all(bytes, len);
+	sink ^= (uint8_t)mnfq_packet_get_ct_zone(packet);
+	sink ^= (uint8_t)mnfq_packet_get_ct_mark(packet);
 	(void)mnfq_packet_get_ct_info(packet, &number);
-	(void)mnfq_packet_get_ct_id(packet, &number);
-	(void)mnfq_packet_get_ct_status(packet, &number);
+	sink ^= (uint8_t)mnfq_packet_get_ct_id(packet);
+	sink ^= (uint8_t)mnfq_packet_get_ct_status(packet);
 	if (mnfq_packet_get_ct_tuple(packet, MNFQ_CT_ORIGINAL, &tuple) == 0)
 		sink ^= read_all(&tuple, sizeof(tuple));
 	if (mnfq_packet_get_ct_tuple(packet, MNFQ_CT_REPLY, &tuple) == 0)
@@ -84,7 +78,8 @@ static void set(struct mnfq_packet *packet)
 	const uint8_t *l2hdr;
 	size_t len;
 
-	if (mnfq_packet_get_l2hdr(packet, &l2hdr, &len) == 0)
+	l2hdr = mnfq_packet_get_l2hdr(packet, &len);
+	if (l2hdr)
 		(void)mnfq_packet_set_l2hdr(packet, l2hdr, len);
 	(void)mnfq_packet_set_ct_mark(packet, 1, 2);
 	(void)mnfq_packet_set_vlan(packet, 1, 0x8100);
@@ -98,7 +93,6 @@ static void ask(const struct mnfq_packet *packet)
 	volatile uint8_t sink = 0;
 	const uint8_t *bytes;
 	uint32_t number;
-	int64_t usec;
 	size_t len;
 
 	sink ^= (uint8_t)(mnfq_packet_get_family(packet) ^ mnfq_packet_get_hook(packet));
@@ -109,7 +103,7 @@ static void ask(const struct mnfq_packet *packet)
 	sink ^= (uint8_t)mnfq_packet_get_skb_info(packet);
 	(void)mnfq_packet_get_uid(packet, &number);
 	(void)mnfq_packet_get_gid(packet, &number);
-	(void)mnfq_packet_get_timestamp(packet, &usec);
+	sink ^= (uint8_t)mnfq_packet_get_timestamp(packet);
 	(void)mnfq_packet_get_length(packet, &len);
 	bytes = mnfq_packet_get_hwaddr(packet, &len);
 	sink ^= read_all(bytes, len);

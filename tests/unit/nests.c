@@ -12,22 +12,19 @@
 static void expect_sane(const char *what, size_t where)
 {
 	struct mnfq_ct_tuple found = { .size = sizeof(found) };
-	uint8_t bits[MNFQ_CT_LABELS_SIZE];
-	uint32_t number;
-	uint16_t zone;
-	int answers[7] = { mnfq_packet_get_ct_id(&packet, &number),
-			   mnfq_packet_get_ct_status(&packet, &number),
-			   mnfq_packet_get_ct_mark(&packet, &number),
-			   mnfq_packet_get_ct_zone(&packet, &zone),
-			   mnfq_packet_get_ct_labels(&packet, bits),
-			   mnfq_packet_get_ct_tuple(&packet, MNFQ_CT_ORIGINAL, &found),
+	int answers[2] = { mnfq_packet_get_ct_tuple(&packet, MNFQ_CT_ORIGINAL, &found),
 			   mnfq_packet_get_ct_tuple(&packet, MNFQ_CT_REPLY, &found) };
-	size_t i;
+	const uint8_t *bits;
+	size_t i, len;
 
+	(void)mnfq_packet_get_ct_id(&packet);
+	(void)mnfq_packet_get_ct_zone(&packet);
 	(void)mnfq_i_packet_seq_adjustable(&packet);
-	for (i = 0; i < 7; i++)
+	bits = mnfq_packet_get_ct_labels(&packet, &len);
+	cr_expect(bits == NULL || bits + len <= msg.bytes + msg.len, "%s, byte %zu", what, where);
+	for (i = 0; i < 2; i++)
 		cr_expect(answers[i] == 0 || answers[i] == -ENODATA || answers[i] == -EBADMSG,
-			  "%s, byte %zu: getter %zu answers %d", what, where, i, answers[i]);
+			  "%s, byte %zu: tuple %zu answers %d", what, where, i, answers[i]);
 }
 
 static struct nlattr *attr_at(size_t at)
@@ -61,7 +58,7 @@ Test(nests, a_cut_is_survived_wherever_it_is)
 		cr_assert(eq(int, parse(), 0));
 		expect_sane("cut", end);
 		if (boundary > end + 3) /* within an attribute that says to be longer */
-			expect_all(-EBADMSG, -EBADMSG, -EBADMSG);
+			expect_all(-EBADMSG);
 	}
 	for (end = CT + 8; end < CT + 56; end++) {
 		put_connection();
@@ -101,7 +98,7 @@ Test(nests, lengths_that_lie)
 			put_connection();
 			attr_at(at)->nla_len = lies[i];
 			cr_assert(eq(int, parse(), 0));
-			expect_all(-EBADMSG, -EBADMSG, -EBADMSG);
+			expect_all(-EBADMSG);
 		}
 		put_connection();
 	}
@@ -111,7 +108,6 @@ Test(nests, lengths_that_lie)
 Test(nests, lengths_that_lie_in_a_tuple)
 {
 	static const size_t within[] = { 8, 12, 20, 28, 32, 40, 48 };
-	uint32_t mark;
 	size_t i, j;
 
 	for (i = 0; i < sizeof(within) / sizeof(within[0]); i++) {
@@ -120,7 +116,7 @@ Test(nests, lengths_that_lie_in_a_tuple)
 			attr_at(CT + within[i])->nla_len = lies[j];
 			cr_assert(eq(int, parse(), 0));
 			expect_tuples(-EBADMSG, 0, "a lie");
-			cr_expect(eq(int, mnfq_packet_get_ct_mark(&packet, &mark), 0));
+			cr_expect(eq(u32, mnfq_packet_get_ct_mark(&packet), 0x01020304));
 		}
 	}
 }
@@ -171,9 +167,7 @@ Test(nests, values_that_are_too_short)
 {
 	static const uint16_t types[] = { CTA_ID, CTA_STATUS, CTA_MARK, CTA_ZONE };
 	uint32_t number;
-	uint16_t zone;
 	size_t i, ct;
-	int err;
 
 	for (i = 0; i < 4; i++) {
 		begin();
@@ -181,11 +175,11 @@ Test(nests, values_that_are_too_short)
 		message_attr(&msg, types[i], "abc", types[i] == CTA_ZONE ? 1 : 3);
 		message_close(&msg, ct);
 		cr_assert(eq(int, parse(), 0));
-		err = i == 0   ? mnfq_packet_get_ct_id(&packet, &number)
-		      : i == 1 ? mnfq_packet_get_ct_status(&packet, &number)
-		      : i == 2 ? mnfq_packet_get_ct_mark(&packet, &number)
-			       : mnfq_packet_get_ct_zone(&packet, &zone);
-		cr_expect(eq(int, err, -EBADMSG), "type %u", types[i]);
+		number = i == 0   ? mnfq_packet_get_ct_id(&packet)
+			 : i == 1 ? mnfq_packet_get_ct_status(&packet)
+			 : i == 2 ? mnfq_packet_get_ct_mark(&packet)
+				  : mnfq_packet_get_ct_zone(&packet);
+		cr_expect(eq(u32, number, 0), "type %u", types[i]);
 	}
 	PARTS("\7\0\1\0\12\0\0\0\10\0\2\0\12\0\0\2", ONE_ZERO);
 	expect_tuples(-EBADMSG, -ENODATA, "a short source");

@@ -16,6 +16,17 @@ static struct {
 	uint8_t labels[MNFQ_CT_LABELS_SIZE];
 } sight;
 
+/* All zero where none was ever set. */
+static void get_labels(uint8_t *labels, const struct mnfq_packet *packet)
+{
+	size_t len;
+	const uint8_t *found = mnfq_packet_get_ct_labels(packet, &len);
+
+	memset(labels, 0, MNFQ_CT_LABELS_SIZE);
+	if (found)
+		memcpy(labels, found, len);
+}
+
 static enum mnfq_verdict look(struct mnfq_packet *packet, void *data)
 {
 	const int family = mnfq_packet_get_family(packet);
@@ -25,17 +36,18 @@ static enum mnfq_verdict look(struct mnfq_packet *packet, void *data)
 
 	(void)data;
 	sight.ct = nfct_new();
-	cr_assert(mnfq_packet_get_ct(packet, &attributes, &len) == 0);
+	attributes = mnfq_packet_get_ct(packet, &len);
+	cr_assert(attributes != NULL);
 	cr_assert(nfct_payload_parse(attributes, len, (uint16_t)family, sight.ct) == 0);
 	for (i = 0; i < 2; i++) {
 		sight.tuples[i].size = sizeof(sight.tuples[i]);
 		cr_assert(mnfq_packet_get_ct_tuple(packet, i, &sight.tuples[i]) == 0);
 	}
-	cr_assert(mnfq_packet_get_ct_mark(packet, &sight.mark) == 0);
-	cr_assert(mnfq_packet_get_ct_id(packet, &sight.id) == 0);
-	cr_assert(mnfq_packet_get_ct_status(packet, &sight.status) == 0);
-	cr_assert(mnfq_packet_get_ct_zone(packet, &sight.zone) == 0);
-	cr_assert(mnfq_packet_get_ct_labels(packet, sight.labels) == 0);
+	sight.mark = mnfq_packet_get_ct_mark(packet);
+	sight.id = mnfq_packet_get_ct_id(packet);
+	sight.status = mnfq_packet_get_ct_status(packet);
+	sight.zone = mnfq_packet_get_ct_zone(packet);
+	get_labels(sight.labels, packet);
 	return MNFQ_ACCEPT;
 }
 

@@ -16,9 +16,9 @@
 static void put_packet_time(struct writer *w, const struct mnfq_packet *packet)
 {
 	struct timespec now;
-	int64_t usec;
+	int64_t usec = mnfq_packet_get_timestamp(packet);
 
-	if (mnfq_packet_get_timestamp(packet, &usec) == 0) {
+	if (usec) {
 		put_time(w, "time", (uint64_t)usec);
 		put_text(w, "time_source", NULL, "kernel");
 		return;
@@ -151,7 +151,8 @@ static void put_link(struct writer *w, const struct mnfq_packet *packet)
 		if (protocol == ETH_P_8021AD)
 			put_word(w, " 802.1ad");
 	}
-	if (mnfq_packet_get_l2hdr(packet, &header, &len) == 0 && len > 0)
+	header = mnfq_packet_get_l2hdr(packet, &len);
+	if (len > 0)
 		put_hex(w, "l2hdr", header, len, 0);
 }
 
@@ -165,9 +166,11 @@ static void put_sender(struct writer *w, const struct mnfq_packet *packet)
 		put_number(w, "uid", ", uid ", number);
 	if (mnfq_packet_get_gid(packet, &number) == 0)
 		put_number(w, "gid", ", gid ", number);
-	if (mnfq_packet_get_cgroup_classid(packet, &number) == 0)
+	number = mnfq_packet_get_cgroup_classid(packet);
+	if (number)
 		put_priority(w, "cgroup_classid", ", cgroup_classid ", number);
-	if (mnfq_packet_get_secctx(packet, &secctx, &len) < 0)
+	secctx = mnfq_packet_get_secctx(packet, &len);
+	if (!secctx)
 		return;
 	if (len > 0 && !secctx[len - 1]) /* of SELinux; Smack has none */
 		len--;
@@ -177,11 +180,11 @@ static void put_sender(struct writer *w, const struct mnfq_packet *packet)
 static void put_marks(struct writer *w, const struct mnfq_packet *packet)
 {
 	const uint32_t mark = mnfq_packet_get_mark(packet);
-	uint32_t priority;
+	const uint32_t priority = mnfq_packet_get_priority(packet);
 
 	if (mark)
 		put_mark(w, "mark", ", mark ", mark);
-	if (mnfq_packet_get_priority(packet, &priority) == 0)
+	if (priority)
 		put_priority(w, "priority", ", priority ", priority);
 }
 
@@ -191,7 +194,6 @@ static void put_connection(struct writer *w, const struct mnfq_packet *packet)
 	const char *state = mnfq_packet_get_ct_state_name(packet);
 	const char *direction = mnfq_packet_get_ct_direction_name(packet);
 	uint32_t number;
-	uint16_t zone;
 
 	if (!state)
 		return;
@@ -200,12 +202,15 @@ static void put_connection(struct writer *w, const struct mnfq_packet *packet)
 		put_text(w, "ct_direction", NULL, direction);
 	if (direction && strcmp(direction, "reply") == 0)
 		put_word(w, " reply");
-	if (mnfq_packet_get_ct_mark(packet, &number) == 0 && number)
+	number = mnfq_packet_get_ct_mark(packet);
+	if (number)
 		put_mark(w, "ct_mark", " mark ", number);
-	if (mnfq_packet_get_ct_id(packet, &number) == 0)
+	number = mnfq_packet_get_ct_id(packet);
+	if (number)
 		put_number(w, "ct_id", " id ", number);
-	if (mnfq_packet_get_ct_zone(packet, &zone) == 0 && zone)
-		put_number(w, "ct_zone", " zone ", zone);
+	number = mnfq_packet_get_ct_zone(packet);
+	if (number)
+		put_number(w, "ct_zone", " zone ", number);
 }
 
 static int print_line(struct writer *w, const struct line *line)
