@@ -7,12 +7,12 @@
 
 static enum mnfq_verdict decide(struct mnfq_packet *packet, void *data)
 {
-	struct mnfq_socket *sock = data;
 	char device[16] = "-";
 	size_t len = 0;
 
+	(void)data;
 	mnfq_packet_get_length(packet, &len);
-	mnfq_socket_get_ifname(sock, mnfq_packet_get_indev(packet), device);
+	mnfq_packet_get_ifname(packet, mnfq_packet_get_indev(packet), device);
 	printf("packet %u from %s, %zu bytes\n", mnfq_packet_get_id(packet), device, len);
 	return MNFQ_ACCEPT;
 }
@@ -37,7 +37,7 @@ static struct mnfq_socket *take(int stream, unsigned int num)
 		example_fail(err, error); /* the sender has heard of it */
 	err = mnfq_socket_adopt(&sock, fd, &options);
 	if (err == 0) {
-		err = mnfq_queue_bind(NULL, sock, num, NULL, decide, sock);
+		err = mnfq_queue_bind(NULL, sock, num, NULL, decide, NULL);
 		why = mnfq_socket_get_error(sock);
 	}
 	mnfq_handover_answer(stream, &info, err, why);

@@ -87,19 +87,37 @@ int mnfq_socket_get_ifname(struct mnfq_socket *sock, uint32_t ifindex, char *nam
 	return err;
 }
 
-/* Any thread may ask for a retained packet, so what the socket's thread remembers is not for it. */
-static int get_mtu_of_retained(const struct mnfq_packet *packet, uint32_t ifindex, uint32_t *mtu)
+/*
+ * Any thread may ask for a retained packet, so what the socket's thread remembers is not for it. While the
+ * lock is held the descriptor stays open. @mtu: NULL if nobody wants to know.
+ */
+static int ask_for_retained(const struct mnfq_packet *packet, uint32_t ifindex,
+			    char name[IF_NAMESIZE], uint32_t *mtu)
 {
 	struct mnfq_queue *queue = packet->queue;
-	char name[IF_NAMESIZE];
 	int err = -ENODEV;
 
 	pthread_mutex_lock(&queue->sock->lock);
 	if (queue->bound) /* else the descriptor may be closed */
 		err = ask_name(queue->sock->fd, ifindex, name);
-	if (err == 0)
+	if (err == 0 && mtu)
 		err = ask_mtu(queue->sock->fd, name, mtu);
 	pthread_mutex_unlock(&queue->sock->lock);
+	return err == 0 && !name[0] ? -ENODEV : err;
+}
+
+int mnfq_packet_get_ifname(const struct mnfq_packet *packet, uint32_t ifindex, char *name)
+{
+	char found[IF_NAMESIZE];
+	int err;
+
+	if (!packet || !name || !ifindex)
+		return -EINVAL;
+	if (!packet->retained)
+		return mnfq_socket_get_ifname(packet->queue->sock, ifindex, name);
+	err = ask_for_retained(packet, ifindex, found, NULL);
+	if (err == 0)
+		memcpy(name, found, sizeof(found));
 	return err;
 }
 
@@ -107,6 +125,7 @@ int mnfq_packet_get_mtu(const struct mnfq_packet *packet, uint32_t *mtu)
 {
 	uint32_t ifindex = mnfq_packet_get_physoutdev(packet);
 	struct mnfq_i_ifname *known;
+	char name[IF_NAMESIZE];
 	int err;
 
 	if (!packet || !mtu)
@@ -116,7 +135,7 @@ int mnfq_packet_get_mtu(const struct mnfq_packet *packet, uint32_t *mtu)
 	if (ifindex == 0)
 		return -ENODATA;
 	if (packet->retained)
-		return get_mtu_of_retained(packet, ifindex, mtu);
+		return ask_for_retained(packet, ifindex, name, mtu);
 	err = look_up(packet->queue->sock, ifindex, &known);
 	if (err == 0 && known->mtu == 0)
 		err = ask_mtu(packet->queue->sock->fd, known->name, &known->mtu);

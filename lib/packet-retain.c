@@ -229,6 +229,41 @@ void mnfq_i_retain_abandon(struct mnfq_queue *queue, uint32_t verdict)
 	}
 }
 
+/* Copy and original may be used by two threads. */
+void mnfq_packet_set_data(struct mnfq_packet *packet, void *data)
+{
+	struct mnfq_socket *sock;
+
+	if (!packet)
+		return;
+	if (!packet->kept && !packet->retained) {
+		packet->data = data;
+		return;
+	}
+	sock = packet->queue->sock;
+	pthread_mutex_lock(&sock->lock);
+	packet->data = data;
+	if (packet->twin && !packet->retained)
+		packet->twin->data = data;
+	pthread_mutex_unlock(&sock->lock);
+}
+
+void *mnfq_packet_get_data(const struct mnfq_packet *packet)
+{
+	struct mnfq_socket *sock;
+	void *data;
+
+	if (!packet)
+		return NULL;
+	if (!packet->retained)
+		return packet->data;
+	sock = packet->queue->sock;
+	pthread_mutex_lock(&sock->lock);
+	data = packet->data;
+	pthread_mutex_unlock(&sock->lock);
+	return data;
+}
+
 struct mnfq_queue *mnfq_packet_get_queue(const struct mnfq_packet *packet)
 {
 	struct mnfq_queue *queue;

@@ -174,6 +174,7 @@ int mnfq_i_packet_parse(struct mnfq_packet *packet, const uint8_t *msg, size_t l
 	packet->kept = packet->retained = false;
 	packet->decided = false;
 	packet->twin = NULL;
+	packet->data = NULL;
 	if (packet->msg_len < MNFQ_I_HDRLEN)
 		return cut ? -EMSGSIZE : -EBADMSG;
 
@@ -186,10 +187,10 @@ int mnfq_i_packet_parse(struct mnfq_packet *packet, const uint8_t *msg, size_t l
 	return err;
 }
 
-/* The number of its queue, whether that is bound or not. */
-uint16_t mnfq_i_packet_queue_num(const struct mnfq_packet *packet)
+uint16_t mnfq_packet_get_queue_num(const struct mnfq_packet *packet)
 {
-	return ntohs(((const struct nfgenmsg *)(packet->msg + NLMSG_HDRLEN))->res_id);
+	return packet ? ntohs(((const struct nfgenmsg *)(packet->msg + NLMSG_HDRLEN))->res_id)
+		      : 0;
 }
 
 /* The verdict for @packet as it is to be sent. */

@@ -29,6 +29,8 @@ struct mnfq_packet {
 	uint32_t allowed;  /* MNFQ_ALLOW_* */
 	const char *error; /* the last refusal of a setter */
 
+	void *data; /* the user's; guarded by the socket's lock while there are copy and original */
+
 	bool kept; /* a callback's packet of which a copy was made */
 
 	/* Of the copy; the links are guarded by the socket's lock: packet-retain.c */
@@ -58,7 +60,6 @@ int mnfq_i_packet_find(const struct mnfq_packet *packet, unsigned int type,
 		       struct mnfq_i_bytes *found);
 const uint8_t *mnfq_i_packet_bytes(const struct mnfq_packet *packet, unsigned int type,
 				   size_t *len);
-uint16_t mnfq_i_packet_queue_num(const struct mnfq_packet *packet);
 struct mnfq_i_decision mnfq_i_packet_decision(const struct mnfq_packet *packet, uint32_t tag,
 					      uint32_t verdict);
 

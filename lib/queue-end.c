@@ -86,7 +86,7 @@ static bool find_in_ring(struct mnfq_socket *sock, uint16_t num, uint32_t *first
 			continue;
 		(void)mnfq_i_packet_parse(&packet, ring->iovecs[i].iov_base,
 					  ring->messages[i].msg_len);
-		if (!mnfq_i_packet_has_id(&packet) || mnfq_i_packet_queue_num(&packet) != num)
+		if (!mnfq_i_packet_has_id(&packet) || mnfq_packet_get_queue_num(&packet) != num)
 			continue;
 		*first = found ? *first : packet.id;
 		*last = packet.id;

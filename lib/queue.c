@@ -396,6 +396,11 @@ uint16_t mnfq_queue_get_num(const struct mnfq_queue *queue)
 	return queue ? queue->num : 0;
 }
 
+void *mnfq_queue_get_data(const struct mnfq_queue *queue)
+{
+	return queue ? queue->data : NULL;
+}
+
 struct mnfq_socket *mnfq_queue_get_socket(const struct mnfq_queue *queue)
 {
 	return queue ? queue->sock : NULL;

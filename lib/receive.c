@@ -123,7 +123,7 @@ static void call(struct mnfq_queue *queue, struct mnfq_packet *packet)
 /* A packet of no queue of ours, or of one that was unbound since the packet was received. */
 static void count_unclaimed(struct mnfq_socket *sock, const struct mnfq_packet *packet)
 {
-	const uint16_t num = mnfq_i_packet_queue_num(packet);
+	const uint16_t num = mnfq_packet_get_queue_num(packet);
 	struct mnfq_queue *queue = sock->ended;
 
 	while (queue && queue->num != num)
@@ -153,7 +153,7 @@ static int handle_packet(struct mnfq_socket *sock, const uint8_t *msg, size_t le
 		sock->stats.malformed++;
 		return 0;
 	}
-	queue = find_queue(sock, mnfq_i_packet_queue_num(&packet), backlogged);
+	queue = find_queue(sock, mnfq_packet_get_queue_num(&packet), backlogged);
 	if (!queue) {
 		count_unclaimed(sock, &packet);
 		return 0;
@@ -449,7 +449,7 @@ static bool precedes_backlog(struct mnfq_socket *sock, const uint8_t *data, size
 		return false;
 	(void)mnfq_i_packet_parse(&packet, data, len);
 	return mnfq_i_packet_has_id(&packet) &&
-	       (!mnfq_i_backlog_find(sock, mnfq_i_packet_queue_num(&packet), &first) ||
+	       (!mnfq_i_backlog_find(sock, mnfq_packet_get_queue_num(&packet), &first) ||
 		mnfq_i_after(first, packet.id));
 }
 

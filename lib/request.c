@@ -191,7 +191,7 @@ static bool is_of_queue(const struct mnfq_i_backlog *entry, uint16_t num,
 	if (nlh->nlmsg_type != MNFQ_I_MSG(NFQNL_MSG_PACKET))
 		return false;
 	(void)mnfq_i_packet_parse(packet, entry->data, entry->len);
-	return mnfq_i_packet_has_id(packet) && mnfq_i_packet_queue_num(packet) == num;
+	return mnfq_i_packet_has_id(packet) && mnfq_packet_get_queue_num(packet) == num;
 }
 
 /* Does a release that there was nothing for say so, to a queue for which that is no news? */

@@ -638,6 +638,9 @@ int mnfq_queue_get_options(const struct mnfq_queue *queue, struct mnfq_queue_opt
 /** The number of the queue. */
 uint16_t mnfq_queue_get_num(const struct mnfq_queue *queue);
 
+/** What mnfq_queue_bind() was given for the callback. */
+void *mnfq_queue_get_data(const struct mnfq_queue *queue);
+
 /** The socket it is bound on. */
 struct mnfq_socket *mnfq_queue_get_socket(const struct mnfq_queue *queue);
 
@@ -690,6 +693,21 @@ int mnfq_socket_get_kernel_stats(struct mnfq_socket *sock, struct mnfq_kernel_st
 /** The queue that it came from; NULL for a retained packet whose queue was unbound. */
 struct mnfq_queue *mnfq_packet_get_queue(const struct mnfq_packet *packet);
 
+/** The number of its queue, also of one that was unbound. */
+uint16_t mnfq_packet_get_queue_num(const struct mnfq_packet *packet);
+
+/**
+ * Keep a pointer of the caller's with a packet. The library does not look at what it points to, and
+ * frees nothing.
+ *
+ * A retained packet begins with the pointer of the original. While the callback of the original
+ * runs, setting it there sets it on the copy, too; what is set on the copy is on the copy alone.
+ */
+void mnfq_packet_set_data(struct mnfq_packet *packet, void *data);
+
+/** What mnfq_packet_set_data() was given; NULL if nothing was. */
+void *mnfq_packet_get_data(const struct mnfq_packet *packet);
+
 /** The kernel's id, counting up from 1 in each queue. */
 uint32_t mnfq_packet_get_id(const struct mnfq_packet *packet);
 
@@ -717,6 +735,17 @@ uint32_t mnfq_packet_get_indev(const struct mnfq_packet *packet);
 uint32_t mnfq_packet_get_outdev(const struct mnfq_packet *packet);
 uint32_t mnfq_packet_get_physindev(const struct mnfq_packet *packet);
 uint32_t mnfq_packet_get_physoutdev(const struct mnfq_packet *packet);
+
+/**
+ * The name of interface @ifindex in the packet's namespace, where that is one of the above. As
+ * mnfq_socket_get_ifname(), but any thread may ask for a retained packet: then nothing is
+ * remembered, each call is a system call.
+ *
+ * @name  takes IF_NAMESIZE (16) bytes
+ * Returns 0, or -ENODEV: there is no such interface (any more), or the queue of the retained packet
+ * was unbound, or its socket closed; -EBADF: somebody closed the socket's descriptor; -EINVAL.
+ */
+int mnfq_packet_get_ifname(const struct mnfq_packet *packet, uint32_t ifindex, char *name);
 
 /**
  * The MTU in bytes of the interface through which the packet leaves: the port where it goes through

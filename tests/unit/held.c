@@ -97,6 +97,44 @@ static enum mnfq_verdict copy_and_accept(struct mnfq_packet *packet, void *data)
 	return MNFQ_ACCEPT;
 }
 
+static int before, after, on_copy;
+
+static enum mnfq_verdict hold_with_data(struct mnfq_packet *packet, void *data)
+{
+	cr_expect(eq(ptr, mnfq_queue_get_data(mnfq_packet_get_queue(packet)), data));
+	cr_expect(eq(ptr, mnfq_packet_get_data(packet), NULL));
+	mnfq_packet_set_data(packet, &before);
+	cr_expect(eq(ptr, mnfq_packet_get_data(packet), &before));
+	cr_expect(eq(int, mnfq_packet_retain(&held[n_held], packet), 0));
+	cr_expect(eq(ptr, mnfq_packet_get_data(held[n_held]), &before));
+	mnfq_packet_set_data(packet, &after);
+	cr_expect(eq(ptr, mnfq_packet_get_data(held[n_held]), &after));
+	mnfq_packet_set_data(held[n_held], &on_copy);
+	cr_expect(eq(ptr, mnfq_packet_get_data(packet), &after), "the original keeps its own");
+	n_held++;
+	return MNFQ_DEFER;
+}
+
+Test(held, what_the_user_keeps_with_a_packet_is_on_the_copy)
+{
+	rebind_seven(hold_with_data, MNFQ_DROP);
+	fake_packet(7, 60, true);
+	fake_packet(7, 60, true);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 2));
+	cr_expect(eq(ptr, mnfq_packet_get_data(held[0]), &on_copy));
+	cr_expect(eq(u16, mnfq_packet_get_queue_num(held[0]), 7));
+	queue = mnfq_queue_unbind(queue);
+	cr_expect(eq(ptr, mnfq_packet_get_data(held[1]), &on_copy));
+	cr_expect(eq(u16, mnfq_packet_get_queue_num(held[0]), 7), "without its queue, too");
+	cr_expect(eq(ptr, mnfq_packet_get_queue(held[0]), NULL));
+	mnfq_packet_set_data(NULL, &before);
+	cr_expect(eq(ptr, mnfq_packet_get_data(NULL), NULL));
+	cr_expect(eq(ptr, mnfq_queue_get_data(NULL), NULL));
+	cr_expect(eq(u16, mnfq_packet_get_queue_num(NULL), 0));
+	mnfq_packet_free(held[0]);
+	mnfq_packet_free(held[1]);
+}
+
 Test(held, a_copy_of_a_decided_packet_can_only_be_read)
 {
 	rebind_seven(copy_and_accept, MNFQ_DROP);

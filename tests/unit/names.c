@@ -146,6 +146,40 @@ Test(names, wrong_arguments_ask_nobody)
 	expect_calls(0);
 }
 
+static struct mnfq_packet *retained;
+
+static enum mnfq_verdict retain(struct mnfq_packet *packet, void *data)
+{
+	(void)data;
+	cr_expect(eq(int, mnfq_packet_get_ifname(packet, 3, name), 0),
+		  "the socket's cache is asked");
+	cr_expect(eq(int, mnfq_packet_retain(&retained, packet), 0));
+	return MNFQ_DEFER;
+}
+
+/* Whichever thread asks for it, it must not touch what the thread of the socket remembers. */
+Test(names, a_retained_packet_asks_for_itself)
+{
+	rebind_seven(retain, MNFQ_DROP);
+	fake_packet(7, 60, true);
+	expect_name(3, "eth3");
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	expect_calls(1);
+	cr_expect(eq(int, mnfq_packet_get_ifname(retained, 3, name), 0));
+	cr_expect(eq(str, name, (char *)"eth3"));
+	expect_calls(2);
+	cr_expect(eq(int, mnfq_packet_get_ifname(retained, 1001, name), -ENODEV));
+	cr_expect(eq(int, mnfq_packet_get_ifname(retained, 0, name), -EINVAL));
+	cr_expect(eq(int, mnfq_packet_get_ifname(retained, 3, NULL), -EINVAL));
+	cr_expect(eq(int, mnfq_packet_get_ifname(NULL, 3, name), -EINVAL));
+	cr_expect(eq(str, name, (char *)"eth3"), "untouched");
+	mnfq_queue_unbind(queue);
+	expect_calls(3);
+	cr_expect(eq(int, mnfq_packet_get_ifname(retained, 3, name), -ENODEV));
+	expect_calls(3);
+	mnfq_packet_free(retained);
+}
+
 /* ---- MTUs ---- */
 
 static struct mnfq_packet packet;
