@@ -46,7 +46,6 @@ static inline struct mnfq_socket *example_listen_with(unsigned int num, uint32_t
 						      .error_size = sizeof(error) };
 	struct mnfq_queue_options queue_options = { .size = sizeof(queue_options),
 						    .flags = flags,
-						    .flags_mask = flags,
 						    .default_verdict = verdict };
 	struct mnfq_socket *sock;
 	int err;

@@ -96,7 +96,7 @@ static int look_to_change(struct mnfq_packet *packet, struct mnfq_i_subject *s)
 				? MNFQ_I_STALE
 				: "nobody knows what would be changed: bind its queue "
 				  "with MNFQ_COPY_PACKET");
-	s->gso_on = settings.flags & MNFQ_QUEUE_GSO;
+	s->gso_on = !(settings.flags & MNFQ_QUEUE_NO_GSO);
 	s->range = settings.copy_range;
 	return err;
 }

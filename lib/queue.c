@@ -19,7 +19,8 @@
 #include "verdict.h"
 #include "wire.h"
 
-#define DEFAULT_FLAGS MNFQ_QUEUE_GSO
+/* The one flag that the kernel has the other way round. */
+#define INVERTED MNFQ_QUEUE_NO_GSO
 
 /* Checks what the user asked for and fills in the defaults. */
 static int normalise(struct mnfq_socket *sock, struct mnfq_queue_options *to,
@@ -39,14 +40,9 @@ static int normalise(struct mnfq_socket *sock, struct mnfq_queue_options *to,
 		return mnfq_i_fail(&sock->error, -EINVAL,
 				   "queue options: copy range %u is above %u bytes",
 				   to->copy_range, MNFQ_COPY_RANGE_MAX);
-	if ((to->flags | to->flags_mask | to->flags_optional) & ~MNFQ_QUEUE_FLAGS)
+	if ((to->flags | to->flags_optional) & ~MNFQ_QUEUE_FLAGS)
 		return mnfq_i_fail(&sock->error, -EINVAL, "queue options: unknown flags 0x%x",
-				   (to->flags | to->flags_mask | to->flags_optional) &
-					   ~MNFQ_QUEUE_FLAGS);
-	if (to->flags & ~to->flags_mask)
-		return mnfq_i_fail(&sock->error, -EINVAL,
-				   "queue options: flags 0x%x are not in the mask 0x%x",
-				   to->flags, to->flags_mask);
+				   (to->flags | to->flags_optional) & ~MNFQ_QUEUE_FLAGS);
 	if (!mnfq_i_verdict_valid(to->default_verdict))
 		return mnfq_i_fail(&sock->error, -EINVAL,
 				   "queue options: default verdict 0x%x is no verdict",
@@ -60,15 +56,22 @@ static int normalise(struct mnfq_socket *sock, struct mnfq_queue_options *to,
 		to->copy_range = MNFQ_COPY_RANGE_MAX;
 	if (to->max_len == 0)
 		to->max_len = MNFQ_MAX_LEN_DEFAULT;
-	to->flags |= DEFAULT_FLAGS & ~to->flags_mask;
-	to->flags_mask = MNFQ_QUEUE_FLAGS;
 	return 0;
+}
+
+static struct mnfq_i_settings to_kernel(const struct mnfq_queue_options *options)
+{
+	return (struct mnfq_i_settings){ .copy_mode = options->copy_mode,
+					 .copy_range = options->copy_range,
+					 .max_len = options->max_len,
+					 .flags = options->flags ^ INVERTED,
+					 .mask = MNFQ_QUEUE_FLAGS };
 }
 
 /* Some flags alone, which tells whether the kernel knows them. They are to be set anyway. */
 static int request_flags(struct mnfq_socket *sock, uint16_t num, uint32_t flags)
 {
-	struct mnfq_queue_options only = { .flags = flags, .flags_mask = flags };
+	struct mnfq_i_settings only = { .flags = flags, .mask = flags };
 	bool repeated;
 
 	return mnfq_i_request(sock, num, NFQNL_CFG_CMD_NONE, &only, &repeated);
@@ -80,11 +83,12 @@ static int request_flags(struct mnfq_socket *sock, uint16_t num, uint32_t flags)
  * insists on come first: if the kernel lacks one of them, nothing has been changed yet.
  */
 static int request_settings(struct mnfq_socket *sock, uint16_t num, uint8_t command,
-			    struct mnfq_queue_options *settings, bool *repeated)
+			    struct mnfq_i_settings *settings, uint32_t optional, bool *repeated)
 {
 	int err = mnfq_i_request(sock, num, command, settings, repeated);
-	uint32_t optional = settings->flags & settings->flags_optional, flag, lacking = 0;
+	uint32_t flag, lacking = 0;
 
+	optional &= settings->flags;
 	if (err != -EOPNOTSUPP || !optional)
 		return err;
 	err = request_flags(sock, num, settings->flags & ~optional);
@@ -101,13 +105,6 @@ static int request_settings(struct mnfq_socket *sock, uint16_t num, uint8_t comm
 	}
 	settings->flags &= ~lacking;
 	return mnfq_i_request(sock, num, command, settings, repeated);
-}
-
-static int enlarge_buffer(struct mnfq_socket *sock, uint32_t bytes)
-{
-	if (bytes == 0 || mnfq_socket_get_receive_buffer(sock) >= (int64_t)bytes)
-		return 0;
-	return mnfq_socket_set_receive_buffer(sock, bytes);
 }
 
 /* Which of its packets were not taken is not known before the first one comes. */
@@ -204,9 +201,12 @@ static int try_bind(struct mnfq_queue *queue)
 {
 	struct mnfq_socket *sock = queue->sock;
 	uint16_t num = queue->num;
+	struct mnfq_i_settings settings = to_kernel(&queue->options);
 	bool repeated;
-	int err = request_settings(sock, num, NFQNL_CFG_CMD_NONE, &queue->options, &repeated);
+	int err = request_settings(sock, num, NFQNL_CFG_CMD_NONE, &settings,
+				   queue->options.flags_optional, &repeated);
 
+	queue->options.flags = settings.flags ^ INVERTED;
 	if (err == 0) {
 		err = take_over(queue);
 		if (err == -ENODATA)
@@ -216,12 +216,12 @@ static int try_bind(struct mnfq_queue *queue)
 		return err;
 
 	(void)mnfq_i_backlog_purge(sock, num);
-	err = mnfq_i_request(sock, num, NFQNL_CFG_CMD_BIND, &queue->options, &repeated);
+	err = mnfq_i_request(sock, num, NFQNL_CFG_CMD_BIND, &settings, &repeated);
 	if (err == -EBUSY && repeated) /* the answer that was lost said yes */
 		return 0;
 	/* Without an answer nobody knows whether it is bound: a failure leaves nothing. */
 	if (err < 0 && !sock->pending.answered) {
-		(void)mnfq_i_request_send(sock, num, NFQNL_CFG_CMD_UNBIND, &queue->options);
+		(void)mnfq_i_request_send(sock, num, NFQNL_CFG_CMD_UNBIND, NULL);
 		(void)mnfq_i_backlog_purge(sock, num);
 		sock->stale = true;
 	}
@@ -296,8 +296,6 @@ int mnfq_queue_bind(struct mnfq_queue **ret, struct mnfq_socket *sock, unsigned 
 	queue->data = data;
 	err = normalise(sock, &queue->options, options);
 	if (err == 0)
-		err = enlarge_buffer(sock, queue->options.receive_buffer);
-	if (err == 0)
 		err = request_bind(queue);
 	if (err < 0) {
 		free(queue);
@@ -312,54 +310,58 @@ int mnfq_queue_bind(struct mnfq_queue **ret, struct mnfq_socket *sock, unsigned 
 	return 0;
 }
 
-int mnfq_queue_configure(struct mnfq_queue *queue, const struct mnfq_queue_options *options)
+/* Changes settings of a queue that is running. */
+static int change_settings(struct mnfq_queue *queue, struct mnfq_i_settings *settings,
+			   uint32_t optional)
 {
-	struct mnfq_queue_options settings;
-	struct mnfq_socket *sock;
+	struct mnfq_socket *sock = queue->sock;
 	bool repeated;
 	int err;
 
-	if (!queue)
-		return -EINVAL;
-	sock = queue->sock;
-	err = normalise(sock, &settings, options);
-	if (err == 0)
-		err = enlarge_buffer(sock, settings.receive_buffer);
+	mnfq_i_request_start(sock);
+	err = request_settings(sock, queue->num, NFQNL_CFG_CMD_NONE, settings, optional,
+			       &repeated);
+	return err < 0 ? mnfq_i_explain_bind(sock, queue->num, settings->flags, err) : 0;
+}
+
+int mnfq_queue_configure(struct mnfq_queue *queue, const struct mnfq_queue_options *options)
+{
+	struct mnfq_queue_options wanted;
+	struct mnfq_i_settings settings;
+	int err = queue ? normalise(queue->sock, &wanted, options) : -EINVAL;
+
 	if (err < 0)
 		return err;
-	mnfq_i_request_start(sock);
-	err = request_settings(sock, queue->num, NFQNL_CFG_CMD_NONE, &settings, &repeated);
+	settings = to_kernel(&wanted);
+	err = change_settings(queue, &settings, wanted.flags_optional);
 	if (err < 0)
-		return mnfq_i_explain_bind(sock, queue->num, settings.flags, err);
-	pthread_mutex_lock(&sock->lock);
-	queue->options = settings;
-	pthread_mutex_unlock(&sock->lock);
+		return err;
+	wanted.flags = settings.flags ^ INVERTED;
+	pthread_mutex_lock(&queue->sock->lock);
+	queue->options = wanted;
+	pthread_mutex_unlock(&queue->sock->lock);
 	return 0;
 }
 
 int mnfq_queue_set_flags(struct mnfq_queue *queue, uint32_t flags, uint32_t mask)
 {
-	struct mnfq_queue_options change = { .flags = flags, .flags_mask = mask };
-	struct mnfq_socket *sock;
-	bool repeated;
+	struct mnfq_i_settings settings = { .flags = flags ^ (mask & INVERTED), .mask = mask };
 	int err;
 
 	if (!queue)
 		return -EINVAL;
-	sock = queue->sock;
 	if ((mask & ~MNFQ_QUEUE_FLAGS) || (flags & ~mask))
 		return mnfq_i_fail(
-			&sock->error, -EINVAL,
+			&queue->sock->error, -EINVAL,
 			"queue %u: flags 0x%x with mask 0x%x: unknown, or not in the mask",
 			queue->num, flags, mask);
-	change.flags_optional = queue->options.flags_optional;
-	mnfq_i_request_start(sock);
-	err = request_settings(sock, queue->num, NFQNL_CFG_CMD_NONE, &change, &repeated);
+	err = change_settings(queue, &settings, queue->options.flags_optional);
 	if (err < 0)
-		return mnfq_i_explain_bind(sock, queue->num, flags, err);
-	pthread_mutex_lock(&sock->lock);
-	queue->options.flags = (queue->options.flags & ~mask) | change.flags;
-	pthread_mutex_unlock(&sock->lock);
+		return err;
+	flags = settings.flags ^ (mask & INVERTED);
+	pthread_mutex_lock(&queue->sock->lock);
+	queue->options.flags = (queue->options.flags & ~mask) | flags;
+	pthread_mutex_unlock(&queue->sock->lock);
 	return 0;
 }
 
@@ -379,15 +381,9 @@ struct mnfq_queue *mnfq_queue_unbind(struct mnfq_queue *queue)
 
 int mnfq_queue_get_options(const struct mnfq_queue *queue, struct mnfq_queue_options *options)
 {
-	struct mnfq_queue_options settings;
-	int64_t buffer;
-
 	if (!queue || !mnfq_i_options_sized(options))
 		return -EINVAL;
-	settings = queue->options;
-	buffer = mnfq_socket_get_receive_buffer(queue->sock);
-	settings.receive_buffer = buffer > 0 ? (uint32_t)buffer : 0;
-	mnfq_i_options_return(options, &settings, sizeof(settings));
+	mnfq_i_options_return(options, &queue->options, sizeof(queue->options));
 	return 0;
 }
 

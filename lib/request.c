@@ -62,8 +62,7 @@ static void put_command(struct nlmsghdr *nlh, uint8_t command)
 		mnl_attr_put(nlh, NFQA_CFG_CMD, sizeof(cmd), &cmd);
 }
 
-/* Settings that are 0 stay as they are: only after being normalised all are there. */
-static void put_settings(struct nlmsghdr *nlh, const struct mnfq_queue_options *settings)
+static void put_settings(struct nlmsghdr *nlh, const struct mnfq_i_settings *settings)
 {
 	struct nfqnl_msg_config_params params = { .copy_range = htonl(settings->copy_range) };
 
@@ -71,7 +70,7 @@ static void put_settings(struct nlmsghdr *nlh, const struct mnfq_queue_options *
 	if (settings->copy_mode != MNFQ_COPY_DEFAULT)
 		mnl_attr_put(nlh, NFQA_CFG_PARAMS, sizeof(params), &params);
 	mnl_attr_put_u32(nlh, NFQA_CFG_FLAGS, htonl(settings->flags));
-	mnl_attr_put_u32(nlh, NFQA_CFG_MASK, htonl(settings->flags_mask));
+	mnl_attr_put_u32(nlh, NFQA_CFG_MASK, htonl(settings->mask));
 	if (settings->max_len > 0)
 		mnl_attr_put_u32(nlh, NFQA_CFG_QUEUE_MAXLEN, htonl(settings->max_len));
 }
@@ -95,7 +94,7 @@ static size_t build_end(uint8_t *buf, uint16_t num, uint32_t seq, uint16_t flags
 
 /* A request with its settings, if there are any. Returns its length. */
 static size_t build_request(uint8_t *buf, uint16_t num, uint8_t command, uint32_t seq,
-			    uint16_t flags, const struct mnfq_queue_options *settings)
+			    uint16_t flags, const struct mnfq_i_settings *settings)
 {
 	struct nlmsghdr *nlh;
 
@@ -111,7 +110,7 @@ static size_t build_request(uint8_t *buf, uint16_t num, uint8_t command, uint32_
 
 /* Sends a request whose answer nobody waits for. */
 int mnfq_i_request_send(struct mnfq_socket *sock, uint16_t num, uint8_t command,
-			const struct mnfq_queue_options *settings)
+			const struct mnfq_i_settings *settings)
 {
 	uint8_t buf[REQUEST_MAX] __attribute__((aligned(4)));
 	size_t len = build_request(buf, num, command, 0, 0, settings);
@@ -402,7 +401,7 @@ unsigned int mnfq_i_request_gather(struct mnfq_queue *queue, uint32_t *ids, unsi
 
 /* Sends one request with a sequence number of its own and looks for its answer. */
 static int attempt(struct mnfq_socket *sock, uint16_t num, uint8_t command,
-		   const struct mnfq_queue_options *settings)
+		   const struct mnfq_i_settings *settings)
 {
 	uint8_t buf[REQUEST_MAX] __attribute__((aligned(4)));
 	size_t len;
@@ -448,7 +447,7 @@ void mnfq_i_request_start(struct mnfq_socket *sock)
  * -EBUSY of a BIND and -ENODEV of an UNBIND mean success.
  */
 int mnfq_i_request(struct mnfq_socket *sock, uint16_t num, uint8_t command,
-		   const struct mnfq_queue_options *settings, bool *repeated)
+		   const struct mnfq_i_settings *settings, bool *repeated)
 {
 	struct pollfd readable = { .fd = sock->fd, .events = POLLIN };
 	int err;

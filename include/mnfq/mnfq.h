@@ -489,10 +489,13 @@ enum mnfq_copy MNFQ_ENUM_BASE {
 #define MNFQ_COPY_RANGE_MAX  65531u /**< the most payload bytes a message can carry */
 #define MNFQ_MAX_LEN_DEFAULT 1024u  /**< the kernel's default queue length */
 
-/* Flags of a queue, as the kernel's NFQA_CFG_F_*. */
+/*
+ * Flags of a queue: the kernel's NFQA_CFG_F_*, but NO_GSO, which is the opposite of one. Large packets
+ * come as they are otherwise, and checksums may be incomplete (MNFQ_SKB_CSUMNOTREADY).
+ */
 #define MNFQ_QUEUE_FAIL_OPEN 0x01u /**< when the queue is full the kernel accepts, unseen */
 #define MNFQ_QUEUE_CONNTRACK 0x02u /**< send connection tracking data along */
-#define MNFQ_QUEUE_GSO       0x04u /**< do not split large packets; checksums may be incomplete */
+#define MNFQ_QUEUE_NO_GSO    0x04u /**< split large packets first, complete their checksums */
 #define MNFQ_QUEUE_UID_GID   0x08u /**< send the owner of a local sender's socket along */
 #define MNFQ_QUEUE_SECCTX    0x10u /**< send the security context along */
 #define MNFQ_QUEUE_FLAGS     0x1fu /**< all of them */
@@ -522,12 +525,7 @@ struct mnfq_queue_options {
 	uint32_t copy_range; /**< bytes of payload, 1 to MNFQ_COPY_RANGE_MAX; 0: all of them */
 	uint32_t max_len;    /**< packets the kernel holds for us; 0: MNFQ_MAX_LEN_DEFAULT */
 
-	/**
-	 * The flags to set, and which flags this decides: those outside the mask take their
-	 * default, which is on for MNFQ_QUEUE_GSO and off for the others.
-	 */
-	uint32_t flags;
-	uint32_t flags_mask;
+	uint32_t flags; /**< MNFQ_QUEUE_* */
 
 	/**
 	 * Those of the flags that the caller can do without: where the kernel lacks what such a
@@ -538,9 +536,6 @@ struct mnfq_queue_options {
 
 	/** For what nobody decided. The default is MNFQ_DROP: fail-closed. Not MNFQ_DEFER. */
 	enum mnfq_verdict default_verdict;
-
-	/** Enlarge the socket's receive buffer to at least this many bytes first; 0: leave it. */
-	uint32_t receive_buffer;
 
 	/** Called when the kernel refuses a verdict, or NULL. It counts as `refused` anyway. */
 	mnfq_refused_callback refused;
@@ -612,8 +607,7 @@ struct mnfq_queue *mnfq_queue_unbind(struct mnfq_queue *queue);
 /**
  * Change the settings of a queue while it is running: all of them, as in mnfq_queue_bind(). To
  * change one, mnfq_queue_get_options() first. Returns as mnfq_queue_bind(), or -ENODEV if the
- * queue was unbound behind our back. After a failure the settings are as before (the receive buffer
- * may have grown); only after -ETIMEDOUT and -ENOMEM nobody knows, so configure again.
+ * queue was unbound behind our back. After a failure the settings are as before; only after -ETIMEDOUT and -ENOMEM nobody knows, so configure again.
  */
 int mnfq_queue_configure(struct mnfq_queue *queue, const struct mnfq_queue_options *options);
 
@@ -629,7 +623,7 @@ int mnfq_queue_set_flags(struct mnfq_queue *queue, uint32_t flags, uint32_t mask
 
 /**
  * The settings in force, with defaults filled in and limits applied: copy_range is 0 without
- * MNFQ_COPY_PACKET, flags_mask is MNFQ_QUEUE_FLAGS, and receive_buffer is the effective size.
+ * MNFQ_COPY_PACKET, and flags are those that the kernel has.
  * @options  .size set by the caller
  * Returns 0 or -EINVAL.
  */
@@ -1109,9 +1103,9 @@ int mnfq_packet_get_layers(const struct mnfq_packet *packet, struct mnfq_layers 
  *   -EOPNOTSUPP       another length of a fragment, other addresses of it, or contents whose
  *                     checksum is not here; SCTP's needs all of the datagram
  *   -EOPNOTSUPP       a large packet (MNFQ_SKB_GSO), of which only TCP can be edited, without
- *                     changing its length: bind with MNFQ_QUEUE_GSO off
+ *                     changing its length: bind with MNFQ_QUEUE_NO_GSO
  *   -EOPNOTSUPP       an unfinished checksum (MNFQ_SKB_CSUMNOTREADY) that is not this header's
- *                     but that of a packet in a tunnel: bind with MNFQ_QUEUE_GSO off
+ *                     but that of a packet in a tunnel: bind with MNFQ_QUEUE_NO_GSO
  *   -EOPNOTSUPP       as mnfq_packet_get_layers(); as mnfq_packet_set_ct_mark()
  *   -ENODATA          with MNFQ_COPY_META
  *   -EALREADY         the packet is decided

@@ -82,7 +82,7 @@ struct mnfq_i_subject {
 	struct mnfq_i_raw bytes;
 	bool not_ready;  /* MNFQ_SKB_CSUMNOTREADY, of bytes that are the kernel's */
 	bool gso;        /* MNFQ_SKB_GSO */
-	bool gso_on;     /* MNFQ_QUEUE_GSO is in force: later packets could come split */
+	bool gso_on;     /* MNFQ_QUEUE_NO_GSO is not set: later packets could come split */
 	size_t range;    /* the copy_range in force */
 	bool ours;       /* the bytes replace those of the kernel already */
 	bool may_cut;    /* what was not received may be lost */
@@ -107,7 +107,7 @@ int mnfq_i_verify(const struct mnfq_i_subject *s);
 #define MNFQ_I_STALE                                                                             \
 	"the packet came before its queue was set to what it would take: later ones can be changed"
 #define MNFQ_I_IN_TUNNEL                                                                         \
-	"the checksum that is to be completed is in a tunnel's packet: bind with MNFQ_QUEUE_GSO off"
+	"the checksum that is to be completed is in a tunnel's packet: bind with MNFQ_QUEUE_NO_GSO"
 #define MNFQ_I_SHIFTS_NUMBERS                                                                      \
 	"another length would shift all later TCP sequence numbers: replace by as many bytes, or " \
 	"see MNFQ_ALLOW_TCP_RESIZE"

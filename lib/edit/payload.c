@@ -31,7 +31,7 @@ int mnfq_i_refuse_truncated(struct mnfq_i_subject *s)
 	if (s->bytes.true_len > MNFQ_COPY_RANGE_MAX)
 		why = s->gso && s->gso_on
 			      ? "the packet has more than the 65531 bytes that a message carries: "
-				"bind with MNFQ_QUEUE_GSO off, or see MNFQ_ALLOW_CUT"
+				"bind with MNFQ_QUEUE_NO_GSO, or see MNFQ_ALLOW_CUT"
 			      : "the packet has more than the 65531 bytes that a message carries: "
 				"it cannot be changed as a whole, see MNFQ_ALLOW_CUT";
 	else if (s->range >= s->bytes.true_len)
@@ -59,7 +59,7 @@ int mnfq_i_unlocated(struct mnfq_i_subject *s, int err)
 		if (s->gso)
 			return mnfq_i_refuse_unsplit(
 				s, "the packet has no length of its own (BIG TCP): bind with "
-				   "MNFQ_QUEUE_GSO off");
+				   "MNFQ_QUEUE_NO_GSO");
 		return mnfq_i_refuse_edit(
 			s, err,
 			"a packet whose header does not tell its length (a jumbogram) "
@@ -174,7 +174,7 @@ static int permit_whole(struct mnfq_i_subject *s, const struct mnfq_i_layers *l,
 	if (s->gso && (l->at.protocol != IPPROTO_TCP || !is_same_length(edit) || l->cut))
 		return mnfq_i_refuse_unsplit(
 			s, "of large packets that are split later (GSO) only TCP can be edited, "
-			   "without changing the length: bind with MNFQ_QUEUE_GSO off");
+			   "without changing the length: bind with MNFQ_QUEUE_NO_GSO");
 	if (s->not_ready && !mnfq_i_is_ours_to_complete(l, s->bytes.p))
 		return mnfq_i_refuse_unsplit(s, MNFQ_I_IN_TUNNEL);
 	s->resized = l->at.protocol == IPPROTO_TCP && !is_same_length(edit);

@@ -54,7 +54,7 @@ static int permit_repair(struct mnfq_i_subject *s, const struct mnfq_i_layers *l
 	if (s->gso && (l->at.protocol != IPPROTO_TCP || s->bytes.true_len > s->bytes.len))
 		return mnfq_i_refuse_unsplit(
 			s, "of large packets that are split later (GSO) only TCP can be "
-			   "repaired: bind with MNFQ_QUEUE_GSO off");
+			   "repaired: bind with MNFQ_QUEUE_NO_GSO");
 	if (s->not_ready && (mnfq_i_layers_find(&received, &s->bytes) < 0 ||
 			     !mnfq_i_is_ours_to_complete(&received, s->bytes.p)))
 		return mnfq_i_refuse_unsplit(s, MNFQ_I_IN_TUNNEL);

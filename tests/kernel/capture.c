@@ -182,7 +182,7 @@ Test(capture, tcp_of_large_packets_ipv4)
 
 Test(capture, tcp_without_gso_ipv4)
 {
-	tcp("10.0.1.2", QUEUE_OPTIONS(.flags_mask = MNFQ_QUEUE_GSO),
+	tcp("10.0.1.2", QUEUE_OPTIONS(.flags = MNFQ_QUEUE_NO_GSO),
 	    (unsigned int[PROTOCOLS]){ 6900, 6900 });
 }
 

@@ -14,7 +14,7 @@
 
 #include "rewrite.h"
 
-#define NO_GSO QUEUE_OPTIONS(.flags_mask = MNFQ_QUEUE_GSO)
+#define NO_GSO QUEUE_OPTIONS(.flags = MNFQ_QUEUE_NO_GSO)
 
 /* ---- TCP ---- */
 
@@ -278,7 +278,7 @@ Test(edit, large_packets_of_udp_are_refused)
 	rewrite.to = "four";
 	send_text(&udp, "one1two2");
 	expect_refused(&rewrite, &udp, "one1", -EOPNOTSUPP);
-	cr_assert(rewrite.large == 1 && strstr(rewrite.sentence, "MNFQ_QUEUE_GSO"), "%s",
+	cr_assert(rewrite.large == 1 && strstr(rewrite.sentence, "MNFQ_QUEUE_NO_GSO"), "%s",
 		  rewrite.sentence);
 	expect_text(udp.rx, "two2");
 	udp_close(&udp);

@@ -254,10 +254,7 @@ Test(faults, an_overrun_with_fail_open_loses_no_datagram)
 
 	scene_open(&scene, 4);
 	scene_ok(scene.sock, mnfq_socket_set_receive_buffer(scene.sock, 16384));
-	scene_bind(
-		&scene,
-		QUEUE_OPTIONS(.flags = MNFQ_QUEUE_FAIL_OPEN, .flags_mask = MNFQ_QUEUE_FAIL_OPEN),
-		scene_count);
+	scene_bind(&scene, QUEUE_OPTIONS(.flags = MNFQ_QUEUE_FAIL_OPEN), scene_count);
 	seen = overrun(&scene, 500);
 	tally_init(&tally, 501);
 	cr_assert(udp_drain_until(&scene.udp, &tally, 501));

@@ -77,11 +77,11 @@ Test(flags, gso_off_and_on)
 	bind_on_output(&scene);
 	cr_assert(setsockopt(scene.udp.tx, SOL_UDP, UDP_SEGMENT, &segment, sizeof(segment)) == 0);
 	expect_segments(&scene, 1);
-	set_flags(&scene, 0, MNFQ_QUEUE_GSO);
-	expect_flags(&scene, 0);
+	set_flags(&scene, MNFQ_QUEUE_NO_GSO, MNFQ_QUEUE_NO_GSO);
+	expect_flags(&scene, MNFQ_QUEUE_NO_GSO);
 	expect_segments(&scene, 5);
-	set_flags(&scene, MNFQ_QUEUE_GSO, MNFQ_QUEUE_GSO);
-	expect_flags(&scene, MNFQ_QUEUE_GSO);
+	set_flags(&scene, 0, MNFQ_QUEUE_NO_GSO);
+	expect_flags(&scene, 0);
 	expect_segments(&scene, 1);
 	scene.elsewhere = -4; /* for the rule five segments are one packet */
 	scene_close(&scene);
@@ -105,16 +105,16 @@ Test(flags, owner_on_and_off)
 	cr_assert(setsockopt(scene.udp.tx, SOL_UDP, UDP_SEGMENT, &segment, sizeof(segment)) == 0);
 	expect_owner(&scene, false);
 	set_flags(&scene, MNFQ_QUEUE_UID_GID, MNFQ_QUEUE_UID_GID);
-	expect_flags(&scene, MNFQ_QUEUE_UID_GID | MNFQ_QUEUE_GSO);
-	expect_owner(&scene, true);
-	expect_segments(&scene, 1);
-	set_flags(&scene, 0, MNFQ_QUEUE_GSO);
 	expect_flags(&scene, MNFQ_QUEUE_UID_GID);
 	expect_owner(&scene, true);
+	expect_segments(&scene, 1);
+	set_flags(&scene, MNFQ_QUEUE_NO_GSO, MNFQ_QUEUE_NO_GSO);
+	expect_flags(&scene, MNFQ_QUEUE_UID_GID | MNFQ_QUEUE_NO_GSO);
+	expect_owner(&scene, true);
 	set_flags(&scene, 0, MNFQ_QUEUE_UID_GID);
-	expect_flags(&scene, 0);
+	expect_flags(&scene, MNFQ_QUEUE_NO_GSO);
 	expect_owner(&scene, false);
-	set_flags(&scene, MNFQ_QUEUE_GSO, MNFQ_QUEUE_GSO | MNFQ_QUEUE_UID_GID);
+	set_flags(&scene, 0, MNFQ_QUEUE_NO_GSO | MNFQ_QUEUE_UID_GID);
 	expect_owner(&scene, false);
 	expect_segments(&scene, 1);
 	scene_close(&scene);
@@ -191,9 +191,9 @@ Test(flags, what_is_refused_changes_nothing)
 	bind_on_output(&scene);
 	cr_assert(mnfq_queue_set_flags(scene.queue, 0x20, 0x20) == -EINVAL);
 	cr_assert(mnfq_queue_set_flags(scene.queue, MNFQ_QUEUE_UID_GID, 0) == -EINVAL);
-	cr_assert(mnfq_queue_set_flags(scene.queue, MNFQ_QUEUE_UID_GID, MNFQ_QUEUE_GSO) ==
+	cr_assert(mnfq_queue_set_flags(scene.queue, MNFQ_QUEUE_UID_GID, MNFQ_QUEUE_NO_GSO) ==
 		  -EINVAL);
-	expect_flags(&scene, MNFQ_QUEUE_GSO);
+	expect_flags(&scene, 0);
 	expect_owner(&scene, false);
 	scene_close(&scene);
 }
@@ -211,19 +211,16 @@ Test(flags, optional_ones_are_in_force_where_they_can)
 	scene_bind(&scene,
 		   QUEUE_OPTIONS(.max_len = 5000,
 				 .flags = MNFQ_QUEUE_CONNTRACK | MNFQ_QUEUE_UID_GID,
-				 .flags_mask = MNFQ_QUEUE_CONNTRACK | MNFQ_QUEUE_UID_GID,
 				 .flags_optional = MNFQ_QUEUE_CONNTRACK | MNFQ_QUEUE_UID_GID),
 		   look);
-	expect_flags(&scene,
-		     (MNFQ_QUEUE_GSO | MNFQ_QUEUE_CONNTRACK | MNFQ_QUEUE_UID_GID) & ~lacking);
+	expect_flags(&scene, (MNFQ_QUEUE_CONNTRACK | MNFQ_QUEUE_UID_GID) & ~lacking);
 	expect_owner(&scene, true);
 	set_flags(&scene, 0, MNFQ_QUEUE_CONNTRACK | MNFQ_QUEUE_UID_GID);
-	expect_flags(&scene, MNFQ_QUEUE_GSO);
+	expect_flags(&scene, 0);
 	expect_owner(&scene, false);
 	set_flags(&scene, MNFQ_QUEUE_CONNTRACK | MNFQ_QUEUE_UID_GID,
 		  MNFQ_QUEUE_CONNTRACK | MNFQ_QUEUE_UID_GID);
-	expect_flags(&scene,
-		     (MNFQ_QUEUE_GSO | MNFQ_QUEUE_CONNTRACK | MNFQ_QUEUE_UID_GID) & ~lacking);
+	expect_flags(&scene, (MNFQ_QUEUE_CONNTRACK | MNFQ_QUEUE_UID_GID) & ~lacking);
 	expect_owner(&scene, true);
 	scene_close(&scene);
 }
@@ -244,7 +241,7 @@ Test(flags, a_lacking_one_is_told)
 		cr_assert(err == 0);
 	} else {
 		cr_assert(err == -EOPNOTSUPP);
-		expect_flags(&scene, MNFQ_QUEUE_GSO);
+		expect_flags(&scene, 0);
 	}
 	expect_owner(&scene, err == 0);
 	scene_close(&scene);

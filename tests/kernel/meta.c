@@ -261,7 +261,7 @@ Test(meta, tcp_without_gso)
 {
 	unsigned int i;
 
-	transfer(QUEUE_OPTIONS(.flags_mask = MNFQ_QUEUE_GSO));
+	transfer(QUEUE_OPTIONS(.flags = MNFQ_QUEUE_NO_GSO));
 	for (i = 0; i < sight_count; i++) {
 		cr_assert(sights[i].length <= 1500, "%zu bytes", sights[i].length);
 		cr_assert(sights[i].skb_info == 0, "packet %u of %zu bytes: flags 0x%x", i,
@@ -321,9 +321,7 @@ Test(meta, owners_of_both_ends)
 	netns_rule(ns, 4, "-A OUTPUT -p tcp -j NFQUEUE --queue-num 1");
 	scene_ok(NULL, mnfq_socket_open_netns(&sock, ns->name, NULL));
 	scene_ok(sock, mnfq_queue_bind(&queue, sock, 1,
-				       QUEUE_OPTIONS(.flags = MNFQ_QUEUE_UID_GID,
-						     .flags_mask = MNFQ_QUEUE_UID_GID),
-				       look, NULL));
+				       QUEUE_OPTIONS(.flags = MNFQ_QUEUE_UID_GID), look, NULL));
 	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	cr_assert(bind(listener, (struct sockaddr *)&address, sizeof(address)) == 0);
 	cr_assert(listen(listener, 1) == 0);

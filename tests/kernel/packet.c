@@ -259,9 +259,7 @@ Test(packet, owner_of_the_local_sender)
 	cr_assert(scene.udp.tx >= 0);
 	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	cr_assert(connect(scene.udp.tx, (struct sockaddr *)&to, sizeof(to)) == 0);
-	scene_bind(&scene,
-		   QUEUE_OPTIONS(.flags = MNFQ_QUEUE_UID_GID, .flags_mask = MNFQ_QUEUE_UID_GID),
-		   look);
+	scene_bind(&scene, QUEUE_OPTIONS(.flags = MNFQ_QUEUE_UID_GID), look);
 	udp_send(&scene.udp, 1);
 	scene_serve(&scene, 2);
 	cr_assert_str_eq(sights[0].hook, "output");
@@ -295,9 +293,7 @@ static void send_segments(bool gso)
 	netns_rule(scene.ns, 4, "-t mangle -F");
 	netns_rule(scene.ns, 4, "-t mangle -A OUTPUT -p udp -j NFQUEUE --queue-num 1");
 	cr_assert(setsockopt(scene.udp.tx, SOL_UDP, UDP_SEGMENT, &segment, sizeof(segment)) == 0);
-	scene_bind(&scene,
-		   QUEUE_OPTIONS(.flags = gso ? MNFQ_QUEUE_GSO : 0, .flags_mask = MNFQ_QUEUE_GSO),
-		   look);
+	scene_bind(&scene, QUEUE_OPTIONS(.flags = gso ? 0 : MNFQ_QUEUE_NO_GSO), look);
 	udp_send_sized(&scene.udp, 1, 5000);
 	scene_serve(&scene, gso ? 1 : 5);
 	cr_assert(sight_count == (gso ? 1 : 5));

@@ -26,9 +26,8 @@ Test(queue, defaults_are_in_force)
 	cr_assert(options.copy_mode == MNFQ_COPY_PACKET);
 	cr_assert(options.copy_range == MNFQ_COPY_RANGE_MAX);
 	cr_assert(options.max_len == MNFQ_MAX_LEN_DEFAULT);
-	cr_assert(options.flags == MNFQ_QUEUE_GSO && options.flags_mask == MNFQ_QUEUE_FLAGS);
+	cr_assert(options.flags == 0);
 	cr_assert(options.default_verdict == MNFQ_DROP);
-	cr_assert(options.receive_buffer == mnfq_socket_get_receive_buffer(scene.sock));
 	cr_assert(mnfq_queue_get_num(scene.queue) == 1);
 	cr_assert(mnfq_queue_get_socket(scene.queue) == scene.sock);
 	scene_close(&scene);
@@ -104,9 +103,8 @@ Test(queue, what_is_out_of_range_is_refused)
 	refuse(&scene, ~0u, NULL, -EINVAL);
 	refuse(&scene, 1, QUEUE_OPTIONS(.copy_mode = (enum mnfq_copy)4), -EINVAL);
 	refuse(&scene, 1, QUEUE_OPTIONS(.copy_range = MNFQ_COPY_RANGE_MAX + 1), -EINVAL);
-	refuse(&scene, 1, QUEUE_OPTIONS(.flags_mask = 0x20), -EINVAL);
-	refuse(&scene, 1, QUEUE_OPTIONS(.flags = 0x20, .flags_mask = 0x20), -EINVAL);
-	refuse(&scene, 1, QUEUE_OPTIONS(.flags = MNFQ_QUEUE_UID_GID), -EINVAL);
+	refuse(&scene, 1, QUEUE_OPTIONS(.flags_optional = 0x20), -EINVAL);
+	refuse(&scene, 1, QUEUE_OPTIONS(.flags = 0x20), -EINVAL);
 	refuse(&scene, 1, QUEUE_OPTIONS(.default_verdict = MNFQ_DEFER), -EINVAL);
 	refuse(&scene, 1, QUEUE_OPTIONS(.default_verdict = (enum mnfq_verdict)2), -EINVAL);
 	refuse(&scene, 1, QUEUE_OPTIONS(.default_verdict = (enum mnfq_verdict)99), -EINVAL);
@@ -145,10 +143,8 @@ Test(queue, a_flag_that_the_kernel_may_lack)
 	int err;
 
 	scene_open(&scene, 4);
-	err = mnfq_queue_bind(
-		&queue, scene.sock, 1,
-		QUEUE_OPTIONS(.flags = MNFQ_QUEUE_CONNTRACK, .flags_mask = MNFQ_QUEUE_CONNTRACK),
-		scene_count, &scene);
+	err = mnfq_queue_bind(&queue, scene.sock, 1, QUEUE_OPTIONS(.flags = MNFQ_QUEUE_CONNTRACK),
+			      scene_count, &scene);
 	if (err == 0) {
 		mnfq_queue_unbind(queue);
 	} else {
@@ -173,9 +169,8 @@ Test(queue, configure_fails_as_a_whole)
 	cr_assert(mnfq_queue_get_options(scene.queue, &before) == 0);
 	cr_assert(mnfq_queue_configure(scene.queue, QUEUE_OPTIONS(.copy_range = 70000)) ==
 		  -EINVAL);
-	cr_assert(
-		mnfq_queue_configure(scene.queue, QUEUE_OPTIONS(.flags = MNFQ_QUEUE_SECCTX | 0x40,
-								.flags_mask = 0x50)) == -EINVAL);
+	cr_assert(mnfq_queue_configure(scene.queue, QUEUE_OPTIONS(.flags = MNFQ_QUEUE_SECCTX |
+									   0x40)) == -EINVAL);
 	cr_assert(mnfq_queue_get_options(scene.queue, &after) == 0);
 	cr_assert(memcmp(&before, &after, sizeof(before)) == 0);
 	cr_assert(netns_get_queue(scene.ns, 1, &kernel) && kernel.copy_range == 300);
@@ -468,9 +463,7 @@ Test(queue, full_and_fail_open_accepts_unseen)
 	uint32_t i;
 
 	scene_open(&scene, 4);
-	scene_bind(&scene,
-		   QUEUE_OPTIONS(.max_len = 10, .flags = MNFQ_QUEUE_FAIL_OPEN,
-				 .flags_mask = MNFQ_QUEUE_FAIL_OPEN),
+	scene_bind(&scene, QUEUE_OPTIONS(.max_len = 10, .flags = MNFQ_QUEUE_FAIL_OPEN),
 		   scene_count);
 	udp_send_many(&scene.udp, 0, 25);
 	for (i = 10; i < 25; i++)

@@ -87,7 +87,7 @@ void rewrite_close(struct rewrite *rewrite)
 
 	/* Without GSO a rule counts a large packet once, and its segments come one by one. */
 	cr_assert(mnfq_queue_get_options(rewrite->queue, &options) == 0);
-	if (options.flags & MNFQ_QUEUE_GSO)
+	if (!(options.flags & MNFQ_QUEUE_NO_GSO))
 		scene_account(rewrite->sock, rewrite->left, NULL);
 	mnfq_socket_close(rewrite->sock);
 	check_descriptors(rewrite->descriptors);

@@ -170,8 +170,7 @@ bool kernel_has(struct netns *ns, uint32_t flag)
 	int err;
 
 	cr_assert_eq(mnfq_socket_open_netns(&sock, ns->name, NULL), 0);
-	err = mnfq_queue_bind(&queue, sock, 1, QUEUE_OPTIONS(.flags = flag, .flags_mask = flag),
-			      scene_count, NULL);
+	err = mnfq_queue_bind(&queue, sock, 1, QUEUE_OPTIONS(.flags = flag), scene_count, NULL);
 	cr_assert(err == 0 || err == -EOPNOTSUPP, "%s", mnfq_socket_get_error(sock));
 	mnfq_socket_close(sock);
 	return err == 0;

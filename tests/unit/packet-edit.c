@@ -253,7 +253,7 @@ Test(edit, unfinished_checksums)
 static void large(struct mnfq_packet *packet)
 {
 	cr_expect(eq(int, mnfq_packet_edit(packet, 28, 1, "D", 1), -EOPNOTSUPP));
-	cr_expect(strstr(mnfq_packet_get_error(packet), "MNFQ_QUEUE_GSO") != NULL);
+	cr_expect(strstr(mnfq_packet_get_error(packet), "MNFQ_QUEUE_NO_GSO") != NULL);
 	cr_expect(eq(int, mnfq_packet_repair(packet), -EOPNOTSUPP));
 }
 
@@ -328,24 +328,24 @@ static const struct advice {
 	{ "too large", edit_it, 65532, 0, 0, 0, 0, false, "65531", "larger copy_range" },
 	{ "too large", set_it, 65535, 0, 0, 0, 0, false, "MNFQ_ALLOW_CUT", "larger copy_range" },
 	{ "too large", edit_it, 65535, 0, 32, 0, 0, false, "65531", "larger copy_range" },
-	{ "big", edit_it, 178580, MNFQ_SKB_GSO, 0, MNFQ_QUEUE_GSO, 0, false, "MNFQ_QUEUE_GSO off",
+	{ "big", edit_it, 178580, MNFQ_SKB_GSO, 0, NFQA_CFG_F_GSO, 0, false, "MNFQ_QUEUE_NO_GSO",
 	  "larger copy_range" },
 	{ "big before", edit_it, 178580, MNFQ_SKB_GSO, 0, 0, 0, false, "65531",
-	  "MNFQ_QUEUE_GSO off" },
-	{ "large", edit_it, 0, MNFQ_SKB_GSO, 0, MNFQ_QUEUE_GSO, 0, false, "MNFQ_QUEUE_GSO off",
+	  "MNFQ_QUEUE_NO_GSO" },
+	{ "large", edit_it, 0, MNFQ_SKB_GSO, 0, NFQA_CFG_F_GSO, 0, false, "MNFQ_QUEUE_NO_GSO",
 	  "came before" },
 	{ "large before", edit_it, 0, MNFQ_SKB_GSO, 0, 0, 0, false, "came before",
-	  "MNFQ_QUEUE_GSO off" },
-	{ "large", mnfq_packet_repair, 0, MNFQ_SKB_GSO, 0, MNFQ_QUEUE_GSO, 0, false,
-	  "MNFQ_QUEUE_GSO off", "came before" },
+	  "MNFQ_QUEUE_NO_GSO" },
+	{ "large", mnfq_packet_repair, 0, MNFQ_SKB_GSO, 0, NFQA_CFG_F_GSO, 0, false,
+	  "MNFQ_QUEUE_NO_GSO", "came before" },
 	{ "large before", mnfq_packet_repair, 0, MNFQ_SKB_GSO, 0, 0, 0, false, "came before",
-	  "MNFQ_QUEUE_GSO off" },
-	{ "tunnel", edit_it, 0, MNFQ_SKB_CSUMNOTREADY, 0, MNFQ_QUEUE_GSO, 0, false,
-	  "MNFQ_QUEUE_GSO off", "came before" },
+	  "MNFQ_QUEUE_NO_GSO" },
+	{ "tunnel", edit_it, 0, MNFQ_SKB_CSUMNOTREADY, 0, NFQA_CFG_F_GSO, 0, false,
+	  "MNFQ_QUEUE_NO_GSO", "came before" },
 	{ "tunnel before", edit_it, 0, MNFQ_SKB_CSUMNOTREADY, 0, 0, 0, false, "came before",
-	  "MNFQ_QUEUE_GSO off" },
+	  "MNFQ_QUEUE_NO_GSO" },
 	{ "tunnel before", mnfq_packet_repair, 0, MNFQ_SKB_CSUMNOTREADY, 0, 0, 0, false,
-	  "came before", "MNFQ_QUEUE_GSO off" },
+	  "came before", "MNFQ_QUEUE_NO_GSO" },
 	{ "no payload", edit_it, 0, 0, 0, 0, MNFQ_COPY_META, true, "MNFQ_COPY_PACKET",
 	  "came before" },
 	{ "no payload", set_it, 0, 0, 0, 0, MNFQ_COPY_META, true, "MNFQ_COPY_PACKET",
@@ -363,8 +363,7 @@ static void advised(struct mnfq_packet *packet)
 	struct mnfq_queue_options options = { .size = sizeof(options),
 					      .copy_mode = advice->copy_mode,
 					      .copy_range = advice->copy_range,
-					      .flags = advice->flags,
-					      .flags_mask = MNFQ_QUEUE_FLAGS };
+					      .flags = advice->flags ^ MNFQ_QUEUE_NO_GSO };
 	const char *why;
 
 	cr_assert(eq(int, mnfq_queue_configure(queue, &options), 0));
@@ -499,7 +498,7 @@ static void no_resize_of_large(struct mnfq_packet *packet)
 	cr_expect(strstr(mnfq_packet_get_error(packet), "sequence numbers") != NULL);
 	cr_assert(eq(int, mnfq_packet_allow(packet, MNFQ_ALLOW_TCP_RESIZE), 0));
 	cr_expect(eq(int, mnfq_packet_edit(packet, 40, 0, "x", 1), -EOPNOTSUPP));
-	cr_expect(strstr(mnfq_packet_get_error(packet), "MNFQ_QUEUE_GSO") != NULL);
+	cr_expect(strstr(mnfq_packet_get_error(packet), "MNFQ_QUEUE_NO_GSO") != NULL);
 }
 
 static void attr(uint8_t *at, uint16_t type, uint16_t len, uint32_t value)

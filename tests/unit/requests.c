@@ -81,18 +81,17 @@ Test(requests, settings_reach_the_kernel)
 					      .copy_mode = MNFQ_COPY_PACKET,
 					      .copy_range = 128,
 					      .max_len = 4096,
-					      .flags = MNFQ_QUEUE_FAIL_OPEN,
-					      .flags_mask = MNFQ_QUEUE_FAIL_OPEN };
+					      .flags = MNFQ_QUEUE_FAIL_OPEN };
 
 	cr_expect(eq(u32, fake_queue(7)->copy_range, 65531));
 	cr_expect(eq(u8, fake_queue(7)->copy_mode, NFQNL_COPY_PACKET));
-	cr_expect(eq(u32, fake_queue(7)->flags, MNFQ_QUEUE_GSO));
+	cr_expect(eq(u32, fake_queue(7)->flags, NFQA_CFG_F_GSO));
 	cr_expect(eq(u32, fake_queue(7)->max_len, 1024));
 	cr_assert(eq(int, mnfq_queue_configure(queue, &options), 0));
 	cr_expect(eq(u32, fake_queue(7)->copy_range, 128));
-	cr_expect(eq(u32, fake_queue(7)->flags, MNFQ_QUEUE_GSO | MNFQ_QUEUE_FAIL_OPEN));
+	cr_expect(eq(u32, fake_queue(7)->flags, NFQA_CFG_F_GSO | MNFQ_QUEUE_FAIL_OPEN));
 	cr_expect(eq(u32, fake_queue(7)->max_len, 4096));
-	options.flags_mask |= MNFQ_QUEUE_GSO;
+	options.flags |= MNFQ_QUEUE_NO_GSO;
 	options.copy_mode = MNFQ_COPY_META;
 	cr_assert(eq(int, mnfq_queue_configure(queue, &options), 0));
 	cr_expect(eq(u32, fake_queue(7)->flags, MNFQ_QUEUE_FAIL_OPEN));
@@ -102,8 +101,7 @@ Test(requests, settings_reach_the_kernel)
 	cr_assert(eq(int, mnfq_queue_get_options(queue, &options), 0));
 	cr_expect(eq(u32, options.copy_range, 0));
 	cr_expect(eq(u32, options.copy_mode, MNFQ_COPY_META));
-	cr_expect(eq(u32, options.flags, MNFQ_QUEUE_FAIL_OPEN));
-	cr_expect(eq(u32, options.flags_mask, MNFQ_QUEUE_FLAGS));
+	cr_expect(eq(u32, options.flags, MNFQ_QUEUE_FAIL_OPEN | MNFQ_QUEUE_NO_GSO));
 	cr_expect(eq(u32, options.max_len, 4096));
 }
 
@@ -117,8 +115,8 @@ Test(requests, wrong_options_change_nothing)
 		{ { .size = sizeof(wrong[0]) }, 1 },
 		{ { .size = sizeof(wrong[0].options), .copy_mode = 4 }, 0 },
 		{ { .size = sizeof(wrong[0].options), .copy_range = 65532 }, 0 },
-		{ { .size = sizeof(wrong[0].options), .flags = 0x20, .flags_mask = 0x20 }, 0 },
-		{ { .size = sizeof(wrong[0].options), .flags = MNFQ_QUEUE_GSO }, 0 },
+		{ { .size = sizeof(wrong[0].options), .flags = 0x20 }, 0 },
+		{ { .size = sizeof(wrong[0].options), .flags_optional = 0x20 }, 0 },
 		{ { .size = sizeof(wrong[0].options), .default_verdict = 2 }, 0 },
 		{ { .size = sizeof(wrong[0].options), .default_verdict = MNFQ_DEFER }, 0 },
 	};
@@ -322,17 +320,9 @@ Test(requests, a_failure_ends_with_its_queue)
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 0));
 }
 
-Test(requests, a_receive_buffer_only_grows)
+Test(requests, a_receive_buffer_is_the_sockets)
 {
-	struct mnfq_queue_options options = { .size = sizeof(options) };
-	struct mnfq_queue *other;
-
-	fake.buffer = 0;
-	options.receive_buffer = 1 << 19; /* the fake kernel says that there are 2^20 */
-	cr_assert(eq(int, mnfq_queue_bind(&other, sock, 8, &options, accept_all, NULL), 0));
-	cr_expect(eq(u32, fake.buffer, 0));
-	options.receive_buffer = 1 << 21;
-	cr_assert(eq(int, mnfq_queue_configure(other, &options), 0));
+	cr_assert(eq(int, mnfq_socket_set_receive_buffer(sock, 1 << 21), 0));
 	cr_expect(eq(u32, fake.buffer, 1 << 21));
 	cr_assert(eq(int, mnfq_socket_set_receive_buffer(sock, 0), 0));
 	cr_expect(eq(u32, fake.buffer, 64 << 20));

@@ -85,10 +85,9 @@ struct pair {
 static void bind_tracking(struct pair *pair, struct netns *ns, mnfq_callback callback)
 {
 	scene_ok(NULL, mnfq_socket_open_netns(&pair->sock, ns->name, NULL));
-	scene_ok(pair->sock, mnfq_queue_bind(&pair->queue, pair->sock, 1,
-					     QUEUE_OPTIONS(.flags = MNFQ_QUEUE_CONNTRACK,
-							   .flags_mask = MNFQ_QUEUE_CONNTRACK),
-					     callback, pair));
+	scene_ok(pair->sock,
+		 mnfq_queue_bind(&pair->queue, pair->sock, 1,
+				 QUEUE_OPTIONS(.flags = MNFQ_QUEUE_CONNTRACK), callback, pair));
 }
 
 /* A rule that asks for the state is what makes the kernel track connections in a namespace. */

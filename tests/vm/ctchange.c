@@ -43,10 +43,7 @@ static void open_tracked(struct scene *scene, int family, mnfq_callback callback
 	netns_rule(scene->ns, family, "-t mangle -F INPUT");
 	netns_rule(scene->ns, family, "-t mangle -A OUTPUT -p udp -j NFQUEUE --queue-num 1");
 	netns_rule(scene->ns, family, "-A INPUT -m conntrack --ctstate INVALID");
-	scene_bind(
-		scene,
-		QUEUE_OPTIONS(.flags = MNFQ_QUEUE_CONNTRACK, .flags_mask = MNFQ_QUEUE_CONNTRACK),
-		callback);
+	scene_bind(scene, QUEUE_OPTIONS(.flags = MNFQ_QUEUE_CONNTRACK), callback);
 }
 
 static void pass(struct scene *scene, uint32_t seq)

@@ -152,10 +152,9 @@ static void router_open(int family)
 	netns_rule(call.router, family, "-t nat -A POSTROUTING -o right -j MASQUERADE");
 	netns_rule(call.router, family, "-A FORWARD -p tcp -j NFQUEUE --queue-num 1");
 	scene_ok(NULL, mnfq_socket_open_netns(&call.sock, call.router->name, NULL));
-	scene_ok(call.sock, mnfq_queue_bind(&call.queue, call.sock, 1,
-					    QUEUE_OPTIONS(.flags = MNFQ_QUEUE_CONNTRACK,
-							  .flags_mask = MNFQ_QUEUE_CONNTRACK),
-					    edit, NULL));
+	scene_ok(call.sock,
+		 mnfq_queue_bind(&call.queue, call.sock, 1,
+				 QUEUE_OPTIONS(.flags = MNFQ_QUEUE_CONNTRACK), edit, NULL));
 }
 
 /* One of them says a line, which arrives as it was edited. */

@@ -110,10 +110,7 @@ static void compare(int family)
 	netns_rule(scene.ns, family, "-t raw -A OUTPUT -p udp -j CT --zone 3");
 	netns_rule(scene.ns, family, "-t mangle -A OUTPUT -j CONNMARK --set-mark 0x12345678");
 	netns_rule(scene.ns, family, "-t mangle -A OUTPUT -m connlabel --label 17 --set");
-	scene_bind(
-		&scene,
-		QUEUE_OPTIONS(.flags = MNFQ_QUEUE_CONNTRACK, .flags_mask = MNFQ_QUEUE_CONNTRACK),
-		look);
+	scene_bind(&scene, QUEUE_OPTIONS(.flags = MNFQ_QUEUE_CONNTRACK), look);
 	udp_send(&scene.udp, 1);
 	scene_serve(&scene, 1);
 	cr_assert(sight.tuples[0].dport == PORT && sight.tuples[0].protocol == IPPROTO_UDP);

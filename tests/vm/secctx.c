@@ -65,9 +65,7 @@ Test(secctx, of_packets_with_a_secmark)
 	context = own_context(&scene);
 	netns_rule(scene.ns, 4, "-t mangle -F INPUT");
 	netns_rule(scene.ns, 4, "-t security -A OUTPUT -p udp -j NFQUEUE --queue-num 1");
-	scene_bind(&scene,
-		   QUEUE_OPTIONS(.flags = MNFQ_QUEUE_SECCTX, .flags_mask = MNFQ_QUEUE_SECCTX),
-		   look);
+	scene_bind(&scene, QUEUE_OPTIONS(.flags = MNFQ_QUEUE_SECCTX), look);
 	expect(&scene, "output", NULL);
 	netns_rule(scene.ns, 4, "-t security -I OUTPUT -j SECMARK --selctx %s", context);
 	expect(&scene, "output", context);
@@ -88,9 +86,7 @@ Test(secctx, not_of_packets_that_arrive)
 	netns_rule(scene.ns, 4, "-t mangle -F INPUT");
 	netns_rule(scene.ns, 4, "-t security -A INPUT -j SECMARK --selctx %s", context);
 	netns_rule(scene.ns, 4, "-t security -A INPUT -p udp -j NFQUEUE --queue-num 1");
-	scene_bind(&scene,
-		   QUEUE_OPTIONS(.flags = MNFQ_QUEUE_SECCTX, .flags_mask = MNFQ_QUEUE_SECCTX),
-		   look);
+	scene_bind(&scene, QUEUE_OPTIONS(.flags = MNFQ_QUEUE_SECCTX), look);
 	expect(&scene, "input", NULL);
 	free(context);
 	scene_close(&scene);

@@ -30,8 +30,7 @@ static int bench_mnfq_bind_queue(struct bench_worker *worker, struct mnfq_socket
 {
 	struct mnfq_queue_options options = { .size = sizeof(options),
 					      .max_len = worker->max_len,
-					      .flags = worker->gso ? MNFQ_QUEUE_GSO : 0,
-					      .flags_mask = MNFQ_QUEUE_GSO };
+					      .flags = worker->gso ? 0 : MNFQ_QUEUE_NO_GSO };
 	struct mnfq_queue *queue;
 	int err =
 		mnfq_queue_bind(&queue, sock, worker->queue, &options, bench_mnfq_decide, worker);

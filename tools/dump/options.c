@@ -130,14 +130,6 @@ static const struct option dump_long_options[] = {
 	{ NULL, 0, NULL, 0 },
 };
 
-/* Sets a flag of the queues, or clears it. */
-static void set_flag(struct dump_options *opts, uint32_t flag, bool on)
-{
-	opts->queue.flags_mask |= flag;
-	if (on)
-		opts->queue.flags |= flag;
-}
-
 static int dump_take_number(const char *option, uint64_t min, uint64_t max, uint64_t *value)
 {
 	if (parse_number(optarg, min, max, value) == 0)
@@ -351,19 +343,19 @@ static bool take_switch(struct dump_options *opts, int option)
 		opts->no_sandbox = true;
 		return true;
 	case DUMP_OPT_FAIL_OPEN:
-		set_flag(opts, MNFQ_QUEUE_FAIL_OPEN, true);
+		opts->queue.flags |= MNFQ_QUEUE_FAIL_OPEN;
 		return true;
 	case DUMP_OPT_NO_GSO:
-		set_flag(opts, MNFQ_QUEUE_GSO, false);
+		opts->queue.flags |= MNFQ_QUEUE_NO_GSO;
 		return true;
 	case DUMP_OPT_UID_GID:
-		set_flag(opts, MNFQ_QUEUE_UID_GID, true);
+		opts->queue.flags |= MNFQ_QUEUE_UID_GID;
 		return true;
 	case DUMP_OPT_SECCTX:
-		set_flag(opts, MNFQ_QUEUE_SECCTX, true);
+		opts->queue.flags |= MNFQ_QUEUE_SECCTX;
 		return true;
 	case DUMP_OPT_CONNTRACK:
-		set_flag(opts, MNFQ_QUEUE_CONNTRACK, true);
+		opts->queue.flags |= MNFQ_QUEUE_CONNTRACK;
 		return true;
 	default:
 		return false;
@@ -406,7 +398,7 @@ static int dump_take_option(struct dump_options *opts, int option, char **argv)
 		return take_masked("--mark", &opts->mark, &opts->mark_mask);
 	case DUMP_OPT_CT_MARK: /* without the data of the connection nobody knows which one it is */
 		opts->has_ct_mark = true;
-		set_flag(opts, MNFQ_QUEUE_CONNTRACK, true);
+		opts->queue.flags |= MNFQ_QUEUE_CONNTRACK;
 		return take_masked("--ct-mark", &opts->ct_mark, &opts->ct_mark_mask);
 	case DUMP_OPT_COPY:
 		return take_copy(opts);
