@@ -13,7 +13,6 @@
  */
 #include "example.h"
 
-#include <netinet/in.h>
 #include <stdbool.h>
 
 #define MARK  0x1u  /* this bit is ours; others may use the rest */
@@ -21,7 +20,7 @@
 
 struct end {
 	uint8_t address[16];
-	uint8_t port[2];
+	uint16_t port;
 };
 
 struct flow {
@@ -36,26 +35,19 @@ struct flows {
 	unsigned int seen;
 };
 
-/* Fragments behind the first one, and what is not IP, have no ports: packets in common. */
+/* Fragments behind the first one have no ports, and what is not IP has nothing: packets in common. */
 static void get_flow(const struct mnfq_packet *packet, struct flow *flow)
 {
-	struct mnfq_layers layers = { .size = sizeof(layers) };
-	const uint8_t *payload = mnfq_packet_get_payload(packet, NULL);
-	size_t len, at;
+	struct mnfq_tuple tuple = { .size = sizeof(tuple) };
 	struct end end;
 
+	(void)mnfq_packet_get_tuple(packet, &tuple);
 	memset(flow, 0, sizeof(*flow));
-	if (mnfq_packet_get_layers(packet, &layers) < 0)
-		return;
-	len = layers.family == AF_INET6 ? 16 : 4;
-	at = layers.network + (layers.family == AF_INET6 ? 8 : 12);
-	for (int i = 0; i < 2; i++) {
-		memcpy(flow->ends[i].address, payload + at + (size_t)i * len, len);
-		if (layers.data > layers.transport && layers.protocol != IPPROTO_ICMP &&
-		    layers.protocol != IPPROTO_ICMPV6)
-			memcpy(flow->ends[i].port, payload + layers.transport + 2 * i, 2);
-	}
-	flow->protocol = layers.protocol;
+	memcpy(flow->ends[0].address, tuple.src, sizeof(tuple.src));
+	memcpy(flow->ends[1].address, tuple.dst, sizeof(tuple.dst));
+	flow->ends[0].port = tuple.sport;
+	flow->ends[1].port = tuple.dport;
+	flow->protocol = tuple.protocol;
 	if (memcmp(&flow->ends[0], &flow->ends[1], sizeof(end)) > 0) {
 		end = flow->ends[0];
 		flow->ends[0] = flow->ends[1];

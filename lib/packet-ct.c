@@ -99,7 +99,7 @@ const uint8_t *mnfq_packet_get_ct_labels(const struct mnfq_packet *packet, size_
 /* ---- tuples ---- */
 
 /* Both addresses of a family, if they are there. */
-static int read_addresses(struct mnfq_i_bytes ip, struct mnfq_ct_tuple *tuple, uint8_t family)
+static int read_addresses(struct mnfq_i_bytes ip, struct mnfq_tuple *tuple, uint8_t family)
 {
 	uint32_t size = family == AF_INET ? 4 : 16;
 	struct mnfq_i_bytes src, dst;
@@ -137,7 +137,7 @@ static int read_proto16(struct mnfq_i_bytes proto, unsigned int type, uint16_t *
 	return err == -ENODATA ? 0 : err;
 }
 
-static int read_proto(struct mnfq_i_bytes proto, struct mnfq_ct_tuple *tuple)
+static int read_proto(struct mnfq_i_bytes proto, struct mnfq_tuple *tuple)
 {
 	int err = read_proto8(proto, CTA_PROTO_NUM, &tuple->protocol);
 
@@ -161,7 +161,7 @@ static int read_proto(struct mnfq_i_bytes proto, struct mnfq_ct_tuple *tuple)
 	return err;
 }
 
-static int read_tuple(struct mnfq_i_bytes nest, struct mnfq_ct_tuple *tuple)
+static int read_tuple(struct mnfq_i_bytes nest, struct mnfq_tuple *tuple)
 {
 	struct mnfq_i_bytes ip, proto;
 	int err = mnfq_i_attr_find(nest, CTA_TUPLE_IP, 0, &ip);
@@ -180,9 +180,9 @@ static int read_tuple(struct mnfq_i_bytes nest, struct mnfq_ct_tuple *tuple)
 }
 
 int mnfq_packet_get_ct_tuple(const struct mnfq_packet *packet, enum mnfq_ct_direction direction,
-			     struct mnfq_ct_tuple *tuple)
+			     struct mnfq_tuple *tuple)
 {
-	struct mnfq_ct_tuple found = { 0 };
+	struct mnfq_tuple found = { 0 };
 	struct mnfq_i_bytes nest;
 	int err;
 
@@ -209,7 +209,7 @@ static bool has_nat(const struct mnfq_packet *packet)
  */
 bool mnfq_i_packet_adjusts_unasked(const struct mnfq_packet *packet, size_t len)
 {
-	struct mnfq_ct_tuple tuple = { .size = sizeof(tuple) };
+	struct mnfq_tuple tuple = { .size = sizeof(tuple) };
 	size_t before;
 
 	if ((packet->changes.set & MNFQ_I_CHANGE_SEQ_ADJUST) || !has_nat(packet) ||

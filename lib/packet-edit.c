@@ -7,6 +7,8 @@
 
 #include <errno.h>
 #include <linux/if_ether.h>
+#include <netinet/icmp6.h>
+#include <netinet/ip_icmp.h>
 #include <stdlib.h>
 
 #include "options.h"
@@ -68,6 +70,53 @@ int mnfq_packet_get_layers(const struct mnfq_packet *packet, struct mnfq_layers 
 	if (err == 0)
 		mnfq_i_options_return(layers, &found.at, sizeof(found.at));
 	return err;
+}
+
+static void read_icmp(struct mnfq_tuple *tuple, const uint8_t *header)
+{
+	const bool four = tuple->protocol == IPPROTO_ICMP;
+
+	tuple->type = header[0];
+	tuple->code = header[1];
+	if (four ? tuple->type == ICMP_ECHO || tuple->type == ICMP_ECHOREPLY
+		 : tuple->type == ICMP6_ECHO_REQUEST || tuple->type == ICMP6_ECHO_REPLY)
+		tuple->id = mnfq_i_get16(header + 4);
+}
+
+static void read_tuple(struct mnfq_tuple *tuple, const struct mnfq_layers *at, const uint8_t *p)
+{
+	const bool four = at->family == AF_INET;
+	const size_t len = four ? 4 : 16;
+	const uint8_t *addresses = p + at->network + (four ? 12 : 8), *header = p + at->transport;
+
+	tuple->family = at->family;
+	tuple->protocol = at->protocol;
+	memcpy(tuple->src, addresses, len);
+	memcpy(tuple->dst, addresses + len, len);
+	if (at->data == at->transport) /* nothing of it is there, or nobody knows it */
+		return;
+	if (at->protocol == IPPROTO_ICMP || at->protocol == IPPROTO_ICMPV6) {
+		read_icmp(tuple, header);
+	} else {
+		tuple->sport = mnfq_i_get16(header);
+		tuple->dport = mnfq_i_get16(header + 2);
+	}
+}
+
+int mnfq_packet_get_tuple(const struct mnfq_packet *packet, struct mnfq_tuple *tuple)
+{
+	struct mnfq_tuple read = { 0 };
+	struct mnfq_i_layers found;
+	struct mnfq_i_subject s;
+	int err = mnfq_i_options_sized(tuple) ? look(packet, &s) : -EINVAL;
+
+	if (err == 0)
+		err = mnfq_i_layers_find(&found, &s.bytes);
+	if (err < 0)
+		return err;
+	read_tuple(&read, &found.at, s.bytes.p);
+	mnfq_i_options_return(tuple, &read, sizeof(read));
+	return 0;
 }
 
 int mnfq_packet_verify(const struct mnfq_packet *packet)

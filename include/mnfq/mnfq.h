@@ -814,6 +814,32 @@ int mnfq_packet_get_vlan(const struct mnfq_packet *packet, uint16_t *tci, uint16
  */
 const uint8_t *mnfq_packet_get_l2hdr(const struct mnfq_packet *packet, size_t *len);
 
+/** What tells packets of one flow from others: of a packet, or of one direction of a connection. */
+struct mnfq_tuple {
+	size_t size; /**< sizeof(struct mnfq_tuple), set by the caller */
+
+	uint8_t family;   /**< AF_INET, AF_INET6; of a connection 0 if the kernel did not tell */
+	uint8_t protocol; /**< IPPROTO_* */
+	uint16_t zone; /**< of this direction of a connection only; 0 if it has none of its own */
+	uint8_t src[16]; /**< as on the wire: 4 bytes of AF_INET, 16 of AF_INET6 */
+	uint8_t dst[16];
+	uint16_t sport; /**< 0 where the protocol has none */
+	uint16_t dport;
+	uint16_t id; /**< of ICMP and ICMPv6, likewise type and code */
+	uint8_t type;
+	uint8_t code;
+};
+
+/**
+ * The addresses and ports in the packet; of the new payload if there is one. What is not there,
+ * because the packet is a later fragment or was cut off, is 0. ICMP and ICMPv6 have type and code,
+ * and echo requests and replies an id.
+ *
+ * @tuple  .size set by the caller
+ * Returns 0, or as mnfq_packet_get_layers()
+ */
+int mnfq_packet_get_tuple(const struct mnfq_packet *packet, struct mnfq_tuple *tuple);
+
 /* ---- packets: connection tracking --------------------------------------------------------
  *
  * What the kernel knows about the packet's connection, for queues with MNFQ_QUEUE_CONNTRACK, of
@@ -862,29 +888,13 @@ uint16_t mnfq_packet_get_ct_zone(const struct mnfq_packet *packet);
  */
 const uint8_t *mnfq_packet_get_ct_labels(const struct mnfq_packet *packet, size_t *len);
 
-/** The addresses of one direction of a connection, as netfilter sees them after NAT. */
-struct mnfq_ct_tuple {
-	size_t size; /**< sizeof(struct mnfq_ct_tuple), set by the caller */
-
-	uint8_t family;   /**< AF_INET, AF_INET6; 0 if the kernel did not tell */
-	uint8_t protocol; /**< IPPROTO_* */
-	uint16_t zone;    /**< of this direction only, 0 if it has none of its own */
-	uint8_t src[16];  /**< as on the wire: 4 bytes of AF_INET, 16 of AF_INET6 */
-	uint8_t dst[16];
-	uint16_t sport; /**< 0 where the protocol has none */
-	uint16_t dport;
-	uint16_t id; /**< of ICMP and ICMPv6, likewise type and code */
-	uint8_t type;
-	uint8_t code;
-};
-
 /**
- * The addresses of the connection in direction @direction.
+ * The addresses of the connection in direction @direction, as netfilter sees them after NAT.
  * @tuple  .size set by the caller
  * Returns 0, or -ENODATA, -EINVAL, or -EBADMSG: the kernel's attribute is malformed.
  */
 int mnfq_packet_get_ct_tuple(const struct mnfq_packet *packet, enum mnfq_ct_direction direction,
-			     struct mnfq_ct_tuple *tuple);
+			     struct mnfq_tuple *tuple);
 
 /**
  * All of it: the contents of NFQA_CT, a sequence of CTA_* attributes (linux/netfilter/

@@ -44,7 +44,7 @@ static void ask_more(const struct mnfq_packet *packet)
 static void ask_connection(const struct mnfq_packet *packet)
 {
 	volatile uint8_t sink = mnfq_i_packet_seq_adjustable(packet);
-	struct mnfq_ct_tuple tuple = { .size = sizeof(tuple) };
+	struct mnfq_tuple tuple = { .size = sizeof(tuple) };
 	const uint8_t *bytes;
 	const char *name;
 	uint32_t number;
@@ -63,6 +63,8 @@ static void ask_connection(const struct mnfq_packet *packet)
 	(void)mnfq_packet_get_ct_info(packet, &number);
 	sink ^= (uint8_t)mnfq_packet_get_ct_id(packet);
 	sink ^= (uint8_t)mnfq_packet_get_ct_status(packet);
+	if (mnfq_packet_get_tuple(packet, &tuple) == 0)
+		sink ^= read_all(&tuple, sizeof(tuple));
 	if (mnfq_packet_get_ct_tuple(packet, MNFQ_CT_ORIGINAL, &tuple) == 0)
 		sink ^= read_all(&tuple, sizeof(tuple));
 	if (mnfq_packet_get_ct_tuple(packet, MNFQ_CT_REPLY, &tuple) == 0)

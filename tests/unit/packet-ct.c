@@ -10,9 +10,9 @@
 
 #include "support/connection.h"
 
-static struct mnfq_ct_tuple tuple(enum mnfq_ct_direction direction)
+static struct mnfq_tuple tuple(enum mnfq_ct_direction direction)
 {
-	struct mnfq_ct_tuple found = { .size = sizeof(found) };
+	struct mnfq_tuple found = { .size = sizeof(found) };
 
 	cr_assert(eq(int, mnfq_packet_get_ct_tuple(&packet, direction, &found), 0));
 	cr_expect(eq(sz, found.size, sizeof(found)));
@@ -21,7 +21,7 @@ static struct mnfq_ct_tuple tuple(enum mnfq_ct_direction direction)
 
 static void expect_side(enum mnfq_ct_direction direction, const struct side *side)
 {
-	struct mnfq_ct_tuple found = tuple(direction);
+	struct mnfq_tuple found = tuple(direction);
 	size_t size = found.family == AF_INET ? 4 : 16;
 
 	cr_expect(memcmp(found.src, side->src, size) == 0, "source");
@@ -148,7 +148,7 @@ static void put_gre(void)
 
 Test(conntrack, icmp_has_no_ports)
 {
-	struct mnfq_ct_tuple found;
+	struct mnfq_tuple found;
 
 	put_original(put_icmp, 0);
 	found = tuple(MNFQ_CT_ORIGINAL);
@@ -169,7 +169,7 @@ Test(conntrack, icmp_has_no_ports)
 
 Test(conntrack, a_protocol_without_details)
 {
-	struct mnfq_ct_tuple found;
+	struct mnfq_tuple found;
 
 	put_original(put_gre, 0);
 	found = tuple(MNFQ_CT_ORIGINAL);
@@ -190,17 +190,17 @@ Test(conntrack, a_zone_may_be_of_one_direction_only)
 Test(conntrack, a_caller_may_know_less_or_more_of_a_tuple)
 {
 	struct {
-		struct mnfq_ct_tuple tuple;
+		struct mnfq_tuple tuple;
 		uint64_t future;
 	} large = { .tuple = { .size = sizeof(large) }, .future = 1 };
-	struct mnfq_ct_tuple small = { .size = offsetof(struct mnfq_ct_tuple, src[4]),
-				       .src = { [4] = 9 } };
-	struct mnfq_ct_tuple none = { .size = sizeof(size_t) - 1 };
+	struct mnfq_tuple small = { .size = offsetof(struct mnfq_tuple, src[4]),
+				    .src = { [4] = 9 } };
+	struct mnfq_tuple none = { .size = sizeof(size_t) - 1 };
 
 	put_connection();
 	cr_assert(eq(int, parse(), 0));
 	cr_expect(eq(int, mnfq_packet_get_ct_tuple(&packet, MNFQ_CT_ORIGINAL, &small), 0));
-	cr_expect(eq(sz, small.size, offsetof(struct mnfq_ct_tuple, src[4])));
+	cr_expect(eq(sz, small.size, offsetof(struct mnfq_tuple, src[4])));
 	cr_expect(eq(u8, small.protocol, IPPROTO_TCP));
 	cr_expect(eq(u8, small.src[4], 9), "untouched");
 	cr_expect(eq(int, mnfq_packet_get_ct_tuple(&packet, MNFQ_CT_REPLY, &large.tuple), 0));
@@ -291,7 +291,7 @@ Test(conntrack, labels_of_another_length)
 
 Test(conntrack, wrong_arguments)
 {
-	struct mnfq_ct_tuple found = { .size = sizeof(found) };
+	struct mnfq_tuple found = { .size = sizeof(found) };
 	uint32_t number;
 	size_t len = 4711;
 

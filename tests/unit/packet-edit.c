@@ -681,6 +681,63 @@ static void without_arguments(struct mnfq_packet *packet)
 	cr_expect(strlen(mnfq_packet_get_error(packet)) > 0, "it says why");
 }
 
+static uint8_t expected_protocol;
+
+static void tell_tuple(struct mnfq_packet *packet)
+{
+	struct mnfq_layers at = { .size = sizeof(at) };
+	struct mnfq_tuple t = { .size = sizeof(t) }, none = { 0 };
+	const uint8_t *p = mnfq_packet_get_payload(packet, NULL);
+	size_t len, source;
+
+	cr_assert(eq(int, mnfq_packet_get_layers(packet, &at), 0));
+	cr_assert(eq(int, mnfq_packet_get_tuple(packet, &t), 0));
+	len = at.family == AF_INET ? 4 : 16;
+	source = at.network + (at.family == AF_INET ? 12 : 8);
+	cr_expect(eq(u8, t.family, at.family));
+	cr_expect(eq(u8, t.protocol, expected_protocol));
+	cr_expect(memcmp(t.src, p + source, len) == 0, "source");
+	cr_expect(memcmp(t.dst, p + source + len, len) == 0, "destination");
+	cr_expect(eq(u16, t.zone, 0));
+	if (expected_protocol == IPPROTO_ICMP || expected_protocol == IPPROTO_ICMPV6) {
+		cr_expect(eq(u8, t.type, p[at.transport]));
+		cr_expect(eq(u8, t.code, p[at.transport + 1]));
+		cr_expect(eq(u16, t.sport | t.dport, 0));
+	} else {
+		cr_expect(eq(u16, t.sport, p[at.transport] << 8 | p[at.transport + 1]));
+		cr_expect(eq(u16, t.dport, p[at.transport + 2] << 8 | p[at.transport + 3]));
+		cr_expect(t.sport != 0 && t.dport != 0 && t.sport != t.dport);
+		cr_expect(eq(u16, t.id | t.type | t.code, 0));
+	}
+	cr_expect(eq(int, mnfq_packet_get_tuple(packet, NULL), -EINVAL));
+	cr_expect(eq(int, mnfq_packet_get_tuple(packet, &none), -EINVAL));
+	cr_expect(eq(int, mnfq_packet_get_tuple(NULL, &t), -EINVAL));
+}
+
+Test(edit, a_tuple_tells_the_flow)
+{
+	static const uint8_t protocols[] = { IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP };
+	size_t i;
+
+	for (i = 0; i < sizeof(protocols); i++) {
+		expected_protocol = protocols[i];
+		build(&b, AF_INET, protocols[i], 4);
+		begin(NFPROTO_IPV4, 0x0800);
+		deliver(tell_tuple);
+		build(&b, AF_INET6, protocols[i], 4);
+		begin(NFPROTO_IPV6, 0);
+		deliver(tell_tuple);
+	}
+	expected_protocol = IPPROTO_ICMP;
+	build(&b, AF_INET, IPPROTO_ICMP, 4);
+	begin(NFPROTO_IPV4, 0x0800);
+	deliver(tell_tuple);
+	expected_protocol = IPPROTO_ICMPV6;
+	build(&b, AF_INET6, IPPROTO_ICMPV6, 4);
+	begin(NFPROTO_IPV6, 0);
+	deliver(tell_tuple);
+}
+
 Test(edit, without_arguments)
 {
 	make_udp("data");

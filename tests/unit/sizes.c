@@ -168,7 +168,7 @@ static const struct {
 	{ "kernel stats", kernel_stats, sizeof(struct mnfq_kernel_stats), -ENODATA },
 	{ "get_options", queue_options, sizeof(struct mnfq_queue_options), 0 },
 	{ "layers", layers, sizeof(struct mnfq_layers), -EBADMSG },
-	{ "tuple", tuple, sizeof(struct mnfq_ct_tuple), -ENODATA },
+	{ "tuple", tuple, sizeof(struct mnfq_tuple), -ENODATA },
 };
 #define CALLS (sizeof(calls) / sizeof(calls[0]))
 

@@ -21,7 +21,7 @@ struct sight {
 	uint32_t info, id, status, mark;
 	uint16_t zone;
 	uint8_t labels[MNFQ_CT_LABELS_SIZE];
-	struct mnfq_ct_tuple original, reply;
+	struct mnfq_tuple original, reply;
 };
 static struct sight sights[64];
 static unsigned int sight_count;
@@ -124,7 +124,7 @@ static void see_state(unsigned int i, const char *hook, const char *direction, c
 		  "packet %u on %s: %s, %s", i, s->hook, s->direction, s->state);
 }
 
-static void see_addresses(const struct mnfq_ct_tuple *tuple, const char *src, const char *dst)
+static void see_addresses(const struct mnfq_tuple *tuple, const char *src, const char *dst)
 {
 	const int family = strchr(src, ':') ? AF_INET6 : AF_INET;
 	char text[2][INET6_ADDRSTRLEN];
@@ -370,7 +370,7 @@ Test(conntrack, labels)
 static enum mnfq_verdict look_untracked(struct mnfq_packet *packet, void *data)
 {
 	static const uint8_t labels[MNFQ_CT_LABELS_SIZE] = { 1 };
-	struct mnfq_ct_tuple tuple = { .size = sizeof(tuple) };
+	struct mnfq_tuple tuple = { .size = sizeof(tuple) };
 	uint32_t value;
 	size_t len;
 

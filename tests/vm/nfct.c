@@ -10,7 +10,7 @@
 
 static struct {
 	struct nf_conntrack *ct; /* as the library parsed it */
-	struct mnfq_ct_tuple tuples[2];
+	struct mnfq_tuple tuples[2];
 	uint32_t mark, id, status;
 	uint16_t zone;
 	uint8_t labels[MNFQ_CT_LABELS_SIZE];
@@ -51,7 +51,7 @@ static enum mnfq_verdict look(struct mnfq_packet *packet, void *data)
 	return MNFQ_ACCEPT;
 }
 
-static void expect_tuple(const struct mnfq_ct_tuple *tuple, enum nf_conntrack_attr src4,
+static void expect_tuple(const struct mnfq_tuple *tuple, enum nf_conntrack_attr src4,
 			 enum nf_conntrack_attr src6, enum nf_conntrack_attr sport)
 {
 	const size_t size = tuple->family == AF_INET ? 4 : 16;
