@@ -7,7 +7,7 @@
 /* The family comes from the addresses: that of the packet may be the family of a bridge. */
 static int parse(struct nf_conntrack *ct, const struct mnfq_packet *packet)
 {
-	struct mnfq_tuple tuple = { .size = sizeof(tuple) };
+	struct mnfq_tuple tuple = MNFQ_INIT(tuple);
 	size_t len;
 	const uint8_t *attributes = mnfq_packet_get_ct(packet, &len);
 

@@ -38,7 +38,7 @@ struct flows {
 /* Fragments behind the first one have no ports, and what is not IP has nothing: packets in common. */
 static void get_flow(const struct mnfq_packet *packet, struct flow *flow)
 {
-	struct mnfq_tuple tuple = { .size = sizeof(tuple) };
+	struct mnfq_tuple tuple = MNFQ_INIT(tuple);
 	struct end end;
 
 	(void)mnfq_packet_get_tuple(packet, &tuple);

@@ -19,7 +19,7 @@ static enum mnfq_verdict decide(struct mnfq_packet *packet, void *data)
 
 int main(int argc, char **argv)
 {
-	struct mnfq_stats stats = { .size = sizeof(stats) };
+	struct mnfq_stats stats = MNFQ_INIT(stats);
 	struct mnfq_socket *sock;
 
 	if (argc != 3 || !*argv[2]) {

@@ -27,10 +27,10 @@ static inline unsigned int example_queue(const char *text)
 	return (unsigned int)num;
 }
 
-/* Ends the program with the library's sentence for what went wrong. */
-static inline void example_fail(int err, const char *sentence)
+/* Ends the program with the library's message for what went wrong. */
+static inline void example_fail(int err, const char *errmsg)
 {
-	fprintf(stderr, "%s\n", *sentence ? sentence : strerror(-err));
+	fprintf(stderr, "%s\n", *errmsg ? errmsg : strerror(-err));
 	exit(1);
 }
 
@@ -41,15 +41,15 @@ static inline struct mnfq_socket *example_listen_with(unsigned int num, uint32_t
 						      mnfq_callback callback, void *data)
 {
 	char error[MNFQ_ERRMSG_SIZE] = "";
-	struct mnfq_socket_options socket_options = { .size = sizeof(socket_options),
-						      .error = error,
-						      .error_size = sizeof(error) };
-	struct mnfq_queue_options queue_options = { .size = sizeof(queue_options),
-						    .flags = flags,
-						    .default_verdict = verdict };
+	struct mnfq_socket_options socket_options = MNFQ_INIT(socket_options);
+	struct mnfq_queue_options queue_options = MNFQ_INIT(queue_options);
 	struct mnfq_socket *sock;
 	int err;
 
+	socket_options.error = error;
+	socket_options.error_size = sizeof(error);
+	queue_options.flags = flags;
+	queue_options.default_verdict = verdict;
 	err = mnfq_socket_open(&sock, &socket_options);
 	if (err < 0)
 		example_fail(err, error);

@@ -34,7 +34,7 @@ static int send_socket(const char *path)
 
 static int receive_socket(const char *path, char **command)
 {
-	struct mnfq_handover info = { .size = sizeof(info) };
+	struct mnfq_handover info = MNFQ_INIT(info);
 	int fd, stream, err;
 
 	stream = example_accept(path);

@@ -27,7 +27,7 @@ static struct mnfq_socket *take(int stream, unsigned int num)
 	struct mnfq_socket_options options = { .size = sizeof(options),
 					       .error = error,
 					       .error_size = sizeof(error) };
-	struct mnfq_handover info = { .size = sizeof(info) };
+	struct mnfq_handover info = MNFQ_INIT(info);
 	struct mnfq_socket *sock;
 	const char *why = error;
 	int fd, err;

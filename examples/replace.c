@@ -13,7 +13,7 @@ struct texts {
 static enum mnfq_verdict decide(struct mnfq_packet *packet, void *data)
 {
 	const struct texts *texts = data;
-	struct mnfq_layers at = { .size = sizeof(at) };
+	struct mnfq_layers at = MNFQ_INIT(at);
 	const uint8_t *bytes, *hit;
 	size_t offset = 0;
 

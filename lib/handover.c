@@ -52,6 +52,10 @@ static int handover_begin(struct transfer *t, int stream, int timeout_ms, uint32
 	if (timeout_ms > 0)
 		t->deadline = mnfq_i_now_ms() + timeout_ms;
 	err = mnfq_i_options_copy(&t->options, sizeof(t->options), options);
+	if (err < 0 && mnfq_i_options_unsized(options)) { /* these are in all versions */
+		t->options.error = options->error;
+		t->options.error_size = options->error_size;
+	}
 	if (err == 0 && t->options.flags & ~known_flags)
 		err = -EINVAL;
 	if (err < 0)

@@ -140,6 +140,9 @@ static const char *advise(int err)
 
 static int explain(struct mnfq_socket *sock, int err)
 {
+	if (err == -EINVAL)
+		return mnfq_i_fail(&sock->error, err,
+				   "counters: set .size to sizeof(struct mnfq_kernel_stats)");
 	if (err == -ENODEV)
 		return mnfq_i_fail(&sock->error, err,
 				   "the queue is not bound on this socket any more");
@@ -152,8 +155,10 @@ int mnfq_queue_get_kernel_stats(struct mnfq_queue *queue, struct mnfq_kernel_sta
 	struct mnfq_kernel_stats found;
 	int err;
 
-	if (!queue || !mnfq_i_options_sized(stats))
+	if (!queue)
 		return -EINVAL;
+	if (!mnfq_i_options_sized(stats))
+		return explain(queue->sock, -EINVAL);
 	err = open_once(queue->sock);
 	if (err == 0)
 		err = queues_read(queue->sock->queues_fd, queue->num, &found);
@@ -171,8 +176,10 @@ int mnfq_socket_get_kernel_stats(struct mnfq_socket *sock, struct mnfq_kernel_st
 	struct wanted wanted = { .num = -1, .stats = &sum };
 	int err;
 
-	if (!sock || !mnfq_i_options_sized(stats))
+	if (!sock)
 		return -EINVAL;
+	if (!mnfq_i_options_sized(stats))
+		return explain(sock, -EINVAL);
 	wanted.portid = sum.portid = sock->portid;
 	err = open_once(sock);
 	if (err == 0)

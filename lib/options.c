@@ -23,6 +23,14 @@ bool mnfq_i_options_sized(const void *options)
 	return size >= sizeof(size) && size <= OPTIONS_SIZE_MAX && size % _Alignof(size_t) == 0;
 }
 
+/* Whether .size was forgotten. */
+bool mnfq_i_options_unsized(const void *options)
+{
+	static const size_t zero;
+
+	return options && memcmp(options, &zero, sizeof(zero)) == 0;
+}
+
 /*
  * Reads options of a caller who may know fewer fields than we do, or more. NULL: all defaults. What
  * we know is there after -E2BIG, too: it may say where to write the message.

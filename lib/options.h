@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 bool mnfq_i_options_sized(const void *options);
+bool mnfq_i_options_unsized(const void *options);
 int mnfq_i_options_copy(void *dst, size_t dst_size, const void *src);
 void mnfq_i_options_return(void *dst, const void *src, size_t src_size);
 

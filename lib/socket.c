@@ -89,6 +89,10 @@ static int check_options(struct mnfq_socket **ret, struct mnfq_socket_options *t
 {
 	int err = mnfq_i_options_copy(to, sizeof(*to), from);
 
+	if (err < 0 && mnfq_i_options_unsized(from)) { /* these are in all versions */
+		to->error = from->error;
+		to->error_size = from->error_size;
+	}
 	if (err < 0)
 		return mnfq_i_fail(error, err,
 				   "socket options: set .size to sizeof(struct "

@@ -21,10 +21,10 @@ static enum mnfq_verdict count(struct mnfq_packet *packet, void *data)
 
 int main(int argc, char **argv)
 {
-	char sentence[MNFQ_ERRMSG_SIZE] = "";
+	char error[MNFQ_ERRMSG_SIZE] = "";
 	const struct mnfq_socket_options options = { .size = sizeof(options),
-						     .error = sentence,
-						     .error_size = sizeof(sentence) };
+						     .error = error,
+						     .error_size = sizeof(error) };
 	struct mnfq_socket *sock = NULL;
 	uint64_t bytes = 0;
 	char *end = NULL;
@@ -43,7 +43,7 @@ int main(int argc, char **argv)
 	if (err == 0)
 		err = mnfq_socket_run(sock);
 	if (err < 0)
-		fprintf(stderr, "embed: %s\n", sock ? mnfq_socket_get_error(sock) : sentence);
+		fprintf(stderr, "embed: %s\n", sock ? mnfq_socket_get_error(sock) : error);
 	mnfq_socket_close(sock);
 	return err < 0;
 }

@@ -69,17 +69,17 @@ struct mnfq_handover_options {
 		*label; /**< to mnfq_handover_send(): as struct mnfq_handover has it; or NULL */
 
 	char *error;       /**< where the error message is written, or NULL. Terminated. */
-	size_t error_size; /**< bytes at @error */
+	size_t error_size; /**< bytes at @p error */
 };
 
 /**
  * Send a socket; does not wait for the answer.
  *
- * @stream      the connected Unix socket
- * @fd          the netlink socket. It stays the caller's
- * @timeout_ms  how long to wait until it can be sent: 0 not at all, negative without end
- * @options     NULL for the defaults
- * Returns 0, or
+ * @param stream      the connected Unix socket
+ * @param fd          the netlink socket. It stays the caller's
+ * @param timeout_ms  how long to wait until it can be sent: 0 not at all, negative without end
+ * @param options     NULL for the defaults
+ * @return 0, or
  *   -EAGAIN, -ETIMEDOUT  the other side does not read
  *   -EINTR        a signal arrived while waiting
  *   -EPIPE        the other side has gone; mnfq_handover_wait() may know why
@@ -97,7 +97,7 @@ int mnfq_handover_send(int stream, int fd, int timeout_ms,
 /**
  * Wait for the answer to what was sent. timeout_ms and options are those of mnfq_handover_send().
  *
- * Returns 0 if the socket was taken, or
+ * @return 0 if the socket was taken, or
  *   -EAGAIN, -ETIMEDOUT  there is no answer yet
  *   -EINTR       a signal arrived while waiting
  *   -ECONNRESET  the other side has gone without an answer
@@ -114,11 +114,12 @@ int mnfq_handover_wait(int stream, int timeout_ms, const struct mnfq_handover_op
  * Receive a socket that is fit for mnfq_socket_adopt(). Answer with mnfq_handover_answer() as soon
  * as it is adopted and bound, or is not going to be.
  *
- * @fd          the descriptor, close-on-exec, which is the caller's
- * @stream, @timeout_ms  as for mnfq_handover_send()
- * @info        what is known of it
- * @options     NULL for the defaults
- * Returns 0, or
+ * @param fd          the descriptor, close-on-exec, which is the caller's
+ * @param stream      the connected Unix socket
+ * @param timeout_ms  as for mnfq_handover_send()
+ * @param info        what is known of it
+ * @param options     NULL for the defaults
+ * @return 0, or
  *   -EAGAIN, -ETIMEDOUT  nothing came
  *   -EINTR       a signal arrived while waiting
  *   -ECONNRESET  the other side has gone without sending anything
@@ -142,10 +143,10 @@ int mnfq_handover_receive(int *fd, int stream, int timeout_ms, struct mnfq_hando
  * Tell the sender what became of its socket. Never waits. Whoever would have to send one can also
  * say with this why it does not.
  *
- * @info    as received: a plain socket is not answered. NULL: nothing was received
- * @err     0: taken. A negative errno: not taken, and why
- * @errmsg  why, in words, of which MNFQ_ERRMSG_SIZE - 1 bytes are sent; or NULL
- * Returns 0, or
+ * @param info    as received: a plain socket is not answered. NULL: nothing was received
+ * @param err     0: taken. A negative errno: not taken, and why
+ * @param errmsg  why, in words, of which MNFQ_ERRMSG_SIZE - 1 bytes are sent; or NULL
+ * @return 0, or
  *   -EAGAIN     the other side does not read
  *   -EPIPE      the other side has gone
  *   -EINVAL, -EBADF, -ENOTSOCK, -ENOTCONN  wrong arguments

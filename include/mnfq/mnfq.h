@@ -11,9 +11,9 @@
  *
  * Errors.    0 or a count on success, a negative errno on failure. Results are written through
  *            a pointer only on success; destructors accept NULL and return NULL. Wrong arguments
- *            are -EINVAL, never an abort. mnfq_socket_get_error() tells the last failure of a
- *            socket as a sentence; a constructor that fails writes it to the buffer named in its
- *            options. Getters (mnfq_…_get_…) fail without a message.
+ *            are -EINVAL, never an abort. mnfq_socket_get_error() returns the error message of the
+ *            last failure of a socket; a constructor that fails writes its message to the buffer
+ *            named in its options, also if .size was forgotten there. Getters (mnfq_…_get_…) fail without a message.
  *
  * Getters.   A number whose 0 means "none" is returned, and so are flags. Bytes are returned as
  *            `const uint8_t *get_x(object, &len)`: NULL and a length of 0 where there are none,
@@ -22,11 +22,12 @@
  *            0, NULL or -EINVAL. What the kernel sent malformed is absent, unless a function says
  *            -EBADMSG.
  *
- * Options.   Structs that begin with `size_t size`. Zero them, set .size = sizeof the struct,
- *            then what you want to change: zero always means the default, and NULL means all
+ * Options.   Structs that begin with `size_t size`. Initialise them with MNFQ_INIT(), then set
+ *            what you want to change: zero always means the default, and NULL means all
  *            defaults. A struct that is larger than this library knows is accepted while the part
  *            that it does not know is zero, otherwise -E2BIG. A .size that no version can have
- *            (below sizeof(size_t), above 4096, or not a multiple of the alignment of size_t) is
+ *            (0 because it was forgotten, below sizeof(size_t), above 4096, or not a multiple of the
+ *            alignment of size_t) is
  *            -EINVAL. The same holds for structs that a function fills in: .size is the room
  *            that the caller has.
  *
@@ -66,10 +67,33 @@
 #include <mnfq/version.h>
 
 #ifdef __cplusplus
+template <typename T> inline T mnfq_init()
+{
+	T object = T();
+	object.size = sizeof(object);
+	return object;
+}
+
 extern "C" {
 #define MNFQ_ENUM_BASE : unsigned int
+#define MNFQ_CAST(type, value) static_cast<type>(value)
 #else
 #define MNFQ_ENUM_BASE
+#define MNFQ_CAST(type, value) ((type)(value))
+#endif
+
+/**
+ * The initialiser of a struct with .size; all else is zero, the default:
+ * `struct mnfq_queue_options options = MNFQ_INIT(options);`. In C, and in C++ from C++20 on,
+ * `{ .size = sizeof(options), .max_len = 4096 }` is the same with other members set.
+ */
+#ifdef __cplusplus
+#define MNFQ_INIT(object) mnfq_init<decltype(object)>()
+#else
+#define MNFQ_INIT(object)                                                                        \
+	{                                                                                        \
+		.size = sizeof(object)                                                           \
+	}
 #endif
 
 struct mnfq_ring;
@@ -80,7 +104,7 @@ struct mnfq_packet;
 /** The version of the library that is running, "MAJOR.MINOR.PATCH". */
 const char *mnfq_get_version(void);
 
-/** Bytes of the longest sentence for a failure, with its terminating zero. */
+/** Bytes of the longest error message, with its terminating zero. */
 #define MNFQ_ERRMSG_SIZE 384
 
 /* ---- verdicts --------------------------------------------------------------------------- */
@@ -97,16 +121,16 @@ enum mnfq_verdict MNFQ_ENUM_BASE {
 	MNFQ_DEFER = 256 /**< only from a callback that retained the packet: decided later */
 };
 
-/** Hand the packet to queue @num; without a program bound there it is dropped. */
+/** Hand the packet to queue @p num; without a program bound there it is dropped. */
 static inline enum mnfq_verdict mnfq_verdict_queue(uint16_t num)
 {
-	return (enum mnfq_verdict)(3u | (uint32_t)num << 16);
+	return MNFQ_CAST(enum mnfq_verdict, 3u | MNFQ_CAST(uint32_t, num) << 16);
 }
 
-/** Hand the packet to queue @num; without a program bound there it is accepted. */
+/** Hand the packet to queue @p num; without a program bound there it is accepted. */
 static inline enum mnfq_verdict mnfq_verdict_queue_bypass(uint16_t num)
 {
-	return (enum mnfq_verdict)(3u | 0x8000u | (uint32_t)num << 16);
+	return MNFQ_CAST(enum mnfq_verdict, 3u | 0x8000u | MNFQ_CAST(uint32_t, num) << 16);
 }
 
 /* ---- counters --------------------------------------------------------------------------- */
@@ -171,7 +195,7 @@ struct mnfq_stats {
 	 */
 	uint64_t overruns;
 	uint64_t forged;    /**< datagrams that did not come from the kernel, ignored */
-	uint64_t malformed; /**< messages from the kernel that make no sense, ignored */
+	uint64_t malformed; /**< messages from the kernel that are malformed, ignored */
 	uint64_t unclaimed; /**< packets of a queue that was never bound here, ignored */
 };
 
@@ -183,9 +207,9 @@ struct mnfq_stats {
  * Nothing is in it between two calls of mnfq_socket_dispatch() or mnfq_socket_feed(). One thread
  * at a time may use the sockets of a ring.
  *
- * @ret    the new ring; release it with mnfq_ring_free()
- * @batch  packets received with one system call, 1 to 1024; 0: 64
- * Returns 0, -EINVAL or -ENOMEM. For each packet of a batch 64 KiB of address space are reserved,
+ * @param ret    the new ring; release it with mnfq_ring_free()
+ * @param batch  packets received with one system call, 1 to 1024; 0: 64
+ * @return 0, -EINVAL or -ENOMEM. For each packet of a batch 64 KiB of address space are reserved,
  * but memory is used only as far as packets touch it: 4 or 8 KiB for one of usual size.
  */
 int mnfq_ring_new(struct mnfq_ring **ret, unsigned int batch);
@@ -206,9 +230,9 @@ struct mnfq_ring *mnfq_ring_free(struct mnfq_ring *ring);
 struct mnfq_socket_options {
 	size_t size; /**< sizeof(struct mnfq_socket_options) */
 
-	/** Where the constructor writes the sentence for its failure, or NULL. Terminated. */
+	/** Where the constructor writes its error message, or NULL. Terminated. */
 	char *error;
-	size_t error_size; /**< bytes at @error; MNFQ_ERRMSG_SIZE holds any sentence */
+	size_t error_size; /**< bytes at @p error; MNFQ_ERRMSG_SIZE holds any message */
 
 	/**
 	 * Kernel memory for packets on their way to us, in bytes as the kernel accounts for it.
@@ -258,9 +282,9 @@ struct mnfq_socket_options {
 /**
  * Open a socket in the caller's network namespace.
  *
- * @ret      the new socket; release it with mnfq_socket_close()
- * @options  NULL for the defaults
- * Returns 0, or
+ * @param ret      the new socket; release it with mnfq_socket_close()
+ * @param options  NULL for the defaults
+ * @return 0, or
  *   -EINVAL           wrong arguments
  *   -EPROTONOSUPPORT  this kernel has no nfnetlink
  *   -EAFNOSUPPORT, -EACCES, -EPERM  a sandbox or a security module forbids netlink sockets
@@ -274,9 +298,9 @@ int mnfq_socket_open(struct mnfq_socket **ret, const struct mnfq_socket_options 
  * Open a socket in another network namespace. The caller's own namespace is never changed, not
  * even for a moment: a short-lived thread goes there and comes back with the socket.
  *
- * @netns  a name under /run/netns; a path (it contains a '/') to a namespace file; or a process
+ * @param netns  a name under /run/netns; a path (it contains a '/') to a namespace file; or a process
  *         id in decimal digits, where no name under /run/netns is spelled like it
- * Returns what mnfq_socket_open() does, and
+ * @return what mnfq_socket_open() does, and
  *   -ENOENT  no such namespace or process
  *   -EINVAL  the path is not a network namespace, or the name is none
  *   -ENOTDIR, -ELOOP, … as open(2) refuses the path
@@ -311,7 +335,7 @@ int mnfq_socket_open_netns_fd(struct mnfq_socket **ret, int netns_fd,
  * this descriptor, NETLINK_NO_ENOBUFS, larger buffers, and a lock so that nobody can attach a
  * socket filter later, which also stays if memory runs out afterwards (-ENOMEM).
  *
- * Returns 0, or
+ * @return 0, or
  *   -EBADF            not an open descriptor, or opened with O_PATH
  *   -ENOTSOCK         a file, a pipe, a device
  *   -EAFNOSUPPORT     not a netlink socket
@@ -340,7 +364,7 @@ struct mnfq_socket *mnfq_socket_close(struct mnfq_socket *sock);
  * mnfq_socket_adopt() and mnfq_queue_bind(), which take the queues over. Packets that were received
  * and not decided yet, retained ones too, get their default verdict from there.
  *
- * Returns the descriptor, which is the caller's, or -EINVAL, or -EBUSY from within a callback.
+ * @return the descriptor, which is the caller's, or -EINVAL, or -EBUSY from within a callback.
  */
 int mnfq_socket_detach(struct mnfq_socket *sock);
 
@@ -349,9 +373,9 @@ int mnfq_socket_detach(struct mnfq_socket *sock);
  * in its ring between two rounds: queues, retained packets and what waits are not touched. Call it in
  * the thread that uses the socket so far, or once that thread has let go of it.
  *
- * @ring  the new one, of which the socket takes a reference: mnfq_ring_free() may follow. NULL: one
+ * @param ring  the new one, of which the socket takes a reference: mnfq_ring_free() may follow. NULL: one
  *        of its own, as large as the ring before
- * Returns 0, or, with the ring as it was,
+ * @return 0, or, with the ring as it was,
  *   -EBUSY   called from within a callback of the socket, or of one that has the old or the new ring;
  *            or another thread is in one
  *   -EINVAL  no socket
@@ -373,7 +397,7 @@ uint32_t mnfq_socket_get_portid(const struct mnfq_socket *sock);
 
 /**
  * The inode number of the socket's network namespace, which tells namespaces apart.
- * Returns 0, or
+ * @return 0, or
  *   -EPERM  no CAP_NET_ADMIN over it
  *   -EMFILE, -ENFILE  no descriptor left: looking takes one
  *   -EBADF  somebody closed the socket's descriptor
@@ -386,23 +410,23 @@ int mnfq_socket_get_netns_inode(const struct mnfq_socket *sock, uint64_t *inode)
  * The name of the socket's network namespace: as under /run/netns if it has one there, else
  * "net:[INODE]".
  *
- * @size  bytes at @name
- * Returns 0, -ENOSPC if it does not fit with its terminating zero, or as
+ * @param size  bytes at @p name
+ * @return 0, -ENOSPC if it does not fit with its terminating zero, or as
  * mnfq_socket_get_netns_inode().
  */
 int mnfq_socket_get_netns_name(const struct mnfq_socket *sock, char *name, size_t size);
 
 /**
- * The name of interface @ifindex in the socket's namespace. @name takes IF_NAMESIZE (16) bytes.
+ * The name of interface @p ifindex in the socket's namespace. @p name takes IF_NAMESIZE (16) bytes.
  * Names are remembered for a second, so that asking for each packet costs no system call.
- * Returns 0, -ENODEV if there is no such interface (any more), -EBADF if somebody closed the
+ * @return 0, -ENODEV if there is no such interface (any more), -EBADF if somebody closed the
  * socket's descriptor, -EINVAL.
  */
 int mnfq_socket_get_ifname(struct mnfq_socket *sock, uint32_t ifindex, char *name);
 
 /**
- * Ask for a receive buffer of @bytes, as the kernel accounts for it; 0 asks for the default.
- * Returns 0 even if the limits allow less: see mnfq_socket_get_receive_buffer(). -EINVAL: above
+ * Ask for a receive buffer of @p bytes, as the kernel accounts for it; 0 asks for the default.
+ * @return 0 even if the limits allow less: see mnfq_socket_get_receive_buffer(). -EINVAL: above
  * 2 GiB. -EBADF: somebody closed the socket's descriptor.
  */
 int mnfq_socket_set_receive_buffer(struct mnfq_socket *sock, uint32_t bytes);
@@ -413,8 +437,8 @@ int64_t mnfq_socket_get_receive_buffer(const struct mnfq_socket *sock);
 /**
  * Receive what is there, at most one batch, call the callbacks and send their verdicts.
  *
- * @timeout_ms  how long to wait for a first packet: 0 not at all, negative without end
- * Returns the number of packets handled, 0 if none came in time, or
+ * @param timeout_ms  how long to wait for a first packet: 0 not at all, negative without end
+ * @return the number of packets handled, 0 if none came in time, or
  *   -ECANCELED  mnfq_socket_stop() was called (this call consumed it)
  *   -EINTR      a signal arrived while waiting
  *   -EBUSY      called from within a callback, of this socket or of one that shares its ring; or
@@ -440,8 +464,8 @@ int64_t mnfq_socket_get_receive_buffer(const struct mnfq_socket *sock);
 int mnfq_socket_dispatch(struct mnfq_socket *sock, int timeout_ms);
 
 /**
- * Dispatch until mnfq_socket_stop(); signals do not end it. Returns 0 once stopped, or an error
- * of mnfq_socket_dispatch().
+ * Dispatch until mnfq_socket_stop(); signals do not end it.
+ * @return 0 once stopped, or an error of mnfq_socket_dispatch()
  */
 int mnfq_socket_run(struct mnfq_socket *sock);
 
@@ -460,20 +484,23 @@ void mnfq_socket_stop(struct mnfq_socket *sock);
  * or throw away all that you received before you unbind a queue, and never feed it to a
  * successor.
  *
- * @datagram  the bytes, unchanged for the duration of the call
- * @len       how many were received
- * @from      the sender, as recvmsg(2) gave it: datagrams of other senders than the kernel are
+ * @param datagram  the bytes, unchanged for the duration of the call
+ * @param len       how many were received
+ * @param from      the sender, as recvmsg(2) gave it: datagrams of other senders than the kernel are
  *            counted as forged and ignored
- * Returns the number of packets handled, or an error as mnfq_socket_dispatch(). After -ENOMEM the
+ * @return the number of packets handled, or an error as mnfq_socket_dispatch(). After -ENOMEM the
  * datagram may have been lost, which is counted.
  */
 int mnfq_socket_feed(struct mnfq_socket *sock, const void *datagram, size_t len,
 		     const struct sockaddr *from, socklen_t from_len);
 
-/** The counters of the socket and of all queues it ever had. Returns 0 or -EINVAL. */
+/**
+ * The counters of the socket and of all queues it ever had.
+ * @return 0 or -EINVAL
+ */
 int mnfq_socket_get_stats(const struct mnfq_socket *sock, struct mnfq_stats *stats);
 
-/** The last failure of this socket as a sentence that says what to do; "" if there was none. */
+/** The error message of the last failure of this socket, which says what to do; "": there was none. */
 const char *mnfq_socket_get_error(const struct mnfq_socket *sock);
 
 /* ---- queues ----------------------------------------------------------------------------- */
@@ -503,14 +530,14 @@ enum mnfq_copy MNFQ_ENUM_BASE {
 /**
  * Hears that the kernel refused a verdict.
  *
- * @queue  the queue of the packet
- * @id     the id of the packet; of a batch verdict, which the library makes of equal verdicts on
+ * @param queue  the queue of the packet
+ * @param id     the id of the packet; of a batch verdict, which the library makes of equal verdicts on
  *         consecutive packets, the id of the last one. Of several verdicts that were refused with
  *         -EPERM together, the kernel tells of the first only
- * @error  a negative errno: -ENOENT if the packet was gone (or all those of the batch were),
+ * @param error  a negative errno: -ENOENT if the packet was gone (or all those of the batch were),
  *         because an interface went down or a base chain was removed; -EPERM, -ENODEV, -EINVAL,
  *         -ENOMEM
- * @data   as given to mnfq_queue_bind()
+ * @param data   as given to mnfq_queue_bind()
  * Called from within mnfq_socket_dispatch() and mnfq_socket_feed(), after the refusal was
  * counted. It may call what a mnfq_callback may.
  */
@@ -544,9 +571,9 @@ struct mnfq_queue_options {
 /**
  * Sees a packet and decides it.
  *
- * @packet  valid until the callback returns
- * @data    as given to mnfq_queue_bind()
- * Returns the verdict. MNFQ_DEFER counts only if the packet was retained. Anything that is no
+ * @param packet  valid until the callback returns
+ * @param data    as given to mnfq_queue_bind()
+ * @return the verdict. MNFQ_DEFER counts only if the packet was retained. Anything that is no
  * verdict becomes the queue's default verdict and is counted as invalid.
  * It may call everything but mnfq_socket_dispatch(), mnfq_socket_run() and mnfq_socket_feed(), also
  * close other sockets that share the ring.
@@ -570,17 +597,17 @@ typedef enum mnfq_verdict (*mnfq_callback)(struct mnfq_packet *packet, void *dat
  * the kernel (membarrier(2), about 20 ms), so that packets of the former queue are not taken for
  * those of the new one.
  *
- * @ret       the new queue, for mnfq_queue_unbind() and settings; NULL: it is not needed, as the
+ * @param ret       the new queue, for mnfq_queue_unbind() and settings; NULL: it is not needed, as the
  *            queue belongs to its socket and ends with that
- * @num       0 to 65535
- * @options   NULL for the defaults
- * @callback  called for each packet, from within mnfq_socket_dispatch() and mnfq_socket_feed()
- * @data      handed to the callback
- * Returns 0, or, each with its sentence in mnfq_socket_get_error(),
+ * @param num       0 to 65535
+ * @param options   NULL for the defaults
+ * @param callback  called for each packet, from within mnfq_socket_dispatch() and mnfq_socket_feed()
+ * @param data      handed to the callback
+ * @return 0, or, each with its message in mnfq_socket_get_error(),
  *   -EINVAL           a number, length, mode, flag or verdict out of range
- *   -EPERM            no CAP_NET_ADMIN, here or where an adopted socket was opened: the sentence says
+ *   -EPERM            no CAP_NET_ADMIN, here or where an adopted socket was opened: the message says
  *                     whose, and over what
- *   -EBUSY            another socket owns the queue, after a second look as well: the sentence
+ *   -EBUSY            another socket owns the queue, after a second look as well: the message
  *                     says which, and whose
  *   -EEXIST           this socket has bound the queue already, or somebody who shares it just did
  *   -EOPNOTSUPP       the kernel lacks what a flag asks for
@@ -606,7 +633,8 @@ struct mnfq_queue *mnfq_queue_unbind(struct mnfq_queue *queue);
 
 /**
  * Change the settings of a queue while it is running: all of them, as in mnfq_queue_bind(). To
- * change one, mnfq_queue_get_options() first. Returns as mnfq_queue_bind(), or -ENODEV if the
+ * change one, mnfq_queue_get_options() first.
+ * @return as mnfq_queue_bind(), or -ENODEV if the
  * queue was unbound behind our back. After a failure the settings are as before; only after -ETIMEDOUT and -ENOMEM nobody knows, so configure again.
  */
 int mnfq_queue_configure(struct mnfq_queue *queue, const struct mnfq_queue_options *options);
@@ -614,9 +642,9 @@ int mnfq_queue_configure(struct mnfq_queue *queue, const struct mnfq_queue_optio
 /**
  * Set and clear flags of a queue while it is running; all other settings stay as they are.
  *
- * @flags  MNFQ_QUEUE_* to set
- * @mask   the flags that this is about: those of them that are not in @flags are cleared
- * Returns as mnfq_queue_configure(); -EINVAL: unknown flags, or some outside of the mask. A flag
+ * @param flags  MNFQ_QUEUE_* to set
+ * @param mask   the flags that this is about: those of them that are not in @p flags are cleared
+ * @return as mnfq_queue_configure(); -EINVAL: unknown flags, or some outside of the mask. A flag
  * that is among the queue's flags_optional and that the kernel lacks stays cleared.
  */
 int mnfq_queue_set_flags(struct mnfq_queue *queue, uint32_t flags, uint32_t mask);
@@ -624,8 +652,8 @@ int mnfq_queue_set_flags(struct mnfq_queue *queue, uint32_t flags, uint32_t mask
 /**
  * The settings in force, with defaults filled in and limits applied: copy_range is 0 without
  * MNFQ_COPY_PACKET, and flags are those that the kernel has.
- * @options  .size set by the caller
- * Returns 0 or -EINVAL.
+ * @param options  .size set by the caller
+ * @return 0 or -EINVAL.
  */
 int mnfq_queue_get_options(const struct mnfq_queue *queue, struct mnfq_queue_options *options);
 
@@ -638,7 +666,10 @@ void *mnfq_queue_get_data(const struct mnfq_queue *queue);
 /** The socket it is bound on. */
 struct mnfq_socket *mnfq_queue_get_socket(const struct mnfq_queue *queue);
 
-/** The counters of the queue. Returns 0 or -EINVAL. */
+/**
+ * The counters of the queue.
+ * @return 0 or -EINVAL
+ */
 int mnfq_queue_get_stats(const struct mnfq_queue *queue, struct mnfq_stats *stats);
 
 /**
@@ -662,7 +693,7 @@ struct mnfq_kernel_stats {
  * before. Takes CAP_NET_ADMIN and, if the socket is of another namespace than the caller,
  * CAP_SYS_ADMIN, over that namespace; and only its root may open the file.
  *
- * Returns 0, or, each with its sentence in mnfq_socket_get_error(),
+ * @return 0, or, each with its message in mnfq_socket_get_error(),
  *   -ENODATA  the file cannot be read: a right is missing, there is no /proc, or no descriptor is
  *             left
  *   -ENODEV   the queue is not bound on this socket any more
@@ -672,8 +703,8 @@ int mnfq_queue_get_kernel_stats(struct mnfq_queue *queue, struct mnfq_kernel_sta
 
 /**
  * The sum over all queues that are bound on a socket now; last_id is 0. Of a queue that was unbound
- * behind our back, so that there are fewer queues than expected, the counters are gone. Returns as
- * mnfq_queue_get_kernel_stats(), but not -ENODEV.
+ * behind our back, so that there are fewer queues than expected, the counters are gone.
+ * @return as mnfq_queue_get_kernel_stats(), but not -ENODEV
  */
 int mnfq_socket_get_kernel_stats(struct mnfq_socket *sock, struct mnfq_kernel_stats *stats);
 
@@ -731,12 +762,12 @@ uint32_t mnfq_packet_get_physindev(const struct mnfq_packet *packet);
 uint32_t mnfq_packet_get_physoutdev(const struct mnfq_packet *packet);
 
 /**
- * The name of interface @ifindex in the packet's namespace, where that is one of the above. As
+ * The name of interface @p ifindex in the packet's namespace, where that is one of the above. As
  * mnfq_socket_get_ifname(), but any thread may ask for a retained packet: then nothing is
  * remembered, each call is a system call.
  *
- * @name  takes IF_NAMESIZE (16) bytes
- * Returns 0, or -ENODEV: there is no such interface (any more), or the queue of the retained packet
+ * @param name  takes IF_NAMESIZE (16) bytes
+ * @return 0, or -ENODEV: there is no such interface (any more), or the queue of the retained packet
  * was unbound, or its socket closed; -EBADF: somebody closed the socket's descriptor; -EINVAL.
  */
 int mnfq_packet_get_ifname(const struct mnfq_packet *packet, uint32_t ifindex, char *name);
@@ -747,7 +778,7 @@ int mnfq_packet_get_ifname(const struct mnfq_packet *packet, uint32_t ifindex, c
  * than this is lost, or goes in fragments, see mnfq_packet_edit(). Large ones (MNFQ_SKB_GSO) are split
  * later and may be larger. As with mnfq_socket_get_ifname(), MTUs are remembered for a second (not
  * for retained packets).
- * Returns 0, or -ENODATA: no interface to leave through is known (in INPUT there is none, in
+ * @return 0, or -ENODATA: no interface to leave through is known (in INPUT there is none, in
  * PREROUTING not yet); -ENODEV: it is gone, or the queue of the retained packet is; -EBADF: somebody
  * closed the socket's descriptor; -EINVAL.
  */
@@ -755,7 +786,7 @@ int mnfq_packet_get_mtu(const struct mnfq_packet *packet, uint32_t *mtu);
 
 /**
  * The sender's link-layer address, NULL where there is none.
- * @len  its length in bytes, 6 for Ethernet; 0 where there is none
+ * @param len  its length in bytes, 6 for Ethernet; 0 where there is none
  */
 const uint8_t *mnfq_packet_get_hwaddr(const struct mnfq_packet *packet, size_t *len);
 
@@ -771,7 +802,7 @@ uint32_t mnfq_packet_get_skb_info(const struct mnfq_packet *packet);
 
 /**
  * The user and group id of a local sender's socket, as the initial user namespace counts them.
- * Returns 0, or -ENODATA: not asked for with MNFQ_QUEUE_UID_GID, or no local socket behind it.
+ * @return 0, or -ENODATA: not asked for with MNFQ_QUEUE_UID_GID, or no local socket behind it.
  */
 int mnfq_packet_get_uid(const struct mnfq_packet *packet, uint32_t *uid);
 int mnfq_packet_get_gid(const struct mnfq_packet *packet, uint32_t *gid);
@@ -781,7 +812,7 @@ int mnfq_packet_get_gid(const struct mnfq_packet *packet, uint32_t *gid);
  * (SELinux, Smack), which need not end with a zero. Of locally sent packets only. NULL: not asked
  * for with MNFQ_QUEUE_SECCTX, no local socket behind it, or no SECMARK on it.
  *
- * @len  its length in bytes
+ * @param len  its length in bytes
  */
 const char *mnfq_packet_get_secctx(const struct mnfq_packet *packet, size_t *len);
 
@@ -801,16 +832,16 @@ uint32_t mnfq_packet_get_cgroup_classid(const struct mnfq_packet *packet);
 /**
  * The VLAN tag that the packet carries beside its bytes. Of packets of the bridge family only.
  *
- * @tci       priority (3 bits), drop eligible (1 bit), VLAN id (12 bits); may be NULL
- * @protocol  ETH_P_8021Q or ETH_P_8021AD (linux/if_ether.h); may be NULL
- * Returns 0, -ENODATA if it has none, -EBADMSG if the kernel's attribute makes no sense, -EINVAL.
+ * @param tci       priority (3 bits), drop eligible (1 bit), VLAN id (12 bits); may be NULL
+ * @param protocol  ETH_P_8021Q or ETH_P_8021AD (linux/if_ether.h); may be NULL
+ * @return 0, -ENODATA if it has none, -EBADMSG if the kernel's attribute is malformed, -EINVAL.
  */
 int mnfq_packet_get_vlan(const struct mnfq_packet *packet, uint16_t *tci, uint16_t *protocol);
 
 /**
  * The link-layer header, from the first byte of the frame to the network header. Of packets of
  * the bridge family only.
- * @len  its length in bytes: 14 for Ethernet, since a VLAN tag is kept beside it
+ * @param len  its length in bytes: 14 for Ethernet, since a VLAN tag is kept beside it
  */
 const uint8_t *mnfq_packet_get_l2hdr(const struct mnfq_packet *packet, size_t *len);
 
@@ -835,8 +866,8 @@ struct mnfq_tuple {
  * because the packet is a later fragment or was cut off, is 0. ICMP and ICMPv6 have type and code,
  * and echo requests and replies an id.
  *
- * @tuple  .size set by the caller
- * Returns 0, or as mnfq_packet_get_layers()
+ * @param tuple  .size set by the caller
+ * @return 0, or as mnfq_packet_get_layers()
  */
 int mnfq_packet_get_tuple(const struct mnfq_packet *packet, struct mnfq_tuple *tuple);
 
@@ -854,7 +885,7 @@ enum mnfq_ct_direction MNFQ_ENUM_BASE { MNFQ_CT_ORIGINAL = 0, MNFQ_CT_REPLY = 1 
 /**
  * State and direction of the packet within its connection, as a number: the kernel's enum
  * ip_conntrack_info (linux/netfilter/nf_conntrack_common.h).
- * Returns 0, or -ENODATA, -EINVAL.
+ * @return 0, or -ENODATA, -EINVAL.
  */
 int mnfq_packet_get_ct_info(const struct mnfq_packet *packet, uint32_t *info);
 
@@ -884,14 +915,14 @@ uint16_t mnfq_packet_get_ct_zone(const struct mnfq_packet *packet);
 /**
  * The connection labels: 128 bits, label n is bit n % 8 of byte n / 8 on little-endian machines
  * (the kernel keeps them in machine words). NULL if none was ever set.
- * @len  MNFQ_CT_LABELS_SIZE, as all kernels so far have it
+ * @param len  MNFQ_CT_LABELS_SIZE, as all kernels so far have it
  */
 const uint8_t *mnfq_packet_get_ct_labels(const struct mnfq_packet *packet, size_t *len);
 
 /**
- * The addresses of the connection in direction @direction, as netfilter sees them after NAT.
- * @tuple  .size set by the caller
- * Returns 0, or -ENODATA, -EINVAL, or -EBADMSG: the kernel's attribute is malformed.
+ * The addresses of the connection in direction @p direction, as netfilter sees them after NAT.
+ * @param tuple  .size set by the caller
+ * @return 0, or -ENODATA, -EINVAL, or -EBADMSG: the kernel's attribute is malformed.
  */
 int mnfq_packet_get_ct_tuple(const struct mnfq_packet *packet, enum mnfq_ct_direction direction,
 			     struct mnfq_tuple *tuple);
@@ -901,7 +932,7 @@ int mnfq_packet_get_ct_tuple(const struct mnfq_packet *packet, enum mnfq_ct_dire
  * nfnetlink_conntrack.h), for a parser of your own or nfct_payload_parse() of
  * libnetfilter_conntrack. Aligned to 4 bytes; nothing inside has been checked. NULL: the packet
  * came without connection tracking data.
- * @len  in bytes
+ * @param len  in bytes
  */
 const uint8_t *mnfq_packet_get_ct(const struct mnfq_packet *packet, size_t *len);
 
@@ -910,21 +941,22 @@ const uint8_t *mnfq_packet_get_ct(const struct mnfq_packet *packet, size_t *len)
 /**
  * The packet from its network header on (from the hardware header's end for bridges), or the new
  * payload if one was set.
- * @len  bytes there are, at most copy_range; 0 with MNFQ_COPY_META; may be NULL
- * Returns a pointer for @len bytes; never NULL, also if @len is 0.
+ * @param len  bytes there are, at most copy_range; 0 with MNFQ_COPY_META; may be NULL
+ * @return a pointer for @p len bytes; never NULL, also if @p len is 0.
  */
 const uint8_t *mnfq_packet_get_payload(const struct mnfq_packet *packet, size_t *len);
 
 /**
  * The true length in bytes of the packet as the kernel queued it, which is more than the payload
- * of a truncated one. Returns 0, or -ENODATA with MNFQ_COPY_META.
+ * of a truncated one.
+ * @return 0, or -ENODATA with MNFQ_COPY_META
  */
 int mnfq_packet_get_length(const struct mnfq_packet *packet, size_t *len);
 
 /**
  * Is all of the packet in the payload that was received? 1: yes. 0: it was truncated, by copy_range
  * or because it is larger than a message can carry (MNFQ_COPY_RANGE_MAX); or nothing was copied
- * (MNFQ_COPY_META); or @packet is NULL. Whoever looks for content must not let pass what cannot be
+ * (MNFQ_COPY_META); or @p packet is NULL. Whoever looks for content must not let pass what cannot be
  * seen: drop what is not whole.
  */
 int mnfq_packet_is_whole(const struct mnfq_packet *packet);
@@ -938,7 +970,7 @@ int mnfq_packet_is_whole(const struct mnfq_packet *packet);
  * mnfq_packet_repair(), which puts the payload back as it was received.
  */
 
-/** The last refusal of this packet's setters as a sentence; "" if there was none. Static. */
+/** The error message of this packet's setter that failed last; "" if none did. Static. */
 const char *mnfq_packet_get_error(const struct mnfq_packet *packet);
 
 /** Set the mark that the packet gets. */
@@ -952,8 +984,8 @@ int mnfq_packet_set_mark(struct mnfq_packet *packet, uint32_t mark);
 int mnfq_packet_set_priority(struct mnfq_packet *packet, uint32_t priority);
 
 /**
- * Set the mark of the packet's connection: those bits of it that are in @mask become those of
- * @mark.
+ * Set the mark of the packet's connection: those bits of it that are in @p mask become those of
+ * @p mark.
  * -ENODATA: the packet came without connection tracking data, so there is nothing to mark, or
  * nobody knows: bind with MNFQ_QUEUE_CONNTRACK. -EOPNOTSUPP: the packet's payload has another
  * length now, and it is of TCP with NAT, for which the kernel would take this for the wish to
@@ -963,13 +995,13 @@ int mnfq_packet_set_priority(struct mnfq_packet *packet, uint32_t priority);
 int mnfq_packet_set_ct_mark(struct mnfq_packet *packet, uint32_t mark, uint32_t mask);
 
 /**
- * Set the labels of the packet's connection: those bits of them that are in @mask become those of
- * @labels. The kernel ignores them, and a connection mark set with the same verdict, for
+ * Set the labels of the packet's connection: those bits of them that are in @p mask become those of
+ * @p labels. The kernel ignores them, and a connection mark set with the same verdict, for
  * connections that began while no rule of the namespace mentioned labels (it tells neither that
  * nor whether).
  *
- * @labels  MNFQ_CT_LABELS_SIZE bytes
- * @mask    MNFQ_CT_LABELS_SIZE bytes, NULL for all labels
+ * @param labels  MNFQ_CT_LABELS_SIZE bytes
+ * @param mask    MNFQ_CT_LABELS_SIZE bytes, NULL for all labels
  * -ENODATA, -EOPNOTSUPP as mnfq_packet_set_ct_mark()
  */
 int mnfq_packet_set_ct_labels(struct mnfq_packet *packet, const uint8_t *labels,
@@ -979,15 +1011,15 @@ int mnfq_packet_set_ct_labels(struct mnfq_packet *packet, const uint8_t *labels,
  * Set the VLAN tag of a packet of the bridge family, also of one that has none. A tag cannot be
  * taken away.
  *
- * @tci       as mnfq_packet_get_vlan()
- * @protocol  ETH_P_8021Q or ETH_P_8021AD
+ * @param tci       as mnfq_packet_get_vlan()
+ * @param protocol  ETH_P_8021Q or ETH_P_8021AD
  * -EOPNOTSUPP: not of the bridge family; -EINVAL: another protocol
  */
 int mnfq_packet_set_vlan(struct mnfq_packet *packet, uint16_t tci, uint16_t protocol);
 
 /**
  * Replace the link-layer header of a packet of the bridge family. The data is copied.
- * @len  exactly that of the header that the packet came with
+ * @param len  exactly that of the header that the packet came with
  * -EOPNOTSUPP: it came without one, or not of the bridge family; -EMSGSIZE: another length
  */
 int mnfq_packet_set_l2hdr(struct mnfq_packet *packet, const void *data, size_t len);
@@ -997,8 +1029,8 @@ int mnfq_packet_set_l2hdr(struct mnfq_packet *packet, const void *data, size_t l
  * old payload. The kernel repairs neither lengths nor checksums, takes the checksums for final,
  * and drops the packet if it is shorter than its transport header.
  *
- * @data  the packet from its network header on; may be NULL if @len is 0
- * @len   0 to MNFQ_COPY_RANGE_MAX bytes
+ * @param data  the packet from its network header on; may be NULL if @p len is 0
+ * @param len   0 to MNFQ_COPY_RANGE_MAX bytes
  * -EMSGSIZE  more than MNFQ_COPY_RANGE_MAX; or the packet was received truncated, and the part
  *            that nobody saw would be cut off: if that is what you want, mnfq_packet_allow()
  * -ENODATA   with MNFQ_COPY_META: nobody knows what would be replaced
@@ -1015,7 +1047,7 @@ int mnfq_packet_set_payload(struct mnfq_packet *packet, const void *data, size_t
 
 /**
  * Insist on what is refused for good reasons.
- * @what  MNFQ_ALLOW_*, for this packet, in addition to what was allowed before
+ * @param what  MNFQ_ALLOW_*, for this packet, in addition to what was allowed before
  */
 int mnfq_packet_allow(struct mnfq_packet *packet, uint32_t what);
 
@@ -1024,7 +1056,7 @@ int mnfq_packet_allow(struct mnfq_packet *packet, uint32_t what);
  * link-layer header, connection mark and labels, MNFQ_ALLOW_*. It is what it was received as, also
  * with an unfinished checksum (MNFQ_SKB_CSUMNOTREADY). What mnfq_packet_get_payload() returned
  * before is no longer the packet.
- * Returns 0, or -EALREADY: the packet is decided; -EINVAL: it is NULL.
+ * @return 0, or -EALREADY: the packet is decided; -EINVAL: it is NULL.
  */
 int mnfq_packet_reset(struct mnfq_packet *packet);
 
@@ -1064,8 +1096,8 @@ struct mnfq_layers {
  * passed over up to the first that is unknown, AH, ESP, has a checksum of its own (mobility, HIP,
  * Shim6), or is a routing header of unknown type with segments left; at most 16 of them.
  *
- * @layers  .size set by the caller
- * Returns 0, or
+ * @param layers  .size set by the caller
+ * @return 0, or
  *   -EPROTONOSUPPORT  neither IPv4 nor IPv6
  *   -EBADMSG          malformed: what a header says of lengths cannot be
  *   -EMSGSIZE         the packet was received truncated, within its headers
@@ -1091,14 +1123,14 @@ int mnfq_packet_get_layers(const struct mnfq_packet *packet, struct mnfq_layers 
  * ones the kernel then drops, if they are of IPv6 or have DF set, and tells the sender of a packet
  * too big that it never sent; others, and UDP datagrams of local senders, it fragments.
  *
- * @offset  where, in the payload: from the transport header to the end as
- *          mnfq_packet_get_layers() finds them. Also from the network header on if @remove equals
- *          @insert, and the headers' structure stays as it is: addresses, time to live, type of
+ * @param offset  where, in the payload: from the transport header to the end as
+ *          mnfq_packet_get_layers() finds them. Also from the network header on if @p remove equals
+ *          @p insert, and the headers' structure stays as it is: addresses, time to live, type of
  *          service, but no length
- * @remove  how many bytes go
- * @data    what comes; may be within the old payload; may be NULL if @insert is 0
- * @insert  how many bytes come
- * Returns 0, or, with the packet as it was and the sentence in mnfq_packet_get_error(),
+ * @param remove  how many bytes go
+ * @param data    what comes; may be within the old payload; may be NULL if @p insert is 0
+ * @param insert  how many bytes come
+ * @return 0, or, with the packet as it was and the message in mnfq_packet_get_error(),
  *   -EINVAL           the range is not in the packet, or the edit breaks its headers: whoever
  *                     builds headers anew uses mnfq_packet_set_payload(), mnfq_packet_repair()
  *   -EPROTONOSUPPORT  not IPv4 or IPv6; or the contents of a protocol that is not listed above,
@@ -1139,8 +1171,8 @@ int mnfq_packet_edit(struct mnfq_packet *packet, size_t offset, size_t remove, c
  * -EINVAL the payload is as it was received, earlier edits are gone too, and marks and all other
  * changes stay. So a program that cannot do without the change drops the packet.
  *
- * Returns 0, or, with the sentence in mnfq_packet_get_error(),
- *   -EBADMSG          the headers make no sense
+ * @return 0, or, with the message in mnfq_packet_get_error(),
+ *   -EBADMSG          the headers are malformed
  *   -EPROTONOSUPPORT  neither IPv4 nor IPv6
  *   -EOPNOTSUPP       a fragment: the checksum is over all of them; a large packet
  *                     (MNFQ_SKB_GSO) that is not TCP; an unfinished checksum in a tunnel; another
@@ -1153,8 +1185,8 @@ int mnfq_packet_repair(struct mnfq_packet *packet);
 /**
  * Are the packet's checksums right: that of the IPv4 header, and that of the transport header?
  *
- * Returns 0, or
- *   -EBADMSG  wrong, or the headers make no sense
+ * @return 0, or
+ *   -EBADMSG  wrong, or the headers are malformed
  *   -ENODATA  there is no transport checksum to be looked at: not computed yet
  *             (MNFQ_SKB_CSUMNOTREADY) or of a large packet (MNFQ_SKB_GSO), with the payload as
  *             it was received; a fragment; truncated; UDP's 0; another protocol; MNFQ_COPY_META
@@ -1168,8 +1200,8 @@ int mnfq_packet_verify(const struct mnfq_packet *packet);
  * the callback returns another verdict, that decides the packet, and the copy can only be read.
  * Once the copy was decided, what is set on the original counts for nothing.
  *
- * @ret  the copy; release it with mnfq_packet_free()
- * Returns 0, or
+ * @param ret  the copy; release it with mnfq_packet_free()
+ * @return 0, or
  *   -EEXIST   this packet was retained before, even if that copy was freed
  *   -EINVAL   not the packet of a callback that is running
  *   -ENOMEM
@@ -1181,7 +1213,7 @@ int mnfq_packet_retain(struct mnfq_packet **ret, struct mnfq_packet *packet);
  * travel with those of the batch. Should the kernel refuse the verdict, mnfq_socket_dispatch()
  * tells and counts it.
  *
- * Returns 0, or
+ * @return 0, or
  *   -EINVAL    no verdict, MNFQ_DEFER, or not a retained packet
  *   -EALREADY  it was decided, here or by its callback
  *   -ENODEV    its queue was unbound, or its socket closed
@@ -1197,6 +1229,7 @@ int mnfq_packet_decide(struct mnfq_packet *packet, enum mnfq_verdict verdict);
 struct mnfq_packet *mnfq_packet_free(struct mnfq_packet *packet);
 
 #undef MNFQ_ENUM_BASE
+#undef MNFQ_CAST
 
 #ifdef __cplusplus
 }

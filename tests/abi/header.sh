@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Each public header stands alone, in C from C99 on and in C++ from C++11 on, and a C++ program links
-# each of the functions.
+# Each public header stands alone, in C from C99 on and in C++ from C++11 to C++20, without warnings, and
+# a C++ program links each of the functions.
 # shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
 temporary
@@ -12,6 +12,11 @@ for header in $headers; do
 #include <$header>
 int main(void)
 {
+	struct mnfq_stats stats = MNFQ_INIT(stats);
+	struct mnfq_socket_options options = MNFQ_INIT(options);
+
+	if (stats.size != sizeof(stats) || stats.held || options.size != sizeof(options))
+		return 1;
 	return mnfq_verdict_queue(5) != (3u | 5u << 16) ||
 	       mnfq_verdict_queue_bypass(5) != (0x8003u | 5u << 16);
 }
@@ -27,7 +32,7 @@ alone()
 		cp "$tmp/$(basename "$header" .h).c" "$tmp/alone.$suffix"
 		"$@" -std="$std" -o "$tmp/alone" "$tmp/alone.$suffix" ||
 			fail "$header does not compile as $std"
-		"$tmp/alone" || fail "mnfq_verdict_queue() is wrong as $std"
+		"$tmp/alone" || fail "what is in the header is wrong as $std"
 	done
 }
 
@@ -36,6 +41,15 @@ for std in c99 c11; do
 	# shellcheck disable=SC2086
 	alone $std c $CC $strict -Wstrict-prototypes
 done
+
+# The comments are valid doxygen, of which the manual pages are made.
+if command -v clang >/dev/null; then
+	for header in $headers; do
+		clang -Wdocumentation -Wdocumentation-unknown-command -Werror -fsyntax-only \
+			-I"$SOURCE/include" -x c "$SOURCE/include/$header" ||
+			fail "comments of $header are no valid doxygen"
+	done
+fi
 
 # shellcheck disable=SC2086
 set -- $CXX
@@ -49,9 +63,9 @@ command -v "$1" >/dev/null || skip "no C++ compiler"
 	echo '};'
 	echo 'int main() { return all[0] == nullptr; }'
 } >"$tmp/all.cc"
-for std in c++11 c++17; do
+for std in c++11 c++14 c++17 c++20; do
 	# shellcheck disable=SC2086
-	alone $std cc $CXX $strict
+	alone $std cc $CXX $strict -Wold-style-cast
 	# shellcheck disable=SC2046,SC2086
 	$CXX -std=$std $strict -o "$tmp/all" "$tmp/all.cc" $(libraries) ||
 		fail "a $std program cannot link every function"

@@ -183,6 +183,7 @@ Test(handover, labels_that_are_refused)
 
 Test(handover, wrong_arguments)
 {
+	struct mnfq_handover_options unsized = { .error = errmsg, .error_size = sizeof(errmsg) };
 	struct mnfq_handover_options large[2] = { *OPTIONS(), { .flags = 1 } };
 	int fd, ends[2];
 
@@ -191,6 +192,7 @@ Test(handover, wrong_arguments)
 	expect(mnfq_handover_receive(&fd, theirs, 0, &info, NULL), -EINVAL, "");
 	expect(mnfq_handover_receive(&fd, theirs, 0, &info, OPTIONS()), -EINVAL, ".size");
 	info.size = sizeof(info);
+	expect(mnfq_handover_receive(&fd, theirs, 0, &info, &unsized), -EINVAL, "set .size");
 	expect(mnfq_handover_receive(NULL, theirs, 0, &info, OPTIONS()), -EINVAL, "no place");
 	expect(mnfq_handover_receive(&fd, theirs, 0, NULL, OPTIONS()), -EINVAL, "no place");
 	expect(mnfq_handover_receive(&fd, theirs, 0, &info, OPTIONS(.flags = MNFQ_HANDOVER_KEEP)),

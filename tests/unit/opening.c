@@ -52,12 +52,14 @@ Test(opening, a_system_that_refuses)
 /* A buffer for the message that is left as it was would be printed as it is. */
 Test(opening, what_is_missing_is_told)
 {
+	struct mnfq_socket_options unsized = { .error = errmsg, .error_size = sizeof(errmsg) };
 	struct mnfq_socket *new = untouched;
 	int fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
 
 	expect(mnfq_socket_open(NULL, OPTIONS()), -EINVAL, "no place");
 	expect(mnfq_socket_open_netns(NULL, "1", OPTIONS()), -EINVAL, "no place");
 	expect(mnfq_socket_open_netns_fd(NULL, 0, OPTIONS()), -EINVAL, "no place");
+	expect(mnfq_socket_open(&new, &unsized), -EINVAL, "set .size");
 	expect(mnfq_socket_adopt(NULL, fd, OPTIONS()), -EINVAL, "no place");
 	expect(mnfq_socket_open_netns(&new, NULL, OPTIONS()), -EINVAL, "ip netns");
 	expect(mnfq_socket_open_netns_fd(&new, -1, OPTIONS()), -EBADF, "not open");

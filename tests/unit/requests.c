@@ -111,8 +111,9 @@ Test(requests, wrong_options_change_nothing)
 		struct mnfq_queue_options options;
 		uint64_t future;
 	} wrong[] = {
-		{ { .size = 1 }, 0 },
+		{ { .size = 0 }, 0 },
 		{ { .size = sizeof(wrong[0]) }, 1 },
+		{ { .size = 1 }, 0 },
 		{ { .size = sizeof(wrong[0].options), .copy_mode = 4 }, 0 },
 		{ { .size = sizeof(wrong[0].options), .copy_range = 65532 }, 0 },
 		{ { .size = sizeof(wrong[0].options), .flags = 0x20 }, 0 },
@@ -129,6 +130,7 @@ Test(requests, wrong_options_change_nothing)
 		err = mnfq_queue_bind(&other, sock, 8, &wrong[i].options, accept_all, NULL);
 		cr_expect(eq(int, err, i == 1 ? -E2BIG : -EINVAL), "case %zu", i);
 		cr_expect(mnfq_socket_get_error(sock)[0] != 0);
+		cr_expect(i > 0 || strstr(mnfq_socket_get_error(sock), "set .size"), "forgotten");
 	}
 	cr_expect(eq(int, mnfq_queue_bind(&other, sock, 65536, NULL, accept_all, NULL), -EINVAL));
 	cr_expect(eq(int, mnfq_queue_bind(&other, sock, 7, NULL, accept_all, NULL), -EEXIST));
