@@ -10,15 +10,15 @@
  * machine, and need no right.
  *
  * The receiver trusts nobody: what counts is what the kernel says of the descriptor and of the
- * peer. After a failure other than -EAGAIN, -EINTR and -ETIMEDOUT close the stream, since the rest
- * of a bad message may be in there.
+ * peer. After a failure other than -EAGAIN, -EINTR and -ETIMEDOUT close the stream, since the
+ * rest of a bad message may be in there.
  *
  * The queue that is bound on a socket lives until the last copy of its descriptor is closed, and
  * whoever keeps a copy can receive its packets and decide them: close yours.
  *
- * These functions are about no object, so their error messages go to the options. Any thread may call
- * them. They never raise SIGPIPE, and the O_NONBLOCK flag of the stream is neither needed nor
- * touched.
+ * These functions are about no object, so their error messages go to the options. Any thread may
+ * call them. They never raise SIGPIPE, and the O_NONBLOCK flag of the stream is neither needed
+ * nor touched.
  */
 #ifndef MNFQ_HANDOVER_H
 #define MNFQ_HANDOVER_H
@@ -88,7 +88,8 @@ struct mnfq_handover_options {
  *   -EINVAL       wrong options, label or stream
  *   -ETOOMANYREFS  the user has more descriptors on their way than it may have open files
  *   -ENOMEM, -ENOBUFS
- *   -EBADF, -ENOTSOCK, -EAFNOSUPPORT, -EPROTONOSUPPORT, -EISCONN, -EBADFD  the socket could not be
+ *   -EBADF, -ENOTSOCK, -EAFNOSUPPORT, -EPROTONOSUPPORT, -EISCONN, -EBADFD  the socket could not
+ *                                                                          be
  *                 used: see mnfq_socket_adopt()
  */
 int mnfq_handover_send(int stream, int fd, int timeout_ms,
@@ -111,8 +112,8 @@ int mnfq_handover_send(int stream, int fd, int timeout_ms,
 int mnfq_handover_wait(int stream, int timeout_ms, const struct mnfq_handover_options *options);
 
 /**
- * Receive a socket that is fit for mnfq_socket_adopt(). Answer with mnfq_handover_answer() as soon
- * as it is adopted and bound, or is not going to be.
+ * Receive a socket that is fit for mnfq_socket_adopt(). Answer with mnfq_handover_answer() as
+ * soon as it is adopted and bound, or is not going to be.
  *
  * @param fd          the descriptor, close-on-exec, which is the caller's
  * @param stream      the connected Unix socket

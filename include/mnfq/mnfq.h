@@ -11,9 +11,10 @@
  *
  * Errors.    0 or a count on success, a negative errno on failure. Results are written through
  *            a pointer only on success; destructors accept NULL and return NULL. Wrong arguments
- *            are -EINVAL, never an abort. mnfq_socket_get_error() returns the error message of the
- *            last failure of a socket; a constructor that fails writes its message to the buffer
- *            named in its options, also if .size was forgotten there. Getters (mnfq_…_get_…) fail without a message.
+ *            are -EINVAL, never an abort. mnfq_socket_get_error() returns the error message of
+ *            the last failure of a socket; a constructor that fails writes its message to the
+ *            buffer named in its options, also if .size was forgotten there. Getters
+ *            (mnfq_…_get_…) fail without a message.
  *
  * Getters.   A number whose 0 means "none" is returned, and so are flags. Bytes are returned as
  *            `const uint8_t *get_x(object, &len)`: NULL and a length of 0 where there are none,
@@ -26,8 +27,8 @@
  *            what you want to change: zero always means the default, and NULL means all
  *            defaults. A struct that is larger than this library knows is accepted while the part
  *            that it does not know is zero, otherwise -E2BIG. A .size that no version can have
- *            (0 because it was forgotten, below sizeof(size_t), above 4096, or not a multiple of the
- *            alignment of size_t) is
+ *            (0 because it was forgotten, below sizeof(size_t), above 4096, or not a multiple of
+ *            the alignment of size_t) is
  *            -EINVAL. The same holds for structs that a function fills in: .size is the room
  *            that the caller has.
  *
@@ -46,9 +47,9 @@
  *            do not pthread_cancel() a thread that may be in one.
  *
  * Rights.    Everything sent to the kernel, verdicts included, needs CAP_NET_ADMIN in the user
- *            namespace that owns the socket's network namespace, of the thread that sends. To bind
- *            and configure queues on an adopted socket, who opened it must have had that right,
- *            too, unless MNFQ_SOCKET_LEND is set. Receiving needs no right.
+ *            namespace that owns the socket's network namespace, of the thread that sends. To
+ *            bind and configure queues on an adopted socket, who opened it must have had that
+ *            right, too, unless MNFQ_SOCKET_LEND is set. Receiving needs no right.
  *
  * fork().    A child has the descriptors too: let it close(2) mnfq_socket_get_fd(), and leave
  *            mnfq_socket_close() to the parent, since it would unbind the parent's queues. A
@@ -159,9 +160,9 @@ struct mnfq_stats {
 	uint64_t rewritten; /**< decisions that carried a payload */
 	/**
 	 * The queue's default verdict, for want of another. What waited unread when the queue was
-	 * unbound is counted as it is found in the receive buffer: if somebody else reads from the
-	 * socket there was more. What the time for unbinding did not suffice for is among these and
-	 * among `dropped`, whatever the default verdict is.
+	 * unbound is counted as it is found in the receive buffer: if somebody else reads from
+	 * the socket there was more. What the time for unbinding did not suffice for is among these
+	 * and among `dropped`, whatever the default verdict is.
 	 */
 	uint64_t defaulted;
 	uint64_t invalid;  /**< of `defaulted`: what a callback returned was no verdict */
@@ -170,8 +171,8 @@ struct mnfq_stats {
 
 	/*
 	 * What did not go well. A refused verdict is normal life for packets that the kernel
-	 * flushed meanwhile, because a link went down or a base chain was removed. They stay counted
-	 * above.
+	 * flushed meanwhile, because a link went down or a base chain was removed. They stay
+	 * counted above.
 	 */
 	/**
 	 * Ids that never reached us, as a later packet shows: what did not fit into the receive
@@ -181,16 +182,17 @@ struct mnfq_stats {
 	uint64_t truncated; /**< messages cut in transit, their packets decided by default */
 	uint64_t refused;   /**< verdict messages that the kernel answered with an error */
 	/**
-	 * Of `defaulted`: decided otherwise, but that could not be sent. If another user of the socket
-	 * shrank its send buffer, and memory runs out as well, some of them may have been sent.
+	 * Of `defaulted`: decided otherwise, but that could not be sent. If another user of the
+	 * socket shrank its send buffer, and memory runs out as well, some of them may have been
+	 * sent.
 	 */
 	uint64_t unsent;
 
 	/* Of a socket only; 0 for a queue. */
 	/**
-	 * Messages that the kernel dropped because the receive buffer was full, with their packets
-	 * unless MNFQ_QUEUE_FAIL_OPEN is set: its own count (SO_MEMINFO), at once and exact, in 32
-	 * bits, which wrap around. Later packets show them as `lost`, too. MNFQ_UNKNOWN before
+	 * Messages that the kernel dropped because the receive buffer was full, with their
+	 * packets unless MNFQ_QUEUE_FAIL_OPEN is set: its own count (SO_MEMINFO), at once and exact, in
+	 * 32 bits, which wrap around. Later packets show them as `lost`, too. MNFQ_UNKNOWN before
 	 * Linux 4.12.
 	 */
 	uint64_t overruns;
@@ -220,9 +222,9 @@ struct mnfq_ring *mnfq_ring_free(struct mnfq_ring *ring);
 /* ---- sockets ---------------------------------------------------------------------------- */
 
 /**
- * Of mnfq_socket_adopt(): bind queues with the rights of the caller alone, although who opened the
- * socket may have had none. Whoever has a copy of the socket can then read what the caller's rights
- * let it receive: set this only for a socket whose origin the caller knows.
+ * Of mnfq_socket_adopt(): bind queues with the rights of the caller alone, although who opened
+ * the socket may have had none. Whoever has a copy of the socket can then read what the caller's
+ * rights let it receive: set this only for a socket whose origin the caller knows.
  */
 #define MNFQ_SOCKET_LEND 0x1u
 
@@ -246,8 +248,8 @@ struct mnfq_socket_options {
 	uint32_t batch;
 
 	/**
-	 * How long a request to the kernel may go unanswered, and for how long packets that wait when a
-	 * queue ends get its default verdict, in milliseconds. 0: 2000.
+	 * How long a request to the kernel may go unanswered, and for how long packets that wait when
+	 * a queue ends get its default verdict, in milliseconds. 0: 2000.
 	 */
 	uint32_t timeout_ms;
 
@@ -298,8 +300,8 @@ int mnfq_socket_open(struct mnfq_socket **ret, const struct mnfq_socket_options 
  * Open a socket in another network namespace. The caller's own namespace is never changed, not
  * even for a moment: a short-lived thread goes there and comes back with the socket.
  *
- * @param netns  a name under /run/netns; a path (it contains a '/') to a namespace file; or a process
- *         id in decimal digits, where no name under /run/netns is spelled like it
+ * @param netns  a name under /run/netns; a path (it contains a '/') to a namespace file; or a
+ *               process id in decimal digits, where no name under /run/netns is spelled like it
  * @return what mnfq_socket_open() does, and
  *   -ENOENT  no such namespace or process
  *   -EINVAL  the path is not a network namespace, or the name is none
@@ -326,8 +328,8 @@ int mnfq_socket_open_netns_fd(struct mnfq_socket **ret, int netns_fd,
  * another library. It works in the namespace in which it was opened, wherever the caller is.
  *
  * It lends nobody the caller's rights: the kernel is asked, with the first request for a queue,
- * whether the process that opened the socket had CAP_NET_ADMIN over its namespace (a message without
- * an address, netlink_ns_capable() in net/netlink/af_netlink.c). See MNFQ_SOCKET_LEND.
+ * whether the process that opened the socket had CAP_NET_ADMIN over its namespace (a message
+ * without an address, netlink_ns_capable() in net/netlink/af_netlink.c). See MNFQ_SOCKET_LEND.
  *
  * On success the descriptor belongs to the socket object and is closed with it; on failure it is
  * still the caller's. Its port id is used as it is (a socket that has none gets one) and its file
@@ -348,36 +350,37 @@ int mnfq_socket_adopt(struct mnfq_socket **ret, int fd,
 		      const struct mnfq_socket_options *options);
 
 /**
- * Unbind all queues as mnfq_queue_unbind() does, within one timeout_ms together, close the descriptor and free the socket. The
- * queues are gone with it; retained packets may still be read and must still be freed. Until then
- * the socket keeps its network namespace alive, also when nobody else is left there. Take it out of
- * an epoll descriptor first: while others have a copy of the descriptor, closing does not.
- * From within a callback of the socket it takes effect once the callback returned; no further
- * callback is called, mnfq_socket_dispatch() returns -ECANCELED, and mnfq_socket_run() returns 0:
- * whoever closes it there must know that it is gone.
+ * Unbind all queues as mnfq_queue_unbind() does, within one timeout_ms together, close the
+ * descriptor and free the socket. The queues are gone with it; retained packets may still be
+ * read and must still be freed. Until then the socket keeps its network namespace alive, also
+ * when nobody else is left there. Take it out of an epoll descriptor first: while others have a
+ * copy of the descriptor, closing does not. From within a callback of the socket it takes effect
+ * once the callback returned; no further callback is called, mnfq_socket_dispatch() returns
+ * -ECANCELED, and mnfq_socket_run() returns 0: whoever closes it there must know that it is gone.
  */
 struct mnfq_socket *mnfq_socket_close(struct mnfq_socket *sock);
 
 /**
  * Give up the socket object, but not the netlink socket: its queues stay bound, and what waits in
  * them goes to whoever reads from the descriptor next: another process that has it, or
- * mnfq_socket_adopt() and mnfq_queue_bind(), which take the queues over. Packets that were received
- * and not decided yet, retained ones too, get their default verdict from there.
+ * mnfq_socket_adopt() and mnfq_queue_bind(), which take the queues over. Packets that were
+ * received and not decided yet, retained ones too, get their default verdict from there.
  *
  * @return the descriptor, which is the caller's, or -EINVAL, or -EBUSY from within a callback.
  */
 int mnfq_socket_detach(struct mnfq_socket *sock);
 
 /**
- * Use another ring from now on, so that another thread can serve the socket. Nothing of the socket is
- * in its ring between two rounds: queues, retained packets and what waits are not touched. Call it in
- * the thread that uses the socket so far, or once that thread has let go of it.
+ * Use another ring from now on, so that another thread can serve the socket. Nothing of the
+ * socket is in its ring between two rounds: queues, retained packets and what waits are not
+ * touched. Call it in the thread that uses the socket so far, or once that thread has let go of
+ * it.
  *
- * @param ring  the new one, of which the socket takes a reference: mnfq_ring_free() may follow. NULL: one
- *        of its own, as large as the ring before
+ * @param ring  the new one, of which the socket takes a reference: mnfq_ring_free() may follow.
+ *              NULL: one of its own, as large as the ring before
  * @return 0, or, with the ring as it was,
- *   -EBUSY   called from within a callback of the socket, or of one that has the old or the new ring;
- *            or another thread is in one
+ *   -EBUSY   called from within a callback of the socket, or of one that has the old or the new
+ *            ring; or another thread is in one
  *   -EINVAL  no socket
  *   -ENOMEM
  */
@@ -390,8 +393,8 @@ int mnfq_socket_set_ring(struct mnfq_socket *sock, struct mnfq_ring *ring);
 int mnfq_socket_get_fd(const struct mnfq_socket *sock);
 
 /**
- * The netlink port id, by which the kernel knows the owner of a queue. A random one above 2^31, but
- * an adopted socket keeps the one that it has.
+ * The netlink port id, by which the kernel knows the owner of a queue. A random one above 2^31,
+ * but an adopted socket keeps the one that it has.
  */
 uint32_t mnfq_socket_get_portid(const struct mnfq_socket *sock);
 
@@ -417,8 +420,8 @@ int mnfq_socket_get_netns_inode(const struct mnfq_socket *sock, uint64_t *inode)
 int mnfq_socket_get_netns_name(const struct mnfq_socket *sock, char *name, size_t size);
 
 /**
- * The name of interface @p ifindex in the socket's namespace. @p name takes IF_NAMESIZE (16) bytes.
- * Names are remembered for a second, so that asking for each packet costs no system call.
+ * The name of interface @p ifindex in the socket's namespace. @p name takes IF_NAMESIZE (16)
+ * bytes. Names are remembered for a second, so that asking for each packet costs no system call.
  * @return 0, -ENODEV if there is no such interface (any more), -EBADF if somebody closed the
  * socket's descriptor, -EINVAL.
  */
@@ -455,8 +458,8 @@ int64_t mnfq_socket_get_receive_buffer(const struct mnfq_socket *sock);
  * Packets whose verdicts could not be sent get their queue's default verdict before any later
  * packet is decided; those whose verdicts were refused with -EPERM get it as soon as the refusal
  * was read, which may be after later verdicts, and the kernel answers only once for all that were
- * sent together. While that fails it is tried again after 0.1 to 1 second, by a dispatch that waits;
- * an event loop that was told calls mnfq_socket_dispatch(sock, 0) by a timer.
+ * sent together. While that fails it is tried again after 0.1 to 1 second, by a dispatch that
+ * waits; an event loop that was told calls mnfq_socket_dispatch(sock, 0) by a timer.
  *
  * The descriptor's O_NONBLOCK flag is neither needed nor touched: it is shared with everyone else
  * who holds the descriptor.
@@ -486,8 +489,8 @@ void mnfq_socket_stop(struct mnfq_socket *sock);
  *
  * @param datagram  the bytes, unchanged for the duration of the call
  * @param len       how many were received
- * @param from      the sender, as recvmsg(2) gave it: datagrams of other senders than the kernel are
- *            counted as forged and ignored
+ * @param from      the sender, as recvmsg(2) gave it: datagrams of other senders than the kernel
+ *                  are counted as forged and ignored
  * @return the number of packets handled, or an error as mnfq_socket_dispatch(). After -ENOMEM the
  * datagram may have been lost, which is counted.
  */
@@ -500,7 +503,7 @@ int mnfq_socket_feed(struct mnfq_socket *sock, const void *datagram, size_t len,
  */
 int mnfq_socket_get_stats(const struct mnfq_socket *sock, struct mnfq_stats *stats);
 
-/** The error message of the last failure of this socket, which says what to do; "": there was none. */
+/** The error message of the last failure of this socket; "" if there was none. */
 const char *mnfq_socket_get_error(const struct mnfq_socket *sock);
 
 /* ---- queues ----------------------------------------------------------------------------- */
@@ -517,8 +520,8 @@ enum mnfq_copy MNFQ_ENUM_BASE {
 #define MNFQ_MAX_LEN_DEFAULT 1024u  /**< the kernel's default queue length */
 
 /*
- * Flags of a queue: the kernel's NFQA_CFG_F_*, but NO_GSO, which is the opposite of one. Large packets
- * come as they are otherwise, and checksums may be incomplete (MNFQ_SKB_CSUMNOTREADY).
+ * Flags of a queue: the kernel's NFQA_CFG_F_*, but NO_GSO, which is the opposite of one. Large
+ * packets come as they are otherwise, and checksums may be incomplete (MNFQ_SKB_CSUMNOTREADY).
  */
 #define MNFQ_QUEUE_FAIL_OPEN 0x01u /**< when the queue is full the kernel accepts, unseen */
 #define MNFQ_QUEUE_CONNTRACK 0x02u /**< send connection tracking data along */
@@ -531,12 +534,14 @@ enum mnfq_copy MNFQ_ENUM_BASE {
  * Hears that the kernel refused a verdict.
  *
  * @param queue  the queue of the packet
- * @param id     the id of the packet; of a batch verdict, which the library makes of equal verdicts on
- *         consecutive packets, the id of the last one. Of several verdicts that were refused with
- *         -EPERM together, the kernel tells of the first only
- * @param error  a negative errno: -ENOENT if the packet was gone (or all those of the batch were),
- *         because an interface went down or a base chain was removed; -EPERM, -ENODEV, -EINVAL,
- *         -ENOMEM
+ * @param id     the id of the packet; of a batch verdict, which the library makes of equal
+ *               verdicts on consecutive packets, the id of the last one. Of several verdicts
+ *               that were refused with
+ *               -EPERM together, the kernel tells of the first only
+ * @param error  a negative errno: -ENOENT if the packet was gone (or all those of the batch
+ *               were), because an interface went down or a base chain was removed; -EPERM,
+ *               -ENODEV, -EINVAL,
+ *               -ENOMEM
  * @param data   as given to mnfq_queue_bind()
  * Called from within mnfq_socket_dispatch() and mnfq_socket_feed(), after the refusal was
  * counted. It may call what a mnfq_callback may.
@@ -575,8 +580,8 @@ struct mnfq_queue_options {
  * @param data    as given to mnfq_queue_bind()
  * @return the verdict. MNFQ_DEFER counts only if the packet was retained. Anything that is no
  * verdict becomes the queue's default verdict and is counted as invalid.
- * It may call everything but mnfq_socket_dispatch(), mnfq_socket_run() and mnfq_socket_feed(), also
- * close other sockets that share the ring.
+ * It may call everything but mnfq_socket_dispatch(), mnfq_socket_run() and mnfq_socket_feed(),
+ * also close other sockets that share the ring.
  */
 typedef enum mnfq_verdict (*mnfq_callback)(struct mnfq_packet *packet, void *data);
 
@@ -597,16 +602,17 @@ typedef enum mnfq_verdict (*mnfq_callback)(struct mnfq_packet *packet, void *dat
  * the kernel (membarrier(2), about 20 ms), so that packets of the former queue are not taken for
  * those of the new one.
  *
- * @param ret       the new queue, for mnfq_queue_unbind() and settings; NULL: it is not needed, as the
- *            queue belongs to its socket and ends with that
+ * @param ret       the new queue, for mnfq_queue_unbind() and settings; NULL: it is not needed,
+ *                  as the queue belongs to its socket and ends with that
  * @param num       0 to 65535
  * @param options   NULL for the defaults
- * @param callback  called for each packet, from within mnfq_socket_dispatch() and mnfq_socket_feed()
+ * @param callback  called for each packet, from within mnfq_socket_dispatch() and
+ *                  mnfq_socket_feed()
  * @param data      handed to the callback
  * @return 0, or, each with its message in mnfq_socket_get_error(),
  *   -EINVAL           a number, length, mode, flag or verdict out of range
- *   -EPERM            no CAP_NET_ADMIN, here or where an adopted socket was opened: the message says
- *                     whose, and over what
+ *   -EPERM            no CAP_NET_ADMIN, here or where an adopted socket was opened: the message
+ *                     says whose, and over what
  *   -EBUSY            another socket owns the queue, after a second look as well: the message
  *                     says which, and whose
  *   -EEXIST           this socket has bound the queue already, or somebody who shares it just did
@@ -622,12 +628,12 @@ int mnfq_queue_bind(struct mnfq_queue **ret, struct mnfq_socket *sock, unsigned 
 
 /**
  * Give the default verdict to all packets of the queue that are not decided yet, retained ones
- * included, unbind it and free it. Packets that arrive in between are dropped by the kernel, and so is
- * what another reader of the socket took. Unless that verdict is MNFQ_DROP each packet goes on with its
- * path in here, which may take long: what is left after the socket's timeout_ms is dropped. It
- * cannot fail as far as the program is concerned; but without CAP_NET_ADMIN the kernel refuses,
- * and the queue ends when the socket is closed. Packets that waited count as `defaulted`.
- * From within a callback of the socket it takes effect once the callback returned.
+ * included, unbind it and free it. Packets that arrive in between are dropped by the kernel, and
+ * so is what another reader of the socket took. Unless that verdict is MNFQ_DROP each packet
+ * goes on with its path in here, which may take long: what is left after the socket's timeout_ms
+ * is dropped. It cannot fail as far as the program is concerned; but without CAP_NET_ADMIN the
+ * kernel refuses, and the queue ends when the socket is closed. Packets that waited count as
+ * `defaulted`. From within a callback of the socket it takes effect once the callback returned.
  */
 struct mnfq_queue *mnfq_queue_unbind(struct mnfq_queue *queue);
 
@@ -635,7 +641,8 @@ struct mnfq_queue *mnfq_queue_unbind(struct mnfq_queue *queue);
  * Change the settings of a queue while it is running: all of them, as in mnfq_queue_bind(). To
  * change one, mnfq_queue_get_options() first.
  * @return as mnfq_queue_bind(), or -ENODEV if the
- * queue was unbound behind our back. After a failure the settings are as before; only after -ETIMEDOUT and -ENOMEM nobody knows, so configure again.
+ * queue was unbound behind our back. After a failure the settings are as before; only after
+ * -ETIMEDOUT and -ENOMEM nobody knows, so configure again.
  */
 int mnfq_queue_configure(struct mnfq_queue *queue, const struct mnfq_queue_options *options);
 
@@ -688,10 +695,10 @@ struct mnfq_kernel_stats {
 };
 
 /**
- * Read the kernel's counters of a queue. The first call for a socket opens the file of its network
- * namespace, which stays open as long as the socket: a program that gives up rights calls this once
- * before. Takes CAP_NET_ADMIN and, if the socket is of another namespace than the caller,
- * CAP_SYS_ADMIN, over that namespace; and only its root may open the file.
+ * Read the kernel's counters of a queue. The first call for a socket opens the file of its
+ * network namespace, which stays open as long as the socket: a program that gives up rights
+ * calls this once before. Takes CAP_NET_ADMIN and, if the socket is of another namespace than
+ * the caller, CAP_SYS_ADMIN, over that namespace; and only its root may open the file.
  *
  * @return 0, or, each with its message in mnfq_socket_get_error(),
  *   -ENODATA  the file cannot be read: a right is missing, there is no /proc, or no descriptor is
@@ -702,8 +709,8 @@ struct mnfq_kernel_stats {
 int mnfq_queue_get_kernel_stats(struct mnfq_queue *queue, struct mnfq_kernel_stats *stats);
 
 /**
- * The sum over all queues that are bound on a socket now; last_id is 0. Of a queue that was unbound
- * behind our back, so that there are fewer queues than expected, the counters are gone.
+ * The sum over all queues that are bound on a socket now; last_id is 0. Of a queue that was
+ * unbound behind our back, so that there are fewer queues than expected, the counters are gone.
  * @return as mnfq_queue_get_kernel_stats(), but not -ENODEV
  */
 int mnfq_socket_get_kernel_stats(struct mnfq_socket *sock, struct mnfq_kernel_stats *stats);
@@ -722,8 +729,8 @@ struct mnfq_queue *mnfq_packet_get_queue(const struct mnfq_packet *packet);
 uint16_t mnfq_packet_get_queue_num(const struct mnfq_packet *packet);
 
 /**
- * Keep a pointer of the caller's with a packet. The library does not look at what it points to, and
- * frees nothing.
+ * Keep a pointer of the caller's with a packet. The library does not look at what it points to,
+ * and frees nothing.
  *
  * A retained packet begins with the pointer of the original. While the callback of the original
  * runs, setting it there sets it on the copy, too; what is set on the copy is on the copy alone.
@@ -754,8 +761,10 @@ uint16_t mnfq_packet_get_hw_protocol(const struct mnfq_packet *packet);
 /** The packet's mark; 0 where none is set. A mark set for the verdict does not change it. */
 uint32_t mnfq_packet_get_mark(const struct mnfq_packet *packet);
 
-/* The interfaces, in the socket's namespace; 0 where there is none. Behind the physical ones are
- * the ports of a bridge, as far as the packet came or goes through one. */
+/**
+ * The interfaces, in the socket's namespace; 0 where there is none. Behind the physical ones are
+ * the ports of a bridge, as far as the packet came or goes through one.
+ */
 uint32_t mnfq_packet_get_indev(const struct mnfq_packet *packet);
 uint32_t mnfq_packet_get_outdev(const struct mnfq_packet *packet);
 uint32_t mnfq_packet_get_physindev(const struct mnfq_packet *packet);
@@ -767,20 +776,21 @@ uint32_t mnfq_packet_get_physoutdev(const struct mnfq_packet *packet);
  * remembered, each call is a system call.
  *
  * @param name  takes IF_NAMESIZE (16) bytes
- * @return 0, or -ENODEV: there is no such interface (any more), or the queue of the retained packet
- * was unbound, or its socket closed; -EBADF: somebody closed the socket's descriptor; -EINVAL.
+ * @return 0, or -ENODEV: there is no such interface (any more), or the queue of the retained
+ * packet was unbound, or its socket closed; -EBADF: somebody closed the socket's descriptor;
+ * -EINVAL.
  */
 int mnfq_packet_get_ifname(const struct mnfq_packet *packet, uint32_t ifindex, char *name);
 
 /**
- * The MTU in bytes of the interface through which the packet leaves: the port where it goes through
- * a bridge. It is the device's; that of the path may be smaller. A packet that an edit made larger
- * than this is lost, or goes in fragments, see mnfq_packet_edit(). Large ones (MNFQ_SKB_GSO) are split
- * later and may be larger. As with mnfq_socket_get_ifname(), MTUs are remembered for a second (not
- * for retained packets).
+ * The MTU in bytes of the interface through which the packet leaves: the port where it goes
+ * through a bridge. It is the device's; that of the path may be smaller. A packet that an edit
+ * made larger than this is lost, or goes in fragments, see mnfq_packet_edit(). Large ones
+ * (MNFQ_SKB_GSO) are split later and may be larger. As with mnfq_socket_get_ifname(), MTUs are
+ * remembered for a second (not for retained packets).
  * @return 0, or -ENODATA: no interface to leave through is known (in INPUT there is none, in
- * PREROUTING not yet); -ENODEV: it is gone, or the queue of the retained packet is; -EBADF: somebody
- * closed the socket's descriptor; -EINVAL.
+ * PREROUTING not yet); -ENODEV: it is gone, or the queue of the retained packet is; -EBADF:
+ * somebody closed the socket's descriptor; -EINVAL.
  */
 int mnfq_packet_get_mtu(const struct mnfq_packet *packet, uint32_t *mtu);
 
@@ -863,8 +873,8 @@ struct mnfq_tuple {
 
 /**
  * The addresses and ports in the packet; of the new payload if there is one. What is not there,
- * because the packet is a later fragment or was cut off, is 0. ICMP and ICMPv6 have type and code,
- * and echo requests and replies an id.
+ * because the packet is a later fragment or was cut off, is 0. ICMP and ICMPv6 have type and
+ * code, and echo requests and replies an id.
  *
  * @param tuple  .size set by the caller
  * @return 0, or as mnfq_packet_get_layers()
@@ -954,10 +964,10 @@ const uint8_t *mnfq_packet_get_payload(const struct mnfq_packet *packet, size_t 
 int mnfq_packet_get_length(const struct mnfq_packet *packet, size_t *len);
 
 /**
- * Is all of the packet in the payload that was received? 1: yes. 0: it was truncated, by copy_range
- * or because it is larger than a message can carry (MNFQ_COPY_RANGE_MAX); or nothing was copied
- * (MNFQ_COPY_META); or @p packet is NULL. Whoever looks for content must not let pass what cannot be
- * seen: drop what is not whole.
+ * Is all of the packet in the payload that was received? 1: yes. 0: it was truncated, by
+ * copy_range or because it is larger than a message can carry (MNFQ_COPY_RANGE_MAX); or nothing
+ * was copied (MNFQ_COPY_META); or @p packet is NULL. Whoever looks for content must not let pass
+ * what cannot be seen: drop what is not whole.
  */
 int mnfq_packet_is_whole(const struct mnfq_packet *packet);
 
@@ -978,8 +988,8 @@ int mnfq_packet_set_mark(struct mnfq_packet *packet, uint32_t mark);
 
 /**
  * Set the priority that the packet gets, see mnfq_packet_get_priority(). Kernels before 5.18
- * ignore it. Set it in FORWARD, OUTPUT or POSTROUTING: IPv4 forwarding gives the packet another one,
- * by its type of service, and on the way to a local socket it is of no use.
+ * ignore it. Set it in FORWARD, OUTPUT or POSTROUTING: IPv4 forwarding gives the packet another
+ * one, by its type of service, and on the way to a local socket it is of no use.
  */
 int mnfq_packet_set_priority(struct mnfq_packet *packet, uint32_t priority);
 
@@ -995,7 +1005,8 @@ int mnfq_packet_set_priority(struct mnfq_packet *packet, uint32_t priority);
 int mnfq_packet_set_ct_mark(struct mnfq_packet *packet, uint32_t mark, uint32_t mask);
 
 /**
- * Set the labels of the packet's connection: those bits of them that are in @p mask become those of
+ * Set the labels of the packet's connection: those bits of them that are in @p mask become those
+ * of
  * @p labels. The kernel ignores them, and a connection mark set with the same verdict, for
  * connections that began while no rule of the namespace mentioned labels (it tells neither that
  * nor whether).
@@ -1053,9 +1064,9 @@ int mnfq_packet_allow(struct mnfq_packet *packet, uint32_t what);
 
 /**
  * Forget everything that was set on a packet: payload and edits, marks, priority, VLAN tag,
- * link-layer header, connection mark and labels, MNFQ_ALLOW_*. It is what it was received as, also
- * with an unfinished checksum (MNFQ_SKB_CSUMNOTREADY). What mnfq_packet_get_payload() returned
- * before is no longer the packet.
+ * link-layer header, connection mark and labels, MNFQ_ALLOW_*. It is what it was received as,
+ * also with an unfinished checksum (MNFQ_SKB_CSUMNOTREADY). What mnfq_packet_get_payload()
+ * returned before is no longer the packet.
  * @return 0, or -EALREADY: the packet is decided; -EINVAL: it is NULL.
  */
 int mnfq_packet_reset(struct mnfq_packet *packet);
@@ -1120,13 +1131,14 @@ int mnfq_packet_get_layers(const struct mnfq_packet *packet, struct mnfq_layers 
  * What mnfq_packet_get_payload() returned before an edit is no longer the packet.
  *
  * An edit may make a packet larger than the MTU of its way out (mnfq_packet_get_mtu()). Forwarded
- * ones the kernel then drops, if they are of IPv6 or have DF set, and tells the sender of a packet
- * too big that it never sent; others, and UDP datagrams of local senders, it fragments.
+ * ones the kernel then drops, if they are of IPv6 or have DF set, and tells the sender of a
+ * packet too big that it never sent; others, and UDP datagrams of local senders, it fragments.
  *
  * @param offset  where, in the payload: from the transport header to the end as
- *          mnfq_packet_get_layers() finds them. Also from the network header on if @p remove equals
- *          @p insert, and the headers' structure stays as it is: addresses, time to live, type of
- *          service, but no length
+ *                mnfq_packet_get_layers() finds them. Also from the network header on if @p
+ *                remove equals
+ *                @p insert, and the headers' structure stays as it is: addresses, time to live,
+ *                type of service, but no length
  * @param remove  how many bytes go
  * @param data    what comes; may be within the old payload; may be NULL if @p insert is 0
  * @param insert  how many bytes come
@@ -1160,8 +1172,8 @@ int mnfq_packet_edit(struct mnfq_packet *packet, size_t offset, size_t remove, c
  * Set the lengths and checksums of a packet that was put together by mnfq_packet_set_payload(),
  * or complete that of one as it was received. All of the payload from the network header on is
  * taken for the packet. UDP's checksum 0 stays 0 over IPv4: put anything else there to have it
- * computed. A coverage of UDP-Lite that is possible stays, another one becomes 0, which is all. Of a protocol
- * that mnfq_packet_edit() does not know only the IP header is repaired.
+ * computed. A coverage of UDP-Lite that is possible stays, another one becomes 0, which is all.
+ * Of a protocol that mnfq_packet_edit() does not know only the IP header is repaired.
  *
  * This is for contents that are as they should be: a damaged packet looks whole afterwards. As an
  * edit it is refused if TCP's data has another length than that of the packet that was received;
@@ -1223,8 +1235,8 @@ int mnfq_packet_retain(struct mnfq_packet **ret, struct mnfq_packet *packet);
 int mnfq_packet_decide(struct mnfq_packet *packet, enum mnfq_verdict verdict);
 
 /**
- * Free a retained packet; an undecided one gets its queue's default verdict. While its callback is
- * running it counts as not retained then, and the callback's verdict decides.
+ * Free a retained packet; an undecided one gets its queue's default verdict. While its callback
+ * is running it counts as not retained then, and the callback's verdict decides.
  */
 struct mnfq_packet *mnfq_packet_free(struct mnfq_packet *packet);
 
