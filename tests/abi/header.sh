@@ -66,6 +66,9 @@ command -v "$1" >/dev/null || skip "no C++ compiler"
 for std in c++11 c++14 c++17 c++20; do
 	# shellcheck disable=SC2086
 	alone $std cc $CXX $strict -Wold-style-cast
+	# g++ does not look for casts within extern "C".
+	# shellcheck disable=SC2086
+	! command -v clang++ >/dev/null || alone $std cc clang++ $strict -Wold-style-cast
 	# shellcheck disable=SC2046,SC2086
 	$CXX -std=$std $strict -o "$tmp/all" "$tmp/all.cc" $(libraries) ||
 		fail "a $std program cannot link every function"
