@@ -72,7 +72,7 @@ int mnfq_packet_get_layers(const struct mnfq_packet *packet, struct mnfq_layers 
 	return err;
 }
 
-static void read_icmp(struct mnfq_tuple *tuple, const uint8_t *header)
+static void edit_read_icmp(struct mnfq_tuple *tuple, const uint8_t *header)
 {
 	const bool four = tuple->protocol == IPPROTO_ICMP;
 
@@ -83,7 +83,8 @@ static void read_icmp(struct mnfq_tuple *tuple, const uint8_t *header)
 		tuple->id = mnfq_i_get16(header + 4);
 }
 
-static void read_tuple(struct mnfq_tuple *tuple, const struct mnfq_layers *at, const uint8_t *p)
+static void edit_read_tuple(struct mnfq_tuple *tuple, const struct mnfq_layers *at,
+			    const uint8_t *p)
 {
 	const bool four = at->family == AF_INET;
 	const size_t len = four ? 4 : 16;
@@ -96,7 +97,7 @@ static void read_tuple(struct mnfq_tuple *tuple, const struct mnfq_layers *at, c
 	if (at->data == at->transport) /* nothing of it is there, or nobody knows it */
 		return;
 	if (at->protocol == IPPROTO_ICMP || at->protocol == IPPROTO_ICMPV6) {
-		read_icmp(tuple, header);
+		edit_read_icmp(tuple, header);
 	} else {
 		tuple->sport = mnfq_i_get16(header);
 		tuple->dport = mnfq_i_get16(header + 2);
@@ -114,7 +115,7 @@ int mnfq_packet_get_tuple(const struct mnfq_packet *packet, struct mnfq_tuple *t
 		err = mnfq_i_layers_find(&found, &s.bytes);
 	if (err < 0)
 		return err;
-	read_tuple(&read, &found.at, s.bytes.p);
+	edit_read_tuple(&read, &found.at, s.bytes.p);
 	mnfq_i_options_return(tuple, &read, sizeof(read));
 	return 0;
 }
