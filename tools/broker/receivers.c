@@ -244,9 +244,8 @@ bool receivers_ready(struct porter *porter)
 
 static void ended(struct porter *porter, struct receiver *receiver)
 {
-	if (receiver->working) /* what it has said comes first */
-		while (receiver->working)
-			control_ready(porter, &receiver->source, 0);
+	while (receiver->working) /* what it has said comes first */
+		control_ready(porter, &receiver->source, 0);
 	/* It may have been on the way when it was withdrawn first. */
 	if (receiver->stuck)
 		porter_detach(porter, receiver->ids[receiver->done]);

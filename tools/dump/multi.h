@@ -23,7 +23,6 @@ enum member_state {
 	MEMBER_SERVED,  /* the main thread, with all others that are quick */
 	MEMBER_SLOW,    /* a thread of its own serves it */
 	MEMBER_CLOSING, /* nobody, and soon a thread that closes it */
-	MEMBER_CLOSED,
 };
 
 /** One of many. */
@@ -61,7 +60,6 @@ struct member {
 /** Members in line, the first one first. */
 struct member_queue {
 	struct member *first, **end;
-	unsigned int count;
 };
 
 struct many {

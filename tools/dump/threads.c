@@ -82,7 +82,6 @@ void queue_init(struct member_queue *queue)
 {
 	queue->first = NULL;
 	queue->end = &queue->first;
-	queue->count = 0;
 }
 
 void queue_add(struct member_queue *queue, struct member *member)
@@ -90,7 +89,6 @@ void queue_add(struct member_queue *queue, struct member *member)
 	member->next_queued = NULL;
 	*queue->end = member;
 	queue->end = &member->next_queued;
-	queue->count++;
 }
 
 /* @link: where it hangs. */
@@ -101,6 +99,5 @@ struct member *queue_take(struct member_queue *queue, struct member **link)
 	*link = member->next_queued;
 	if (!*link)
 		queue->end = link;
-	queue->count--;
 	return member;
 }
