@@ -69,14 +69,6 @@ static const struct option bench_long_options[] = {
 	{ NULL, 0, NULL, 0 },
 };
 
-static int bench_take_number(const char *option, uint64_t min, uint64_t max, uint64_t *value)
-{
-	if (parse_number(optarg, min, max, value) == 0)
-		return 0;
-	return fail_usage(BENCH_NAME, "%s %s: give a number from %llu to %llu", option, optarg,
-			  (unsigned long long)min, (unsigned long long)max);
-}
-
 static int take_packets(struct bench_options *opts)
 {
 	if (parse_number(optarg, 2, PACKETS_MAX, &opts->packets) == 0)
@@ -91,15 +83,16 @@ static int bench_take_option(struct bench_options *opts, int option, char **argv
 {
 	switch (option) {
 	case BENCH_OPT_ROUNDS:
-		return bench_take_number("--rounds", 1, BENCH_ROUNDS_MAX, &opts->rounds);
+		return take_number(BENCH_NAME, "--rounds", 1, BENCH_ROUNDS_MAX, &opts->rounds);
 	case BENCH_OPT_PACKETS:
 		return take_packets(opts);
 	case BENCH_OPT_SIZE:
-		return bench_take_number("--size", SIZE_MIN, SIZE_MAX_, &opts->size);
+		return take_number(BENCH_NAME, "--size", SIZE_MIN, SIZE_MAX_, &opts->size);
 	case BENCH_OPT_BATCH:
-		return bench_take_number("--batch", 1, 1024, &opts->batch);
+		return take_number(BENCH_NAME, "--batch", 1, 1024, &opts->batch);
 	case BENCH_OPT_NAMESPACES:
-		return bench_take_number("--namespaces", 2, NAMESPACES_MAX, &opts->namespaces);
+		return take_number(BENCH_NAME, "--namespaces", 2, NAMESPACES_MAX,
+				   &opts->namespaces);
 	case BENCH_OPT_JSON:
 		opts->json = true;
 		return 0;

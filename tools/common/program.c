@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/parse.h"
 #include "common/text.h"
 
 /* Sentences may quote names that others chose: of namespaces, of processes. */
@@ -47,6 +48,15 @@ int fail_usage(const char *command, const char *format, ...)
 	common_tell(command, "--help", format, args);
 	va_end(args);
 	return EXIT_USAGE;
+}
+
+int take_number(const char *command, const char *option, uint64_t min, uint64_t max,
+		uint64_t *value)
+{
+	if (parse_number(optarg, min, max, value) == 0)
+		return 0;
+	return fail_usage(command, "%s %s: give a number from %llu to %llu", option, optarg,
+			  (unsigned long long)min, (unsigned long long)max);
 }
 
 int fail_option(const char *command, int result, char **argv)

@@ -130,14 +130,6 @@ static const struct option dump_long_options[] = {
 	{ NULL, 0, NULL, 0 },
 };
 
-static int dump_take_number(const char *option, uint64_t min, uint64_t max, uint64_t *value)
-{
-	if (parse_number(optarg, min, max, value) == 0)
-		return 0;
-	return fail_usage(DUMP_NAME, "%s %s: give a number from %llu to %llu", option, optarg,
-			  (unsigned long long)min, (unsigned long long)max);
-}
-
 static int take_place(struct dump_options *opts, struct place place)
 {
 	struct place *places;
@@ -157,7 +149,7 @@ static int take_place(struct dump_options *opts, struct place place)
 static int take_fd(struct dump_options *opts)
 {
 	uint64_t value;
-	int status = dump_take_number("--fd", 0, INT_MAX, &value);
+	int status = take_number(DUMP_NAME, "--fd", 0, INT_MAX, &value);
 
 	return status ? status
 		      : take_place(opts, (struct place){ .kind = PLACE_FD,
@@ -177,7 +169,7 @@ static int dump_take_mode(struct dump_options *opts)
 static int dump_take_uid(struct dump_options *opts)
 {
 	uint64_t value;
-	int status = dump_take_number("--allow-uid", 0, UINT32_MAX - 1, &value);
+	int status = take_number(DUMP_NAME, "--allow-uid", 0, UINT32_MAX - 1, &value);
 
 	if (status)
 		return status;
@@ -278,7 +270,7 @@ static int take_masked(const char *option, uint32_t *value, uint32_t *mask)
 static int take_threads(struct dump_options *opts)
 {
 	uint64_t value;
-	int status = dump_take_number("--threads", 1, QUEUES_MAX, &value);
+	int status = take_number(DUMP_NAME, "--threads", 1, QUEUES_MAX, &value);
 
 	if (!status)
 		opts->threads = (uint16_t)value;
@@ -293,24 +285,24 @@ static int take_value(struct dump_options *opts, int option)
 
 	switch (option) {
 	case 'c':
-		return dump_take_number("-c", 1, UINT64_MAX, &opts->count);
+		return take_number(DUMP_NAME, "-c", 1, UINT64_MAX, &opts->count);
 	case DUMP_OPT_BUSY_POLL:
-		status = dump_take_number("--busy-poll", 0, 1000000, &value);
+		status = take_number(DUMP_NAME, "--busy-poll", 0, 1000000, &value);
 		if (!status)
 			opts->busy_poll_us = (uint32_t)value;
 		return status;
 	case DUMP_OPT_MAX_PER_UID:
-		status = dump_take_number("--max-per-uid", 1, UINT32_MAX, &value);
+		status = take_number(DUMP_NAME, "--max-per-uid", 1, UINT32_MAX, &value);
 		if (!status)
 			opts->max_per_uid = (uint32_t)value;
 		return status;
 	case DUMP_OPT_RECEIVE_BUFFER:
-		status = dump_take_number("--receive-buffer", 1, INT32_MAX, &value);
+		status = take_number(DUMP_NAME, "--receive-buffer", 1, INT32_MAX, &value);
 		if (!status)
 			opts->receive_buffer = (uint32_t)value;
 		return status;
 	default:
-		status = dump_take_number("--max-len", 1, UINT32_MAX, &value);
+		status = take_number(DUMP_NAME, "--max-len", 1, UINT32_MAX, &value);
 		if (!status)
 			opts->queue.max_len = (uint32_t)value;
 		return status;
