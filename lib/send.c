@@ -263,25 +263,26 @@ static size_t build_release(uint8_t *to, struct mnfq_queue *queue, uint32_t verd
 	return len;
 }
 
-/* The default verdict for all that the kernel still holds up to @last, sent by itself. */
-int mnfq_i_release_now(struct mnfq_queue *queue, uint32_t last, bool patient)
+static int send_release(struct mnfq_queue *queue, uint32_t verdict, uint32_t last, bool patient)
 {
 	struct mnfq_i_verdict_msg msg;
 	struct iovec iov = { .iov_base = &msg, .iov_len = sizeof(msg) };
 
-	build_release((uint8_t *)&msg, queue, queue->options.default_verdict, last);
+	build_release((uint8_t *)&msg, queue, verdict, last);
 	return patient ? mnfq_i_send(queue->sock, &iov, 1)
 		       : mnfq_i_send_once(queue->sock, &iov, 1);
+}
+
+/* The default verdict for all that the kernel still holds up to @last, sent by itself. */
+int mnfq_i_release_now(struct mnfq_queue *queue, uint32_t last, bool patient)
+{
+	return send_release(queue, queue->options.default_verdict, last, patient);
 }
 
 /* All that the kernel still holds up to @last goes no further, which takes no time. */
 int mnfq_i_drop_up_to(struct mnfq_queue *queue, uint32_t last)
 {
-	struct mnfq_i_verdict_msg msg;
-	struct iovec iov = { .iov_base = &msg, .iov_len = sizeof(msg) };
-
-	build_release((uint8_t *)&msg, queue, MNFQ_DROP, last);
-	return mnfq_i_send(queue->sock, &iov, 1);
+	return send_release(queue, MNFQ_DROP, last, true);
 }
 
 /* The default verdict for all that there is, as far as that can be sent. */
