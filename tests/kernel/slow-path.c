@@ -61,19 +61,25 @@ Test(slow_path, a_round_has_as_many_packets_as_its_time_allows)
 
 /* ---- the end ---- */
 
-/* Many seconds' worth of packets, and an end that may take one. */
-static void open_slow(struct scene *scene, mnfq_callback callback)
+/* Where packets take long, on a socket with these options. */
+static void open_behind_rules(struct scene *scene, mnfq_callback callback,
+			      const struct mnfq_socket_options *options)
 {
 	scene_open(scene, 4);
 	mnfq_socket_close(scene->sock);
-	scene_ok(NULL, mnfq_socket_open_netns(&scene->sock, scene->ns->name,
-					      SOCKET_OPTIONS(.timeout_ms = 1000)));
+	scene_ok(NULL, mnfq_socket_open_netns(&scene->sock, scene->ns->name, options));
 	scene_bind(scene,
 		   QUEUE_OPTIONS(.default_verdict = MNFQ_ACCEPT, .max_len = 65536,
 				 .copy_mode = MNFQ_COPY_META),
 		   callback);
 	slow_down(scene);
 	netns_rule(scene->ns, 4, "-A INPUT -p udp --dport %d -j ACCEPT", PORT);
+}
+
+/* Many seconds' worth of packets, and an end that may take one. */
+static void open_slow(struct scene *scene, mnfq_callback callback)
+{
+	open_behind_rules(scene, callback, SOCKET_OPTIONS(.timeout_ms = 1000));
 	udp_send_many(&scene->udp, 0, 30000);
 	cr_assert(netns_wait_waiting(scene->ns, 1, 30000));
 }
@@ -180,16 +186,7 @@ static void take(int copy, unsigned int count)
 /* Where packets may take long, of which a copy of the socket takes some. */
 static void open_taken(struct scene *scene, mnfq_callback callback)
 {
-	scene_open(scene, 4);
-	mnfq_socket_close(scene->sock);
-	scene_ok(NULL, mnfq_socket_open_netns(&scene->sock, scene->ns->name,
-					      SOCKET_OPTIONS(.round_us = 1000)));
-	scene_bind(scene,
-		   QUEUE_OPTIONS(.default_verdict = MNFQ_ACCEPT, .max_len = 65536,
-				 .copy_mode = MNFQ_COPY_META),
-		   callback);
-	slow_down(scene);
-	netns_rule(scene->ns, 4, "-A INPUT -p udp --dport %d -j ACCEPT", PORT);
+	open_behind_rules(scene, callback, SOCKET_OPTIONS(.round_us = 1000));
 }
 
 static uint64_t passed(struct scene *scene)
