@@ -2,7 +2,6 @@
 /* mnfq-bench: signals and child processes, the clock, processors. */
 #include <sched.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -31,11 +30,9 @@ void bench_catch_signals(void)
 
 void bench_bind_to_parent(pid_t parent)
 {
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	die_with_parent(parent, SIGKILL);
 	for (size_t i = 0; i < ENDING_SIGNALS; i++)
 		signal(ending_signals[i], SIG_IGN);
-	if (getppid() != parent)
-		_exit(EXIT_FAILURE);
 }
 
 int64_t bench_now(int clock)

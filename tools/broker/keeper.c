@@ -159,9 +159,7 @@ static void keeper_note(const struct keeper *keeper, int err, const char *text)
 /* In the child: it dies with us, since nobody else would end it. */
 static void become_child(const char *name, pid_t keeper)
 {
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != keeper)
-		_exit(EXIT_FAILURE);
+	die_with_parent(keeper, SIGKILL);
 	prctl(PR_SET_NAME, name);
 	set_mask(0);
 }
@@ -334,9 +332,7 @@ static _Noreturn void keeper_live(const struct porter_options *options, int link
 	int err;
 
 	prctl(PR_SET_NAME, "mnfq-keeper");
-	prctl(PR_SET_PDEATHSIG, SIGCHLD);
-	if (getppid() != parent)
-		_exit(EXIT_FAILURE);
+	die_with_parent(parent, SIGCHLD);
 	err = keeper_set_up(&keeper);
 	if (err == 0)
 		err = limit_rights(&keeper, error, sizeof(error));

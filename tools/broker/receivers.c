@@ -103,9 +103,7 @@ static void become_receiver(pid_t parent)
 {
 	sigset_t none;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent)
-		_exit(EXIT_FAILURE);
+	die_with_parent(parent, SIGKILL);
 	prctl(PR_SET_NAME, "mnfq-receiver");
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -34,6 +35,13 @@ void close_all_but(int *fds, unsigned int count)
 		first = (unsigned int)fds[i] + 1;
 	}
 	close_from_to(first, ~0u);
+}
+
+void die_with_parent(pid_t parent, int signal)
+{
+	prctl(PR_SET_PDEATHSIG, signal);
+	if (getppid() != parent)
+		_exit(EXIT_FAILURE);
 }
 
 void raise_file_limit(void)

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /** The monotonic clock in milliseconds. */
 int64_t clock_ms(void);
@@ -14,6 +15,9 @@ bool is_ignored(int signal);
 
 /** Close all descriptors but the standard ones and these, which are sorted. */
 void close_all_but(int *fds, unsigned int count);
+
+/** In a child just forked: get @signal when @parent ends, and end if it has ended already. */
+void die_with_parent(pid_t parent, int signal);
 
 /** Have as many open files as we may. */
 void raise_file_limit(void);
