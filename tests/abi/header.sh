@@ -54,6 +54,7 @@ fi
 # shellcheck disable=SC2086
 set -- $CXX
 command -v "$1" >/dev/null || skip "no C++ compiler"
+# shellcheck disable=SC2086
 {
 	printf '#include <%s>\n' $headers
 	echo 'typedef void (*function)();'
