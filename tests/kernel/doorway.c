@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A porter, with the test as its server on the one side and as its peers on the other. */
+/* A broker, with the test as its server on the one side and as its peers on the other. */
 #include "doorway.h"
 
 #include <criterion/criterion.h>
@@ -53,7 +53,7 @@ static unsigned int open_descriptors(void)
 	return count;
 }
 
-void doorway_open(struct doorway *door, struct porter_options options)
+void doorway_open(struct doorway *door, struct broker_options options)
 {
 	char error[256] = "";
 
@@ -62,9 +62,9 @@ void doorway_open(struct doorway *door, struct porter_options options)
 	options.listeners = &door->listener;
 	options.listener_count = 1;
 	options.sandbox = true;
-	door->link = porter_start(&options, &door->keeper, error, sizeof(error));
+	door->link = broker_start(&options, &door->keeper, error, sizeof(error));
 	cr_assert(door->link >= 0, "%s", error);
-	cr_assert(wait_until((door->porter = child_named(door->keeper, "mnfq-porter")) > 0));
+	cr_assert(wait_until((door->broker = child_named(door->keeper, "mnfq-broker")) > 0));
 	if (!options.all_netns)
 		cr_assert(doorway_refused(door) == 0);
 }
@@ -148,33 +148,33 @@ void doorway_expect_end(int stream)
 
 /* ---- its server ---- */
 
-static void take_note(struct doorway *door, const struct link_message *message)
+static void take_note(struct doorway *door, const struct ipc_msg *message)
 {
-	if (message->type != LINK_NOTE)
+	if (message->type != IPC_NOTE)
 		return;
 	door->notes++;
 	snprintf(door->note, sizeof(door->note), "%s", message->text);
 }
 
-struct link_message doorway_receive_any(struct doorway *door, int *fd)
+struct ipc_msg doorway_receive_any(struct doorway *door, int *fd)
 {
-	struct link_message message;
+	struct ipc_msg message;
 	int n;
 
 	do {
-		cr_assert(wait_readable(door->link), "the porter says nothing, but %u notes: %s",
+		cr_assert(wait_readable(door->link), "the broker says nothing, but %u notes: %s",
 			  door->notes, door->note);
-		n = link_receive(door->link, &message, fd);
+		n = ipc_receive(door->link, &message, fd);
 		cr_assert(n == 1, "%s", n < 0 ? strerror(-n) : "nothing came");
 		take_note(door, &message);
-	} while (message.type == LINK_NOTE);
+	} while (message.type == IPC_NOTE);
 	return message;
 }
 
-struct link_message doorway_receive(struct doorway *door, int *fd)
+struct ipc_msg doorway_receive(struct doorway *door, int *fd)
 {
 	int got;
-	struct link_message message = doorway_receive_any(door, &got);
+	struct ipc_msg message = doorway_receive_any(door, &got);
 
 	cr_assert((got >= 0) == (fd != NULL), "message %u, descriptor %d", message.type, got);
 	if (fd)
@@ -196,9 +196,9 @@ void check_netfilter(int fd)
 uint32_t doorway_attach(struct doorway *door)
 {
 	int fd;
-	struct link_message message = doorway_receive(door, &fd);
+	struct ipc_msg message = doorway_receive(door, &fd);
 
-	cr_assert(message.type == LINK_ATTACH && message.id & LINK_PORTER);
+	cr_assert(message.type == IPC_ATTACH && message.id & IPC_BROKER_ID);
 	check_netfilter(fd);
 	close(fd);
 	return message.id;
@@ -206,28 +206,28 @@ uint32_t doorway_attach(struct doorway *door)
 
 void doorway_expect_detach(struct doorway *door, uint32_t id)
 {
-	struct link_message message = doorway_receive(door, NULL);
+	struct ipc_msg message = doorway_receive(door, NULL);
 
-	cr_assert(message.type == LINK_DETACH && message.id == id, "type %u, id 0x%x, not 0x%x",
+	cr_assert(message.type == IPC_DETACH && message.id == id, "type %u, id 0x%x, not 0x%x",
 		  message.type, message.id, id);
 }
 
-static void send_message(const struct doorway *door, const struct link_message *message)
+static void send_message(const struct doorway *door, const struct ipc_msg *message)
 {
 	int err;
 
-	cr_assert(wait_until((err = link_send(door->link, message, -1)) != -EAGAIN));
+	cr_assert(wait_until((err = ipc_send(door->link, message, -1)) != -EAGAIN));
 	cr_assert(err == 0, "%s", strerror(-err));
 }
 
-void doorway_send(const struct doorway *door, enum link_type type, uint32_t id, uint64_t inode)
+void doorway_send(const struct doorway *door, enum ipc_type type, uint32_t id, uint64_t inode)
 {
-	send_message(door, &(struct link_message){ .type = type, .id = id, .inode = inode });
+	send_message(door, &(struct ipc_msg){ .type = type, .id = id, .inode = inode });
 }
 
 void doorway_tell(const struct doorway *door, uint32_t id, int error, const char *text)
 {
-	struct link_message message = { .type = LINK_ANSWER, .id = id, .error = error };
+	struct ipc_msg message = { .type = IPC_ANSWER, .id = id, .error = error };
 
 	snprintf(message.text, sizeof(message.text), "%s", text ? text : "");
 	send_message(door, &message);
@@ -235,23 +235,23 @@ void doorway_tell(const struct doorway *door, uint32_t id, int error, const char
 
 static unsigned int ask_refused(struct doorway *door)
 {
-	struct link_message message;
+	struct ipc_msg message;
 	int fd = -1;
 
-	doorway_send(door, LINK_COUNT, 0, 0);
+	doorway_send(door, IPC_COUNT, 0, 0);
 	do {
 		if (fd >= 0)
 			close(fd);
-		cr_assert(wait_readable(door->link), "the porter says nothing");
-		cr_assert(link_receive(door->link, &message, &fd) == 1, "the porter is gone");
+		cr_assert(wait_readable(door->link), "the broker says nothing");
+		cr_assert(ipc_receive(door->link, &message, &fd) == 1, "the broker is gone");
 		take_note(door, &message);
-	} while (message.type == LINK_NOTE);
-	cr_assert(message.type == LINK_COUNT, "message %u", message.type);
+	} while (message.type == IPC_NOTE);
+	cr_assert(message.type == IPC_COUNT, "message %u", message.type);
 	return message.id;
 }
 
 /*
- * The porter may meet the first question before what was there earlier, as its loop takes its events
+ * The broker may meet the first question before what was there earlier, as its loop takes its events
  * by turns; not the second.
  */
 unsigned int doorway_refused(struct doorway *door)
@@ -262,12 +262,12 @@ unsigned int doorway_refused(struct doorway *door)
 
 void doorway_expect_restart(struct doorway *door)
 {
-	pid_t before = door->porter;
-	struct link_message message = doorway_receive(door, NULL);
+	pid_t before = door->broker;
+	struct ipc_msg message = doorway_receive(door, NULL);
 
-	cr_assert(message.type == LINK_RESTART, "type %u", message.type);
-	cr_assert(wait_until((door->porter = child_named(door->keeper, "mnfq-porter")) > 0 &&
-			     door->porter != before));
+	cr_assert(message.type == IPC_RESTART, "type %u", message.type);
+	cr_assert(wait_until((door->broker = child_named(door->keeper, "mnfq-broker")) > 0 &&
+			     door->broker != before));
 }
 
 unsigned int doorway_descriptors(const struct doorway *door)
@@ -276,7 +276,7 @@ unsigned int doorway_descriptors(const struct doorway *door)
 	unsigned int count = 0;
 	DIR *dir;
 
-	snprintf(path, sizeof(path), "/proc/%d/fd", (int)door->porter);
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)door->broker);
 	dir = opendir(path);
 	cr_assert(dir, "%s: %s", path, strerror(errno));
 	for (struct dirent *entry; (entry = readdir(dir));)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* mnfq dump with peers, and a porter, that are up to no good. */
+/* mnfq dump with peers, and a broker, that are up to no good. */
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <errno.h>
@@ -55,7 +55,7 @@ static void start(struct tool *tool)
 
 static void remove_path(void)
 {
-	(void)unlink(address.sun_path); /* of a porter that was killed */
+	(void)unlink(address.sun_path); /* of a broker that was killed */
 	cr_assert(rmdir(directory) == 0);
 }
 
@@ -116,7 +116,7 @@ static int copy_link(const struct tool *tool, pid_t holder)
 	return link;
 }
 
-/* What the server did not read yet of what the porter and its receivers have said. */
+/* What the server did not read yet of what the broker and its receivers have said. */
 static bool has_something_to_read(int link)
 {
 	int unread = 0;
@@ -146,7 +146,7 @@ static int await_answer(int stream, char *sentence, size_t size)
 
 /* ---- peers ------------------------------------------------------------------------------ */
 
-/* What the porter found good may be no good any more when its turn comes. */
+/* What the broker found good may be no good any more when its turn comes. */
 Test(dump_hostile, sockets_that_turn_bad_are_closed)
 {
 	struct sockaddr_nl nobody = { .nl_family = AF_NETLINK, .nl_pid = 4711 };
@@ -221,7 +221,7 @@ static int hand_files_over(int stream, void *arg)
 
 static unsigned int count_receivers(const struct tool *tool)
 {
-	return count_children(child_named(keeper_of(tool), "mnfq-porter"), "mnfq-receiver");
+	return count_children(child_named(keeper_of(tool), "mnfq-broker"), "mnfq-receiver");
 }
 
 /*
@@ -284,8 +284,8 @@ Test(dump_hostile, the_door_is_closed_when_the_program_is_killed)
 	cr_assert(rmdir(directory) == 0);
 }
 
-/* What only the porter before could end is over, and all others are served on. */
-Test(dump_hostile, another_porter_takes_its_place)
+/* What only the broker before could end is over, and all others are served on. */
+Test(dump_hostile, another_broker_takes_its_place)
 {
 	struct netns *ns = netns_new(), *other = netns_new(), *third = netns_new();
 	struct mnfq_handover_options keep = { .size = sizeof(keep), .flags = MNFQ_HANDOVER_KEEP };
@@ -304,7 +304,7 @@ Test(dump_hostile, another_porter_takes_its_place)
 	cr_assert_eq(mnfq_handover_wait(stream, DEADLINE_MS, NULL), 0);
 	for (i = 0; i < 2; i++)
 		await_err(&tool, "serving namespace ");
-	kill(child_named(keeper_of(&tool), "mnfq-porter"), SIGKILL);
+	kill(child_named(keeper_of(&tool), "mnfq-broker"), SIGKILL);
 	await_err(&tool, "the process that takes sockets and watches namespaces has failed");
 	cr_assert(strncmp(tool_err(&tool), "namespace ", 10) == 0); /* who stayed */
 	expect_contains(tool.line, "has failed");
@@ -313,7 +313,7 @@ Test(dump_hostile, another_porter_takes_its_place)
 	fd = netns_socket(ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
 	cr_assert_eq(await_answer(offer(fd), sentence, sizeof(sentence)), -EEXIST);
 	close(fd);
-	netns_free(ns); /* which is noticed, although the porter is another one */
+	netns_free(ns); /* which is noticed, although the broker is another one */
 	await_err(&tool, "namespace ");
 	expect_contains(tool.line, "gone");
 	netns_free(other);
@@ -322,29 +322,29 @@ Test(dump_hostile, another_porter_takes_its_place)
 	stop(&tool);
 }
 
-/* ---- the porter ------------------------------------------------------------------------- */
+/* ---- the broker ------------------------------------------------------------------------- */
 
-/* Ends the porter, with its keeper. Returns a copy of its end of the link. */
+/* Ends the broker, with its keeper. Returns a copy of its end of the link. */
 static int take_its_place(const struct tool *tool)
 {
-	pid_t keeper = keeper_of(tool), porter;
+	pid_t keeper = keeper_of(tool), broker;
 	int link;
 
-	cr_assert(wait_until((porter = child_named(keeper, "mnfq-porter")) > 0));
+	cr_assert(wait_until((broker = child_named(keeper, "mnfq-broker")) > 0));
 	link = copy_link(tool, keeper);
 	kill(keeper, SIGKILL);
-	cr_assert(wait_until(process_state(porter) == 0));
+	cr_assert(wait_until(process_state(broker) == 0));
 	return link;
 }
 
 static int talk_without_end(int stream, void *arg)
 {
-	const struct link_message note = { .type = LINK_NOTE, .text = "and another thing" };
+	const struct ipc_msg note = { .type = IPC_NOTE, .text = "and another thing" };
 	int err;
 
 	(void)stream;
 	do
-		err = link_send(*(int *)arg, &note, -1);
+		err = ipc_send(*(int *)arg, &note, -1);
 	while (err == 0 || err == -EAGAIN);
 	return err == -EPIPE || err == -ECONNRESET ? 0 : 1;
 }
@@ -359,8 +359,8 @@ static void drain(FILE *file)
 	while (read(fileno(file), scrap, sizeof(scrap)) > 0);
 }
 
-/* A porter in the hands of a stranger does not keep us from ending. */
-Test(dump_hostile, a_porter_that_goes_on_talking)
+/* A broker in the hands of a stranger does not keep us from ending. */
+Test(dump_hostile, a_broker_that_goes_on_talking)
 {
 	struct child talker;
 	struct tool tool;
@@ -378,31 +378,31 @@ Test(dump_hostile, a_porter_that_goes_on_talking)
 	remove_path();
 }
 
-/* The next message of the server to the porter, in whose place we are. */
-static struct link_message await_message(int link)
+/* The next message of the server to the broker, in whose place we are. */
+static struct ipc_msg await_message(int link)
 {
-	struct link_message message;
+	struct ipc_msg message;
 	int fd;
 
 	cr_assert(wait_readable(link));
-	cr_assert_eq(link_receive(link, &message, &fd), 1);
+	cr_assert_eq(ipc_receive(link, &message, &fd), 1);
 	return message;
 }
 
 static void pass(int link, struct netns *ns, uint32_t id)
 {
-	const struct link_message message = { .type = LINK_ATTACH, .id = LINK_PORTER | id };
+	const struct ipc_msg message = { .type = IPC_ATTACH, .id = IPC_BROKER_ID | id };
 	int fd = netns_socket(ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
 
-	cr_assert_eq(link_send(link, &message, fd), 0);
+	cr_assert_eq(ipc_send(link, &message, fd), 0);
 	close(fd);
 }
 
-/* Once the peer has its answer its namespace may be gone: the porter must have looked before. */
+/* Once the peer has its answer its namespace may be gone: the broker must have looked before. */
 Test(dump_hostile, what_is_to_be_watched_comes_before_the_answer)
 {
 	struct netns *ns = netns_new();
-	struct link_message message;
+	struct ipc_msg message;
 	struct tool tool;
 	int link;
 
@@ -410,20 +410,20 @@ Test(dump_hostile, what_is_to_be_watched_comes_before_the_answer)
 	link = take_its_place(&tool);
 	pass(link, ns, 1);
 	message = await_message(link);
-	cr_assert(message.type == LINK_WATCH && message.inode == netns_inode(ns));
+	cr_assert(message.type == IPC_WATCH && message.inode == netns_inode(ns));
 	message = await_message(link);
-	cr_assert(message.type == LINK_ANSWER && message.id == (LINK_PORTER | 1) &&
+	cr_assert(message.type == IPC_ANSWER && message.id == (IPC_BROKER_ID | 1) &&
 		  message.error == 0);
 	stop(&tool); /* with its link, which we have */
 	close(link);
 }
 
-/* It is refused at once, not after the half minute that the porter waits for an answer. */
+/* It is refused at once, not after the half minute that the broker waits for an answer. */
 Test(dump_hostile, no_descriptor_is_left)
 {
 	struct netns *ns = netns_new();
 	struct rlimit limit = { 5, 5 }; /* fewer than there are */
-	struct link_message message;
+	struct ipc_msg message;
 	struct tool tool;
 	int link;
 
@@ -432,7 +432,7 @@ Test(dump_hostile, no_descriptor_is_left)
 	cr_assert(prlimit(tool.pid, RLIMIT_NOFILE, &limit, NULL) == 0);
 	pass(link, ns, 1);
 	message = await_message(link);
-	cr_assert(message.type == LINK_ANSWER && message.id == (LINK_PORTER | 1));
+	cr_assert(message.type == IPC_ANSWER && message.id == (IPC_BROKER_ID | 1));
 	cr_assert_eq(message.error, -EMFILE);
 	expect_contains(message.text, "ulimit -n");
 	await_err(&tool, "refused a socket of uid 0, pid 0: ");
@@ -458,7 +458,7 @@ Test(dump_hostile, no_descriptor_is_left_for_a_check)
 {
 	struct netns *ns = netns_new();
 	struct netns_queue queue;
-	struct link_message message;
+	struct ipc_msg message;
 	struct rlimit limit;
 	struct tool tool;
 	int link;
@@ -469,7 +469,7 @@ Test(dump_hostile, no_descriptor_is_left_for_a_check)
 	cr_assert(prlimit(tool.pid, RLIMIT_NOFILE, &limit, NULL) == 0);
 	pass(link, ns, 1);
 	message = await_message(link);
-	cr_assert(message.type == LINK_ANSWER && message.id == (LINK_PORTER | 1));
+	cr_assert(message.type == IPC_ANSWER && message.id == (IPC_BROKER_ID | 1));
 	cr_assert_eq(message.error, -EMFILE, "%s", message.text);
 	expect_contains(message.text, "cannot tell which namespace it is");
 	cr_assert(!netns_get_queue(ns, 1, &queue));
@@ -480,7 +480,7 @@ Test(dump_hostile, no_descriptor_is_left_for_a_check)
 /* So that nobody takes all there is room for. */
 Test(dump_hostile, a_user_has_a_quota)
 {
-	struct link_message message;
+	struct ipc_msg message;
 	struct tool tool;
 	int link;
 
@@ -490,7 +490,7 @@ Test(dump_hostile, a_user_has_a_quota)
 		pass(link, netns_new(), id);
 		do
 			message = await_message(link);
-		while (message.type != LINK_ANSWER);
+		while (message.type != IPC_ANSWER);
 		cr_assert_eq(message.error, id <= 2 ? 0 : -EDQUOT, "%s", message.text);
 	}
 	expect_contains(message.text, "user 0 has 2 namespaces here already");
@@ -518,18 +518,18 @@ static long get_memory(pid_t pid)
 /* Each joins and leaves: the next one is let in only when it has gone. */
 static void come_and_go(int link, struct netns *ns, uint32_t from, uint32_t to)
 {
-	struct link_message message = { .type = LINK_NOTE };
+	struct ipc_msg message = { .type = IPC_NOTE };
 
 	for (uint32_t id = from; id < to; id++) {
-		const struct link_message gone = { .type = LINK_DETACH, .id = LINK_PORTER | id };
+		const struct ipc_msg gone = { .type = IPC_DETACH, .id = IPC_BROKER_ID | id };
 
 		pass(link, ns, id);
 		do
 			message = await_message(link);
-		while (message.type != LINK_ANSWER);
-		cr_assert(message.id == (LINK_PORTER | id) && message.error == 0, "%s",
+		while (message.type != IPC_ANSWER);
+		cr_assert(message.id == (IPC_BROKER_ID | id) && message.error == 0, "%s",
 			  message.text);
-		cr_assert_eq(link_send(link, &gone, -1), 0);
+		cr_assert_eq(ipc_send(link, &gone, -1), 0);
 	}
 }
 

@@ -85,7 +85,7 @@ static int join_and_leave(int parent, void *arg)
 	return write(parent, &lines, sizeof(lines)) != sizeof(lines);
 }
 
-/* What the porter refuses: bytes that are no message. */
+/* What the broker refuses: bytes that are no message. */
 static int send_nonsense(int parent, void *arg)
 {
 	const int64_t end = now_ms() + ATTACK_MS;

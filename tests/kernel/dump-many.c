@@ -34,7 +34,7 @@ static void make_path(void)
 	snprintf(path, sizeof(path), "%s/sock", directory);
 }
 
-/* A porter that was killed has not tidied up. */
+/* A broker that was killed has not tidied up. */
 static void unlink_path(void)
 {
 	cr_assert(unlink(path) == 0);
@@ -589,15 +589,15 @@ static bool has_become_root(pid_t pid)
 	return strcmp(name, "sleep") == 0 && (caps >> CAP_NET_ADMIN & 1);
 }
 
-/* Stopped together, since its keeper would replace a porter that hangs. */
-static void signal_porter(const struct tool *tool, int signal)
+/* Stopped together, since its keeper would replace a broker that hangs. */
+static void signal_broker(const struct tool *tool, int signal)
 {
 	pid_t keeper = child_named(tool->pid, "mnfq-keeper");
-	pid_t porter = child_named(keeper, "mnfq-porter");
+	pid_t broker = child_named(keeper, "mnfq-broker");
 
-	cr_assert(keeper > 0 && porter > 0);
+	cr_assert(keeper > 0 && broker > 0);
 	kill(keeper, signal);
-	kill(porter, signal);
+	kill(broker, signal);
 }
 
 /* What a process may do when somebody looks says nothing of who opened the socket. */
@@ -612,10 +612,10 @@ Test(dump_many, rights_are_not_those_of_the_program_that_a_peer_becomes)
 	start_at_path(&tool, "--mode 0666");
 	cr_assert(chmod(directory, 0711) == 0);
 	attacker.label = make_set_uid_program();
-	signal_porter(&tool, SIGSTOP);
+	signal_broker(&tool, SIGSTOP);
 	child = child_start(hand_over_and_exec, &attacker);
 	cr_assert(wait_until(has_become_root(child.pid)));
-	signal_porter(&tool, SIGCONT);
+	signal_broker(&tool, SIGCONT);
 	cr_assert(wait_readable(child.fd));
 	cr_assert(read(child.fd, text, sizeof(text) - 1) > 0 && sscanf(text, "%d", &err) == 1);
 	cr_assert_eq(err, EPERM, "%s", text);
@@ -688,8 +688,8 @@ Test(dump_many, plain_descriptors_only_if_allowed)
 
 /* ---- the other process ------------------------------------------------------------------ */
 
-/* What is served is served on, however the porter fares. */
-Test(dump_many, packets_do_not_need_the_porter)
+/* What is served is served on, however the broker fares. */
+Test(dump_many, packets_do_not_need_the_broker)
 {
 	struct udp udp;
 	struct netns *ns = road_open(&udp);
@@ -700,7 +700,7 @@ Test(dump_many, packets_do_not_need_the_porter)
 	start_at_path(&tool, "");
 	cr_assert_eq(start_insider(&child, &insider, NULL), 0);
 	cr_assert_eq(child_finish(&child), 0);
-	signal_porter(&tool, SIGSTOP);
+	signal_broker(&tool, SIGSTOP);
 	udp_send(&udp, 0);
 	expect_packet(&tool, ns->name);
 	kill(child_named(tool.pid, "mnfq-keeper"), SIGKILL);
@@ -717,7 +717,7 @@ Test(dump_many, packets_do_not_need_the_porter)
 }
 
 /* With nobody left to serve and nobody who could come there is nothing to wait for. */
-Test(dump_many, ends_without_namespaces_and_porter)
+Test(dump_many, ends_without_namespaces_and_broker)
 {
 	struct tool tool;
 

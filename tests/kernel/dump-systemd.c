@@ -343,11 +343,11 @@ Test(dump_systemd, what_was_not_passed)
 	cr_assert_eq(tool_finish(&tool), 1);
 }
 
-/* As often as it was asked for, while the porter answers, too; not once it does not. */
+/* As often as it was asked for, while the broker answers, too; not once it does not. */
 Test(dump_systemd, it_hears_that_all_is_well)
 {
 	int manager = open_manager(), listener = open_door();
-	pid_t keeper, porter;
+	pid_t keeper, broker;
 	struct tool tool;
 	char text[512];
 
@@ -361,13 +361,13 @@ Test(dump_systemd, it_hears_that_all_is_well)
 		cr_assert_str_eq(text, "WATCHDOG=1\n");
 	}
 	keeper = child_named(tool.pid, "mnfq-keeper");
-	porter = child_named(keeper, "mnfq-porter");
+	broker = child_named(keeper, "mnfq-broker");
 	kill(keeper, SIGSTOP);
-	kill(porter, SIGSTOP);
+	kill(broker, SIGSTOP);
 	/* What it said before may still be there. */
 	while (wait_readable_for(manager, 1000))
 		cr_assert_eq(hear(manager, text), -1);
-	kill(porter, SIGCONT);
+	kill(broker, SIGCONT);
 	kill(keeper, SIGCONT);
 	cr_assert_eq(hear(manager, text), -1);
 	cr_assert_str_eq(text, "WATCHDOG=1\n");

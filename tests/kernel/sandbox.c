@@ -39,9 +39,9 @@ TestSuite(sandbox, .timeout = 300);
 
 /* Where an attempt is allowed. */
 #define SERVE  (1u << SANDBOX_SERVE)
-#define PORTER (1u << SANDBOX_PORTER)
+#define BROKER (1u << SANDBOX_BROKER)
 #define SHARER (1u << SANDBOX_SHARER)
-#define FINDER (1u << SANDBOX_FINDER)
+#define NETNS  (1u << SANDBOX_NETNS)
 
 #define NOWHERE "/nonexistent/file"
 
@@ -56,7 +56,7 @@ TestSuite(sandbox, .timeout = 300);
 	ATTEMPT(0, syscall(SYS_clone, CLONE_NEWUSER | CLONE_THREAD, 0, 0, 0, 0))                 \
 	ATTEMPT(0, syscall(SYS_setresuid, -1, -1, -1))                                           \
 	ATTEMPT(0, syscall(SYS_setgroups, -1, NULL))                                             \
-	ATTEMPT(PORTER | FINDER, syscall(SYS_capset, NULL, NULL))                                \
+	ATTEMPT(BROKER | NETNS, syscall(SYS_capset, NULL, NULL))                                 \
 	ATTEMPT(0, prctl(PR_GET_DUMPABLE))                                                       \
 	ATTEMPT(0, syscall(SYS_personality, -1))                                                 \
 	ATTEMPT(0, (long)mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS,    \
@@ -73,7 +73,7 @@ TestSuite(sandbox, .timeout = 300);
 	ATTEMPT(0, fcntl(STDIN_FILENO, F_SETOWN, getppid()))                                     \
 	ATTEMPT(0, ioctl(STDIN_FILENO, TIOCSTI, ""))                                             \
 	ATTEMPT(0, syscall(SYS_prlimit64, getppid(), RLIMIT_CORE, NULL, NULL))                   \
-	ATTEMPT(PORTER | FINDER, setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 }))               \
+	ATTEMPT(BROKER | NETNS, setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 }))                \
 	/* files */                                                                              \
 	ATTEMPT(0, open("/dev/null", O_WRONLY))                                                  \
 	ATTEMPT(0, open("/dev/null", O_RDWR | O_NONBLOCK))                                       \
@@ -92,8 +92,8 @@ TestSuite(sandbox, .timeout = 300);
 	ATTEMPT(0, mount("none", NOWHERE, "tmpfs", 0, NULL))                                     \
 	ATTEMPT(0, umount2(NOWHERE, 0))                                                          \
 	ATTEMPT(SHARER, unlink(NOWHERE))                                                         \
-	ATTEMPT(SERVE | FINDER, open(NOWHERE, O_RDONLY))                                         \
-	ATTEMPT(SERVE | FINDER | PORTER, open(NOWHERE, O_RDONLY | O_DIRECTORY))                  \
+	ATTEMPT(SERVE | NETNS, open(NOWHERE, O_RDONLY))                                          \
+	ATTEMPT(SERVE | NETNS | BROKER, open(NOWHERE, O_RDONLY | O_DIRECTORY))                   \
 	/* namespaces and sockets */                                                             \
 	ATTEMPT(0, unshare(CLONE_FILES))                                                         \
 	ATTEMPT(0, setns(-1, 0))                                                                 \
@@ -106,8 +106,8 @@ TestSuite(sandbox, .timeout = 300);
 		connect(-1, (struct sockaddr *)&(struct sockaddr_un){ .sun_family = AF_UNIX },   \
 			sizeof(struct sockaddr_un)))                                             \
 	ATTEMPT(0, listen(-1, 1))                                                                \
-	ATTEMPT(PORTER | SHARER | FINDER, accept4(-1, NULL, NULL, 0))                            \
-	ATTEMPT(SHARER | FINDER, socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER))                \
+	ATTEMPT(BROKER | SHARER | NETNS, accept4(-1, NULL, NULL, 0))                             \
+	ATTEMPT(SHARER | NETNS, socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER))                 \
 	ATTEMPT(0, socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE))                                  \
 	ATTEMPT(SERVE, bind(-1, (struct sockaddr *)&(struct sockaddr_nl){ 0 },                   \
 			    sizeof(struct sockaddr_nl)))                                         \
@@ -115,7 +115,7 @@ TestSuite(sandbox, .timeout = 300);
 			sizeof(struct sockaddr_un)))                                             \
 	ATTEMPT(0, bind(-1, (struct sockaddr *)&(struct sockaddr_in){ 0 },                       \
 			sizeof(struct sockaddr_in)))                                             \
-	ATTEMPT(FINDER, setns(-1, CLONE_NEWNET))
+	ATTEMPT(NETNS, setns(-1, CLONE_NEWNET))
 
 /* Those that the kernel kept for itself: EPERM. Writes about what is not as it should be. */
 static void attempt_all(int stream, unsigned int role)
@@ -279,10 +279,10 @@ Test(sandbox, who_serves_with_threads_can_make_threads)
 	expect_silence(try_role, &(struct trial){ SANDBOX_SERVE, true, UINT64_MAX });
 }
 
-Test(sandbox, the_porter_can_accept_and_tidy_up)
+Test(sandbox, the_broker_can_accept_and_tidy_up)
 {
 	require_filter();
-	expect_silence(try_role, &(struct trial){ SANDBOX_PORTER, false, UINT64_MAX });
+	expect_silence(try_role, &(struct trial){ SANDBOX_BROKER, false, UINT64_MAX });
 }
 
 Test(sandbox, who_shares_can_open_netlink_sockets)
@@ -294,7 +294,7 @@ Test(sandbox, who_shares_can_open_netlink_sockets)
 Test(sandbox, the_finder_can_enter_network_namespaces)
 {
 	require_filter();
-	expect_silence(try_role, &(struct trial){ SANDBOX_FINDER, true, UINT64_MAX });
+	expect_silence(try_role, &(struct trial){ SANDBOX_NETNS, true, UINT64_MAX });
 }
 
 /* ---- the library in there ---------------------------------------------------------------------- */
@@ -363,7 +363,7 @@ struct errand {
 	char path[128]; /* of a namespace */
 };
 
-/* What the porter does with a namespace that it found. */
+/* What the broker does with a namespace that it found. */
 static int open_elsewhere(int stream, void *arg)
 {
 	const struct errand *errand = arg;
@@ -380,7 +380,7 @@ static int open_elsewhere(int stream, void *arg)
 
 Test(sandbox, the_finder_opens_sockets_elsewhere)
 {
-	struct errand errand = { .trial = { SANDBOX_FINDER, false, SANDBOX_CAP(CAP_SYS_ADMIN) } };
+	struct errand errand = { .trial = { SANDBOX_NETNS, false, SANDBOX_CAP(CAP_SYS_ADMIN) } };
 	struct job job = { .trial = { SANDBOX_SERVE, false, SANDBOX_CAP(CAP_NET_ADMIN) },
 			   .lend = true };
 	struct udp udp;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The porter: its loop, and what it hears and says over the link. It never has a descriptor of a stranger,
+ * The broker: its loop, and what it hears and says over the link. It never has a descriptor of a stranger,
  * and never closes the last copy of a stream in which one may be: that may take as long as the stranger
  * likes. So it never waits.
  */
@@ -22,48 +22,48 @@
 
 struct unsent {
 	struct unsent *next;
-	struct link_message message;
+	struct ipc_msg message;
 	int fd;
 };
 
 /* ---- what is said ---- */
 
-int porter_add(struct porter *porter, struct source *source, uint32_t events)
+int broker_add(struct broker *broker, struct source *source, uint32_t events)
 {
 	struct epoll_event event = { .events = events, .data.ptr = source };
 
-	return epoll_ctl(porter->epoll, EPOLL_CTL_ADD, source->fd, &event) < 0 ? -errno : 0;
+	return epoll_ctl(broker->epoll, EPOLL_CTL_ADD, source->fd, &event) < 0 ? -errno : 0;
 }
 
-void porter_change(struct porter *porter, struct source *source, uint32_t events)
+void broker_change(struct broker *broker, struct source *source, uint32_t events)
 {
 	struct epoll_event event = { .events = events, .data.ptr = source };
 
-	(void)epoll_ctl(porter->epoll, EPOLL_CTL_MOD, source->fd, &event);
+	(void)epoll_ctl(broker->epoll, EPOLL_CTL_MOD, source->fd, &event);
 }
 
-static int keep_unsent(struct porter *porter, const struct link_message *message, int fd)
+static int keep_unsent(struct broker *broker, const struct ipc_msg *message, int fd)
 {
-	struct queue *queue = fd >= 0 ? &porter->attach : &porter->plain;
+	struct queue *queue = fd >= 0 ? &broker->attach : &broker->plain;
 	struct unsent *unsent = malloc(sizeof(*unsent));
 
 	if (!unsent)
 		return -ENOMEM;
 	*unsent = (struct unsent){ .message = *message, .fd = fd };
-	if (porter->unsent_count++ == 0)
-		porter_change(porter, &porter->link, EPOLLIN | EPOLLOUT);
+	if (broker->unsent_count++ == 0)
+		broker_change(broker, &broker->link, EPOLLIN | EPOLLOUT);
 	*queue->last = unsent;
 	queue->last = &unsent->next;
 	return 0;
 }
 
-int porter_send(struct porter *porter, const struct link_message *message, int fd)
+int broker_send(struct broker *broker, const struct ipc_msg *message, int fd)
 {
-	const struct queue *queue = fd >= 0 ? &porter->attach : &porter->plain;
-	int err = queue->first ? -EAGAIN : link_send(porter->link.fd, message, fd);
+	const struct queue *queue = fd >= 0 ? &broker->attach : &broker->plain;
+	int err = queue->first ? -EAGAIN : ipc_send(broker->link.fd, message, fd);
 
 	if (err == -EAGAIN || err == -ETOOMANYREFS) {
-		err = keep_unsent(porter, message, fd);
+		err = keep_unsent(broker, message, fd);
 		if (err == 0)
 			return 0;
 	}
@@ -73,208 +73,209 @@ int porter_send(struct porter *porter, const struct link_message *message, int f
 }
 
 /* Takes the message that @at points to out of its queue. */
-static void drop_unsent(struct porter *porter, struct queue *queue, struct unsent **at)
+static void drop_unsent(struct broker *broker, struct queue *queue, struct unsent **at)
 {
 	struct unsent *unsent = *at;
 
 	*at = unsent->next;
 	if (!*at)
 		queue->last = at;
-	porter->unsent_count--;
+	broker->unsent_count--;
 	if (unsent->fd >= 0)
 		close(unsent->fd);
 	free(unsent);
 }
 
 /* As long as the server reads. What cannot be sent for another reason is lost with its id. */
-static int send_queue(struct porter *porter, struct queue *queue)
+static int send_queue(struct broker *broker, struct queue *queue)
 {
 	int err;
 
 	while (queue->first) {
-		err = link_send(porter->link.fd, &queue->first->message, queue->first->fd);
+		err = ipc_send(broker->link.fd, &queue->first->message, queue->first->fd);
 		if (err == -EAGAIN || err == -ETOOMANYREFS)
 			return err;
-		drop_unsent(porter, queue, &queue->first);
+		drop_unsent(broker, queue, &queue->first);
 	}
 	return 0;
 }
 
-static void send_unsent(struct porter *porter)
+static void send_unsent(struct broker *broker)
 {
-	int err = send_queue(porter, &porter->plain);
+	int err = send_queue(broker, &broker->plain);
 
 	if (err == 0)
-		err = send_queue(porter, &porter->attach);
+		err = send_queue(broker, &broker->attach);
 	if (err == -ETOOMANYREFS)
-		porter->crowded_until = clock_ms() + CROWDED_MS;
+		broker->crowded_until = clock_ms() + CROWDED_MS;
 	if (err != -EAGAIN)
-		porter_change(porter, &porter->link, EPOLLIN);
+		broker_change(broker, &broker->link, EPOLLIN);
 }
 
 /* The server never heard of it. */
-static bool take_back(struct porter *porter, uint32_t id)
+static bool take_back(struct broker *broker, uint32_t id)
 {
 	struct unsent **at;
 
-	for (at = &porter->attach.first; *at; at = &(*at)->next)
+	for (at = &broker->attach.first; *at; at = &(*at)->next)
 		if ((*at)->message.id == id) {
-			drop_unsent(porter, &porter->attach, at);
+			drop_unsent(broker, &broker->attach, at);
 			return true;
 		}
 	return false;
 }
 
 /* Returns when to call again; 0: never. */
-static int64_t send_again(struct porter *porter, int64_t now)
+static int64_t send_again(struct broker *broker, int64_t now)
 {
-	if (porter->crowded_until != 0 && now >= porter->crowded_until) {
-		porter->crowded_until = 0;
-		porter_change(porter, &porter->link, EPOLLIN | EPOLLOUT);
+	if (broker->crowded_until != 0 && now >= broker->crowded_until) {
+		broker->crowded_until = 0;
+		broker_change(broker, &broker->link, EPOLLIN | EPOLLOUT);
 	}
-	return porter->crowded_until;
+	return broker->crowded_until;
 }
 
 /* The keeper starts another one. */
-static void fall(struct porter *porter)
+static void fall(struct broker *broker)
 {
-	porter->over = true;
-	porter->status = PORTER_GAVE_UP + 1;
+	broker->over = true;
+	broker->status = BROKER_GAVE_UP + 1;
 }
 
-/* The server would serve for ever what it does not hear of: rather another porter than that. */
-void porter_detach(struct porter *porter, uint32_t id)
+/* The server would serve for ever what it does not hear of: rather another broker than that. */
+void broker_detach(struct broker *broker, uint32_t id)
 {
-	struct link_message message = { .type = LINK_DETACH, .id = id };
+	struct ipc_msg message = { .type = IPC_DETACH, .id = id };
 
-	if (!take_back(porter, id) && porter_send(porter, &message, -1) < 0)
-		fall(porter);
+	if (!take_back(broker, id) && broker_send(broker, &message, -1) < 0)
+		fall(broker);
 }
 
-static void note(struct porter *porter, int err, const char *format, va_list args)
+static void note(struct broker *broker, int err, const char *format, va_list args)
 {
-	struct link_message message = { .type = LINK_NOTE, .error = err };
+	struct ipc_msg message = { .type = IPC_NOTE, .error = err };
 
 	vsnprintf(message.text, sizeof(message.text), format, args);
-	(void)porter_send(porter, &message, -1);
+	(void)broker_send(broker, &message, -1);
 }
 
-void porter_note(struct porter *porter, const char *format, ...)
+void broker_note(struct broker *broker, const char *format, ...)
 {
 	va_list args;
 
 	va_start(args, format);
-	note(porter, 0, format, args);
+	note(broker, 0, format, args);
 	va_end(args);
 }
 
-void porter_give_up(struct porter *porter, int err, const char *format, ...)
+void broker_give_up(struct broker *broker, int err, const char *format, ...)
 {
 	va_list args;
 
 	va_start(args, format);
-	note(porter, err, format, args);
+	note(broker, err, format, args);
 	va_end(args);
-	porter->over = true;
-	porter->status = PORTER_GAVE_UP;
+	broker->over = true;
+	broker->status = BROKER_GAVE_UP;
 }
 
-/* None that the porter before us may have used: what it had a receiver say may still come. */
+/* None that the broker before us may have used: what it had a receiver say may still come. */
 #define GENERATION_SHIFT 27
 #define ID_MASK          ((1u << GENERATION_SHIFT) - 1)
 
 static uint32_t first_id(unsigned int generation)
 {
-	return LINK_PORTER | (generation << GENERATION_SHIFT);
+	return IPC_BROKER_ID | (generation << GENERATION_SHIFT);
 }
 
-static bool is_of_another(const struct porter *porter, uint32_t id)
+static bool is_of_another(const struct broker *broker, uint32_t id)
 {
-	return id & LINK_PORTER && (id & ~ID_MASK) != porter->first_id;
+	return id & IPC_BROKER_ID && (id & ~ID_MASK) != broker->first_id;
 }
 
-uint32_t porter_new_id(struct porter *porter)
+uint32_t broker_new_id(struct broker *broker)
 {
 	do {
-		porter->last_id = porter->first_id | ((porter->last_id + 1) & ID_MASK);
-	} while (peers_have(porter, porter->last_id) || spaces_have(porter, porter->last_id));
-	return porter->last_id;
+		broker->last_id = broker->first_id | ((broker->last_id + 1) & ID_MASK);
+	} while (peers_have(broker, broker->last_id) ||
+		 netns_track_have(broker, broker->last_id));
+	return broker->last_id;
 }
 
 /* ---- what is heard ---- */
 
-/* The peer went with the porter before us, and so does not know that it was taken. */
-static void disown(struct porter *porter, const struct link_message *answer)
+/* The peer went with the broker before us, and so does not know that it was taken. */
+static void disown(struct broker *broker, const struct ipc_msg *answer)
 {
-	(void)spaces_forget(porter, answer->id);
+	(void)netns_track_forget(broker, answer->id);
 	if (answer->error == 0)
-		porter_detach(porter, answer->id);
+		broker_detach(broker, answer->id);
 }
 
-static void handle_message(struct porter *porter, const struct link_message *message)
+static void handle_message(struct broker *broker, const struct ipc_msg *message)
 {
-	const struct link_message count = { .type = LINK_COUNT, .id = porter->refused };
+	const struct ipc_msg count = { .type = IPC_COUNT, .id = broker->refused };
 
 	/* Ids that nobody has any more are normal: messages cross on their way. */
 	switch (message->type) {
-	case LINK_ANSWER:
-		if (is_of_another(porter, message->id))
-			disown(porter, message);
-		else if (!peers_answer(porter, message))
-			(void)spaces_answer(porter, message);
+	case IPC_ANSWER:
+		if (is_of_another(broker, message->id))
+			disown(broker, message);
+		else if (!peers_answer(broker, message))
+			(void)netns_track_answer(broker, message);
 		break;
-	case LINK_WATCH:
-		spaces_watch(porter, message);
+	case IPC_WATCH:
+		netns_track_watch(broker, message);
 		break;
-	case LINK_FORGET:
-		if (!peers_forget(porter, message->id))
-			(void)spaces_forget(porter, message->id);
+	case IPC_FORGET:
+		if (!peers_forget(broker, message->id))
+			(void)netns_track_forget(broker, message->id);
 		break;
-	case LINK_COUNT:
-		(void)porter_send(porter, &count, -1);
+	case IPC_COUNT:
+		(void)broker_send(broker, &count, -1);
 		break;
-	case LINK_PING:
-		(void)porter_send(porter, message, -1);
+	case IPC_PING:
+		(void)broker_send(broker, message, -1);
 		break;
 	default:
 		break;
 	}
 }
 
-static void link_ready(struct porter *porter, struct source *source, uint32_t events)
+static void link_ready(struct broker *broker, struct source *source, uint32_t events)
 {
-	struct link_message message;
-	int fd, n = link_receive(source->fd, &message, &fd);
+	struct ipc_msg message;
+	int fd, n = ipc_receive(source->fd, &message, &fd);
 
 	if (fd >= 0)
 		close(fd);
 	if (n == 1)
-		handle_message(porter, &message);
+		handle_message(broker, &message);
 	else if (n == -ECONNRESET)
-		porter->over = true;
+		broker->over = true;
 	else if (n < 0 && n != -EBADMSG)
-		fall(porter);
+		fall(broker);
 	if (events & EPOLLOUT)
-		send_unsent(porter);
+		send_unsent(broker);
 }
 
-static void channel_ready(struct porter *porter, struct source *source, uint32_t events)
+static void channel_ready(struct broker *broker, struct source *source, uint32_t events)
 {
-	struct link_message message;
-	int fd, n = link_receive(source->fd, &message, &fd);
+	struct ipc_msg message;
+	int fd, n = ipc_receive(source->fd, &message, &fd);
 
 	(void)events;
 	if (fd >= 0)
 		close(fd);
-	if (n == 1 && message.type == LINK_PING)
-		(void)link_send(source->fd, &message, -1);
+	if (n == 1 && message.type == IPC_PING)
+		(void)ipc_send(source->fd, &message, -1);
 	else if (n < 0 && n != -EBADMSG)
-		fall(porter);
+		fall(broker);
 }
 
 /* ---- the loop ---- */
 
-int64_t porter_earlier(int64_t a, int64_t b)
+int64_t earlier_of(int64_t a, int64_t b)
 {
 	return a == 0 || (b != 0 && b < a) ? b : a;
 }
@@ -290,86 +291,86 @@ static int timeout(int64_t now, int64_t due)
  * One event at a time: what it leads to may be the end of a peer for whom there is an event, too.
  * The kernel returns those in turn.
  */
-static void broker_run(struct porter *porter)
+static void broker_run(struct broker *broker)
 {
 	struct epoll_event event;
 	int64_t now, due;
 	int n;
 
-	while (!porter->over) {
+	while (!broker->over) {
 		now = clock_ms();
-		due = spaces_tend(porter, now);
-		due = porter_earlier(due, receivers_tend(porter, now));
-		due = porter_earlier(due, peers_tend(porter, now));
-		due = porter_earlier(due, send_again(porter, now));
-		n = epoll_wait(porter->epoll, &event, 1, timeout(now, due));
+		due = netns_track_tend(broker, now);
+		due = earlier_of(due, receivers_tend(broker, now));
+		due = earlier_of(due, peers_tend(broker, now));
+		due = earlier_of(due, send_again(broker, now));
+		n = epoll_wait(broker->epoll, &event, 1, timeout(now, due));
 		if (n == 1) {
 			struct source *source = event.data.ptr;
 
-			source->ready(porter, source, event.events);
+			source->ready(broker, source, event.events);
 		} else if (n < 0 && errno != EINTR) {
-			fall(porter);
+			fall(broker);
 		}
 	}
 }
 
 /* ---- the start ---- */
 
-static int set_up(struct porter *porter)
+static int set_up(struct broker *broker)
 {
 	unsigned int i;
 	int err;
 
-	porter->attach.last = &porter->attach.first;
-	porter->plain.last = &porter->plain.first;
-	porter->epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (porter->epoll < 0)
+	broker->attach.last = &broker->attach.first;
+	broker->plain.last = &broker->plain.first;
+	broker->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (broker->epoll < 0)
 		return -errno;
-	err = porter_add(porter, &porter->link, EPOLLIN);
+	err = broker_add(broker, &broker->link, EPOLLIN);
 	if (err == 0)
-		err = porter_add(porter, &porter->channel, EPOLLIN);
-	for (i = 0; err == 0 && i < porter->options->listener_count; i++)
-		err = porter_add(porter, &porter->listeners[i], EPOLLIN);
+		err = broker_add(broker, &broker->channel, EPOLLIN);
+	for (i = 0; err == 0 && i < broker->options->listener_count; i++)
+		err = broker_add(broker, &broker->listeners[i], EPOLLIN);
 	if (err == 0)
-		err = receivers_init(porter);
-	peers_init(porter);
-	return err == 0 ? spaces_init(porter) : err;
+		err = receivers_init(broker);
+	peers_init(broker);
+	return err == 0 ? netns_track_init(broker) : err;
 }
 
-bool porter_finds(const struct porter_options *options)
+bool broker_finds(const struct broker_options *options)
 {
 	return options->all_netns || options->again;
 }
 
-static int give_up_rights(const struct porter_birth *birth, char *error, size_t error_size)
+static int give_up_rights(const struct broker_setup *setup, char *error, size_t error_size)
 {
-	if (!birth->options->sandbox)
+	if (!setup->options->sandbox)
 		return 0;
-	return sandbox_enter(porter_finds(birth->options) ? SANDBOX_FINDER : SANDBOX_PORTER,
-			     birth->keep, false, NULL, error, error_size);
+	return sandbox_enter(broker_finds(setup->options) ? SANDBOX_NETNS : SANDBOX_BROKER,
+			     setup->keep, false, NULL, error, error_size);
 }
 
-_Noreturn void porter_live(const struct porter_birth *birth)
+_Noreturn void broker_main(const struct broker_setup *setup)
 {
-	const struct porter_options *options = birth->options;
-	struct porter porter = { .options = options,
-				 .link = { link_ready, birth->link },
-				 .channel = { channel_ready, birth->channel },
-				 .first_id = first_id(birth->generation) };
-	char error[LINK_TEXT_SIZE] = "";
+	const struct broker_options *options = setup->options;
+	struct broker broker = { .options = options,
+				 .link = { link_ready, setup->link },
+				 .channel = { channel_ready, setup->channel },
+				 .first_id = first_id(setup->generation) };
+	char error[IPC_TEXT_SIZE] = "";
 	int err = -ENOMEM;
 
-	porter.listeners = calloc(options->listener_count + 1, sizeof(porter.listeners[0]));
-	for (unsigned int i = 0; porter.listeners && i < options->listener_count; i++)
-		porter.listeners[i] = (struct source){ peers_accept, birth->listeners[i] };
-	if (porter.listeners)
-		err = set_up(&porter);
+	broker.listeners = calloc(options->listener_count + 1, sizeof(broker.listeners[0]));
+	for (unsigned int i = 0; broker.listeners && i < options->listener_count; i++)
+		broker.listeners[i] = (struct source){ peers_accept, setup->listeners[i] };
+	if (broker.listeners)
+		err = set_up(&broker);
 	if (err == 0)
-		err = give_up_rights(birth, error, sizeof(error));
+		err = give_up_rights(setup, error, sizeof(error));
 	if (err == 0)
-		broker_run(&porter);
+		broker_run(&broker);
 	else
-		porter_give_up(&porter, err, "cannot take sockets or watch namespaces: %s",
+		broker_give_up(&broker, err, "cannot take sockets or watch namespaces: %s",
 			       error[0] ? error : strerror(-err));
-	_exit(porter.status);
+	_exit(broker.status);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The porter's peers: strangers who hand a socket over. One that says nothing costs a descriptor
+ * The broker's peers: strangers who hand a socket over. One that says nothing costs a descriptor
  * for a second, and never more than SILENT_MAX of them; nothing that one does is waited for. What one
  * says is received by a receiver, and so is closed what nobody received.
  */
@@ -37,7 +37,7 @@ struct peer {
 	bool unwelcome;
 	uint64_t netns; /* where the process was that connected; 0: not known */
 	struct mnfq_handover info;
-	struct link_message *early; /* the server's answer, while the receiver's did not come */
+	struct ipc_msg *early; /* the server's answer, while the receiver's did not come */
 };
 
 /* ---- rings ---- */
@@ -89,9 +89,9 @@ static void move(struct peer *peer, struct ring *list, unsigned int *count)
 		++*count;
 }
 
-void peers_init(struct porter *porter)
+void peers_init(struct broker *broker)
 {
-	struct peers *peers = &porter->peers;
+	struct peers *peers = &broker->peers;
 	struct ring *lists[] = { &peers->silent,  &peers->queued, &peers->working,
 				 &peers->waiting, &peers->kept,   &peers->closing };
 
@@ -99,9 +99,9 @@ void peers_init(struct porter *porter)
 		lists[i]->next = lists[i]->previous = lists[i];
 }
 
-static struct peer *find(const struct porter *porter, uint32_t id)
+static struct peer *find(const struct broker *broker, uint32_t id)
 {
-	const struct peers *peers = &porter->peers;
+	const struct peers *peers = &broker->peers;
 	struct peer *peer = find_in(&peers->working, id);
 
 	if (!peer)
@@ -109,9 +109,9 @@ static struct peer *find(const struct porter *porter, uint32_t id)
 	return peer ? peer : find_in(&peers->kept, id);
 }
 
-bool peers_have(const struct porter *porter, uint32_t id)
+bool peers_have(const struct broker *broker, uint32_t id)
 {
-	return find(porter, id) != NULL;
+	return find(broker, id) != NULL;
 }
 
 /* ---- the end ---- */
@@ -125,9 +125,9 @@ static int unread(int stream)
 }
 
 /* A copy that a receiver has would keep it in the loop. */
-static void close_peer(struct porter *porter, struct peer *peer)
+static void close_peer(struct broker *broker, struct peer *peer)
 {
-	(void)epoll_ctl(porter->epoll, EPOLL_CTL_DEL, peer->source.fd, NULL);
+	(void)epoll_ctl(broker->epoll, EPOLL_CTL_DEL, peer->source.fd, NULL);
 	close(peer->source.fd);
 	ring_remove(&peer->ring);
 	if (peer->count)
@@ -137,24 +137,24 @@ static void close_peer(struct porter *porter, struct peer *peer)
 }
 
 /* Once it is shut down, nothing can get into a stream; while something is in there, we do not close it. */
-static void part(struct porter *porter, struct peer *peer)
+static void part(struct broker *broker, struct peer *peer)
 {
-	struct peers *peers = &porter->peers;
+	struct peers *peers = &broker->peers;
 
 	if (shutdown(peer->source.fd, SHUT_RDWR) == 0 && unread(peer->source.fd) == 0) {
-		close_peer(porter, peer);
+		close_peer(broker, peer);
 		return;
 	}
-	(void)epoll_ctl(porter->epoll, EPOLL_CTL_DEL, peer->source.fd, NULL);
+	(void)epoll_ctl(broker->epoll, EPOLL_CTL_DEL, peer->source.fd, NULL);
 	move(peer, &peers->closing, &peers->closing_count);
 	if (peers->close_until == 0)
 		peers->close_until = clock_ms() + CLOSE_MS;
 }
 
 /* What nobody received, of as many as a receiver takes. In its end sockets do not linger. */
-static void close_closing(struct porter *porter, int64_t now)
+static void close_closing(struct broker *broker, int64_t now)
 {
-	struct peers *peers = &porter->peers;
+	struct peers *peers = &broker->peers;
 	struct receiver_job jobs[RECEIVER_JOBS_MAX] = { { 0 } };
 	struct receiver *holder;
 	struct ring *ring = peers->closing.next;
@@ -164,126 +164,126 @@ static void close_closing(struct porter *porter, int64_t now)
 		return;
 	for (; ring != &peers->closing && count < RECEIVER_JOBS_MAX; ring = ring->next)
 		jobs[count++] = (struct receiver_job){ .stream = peer_of(ring)->source.fd };
-	holder = receivers_hold(porter, jobs, count);
+	holder = receivers_hold(broker, jobs, count);
 	if (holder) {
 		for (i = 0; i < count; i++)
-			close_peer(porter, oldest(&peers->closing));
-		receivers_release(porter, holder);
+			close_peer(broker, oldest(&peers->closing));
+		receivers_release(broker, holder);
 	}
 	peers->close_until = !peers->closing_count ? 0 : now + (holder ? 0 : DEAF_MS);
 }
 
-static void note_on_user(struct porter *porter, const struct peer *peer, uint64_t left_out,
+static void note_on_user(struct broker *broker, const struct peer *peer, uint64_t left_out,
 			 const char *why)
 {
 	if (left_out)
-		porter_note(porter, "%llu refusals of user %u were left out",
+		broker_note(broker, "%llu refusals of user %u were left out",
 			    (unsigned long long)left_out, peer->info.uid);
-	porter_note(porter, "a hand-over by process %u of user %u was refused: %s",
+	broker_note(broker, "a hand-over by process %u of user %u was refused: %s",
 		    peer->info.pid, peer->info.uid, why);
 }
 
 /* Not each: strangers must not be able to fill the operator's log, or to keep others out of it. */
-static void note_refusal(struct porter *porter, const struct peer *peer, const char *why)
+static void note_refusal(struct broker *broker, const struct peer *peer, const char *why)
 {
 	const int64_t now = clock_ms();
-	struct peer_user *user = peer_find_user(&porter->receivers.users, peer->info.uid, now);
+	struct peer_user *user = peer_find_user(&broker->receivers.users, peer->info.uid, now);
 	uint64_t left_out;
 
-	porter->refused++;
-	if (user && porter->unsent_count > 0)
+	broker->refused++;
+	if (user && broker->unsent_count > 0)
 		user->unlogged++;
 	else if (user && peer_may_log(user, now, &left_out))
-		note_on_user(porter, peer, left_out, why);
+		note_on_user(broker, peer, left_out, why);
 }
 
-static void refuse(struct porter *porter, struct peer *peer, int err, const char *why)
+static void refuse(struct broker *broker, struct peer *peer, int err, const char *why)
 {
 	if (!peer->unwelcome) {
 		(void)mnfq_handover_answer(peer->source.fd, &peer->info, err, why);
-		note_refusal(porter, peer, why);
+		note_refusal(broker, peer, why);
 	}
-	part(porter, peer);
+	part(broker, peer);
 }
 
 /* ---- the hand-over ---- */
 
-static void waiting_ready(struct porter *porter, struct source *source, uint32_t events)
+static void waiting_ready(struct broker *broker, struct source *source, uint32_t events)
 {
 	struct peer *peer = (struct peer *)source;
 
 	(void)events;
 	if (peer->info.flags & MNFQ_HANDOVER_KEEP)
-		porter_detach(porter, peer->id);
+		broker_detach(broker, peer->id);
 	else
-		spaces_expect(porter, peer->id, peer->netns);
-	part(porter, peer);
+		netns_track_expect(broker, peer->id, peer->netns);
+	part(broker, peer);
 }
 
 /* The server has it. Who keeps the stream is watched for its end; of others only a hang-up matters. */
-static void wait_for_answer(struct porter *porter, struct peer *peer)
+static void wait_for_answer(struct broker *broker, struct peer *peer)
 {
-	struct link_message *answer = peer->early;
+	struct ipc_msg *answer = peer->early;
 	bool keeps = peer->info.flags & MNFQ_HANDOVER_KEEP;
 
-	move(peer, &porter->peers.waiting, &porter->peers.waiting_count);
+	move(peer, &broker->peers.waiting, &broker->peers.waiting_count);
 	peer->since = clock_ms();
 	peer->source.ready = waiting_ready;
-	porter_change(porter, &peer->source, keeps ? EPOLLIN | EPOLLRDHUP : 0);
+	broker_change(broker, &peer->source, keeps ? EPOLLIN | EPOLLRDHUP : 0);
 	if (!answer)
 		return;
 	peer->early = NULL;
-	(void)peers_answer(porter, answer);
+	(void)peers_answer(broker, answer);
 	free(answer);
 }
 
-static void listen_to(struct porter *porter, struct peer *peer)
+static void listen_to(struct broker *broker, struct peer *peer)
 {
-	move(peer, &porter->peers.silent, &porter->peers.silent_count);
+	move(peer, &broker->peers.silent, &broker->peers.silent_count);
 	peer->id = 0;
-	porter_change(porter, &peer->source, EPOLLIN | EPOLLRDHUP | EPOLLONESHOT);
+	broker_change(broker, &peer->source, EPOLLIN | EPOLLRDHUP | EPOLLONESHOT);
 }
 
-void peers_received(struct porter *porter, const struct link_message *answer)
+void peers_received(struct broker *broker, const struct ipc_msg *answer)
 {
-	struct peer *peer = find_in(&porter->peers.working, answer->id);
+	struct peer *peer = find_in(&broker->peers.working, answer->id);
 
 	if (!peer)
 		return;
 	peer->info.flags = answer->flags;
 	if (answer->error == 0) {
-		wait_for_answer(porter, peer);
+		wait_for_answer(broker, peer);
 	} else if (answer->error == -EAGAIN || answer->error == -EINTR) {
-		listen_to(porter, peer);
+		listen_to(broker, peer);
 	} else { /* it has heard that */
-		note_refusal(porter, peer, answer->text);
-		part(porter, peer);
+		note_refusal(broker, peer, answer->text);
+		part(broker, peer);
 	}
 }
 
 /* The server may have it by now, and must not serve what nobody knows of. */
-void peers_lost(struct porter *porter, uint32_t id)
+void peers_lost(struct broker *broker, uint32_t id)
 {
-	struct peer *peer = find_in(&porter->peers.working, id);
+	struct peer *peer = find_in(&broker->peers.working, id);
 
-	porter_detach(porter, id);
+	broker_detach(broker, id);
 	if (peer)
-		refuse(porter, peer, -ETIMEDOUT, "what you sent cannot be closed");
+		refuse(broker, peer, -ETIMEDOUT, "what you sent cannot be closed");
 }
 
-void peers_not_received(struct porter *porter, uint32_t id)
+void peers_not_received(struct broker *broker, uint32_t id)
 {
-	struct peer *peer = find_in(&porter->peers.working, id);
+	struct peer *peer = find_in(&broker->peers.working, id);
 
 	if (peer)
-		listen_to(porter, peer);
+		listen_to(broker, peer);
 }
 
 /* A receiver for this peer, and for others of the same user that wait behind it. */
-static void start_receiver(struct porter *porter, struct peer *first)
+static void start_receiver(struct broker *broker, struct peer *first)
 {
 	struct receiver_job jobs[RECEIVER_JOBS_MAX] = { { 0 } };
-	struct ring *list = &porter->peers.queued, *ring, *next;
+	struct ring *list = &broker->peers.queued, *ring, *next;
 	const uint32_t uid = first->info.uid;
 	unsigned int count = 0;
 
@@ -293,69 +293,69 @@ static void start_receiver(struct porter *porter, struct peer *first)
 		next = ring->next;
 		if (peer->info.uid != uid)
 			continue;
-		peer->id = porter_new_id(porter);
+		peer->id = broker_new_id(broker);
 		jobs[count++] =
 			(struct receiver_job){ peer->source.fd, peer->id, uid, peer->info.pid };
-		move(peer, &porter->peers.working, NULL);
+		move(peer, &broker->peers.working, NULL);
 	}
-	if (receivers_start(porter, uid, jobs, count) < 0)
+	if (receivers_start(broker, uid, jobs, count) < 0)
 		for (unsigned int i = 0; i < count; i++)
-			peers_not_received(porter, jobs[i].id);
+			peers_not_received(broker, jobs[i].id);
 }
 
 /*
  * The next who is queued and whose user may; others do not wait for those who may not. Returns false if
  * there is none.
  */
-static bool give_next(struct porter *porter, int64_t now, int64_t *due)
+static bool give_next(struct broker *broker, int64_t now, int64_t *due)
 {
-	struct ring *list = &porter->peers.queued, *ring, *next;
+	struct ring *list = &broker->peers.queued, *ring, *next;
 
 	for (ring = list->next; ring != list; ring = next) {
 		struct peer *peer = peer_of(ring);
 		int64_t retry_at;
-		int err = receivers_may(porter, peer->info.uid, now, &retry_at);
+		int err = receivers_may(broker, peer->info.uid, now, &retry_at);
 
 		next = ring->next;
 		if (err == 0) {
-			start_receiver(porter, peer);
+			start_receiver(broker, peer);
 			return true;
 		}
 		if (err == -EAGAIN)
-			*due = porter_earlier(*due, retry_at);
+			*due = earlier_of(*due, retry_at);
 		else
-			refuse(porter, peer, err,
+			refuse(broker, peer, err,
 			       "too much that you sent cannot be closed: try again later");
 	}
 	return false;
 }
 
 /* Returns when to call again; 0: never. */
-static int64_t give_queued(struct porter *porter, int64_t now)
+static int64_t give_queued(struct broker *broker, int64_t now)
 {
 	int64_t due = 0;
 
-	while (porter->peers.queued_count > 0 && receivers_ready(porter) &&
-	       give_next(porter, now, &due))
+	while (broker->peers.queued_count > 0 && receivers_ready(broker) &&
+	       give_next(broker, now, &due))
 		;
 	return due;
 }
 
 /* What an unwelcome one sends is not even looked at. It is here once, until somebody listens again. */
-static void silent_ready(struct porter *porter, struct source *source, uint32_t events)
+static void silent_ready(struct broker *broker, struct source *source, uint32_t events)
 {
 	struct peer *peer = (struct peer *)source;
 
-	if (peer->count != &porter->peers.silent_count) /* it was queued meanwhile */
+	if (peer->count != &broker->peers.silent_count) /* it was queued meanwhile */
 		return;
 	if (peer->unwelcome)
-		part(porter, peer);
+		part(broker, peer);
 	else if (unread(source->fd) != 0)
-		move(peer, &porter->peers.queued, &porter->peers.queued_count);
+		move(peer, &broker->peers.queued, &broker->peers.queued_count);
 	else if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
-		refuse(porter, peer, -ECONNRESET, "the other side has gone without a word");
+		refuse(broker, peer, -ECONNRESET, "the other side has gone without a word");
 	else
-		listen_to(porter, peer);
+		listen_to(broker, peer);
 }
 
 /* ---- accepting ---- */
@@ -364,75 +364,75 @@ static void silent_ready(struct porter *porter, struct source *source, uint32_t 
  * Who is not allowed hears it at once, and can still read it after it has sent: the stream is
  * closed when it did, or in a second.
  */
-static void check_peer(struct porter *porter, struct peer *peer)
+static void check_peer(struct broker *broker, struct peer *peer)
 {
-	const struct peer_rules rules = { .allowed_uids = porter->options->allowed_uids,
-					  .allowed_count = porter->options->allowed_count };
+	const struct peer_rules rules = { .allowed_uids = broker->options->allowed_uids,
+					  .allowed_count = broker->options->allowed_count };
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
 	const char *why;
 
 	if (getsockopt(peer->source.fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0) {
-		refuse(porter, peer, -errno, "the kernel does not tell who you are");
+		refuse(broker, peer, -errno, "the kernel does not tell who you are");
 		return;
 	}
 	peer->info.pid = (uint32_t)cred.pid;
 	peer->info.uid = cred.uid;
-	peer->netns = spaces_of_process(porter, peer->info.pid);
+	peer->netns = netns_track_of_process(broker, peer->info.pid);
 	if (peer_check_uid(&rules, cred.uid, &why) == 0)
 		return;
 	(void)mnfq_handover_answer(peer->source.fd, &peer->info, -EACCES, why);
-	note_refusal(porter, peer, "the user is none of --allow-uid");
+	note_refusal(broker, peer, "the user is none of --allow-uid");
 	peer->unwelcome = true;
 }
 
 /* Returns false if there is none: one may have sent something by now. */
-static bool refuse_silent(struct porter *porter)
+static bool refuse_silent(struct broker *broker)
 {
-	struct peers *peers = &porter->peers;
+	struct peers *peers = &broker->peers;
 	struct peer *silent;
 
 	while ((silent = oldest(&peers->silent)) && !silent->unwelcome &&
 	       unread(silent->source.fd) > 0)
 		move(silent, &peers->queued, &peers->queued_count);
 	if (silent)
-		refuse(porter, silent, -EBUSY,
+		refuse(broker, silent, -EBUSY,
 		       "too many have connected, and you sent nothing yet: try again");
 	return silent;
 }
 
-static void meet(struct porter *porter, int fd)
+static void meet(struct broker *broker, int fd)
 {
 	struct peer *peer = calloc(1, sizeof(*peer));
 
 	if (!peer) {
 		close(fd);
-		porter->refused++;
+		broker->refused++;
 		return;
 	}
-	if (porter->peers.silent_count + porter->peers.queued_count >= SILENT_MAX &&
-	    !refuse_silent(porter))
-		refuse(porter, oldest(&porter->peers.queued), -EBUSY,
+	if (broker->peers.silent_count + broker->peers.queued_count >= SILENT_MAX &&
+	    !refuse_silent(broker))
+		refuse(broker, oldest(&broker->peers.queued), -EBUSY,
 		       "too many have connected: try again");
 	peer->source = (struct source){ silent_ready, fd };
 	peer->info.size = sizeof(peer->info);
 	peer->since = clock_ms();
-	ring_add(&porter->peers.silent, &peer->ring);
-	peer->count = &porter->peers.silent_count;
+	ring_add(&broker->peers.silent, &peer->ring);
+	peer->count = &broker->peers.silent_count;
 	++*peer->count;
-	if (porter_add(porter, &peer->source, EPOLLIN | EPOLLRDHUP | EPOLLONESHOT) < 0)
-		refuse(porter, peer, -ENOMEM, "no memory is left");
+	if (broker_add(broker, &peer->source, EPOLLIN | EPOLLRDHUP | EPOLLONESHOT) < 0)
+		refuse(broker, peer, -ENOMEM, "no memory is left");
 	else
-		check_peer(porter, peer);
+		check_peer(broker, peer);
 }
 
-void peers_accept(struct porter *porter, struct source *listener, uint32_t events)
+void peers_accept(struct broker *broker, struct source *listener, uint32_t events)
 {
 	int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	(void)events;
 	if (fd >= 0) {
-		meet(porter, fd);
+		meet(broker, fd);
 		return;
 	}
 	switch (errno) {
@@ -444,119 +444,118 @@ void peers_accept(struct porter *porter, struct source *listener, uint32_t event
 	case ENFILE:
 	case ENOMEM:
 	case ENOBUFS:
-		if (!refuse_silent(porter))
-			porter->peers.deaf_until = clock_ms() + DEAF_MS;
+		if (!refuse_silent(broker))
+			broker->peers.deaf_until = clock_ms() + DEAF_MS;
 		return;
 	default:
 		/* Never again, or it would be said again and again. */
-		porter_note(porter, "nobody can be accepted any more: %s", strerror(errno));
-		(void)epoll_ctl(porter->epoll, EPOLL_CTL_DEL, listener->fd, NULL);
+		broker_note(broker, "nobody can be accepted any more: %s", strerror(errno));
+		(void)epoll_ctl(broker->epoll, EPOLL_CTL_DEL, listener->fd, NULL);
 	}
 }
 
 /* ---- what the server says ---- */
 
 /* It may have taken the socket before the receiver told us that it passed that on. */
-static void keep_early(struct porter *porter, struct peer *peer,
-		       const struct link_message *answer)
+static void keep_early(struct broker *broker, struct peer *peer, const struct ipc_msg *answer)
 {
 	if (!peer->early)
 		peer->early = malloc(sizeof(*peer->early));
 	if (peer->early)
 		*peer->early = *answer;
 	else
-		peers_lost(porter, peer->id);
+		peers_lost(broker, peer->id);
 }
 
-bool peers_answer(struct porter *porter, const struct link_message *message)
+bool peers_answer(struct broker *broker, const struct ipc_msg *message)
 {
-	struct peer *working = find_in(&porter->peers.working, message->id);
-	struct peer *peer = find_in(&porter->peers.waiting, message->id);
+	struct peer *working = find_in(&broker->peers.working, message->id);
+	struct peer *peer = find_in(&broker->peers.waiting, message->id);
 	int err = message->error;
 
 	if (working)
-		keep_early(porter, working, message);
+		keep_early(broker, working, message);
 	if (!peer)
 		return working != NULL;
 	(void)mnfq_handover_answer(peer->source.fd, &peer->info, err,
 				   message->text[0] ? message->text : NULL);
 	if (err < 0) {
-		porter->refused++; /* the server has told it */
+		broker->refused++; /* the server has told it */
 	} else if (peer->info.flags & MNFQ_HANDOVER_KEEP) {
-		move(peer, &porter->peers.kept, NULL);
+		move(peer, &broker->peers.kept, NULL);
 		return true;
 	} else {
-		spaces_expect(porter, peer->id, peer->netns);
+		netns_track_expect(broker, peer->id, peer->netns);
 	}
-	part(porter, peer);
+	part(broker, peer);
 	return true;
 }
 
-bool peers_forget(struct porter *porter, uint32_t id)
+bool peers_forget(struct broker *broker, uint32_t id)
 {
-	struct peer *peer = find(porter, id);
+	struct peer *peer = find(broker, id);
 
 	if (peer)
-		part(porter, peer);
+		part(broker, peer);
 	return peer != NULL;
 }
 
 /* ---- time ---- */
 
 /* If it is us who are late, what it sent is there by now. */
-static void end_silence(struct porter *porter, struct peer *peer)
+static void end_silence(struct broker *broker, struct peer *peer)
 {
 	if (!peer->unwelcome && unread(peer->source.fd) > 0)
-		move(peer, &porter->peers.queued, &porter->peers.queued_count);
+		move(peer, &broker->peers.queued, &broker->peers.queued_count);
 	else if (peer->unwelcome)
-		part(porter, peer);
+		part(broker, peer);
 	else
-		refuse(porter, peer, -ETIMEDOUT, "you sent nothing for a second");
+		refuse(broker, peer, -ETIMEDOUT, "you sent nothing for a second");
 }
 
 /* The server has them by now, or is about to: it must not serve what nobody knows of. */
-static void give_up(struct porter *porter, struct peer *peer)
+static void give_up(struct broker *broker, struct peer *peer)
 {
-	porter_detach(porter, peer->id);
-	refuse(porter, peer, -ETIMEDOUT, "mnfq dump did not answer in time: try again");
+	broker_detach(broker, peer->id);
+	refuse(broker, peer, -ETIMEDOUT, "mnfq dump did not answer in time: try again");
 }
 
-static void listen_or_not(struct porter *porter, int64_t now)
+static void listen_or_not(struct broker *broker, int64_t now)
 {
-	struct peers *peers = &porter->peers;
+	struct peers *peers = &broker->peers;
 	unsigned int i;
 	bool deaf;
 
 	if (peers->deaf_until != 0 && now >= peers->deaf_until)
 		peers->deaf_until = 0;
-	if (!receivers_take_spare(porter) && peers->deaf_until == 0)
+	if (!receivers_take_spare(broker) && peers->deaf_until == 0)
 		peers->deaf_until = now + DEAF_MS;
-	deaf = peers->deaf_until != 0 || porter->unsent_count >= UNSENT_MAX ||
+	deaf = peers->deaf_until != 0 || broker->unsent_count >= UNSENT_MAX ||
 	       peers->waiting_count >= WAITING_MAX || peers->closing_count >= CLOSING_MAX ||
-	       (peers->queued_count >= UNSENT_MAX && !receivers_ready(porter));
+	       (peers->queued_count >= UNSENT_MAX && !receivers_ready(broker));
 	if (deaf == peers->deaf)
 		return;
 	peers->deaf = deaf;
-	for (i = 0; i < porter->options->listener_count; i++)
-		porter_change(porter, &porter->listeners[i], deaf ? 0 : EPOLLIN);
+	for (i = 0; i < broker->options->listener_count; i++)
+		broker_change(broker, &broker->listeners[i], deaf ? 0 : EPOLLIN);
 }
 
-int64_t peers_tend(struct porter *porter, int64_t now)
+int64_t peers_tend(struct broker *broker, int64_t now)
 {
-	const struct porter_options *options = porter->options;
+	const struct broker_options *options = broker->options;
 	const int64_t answer_ms = options->answer_ms ? options->answer_ms : ANSWER_MS;
 	struct peer *silent, *waiting;
 	int64_t due;
 
-	while ((silent = oldest(&porter->peers.silent)) && now - silent->since >= SILENT_MS)
-		end_silence(porter, silent);
-	while ((waiting = oldest(&porter->peers.waiting)) && now - waiting->since >= answer_ms)
-		give_up(porter, waiting);
-	due = give_queued(porter, now);
-	close_closing(porter, now);
-	listen_or_not(porter, now);
-	due = porter_earlier(due, porter->peers.deaf_until);
-	due = porter_earlier(due, porter->peers.close_until);
-	return porter_earlier(due, porter_earlier(silent ? silent->since + SILENT_MS : 0,
-						  waiting ? waiting->since + answer_ms : 0));
+	while ((silent = oldest(&broker->peers.silent)) && now - silent->since >= SILENT_MS)
+		end_silence(broker, silent);
+	while ((waiting = oldest(&broker->peers.waiting)) && now - waiting->since >= answer_ms)
+		give_up(broker, waiting);
+	due = give_queued(broker, now);
+	close_closing(broker, now);
+	listen_or_not(broker, now);
+	due = earlier_of(due, broker->peers.deaf_until);
+	due = earlier_of(due, broker->peers.close_until);
+	return earlier_of(due, earlier_of(silent ? silent->since + SILENT_MS : 0,
+					  waiting ? waiting->since + answer_ms : 0));
 }

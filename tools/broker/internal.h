@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What the files of the porter share: its loop, its peers, and the namespaces that it watches. */
-#ifndef MNFQ_TOOLS_PORTER_PARTS_H
-#define MNFQ_TOOLS_PORTER_PARTS_H
+/* What the files of the broker share: its loop, its peers, and the namespaces that it watches. */
+#ifndef MNFQ_TOOLS_BROKER_PARTS_H
+#define MNFQ_TOOLS_BROKER_PARTS_H
 
 #include "broker/broker.h"
 #include "broker/ipc.h"
@@ -9,11 +9,11 @@
 #include "broker/policy.h"
 #include "broker/receiver.h"
 
-struct porter;
+struct broker;
 
 /* A descriptor in the loop: @ready is called when something is to be done about it. */
 struct source {
-	void (*ready)(struct porter *porter, struct source *source, uint32_t events);
+	void (*ready)(struct broker *broker, struct source *source, uint32_t events);
 	int fd;
 };
 
@@ -60,7 +60,7 @@ struct receivers {
 	bool told_lost;
 };
 
-/* A namespace of LINK_WATCH, or of an id for which that is going to come. */
+/* A namespace of IPC_WATCH, or of an id for which that is going to come. */
 struct watch {
 	uint64_t inode; /* 0: it did not come yet */
 	uint64_t expected;
@@ -85,8 +85,8 @@ struct excluded {
 	uint64_t inode;   /* 0: there is none */
 };
 
-struct spaces {
-	struct finder *finder;
+struct netns_track {
+	struct netns_scan *scan;
 	struct excluded *excluded; /* as many as there are in the options */
 	struct source names;       /* changes under /run/netns */
 	int home;                  /* our own namespace, to get back */
@@ -107,8 +107,8 @@ struct queue {
 	struct unsent *first, **last;
 };
 
-struct porter {
-	const struct porter_options *options;
+struct broker {
+	const struct broker_options *options;
 	int epoll;
 	struct source link;
 	struct source channel; /* to the keeper */
@@ -119,7 +119,7 @@ struct porter {
 	int64_t crowded_until;     /* no descriptor can be sent before; 0: one can */
 	struct peers peers;
 	struct receivers receivers;
-	struct spaces spaces;
+	struct netns_track track;
 	uint32_t first_id, last_id;
 	uint32_t refused;
 	bool over;
@@ -129,98 +129,98 @@ struct porter {
 /* ---- broker.c: the loop and the link ---- */
 
 /** The earlier of two times, of which 0 is never. */
-int64_t porter_earlier(int64_t a, int64_t b);
+int64_t earlier_of(int64_t a, int64_t b);
 
 /** Watch a descriptor. Returns 0 or a negative errno. */
-int porter_add(struct porter *porter, struct source *source, uint32_t events);
-void porter_change(struct porter *porter, struct source *source, uint32_t events);
+int broker_add(struct broker *broker, struct source *source, uint32_t events);
+void broker_change(struct broker *broker, struct source *source, uint32_t events);
 
 /**
  * Send a message, now or as soon as the server reads. Takes @fd over (closes it), also when it
  * fails. Returns 0 or a negative errno.
  */
-int porter_send(struct porter *porter, const struct link_message *message, int fd);
+int broker_send(struct broker *broker, const struct ipc_msg *message, int fd);
 
-/** Send LINK_DETACH, or take the LINK_ATTACH back if it was not sent yet. */
-void porter_detach(struct porter *porter, uint32_t id);
-void porter_note(struct porter *porter, const char *format, ...)
+/** Send IPC_DETACH, or take the IPC_ATTACH back if it was not sent yet. */
+void broker_detach(struct broker *broker, uint32_t id);
+void broker_note(struct broker *broker, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/** The same for the reason why there is no porter any more. */
-void porter_give_up(struct porter *porter, int err, const char *format, ...)
+/** The same for the reason why there is no broker any more. */
+void broker_give_up(struct broker *broker, int err, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
 /** An id that nobody has. */
-uint32_t porter_new_id(struct porter *porter);
+uint32_t broker_new_id(struct broker *broker);
 
 /* ---- clients.c ---- */
 
-void peers_init(struct porter *porter);
+void peers_init(struct broker *broker);
 
 /** Somebody connects to a listener. */
-void peers_accept(struct porter *porter, struct source *listener, uint32_t events);
+void peers_accept(struct broker *broker, struct source *listener, uint32_t events);
 
 /** Messages of the server. Each returns whether @id is one of a peer. */
-bool peers_answer(struct porter *porter, const struct link_message *message);
-bool peers_forget(struct porter *porter, uint32_t id);
-bool peers_have(const struct porter *porter, uint32_t id);
+bool peers_answer(struct broker *broker, const struct ipc_msg *message);
+bool peers_forget(struct broker *broker, uint32_t id);
+bool peers_have(const struct broker *broker, uint32_t id);
 
 /** A receiver's answer; that it hangs; that it did not come to it. */
-void peers_received(struct porter *porter, const struct link_message *answer);
-void peers_lost(struct porter *porter, uint32_t id);
-void peers_not_received(struct porter *porter, uint32_t id);
+void peers_received(struct broker *broker, const struct ipc_msg *answer);
+void peers_lost(struct broker *broker, uint32_t id);
+void peers_not_received(struct broker *broker, uint32_t id);
 
 /** Part with those whose time is over, and listen or not. Returns when to call again; 0: never. */
-int64_t peers_tend(struct porter *porter, int64_t now);
+int64_t peers_tend(struct broker *broker, int64_t now);
 
 /* ---- receivers.c ---- */
 
-int receivers_init(struct porter *porter);
+int receivers_init(struct broker *broker);
 
 /** Keep descriptors for the next one. Returns false if there are none. */
-bool receivers_take_spare(struct porter *porter);
+bool receivers_take_spare(struct broker *broker);
 
 /** May there be one more, and is there room in the link for what it will have to say? */
-bool receivers_ready(struct porter *porter);
+bool receivers_ready(struct broker *broker);
 
 /**
  * May a receiver work for this user? Returns 0, and receivers_start() has to follow; -EAGAIN if not now
  * (but at *@retry_at, unless that is 0); or -EBUSY if the user has made too many of them hang.
  */
-int receivers_may(struct porter *porter, uint32_t uid, int64_t now, int64_t *retry_at);
+int receivers_may(struct broker *broker, uint32_t uid, int64_t now, int64_t *retry_at);
 
 /** Start one. The streams stay ours, too. Returns 0 or -EAGAIN. */
-int receivers_start(struct porter *porter, uint32_t uid, const struct receiver_job *jobs,
+int receivers_start(struct broker *broker, uint32_t uid, const struct receiver_job *jobs,
 		    unsigned int count);
 
 /**
  * Start one that just has the streams, of which we can then close our copies without being the last one
  * to do so. NULL: not now. receivers_release() lets it end, and so close them.
  */
-struct receiver *receivers_hold(struct porter *porter, const struct receiver_job *jobs,
+struct receiver *receivers_hold(struct broker *broker, const struct receiver_job *jobs,
 				unsigned int count);
-void receivers_release(struct porter *porter, struct receiver *receiver);
+void receivers_release(struct broker *broker, struct receiver *receiver);
 
 /** Give up those that hang. Returns when to call again; 0: never. */
-int64_t receivers_tend(struct porter *porter, int64_t now);
+int64_t receivers_tend(struct broker *broker, int64_t now);
 
 /* ---- netns-track.c ---- */
 
-int spaces_init(struct porter *porter);
+int netns_track_init(struct broker *broker);
 
 /** The namespace of a process, or 0 if it cannot be seen. */
-uint64_t spaces_of_process(const struct porter *porter, uint32_t pid);
+uint64_t netns_track_of_process(const struct broker *broker, uint32_t pid);
 
 /** A peer with a socket has left, and was seen in the namespace @seen (or 0). */
-void spaces_expect(struct porter *porter, uint32_t id, uint64_t seen);
+void netns_track_expect(struct broker *broker, uint32_t id, uint64_t seen);
 
 /** Messages of the server. Where that is returned: whether @id is one of ours. */
-void spaces_watch(struct porter *porter, const struct link_message *message);
-bool spaces_answer(struct porter *porter, const struct link_message *message);
-bool spaces_forget(struct porter *porter, uint32_t id);
-bool spaces_have(const struct porter *porter, uint32_t id);
+void netns_track_watch(struct broker *broker, const struct ipc_msg *message);
+bool netns_track_answer(struct broker *broker, const struct ipc_msg *message);
+bool netns_track_forget(struct broker *broker, uint32_t id);
+bool netns_track_have(const struct broker *broker, uint32_t id);
 
 /** Look for namespaces if it is time to. Returns when to call again; 0: never. */
-int64_t spaces_tend(struct porter *porter, int64_t now);
+int64_t netns_track_tend(struct broker *broker, int64_t now);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The messages between mnfq dump and its porter: sending, and receiving with suspicion. */
+/* The messages between mnfq dump and its broker: sending, and receiving with suspicion. */
 #include "broker/ipc.h"
 
 #include <errno.h>
@@ -12,15 +12,15 @@
 #include "sandbox/sandbox.h"
 
 /* Sent as it is: nothing of our memory may hide between the members. */
-_Static_assert(sizeof(struct link_message) == 32 + MNFQ_LABEL_SIZE + LINK_TEXT_SIZE,
-	       "struct link_message has padding");
+_Static_assert(sizeof(struct ipc_msg) == 32 + MNFQ_LABEL_SIZE + IPC_TEXT_SIZE,
+	       "struct ipc_msg has padding");
 
 union control {
 	struct cmsghdr align;
 	char bytes[CMSG_SPACE(sizeof(int))];
 };
 
-int link_new(int ends[2])
+int ipc_new(int ends[2])
 {
 	const int type = SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK;
 
@@ -31,7 +31,7 @@ int link_new(int ends[2])
 	return 0;
 }
 
-int link_send(int link, const struct link_message *message, int fd)
+int ipc_send(int link, const struct ipc_msg *message, int fd)
 {
 	union control control = { 0 };
 	struct iovec iov = { .iov_base = (void *)message, .iov_len = sizeof(*message) };
@@ -68,16 +68,16 @@ static bool is_terminated(const char *text, size_t size)
 	return memchr(text, '\0', size) != NULL;
 }
 
-static bool is_sane(const struct link_message *message, int fd)
+static bool is_sane(const struct ipc_msg *message, int fd)
 {
-	return message->type >= LINK_ATTACH && message->type <= LINK_PING &&
-	       (message->type == LINK_ATTACH) == (fd >= 0) && message->error <= 0 &&
-	       (message->type != LINK_ATTACH || message->id & LINK_PORTER) &&
+	return message->type >= IPC_ATTACH && message->type <= IPC_PING &&
+	       (message->type == IPC_ATTACH) == (fd >= 0) && message->error <= 0 &&
+	       (message->type != IPC_ATTACH || message->id & IPC_BROKER_ID) &&
 	       is_terminated(message->label, sizeof(message->label)) &&
 	       is_terminated(message->text, sizeof(message->text));
 }
 
-int link_receive(int link, struct link_message *message, int *fd)
+int ipc_receive(int link, struct ipc_msg *message, int *fd)
 {
 	union control control;
 	struct iovec iov = { .iov_base = message, .iov_len = sizeof(*message) };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The porter's keeper: the process between the server and the porter. It starts the porter, replaces it
+ * The broker's keeper: the process between the server and the broker. It starts the broker, replaces it
  * when it hangs or dies, and closes the door at the end, whatever the others do: so it meets nobody, and
  * has no descriptor of strangers.
  */
@@ -30,11 +30,11 @@
 #define RESTARTS_MS  600000 /* … ten minutes */
 
 struct keeper {
-	const struct porter_options *options;
+	const struct broker_options *options;
 	int *listeners, link;
-	int signals, channel;    /* to the porter */
-	pid_t parent, porter;    /* 0: none for now */
-	unsigned int generation; /* of the porter */
+	int signals, channel;    /* to the broker */
+	pid_t parent, broker;    /* 0: none for now */
+	unsigned int generation; /* of the broker */
 	unsigned int restarts;   /* since … */
 	int64_t restarts_since;
 	int64_t ping_at;
@@ -111,17 +111,17 @@ static void set_mask(int signal)
 }
 
 /* CAP_SYS_PTRACE is what it takes to see which namespaces the processes of others are in. */
-static uint64_t rights_of_porter(const struct porter_options *options)
+static uint64_t rights_of_broker(const struct broker_options *options)
 {
 	return SANDBOX_CAP(CAP_SYS_PTRACE) |
-	       (porter_finds(options) ? SANDBOX_CAP(CAP_SYS_ADMIN) : 0); /* setns() */
+	       (broker_finds(options) ? SANDBOX_CAP(CAP_SYS_ADMIN) : 0); /* setns() */
 }
 
 /* The capabilities that its children are to have, and the one that giving up others takes. */
 static int limit_rights(const struct keeper *keeper, char *error, size_t error_size)
 {
-	const uint64_t keep = rights_of_porter(keeper->options) | SANDBOX_CAP(CAP_SETPCAP);
-	const struct porter_options *options = keeper->options;
+	const uint64_t keep = rights_of_broker(keeper->options) | SANDBOX_CAP(CAP_SETPCAP);
+	const struct broker_options *options = keeper->options;
 	if (!options->sandbox)
 		return 0;
 	return sandbox_enter(SANDBOX_KEEPER, keep, false,
@@ -148,10 +148,10 @@ static int keeper_set_up(struct keeper *keeper)
 
 static void keeper_note(const struct keeper *keeper, int err, const char *text)
 {
-	struct link_message message = { .type = LINK_NOTE, .error = err };
+	struct ipc_msg message = { .type = IPC_NOTE, .error = err };
 
 	snprintf(message.text, sizeof(message.text), "%s", text);
-	(void)link_send(keeper->link, &message, -1);
+	(void)ipc_send(keeper->link, &message, -1);
 }
 
 /* ---- children ---- */
@@ -164,46 +164,46 @@ static void become_child(const char *name, pid_t keeper)
 	set_mask(0);
 }
 
-static void start_porter(struct keeper *keeper)
+static void start_broker(struct keeper *keeper)
 {
-	int channel[2], err = link_new(channel);
+	int channel[2], err = ipc_new(channel);
 	pid_t us = getpid(), pid = err < 0 ? -1 : fork();
 
 	if (pid == 0) {
-		become_child("mnfq-porter", us);
+		become_child("mnfq-broker", us);
 		close(keeper->signals);
 		close(channel[0]);
-		porter_live(&(struct porter_birth){ .options = keeper->options,
+		broker_main(&(struct broker_setup){ .options = keeper->options,
 						    .listeners = keeper->listeners,
 						    .link = keeper->link,
 						    .channel = channel[1],
 						    .generation = keeper->generation,
-						    .keep = rights_of_porter(keeper->options) });
+						    .keep = rights_of_broker(keeper->options) });
 	}
 	if (err == 0)
 		close(channel[1]);
 	if (pid < 0) {
-		keeper_note(keeper, err < 0 ? err : -errno, "the porter cannot be started");
+		keeper_note(keeper, err < 0 ? err : -errno, "the broker cannot be started");
 		keeper->over = true;
 		return;
 	}
 	keeper->channel = channel[0];
-	keeper->porter = pid;
+	keeper->broker = pid;
 	keeper->unheard = 0;
 	keeper->ping_at = clock_ms() + PING_MS;
 }
 
-/* ---- replacing the porter ---- */
+/* ---- replacing the broker ---- */
 
 /* Its receivers end with it. */
-static void lose_porter(struct keeper *keeper)
+static void lose_broker(struct keeper *keeper)
 {
 	const int64_t now = clock_ms();
 
-	kill(keeper->porter, SIGKILL);
+	kill(keeper->broker, SIGKILL);
 	close(keeper->channel);
 	keeper->channel = -1;
-	keeper->porter = 0;
+	keeper->broker = 0;
 	if (now - keeper->restarts_since >= RESTARTS_MS) {
 		keeper->restarts_since = now;
 		keeper->restarts = 0;
@@ -219,28 +219,28 @@ static void lose_porter(struct keeper *keeper)
 }
 
 /* The server hears of it ahead of what the new one says. Not done while the link is full. */
-static void replace_porter(struct keeper *keeper)
+static void replace_broker(struct keeper *keeper)
 {
-	const struct link_message message = { .type = LINK_RESTART };
+	const struct ipc_msg message = { .type = IPC_RESTART };
 
-	if (link_send(keeper->link, &message, -1) == -EAGAIN)
+	if (ipc_send(keeper->link, &message, -1) == -EAGAIN)
 		return;
 	keeper->generation++;
-	start_porter(keeper);
+	start_broker(keeper);
 }
 
 /* ---- the loop ---- */
 
-static void porter_ended(struct keeper *keeper, int status)
+static void broker_ended(struct keeper *keeper, int status)
 {
 	/* It has no more to do, or has said why it cannot. */
-	if (WIFEXITED(status) && WEXITSTATUS(status) <= PORTER_GAVE_UP) {
-		keeper->porter = 0;
+	if (WIFEXITED(status) && WEXITSTATUS(status) <= BROKER_GAVE_UP) {
+		keeper->broker = 0;
 		keeper->over = true;
 		keeper->status = WEXITSTATUS(status);
 		return;
 	}
-	lose_porter(keeper);
+	lose_broker(keeper);
 }
 
 /* The kernel tells of our parent's end by the same signal. */
@@ -255,18 +255,18 @@ static void signals_ready(struct keeper *keeper)
 	if (getppid() != keeper->parent)
 		keeper->over = true;
 	while (!keeper->over && (pid = waitpid(-1, &status, WNOHANG)) > 0)
-		if (pid == keeper->porter)
-			porter_ended(keeper, status);
+		if (pid == keeper->broker)
+			broker_ended(keeper, status);
 }
 
 static void keeper_channel_ready(struct keeper *keeper)
 {
-	struct link_message message;
-	int fd, n = link_receive(keeper->channel, &message, &fd);
+	struct ipc_msg message;
+	int fd, n = ipc_receive(keeper->channel, &message, &fd);
 
 	if (fd >= 0)
 		close(fd);
-	if (n == 1 && message.type == LINK_PING)
+	if (n == 1 && message.type == IPC_PING)
 		keeper->unheard = 0;
 	else if (n == -ECONNRESET) /* it is ending */
 		poll(NULL, 0, 1);
@@ -275,13 +275,13 @@ static void keeper_channel_ready(struct keeper *keeper)
 /* By count and not by time, so that having been stopped together is no reason to replace it. */
 static void ping(struct keeper *keeper)
 {
-	const struct link_message message = { .type = LINK_PING };
+	const struct ipc_msg message = { .type = IPC_PING };
 
 	keeper->ping_at = clock_ms() + PING_MS;
 	if (keeper->unheard++ == UNHEARD_MAX)
-		lose_porter(keeper);
+		lose_broker(keeper);
 	else
-		(void)link_send(keeper->channel, &message, -1);
+		(void)ipc_send(keeper->channel, &message, -1);
 }
 
 static void keeper_run(struct keeper *keeper)
@@ -289,7 +289,7 @@ static void keeper_run(struct keeper *keeper)
 	while (!keeper->over) {
 		struct pollfd ready[] = { { .fd = keeper->link,
 					    .events =
-						    POLLRDHUP | (keeper->porter ? 0 : POLLOUT) },
+						    POLLRDHUP | (keeper->broker ? 0 : POLLOUT) },
 					  { .fd = keeper->signals, .events = POLLIN },
 					  { .fd = keeper->channel, .events = POLLIN } };
 		int64_t left = keeper->ping_at - clock_ms();
@@ -301,9 +301,9 @@ static void keeper_run(struct keeper *keeper)
 			signals_ready(keeper);
 		if (ready[2].revents && keeper->channel >= 0)
 			keeper_channel_ready(keeper);
-		if (!keeper->over && !keeper->porter)
-			replace_porter(keeper);
-		if (!keeper->over && keeper->porter && clock_ms() >= keeper->ping_at)
+		if (!keeper->over && !keeper->broker)
+			replace_broker(keeper);
+		if (!keeper->over && keeper->broker && clock_ms() >= keeper->ping_at)
 			ping(keeper);
 	}
 }
@@ -311,24 +311,24 @@ static void keeper_run(struct keeper *keeper)
 /* Who is still in there has a copy of our listener, so that closing it would not be enough. */
 static void close_door(struct keeper *keeper)
 {
-	const struct porter_options *options = keeper->options;
+	const struct broker_options *options = keeper->options;
 
 	if (options->own) {
 		options->own->fd = -1;
 		unix_unlisten(options->own);
 		(void)shutdown(keeper->listeners[options->listener_count - 1], SHUT_RDWR);
 	}
-	if (keeper->porter)
-		kill(keeper->porter, SIGKILL);
+	if (keeper->broker)
+		kill(keeper->broker, SIGKILL);
 	(void)shutdown(keeper->link, SHUT_RDWR);
 }
 
-static _Noreturn void keeper_live(const struct porter_options *options, int link, pid_t parent)
+static _Noreturn void keeper_live(const struct broker_options *options, int link, pid_t parent)
 {
 	struct keeper keeper = {
 		.options = options, .link = link, .channel = -1, .signals = -1, .parent = parent
 	};
-	char error[LINK_TEXT_SIZE] = "";
+	char error[IPC_TEXT_SIZE] = "";
 	int err;
 
 	prctl(PR_SET_NAME, "mnfq-keeper");
@@ -337,10 +337,10 @@ static _Noreturn void keeper_live(const struct porter_options *options, int link
 	if (err == 0)
 		err = limit_rights(&keeper, error, sizeof(error));
 	if (err == 0) {
-		start_porter(&keeper);
+		start_broker(&keeper);
 		keeper_run(&keeper);
 	} else {
-		keeper.status = PORTER_GAVE_UP;
+		keeper.status = BROKER_GAVE_UP;
 		keeper_note(&keeper, err, error[0] ? error : strerror(-err));
 	}
 	close_door(&keeper);
@@ -351,7 +351,7 @@ static _Noreturn void keeper_live(const struct porter_options *options, int link
 
 /*
  * Room for thousands of answers, so that the server hardly ever finds the link full. In the other
- * direction the porter keeps what there is no room for.
+ * direction the broker keeps what there is no room for.
  */
 static void widen(int link)
 {
@@ -361,10 +361,10 @@ static void widen(int link)
 		(void)setsockopt(link, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 }
 
-int porter_start(const struct porter_options *options, pid_t *pid, char *error, size_t error_size)
+int broker_start(const struct broker_options *options, pid_t *pid, char *error, size_t error_size)
 {
 	pid_t parent = getpid(), child;
-	int ends[2], err = link_new(ends);
+	int ends[2], err = ipc_new(ends);
 
 	if (err < 0) {
 		snprintf(error, error_size, "cannot make sockets: %s", strerror(-err));

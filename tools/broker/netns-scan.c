@@ -30,7 +30,7 @@ struct entry {
 	char name[];
 };
 
-struct finder {
+struct netns_scan {
 	int proc;   /* /proc */
 	int notify; /* inotify, or -1 */
 	int names_watch, parent_watch;
@@ -45,55 +45,55 @@ struct finder {
 	char buffer[32768] __attribute__((aligned(8)));
 };
 
-int finder_new(struct finder **ret)
+int netns_scan_new(struct netns_scan **ret)
 {
-	struct finder *finder = calloc(1, sizeof(*finder));
+	struct netns_scan *scan = calloc(1, sizeof(*scan));
 	struct stat st;
 	int err;
 
-	if (!finder)
+	if (!scan)
 		return -ENOMEM;
-	finder->names_watch = finder->parent_watch = -1;
-	finder->notify = -1;
-	finder->proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (finder->proc < 0 || fstatat(finder->proc, "self/ns/net", &st, 0) < 0) {
+	scan->names_watch = scan->parent_watch = -1;
+	scan->notify = -1;
+	scan->proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (scan->proc < 0 || fstatat(scan->proc, "self/ns/net", &st, 0) < 0) {
 		err = -errno;
-		finder_free(finder);
+		netns_scan_free(scan);
 		return err;
 	}
-	finder->dev = st.st_dev;
-	finder->everybody =
-		fstatat(finder->proc, "self/ns/pid", &st, 0) == 0 && st.st_ino == INIT_PID_NS;
-	finder->notify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	*ret = finder;
+	scan->dev = st.st_dev;
+	scan->everybody =
+		fstatat(scan->proc, "self/ns/pid", &st, 0) == 0 && st.st_ino == INIT_PID_NS;
+	scan->notify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	*ret = scan;
 	return 0;
 }
 
-struct finder *finder_free(struct finder *finder)
+struct netns_scan *netns_scan_free(struct netns_scan *scan)
 {
-	if (!finder)
+	if (!scan)
 		return NULL;
-	if (finder->proc >= 0)
-		close(finder->proc);
-	if (finder->notify >= 0)
-		close(finder->notify);
-	free(finder->inodes);
-	free(finder->pids);
-	free(finder);
+	if (scan->proc >= 0)
+		close(scan->proc);
+	if (scan->notify >= 0)
+		close(scan->notify);
+	free(scan->inodes);
+	free(scan->pids);
+	free(scan);
 	return NULL;
 }
 
 /* ---- the list ---- */
 
 /* Where @inode is in the list, or belongs. */
-static size_t position(const struct finder *finder, uint64_t inode)
+static size_t position(const struct netns_scan *scan, uint64_t inode)
 {
-	size_t low = 0, high = finder->count;
+	size_t low = 0, high = scan->count;
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
-		if (finder->inodes[middle] < inode)
+		if (scan->inodes[middle] < inode)
 			low = middle + 1;
 		else
 			high = middle;
@@ -101,85 +101,85 @@ static size_t position(const struct finder *finder, uint64_t inode)
 	return low;
 }
 
-static bool is_at(const struct finder *finder, size_t at, uint64_t inode)
+static bool is_at(const struct netns_scan *scan, size_t at, uint64_t inode)
 {
-	return at < finder->count && finder->inodes[at] == inode;
+	return at < scan->count && scan->inodes[at] == inode;
 }
 
-static int grow(struct finder *finder)
+static int grow(struct netns_scan *scan)
 {
-	size_t room = finder->room ? 2 * finder->room : 64;
-	uint64_t *inodes = realloc(finder->inodes, room * sizeof(*inodes));
+	size_t room = scan->room ? 2 * scan->room : 64;
+	uint64_t *inodes = realloc(scan->inodes, room * sizeof(*inodes));
 	int *pids;
 
 	if (!inodes)
 		return -ENOMEM;
-	finder->inodes = inodes;
-	pids = realloc(finder->pids, room * sizeof(*pids));
+	scan->inodes = inodes;
+	pids = realloc(scan->pids, room * sizeof(*pids));
 	if (!pids)
 		return -ENOMEM;
-	finder->pids = pids;
-	finder->room = room;
+	scan->pids = pids;
+	scan->room = room;
 	return 0;
 }
 
-static int add(struct finder *finder, uint64_t inode, int pid)
+static int add(struct netns_scan *scan, uint64_t inode, int pid)
 {
-	size_t at = position(finder, inode), after;
+	size_t at = position(scan, inode), after;
 	int err;
 
-	if (is_at(finder, at, inode))
+	if (is_at(scan, at, inode))
 		return 0;
-	if (finder->count == finder->room && (err = grow(finder)) < 0)
+	if (scan->count == scan->room && (err = grow(scan)) < 0)
 		return err;
-	after = finder->count++ - at;
-	memmove(&finder->inodes[at + 1], &finder->inodes[at], after * sizeof(finder->inodes[0]));
-	memmove(&finder->pids[at + 1], &finder->pids[at], after * sizeof(finder->pids[0]));
-	finder->inodes[at] = inode;
-	finder->pids[at] = pid;
+	after = scan->count++ - at;
+	memmove(&scan->inodes[at + 1], &scan->inodes[at], after * sizeof(scan->inodes[0]));
+	memmove(&scan->pids[at + 1], &scan->pids[at], after * sizeof(scan->pids[0]));
+	scan->inodes[at] = inode;
+	scan->pids[at] = pid;
 	return 0;
 }
 
-const uint64_t *finder_get(const struct finder *finder, size_t *count)
+const uint64_t *netns_scan_get(const struct netns_scan *scan, size_t *count)
 {
-	*count = finder->count;
-	return finder->inodes;
+	*count = scan->count;
+	return scan->inodes;
 }
 
-bool finder_has(const struct finder *finder, uint64_t inode)
+bool netns_scan_has(const struct netns_scan *scan, uint64_t inode)
 {
-	return is_at(finder, position(finder, inode), inode);
+	return is_at(scan, position(scan, inode), inode);
 }
 
-bool finder_sees_all(const struct finder *finder)
+bool netns_scan_sees_all(const struct netns_scan *scan)
 {
-	return finder->everybody && !finder->blind;
+	return scan->everybody && !scan->blind;
 }
 
 /* ---- looking ---- */
 
 /* Calls @look for each entry of a directory that is read from where it stands. */
-static int each_entry(struct finder *finder, int dir,
-		      int (*look)(struct finder *finder, int dir, const char *name))
+static int each_entry(struct netns_scan *scan, int dir,
+		      int (*look)(struct netns_scan *scan, int dir, const char *name))
 {
 	long len, at;
 	int err = 0;
 
 	do {
-		len = syscall(SYS_getdents64, dir, finder->buffer, sizeof(finder->buffer));
+		len = syscall(SYS_getdents64, dir, scan->buffer, sizeof(scan->buffer));
 		if (len < 0)
 			return -errno;
 		for (at = 0; at < len && err == 0;) {
-			const struct entry *entry = (const void *)(finder->buffer + at);
+			const struct entry *entry = (const void *)(scan->buffer + at);
 
-			err = look(finder, dir, entry->name);
+			err = look(scan, dir, entry->name);
 			at += entry->reclen;
 		}
 	} while (len > 0 && err == 0);
 	return err;
 }
 
-static int look_at_process(struct finder *finder, int dir, const char *name)
+static int look_at_process(struct netns_scan *scan, int dir, const char *name)
 {
 	char path[32];
 	struct stat st;
@@ -190,20 +190,20 @@ static int look_at_process(struct finder *finder, int dir, const char *name)
 	if (fstatat(dir, path, &st, 0) < 0) {
 		/* Others have ended in the meantime. */
 		if (errno == EACCES || errno == EPERM)
-			finder->blind = true;
+			scan->blind = true;
 		return 0;
 	}
-	return add(finder, st.st_ino, (int)strtol(name, NULL, 10));
+	return add(scan, st.st_ino, (int)strtol(name, NULL, 10));
 }
 
-static int look_at_name(struct finder *finder, int dir, const char *name)
+static int look_at_name(struct netns_scan *scan, int dir, const char *name)
 {
 	struct stat st;
 
 	if (name[0] == '.' || fstatat(dir, name, &st, AT_NO_AUTOMOUNT) < 0 ||
-	    st.st_dev != finder->dev)
+	    st.st_dev != scan->dev)
 		return 0;
-	return add(finder, st.st_ino, 0);
+	return add(scan, st.st_ino, 0);
 }
 
 /*
@@ -215,102 +215,102 @@ static int open_names(void)
 	return open(NAMES, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-static int scan_names(struct finder *finder)
+static int scan_names(struct netns_scan *scan)
 {
 	int err, dir = open_names();
 
 	if (dir < 0 && (errno == ENOENT || errno == ENOTDIR))
 		return 0;
 	if (dir < 0 && errno == EACCES) {
-		finder->blind = true;
+		scan->blind = true;
 		return 0;
 	}
 	if (dir < 0)
 		return -errno;
-	err = each_entry(finder, dir, look_at_name);
+	err = each_entry(scan, dir, look_at_name);
 	close(dir);
 	return err;
 }
 
 /* The directory of names may be made, or made anew, at any time. */
-static void watch_names(struct finder *finder)
+static void watch_names(struct netns_scan *scan)
 {
-	if (finder->notify < 0)
+	if (scan->notify < 0)
 		return;
-	finder->names_watch = inotify_add_watch(finder->notify, NAMES,
-						IN_CREATE | IN_DELETE | IN_MOVE | IN_ONLYDIR);
-	if (finder->names_watch < 0) {
-		finder->parent_watch =
-			inotify_add_watch(finder->notify, NAMES_PARENT, IN_CREATE | IN_ONLYDIR);
-	} else if (finder->parent_watch >= 0) {
-		inotify_rm_watch(finder->notify, finder->parent_watch);
-		finder->parent_watch = -1;
+	scan->names_watch = inotify_add_watch(scan->notify, NAMES,
+					      IN_CREATE | IN_DELETE | IN_MOVE | IN_ONLYDIR);
+	if (scan->names_watch < 0) {
+		scan->parent_watch =
+			inotify_add_watch(scan->notify, NAMES_PARENT, IN_CREATE | IN_ONLYDIR);
+	} else if (scan->parent_watch >= 0) {
+		inotify_rm_watch(scan->notify, scan->parent_watch);
+		scan->parent_watch = -1;
 	}
 }
 
-void finder_look_at(struct finder *finder, const char *const *texts, unsigned int count)
+void netns_scan_look_at(struct netns_scan *scan, const char *const *texts, unsigned int count)
 {
-	finder->texts = texts;
-	finder->text_count = count;
+	scan->texts = texts;
+	scan->text_count = count;
 }
 
-static int scan_texts(struct finder *finder)
+static int scan_texts(struct netns_scan *scan)
 {
 	uint64_t inode;
 	int err = 0;
 
-	for (unsigned int i = 0; i < finder->text_count && err == 0; i++) {
-		inode = finder_of_text(finder, finder->texts[i]);
+	for (unsigned int i = 0; i < scan->text_count && err == 0; i++) {
+		inode = netns_scan_of_text(scan, scan->texts[i]);
 		if (inode != 0)
-			err = add(finder, inode, 0);
+			err = add(scan, inode, 0);
 	}
 	return err;
 }
 
-int finder_scan(struct finder *finder)
+int netns_scan_scan(struct netns_scan *scan)
 {
 	int err;
 
-	finder->count = 0;
-	finder->blind = false;
-	watch_names(finder);
-	if (lseek(finder->proc, 0, SEEK_SET) < 0)
+	scan->count = 0;
+	scan->blind = false;
+	watch_names(scan);
+	if (lseek(scan->proc, 0, SEEK_SET) < 0)
 		return -errno;
-	err = each_entry(finder, finder->proc, look_at_process);
+	err = each_entry(scan, scan->proc, look_at_process);
 	if (err == 0)
-		err = scan_names(finder);
+		err = scan_names(scan);
 	if (err == 0)
-		err = scan_texts(finder);
+		err = scan_texts(scan);
 	if (err < 0)
-		finder->count = 0;
+		scan->count = 0;
 	return err;
 }
 
-bool finder_is_absent(int err)
+bool netns_scan_is_absent(int err)
 {
 	return err == ENOENT || err == ENOTDIR || err == ESRCH;
 }
 
-uint64_t finder_of_process(const struct finder *finder, uint32_t pid)
+uint64_t netns_scan_of_process(const struct netns_scan *scan, uint32_t pid)
 {
 	char path[32];
 	struct stat st;
 
 	snprintf(path, sizeof(path), "%u/ns/net", pid);
-	return fstatat(finder->proc, path, &st, 0) == 0 ? st.st_ino : 0;
+	return fstatat(scan->proc, path, &st, 0) == 0 ? st.st_ino : 0;
 }
 
-static uint64_t inode_at(const struct finder *finder, const char *path)
+static uint64_t inode_at(const struct netns_scan *scan, const char *path)
 {
 	struct stat st;
 
 	if (fstatat(AT_FDCWD, path, &st, AT_NO_AUTOMOUNT) < 0)
 		return 0;
 	errno = ENOENT; /* if it is something else */
-	return st.st_dev == finder->dev ? st.st_ino : 0;
+	return st.st_dev == scan->dev ? st.st_ino : 0;
 }
 
-uint64_t finder_of_name(const struct finder *finder, const char *name)
+uint64_t netns_scan_of_name(const struct netns_scan *scan, const char *name)
 {
 	char path[sizeof(NAMES) + 256];
 
@@ -318,81 +318,81 @@ uint64_t finder_of_name(const struct finder *finder, const char *name)
 	if (name[0] == '\0' || name[0] == '.' || strchr(name, '/') || strlen(name) > 255)
 		return 0;
 	snprintf(path, sizeof(path), NAMES "/%s", name);
-	return inode_at(finder, path);
+	return inode_at(scan, path);
 }
 
-uint64_t finder_of_text(const struct finder *finder, const char *text)
+uint64_t netns_scan_of_text(const struct netns_scan *scan, const char *text)
 {
 	uint64_t inode =
-		strchr(text, '/') ? inode_at(finder, text) : finder_of_name(finder, text);
+		strchr(text, '/') ? inode_at(scan, text) : netns_scan_of_name(scan, text);
 	uint64_t pid;
 
-	if (inode != 0 || !finder_is_absent(errno))
+	if (inode != 0 || !netns_scan_is_absent(errno))
 		return inode;
 	if (parse_number(text, 1, INT_MAX, &pid) == 0)
-		return finder_of_process(finder, (uint32_t)pid);
+		return netns_scan_of_process(scan, (uint32_t)pid);
 	errno = ENOENT;
 	return 0;
 }
 
-int finder_get_fd(const struct finder *finder)
+int netns_scan_get_fd(const struct netns_scan *scan)
 {
-	return finder->notify;
+	return scan->notify;
 }
 
-void finder_drain(const struct finder *finder)
+void netns_scan_drain(const struct netns_scan *scan)
 {
 	char events[4096] __attribute__((aligned(8)));
 
-	while (read(finder->notify, events, sizeof(events)) > 0)
+	while (read(scan->notify, events, sizeof(events)) > 0)
 		;
 }
 
-void finder_rest(struct finder *finder)
+void netns_scan_rest(struct netns_scan *scan)
 {
-	if (finder->names_watch >= 0)
-		inotify_rm_watch(finder->notify, finder->names_watch);
-	if (finder->parent_watch >= 0)
-		inotify_rm_watch(finder->notify, finder->parent_watch);
-	finder->names_watch = finder->parent_watch = -1;
-	finder->count = 0;
+	if (scan->names_watch >= 0)
+		inotify_rm_watch(scan->notify, scan->names_watch);
+	if (scan->parent_watch >= 0)
+		inotify_rm_watch(scan->notify, scan->parent_watch);
+	scan->names_watch = scan->parent_watch = -1;
+	scan->count = 0;
 }
 
 /* ---- opening ---- */
 
 /* Names and process ids are used again: what was opened may be another namespace by now. */
-static int check_opened(const struct finder *finder, int fd, uint64_t inode)
+static int check_opened(const struct netns_scan *scan, int fd, uint64_t inode)
 {
 	struct stat st;
 
 	if (fd < 0)
 		return errno == ESRCH ? -ENOENT : -errno;
-	if (fstat(fd, &st) == 0 && st.st_dev == finder->dev && st.st_ino == inode)
+	if (fstat(fd, &st) == 0 && st.st_dev == scan->dev && st.st_ino == inode)
 		return fd;
 	close(fd);
 	return -ENOENT;
 }
 
-static int open_process(const struct finder *finder, int pid, uint64_t inode)
+static int open_process(const struct netns_scan *scan, int pid, uint64_t inode)
 {
 	char path[32];
 
 	snprintf(path, sizeof(path), "%d/ns/net", pid);
-	return check_opened(finder, openat(finder->proc, path, O_RDONLY | O_CLOEXEC), inode);
+	return check_opened(scan, openat(scan->proc, path, O_RDONLY | O_CLOEXEC), inode);
 }
 
 /* Looks before it opens: to open what is no namespace may have effects. */
-static int open_named(const struct finder *finder, int dir, const char *name, uint64_t inode)
+static int open_named(const struct netns_scan *scan, int dir, const char *name, uint64_t inode)
 {
 	struct stat st;
 
-	if (fstatat(dir, name, &st, AT_NO_AUTOMOUNT) < 0 || st.st_dev != finder->dev ||
+	if (fstatat(dir, name, &st, AT_NO_AUTOMOUNT) < 0 || st.st_dev != scan->dev ||
 	    st.st_ino != inode)
 		return -ENOENT;
-	return check_opened(finder, openat(dir, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK), inode);
+	return check_opened(scan, openat(dir, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK), inode);
 }
 
-static int open_name(const struct finder *finder, uint64_t inode)
+static int open_name(const struct netns_scan *scan, uint64_t inode)
 {
 	char buffer[4096] __attribute__((aligned(8)));
 	int fd = -ENOENT, dir = open_names();
@@ -404,21 +404,21 @@ static int open_name(const struct finder *finder, uint64_t inode)
 		for (at = 0; at < len && fd == -ENOENT;) {
 			const struct entry *entry = (const void *)(buffer + at);
 
-			fd = open_named(finder, dir, entry->name, inode);
+			fd = open_named(scan, dir, entry->name, inode);
 			at += entry->reclen;
 		}
 	close(dir);
 	return fd;
 }
 
-int finder_open(const struct finder *finder, uint64_t inode)
+int netns_scan_open(const struct netns_scan *scan, uint64_t inode)
 {
-	size_t at = position(finder, inode);
+	size_t at = position(scan, inode);
 	int fd = -ENOENT;
 
-	if (!is_at(finder, at, inode))
+	if (!is_at(scan, at, inode))
 		return -ENOENT;
-	if (finder->pids[at] > 0)
-		fd = open_process(finder, finder->pids[at], inode);
-	return fd == -ENOENT ? open_name(finder, inode) : fd;
+	if (scan->pids[at] > 0)
+		fd = open_process(scan, scan->pids[at], inode);
+	return fd == -ENOENT ? open_name(scan, inode) : fd;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The porter's view of namespaces: which of those that are served are gone, and, if all are
+ * The broker's view of namespaces: which of those that are served are gone, and, if all are
  * wanted, which are new. One is gone when it has neither process nor name. One that we never saw,
  * because we may not look at its processes, is not.
  */
@@ -26,119 +26,119 @@
 /* A name appears a little before it is one of a namespace. */
 static const int hurry_ms[] = { 300, 100, SOON_MS };
 
-static bool is_wanted(const struct porter *porter)
+static bool is_wanted(const struct broker *broker)
 {
-	return porter->options->all_netns || porter->options->again ||
-	       porter->spaces.watch_count > 0;
+	return broker->options->all_netns || broker->options->again ||
+	       broker->track.watch_count > 0;
 }
 
 /* Looking takes no more than a tenth of our time, whatever happens to names. */
-static void look_in(struct spaces *spaces, int64_t now, int64_t ms)
+static void look_in(struct netns_track *track, int64_t now, int64_t ms)
 {
-	int64_t pause = 10 * spaces->took, due = now + ms, earliest;
+	int64_t pause = 10 * track->took, due = now + ms, earliest;
 
-	earliest = spaces->looked + (pause < LOOK_MS ? pause : LOOK_MS);
+	earliest = track->looked + (pause < LOOK_MS ? pause : LOOK_MS);
 	if (due < earliest)
 		due = earliest;
-	if (spaces->due == 0 || due < spaces->due)
-		spaces->due = due;
+	if (track->due == 0 || due < track->due)
+		track->due = due;
 }
 
-static void names_ready(struct porter *porter, struct source *source, uint32_t events)
+static void names_ready(struct broker *broker, struct source *source, uint32_t events)
 {
-	struct spaces *spaces = &porter->spaces;
+	struct netns_track *track = &broker->track;
 
 	(void)source;
 	(void)events;
-	finder_drain(spaces->finder);
-	spaces->hurry = sizeof(hurry_ms) / sizeof(hurry_ms[0]);
-	if (is_wanted(porter))
-		look_in(spaces, clock_ms(), SOON_MS);
+	netns_scan_drain(track->scan);
+	track->hurry = sizeof(hurry_ms) / sizeof(hurry_ms[0]);
+	if (is_wanted(broker))
+		look_in(track, clock_ms(), SOON_MS);
 }
 
 /* What cannot be looked at is not taken for absent: it would be served. */
-static int fail_excluded(struct porter *porter, const char *text, int err)
+static int fail_excluded(struct broker *broker, const char *text, int err)
 {
-	porter_note(porter, "--exclude %s: cannot be looked at: %s", text, strerror(err));
+	broker_note(broker, "--exclude %s: cannot be looked at: %s", text, strerror(err));
 	return -err;
 }
 
 /* Process ids are used again, and so mean the namespace that they are in now. */
-static int init_excluded(struct porter *porter)
+static int init_excluded(struct broker *broker)
 {
-	const struct porter_options *options = porter->options;
-	struct spaces *spaces = &porter->spaces;
+	const struct broker_options *options = broker->options;
+	struct netns_track *track = &broker->track;
 
-	spaces->excluded = calloc(options->excluded_count + 1, sizeof(*spaces->excluded));
-	if (!spaces->excluded)
+	track->excluded = calloc(options->excluded_count + 1, sizeof(*track->excluded));
+	if (!track->excluded)
 		return -ENOMEM;
 	for (unsigned int i = 0; i < options->excluded_count; i++) {
-		struct excluded *excluded = &spaces->excluded[i];
+		struct excluded *excluded = &track->excluded[i];
 		const char *text = options->excluded[i];
 
 		if (strcmp(text, "self") == 0) {
-			excluded->inode = finder_of_process(spaces->finder, (uint32_t)getpid());
+			excluded->inode = netns_scan_of_process(track->scan, (uint32_t)getpid());
 			if (excluded->inode == 0)
-				return fail_excluded(porter, text, errno);
+				return fail_excluded(broker, text, errno);
 			continue;
 		}
-		excluded->inode = finder_of_text(spaces->finder, text);
-		if (excluded->inode == 0 && !finder_is_absent(errno))
-			return fail_excluded(porter, text, errno);
+		excluded->inode = netns_scan_of_text(track->scan, text);
+		if (excluded->inode == 0 && !netns_scan_is_absent(errno))
+			return fail_excluded(broker, text, errno);
 		if (excluded->inode == 0)
-			porter_note(porter, "--exclude %s: there is no such namespace now", text);
+			broker_note(broker, "--exclude %s: there is no such namespace now", text);
 		if (excluded->inode == 0 || strchr(text, '/') ||
-		    finder_of_name(spaces->finder, text) == excluded->inode)
+		    netns_scan_of_name(track->scan, text) == excluded->inode)
 			excluded->text = text;
 	}
 	return 0;
 }
 
-static bool is_excluded(const struct porter *porter, uint64_t inode)
+static bool is_excluded(const struct broker *broker, uint64_t inode)
 {
-	for (unsigned int i = 0; i < porter->options->excluded_count; i++)
-		if (porter->spaces.excluded[i].inode == inode)
+	for (unsigned int i = 0; i < broker->options->excluded_count; i++)
+		if (broker->track.excluded[i].inode == inode)
 			return true;
 	return false;
 }
 
-static void look_at_excluded(struct porter *porter)
+static void look_at_excluded(struct broker *broker)
 {
-	struct spaces *spaces = &porter->spaces;
+	struct netns_track *track = &broker->track;
 
-	for (unsigned int i = 0; i < porter->options->excluded_count; i++) {
-		struct excluded *excluded = &spaces->excluded[i];
+	for (unsigned int i = 0; i < broker->options->excluded_count; i++) {
+		struct excluded *excluded = &track->excluded[i];
 
 		if (excluded->text) {
-			uint64_t inode = finder_of_text(spaces->finder, excluded->text);
+			uint64_t inode = netns_scan_of_text(track->scan, excluded->text);
 
-			if (inode != 0 || finder_is_absent(errno))
+			if (inode != 0 || netns_scan_is_absent(errno))
 				excluded->inode = inode;
-		} else if (finder_sees_all(spaces->finder) &&
-			   !finder_has(spaces->finder, excluded->inode)) {
+		} else if (netns_scan_sees_all(track->scan) &&
+			   !netns_scan_has(track->scan, excluded->inode)) {
 			excluded->inode = 0; /* the number may become that of another one */
 		}
 	}
 }
 
-int spaces_init(struct porter *porter)
+int netns_track_init(struct broker *broker)
 {
-	struct spaces *spaces = &porter->spaces;
-	int err = finder_new(&spaces->finder);
+	struct netns_track *track = &broker->track;
+	int err = netns_scan_new(&track->scan);
 
 	if (err < 0)
 		return err;
-	spaces->names = (struct source){ names_ready, finder_get_fd(spaces->finder) };
-	if (spaces->names.fd >= 0)
-		err = porter_add(porter, &spaces->names, EPOLLIN);
-	spaces->home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	if (err == 0 && spaces->home < 0)
+	track->names = (struct source){ names_ready, netns_scan_get_fd(track->scan) };
+	if (track->names.fd >= 0)
+		err = broker_add(broker, &track->names, EPOLLIN);
+	track->home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	if (err == 0 && track->home < 0)
 		err = -errno;
-	finder_look_at(spaces->finder, porter->options->netns, porter->options->netns_count);
+	netns_scan_look_at(track->scan, broker->options->netns, broker->options->netns_count);
 	if (err == 0)
-		err = init_excluded(porter);
-	if (porter->options->all_netns)
-		look_in(spaces, clock_ms(), 0);
+		err = init_excluded(broker);
+	if (broker->options->all_netns)
+		look_in(track, clock_ms(), 0);
 	return err;
 }
 
@@ -160,44 +160,44 @@ static int make_room(void **array, size_t count, size_t *room, size_t size)
 
 /* ---- watched ones ---- */
 
-static struct watch *find_watch(const struct spaces *spaces, uint32_t id)
+static struct watch *find_watch(const struct netns_track *track, uint32_t id)
 {
-	for (size_t i = 0; i < spaces->watch_count; i++)
-		if (spaces->watches[i].id == id)
-			return &spaces->watches[i];
+	for (size_t i = 0; i < track->watch_count; i++)
+		if (track->watches[i].id == id)
+			return &track->watches[i];
 	return NULL;
 }
 
-static void unwatch(struct spaces *spaces, struct watch *watch)
+static void unwatch(struct netns_track *track, struct watch *watch)
 {
-	*watch = spaces->watches[--spaces->watch_count];
+	*watch = track->watches[--track->watch_count];
 }
 
-static struct watch *add_watch(struct porter *porter, uint32_t id)
+static struct watch *add_watch(struct broker *broker, uint32_t id)
 {
-	struct spaces *spaces = &porter->spaces;
-	struct watch *watch = find_watch(spaces, id);
+	struct netns_track *track = &broker->track;
+	struct watch *watch = find_watch(track, id);
 
 	if (watch)
 		return watch;
-	if (make_room((void **)&spaces->watches, spaces->watch_count, &spaces->watch_room,
+	if (make_room((void **)&track->watches, track->watch_count, &track->watch_room,
 		      sizeof(*watch)) < 0) {
-		porter_note(porter, "no memory is left to watch a namespace");
+		broker_note(broker, "no memory is left to watch a namespace");
 		return NULL;
 	}
-	watch = &spaces->watches[spaces->watch_count++];
+	watch = &track->watches[track->watch_count++];
 	*watch = (struct watch){ .id = id };
 	return watch;
 }
 
-uint64_t spaces_of_process(const struct porter *porter, uint32_t pid)
+uint64_t netns_track_of_process(const struct broker *broker, uint32_t pid)
 {
-	return finder_of_process(porter->spaces.finder, pid);
+	return netns_scan_of_process(broker->track.scan, pid);
 }
 
-void spaces_expect(struct porter *porter, uint32_t id, uint64_t seen)
+void netns_track_expect(struct broker *broker, uint32_t id, uint64_t seen)
 {
-	struct watch *watch = add_watch(porter, id);
+	struct watch *watch = add_watch(broker, id);
 
 	if (!watch)
 		return;
@@ -209,49 +209,49 @@ void spaces_expect(struct porter *porter, uint32_t id, uint64_t seen)
  * It may be gone before we look for the first time, and then we never learn that we could have seen
  * it. So what was seen before counts, and otherwise the look does not wait.
  */
-void spaces_watch(struct porter *porter, const struct link_message *message)
+void netns_track_watch(struct broker *broker, const struct ipc_msg *message)
 {
-	struct spaces *spaces = &porter->spaces;
-	struct watch *watch = add_watch(porter, message->id);
+	struct netns_track *track = &broker->track;
+	struct watch *watch = add_watch(broker, message->id);
 
 	if (!watch)
 		return;
 	watch->inode = message->inode;
 	watch->missed = false;
-	watch->hidden = message->flags & LINK_HIDDEN;
-	watch->seen = message->flags & LINK_SEEN || watch->expected == watch->inode ||
-		      finder_has(spaces->finder, watch->inode);
+	watch->hidden = message->flags & IPC_HIDDEN;
+	watch->seen = message->flags & IPC_SEEN || watch->expected == watch->inode ||
+		      netns_scan_has(track->scan, watch->inode);
 	if (watch->seen)
-		look_in(spaces, clock_ms(), LOOK_MS);
+		look_in(track, clock_ms(), LOOK_MS);
 	else
-		spaces->due = clock_ms();
+		track->due = clock_ms();
 }
 
 /* Whether it is gone. Asks for another look before it says so. @sure: it would be seen. */
-static bool is_gone(struct spaces *spaces, uint64_t inode, bool sure, bool *missed)
+static bool is_gone(struct netns_track *track, uint64_t inode, bool sure, bool *missed)
 {
 	bool before = *missed;
 
-	*missed = !finder_has(spaces->finder, inode);
+	*missed = !netns_scan_has(track->scan, inode);
 	if (!*missed || !sure)
 		return false;
 	if (!before)
-		look_in(spaces, clock_ms(), AGAIN_MS);
+		look_in(track, clock_ms(), AGAIN_MS);
 	return before;
 }
 
-static void check_watches(struct porter *porter)
+static void check_watches(struct broker *broker)
 {
-	struct spaces *spaces = &porter->spaces;
+	struct netns_track *track = &broker->track;
 	size_t i = 0;
 
-	while (i < spaces->watch_count) {
-		struct watch *watch = &spaces->watches[i];
-		bool sure = watch->seen || (!watch->hidden && finder_sees_all(spaces->finder));
+	while (i < track->watch_count) {
+		struct watch *watch = &track->watches[i];
+		bool sure = watch->seen || (!watch->hidden && netns_scan_sees_all(track->scan));
 
-		if (watch->inode != 0 && is_gone(spaces, watch->inode, sure, &watch->missed)) {
-			porter_detach(porter, watch->id);
-			unwatch(spaces, watch);
+		if (watch->inode != 0 && is_gone(track, watch->inode, sure, &watch->missed)) {
+			broker_detach(broker, watch->id);
+			unwatch(track, watch);
 		} else {
 			watch->seen |= !watch->missed;
 			i++;
@@ -261,36 +261,36 @@ static void check_watches(struct porter *porter)
 
 /* ---- found ones ---- */
 
-static struct found *find_found(const struct spaces *spaces, uint32_t id)
+static struct found *find_found(const struct netns_track *track, uint32_t id)
 {
-	for (size_t i = 0; i < spaces->found_count; i++)
-		if (spaces->found[i].id == id)
-			return &spaces->found[i];
+	for (size_t i = 0; i < track->found_count; i++)
+		if (track->found[i].id == id)
+			return &track->found[i];
 	return NULL;
 }
 
 /* They stay in order. */
-static void check_found(struct porter *porter)
+static void check_found(struct broker *broker)
 {
-	struct spaces *spaces = &porter->spaces;
+	struct netns_track *track = &broker->track;
 	size_t i, left = 0;
 
-	for (i = 0; i < spaces->found_count; i++) {
-		struct found *found = &spaces->found[i];
+	for (i = 0; i < track->found_count; i++) {
+		struct found *found = &track->found[i];
 
-		if (!is_gone(spaces, found->inode, true, &found->missed) &&
-		    !is_excluded(porter, found->inode) && !found->lost)
-			spaces->found[left++] = *found;
+		if (!is_gone(track, found->inode, true, &found->missed) &&
+		    !is_excluded(broker, found->inode) && !found->lost)
+			track->found[left++] = *found;
 		else if (!found->refused)
-			porter_detach(porter, found->id);
+			broker_detach(broker, found->id);
 	}
-	spaces->found_count = left;
+	track->found_count = left;
 }
 
-/* A socket of the namespace, or a negative errno. It is the whole porter that goes there. */
-static int open_socket(const struct spaces *spaces, uint64_t inode)
+/* A socket of the namespace, or a negative errno. It is the whole broker that goes there. */
+static int open_socket(const struct netns_track *track, uint64_t inode)
 {
-	int fd, err, netns = finder_open(spaces->finder, inode);
+	int fd, err, netns = netns_scan_open(track->scan, inode);
 
 	if (netns < 0)
 		return netns;
@@ -301,147 +301,145 @@ static int open_socket(const struct spaces *spaces, uint64_t inode)
 	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
 	err = fd < 0 ? -errno : fd;
 	/* In there we would keep it alive, and see it alive. */
-	if (setns(spaces->home, CLONE_NEWNET) < 0)
+	if (setns(track->home, CLONE_NEWNET) < 0)
 		_exit(EXIT_FAILURE);
 	return err;
 }
 
-static void spaces_offer(struct porter *porter, struct found *found)
+static void netns_track_offer(struct broker *broker, struct found *found)
 {
-	struct link_message message = { .type = LINK_ATTACH,
-					.id = found->id,
-					.inode = found->inode };
-	int err, fd = open_socket(&porter->spaces, found->inode);
+	struct ipc_msg message = { .type = IPC_ATTACH, .id = found->id, .inode = found->inode };
+	int err, fd = open_socket(&broker->track, found->inode);
 
-	err = fd < 0 ? fd : porter_send(porter, &message, fd);
+	err = fd < 0 ? fd : broker_send(broker, &message, fd);
 	found->refused = err < 0;
 	found->lost = err == -ENOENT;
-	porter->spaces.entered |= err == 0;
+	broker->track.entered |= err == 0;
 	if (err == 0 || err == -ENOENT)
 		return;
-	porter->refused++;
+	broker->refused++;
 	if (err == -EPERM)
-		porter->spaces.forbidden++;
+		broker->track.forbidden++;
 	else
-		porter_note(porter, "cannot enter the namespace net:[%llu]: %s",
+		broker_note(broker, "cannot enter the namespace net:[%llu]: %s",
 			    (unsigned long long)found->inode, strerror(-err));
 }
 
 /* Who has no right over one has none over many: a line for all of them. */
-static void tell_forbidden(struct porter *porter)
+static void tell_forbidden(struct broker *broker)
 {
-	struct spaces *spaces = &porter->spaces;
+	struct netns_track *track = &broker->track;
 
-	if (spaces->forbidden == 0)
+	if (track->forbidden == 0)
 		return;
-	if (spaces->entered || porter->options->again || porter->options->listener_count > 0)
-		porter_note(porter, "no right to enter %u %s (CAP_SYS_ADMIN)", spaces->forbidden,
-			    plural(spaces->forbidden, "namespace", "namespaces"));
+	if (track->entered || broker->options->again || broker->options->listener_count > 0)
+		broker_note(broker, "no right to enter %u %s (CAP_SYS_ADMIN)", track->forbidden,
+			    plural(track->forbidden, "namespace", "namespaces"));
 	else
-		porter_give_up(porter, -EPERM,
+		broker_give_up(broker, -EPERM,
 			       "no right to enter any namespace (CAP_SYS_ADMIN): run as root");
-	spaces->forbidden = 0;
+	track->forbidden = 0;
 }
 
 /* Inserts what is new. Both lists ascend, so @at is where the previous one was. */
-static struct found *insert(struct porter *porter, uint64_t inode, size_t *at)
+static struct found *insert(struct broker *broker, uint64_t inode, size_t *at)
 {
-	struct spaces *spaces = &porter->spaces;
+	struct netns_track *track = &broker->track;
 	struct found *found;
 
-	while (*at < spaces->found_count && spaces->found[*at].inode < inode)
+	while (*at < track->found_count && track->found[*at].inode < inode)
 		++*at;
-	if (*at < spaces->found_count && spaces->found[*at].inode == inode)
+	if (*at < track->found_count && track->found[*at].inode == inode)
 		return NULL;
-	if (make_room((void **)&spaces->found, spaces->found_count, &spaces->found_room,
+	if (make_room((void **)&track->found, track->found_count, &track->found_room,
 		      sizeof(*found)) < 0)
 		return NULL;
-	found = &spaces->found[*at];
-	memmove(found + 1, found, (spaces->found_count++ - *at) * sizeof(*found));
+	found = &track->found[*at];
+	memmove(found + 1, found, (track->found_count++ - *at) * sizeof(*found));
 	/* An id is looked for in the list, where this one must not be yet. */
 	*found = (struct found){ .inode = inode };
-	found->id = porter_new_id(porter);
+	found->id = broker_new_id(broker);
 	return found;
 }
 
 /* As long as the server reads; the next look goes on. */
-static void offer_new(struct porter *porter)
+static void offer_new(struct broker *broker)
 {
 	size_t i, at = 0, count;
-	const uint64_t *inodes = finder_get(porter->spaces.finder, &count);
+	const uint64_t *inodes = netns_scan_get(broker->track.scan, &count);
 
-	for (i = 0; i < count && porter->unsent_count == 0; i++) {
+	for (i = 0; i < count && broker->unsent_count == 0; i++) {
 		struct found *found =
-			is_excluded(porter, inodes[i]) ? NULL : insert(porter, inodes[i], &at);
+			is_excluded(broker, inodes[i]) ? NULL : insert(broker, inodes[i], &at);
 
 		if (found)
-			spaces_offer(porter, found);
+			netns_track_offer(broker, found);
 	}
 	if (i < count)
-		look_in(&porter->spaces, clock_ms(), AGAIN_MS);
+		look_in(&broker->track, clock_ms(), AGAIN_MS);
 	else
-		tell_forbidden(porter);
+		tell_forbidden(broker);
 }
 
-static bool is_watched(const struct spaces *spaces, uint64_t inode)
+static bool is_watched(const struct netns_track *track, uint64_t inode)
 {
-	for (size_t i = 0; i < spaces->watch_count; i++)
-		if (spaces->watches[i].inode == inode)
+	for (size_t i = 0; i < track->watch_count; i++)
+		if (track->watches[i].inode == inode)
 			return true;
 	return false;
 }
 
 /* The server opened what these names led to at first; they may lead to another one by now. */
-static void offer_again(struct porter *porter)
+static void offer_again(struct broker *broker)
 {
-	struct spaces *spaces = &porter->spaces;
+	struct netns_track *track = &broker->track;
 
-	for (unsigned int i = 0; i < porter->options->netns_count; i++) {
-		uint64_t inode = finder_of_name(spaces->finder, porter->options->netns[i]);
+	for (unsigned int i = 0; i < broker->options->netns_count; i++) {
+		uint64_t inode = netns_scan_of_name(track->scan, broker->options->netns[i]);
 		struct found *found = NULL;
 		size_t at = 0;
 
-		if (inode != 0 && finder_has(spaces->finder, inode) && !is_watched(spaces, inode))
-			found = insert(porter, inode, &at);
+		if (inode != 0 && netns_scan_has(track->scan, inode) && !is_watched(track, inode))
+			found = insert(broker, inode, &at);
 		if (found)
-			spaces_offer(porter, found);
+			netns_track_offer(broker, found);
 	}
-	tell_forbidden(porter);
+	tell_forbidden(broker);
 }
 
 /* ---- what the server says ---- */
 
-bool spaces_have(const struct porter *porter, uint32_t id)
+bool netns_track_have(const struct broker *broker, uint32_t id)
 {
-	return find_watch(&porter->spaces, id) || find_found(&porter->spaces, id);
+	return find_watch(&broker->track, id) || find_found(&broker->track, id);
 }
 
-bool spaces_answer(struct porter *porter, const struct link_message *message)
+bool netns_track_answer(struct broker *broker, const struct ipc_msg *message)
 {
-	struct watch *watch = find_watch(&porter->spaces, message->id);
-	struct found *found = find_found(&porter->spaces, message->id);
+	struct watch *watch = find_watch(&broker->track, message->id);
+	struct found *found = find_found(&broker->track, message->id);
 
 	if (found)
 		found->refused = message->error < 0;
 	if (watch && message->error < 0) {
-		unwatch(&porter->spaces, watch);
-		porter->refused++; /* its peer did not wait to hear that */
+		unwatch(&broker->track, watch);
+		broker->refused++; /* its peer did not wait to hear that */
 	}
 	return watch || found;
 }
 
 /* What the server gave up is not offered again before it is gone. */
-bool spaces_forget(struct porter *porter, uint32_t id)
+bool netns_track_forget(struct broker *broker, uint32_t id)
 {
-	struct watch *watch = find_watch(&porter->spaces, id);
-	struct found *found = find_found(&porter->spaces, id);
+	struct watch *watch = find_watch(&broker->track, id);
+	struct found *found = find_found(&broker->track, id);
 	bool known = watch || found;
 	size_t at = 0;
 
-	if (watch && (porter->options->all_netns || porter->options->again))
-		found = insert(porter, watch->inode, &at);
+	if (watch && (broker->options->all_netns || broker->options->again))
+		found = insert(broker, watch->inode, &at);
 	if (watch)
-		unwatch(&porter->spaces, watch);
+		unwatch(&broker->track, watch);
 	if (found)
 		found->refused = true;
 	return known;
@@ -449,38 +447,38 @@ bool spaces_forget(struct porter *porter, uint32_t id)
 
 /* ---- time ---- */
 
-static void look(struct porter *porter)
+static void look(struct broker *broker)
 {
-	struct spaces *spaces = &porter->spaces;
+	struct netns_track *track = &broker->track;
 	int64_t before = clock_ms();
 
-	spaces->due = 0;
-	look_in(spaces, before, spaces->hurry ? hurry_ms[--spaces->hurry] : LOOK_MS);
+	track->due = 0;
+	look_in(track, before, track->hurry ? hurry_ms[--track->hurry] : LOOK_MS);
 	/* After a failure, as without memory, nobody knows; the next one may succeed. */
-	if (finder_scan(spaces->finder) == 0) {
-		look_at_excluded(porter);
-		check_watches(porter);
-		check_found(porter);
-		if (porter->options->all_netns)
-			offer_new(porter);
-		else if (porter->options->again)
-			offer_again(porter);
+	if (netns_scan_scan(track->scan) == 0) {
+		look_at_excluded(broker);
+		check_watches(broker);
+		check_found(broker);
+		if (broker->options->all_netns)
+			offer_new(broker);
+		else if (broker->options->again)
+			offer_again(broker);
 	}
-	spaces->looked = clock_ms();
-	spaces->took = spaces->looked - before;
+	track->looked = clock_ms();
+	track->took = track->looked - before;
 }
 
-int64_t spaces_tend(struct porter *porter, int64_t now)
+int64_t netns_track_tend(struct broker *broker, int64_t now)
 {
-	struct spaces *spaces = &porter->spaces;
+	struct netns_track *track = &broker->track;
 
-	if (!is_wanted(porter)) {
-		if (spaces->due != 0)
-			finder_rest(spaces->finder);
-		spaces->due = 0;
+	if (!is_wanted(broker)) {
+		if (track->due != 0)
+			netns_scan_rest(track->scan);
+		track->due = 0;
 		return 0;
 	}
-	if (now >= spaces->due)
-		look(porter);
-	return spaces->due;
+	if (now >= track->due)
+		look(broker);
+	return track->due;
 }

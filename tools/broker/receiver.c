@@ -21,7 +21,7 @@
 
 /* ---- what it has ---- */
 
-/* If it hangs, nobody must miss the end of what is the porter's or the server's, nor of stderr. */
+/* If it hangs, nobody must miss the end of what is the broker's or the server's, nor of stderr. */
 static void close_others(int control, int link, const struct receiver_job *jobs,
 			 unsigned int count)
 {
@@ -45,20 +45,20 @@ static void set_alarm(void)
 }
 
 /*
- * The porter starts nobody while the link is full, so that this hardly ever waits for the server. But
+ * The broker starts nobody while the link is full, so that this hardly ever waits for the server. But
  * descriptors on their way are counted for each user, all programs of whom may have used up what is allowed.
- * That takes time, and the porter hears that we do not hang.
+ * That takes time, and the broker hears that we do not hang.
  */
-static int pass_on(int control, int link, const struct link_message *message, int fd)
+static int pass_on(int control, int link, const struct ipc_msg *message, int fd)
 {
-	const struct link_message waiting = { .type = LINK_PING, .id = message->id };
+	const struct ipc_msg waiting = { .type = IPC_PING, .id = message->id };
 	const int64_t end = clock_ms() + BUSY_MS;
 	int err;
 
-	while (((err = link_send(link, message, fd)) == -EAGAIN || err == -ETOOMANYREFS) &&
+	while (((err = ipc_send(link, message, fd)) == -EAGAIN || err == -ETOOMANYREFS) &&
 	       clock_ms() < end) {
 		set_alarm();
-		(void)link_send(control, &waiting, -1);
+		(void)ipc_send(control, &waiting, -1);
 		(void)poll(NULL, 0, RETRY_MS);
 	}
 	return err == -EAGAIN || err == -ETOOMANYREFS ? -EBUSY : err;
@@ -66,11 +66,11 @@ static int pass_on(int control, int link, const struct link_message *message, in
 
 /* Offers what was received to the server. Takes @fd. */
 static int offer(int control, int link, int stream, const struct mnfq_handover *info,
-		 struct link_message *message, int fd)
+		 struct ipc_msg *message, int fd)
 {
 	int err;
 
-	message->type = LINK_ATTACH;
+	message->type = IPC_ATTACH;
 	message->flags = info->flags;
 	memcpy(message->label, info->label, sizeof(message->label));
 	err = pass_on(control, link, message, fd);
@@ -83,8 +83,8 @@ static int offer(int control, int link, int stream, const struct mnfq_handover *
 	return err;
 }
 
-/* Makes the porter's answer of @message. */
-static void receive(int control, int link, bool plain, struct link_message *message, int stream)
+/* Makes the broker's answer of @message. */
+static void receive(int control, int link, bool plain, struct ipc_msg *message, int stream)
 {
 	struct mnfq_handover info = { .size = sizeof(info) };
 	struct mnfq_handover_options options = { .size = sizeof(options),
@@ -95,28 +95,28 @@ static void receive(int control, int link, bool plain, struct link_message *mess
 
 	if (err == 0)
 		err = offer(control, link, stream, &info, message, fd);
-	close(stream); /* of which the porter has another copy */
-	message->type = LINK_ANSWER;
+	close(stream); /* of which the broker has another copy */
+	message->type = IPC_ANSWER;
 	message->error = err;
 }
 
 _Noreturn void receiver_work(int control, int link, const struct receiver_job *jobs,
 			     unsigned int count, bool plain, bool sandbox)
 {
-	char error[LINK_TEXT_SIZE];
+	char error[IPC_TEXT_SIZE];
 
 	close_others(control, link, jobs, count);
 	signal(SIGALRM, SIG_DFL);
 	if (sandbox && sandbox_enter(SANDBOX_RECEIVER, 0, false, NULL, error, sizeof(error)) < 0)
 		_exit(EXIT_FAILURE);
 	for (unsigned int i = 0; i < count; i++) {
-		struct link_message message = { .id = jobs[i].id,
-						.uid = jobs[i].uid,
-						.pid = jobs[i].pid };
+		struct ipc_msg message = { .id = jobs[i].id,
+					   .uid = jobs[i].uid,
+					   .pid = jobs[i].pid };
 
 		set_alarm();
 		receive(control, link, plain, &message, jobs[i].stream);
-		(void)link_send(control, &message, -1);
+		(void)ipc_send(control, &message, -1);
 	}
 	_exit(EXIT_SUCCESS);
 }

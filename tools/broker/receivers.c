@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The porter's receivers: which of them has what to do, and for whom there is another one. One that takes
+ * The broker's receivers: which of them has what to do, and for whom there is another one. One that takes
  * too long is given up; its user has to wait then, longer each time.
  */
 #include <errno.h>
@@ -23,69 +23,69 @@
 #define LATE_MS     (RECEIVER_JOB_MS + 100) /* it should have ended by itself */
 #define WORK_MS     25000                   /* whatever it says */
 
-static struct peer_user *user_of(struct porter *porter, uint32_t uid, int64_t now)
+static struct peer_user *user_of(struct broker *broker, uint32_t uid, int64_t now)
 {
-	return peer_find_user(&porter->receivers.users, uid, now);
+	return peer_find_user(&broker->receivers.users, uid, now);
 }
 
-static void close_control(struct porter *porter, struct receiver *receiver)
+static void close_control(struct broker *broker, struct receiver *receiver)
 {
-	(void)epoll_ctl(porter->epoll, EPOLL_CTL_DEL, receiver->source.fd, NULL);
+	(void)epoll_ctl(broker->epoll, EPOLL_CTL_DEL, receiver->source.fd, NULL);
 	close(receiver->source.fd);
 	receiver->source.fd = -1;
 }
 
 /* What it had to do is done. It is not forgotten before it has ended. */
-static void end_work(struct porter *porter, struct receiver *receiver, bool stalled)
+static void end_work(struct broker *broker, struct receiver *receiver, bool stalled)
 {
 	const int64_t now = clock_ms();
-	struct peer_user *user = user_of(porter, receiver->uid, now);
+	struct peer_user *user = user_of(broker, receiver->uid, now);
 
 	receiver->working = false;
 	receiver->stuck = stalled;
-	close_control(porter, receiver);
+	close_control(broker, receiver);
 	if (user)
 		peer_end(user, now, stalled);
 }
 
 /* It hangs on the first that it told nothing of; it did not come to the others. */
-static void lose(struct porter *porter, struct receiver *receiver)
+static void lose(struct broker *broker, struct receiver *receiver)
 {
 	unsigned int i = receiver->done;
 
-	end_work(porter, receiver, true);
-	if (!porter->receivers.told_lost)
-		porter_note(
-			porter,
+	end_work(broker, receiver, true);
+	if (!broker->receivers.told_lost)
+		broker_note(
+			broker,
 			"user %u handed over what cannot be closed: such hand-overs are given up, "
 			"and the next ones of that user delayed",
 			receiver->uid);
-	porter->receivers.told_lost = true;
-	peers_lost(porter, receiver->ids[i]);
+	broker->receivers.told_lost = true;
+	peers_lost(broker, receiver->ids[i]);
 	while (++i < receiver->count)
-		peers_not_received(porter, receiver->ids[i]);
+		peers_not_received(broker, receiver->ids[i]);
 }
 
-static void control_ready(struct porter *porter, struct source *source, uint32_t events)
+static void control_ready(struct broker *broker, struct source *source, uint32_t events)
 {
 	struct receiver *receiver = (struct receiver *)source;
-	struct link_message message;
-	int fd, n = link_receive(source->fd, &message, &fd);
+	struct ipc_msg message;
+	int fd, n = ipc_receive(source->fd, &message, &fd);
 
 	(void)events;
 	if (fd >= 0)
 		close(fd);
 	if (n == 1 && message.id == receiver->ids[receiver->done]) {
 		receiver->since = clock_ms();
-		if (message.type == LINK_ANSWER) {
+		if (message.type == IPC_ANSWER) {
 			receiver->done++;
-			peers_received(porter, &message);
+			peers_received(broker, &message);
 		}
 	}
 	if (receiver->done == receiver->count)
-		end_work(porter, receiver, false);
+		end_work(broker, receiver, false);
 	else if (n < 0 && n != -EBADMSG)
-		lose(porter, receiver);
+		lose(broker, receiver);
 }
 
 /* ---- the start ---- */
@@ -109,46 +109,46 @@ static void become_receiver(pid_t parent)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-bool receivers_take_spare(struct porter *porter)
+bool receivers_take_spare(struct broker *broker)
 {
-	int *spare = porter->receivers.spare;
+	int *spare = broker->receivers.spare;
 
 	for (unsigned int i = 0; i < RECEIVERS_SPARE; i++)
 		if (spare[i] <= 0)
-			spare[i] = fcntl(porter->epoll, F_DUPFD_CLOEXEC, 3);
+			spare[i] = fcntl(broker->epoll, F_DUPFD_CLOEXEC, 3);
 	return spare[RECEIVERS_SPARE - 1] > 0;
 }
 
 /* There are descriptors for a control link, also where peers have taken all others. */
-static int make_control(struct porter *porter, int ends[2])
+static int make_control(struct broker *broker, int ends[2])
 {
-	int *spare = porter->receivers.spare;
+	int *spare = broker->receivers.spare;
 
 	for (unsigned int i = 0; i < RECEIVERS_SPARE; i++) {
 		if (spare[i] > 0)
 			close(spare[i]);
 		spare[i] = 0;
 	}
-	return link_new(ends);
+	return ipc_new(ends);
 }
 
 /* @hold: nothing is received. Returns it, or NULL. */
-static struct receiver *start(struct porter *porter, const struct receiver_job *jobs,
+static struct receiver *start(struct broker *broker, const struct receiver_job *jobs,
 			      unsigned int count, bool hold)
 {
-	const struct porter_options *options = porter->options;
-	struct receiver *receiver = find_free(&porter->receivers);
+	const struct broker_options *options = broker->options;
+	struct receiver *receiver = find_free(&broker->receivers);
 	int ends[2];
 	pid_t us = getpid();
 
-	if (!receiver || make_control(porter, ends) < 0)
+	if (!receiver || make_control(broker, ends) < 0)
 		return NULL;
 	receiver->pid = fork();
 	if (receiver->pid == 0) {
 		become_receiver(us);
 		if (hold)
 			receiver_hold(ends[1], jobs, count);
-		receiver_work(ends[1], porter->link.fd, jobs, count, options->plain,
+		receiver_work(ends[1], broker->link.fd, jobs, count, options->plain,
 			      options->sandbox);
 	}
 	close(ends[1]);
@@ -172,23 +172,23 @@ static unsigned int count_stuck(const struct receivers *receivers, uint32_t uid)
 	return count;
 }
 
-int receivers_may(struct porter *porter, uint32_t uid, int64_t now, int64_t *retry_at)
+int receivers_may(struct broker *broker, uint32_t uid, int64_t now, int64_t *retry_at)
 {
-	struct peer_user *user = user_of(porter, uid, now);
+	struct peer_user *user = user_of(broker, uid, now);
 
 	*retry_at = 0;
-	if (!user || count_stuck(&porter->receivers, uid) >= STUCK_MAX)
+	if (!user || count_stuck(&broker->receivers, uid) >= STUCK_MAX)
 		return -EBUSY;
 	return peer_begin(user, now, retry_at) ? 0 : -EAGAIN;
 }
 
-int receivers_start(struct porter *porter, uint32_t uid, const struct receiver_job *jobs,
+int receivers_start(struct broker *broker, uint32_t uid, const struct receiver_job *jobs,
 		    unsigned int count)
 {
-	struct receiver *receiver = start(porter, jobs, count, false);
+	struct receiver *receiver = start(broker, jobs, count, false);
 
 	if (!receiver) {
-		user_of(porter, uid, 0)->busy = false;
+		user_of(broker, uid, 0)->busy = false;
 		return -EAGAIN;
 	}
 	receiver->working = true;
@@ -197,20 +197,20 @@ int receivers_start(struct porter *porter, uint32_t uid, const struct receiver_j
 	receiver->since = receiver->began = clock_ms();
 	for (unsigned int i = 0; i < count; i++)
 		receiver->ids[i] = jobs[i].id;
-	if (porter_add(porter, &receiver->source, EPOLLIN) < 0)
-		lose(porter, receiver);
+	if (broker_add(broker, &receiver->source, EPOLLIN) < 0)
+		lose(broker, receiver);
 	return 0;
 }
 
-struct receiver *receivers_hold(struct porter *porter, const struct receiver_job *jobs,
+struct receiver *receivers_hold(struct broker *broker, const struct receiver_job *jobs,
 				unsigned int count)
 {
-	return start(porter, jobs, count, true);
+	return start(broker, jobs, count, true);
 }
 
-void receivers_release(struct porter *porter, struct receiver *receiver)
+void receivers_release(struct broker *broker, struct receiver *receiver)
 {
-	close_control(porter, receiver);
+	close_control(broker, receiver);
 }
 
 /* ---- room ---- */
@@ -223,34 +223,34 @@ static bool is_writable(int link)
 	return poll(&ready, 1, 0) == 1 && ready.revents & POLLOUT;
 }
 
-bool receivers_ready(struct porter *porter)
+bool receivers_ready(struct broker *broker)
 {
-	const struct receivers *receivers = &porter->receivers;
+	const struct receivers *receivers = &broker->receivers;
 	unsigned int i, working = 0;
 
 	for (i = 0; i < RECEIVERS_MAX; i++)
 		working += receivers->all[i].pid && receivers->all[i].working;
-	if (working >= WORKING_MAX || porter->unsent_count > 0 || !find_free(&porter->receivers))
+	if (working >= WORKING_MAX || broker->unsent_count > 0 || !find_free(&broker->receivers))
 		return false;
-	if (is_writable(porter->link.fd))
+	if (is_writable(broker->link.fd))
 		return true;
-	porter_change(porter, &porter->link, EPOLLIN | EPOLLOUT);
+	broker_change(broker, &broker->link, EPOLLIN | EPOLLOUT);
 	return false;
 }
 
 /* ---- the end ---- */
 
-static void ended(struct porter *porter, struct receiver *receiver)
+static void ended(struct broker *broker, struct receiver *receiver)
 {
 	while (receiver->working) /* what it has said comes first */
-		control_ready(porter, &receiver->source, 0);
+		control_ready(broker, &receiver->source, 0);
 	/* It may have been on the way when it was withdrawn first. */
 	if (receiver->stuck)
-		porter_detach(porter, receiver->ids[receiver->done]);
+		broker_detach(broker, receiver->ids[receiver->done]);
 	receiver->pid = 0;
 }
 
-static void receivers_signals_ready(struct porter *porter, struct source *source, uint32_t events)
+static void receivers_signals_ready(struct broker *broker, struct source *source, uint32_t events)
 {
 	struct signalfd_siginfo info;
 	pid_t pid;
@@ -260,38 +260,38 @@ static void receivers_signals_ready(struct porter *porter, struct source *source
 		;
 	while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
 		for (unsigned int i = 0; i < RECEIVERS_MAX; i++)
-			if (porter->receivers.all[i].pid == pid)
-				ended(porter, &porter->receivers.all[i]);
+			if (broker->receivers.all[i].pid == pid)
+				ended(broker, &broker->receivers.all[i]);
 }
 
-int receivers_init(struct porter *porter)
+int receivers_init(struct broker *broker)
 {
 	sigset_t child;
 
 	sigemptyset(&child);
 	sigaddset(&child, SIGCHLD);
 	sigprocmask(SIG_SETMASK, &child, NULL);
-	porter->receivers.signals =
+	broker->receivers.signals =
 		(struct source){ receivers_signals_ready,
 				 signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK) };
-	if (porter->receivers.signals.fd < 0)
+	if (broker->receivers.signals.fd < 0)
 		return -errno;
-	return porter_add(porter, &porter->receivers.signals, EPOLLIN);
+	return broker_add(broker, &broker->receivers.signals, EPOLLIN);
 }
 
-int64_t receivers_tend(struct porter *porter, int64_t now)
+int64_t receivers_tend(struct broker *broker, int64_t now)
 {
 	int64_t due = 0;
 
 	for (unsigned int i = 0; i < RECEIVERS_MAX; i++) {
-		struct receiver *receiver = &porter->receivers.all[i];
+		struct receiver *receiver = &broker->receivers.all[i];
 
 		if (!receiver->pid || !receiver->working)
 			continue;
 		if (now - receiver->since >= LATE_MS || now - receiver->began >= WORK_MS)
-			lose(porter, receiver);
+			lose(broker, receiver);
 		else
-			due = porter_earlier(due, receiver->since + LATE_MS);
+			due = earlier_of(due, receiver->since + LATE_MS);
 	}
 	return due;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* mnfq dump: starting the porter, and what it has to say to who serves one namespace with threads. */
+/* mnfq dump: starting the broker, and what it has to say to who serves one namespace with threads. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,11 +26,11 @@ bool has_name(const struct dump_options *opts)
 	return false;
 }
 
-int start_porter(const struct dump *dump, const int *listeners, unsigned int count,
+int start_broker(const struct dump *dump, const int *listeners, unsigned int count,
 		 struct unix_listener *own)
 {
 	const struct dump_options *opts = dump->opts;
-	struct porter_options options = { .listeners = listeners,
+	struct broker_options options = { .listeners = listeners,
 					  .listener_count = count,
 					  .own = own,
 					  .all_netns = opts->all_netns,
@@ -51,7 +51,7 @@ int start_porter(const struct dump *dump, const int *listeners, unsigned int cou
 		if (opts->places[i].kind == PLACE_NETNS)
 			netns[options.netns_count++] = opts->places[i].text;
 	if (netns)
-		link = porter_start(&options, &pid, error, sizeof(error));
+		link = broker_start(&options, &pid, error, sizeof(error));
 	free(netns);
 	for (unsigned int i = 0; i < count; i++)
 		close(listeners[i]);
@@ -62,19 +62,19 @@ int start_porter(const struct dump *dump, const int *listeners, unsigned int cou
 
 void watch_workers(const struct dump *dump)
 {
-	struct link_message message = { .type = LINK_WATCH,
-					.id = 1,
-					.flags = has_name(dump->opts) ? LINK_SEEN : LINK_HIDDEN };
+	struct ipc_msg message = { .type = IPC_WATCH,
+				   .id = 1,
+				   .flags = has_name(dump->opts) ? IPC_SEEN : IPC_HIDDEN };
 
 	if (mnfq_socket_get_netns_inode(dump->workers[0].source.sock, &message.inode) == 0)
-		(void)link_send(dump->link, &message, -1);
+		(void)ipc_send(dump->link, &message, -1);
 }
 
-int hear_workers_porter(struct dump *dump)
+int hear_workers_broker(struct dump *dump)
 {
 	char name[SOURCE_NAME_SIZE];
-	struct link_message message;
-	int fd, n = link_receive(dump->link, &message, &fd);
+	struct ipc_msg message;
+	int fd, n = ipc_receive(dump->link, &message, &fd);
 
 	if (n == -ECONNRESET) {
 		close(dump->link);
@@ -85,11 +85,11 @@ int hear_workers_porter(struct dump *dump)
 	}
 	if (n == 1 && fd >= 0)
 		close(fd);
-	if (n == 1 && message.type == LINK_NOTE)
+	if (n == 1 && message.type == IPC_NOTE)
 		tell("%s", message.text);
-	if (n == 1 && message.type == LINK_RESTART)
+	if (n == 1 && message.type == IPC_RESTART)
 		watch_workers(dump);
-	if (n == 1 && message.type == LINK_DETACH) {
+	if (n == 1 && message.type == IPC_DETACH) {
 		tell("namespace %s: gone", name_source(name, &dump->workers[0].source));
 		stop_workers(dump);
 	}

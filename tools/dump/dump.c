@@ -209,7 +209,7 @@ static int run_one(struct dump *dump)
 	int status = make_workers(dump);
 
 	if (!status && dump->opts->place_count > 0) {
-		dump->link = start_porter(dump, NULL, 0, NULL);
+		dump->link = start_broker(dump, NULL, 0, NULL);
 		status = dump->link < 0 ? EXIT_FAILURE : 0;
 	}
 	if (!status)

@@ -112,7 +112,7 @@ struct dump {
 	atomic_uint wanted;     /* reports of the counters so far: one a SIGUSR1 */
 	unsigned int reported;  /* of them, the last one that was told */
 	int wake;               /* what wakes who waits for that */
-	int link;               /* workers: to the porter; -1: none */
+	int link;               /* workers: to the broker; -1: none */
 	struct counters totals; /* of the sources that are closed: the main thread's */
 	size_t unclosed;        /* of them, those that could not be closed in time */
 	bool abandoned;         /* threads are left that use all of this */
@@ -212,22 +212,22 @@ int run_many(struct dump *dump);
 /* ---- broker-start.c ---------------------------------------------------------------------- */
 
 /**
- * Is it a namespace by name (or by process), which the porter is sure to see, and can serve again when it
+ * Is it a namespace by name (or by process), which the broker is sure to see, and can serve again when it
  * was made anew? And is there one in the command line?
  */
 bool is_name(const struct place *place);
 bool has_name(const struct dump_options *opts);
 
 /**
- * Start the porter with these listeners, which are closed here. Returns our end of the link, or -1 after
+ * Start the broker with these listeners, which are closed here. Returns our end of the link, or -1 after
  * it was told why not.
  */
-int start_porter(const struct dump *dump, const int *listeners, unsigned int count,
+int start_broker(const struct dump *dump, const int *listeners, unsigned int count,
 		 struct unix_listener *own);
 
-/** Workers: have the porter say when their namespace is gone, and what it says. 0 or an exit status. */
+/** Workers: have the broker say when their namespace is gone, and what it says. 0 or an exit status. */
 void watch_workers(const struct dump *dump);
-int hear_workers_porter(struct dump *dump);
+int hear_workers_broker(struct dump *dump);
 
 /* ---- dump.c ----------------------------------------------------------------------------- */
 

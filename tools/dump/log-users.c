@@ -55,9 +55,9 @@ bool may_log_leaving(struct many *many, const struct member *member)
 	return !member->handed_over || may_log_user(many, member->uid);
 }
 
-void log_refused(struct many *many, const struct link_message *message, const char *why)
+void log_refused(struct many *many, const struct ipc_msg *message, const char *why)
 {
-	if (message->inode) /* the porter has found it */
+	if (message->inode) /* the broker has found it */
 		tell("%s", why);
 	else if (may_log_user(many, message->uid))
 		tell("refused a socket of uid %u, pid %u: %s", message->uid, message->pid, why);

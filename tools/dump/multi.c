@@ -2,7 +2,7 @@
 /*
  * mnfq dump with any number of namespaces, as they come and go: its main thread, which serves packets,
  * keeps the books, and waits for nothing that a stranger controls. All others that there are to deal with
- * are the porter's business, see broker.h.
+ * are the broker's business, see broker.h.
  */
 #include <errno.h>
 #include <linux/capability.h>
@@ -25,28 +25,28 @@
 #include "sandbox/sandbox.h"
 
 #define MANY_EVENTS   1024
-#define COUNT_MS      500 /* the porter may be in a bad way */
+#define COUNT_MS      500 /* the broker may be in a bad way */
 #define LISTENERS_MAX 16
 #define LINGER_MS     2000 /* so long a name may be gone when it is made anew */
 #define DISCARDS_MAX  64
 
-/* ---- what the porter says --------------------------------------------------------------- */
+/* ---- what the broker says --------------------------------------------------------------- */
 
 static void answer(const struct many *many, uint32_t id, int err, const char *text)
 {
-	struct link_message message = { .type = LINK_ANSWER, .id = id, .error = err };
+	struct ipc_msg message = { .type = IPC_ANSWER, .id = id, .error = err };
 
-	snprintf(message.text, sizeof(message.text), "%.*s", LINK_TEXT_SIZE - 1, text);
-	(void)link_send(many->link, &message, -1);
+	snprintf(message.text, sizeof(message.text), "%.*s", IPC_TEXT_SIZE - 1, text);
+	(void)ipc_send(many->link, &message, -1);
 }
 
-/* By the porter itself, not handed over by somebody. */
-static bool is_found(const struct link_message *message)
+/* By the broker itself, not handed over by somebody. */
+static bool is_found(const struct ipc_msg *message)
 {
 	return message->inode != 0;
 }
 
-/* Whether the porter was asked to look for namespaces. */
+/* Whether the broker was asked to look for namespaces. */
 static bool finds(const struct dump_options *opts)
 {
 	return opts->all_netns || has_name(opts);
@@ -58,8 +58,7 @@ void fail_alone(struct many *many, const char *why)
 	stop_workers(many->dump);
 }
 
-static void refuse(struct many *many, const struct link_message *message, int err,
-		   const char *why)
+static void refuse(struct many *many, const struct ipc_msg *message, int err, const char *why)
 {
 	answer(many, message->id, err, why);
 	if (is_found(message) && err == -EEXIST) /* we know that by ourselves */
@@ -70,13 +69,13 @@ static void refuse(struct many *many, const struct link_message *message, int er
 		log_refused(many, message, why);
 }
 
-static struct link_message get_origin(const struct member *member)
+static struct ipc_msg get_origin(const struct member *member)
 {
-	return (struct link_message){ .type = LINK_ATTACH,
-				      .id = member->id,
-				      .uid = member->uid,
-				      .pid = member->pid,
-				      .inode = !member->handed_over };
+	return (struct ipc_msg){ .type = IPC_ATTACH,
+				 .id = member->id,
+				 .uid = member->uid,
+				 .pid = member->pid,
+				 .inode = !member->handed_over };
 }
 
 void member_joined(struct member *member)
@@ -86,15 +85,15 @@ void member_joined(struct member *member)
 
 void member_refused(struct member *member)
 {
-	const struct link_message message = get_origin(member);
+	const struct ipc_msg message = get_origin(member);
 
 	refuse(member->many, &message, member->error, member->why);
 }
 
 /* Takes the descriptor. */
-static void many_attach(struct many *many, const struct link_message *message, int fd)
+static void many_attach(struct many *many, const struct ipc_msg *message, int fd)
 {
-	/* What the porter finds it has opened itself, without our rights. */
+	/* What the broker finds it has opened itself, without our rights. */
 	const struct place place = { .kind = PLACE_FD,
 				     .fd = fd,
 				     .lend = is_found(message) || many->dump->opts->lend_rights };
@@ -114,7 +113,7 @@ static void many_attach(struct many *many, const struct link_message *message, i
 }
 
 /* What is served already goes on being served. */
-static void lose_porter(struct many *many, const char *why)
+static void lose_broker(struct many *many, const char *why)
 {
 	if (!atomic_load(&many->dump->ending))
 		many->status = fail(DUMP_NAME, "%s", why);
@@ -126,36 +125,36 @@ static void lose_porter(struct many *many, const char *why)
  * Ids come from another process, which may be in the hands of a stranger: an unknown one is that of
  * a member that left meanwhile.
  */
-static void handle_message(struct many *many, const struct link_message *message, int fd)
+static void handle_message(struct many *many, const struct ipc_msg *message, int fd)
 {
 	struct member *member = find_member(many, message->id);
 
 	switch (message->type) {
-	case LINK_ATTACH:
+	case IPC_ATTACH:
 		if (!member && (!is_found(message) || finds(many->dump->opts)))
 			many_attach(many, message, fd);
 		else
 			drop_socket(many, fd);
 		break;
-	case LINK_DETACH:
+	case IPC_DETACH:
 		if (member)
 			remove_member(member, "gone");
 		if (has_name(many->dump->opts))
 			many->lingers_until = clock_ms() + LINGER_MS;
 		break;
-	case LINK_NOTE:
+	case IPC_NOTE:
 		if (message->error)
-			lose_porter(many, message->text);
+			lose_broker(many, message->text);
 		else
 			tell("%s", message->text);
 		break;
-	case LINK_COUNT:
+	case IPC_COUNT:
 		many->refusals = message->id;
 		break;
-	case LINK_PING:
+	case IPC_PING:
 		watchdog_answered(many);
 		break;
-	case LINK_RESTART:
+	case IPC_RESTART:
 		tell("the process that takes sockets and watches namespaces has failed: another one "
 		     "takes its place");
 		restart_members(many);
@@ -166,15 +165,15 @@ static void handle_message(struct many *many, const struct link_message *message
 }
 
 /* At most some messages, so that packets have their turn. */
-static void hear_porter(struct many *many)
+static void hear_broker(struct many *many)
 {
-	struct link_message message;
+	struct ipc_msg message;
 	int fd, n = 1, budget = 4;
 
 	while (many->link >= 0 && n != 0 && budget-- > 0) {
-		n = link_receive(many->link, &message, &fd);
+		n = ipc_receive(many->link, &message, &fd);
 		if (n == -ECONNRESET)
-			lose_porter(many,
+			lose_broker(many,
 				    "the process that takes sockets and watches namespaces has "
 				    "ended: none is added or left any more; start again");
 		else if (n > 0)
@@ -186,7 +185,7 @@ static void hear_porter(struct many *many)
 }
 
 /* Not while many descriptors that it sent are still to be closed, so that they do not pile up. */
-static void pause_porter(struct many *many)
+static void pause_broker(struct many *many)
 {
 	const bool pause = many->discards >= DISCARDS_MAX;
 	struct epoll_event event = { .events = pause ? 0 : EPOLLIN, .data.ptr = many };
@@ -197,10 +196,10 @@ static void pause_porter(struct many *many)
 }
 
 /*
- * What the porter still says, until it has said @wanted or is gone; not for long, as it may be in
+ * What the broker still says, until it has said @wanted or is gone; not for long, as it may be in
  * the hands of somebody who never ends. Returns whether @message is what was wanted.
  */
-static bool hear_last(const struct many *many, uint32_t wanted, struct link_message *message)
+static bool hear_last(const struct many *many, uint32_t wanted, struct ipc_msg *message)
 {
 	const int64_t end = clock_ms() + COUNT_MS;
 	struct pollfd ready = { .fd = many->link, .events = POLLIN };
@@ -209,29 +208,29 @@ static bool hear_last(const struct many *many, uint32_t wanted, struct link_mess
 
 	while (n != -ECONNRESET && (left = end - clock_ms()) > 0 &&
 	       poll(&ready, 1, (int)left) == 1) {
-		n = link_receive(many->link, message, &fd); /* closing it may take long */
+		n = ipc_receive(many->link, message, &fd); /* closing it may take long */
 		if (n > 0 && message->type == wanted)
 			return true;
 	}
 	return false;
 }
 
-/* How many hand-overs the porter refused, so that nothing is lost silently. */
+/* How many hand-overs the broker refused, so that nothing is lost silently. */
 static void ask_count(struct many *many)
 {
-	const struct link_message question = { .type = LINK_COUNT };
-	struct link_message answer;
+	const struct ipc_msg question = { .type = IPC_COUNT };
+	struct ipc_msg answer;
 
-	if (many->link < 0 || link_send(many->link, &question, -1) < 0)
+	if (many->link < 0 || ipc_send(many->link, &question, -1) < 0)
 		return;
-	if (hear_last(many, LINK_COUNT, &answer))
+	if (hear_last(many, IPC_COUNT, &answer))
 		many->refusals = answer.id;
 }
 
 /* Until it has tidied up: with us it would be killed. */
-static void end_porter(struct many *many)
+static void end_broker(struct many *many)
 {
-	struct link_message unwanted;
+	struct ipc_msg unwanted;
 
 	if (many->link < 0)
 		return;
@@ -269,24 +268,24 @@ static int earlier(int wait, int64_t at)
 }
 
 /* Besides packets: all that a pass leaves to be done. Members may go, which were among the events. */
-static void tend(struct many *many, bool woken, bool porter)
+static void tend(struct many *many, bool woken, bool broker)
 {
 	uint64_t count;
 
 	if (woken)
 		(void)!read(many->dump->wake, &count, sizeof(count));
-	if (porter)
-		hear_porter(many);
+	if (broker)
+		hear_broker(many);
 	take_members(many);
 	tend_members(many);
 	report_members(many);
-	pause_porter(many);
+	pause_broker(many);
 }
 
 static int many_serve(struct many *many)
 {
 	struct epoll_event events[MANY_EVENTS];
-	bool porter, woken, idle = false;
+	bool broker, woken, idle = false;
 	int n, wait;
 
 	while (!atomic_load(&many->dump->ending) && (wait = patience(many)) != 0) {
@@ -296,13 +295,13 @@ static int many_serve(struct many *many)
 		if (n < 0 && errno != EINTR)
 			return fail(DUMP_NAME, "cannot wait: %s", strerror(errno));
 		idle = n <= 0;
-		porter = woken = false;
+		broker = woken = false;
 		for (int i = 0; i < n; i++) {
-			porter |= events[i].data.ptr == many;
+			broker |= events[i].data.ptr == many;
 			woken |= events[i].data.ptr == NULL;
 		}
 		take_turns(many, events, n);
-		tend(many, woken, porter);
+		tend(many, woken, broker);
 		if (idle)
 			output_flush(many->dump->out);
 	}
@@ -399,7 +398,7 @@ static int open_listeners(struct many *many)
 		listeners[count++] =
 			own.fd; /* closed like the others; the keeper removes its path */
 	}
-	many->link = start_porter(dump, listeners, count, dump->opts->listen ? &own : NULL);
+	many->link = start_broker(dump, listeners, count, dump->opts->listen ? &own : NULL);
 	return many->link < 0 ? EXIT_FAILURE : watch_fd(many, many->link, many);
 }
 
@@ -465,7 +464,7 @@ static int set_up(struct many *many)
 static void close_many(struct many *many)
 {
 	close_members(many);
-	end_porter(many);
+	end_broker(many);
 	if (many->epoll >= 0)
 		close(many->epoll);
 	if (many->manager >= 0)

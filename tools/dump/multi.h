@@ -32,7 +32,7 @@ struct member {
 	struct member *prev, *next;
 	struct member *next_queued;
 	enum member_state state; /* written by the main thread, with the lock */
-	uint32_t id;             /* by which the porter knows it */
+	uint32_t id;             /* by which the broker knows it */
 	uint64_t inode;          /* of the namespace; 0 if nobody knows; with the lock */
 	uint32_t uid, pid;
 	struct peer_user *user; /* who handed it over, or NULL */
@@ -40,7 +40,7 @@ struct member {
 	bool named;             /* as ip(8) lists it, or by a process */
 	bool hidden;            /* the command line says where it is: nobody has to see it */
 	bool stored;            /* the service manager keeps it while we are away */
-	bool leaves;  /* with its peer, or the porter tells; nobody has to be asked for it */
+	bool leaves;  /* with its peer, or the broker tells; nobody has to be asked for it */
 	bool counted; /* among those of its user */
 
 	int64_t since;   /* when it began to join */
@@ -69,10 +69,10 @@ struct many {
 	size_t count;
 	uint32_t last_id;
 	int epoll;
-	int link;          /* to the porter; -1: none, or none any more */
+	int link;          /* to the broker; -1: none, or none any more */
 	bool link_paused;  /* too much of what it sent has not been closed yet */
 	int manager;       /* the service manager, which keeps sockets for us; -1: none */
-	uint64_t refusals; /* as the porter counts them */
+	uint64_t refusals; /* as the broker counts them */
 	struct peer_users users;
 	uint64_t unlogged;                /* lines on users who are none of these */
 	bool listening;                   /* and the line that says so was printed */
@@ -124,11 +124,11 @@ void welcome_member(struct member *member);
 /** The service manager keeps it for us while we are away, or not any more. */
 void store_member(const struct member *member, bool keep);
 
-/** There is a new porter: what only the one before could end is over, and all others are to be watched. */
+/** There is a new broker: what only the one before could end is over, and all others are to be watched. */
 void restart_members(struct many *many);
 
 /**
- * We serve, so the service manager hears of it if the porter answers. Returns @wait, or less, if there
+ * We serve, so the service manager hears of it if the broker answers. Returns @wait, or less, if there
  * is something to do for that earlier.
  */
 int watchdog_ask(struct many *many, int wait);
@@ -196,9 +196,9 @@ struct member *queue_take(struct member_queue *queue, struct member **link);
 
 /* ---- log-users.c ------------------------------------------------------------------------- */
 
-/** That it joined, or what became of LINK_ATTACH, unless there were too many lines on the user. */
+/** That it joined, or what became of IPC_ATTACH, unless there were too many lines on the user. */
 void log_joined(struct many *many, const struct member *member);
-void log_refused(struct many *many, const struct link_message *message, const char *why);
+void log_refused(struct many *many, const struct ipc_msg *message, const char *why);
 
 /** Whether that it leaves may be logged. */
 bool may_log_leaving(struct many *many, const struct member *member);

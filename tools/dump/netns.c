@@ -100,19 +100,19 @@ void store_member(const struct member *member, bool keep)
 }
 
 /*
- * The porter tells when it is over. Ahead of the answer: once the peer has that, its namespace may be
- * gone, and the porter must have looked before.
+ * The broker tells when it is over. Ahead of the answer: once the peer has that, its namespace may be
+ * gone, and the broker must have looked before.
  */
 static void watch(const struct many *many, const struct member *member)
 {
-	struct link_message message = { .type = LINK_WATCH,
-					.id = member->id,
-					.flags = (member->named ? LINK_SEEN : 0) |
-						 (member->hidden ? LINK_HIDDEN : 0),
-					.inode = member->inode };
+	struct ipc_msg message = { .type = IPC_WATCH,
+				   .id = member->id,
+				   .flags = (member->named ? IPC_SEEN : 0) |
+					    (member->hidden ? IPC_HIDDEN : 0),
+				   .inode = member->inode };
 
 	if (many->link >= 0 && !member->leaves && member->inode)
-		(void)link_send(many->link, &message, -1);
+		(void)ipc_send(many->link, &message, -1);
 }
 
 /* ---- what a thread does ----------------------------------------------------------------- */
@@ -278,7 +278,7 @@ int add_member(struct member *member, const struct place *place, char *error, si
 	return err;
 }
 
-/* What the porter found by itself it will find again, and be told that it is served. */
+/* What the broker found by itself it will find again, and be told that it is served. */
 void restart_members(struct many *many)
 {
 	struct member *member, *next;
@@ -297,7 +297,7 @@ void restart_members(struct many *many)
 
 int watchdog_ask(struct many *many, int wait)
 {
-	const struct link_message ping = { .type = LINK_PING };
+	const struct ipc_msg ping = { .type = IPC_PING };
 	const int64_t now = clock_ms();
 
 	if (many->watchdog_ms == 0)
@@ -305,7 +305,7 @@ int watchdog_ask(struct many *many, int wait)
 	if (now >= many->watchdog_at) {
 		many->watchdog_at = now + many->watchdog_ms;
 		if (many->link >= 0)
-			(void)link_send(many->link, &ping, -1);
+			(void)ipc_send(many->link, &ping, -1);
 	}
 	return wait < 0 || wait > many->watchdog_at - now ? (int)(many->watchdog_at - now) : wait;
 }

@@ -136,7 +136,7 @@ static int await_end(struct dump *dump)
 		if (ready[0].revents)
 			(void)!read(dump->wake, &count, sizeof(count));
 		if (ready[1].revents)
-			status |= hear_workers_porter(dump);
+			status |= hear_workers_broker(dump);
 	}
 	return status;
 }

@@ -105,12 +105,12 @@ static void move_to_thread(struct member *member)
 
 void fail_member(struct member *member, int err)
 {
-	const struct link_message forget = { .type = LINK_FORGET, .id = member->id };
+	const struct ipc_msg forget = { .type = IPC_FORGET, .id = member->id };
 	struct many *many = member->many;
 	char error[1024];
 
 	if (many->link >= 0)
-		(void)link_send(many->link, &forget, -1);
+		(void)ipc_send(many->link, &forget, -1);
 	if (many->dump->alone) {
 		explain_source(error, sizeof(error), &member->source, err);
 		fail_alone(many, error);

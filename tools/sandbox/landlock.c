@@ -34,7 +34,7 @@ struct path_rule {
 } __attribute__((packed));
 
 /*
- * All that a version of Landlock can forbid, but signals: the one that ends the porter when we die
+ * All that a version of Landlock can forbid, but signals: the one that ends the broker when we die
  * counts as sent by us.
  */
 static struct ruleset get_all(long version)
@@ -109,7 +109,7 @@ static int fill(int ruleset, enum sandbox_role role, const char *own)
 /* To tell which namespaces the processes of others are in is what Landlock rules out; it is inherited. */
 static bool looks_at_others(enum sandbox_role role)
 {
-	return role == SANDBOX_PORTER || role == SANDBOX_FINDER || role == SANDBOX_KEEPER;
+	return role == SANDBOX_BROKER || role == SANDBOX_NETNS || role == SANDBOX_KEEPER;
 }
 
 int sandbox_limit_files(enum sandbox_role role, const char *own)

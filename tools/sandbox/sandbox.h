@@ -19,8 +19,8 @@
  */
 enum sandbox_role {
 	SANDBOX_SERVE, /* receive packets, send verdicts, print; bind netlink sockets; look names up */
-	SANDBOX_PORTER,   /* accept strangers, list /proc, start receivers */
-	SANDBOX_FINDER,   /* the same, enter network namespaces and open netlink sockets there */
+	SANDBOX_BROKER,   /* accept strangers, list /proc, start receivers */
+	SANDBOX_NETNS,    /* the same, enter network namespaces and open netlink sockets there */
 	SANDBOX_RECEIVER, /* receive what strangers send, and pass it on; nothing else */
 	SANDBOX_KEEPER, /* start all these but those who serve and share, end them, remove one's own path */
 	SANDBOX_SHARER, /* accept, open netlink sockets here, pass them, remove one's own path */

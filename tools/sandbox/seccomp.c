@@ -204,9 +204,9 @@ static const struct {
 	const struct rule *rules[5];
 } roles[] = {
 	[SANDBOX_SERVE] = { .rules = { to_read, to_bind } },
-	[SANDBOX_PORTER] = { { to_meet, to_watch, to_fork }, { to_list, to_fork_if } },
-	[SANDBOX_FINDER] = { { to_meet, to_watch, to_fork },
-			     { to_read, to_open_sockets, to_enter, to_fork_if } },
+	[SANDBOX_BROKER] = { { to_meet, to_watch, to_fork }, { to_list, to_fork_if } },
+	[SANDBOX_NETNS] = { { to_meet, to_watch, to_fork },
+			    { to_read, to_open_sockets, to_enter, to_fork_if } },
 	[SANDBOX_RECEIVER] = { .names = { to_receive } },
 	[SANDBOX_KEEPER] = { { to_meet, to_watch, to_fork, to_end, to_remove },
 			     { to_read, to_open_sockets, to_enter, to_fork_if } },

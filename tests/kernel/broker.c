@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The porter and its peers: honest ones are let in, whatever the others do. */
+/* The broker and its peers: honest ones are let in, whatever the others do. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +17,7 @@
 #include "doorway.h"
 #include "fuse.h"
 
-#define OPTIONS(...) ((struct porter_options){ __VA_ARGS__ })
+#define OPTIONS(...) ((struct broker_options){ __VA_ARGS__ })
 
 /* ---- honest ones ---- */
 
@@ -28,21 +28,21 @@
 static void get_through(struct doorway *door)
 {
 	int fd, stream = doorway_offer(door, 0, NULL);
-	struct link_message message;
+	struct ipc_msg message;
 	char sentence[256] = "";
 
-	while ((message = doorway_receive_any(door, &fd)).type == LINK_DETACH)
+	while ((message = doorway_receive_any(door, &fd)).type == IPC_DETACH)
 		;
-	cr_assert(message.type == LINK_ATTACH, "type %u", message.type);
+	cr_assert(message.type == IPC_ATTACH, "type %u", message.type);
 	close(fd);
 	doorway_tell(door, message.id, 0, NULL);
 	cr_assert(doorway_answer(stream, sentence, sizeof(sentence)) == 0, "%s", sentence);
 	doorway_expect_end(stream);
 }
 
-Test(porter, what_is_known_of_a_socket_comes_along)
+Test(broker, what_is_known_of_a_socket_comes_along)
 {
-	struct link_message message;
+	struct ipc_msg message;
 	struct doorway door;
 	int fd, stream;
 
@@ -50,7 +50,7 @@ Test(porter, what_is_known_of_a_socket_comes_along)
 	stream = doorway_offer(&door, MNFQ_HANDOVER_KEEP, "blue");
 	message = doorway_receive(&door, &fd);
 	check_netfilter(fd);
-	cr_assert(message.type == LINK_ATTACH && message.id & LINK_PORTER);
+	cr_assert(message.type == IPC_ATTACH && message.id & IPC_BROKER_ID);
 	cr_assert(strcmp(message.label, "blue") == 0 && message.flags == MNFQ_HANDOVER_KEEP);
 	cr_assert(message.uid == getuid() && message.pid == (uint32_t)getpid());
 	close(fd);
@@ -59,7 +59,7 @@ Test(porter, what_is_known_of_a_socket_comes_along)
 	doorway_close(&door);
 }
 
-Test(porter, the_answer_is_relayed)
+Test(broker, the_answer_is_relayed)
 {
 	char sentence[256] = "";
 	struct doorway door;
@@ -76,7 +76,7 @@ Test(porter, the_answer_is_relayed)
 	doorway_close(&door);
 }
 
-Test(porter, who_stays_withdraws_its_socket_by_leaving)
+Test(broker, who_stays_withdraws_its_socket_by_leaving)
 {
 	struct doorway door;
 	uint32_t ids[2];
@@ -98,7 +98,7 @@ Test(porter, who_stays_withdraws_its_socket_by_leaving)
 	doorway_close(&door);
 }
 
-Test(porter, what_the_server_forgets_is_told_to_who_stayed)
+Test(broker, what_the_server_forgets_is_told_to_who_stayed)
 {
 	struct doorway door;
 	uint32_t id;
@@ -109,9 +109,9 @@ Test(porter, what_the_server_forgets_is_told_to_who_stayed)
 	id = doorway_attach(&door);
 	doorway_tell(&door, id, 0, NULL);
 	cr_assert(doorway_answer(stream, NULL, 0) == 0);
-	doorway_send(&door, LINK_FORGET, id, 0);
+	doorway_send(&door, IPC_FORGET, id, 0);
 	doorway_expect_end(stream);
-	doorway_send(&door, LINK_FORGET, id, 0);
+	doorway_send(&door, IPC_FORGET, id, 0);
 	doorway_tell(&door, id, 0, NULL);
 	get_through(&door);
 	doorway_close(&door);
@@ -119,7 +119,7 @@ Test(porter, what_the_server_forgets_is_told_to_who_stayed)
 
 /* ---- who may ---- */
 
-Test(porter, only_allowed_users_are_let_in)
+Test(broker, only_allowed_users_are_let_in)
 {
 	const uint32_t others[] = { getuid() + 1, getuid() + 2 }, ours[] = { 4711, getuid() };
 	char sentence[256] = "";
@@ -152,7 +152,7 @@ static int offer_plain(struct doorway *door)
 	return stream;
 }
 
-Test(porter, plain_ones_are_taken_if_that_is_wanted)
+Test(broker, plain_ones_are_taken_if_that_is_wanted)
 {
 	struct doorway door;
 	int stream;
@@ -188,7 +188,7 @@ static void allow_descriptors(unsigned int count)
 	cr_assert(setrlimit(RLIMIT_NOFILE, &limit) == 0, "%s", strerror(errno));
 }
 
-Test(porter, the_silent_keep_nobody_out)
+Test(broker, the_silent_keep_nobody_out)
 {
 	struct doorway door;
 	unsigned int before;
@@ -217,10 +217,10 @@ static void limit_descriptors(const struct doorway *door, unsigned int count)
 {
 	const struct rlimit limit = { count, count };
 
-	cr_assert(prlimit(door->porter, RLIMIT_NOFILE, &limit, NULL) == 0, "%s", strerror(errno));
+	cr_assert(prlimit(door->broker, RLIMIT_NOFILE, &limit, NULL) == 0, "%s", strerror(errno));
 }
 
-Test(porter, without_descriptors_the_silent_go_first)
+Test(broker, without_descriptors_the_silent_go_first)
 {
 	struct doorway door;
 	int streams[200], i;
@@ -237,7 +237,7 @@ Test(porter, without_descriptors_the_silent_go_first)
 }
 
 /* The whole machine may have had none left for a moment, and nothing tells when that is over. */
-Test(porter, without_descriptors_it_tries_again)
+Test(broker, without_descriptors_it_tries_again)
 {
 	struct rlimit before, few;
 	struct doorway door;
@@ -248,22 +248,22 @@ Test(porter, without_descriptors_it_tries_again)
 	open = doorway_descriptors(&door);
 	stream = doorway_connect(&door);
 	cr_assert(wait_until(doorway_descriptors(&door) == open + 1));
-	cr_assert(prlimit(door.porter, RLIMIT_NOFILE, NULL, &before) == 0);
+	cr_assert(prlimit(door.broker, RLIMIT_NOFILE, NULL, &before) == 0);
 	few = (struct rlimit){ 3, before.rlim_max };
-	cr_assert(prlimit(door.porter, RLIMIT_NOFILE, &few, NULL) == 0);
+	cr_assert(prlimit(door.broker, RLIMIT_NOFILE, &few, NULL) == 0);
 	late = doorway_connect(
 		&door); /* for which the silent one goes, and there is none still */
 	cr_assert(doorway_answer(stream, NULL, 0) == -EBUSY);
 	doorway_expect_end(stream);
 	cr_assert(mnfq_handover_wait(late, 0, NULL) == -EAGAIN);
 	close(late);
-	cr_assert(prlimit(door.porter, RLIMIT_NOFILE, &before, NULL) == 0);
+	cr_assert(prlimit(door.broker, RLIMIT_NOFILE, &before, NULL) == 0);
 	get_through(&door);
 	doorway_close(&door);
 }
 
 /* Where those who stay have them all, others wait until one leaves. */
-Test(porter, without_descriptors_others_wait)
+Test(broker, without_descriptors_others_wait)
 {
 	struct doorway door;
 	uint32_t first = 0;
@@ -345,7 +345,7 @@ static void be_bad(int stream, unsigned int kind, int netlink)
 	}
 }
 
-Test(porter, bad_messages_leave_nothing_behind)
+Test(broker, bad_messages_leave_nothing_behind)
 {
 	const unsigned int count = 100000;
 	int netlink = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
@@ -371,7 +371,7 @@ Test(porter, bad_messages_leave_nothing_behind)
 	close(netlink);
 }
 
-Test(porter, peers_leave_at_each_stage)
+Test(broker, peers_leave_at_each_stage)
 {
 	struct doorway door;
 	unsigned int before;
@@ -411,10 +411,10 @@ Test(porter, peers_leave_at_each_stage)
 }
 
 /*
- * The kernel counts the descriptors that are on their way by user, and in the sandbox the porter may
+ * The kernel counts the descriptors that are on their way by user, and in the sandbox the broker may
  * not go beyond. They are not its own, so all it can do is wait.
  */
-Test(porter, descriptors_on_their_way_elsewhere_only_delay)
+Test(broker, descriptors_on_their_way_elsewhere_only_delay)
 {
 	struct doorway door;
 	int ends[2], stream;
@@ -462,10 +462,10 @@ static int lingering(struct netns *ns, int *reader)
 }
 
 /*
- * Who closes the first one waits for a minute, which is more than we do. The porter is held until all
+ * Who closes the first one waits for a minute, which is more than we do. The broker is held until all
  * are on their way, so that the last close of each is its own, or a receiver's.
  */
-Test(porter, sockets_that_linger_stop_nobody)
+Test(broker, sockets_that_linger_stop_nobody)
 {
 	struct netns *ns = netns_new();
 	struct doorway door;
@@ -474,13 +474,13 @@ Test(porter, sockets_that_linger_stop_nobody)
 	for (i = 0; i < 20; i++)
 		writers[i] = lingering(ns, &readers[i]);
 	doorway_open(&door, OPTIONS(0));
-	cr_assert(kill(door.porter, SIGSTOP) == 0);
+	cr_assert(kill(door.broker, SIGSTOP) == 0);
 	for (i = 0; i < 20; i++) {
 		streams[i] = doorway_connect_as(&door, 12345);
 		send_bad(streams[i], "MNFQ", 4, writers[i], 1);
 		close(writers[i]);
 	}
-	cr_assert(kill(door.porter, SIGCONT) == 0);
+	cr_assert(kill(door.broker, SIGCONT) == 0);
 	get_through(&door);
 	for (i = 0; i < 20; i++) {
 		close(streams[i]);
@@ -488,7 +488,7 @@ Test(porter, sockets_that_linger_stop_nobody)
 	}
 	netns_free(ns);
 	get_through(&door);
-	cr_assert(wait_until(count_children(door.porter, "mnfq-receiver") == 0));
+	cr_assert(wait_until(count_children(door.broker, "mnfq-receiver") == 0));
 	close(door.link);
 	cr_assert(wait_until(waitpid(door.keeper, NULL, WNOHANG) == door.keeper));
 }
@@ -511,11 +511,11 @@ static int send_files(int stream, void *arg)
 
 static unsigned int count_stuck(const struct doorway *door)
 {
-	return count_children(door->porter, "mnfq-receiver");
+	return count_children(door->broker, "mnfq-receiver");
 }
 
 /* A file of FUSE is worse: no signal ends the wait, so that a process that closes one is lost. */
-Test(porter, files_that_cannot_be_closed_stop_nobody)
+Test(broker, files_that_cannot_be_closed_stop_nobody)
 {
 	struct files files;
 	struct doorway door;
@@ -550,7 +550,7 @@ Test(porter, files_that_cannot_be_closed_stop_nobody)
 	cr_assert(wait_until(waitpid(door.keeper, NULL, WNOHANG) == door.keeper));
 }
 
-/* ---- the porter hangs ---- */
+/* ---- the broker hangs ---- */
 
 static void replaced_after(int signal)
 {
@@ -561,25 +561,25 @@ static void replaced_after(int signal)
 	stream = doorway_offer(&door, MNFQ_HANDOVER_KEEP, NULL);
 	doorway_tell(&door, doorway_attach(&door), 0, NULL);
 	cr_assert(doorway_answer(stream, NULL, 0) == 0);
-	cr_assert(kill(door.porter, signal) == 0);
+	cr_assert(kill(door.broker, signal) == 0);
 	doorway_expect_restart(&door);
 	doorway_expect_end(stream);
 	get_through(&door);
 	doorway_close(&door);
 }
 
-Test(porter, one_that_is_killed_is_replaced)
+Test(broker, one_that_is_killed_is_replaced)
 {
 	replaced_after(SIGKILL);
 }
 
-Test(porter, one_that_hangs_is_replaced)
+Test(broker, one_that_hangs_is_replaced)
 {
 	replaced_after(SIGSTOP);
 }
 
 /* What a receiver of the one before passed on meanwhile, so that its peer does not know. */
-Test(porter, another_one_withdraws_what_it_does_not_know)
+Test(broker, another_one_withdraws_what_it_does_not_know)
 {
 	struct doorway door;
 	uint32_t id;
@@ -588,7 +588,7 @@ Test(porter, another_one_withdraws_what_it_does_not_know)
 	doorway_open(&door, OPTIONS(0));
 	stream = doorway_offer(&door, 0, NULL);
 	id = doorway_attach(&door);
-	cr_assert(kill(door.porter, SIGKILL) == 0);
+	cr_assert(kill(door.broker, SIGKILL) == 0);
 	doorway_expect_restart(&door);
 	doorway_tell(&door, id, 0, NULL);
 	doorway_expect_detach(&door, id);
@@ -597,20 +597,20 @@ Test(porter, another_one_withdraws_what_it_does_not_know)
 }
 
 /* Rather none than one that fails again and again. */
-Test(porter, one_that_fails_too_often_is_not_replaced)
+Test(broker, one_that_fails_too_often_is_not_replaced)
 {
-	struct link_message message;
+	struct ipc_msg message;
 	struct doorway door;
 	int fd, status;
 
 	doorway_open(&door, OPTIONS(0));
 	for (int i = 0; i < 5; i++) {
-		cr_assert(kill(door.porter, SIGKILL) == 0);
+		cr_assert(kill(door.broker, SIGKILL) == 0);
 		doorway_expect_restart(&door);
 	}
-	cr_assert(kill(door.porter, SIGKILL) == 0);
-	cr_assert(wait_readable(door.link) && link_receive(door.link, &message, &fd) == 1);
-	cr_assert(message.type == LINK_NOTE && message.error < 0, "%s", message.text);
+	cr_assert(kill(door.broker, SIGKILL) == 0);
+	cr_assert(wait_readable(door.link) && ipc_receive(door.link, &message, &fd) == 1);
+	cr_assert(message.type == IPC_NOTE && message.error < 0, "%s", message.text);
 	cr_assert(wait_until(waitpid(door.keeper, &status, WNOHANG) == door.keeper));
 	cr_assert(status != 0);
 	close(door.link);
@@ -618,7 +618,7 @@ Test(porter, one_that_fails_too_often_is_not_replaced)
 
 /* ---- the server ---- */
 
-Test(porter, who_is_not_answered_is_told_so)
+Test(broker, who_is_not_answered_is_told_so)
 {
 	char sentence[256] = "";
 	struct doorway door;
@@ -637,7 +637,7 @@ Test(porter, who_is_not_answered_is_told_so)
 }
 
 /* More than the link takes: nothing is lost, nobody is refused, and the others are not let in. */
-Test(porter, a_server_that_is_late_gets_them_all)
+Test(broker, a_server_that_is_late_gets_them_all)
 {
 	struct doorway door;
 	unsigned int before;
@@ -658,26 +658,26 @@ Test(porter, a_server_that_is_late_gets_them_all)
 	doorway_close(&door);
 }
 
-/* Takes what the porter says into account: ids are attached first, and end once. */
+/* Takes what the broker says into account: ids are attached first, and end once. */
 static void follow(struct doorway *door, uint8_t *state, int *attached)
 {
-	struct link_message message;
+	struct ipc_msg message;
 	int fd;
 
-	while (link_receive(door->link, &message, &fd) == 1) {
+	while (ipc_receive(door->link, &message, &fd) == 1) {
 		uint8_t *its = &state[message.id & 0xffff];
 
 		if (fd >= 0)
 			close(fd);
-		cr_assert(message.type == LINK_ATTACH ? *its == 0 : *its == 1, "id 0x%x",
+		cr_assert(message.type == IPC_ATTACH ? *its == 0 : *its == 1, "id 0x%x",
 			  message.id);
-		*attached += message.type == LINK_ATTACH ? 1 : -1;
+		*attached += message.type == IPC_ATTACH ? 1 : -1;
 		++*its;
 	}
 }
 
 /* Whether they were told already or not: none stays that nobody withdraws. */
-Test(porter, what_is_withdrawn_while_the_server_is_late_does_not_stay)
+Test(broker, what_is_withdrawn_while_the_server_is_late_does_not_stay)
 {
 	static uint8_t state[0x10000];
 	struct doorway door;
@@ -698,20 +698,20 @@ Test(porter, what_is_withdrawn_while_the_server_is_late_does_not_stay)
 	doorway_close(&door); /* some may still wait to be accepted */
 }
 
-Test(porter, a_signal_for_the_whole_group_is_not_for_it)
+Test(broker, a_signal_for_the_whole_group_is_not_for_it)
 {
 	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGALRM };
 	struct doorway door;
 
 	doorway_open(&door, OPTIONS(0));
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-		cr_assert(kill(door.porter, signals[i]) == 0 &&
+		cr_assert(kill(door.broker, signals[i]) == 0 &&
 			  kill(door.keeper, signals[i]) == 0);
 	get_through(&door);
 	doorway_close(&door);
 }
 
-Test(porter, it_holds_no_descriptor_of_others)
+Test(broker, it_holds_no_descriptor_of_others)
 {
 	struct doorway door;
 	int ends[2];
@@ -720,7 +720,7 @@ Test(porter, it_holds_no_descriptor_of_others)
 	cr_assert(pipe2(ends, O_CLOEXEC) == 0);
 	doorway_open(&door, OPTIONS(0));
 	close(ends[1]);
-	cr_assert(wait_readable(ends[0]), "the porter has the other end");
+	cr_assert(wait_readable(ends[0]), "the broker has the other end");
 	cr_assert(read(ends[0], &byte, 1) == 0);
 	ends[1] = dup(ends[0]); /* as open as it was */
 	doorway_close(&door);
@@ -733,7 +733,7 @@ static int start_and_hang(int stream, void *arg)
 {
 	char error[256];
 	pid_t pid;
-	int link = porter_start(&OPTIONS(0), &pid, error, sizeof(error));
+	int link = broker_start(&OPTIONS(0), &pid, error, sizeof(error));
 
 	(void)arg;
 	if (link < 0 || send_descriptor(stream, link) < 0 ||
@@ -742,7 +742,7 @@ static int start_and_hang(int stream, void *arg)
 	return pause();
 }
 
-Test(porter, it_does_not_outlive_its_parent)
+Test(broker, it_does_not_outlive_its_parent)
 {
 	struct child child = child_start(start_and_hang, NULL);
 	struct doorway door = { .link = receive_descriptor(child.fd) };
@@ -750,10 +750,10 @@ Test(porter, it_does_not_outlive_its_parent)
 	cr_assert(door.link >= 0);
 	cr_assert(read(child.fd, &door.keeper, sizeof(door.keeper)) == sizeof(door.keeper));
 	cr_assert(doorway_refused(&door) == 0);
-	door.porter = child_named(door.keeper, "mnfq-porter");
-	cr_assert(door.porter > 0);
+	door.broker = child_named(door.keeper, "mnfq-broker");
+	cr_assert(door.broker > 0);
 	child_kill(&child);
-	cr_assert(wait_until(kill(door.porter, 0) < 0), "the porter is still there");
+	cr_assert(wait_until(kill(door.broker, 0) < 0), "the broker is still there");
 	cr_assert(wait_until(kill(door.keeper, 0) < 0), "its keeper is still there");
 	close(door.link);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The porter and namespaces: it finds them, and sees when they are gone. */
+/* The broker and namespaces: it finds them, and sees when they are gone. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -83,7 +83,7 @@ static struct apart start_apart(void)
 
 static void doorway_for_all(struct doorway *door)
 {
-	doorway_open(door, (struct porter_options){ .all_netns = true });
+	doorway_open(door, (struct broker_options){ .all_netns = true });
 }
 
 /*
@@ -92,13 +92,13 @@ static void doorway_for_all(struct doorway *door)
  */
 static uint32_t await_attach(struct doorway *door, uint64_t inode, uint64_t not_this_one)
 {
-	struct link_message message;
+	struct ipc_msg message;
 	int fd;
 
 	for (;;) {
-		cr_assert(wait_readable(door->link), "the porter says nothing");
-		cr_assert(link_receive(door->link, &message, &fd) == 1);
-		if (message.type != LINK_ATTACH)
+		cr_assert(wait_readable(door->link), "the broker says nothing");
+		cr_assert(ipc_receive(door->link, &message, &fd) == 1);
+		if (message.type != IPC_ATTACH)
 			continue;
 		check_netfilter(fd);
 		cr_assert(socket_inode(fd) == message.inode, "a socket of another one");
@@ -112,15 +112,15 @@ static uint32_t await_attach(struct doorway *door, uint64_t inode, uint64_t not_
 
 static void await_detach(struct doorway *door, uint32_t id, uint32_t not_this_one)
 {
-	struct link_message message = { 0 };
+	struct ipc_msg message = { 0 };
 	int fd;
 
-	while (message.type != LINK_DETACH || message.id != id) {
-		cr_assert(wait_readable(door->link), "the porter says nothing");
-		cr_assert(link_receive(door->link, &message, &fd) == 1);
+	while (message.type != IPC_DETACH || message.id != id) {
+		cr_assert(wait_readable(door->link), "the broker says nothing");
+		cr_assert(ipc_receive(door->link, &message, &fd) == 1);
 		if (fd >= 0)
 			close(fd);
-		cr_assert(message.type != LINK_DETACH || message.id != not_this_one);
+		cr_assert(message.type != IPC_DETACH || message.id != not_this_one);
 	}
 }
 
@@ -130,7 +130,7 @@ static void lose_name(struct netns *ns)
 	netns_run(NULL, "ip netns delete %s", ns->name);
 }
 
-Test(spaces, those_with_names_are_found_and_lost)
+Test(track, those_with_names_are_found_and_lost)
 {
 	struct netns *ns[2];
 	struct doorway door;
@@ -152,7 +152,7 @@ Test(spaces, those_with_names_are_found_and_lost)
 	netns_free(ns[0]);
 }
 
-Test(spaces, those_of_processes_are_found_and_lost)
+Test(track, those_of_processes_are_found_and_lost)
 {
 	struct doorway door;
 	struct apart apart;
@@ -169,20 +169,20 @@ Test(spaces, those_of_processes_are_found_and_lost)
 }
 
 /* In another one it would keep that alive. */
-Test(spaces, the_porter_comes_home)
+Test(track, the_broker_comes_home)
 {
 	struct netns *ns = netns_new();
 	struct doorway door;
 
 	doorway_for_all(&door);
 	(void)await_attach(&door, netns_inode(ns), 0);
-	cr_assert(wait_until(process_inode(door.porter) == process_inode(getpid())));
+	cr_assert(wait_until(process_inode(door.broker) == process_inode(getpid())));
 	doorway_close(&door);
 	netns_free(ns);
 }
 
 /* That it looked again shows when it finds another one. */
-Test(spaces, a_refused_one_is_not_offered_again)
+Test(track, a_refused_one_is_not_offered_again)
 {
 	struct netns *refused = netns_new(), *other;
 	struct doorway door;
@@ -206,7 +206,7 @@ Test(spaces, a_refused_one_is_not_offered_again)
 }
 
 /* The server gave it up: the same. */
-Test(spaces, a_forgotten_one_is_not_offered_again)
+Test(track, a_forgotten_one_is_not_offered_again)
 {
 	struct netns *lost = netns_new(), *other;
 	struct doorway door;
@@ -215,7 +215,7 @@ Test(spaces, a_forgotten_one_is_not_offered_again)
 	doorway_for_all(&door);
 	id = await_attach(&door, netns_inode(lost), 0);
 	doorway_tell(&door, id, 0, NULL);
-	doorway_send(&door, LINK_FORGET, id, 0);
+	doorway_send(&door, IPC_FORGET, id, 0);
 	other = netns_new();
 	(void)await_attach(&door, netns_inode(other), netns_inode(lost));
 	netns_free(other);
@@ -225,18 +225,18 @@ Test(spaces, a_forgotten_one_is_not_offered_again)
 
 /* ---- watching ---- */
 
-Test(spaces, the_end_of_the_last_process_is_told)
+Test(track, the_end_of_the_last_process_is_told)
 {
 	struct doorway door;
 	struct apart apart[2];
 	int i;
 
-	doorway_open(&door, (struct porter_options){ 0 });
+	doorway_open(&door, (struct broker_options){ 0 });
 	for (i = 0; i < 2; i++) {
 		apart[i] = start_apart();
-		doorway_send(&door, LINK_WATCH, 5 + (uint32_t)i, apart[i].inode);
+		doorway_send(&door, IPC_WATCH, 5 + (uint32_t)i, apart[i].inode);
 	}
-	doorway_send(&door, LINK_WATCH, 7, process_inode(getpid()));
+	doorway_send(&door, IPC_WATCH, 7, process_inode(getpid()));
 	cr_assert(doorway_refused(&door) == 0);
 	for (i = 1; i >= 0; i--) {
 		child_kill(&apart[i].child);
@@ -247,18 +247,18 @@ Test(spaces, the_end_of_the_last_process_is_told)
 }
 
 /* A name keeps it without a process. That it is not gone shows when another one is. */
-Test(spaces, a_name_is_enough)
+Test(track, a_name_is_enough)
 {
 	struct netns *named = netns_new(), *other = netns_new();
 	struct doorway door;
 	struct apart apart;
 
-	doorway_open(&door, (struct porter_options){ 0 });
+	doorway_open(&door, (struct broker_options){ 0 });
 	apart = start_apart();
 	netns_run(NULL, "mount --bind /proc/%d/ns/net /run/netns/%s", (int)apart.child.pid,
 		  named->name);
-	doorway_send(&door, LINK_WATCH, 5, apart.inode);
-	doorway_send(&door, LINK_WATCH, 6, netns_inode(other));
+	doorway_send(&door, IPC_WATCH, 5, apart.inode);
+	doorway_send(&door, IPC_WATCH, 6, netns_inode(other));
 	cr_assert(doorway_refused(&door) == 0);
 	child_kill(&apart.child);
 	lose_name(other);
@@ -272,7 +272,7 @@ Test(spaces, a_name_is_enough)
 }
 
 /* Nor does one that is mounted elsewhere need either, where it is said that one is there. */
-Test(spaces, a_path_is_enough)
+Test(track, a_path_is_enough)
 {
 	char path[] = "/tmp/mnfq-test-XXXXXX";
 	const char *const paths[] = { path };
@@ -281,11 +281,11 @@ Test(spaces, a_path_is_enough)
 	struct apart apart;
 
 	cr_assert(close(mkstemp(path)) == 0);
-	doorway_open(&door, (struct porter_options){ .netns = paths, .netns_count = 1 });
+	doorway_open(&door, (struct broker_options){ .netns = paths, .netns_count = 1 });
 	apart = start_apart();
 	netns_run(NULL, "mount --bind /proc/%d/ns/net %s", (int)apart.child.pid, path);
-	doorway_send(&door, LINK_WATCH, 5, apart.inode);
-	doorway_send(&door, LINK_WATCH, 6, netns_inode(other));
+	doorway_send(&door, IPC_WATCH, 5, apart.inode);
+	doorway_send(&door, IPC_WATCH, 6, netns_inode(other));
 	cr_assert(doorway_refused(&door) == 0);
 	child_kill(&apart.child);
 	lose_name(other);
@@ -298,17 +298,15 @@ Test(spaces, a_path_is_enough)
 }
 
 /* One that nothing leads to, but of which we were told, may be one of a thread. */
-Test(spaces, a_hidden_one_is_not_gone)
+Test(track, a_hidden_one_is_not_gone)
 {
-	struct link_message hidden = {
-		.type = LINK_WATCH, .id = 5, .flags = LINK_HIDDEN, .inode = 1
-	};
+	struct ipc_msg hidden = { .type = IPC_WATCH, .id = 5, .flags = IPC_HIDDEN, .inode = 1 };
 	struct netns *other = netns_new();
 	struct doorway door;
 
-	doorway_open(&door, (struct porter_options){ 0 });
-	cr_assert(link_send(door.link, &hidden, -1) == 0);
-	doorway_send(&door, LINK_WATCH, 6, netns_inode(other));
+	doorway_open(&door, (struct broker_options){ 0 });
+	cr_assert(ipc_send(door.link, &hidden, -1) == 0);
+	doorway_send(&door, IPC_WATCH, 6, netns_inode(other));
 	cr_assert(doorway_refused(&door) == 0);
 	lose_name(other);
 	doorway_expect_detach(&door, 6);
@@ -316,16 +314,16 @@ Test(spaces, a_hidden_one_is_not_gone)
 	netns_free(other);
 }
 
-Test(spaces, what_is_forgotten_is_not_told)
+Test(track, what_is_forgotten_is_not_told)
 {
 	struct doorway door;
 	struct apart apart;
 
-	doorway_open(&door, (struct porter_options){ 0 });
+	doorway_open(&door, (struct broker_options){ 0 });
 	apart = start_apart();
-	doorway_send(&door, LINK_WATCH, 5, apart.inode);
-	doorway_send(&door, LINK_WATCH, 6, apart.inode);
-	doorway_send(&door, LINK_FORGET, 5, 0);
+	doorway_send(&door, IPC_WATCH, 5, apart.inode);
+	doorway_send(&door, IPC_WATCH, 6, apart.inode);
+	doorway_send(&door, IPC_FORGET, 5, 0);
 	cr_assert(doorway_refused(&door) == 0);
 	child_kill(&apart.child);
 	doorway_expect_detach(&door, 6);
@@ -336,24 +334,24 @@ Test(spaces, what_is_forgotten_is_not_told)
 
 static bool sees_all(void)
 {
-	struct finder *finder;
+	struct netns_scan *scan;
 	bool all;
 
-	cr_assert(finder_new(&finder) == 0 && finder_scan(finder) == 0);
-	all = finder_sees_all(finder);
-	finder_free(finder);
+	cr_assert(netns_scan_new(&scan) == 0 && netns_scan_scan(scan) == 0);
+	all = netns_scan_sees_all(scan);
+	netns_scan_free(scan);
 	return all;
 }
 
 /* It ended before it was looked for: that is told where all processes can be seen. */
-Test(spaces, what_was_never_there_is_gone_if_all_can_be_seen)
+Test(track, what_was_never_there_is_gone_if_all_can_be_seen)
 {
 	struct netns *other = netns_new();
 	struct doorway door;
 
-	doorway_open(&door, (struct porter_options){ 0 });
-	doorway_send(&door, LINK_WATCH, 5, 1);
-	doorway_send(&door, LINK_WATCH, 6, netns_inode(other));
+	doorway_open(&door, (struct broker_options){ 0 });
+	doorway_send(&door, IPC_WATCH, 5, 1);
+	doorway_send(&door, IPC_WATCH, 6, netns_inode(other));
 	cr_assert(doorway_refused(&door) == 0);
 	if (sees_all())
 		doorway_expect_detach(&door, 5);
@@ -387,20 +385,20 @@ static int offer_and_hang(int stream, void *arg)
 /* Where it came from was seen when it connected, and that is enough. */
 static void end_after_the_hand_over(bool answer_first)
 {
-	struct link_message message;
+	struct ipc_msg message;
 	struct doorway door;
 	struct offerer offerer = { .door = &door };
 	struct child child;
 	int fd;
 
-	doorway_open(&door, (struct porter_options){ 0 });
+	doorway_open(&door, (struct broker_options){ 0 });
 	offerer.peer = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	child = child_start(offer_and_hang, &offerer);
 	message = doorway_receive(&door, &fd);
 	child_kill(&child);
 	if (answer_first)
 		doorway_tell(&door, message.id, 0, NULL);
-	doorway_send(&door, LINK_WATCH, message.id, socket_inode(fd));
+	doorway_send(&door, IPC_WATCH, message.id, socket_inode(fd));
 	if (!answer_first)
 		doorway_tell(&door, message.id, 0, NULL);
 	doorway_expect_detach(&door, message.id);
@@ -409,7 +407,7 @@ static void end_after_the_hand_over(bool answer_first)
 	doorway_close(&door);
 }
 
-Test(spaces, one_that_ends_right_after_the_hand_over_is_told)
+Test(track, one_that_ends_right_after_the_hand_over_is_told)
 {
 	end_after_the_hand_over(false);
 	end_after_the_hand_over(true);
@@ -435,7 +433,7 @@ static bool become_nobody(void)
 static int watch_unseen(int stream, void *arg)
 {
 	struct child child;
-	struct link_message message;
+	struct ipc_msg message;
 	char error[256];
 	int fd, link;
 	pid_t pid;
@@ -444,30 +442,30 @@ static int watch_unseen(int stream, void *arg)
 	(void)stream;
 	if (!become_nobody())
 		return 1;
-	link = porter_start(&(struct porter_options){ .sandbox = true }, &pid, error,
+	link = broker_start(&(struct broker_options){ .sandbox = true }, &pid, error,
 			    sizeof(error));
 	child = child_start(live_apart, &(int){ CLONE_NEWUSER | CLONE_NEWNET });
 	if (link < 0 || read(child.fd, error, 1) != 1)
 		return 2;
-	message = (struct link_message){ .type = LINK_WATCH, .id = 5, .inode = 1 };
-	if (link_send(link, &message, -1) < 0)
+	message = (struct ipc_msg){ .type = IPC_WATCH, .id = 5, .inode = 1 };
+	if (ipc_send(link, &message, -1) < 0)
 		return 3;
 	message.id = 6;
 	message.inode = process_inode(child.pid);
-	if (message.inode == 0 || link_send(link, &message, -1) < 0)
+	if (message.inode == 0 || ipc_send(link, &message, -1) < 0)
 		return 4;
-	message = (struct link_message){ .type = LINK_COUNT };
-	if (link_send(link, &message, -1) < 0 || !wait_readable(link) ||
-	    link_receive(link, &message, &fd) != 1 || message.type != LINK_COUNT)
+	message = (struct ipc_msg){ .type = IPC_COUNT };
+	if (ipc_send(link, &message, -1) < 0 || !wait_readable(link) ||
+	    ipc_receive(link, &message, &fd) != 1 || message.type != IPC_COUNT)
 		return 5;
 	kill(child.pid, SIGKILL);
-	if (!wait_readable(link) || link_receive(link, &message, &fd) != 1)
+	if (!wait_readable(link) || ipc_receive(link, &message, &fd) != 1)
 		return 6;
-	return message.type == LINK_DETACH && message.id == 6 ? 0 : 7;
+	return message.type == IPC_DETACH && message.id == 6 ? 0 : 7;
 }
 
 /* Those of others may be alive; ours is not. */
-Test(spaces, what_cannot_be_seen_is_not_gone)
+Test(track, what_cannot_be_seen_is_not_gone)
 {
 	struct child child = as_nobody(watch_unseen, NULL);
 	int status;
@@ -478,7 +476,7 @@ Test(spaces, what_cannot_be_seen_is_not_gone)
 static int enter_none(int stream, void *arg)
 {
 	const char *expected = "no right to enter any namespace";
-	struct link_message message;
+	struct ipc_msg message;
 	char error[256];
 	int fd, link;
 	pid_t pid;
@@ -487,16 +485,16 @@ static int enter_none(int stream, void *arg)
 	(void)stream;
 	if (!become_nobody())
 		return 1;
-	link = porter_start(&(struct porter_options){ .sandbox = true, .all_netns = true }, &pid,
+	link = broker_start(&(struct broker_options){ .sandbox = true, .all_netns = true }, &pid,
 			    error, sizeof(error));
 	if (link < 0)
 		return 2;
-	if (!wait_readable(link) || link_receive(link, &message, &fd) != 1)
+	if (!wait_readable(link) || ipc_receive(link, &message, &fd) != 1)
 		return 3;
-	return message.type == LINK_NOTE && strstr(message.text, expected) ? 0 : 4;
+	return message.type == IPC_NOTE && strstr(message.text, expected) ? 0 : 4;
 }
 
-Test(spaces, one_that_cannot_be_entered_is_told)
+Test(track, one_that_cannot_be_entered_is_told)
 {
 	struct child child = as_nobody(enter_none, NULL);
 	int status;
@@ -511,7 +509,7 @@ static int hide_run(void)
 }
 
 /* "self" is no name, also where one is spelt like it. */
-Test(spaces, we_are_excluded_when_a_name_of_ours_goes)
+Test(track, we_are_excluded_when_a_name_of_ours_goes)
 {
 	const char *const self[] = { "self" };
 	struct netns *there, *later;
@@ -521,7 +519,7 @@ Test(spaces, we_are_excluded_when_a_name_of_ours_goes)
 	there = netns_new();
 	netns_run(NULL,
 		  "touch /run/netns/self && mount --bind /proc/self/ns/net /run/netns/self");
-	doorway_open(&door, (struct porter_options){
+	doorway_open(&door, (struct broker_options){
 				    .all_netns = true, .excluded = self, .excluded_count = 1 });
 	(void)await_attach(&door, netns_inode(there), process_inode(getpid()));
 	netns_run(NULL, "umount /run/netns/self && rm /run/netns/self");
@@ -532,12 +530,12 @@ Test(spaces, we_are_excluded_when_a_name_of_ours_goes)
 	netns_free(there);
 }
 
-/* ---- the finder ---- */
+/* ---- the scan ---- */
 
 /* A /run of our own, where nobody has made a namespace yet. */
 static int find_the_first(int stream, void *arg)
 {
-	struct finder *finder;
+	struct netns_scan *scan;
 	uint64_t inode;
 	int fd;
 
@@ -545,25 +543,25 @@ static int find_the_first(int stream, void *arg)
 	(void)stream;
 	if (hide_run())
 		return 1;
-	if (finder_new(&finder) < 0 || finder_scan(finder) < 0)
+	if (netns_scan_new(&scan) < 0 || netns_scan_scan(scan) < 0)
 		return 2;
 	if (system("ip netns add first") != 0)
 		return 3;
 	inode = inode_of("/run/netns/first");
-	if (finder_has(finder, inode) || !wait_readable(finder_get_fd(finder)))
+	if (netns_scan_has(scan, inode) || !wait_readable(netns_scan_get_fd(scan)))
 		return 4;
-	finder_drain(finder);
-	if (finder_scan(finder) < 0 || !finder_has(finder, inode))
+	netns_scan_drain(scan);
+	if (netns_scan_scan(scan) < 0 || !netns_scan_has(scan, inode))
 		return 5;
-	fd = finder_open(finder, inode);
+	fd = netns_scan_open(scan, inode);
 	if (fd < 0 || setns(fd, CLONE_NEWNET) < 0 || process_inode(getpid()) != inode)
 		return 6;
-	if (system("ip netns add second") != 0 || !wait_readable(finder_get_fd(finder)))
+	if (system("ip netns add second") != 0 || !wait_readable(netns_scan_get_fd(scan)))
 		return 7;
 	return 0;
 }
 
-Test(spaces, the_first_name_is_noticed)
+Test(track, the_first_name_is_noticed)
 {
 	struct netns *ns = netns_new();
 	struct child child = child_start(find_the_first, NULL);
@@ -573,10 +571,10 @@ Test(spaces, the_first_name_is_noticed)
 	netns_free(ns);
 }
 
-Test(spaces, the_list_is_in_order_and_without_doubles)
+Test(track, the_list_is_in_order_and_without_doubles)
 {
 	struct netns *ns[100];
-	struct finder *finder;
+	struct netns_scan *scan;
 	const uint64_t *inodes;
 	size_t i, count;
 	char *before;
@@ -584,18 +582,18 @@ Test(spaces, the_list_is_in_order_and_without_doubles)
 	for (i = 0; i < 100; i++)
 		ns[i] = netns_new();
 	before = descriptors();
-	cr_assert(finder_new(&finder) == 0);
-	cr_assert(finder_scan(finder) == 0 && finder_scan(finder) == 0);
-	inodes = finder_get(finder, &count);
+	cr_assert(netns_scan_new(&scan) == 0);
+	cr_assert(netns_scan_scan(scan) == 0 && netns_scan_scan(scan) == 0);
+	inodes = netns_scan_get(scan, &count);
 	cr_assert(count > 100);
 	for (i = 1; i < count; i++)
 		cr_assert(inodes[i - 1] < inodes[i]);
 	for (i = 0; i < 100; i++)
-		cr_assert(finder_has(finder, netns_inode(ns[i])));
-	cr_assert(finder_has(finder, process_inode(getpid())));
-	cr_assert(!finder_has(finder, 1) && !finder_has(finder, UINT64_MAX));
-	cr_assert(finder_open(finder, 1) == -ENOENT);
-	finder_free(finder);
+		cr_assert(netns_scan_has(scan, netns_inode(ns[i])));
+	cr_assert(netns_scan_has(scan, process_inode(getpid())));
+	cr_assert(!netns_scan_has(scan, 1) && !netns_scan_has(scan, UINT64_MAX));
+	cr_assert(netns_scan_open(scan, 1) == -ENOENT);
+	netns_scan_free(scan);
 	check_descriptors(before);
 	for (i = 0; i < 100; i++)
 		netns_free(ns[i]);

@@ -16,7 +16,7 @@ static int ends[2];
 
 static void set_up(void)
 {
-	cr_assert(link_new(ends) == 0);
+	cr_assert(ipc_new(ends) == 0);
 }
 
 static void tear_down(void)
@@ -25,17 +25,17 @@ static void tear_down(void)
 	close(ends[1]);
 }
 
-TestSuite(link, .init = set_up, .fini = tear_down);
+TestSuite(ipc, .init = set_up, .fini = tear_down);
 
-static struct link_message attach(void)
+static struct ipc_msg attach(void)
 {
-	return (struct link_message){ .type = LINK_ATTACH,
-				      .id = LINK_PORTER | 7,
-				      .uid = 1000,
-				      .pid = 4711,
-				      .flags = 1,
-				      .inode = UINT64_C(0x123456789a),
-				      .label = "blue" };
+	return (struct ipc_msg){ .type = IPC_ATTACH,
+				 .id = IPC_BROKER_ID | 7,
+				 .uid = 1000,
+				 .pid = 4711,
+				 .flags = 1,
+				 .inode = UINT64_C(0x123456789a),
+				 .label = "blue" };
 }
 
 /* Any bytes with any number of descriptors. */
@@ -65,39 +65,39 @@ static void send_raw(const void *bytes, size_t len, unsigned int count)
 /* Refused, and no descriptor is left; the next one comes through. */
 static void refused(const void *bytes, size_t len, unsigned int count)
 {
-	struct link_message message, good = { .type = LINK_DETACH, .id = 3 };
+	struct ipc_msg message, good = { .type = IPC_DETACH, .id = 3 };
 	char *open_before = descriptors();
 	int fd = 4711;
 
 	send_raw(bytes, len, count);
-	cr_assert(link_receive(ends[0], &message, &fd) == -EBADMSG);
+	cr_assert(ipc_receive(ends[0], &message, &fd) == -EBADMSG);
 	cr_assert(fd == -1);
 	check_descriptors(open_before);
-	cr_assert(link_send(ends[1], &good, -1) == 0);
-	cr_assert(link_receive(ends[0], &message, &fd) == 1 && message.id == 3);
+	cr_assert(ipc_send(ends[1], &good, -1) == 0);
+	cr_assert(ipc_receive(ends[0], &message, &fd) == 1 && message.id == 3);
 }
 
-Test(link, a_message_arrives_as_it_was_sent)
+Test(ipc, a_message_arrives_as_it_was_sent)
 {
-	struct link_message sent = attach(), received;
+	struct ipc_msg sent = attach(), received;
 	int fd, ours = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	struct stat a, b;
 
 	memset(sent.text, 'x', sizeof(sent.text) - 1);
-	cr_assert(link_send(ends[1], &sent, ours) == 0);
-	cr_assert(link_receive(ends[0], &received, &fd) == 1);
+	cr_assert(ipc_send(ends[1], &sent, ours) == 0);
+	cr_assert(ipc_receive(ends[0], &received, &fd) == 1);
 	cr_assert(memcmp(&sent, &received, sizeof(sent)) == 0);
 	cr_assert(fcntl(fd, F_GETFD) == FD_CLOEXEC);
 	cr_assert(fstat(fd, &a) == 0 && fstat(ours, &b) == 0 && a.st_ino == b.st_ino);
 	close(fd);
 	close(ours);
-	cr_assert(link_receive(ends[0], &received, &fd) == 0 && fd == -1, "one was enough");
+	cr_assert(ipc_receive(ends[0], &received, &fd) == 0 && fd == -1, "one was enough");
 }
 
-Test(link, other_lengths_are_refused)
+Test(ipc, other_lengths_are_refused)
 {
-	char bytes[sizeof(struct link_message) + 1] = { 0 };
-	struct link_message message = attach();
+	char bytes[sizeof(struct ipc_msg) + 1] = { 0 };
+	struct ipc_msg message = attach();
 
 	memcpy(bytes, &message, sizeof(message));
 	refused(bytes, sizeof(bytes), 1);
@@ -106,9 +106,9 @@ Test(link, other_lengths_are_refused)
 	refused(bytes, 1, 0);
 }
 
-Test(link, text_without_an_end_is_refused)
+Test(ipc, text_without_an_end_is_refused)
 {
-	struct link_message message = attach();
+	struct ipc_msg message = attach();
 
 	memset(message.label, 'x', sizeof(message.label));
 	refused(&message, sizeof(message), 1);
@@ -117,61 +117,61 @@ Test(link, text_without_an_end_is_refused)
 	refused(&message, sizeof(message), 1);
 }
 
-Test(link, wrong_descriptors_are_refused)
+Test(ipc, wrong_descriptors_are_refused)
 {
-	struct link_message message = attach();
+	struct ipc_msg message = attach();
 
 	refused(&message, sizeof(message), 0);
 	refused(&message, sizeof(message), 2);
 	refused(&message, sizeof(message), 253);
-	message.type = LINK_ANSWER;
+	message.type = IPC_ANSWER;
 	refused(&message, sizeof(message), 1);
 }
 
-Test(link, wrong_members_are_refused)
+Test(ipc, wrong_members_are_refused)
 {
-	struct link_message message = attach();
+	struct ipc_msg message = attach();
 
-	message.id = 7; /* not one of the porter's */
+	message.id = 7; /* not one of the broker's */
 	refused(&message, sizeof(message), 1);
-	message = (struct link_message){ .type = LINK_ANSWER, .error = 1 };
+	message = (struct ipc_msg){ .type = IPC_ANSWER, .error = 1 };
 	refused(&message, sizeof(message), 0);
-	message = (struct link_message){ .type = 0 };
+	message = (struct ipc_msg){ .type = 0 };
 	refused(&message, sizeof(message), 0);
-	message.type = LINK_PING + 1;
+	message.type = IPC_PING + 1;
 	refused(&message, sizeof(message), 0);
 }
 
-Test(link, the_end_shows)
+Test(ipc, the_end_shows)
 {
-	struct link_message message = { .type = LINK_DETACH };
+	struct ipc_msg message = { .type = IPC_DETACH };
 	int fd;
 
-	cr_assert(link_send(ends[1], &message, -1) == 0);
+	cr_assert(ipc_send(ends[1], &message, -1) == 0);
 	close(ends[1]);
-	cr_assert(link_receive(ends[0], &message, &fd) == 1);
-	cr_assert(link_receive(ends[0], &message, &fd) == -ECONNRESET);
-	cr_assert(link_send(ends[0], &message, -1) == -EPIPE);
+	cr_assert(ipc_receive(ends[0], &message, &fd) == 1);
+	cr_assert(ipc_receive(ends[0], &message, &fd) == -ECONNRESET);
+	cr_assert(ipc_send(ends[0], &message, -1) == -EPIPE);
 	ends[1] = dup(ends[0]);
 }
 
-Test(link, an_empty_message_is_the_end_too)
+Test(ipc, an_empty_message_is_the_end_too)
 {
-	struct link_message message;
+	struct ipc_msg message;
 	int fd;
 
 	send_raw("", 0, 1);
-	cr_assert(link_receive(ends[0], &message, &fd) == -ECONNRESET && fd == -1);
+	cr_assert(ipc_receive(ends[0], &message, &fd) == -ECONNRESET && fd == -1);
 }
 
-Test(link, who_does_not_read_stops_nobody)
+Test(ipc, who_does_not_read_stops_nobody)
 {
-	struct link_message message = { .type = LINK_DETACH };
+	struct ipc_msg message = { .type = IPC_DETACH };
 	int err, fd;
 
 	do {
-		err = link_send(ends[1], &message, -1);
+		err = ipc_send(ends[1], &message, -1);
 	} while (err == 0);
 	cr_assert(err == -EAGAIN, "%s", strerror(-err));
-	cr_assert(link_receive(ends[0], &message, &fd) == 1);
+	cr_assert(ipc_receive(ends[0], &message, &fd) == 1);
 }
