@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The version of libmnfq. This file is the only place where it is written down. */
+/* The version of libmnfq, defined only here. */
 #ifndef MNFQ_VERSION_H
 #define MNFQ_VERSION_H
 
