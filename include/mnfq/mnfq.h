@@ -120,13 +120,13 @@ enum mnfq_verdict MNFQ_ENUM_BASE {
 	MNFQ_DEFER = 256 /**< only from a callback that retained the packet: decide it later */
 };
 
-/** Pass the packet to queue @p num; if no program is bound there, it is dropped. */
+/** Pass the packet to another queue: @p num. If no program is bound there, it is dropped. */
 static inline enum mnfq_verdict mnfq_verdict_queue(uint16_t num)
 {
 	return MNFQ_CAST(enum mnfq_verdict, 3u | MNFQ_CAST(uint32_t, num) << 16);
 }
 
-/** Pass the packet to queue @p num; if no program is bound there, it is accepted. */
+/** Pass the packet to another queue: @p num. If no program is bound there, it is accepted. */
 static inline enum mnfq_verdict mnfq_verdict_queue_bypass(uint16_t num)
 {
 	return MNFQ_CAST(enum mnfq_verdict, 3u | 0x8000u | MNFQ_CAST(uint32_t, num) << 16);
@@ -422,8 +422,8 @@ int mnfq_socket_get_netns_inode(const struct mnfq_socket *sock, uint64_t *inode)
 int mnfq_socket_get_netns_name(const struct mnfq_socket *sock, char *name, size_t size);
 
 /**
- * The name of interface @p ifindex in the socket's namespace. Names are cached for one second, so
- * that a query for each packet costs no system call.
+ * The name of an interface in the socket's namespace. Names are cached for one second, so that a
+ * query for each packet costs no system call.
  *
  * @param name  a buffer of IF_NAMESIZE (16) bytes
  * @return 0, -ENODEV if there is no such interface (any more), -EBADF if the socket's descriptor
@@ -432,7 +432,8 @@ int mnfq_socket_get_netns_name(const struct mnfq_socket *sock, char *name, size_
 int mnfq_socket_get_ifname(struct mnfq_socket *sock, uint32_t ifindex, char *name);
 
 /**
- * Request a receive buffer of @p bytes, as the kernel accounts for it; 0 requests the default.
+ * Request a size for the receive buffer: @p bytes as the kernel accounts for them, 0 for the
+ * default.
  * @return 0 even if limits allow less: see mnfq_socket_get_receive_buffer(). -EINVAL: above
  * 2 GiB. -EBADF: the socket's descriptor was closed by other code.
  */
@@ -779,7 +780,7 @@ uint32_t mnfq_packet_get_physindev(const struct mnfq_packet *packet);
 uint32_t mnfq_packet_get_physoutdev(const struct mnfq_packet *packet);
 
 /**
- * The name of interface @p ifindex, one of the above, in the packet's namespace. As
+ * The name of one of the above interfaces, in the packet's namespace. As
  * mnfq_socket_get_ifname(), except that any thread may call it for a retained packet: then names
  * are not cached, and each call is a system call.
  *
@@ -814,7 +815,7 @@ const uint8_t *mnfq_packet_get_hwaddr(const struct mnfq_packet *packet, size_t *
  */
 int64_t mnfq_packet_get_timestamp(const struct mnfq_packet *packet);
 
-/** MNFQ_SKB_* flags; 0 if none is set. */
+/** The packet's MNFQ_SKB_* flags; 0 if none is set. */
 uint32_t mnfq_packet_get_skb_info(const struct mnfq_packet *packet);
 
 /**
@@ -938,7 +939,7 @@ uint16_t mnfq_packet_get_ct_zone(const struct mnfq_packet *packet);
 const uint8_t *mnfq_packet_get_ct_labels(const struct mnfq_packet *packet, size_t *len);
 
 /**
- * The addresses of the connection in direction @p direction, as netfilter sees them after NAT.
+ * The addresses of one direction of the connection, as netfilter sees them after NAT.
  * @param tuple  .size set by the caller
  * @return 0, or -ENODATA, -EINVAL, or -EBADMSG: the kernel's attribute is malformed.
  */
