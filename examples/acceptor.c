@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The smallest acceptor: everything that reaches a queue goes on. */
+/* The smallest program: accepts all packets of a queue. */
 #include "example.h"
 
 static enum mnfq_verdict decide(struct mnfq_packet *packet, void *data)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A queue, a socket and a thread for each processor. The rule spreads flows over the queues; with
- * four processors: iptables -t mangle -A FORWARD -j NFQUEUE --queue-balance 0:3
+ * A queue, a socket and a thread for each processor. A rule spreads flows over the queues; for four
+ * processors: iptables -t mangle -A FORWARD -j NFQUEUE --queue-balance 0:3
  */
 #include "example.h"
 
@@ -14,7 +14,7 @@ struct worker {
 	unsigned int packets;
 };
 
-/* Whatever it touches is this thread's alone: no locks. */
+/* Only this thread uses its worker: no locks. */
 static enum mnfq_verdict decide(struct mnfq_packet *packet, void *data)
 {
 	struct worker *worker = data;
@@ -34,7 +34,7 @@ static void *serve(void *data)
 	return NULL;
 }
 
-/* The threads inherit that these signals are blocked, so they come to sigwait(). */
+/* The threads inherit the mask that blocks these signals, so sigwait() gets them. */
 static void wait_for_signal(const sigset_t *signals)
 {
 	int number;

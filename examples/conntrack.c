@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The connection of each packet: libnetfilter_conntrack parses what came with it. */
+/* Prints the connection of each packet; libnetfilter_conntrack parses its data. */
 #include "example.h"
 
 #include <libnetfilter_conntrack/libnetfilter_conntrack.h>
 
-/* The family comes from the addresses: that of the packet may be the family of a bridge. */
+/* Takes the family from the addresses: the family of the packet may be that of a bridge. */
 static int parse(struct nf_conntrack *ct, const struct mnfq_packet *packet)
 {
 	struct mnfq_tuple tuple = MNFQ_INIT(tuple);

@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See the first packets of each flow only. The packet by which we have made up our mind gets a mark,
- * a later rule saves it to the connection, and the rest passes by the queue:
+ * See only the first packets of each flow. The packet that decides the flow gets a mark, a later rule
+ * saves the mark to the connection, and the rest bypasses the queue:
  *
  *   iptables -t mangle -A FORWARD -m connmark --mark 0x1/0x1 -j RETURN
  *   iptables -t mangle -A FORWARD -p tcp -j NFQUEUE --queue-num 5
  *   iptables -t mangle -A POSTROUTING -m mark --mark 0x1/0x1 \
  *       -j CONNMARK --save-mark --nfmask 0x1 --ctmask 0x1
  *
- * For what arrives for this machine: PREROUTING instead of FORWARD, INPUT instead of POSTROUTING;
- * for what it sends: OUTPUT and POSTROUTING. The kernel need not tell us of connections.
+ * For packets to this machine use PREROUTING and INPUT instead of FORWARD and POSTROUTING, for packets
+ * from it OUTPUT and POSTROUTING. The kernel need not send connection tracking data.
  */
 #include "example.h"
 
 #include <stdbool.h>
 
-#define MARK  0x1u  /* this bit is ours; others may use the rest */
-#define SLOTS 65536 /* flows that we remember; one that is pushed out is seen anew */
+#define MARK  0x1u  /* our bit; other programs may use the rest */
+#define SLOTS 65536 /* flows in memory; one that is evicted is seen again */
 
 struct end {
 	uint8_t address[16];
@@ -24,18 +24,18 @@ struct end {
 };
 
 struct flow {
-	struct end ends[2]; /* the lower one first, so that both directions are the same flow */
+	struct end ends[2]; /* the lower one first, so that both directions are the same */
 	uint8_t protocol;
-	uint8_t packets; /* until now; not part of the key */
+	uint8_t packets; /* so far; not part of the key */
 };
 
 struct flows {
 	struct flow slots[SLOTS];
-	unsigned int first; /* how many packets of each we want to see */
+	unsigned int first; /* packets to see of each flow */
 	unsigned int seen;
 };
 
-/* Fragments behind the first one have no ports, and what is not IP has nothing: packets in common. */
+/* Later fragments have no ports, and other protocols no addresses: those packets share a flow. */
 static void get_flow(const struct mnfq_packet *packet, struct flow *flow)
 {
 	struct mnfq_tuple tuple = MNFQ_INIT(tuple);
@@ -55,7 +55,7 @@ static void get_flow(const struct mnfq_packet *packet, struct flow *flow)
 	}
 }
 
-/* Whether there were enough packets of this flow, with this one. */
+/* Whether this packet completes the number to see of its flow. */
 static bool is_enough(struct flows *flows, const struct flow *flow)
 {
 	const size_t key = offsetof(struct flow, packets);
@@ -79,8 +79,8 @@ static enum mnfq_verdict decide(struct mnfq_packet *packet, void *data)
 	struct flow flow;
 
 	/*
-	 * Here you would look at it, and return MNFQ_DROP if you do not like it, or cannot see all
-	 * of it: mnfq_packet_is_whole().
+	 * Inspect the packet here. Return MNFQ_DROP if it is unwanted, or not whole:
+	 * mnfq_packet_is_whole().
 	 */
 	flows->seen++;
 	get_flow(packet, &flow);

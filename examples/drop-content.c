@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Drop by content: packets that contain a text do not get through, nor do those that cannot be seen
- * whole. A text that begins in one packet and ends in the next is in neither.
+ * Drops packets that contain a text, and packets that were not received whole. A text that is split
+ * between two packets is found in neither.
  */
 #include "example.h"
 

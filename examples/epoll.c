@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A program with an event loop of its own: packets are one of the things that it waits for. */
+/* A program with its own event loop, in which packets are one kind of event. */
 #include "example.h"
 
 #include <sys/epoll.h>
@@ -23,7 +23,7 @@ static int watch(int epoll_fd, int fd)
 	return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event);
 }
 
-/* Until there is a signal. */
+/* Runs until a signal arrives. */
 static int loop(int epoll_fd, int signal_fd, struct mnfq_socket *sock)
 {
 	struct epoll_event event;
@@ -34,7 +34,7 @@ static int loop(int epoll_fd, int signal_fd, struct mnfq_socket *sock)
 			return -errno;
 		if (event.data.fd == signal_fd)
 			return 0;
-		err = mnfq_socket_dispatch(sock, 0); /* it is readable: no need to wait */
+		err = mnfq_socket_dispatch(sock, 0); /* readable: no need to wait */
 		if (err < 0)
 			return err;
 	}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the examples share because it is not their point: arguments, failures, signals. */
+/* Common code of the examples: arguments, failures, signals. */
 #ifndef MNFQ_EXAMPLE_H
 #define MNFQ_EXAMPLE_H
 
@@ -14,28 +14,28 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The number of a queue; ends the program if it is none. */
+/* Parses a queue number; exits if it is invalid. */
 static inline unsigned int example_queue(const char *text)
 {
 	char *end;
 	unsigned long num = strtoul(text, &end, 10);
 
 	if (*text < '0' || *text > '9' || *end || num > 65535) {
-		fprintf(stderr, "'%s' is no queue number: 0 to 65535\n", text);
+		fprintf(stderr, "'%s' is not a queue number (0 to 65535)\n", text);
 		exit(2);
 	}
 	return (unsigned int)num;
 }
 
-/* Ends the program with the library's message for what went wrong. */
+/* Exits with the library's error message. */
 static inline void example_fail(int err, const char *errmsg)
 {
 	fprintf(stderr, "%s\n", *errmsg ? errmsg : strerror(-err));
 	exit(1);
 }
 
-/* A socket in this namespace with one queue, which gets @verdict for what is left undecided, and
- * the flags MNFQ_QUEUE_* besides those that are default. */
+/* A socket in this namespace with one queue, with the default verdict @verdict and the flags
+ * MNFQ_QUEUE_* in @flags. */
 static inline struct mnfq_socket *example_listen_with(unsigned int num, uint32_t flags,
 						      enum mnfq_verdict verdict,
 						      mnfq_callback callback, void *data)

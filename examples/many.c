@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Many namespaces, one thread: a socket in each, and for all of them one ring and one epoll. Each
- * turn gives a namespace one batch, so that a noisy one does not starve the others.
+ * Many namespaces, one thread: a socket in each, all with the same ring and epoll descriptor. Each
+ * namespace gets one batch per turn, so that a busy one does not starve the others.
  */
 #include "example.h"
 
@@ -9,7 +9,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-struct place {
+struct netns {
 	const char *name;
 	struct mnfq_socket *sock;
 	unsigned int packets;
@@ -17,10 +17,10 @@ struct place {
 
 static enum mnfq_verdict count(struct mnfq_packet *packet, void *data)
 {
-	struct place *place = data;
+	struct netns *netns = data;
 
 	(void)packet;
-	place->packets++;
+	netns->packets++;
 	return MNFQ_ACCEPT;
 }
 
@@ -32,7 +32,7 @@ static void watch(int epoll_fd, int fd, void *what)
 		example_fail(-errno, "");
 }
 
-static void enter(struct place *place, unsigned int num, struct mnfq_ring *ring, int epoll_fd)
+static void add(struct netns *netns, unsigned int num, struct mnfq_ring *ring, int epoll_fd)
 {
 	char error[MNFQ_ERRMSG_SIZE] = "";
 	struct mnfq_socket_options options = {
@@ -40,28 +40,28 @@ static void enter(struct place *place, unsigned int num, struct mnfq_ring *ring,
 	};
 	int err;
 
-	err = mnfq_socket_open_netns(&place->sock, place->name, &options);
+	err = mnfq_socket_open_netns(&netns->sock, netns->name, &options);
 	if (err < 0)
 		example_fail(err, error);
-	err = mnfq_queue_bind(NULL, place->sock, num, NULL, count, place);
+	err = mnfq_queue_bind(NULL, netns->sock, num, NULL, count, netns);
 	if (err < 0)
-		example_fail(err, mnfq_socket_get_error(place->sock));
-	watch(epoll_fd, mnfq_socket_get_fd(place->sock), place);
+		example_fail(err, mnfq_socket_get_error(netns->sock));
+	watch(epoll_fd, mnfq_socket_get_fd(netns->sock), netns);
 }
 
-/* Until there is a signal. */
+/* Runs until a signal arrives. */
 static void loop(int epoll_fd)
 {
 	struct epoll_event event;
-	struct place *place;
+	struct netns *netns;
 	int err;
 
 	while (epoll_wait(epoll_fd, &event, 1, -1) == 1 && event.data.ptr) {
-		place = event.data.ptr;
-		err = mnfq_socket_dispatch(place->sock, 0);
+		netns = event.data.ptr;
+		err = mnfq_socket_dispatch(netns->sock, 0);
 		if (err < 0)
-			fprintf(stderr, "%s: %s\n", place->name,
-				mnfq_socket_get_error(place->sock));
+			fprintf(stderr, "%s: %s\n", netns->name,
+				mnfq_socket_get_error(netns->sock));
 	}
 }
 
@@ -78,7 +78,7 @@ static int open_signals(void)
 
 int main(int argc, char **argv)
 {
-	struct place *places;
+	struct netns *entries;
 	struct mnfq_ring *ring;
 	int epoll_fd, signal_fd, i;
 
@@ -86,23 +86,23 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: many QUEUE NETNS...\n");
 		return 2;
 	}
-	places = calloc((size_t)argc, sizeof(*places));
+	entries = calloc((size_t)argc, sizeof(*entries));
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	signal_fd = open_signals();
-	if (!places || mnfq_ring_new(&ring, 0) < 0)
+	if (!entries || mnfq_ring_new(&ring, 0) < 0)
 		example_fail(-ENOMEM, "");
 	watch(epoll_fd, signal_fd, NULL);
 	for (i = 2; i < argc; i++) {
-		places[i].name = argv[i];
-		enter(&places[i], example_queue(argv[1]), ring, epoll_fd);
+		entries[i].name = argv[i];
+		add(&entries[i], example_queue(argv[1]), ring, epoll_fd);
 	}
-	mnfq_ring_free(ring); /* the sockets keep it */
+	mnfq_ring_free(ring); /* the sockets hold references */
 	loop(epoll_fd);
 	for (i = 2; i < argc; i++) {
-		printf("%s: %u packets\n", argv[i], places[i].packets);
-		mnfq_socket_close(places[i].sock);
+		printf("%s: %u packets\n", argv[i], entries[i].packets);
+		mnfq_socket_close(entries[i].sock);
 	}
-	free(places);
+	free(entries);
 	close(epoll_fd);
 	close(signal_fd);
 	return 0;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Decide about a whole connection: one packet with a text in it, and the connection gets a mark, by
- * which rules deal with all that follows: iptables -A INPUT -m connmark --mark 0x1/0x1 -j DROP
- * A packet that cannot be seen whole, or whose connection cannot be marked, is dropped.
+ * Decide a whole connection: if a packet contains a text, its connection gets a mark, which a rule
+ * matches for later packets: iptables -A INPUT -m connmark --mark 0x1/0x1 -j DROP
+ * Packets that were not received whole, or whose connection cannot be marked, are dropped.
  */
 #include "example.h"
 
-#define MARK 0x1u /* this bit is ours; others may use the rest */
+#define MARK 0x1u /* our bit; other programs may use the rest */
 
 struct flows {
 	const char *text;

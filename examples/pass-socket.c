@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two halves that bring a netlink socket out of a network namespace:
+ * Passes a netlink socket out of a network namespace:
  *
- *	pass-socket receive PATH COMMAND [ARGUMENT…]    outside: COMMAND has it as descriptor 3
+ *	pass-socket receive PATH COMMAND [ARGUMENT…]    outside: COMMAND gets it as descriptor 3
  *	pass-socket send PATH                           inside, as with `ip netns exec NAME …`
  */
 #include "unix.h"
@@ -29,7 +29,7 @@ static int send_socket(const char *path)
 		err = mnfq_handover_wait(stream, -1, &options);
 	if (err < 0)
 		example_fail(err, error);
-	return 0; /* our copy ends with us, the one on the other side stays */
+	return 0; /* our copy is closed at exit, the receiver's remains */
 }
 
 static int receive_socket(const char *path, char **command)
@@ -42,7 +42,7 @@ static int receive_socket(const char *path, char **command)
 	if (err < 0)
 		example_fail(err, error);
 	mnfq_handover_answer(stream, &info, 0, NULL);
-	/* It was received close-on-exec, and dup2() of 3 to 3 would leave it so. */
+	/* The received descriptor is close-on-exec; dup2() of 3 to 3 would not clear that. */
 	if (fd == 3 ? fcntl(fd, F_SETFD, 0) < 0 : dup2(fd, 3) < 0)
 		example_fail(-errno, "");
 	execvp(command[0], command);

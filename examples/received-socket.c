@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Decide the packets of another network namespace without ever being in it: all that is needed is
- * a netlink socket that somebody opened there and hands over, as `pass-socket send PATH` does.
+ * Decides the packets of another network namespace without entering it: with a netlink socket that
+ * another process opened there and hands over, as `pass-socket send PATH` does.
  */
 #include "unix.h"
 
@@ -17,7 +17,7 @@ static enum mnfq_verdict decide(struct mnfq_packet *packet, void *data)
 	return MNFQ_ACCEPT;
 }
 
-/* Takes the socket that comes and binds the queue on it; the sender hears whether that went well. */
+/* Receives a socket, binds the queue on it, and reports the result to the sender. */
 static struct mnfq_socket *take(int stream, unsigned int num)
 {
 	char error[MNFQ_ERRMSG_SIZE] = "";
@@ -34,7 +34,7 @@ static struct mnfq_socket *take(int stream, unsigned int num)
 
 	err = mnfq_handover_receive(&fd, stream, -1, &info, &from);
 	if (err < 0)
-		example_fail(err, error); /* the sender has heard of it */
+		example_fail(err, error); /* the sender got the reply */
 	err = mnfq_socket_adopt(&sock, fd, &options);
 	if (err == 0) {
 		err = mnfq_queue_bind(NULL, sock, num, NULL, decide, NULL);

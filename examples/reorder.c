@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Decide later, in another order: packets are kept, and every fourth lets them go, last first. */
+/* Deferred verdicts: keeps packets, and accepts each group of four, the last one first. */
 #include "example.h"
 
 #define GROUP 4

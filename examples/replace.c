@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Replace a text in the data of packets; what is sent on is valid. In TCP both texts have to be
- * of one length, see libmnfq(3), and a text that is in two packets is in neither. What cannot be seen
- * whole or cannot be edited is dropped, so that the text does not get through after all.
+ * Replaces a text in the data of packets and keeps the packets valid. In TCP both texts must have the
+ * same length, see libmnfq(3); a text split between two packets is not found. Packets that were not
+ * received whole or cannot be edited are dropped, so that the text does not get through.
  */
 #include "example.h"
 

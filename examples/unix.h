@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the two examples about passed sockets share: a path, and who waits there. See unix(7). */
+/* Common code of the examples that pass sockets: Unix sockets by path. See unix(7). */
 #ifndef MNFQ_EXAMPLE_UNIX_H
 #define MNFQ_EXAMPLE_UNIX_H
 
@@ -32,7 +32,7 @@ static inline int example_connect(const char *path)
 	return fd;
 }
 
-/* Waits at @path for one peer. Only our own user, or root, gets past the mode of the socket. */
+/* Accepts one connection at @path. The mode of the socket admits only our own user and root. */
 static inline int example_accept(const char *path)
 {
 	struct sockaddr_un addr;

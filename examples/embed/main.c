@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A program of its own project, see meson.build: `embed QUEUE` accepts packets and counts bytes,
- * `embed` tells which library it has.
+ * A program in its own project, see meson.build: `embed QUEUE` accepts packets and counts bytes,
+ * `embed` prints the version of its library.
  */
 #include <mnfq/mnfq.h>
 #include <stdint.h>
