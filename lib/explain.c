@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * What went wrong, as a message. The kernel answers EPERM for a missing capability and for a
- * queue that somebody else owns; a command that needs only the capability tells them apart, and
- * /proc tells who the somebody is.
+ * Error messages for failed requests. The kernel answers EPERM both for a missing capability and for a
+ * queue of another socket. A command that needs only the capability distinguishes the two, and /proc
+ * shows the owner of the queue.
  */
 #include "explain.h"
 
@@ -21,7 +21,7 @@
 
 #define PROBE_MS 20 /* the answer is there, behind what came before */
 
-/* Who owns a queue, as far as /proc tells. */
+/* The owner of a queue, as far as /proc shows it. */
 struct owner {
 	uint32_t portid; /* 0: unknown */
 	unsigned long inode;
@@ -172,7 +172,7 @@ static int explain_capability(struct mnfq_socket *sock, uint16_t num, bool lent)
 		num, netns, have_capability() ? " (it has it elsewhere)" : "");
 }
 
-/* A command that needs the capability and no queue tells the two meanings of EPERM apart. */
+/* A command that needs the capability but no queue distinguishes the two meanings of EPERM. */
 static int explain_permission(struct mnfq_socket *sock, uint16_t num)
 {
 	const bool ask_opener = sock->ask_opener;
@@ -207,7 +207,7 @@ static const char *explain_conntrack(struct mnfq_socket *sock)
 	case 0:
 		return "connection tracking data (built without "
 		       "CONFIG_NETFILTER_NETLINK_GLUE_CT)";
-	case -EINVAL: /* nobody has registered for such messages */
+	case -EINVAL: /* no handler is registered for such messages */
 		return "connection tracking data (load nf_conntrack_netlink)";
 	default:
 		return "connection tracking data (load nf_conntrack_netlink, or it was built "
@@ -240,7 +240,7 @@ int mnfq_i_explain_bind(struct mnfq_socket *sock, uint16_t num, uint32_t flags, 
 	case -EBUSY:
 		return mnfq_i_fail(&sock->error, -EEXIST,
 				   "queue %u was bound by somebody who shares the socket", num);
-	case -EEXIST: /* somebody else was quicker */
+	case -EEXIST: /* another socket was faster */
 		return explain_owner(sock, num);
 	case -ENODEV:
 		return mnfq_i_fail(&sock->error, err,

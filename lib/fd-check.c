@@ -15,7 +15,7 @@ static int fail_check(struct mnfq_i_errmsg *error, int fd, int err)
 	return mnfq_i_fail(error, err, "descriptor %d cannot be checked: %s", fd, strerror(-err));
 }
 
-/* The kernel tells how long an attached filter is, and refuses to show those made of eBPF. */
+/* The kernel returns the length of an attached filter, and refuses to show eBPF filters. */
 int mnfq_i_check_filter(int fd, struct mnfq_i_errmsg *error)
 {
 	socklen_t len = 0;

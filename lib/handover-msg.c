@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* What goes along with a socket that is handed over: written, and read from anybody. No I/O. */
+/* The message that accompanies a socket: writes it, and parses it from untrusted peers. No I/O. */
 #include "handover-msg.h"
 
 #include <errno.h>

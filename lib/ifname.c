@@ -26,8 +26,8 @@ static struct mnfq_i_ifname *find_ifname(struct mnfq_socket *sock, uint32_t ifin
 }
 
 /*
- * Any socket answers SIOCGIFNAME for its own namespace, so ours does for the packets'. That there
- * is no such interface is told by an empty name.
+ * Any socket answers SIOCGIFNAME for its own namespace, so ours does for the packets'. An empty
+ * name means that there is no such interface.
  */
 static int ask_name(int fd, uint32_t ifindex, char name[IF_NAMESIZE])
 {
@@ -89,7 +89,7 @@ int mnfq_socket_get_ifname(struct mnfq_socket *sock, uint32_t ifindex, char *nam
 
 /*
  * Any thread may ask for a retained packet, so what the socket's thread remembers is not for it. While the
- * lock is held the descriptor stays open. @mtu: NULL if nobody wants to know.
+ * lock is held the descriptor stays open. @mtu: NULL if not wanted.
  */
 static int ask_for_retained(const struct mnfq_packet *packet, uint32_t ifindex,
 			    char name[IF_NAMESIZE], uint32_t *mtu)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The kernel's own counters of queues, which stand in a file of /proc of the socket's namespace only. Those
- * of a socket, which anybody who has it may ask for: sockopt.c.
+ * The kernel's own counters of queues, from a /proc file of the socket's namespace. sockopt.c reads those of
+ * a socket, which need no right.
  */
 #include "kernel-stats.h"
 
@@ -46,7 +46,7 @@ static bool parse(const char *text, unsigned int *num, struct mnfq_kernel_stats 
 	return true;
 }
 
-/* What is wanted of the file: one queue, whoever owns it, or the sum of all that somebody owns. */
+/* What to read from the file: one queue of any owner, or the sum of all queues of an owner. */
 struct wanted {
 	int num; /* -1: all of @portid */
 	uint32_t portid;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* What a packet tells of its connection: the attributes within NFQA_CT. Nothing here does I/O. */
+/* The packet's connection tracking data: the attributes within NFQA_CT. No I/O. */
 #include "packet-ct.h"
 
 #include <errno.h>
@@ -204,8 +204,8 @@ static bool has_nat(const struct mnfq_packet *packet)
 
 /*
  * Will the kernel adjust sequence numbers for a payload of @len bytes, if data of the connection
- * goes with it, although nobody asks for that? It tries for each TCP connection with NAT, and
- * complains of those for which it cannot remember the difference (WARN in nf_ct_seqadj_set()).
+ * goes with it, without a request for that? It tries for each TCP connection with NAT, and
+ * warns about those for which it cannot remember the difference (WARN in nf_ct_seqadj_set()).
  */
 bool mnfq_i_packet_adjusts_unasked(const struct mnfq_packet *packet, size_t len)
 {

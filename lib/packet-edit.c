@@ -276,7 +276,7 @@ int mnfq_packet_edit(struct mnfq_packet *packet, size_t offset, size_t remove, c
 	return change_length(packet, &s, &edit, s.bytes.len - gone + insert);
 }
 
-/* What was put together and cannot be repaired must not be sent by whoever accepts it all the same. */
+/* A payload that cannot be repaired is discarded, so that a later ACCEPT does not send it. */
 int mnfq_packet_repair(struct mnfq_packet *packet)
 {
 	struct mnfq_i_subject s;

@@ -183,7 +183,7 @@ struct mnfq_packet *mnfq_packet_free(struct mnfq_packet *packet)
 	decision.id = packet->id;
 	mnfq_i_reserve(queue, &decision);
 	pthread_mutex_lock(&queue->sock->lock);
-	if (packet->twin) { /* its callback is running, and decides unless somebody has */
+	if (packet->twin) { /* its callback is running, and decides it unless it is decided */
 		packet->twin->twin = NULL;
 		packet->twin = NULL;
 	} else if (!packet->decided) {

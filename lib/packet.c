@@ -52,7 +52,7 @@ int mnfq_i_attr_next(const uint8_t *bytes, uint32_t len, uint32_t *at, struct nl
 
 /*
  * The attribute of @type, of at least @min_len bytes, among those in @nest. Returns 0, or
- * -ENODATA, or -EBADMSG if anything in there makes no sense.
+ * -ENODATA, or -EBADMSG if @nest is malformed.
  */
 int mnfq_i_attr_find(struct mnfq_i_bytes nest, unsigned int type, uint32_t min_len,
 		     struct mnfq_i_bytes *found)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * The default verdict for what waits in a queue. An accepted packet goes on with its path within our
- * sendmsg, and how long that takes is up to whoever makes the rules of the namespace; so packets are
+ * sendmsg, and how long that takes depends on the rules of the namespace; so packets are
  * decided in portions, as large as what they take allows, until the deadline of the call.
  */
 #include "portions.h"

@@ -95,7 +95,7 @@ static bool find_in_ring(struct mnfq_socket *sock, uint16_t num, uint32_t *first
 	return found;
 }
 
-/* What nobody has read so far, from the backlog first; and what is still in the ring. */
+/* The packets still unread, from the backlog first; and those still in the ring. */
 static void decide_unread(struct end *end)
 {
 	struct mnfq_queue *queue = end->portions.queue;
@@ -177,8 +177,8 @@ static void unbind(struct mnfq_queue *queue)
 }
 
 /*
- * Ends it, with the default verdict for what waits as far as the deadline of the call allows. If
- * somebody else reads from the socket there is more, of which he alone knows: the kernel drops that.
+ * Ends it, with the default verdict for the packets that wait, as far as the deadline of the call
+ * allows. If another process reads from the socket, the kernel drops the packets that it took.
  */
 void mnfq_i_queue_end(struct mnfq_queue *queue, bool wait)
 {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Which undecided packets of a queue are to get the default verdict, and how many of them at once: an
- * accepted packet goes on with its path within our sendmsg, and how long that takes is up to whoever
- * makes the rules of the namespace. So a release has steps of no more ids than a round may have
+ * accepted packet goes on with its path within our sendmsg, and how long that takes depends on the
+ * rules of the namespace. So a release has steps of no more ids than a round may have
  * packets. No I/O.
  */
 #include "release.h"
@@ -88,7 +88,7 @@ static bool is_kept_back(struct mnfq_queue *queue)
 
 /*
  * How long until the first release may be tried, in ms; negative if there is nothing to wait for. One
- * that a packet keeps back is not: whoever decides that packet releases what waits behind it, unless
+ * that a packet keeps back is not: the verdict of that packet releases what waits behind it, unless
  * that is during the pause after a failure.
  */
 int64_t mnfq_i_release_left(struct mnfq_socket *sock)
