@@ -1048,9 +1048,8 @@ int mnfq_packet_set_l2hdr(struct mnfq_packet *packet, const void *data, size_t l
  *
  * @param data  the packet from its network header on; may be NULL if @p len is 0
  * @param len   0 to MNFQ_COPY_RANGE_MAX bytes
- * -EMSGSIZE  more than MNFQ_COPY_RANGE_MAX; or the packet was received truncated, and the part
- * that
- *            was not received would be cut off: to do that, see mnfq_packet_allow()
+ * -EMSGSIZE  more than MNFQ_COPY_RANGE_MAX; or the packet was received truncated, and the missing
+ *            part would be cut off: to do that, see mnfq_packet_allow()
  * -ENODATA   with MNFQ_COPY_META: the old payload is unknown
  * -EOPNOTSUPP  another length together with a connection mark or labels, as
  *              mnfq_packet_set_ct_mark()
@@ -1138,17 +1137,16 @@ int mnfq_packet_get_layers(const struct mnfq_packet *packet, struct mnfq_layers 
  * Pointers that mnfq_packet_get_payload() returned before an edit no longer show the packet.
  *
  * An edit may make a packet larger than the MTU of its output interface (mnfq_packet_get_mtu()).
- * The kernel then drops forwarded packets of IPv6 or with DF set, and reports to their sender
- * that a packet was too big, which the sender never sent. It fragments other forwarded packets,
- * and UDP datagrams of local senders.
+ * The kernel then drops forwarded packets of IPv6 or with DF set, and reports "packet too big" to
+ * the sender, for a packet that it never sent. It fragments other forwarded packets, and UDP
+ * datagrams of local senders.
  *
  * @param offset  a position in the payload: from the transport header to the end as found by
  *                mnfq_packet_get_layers(). Also from the network header on if @p remove equals
  *                @p insert and the structure of the headers does not change: addresses, time to
  *                live, type of service, but not lengths
  * @param remove  the number of bytes to remove
- * @param data    the bytes to insert; may be within the old payload; may be NULL if @p insert is
- *                0
+ * @param data    the bytes to insert; may be in the old payload; may be NULL if @p insert is 0
  * @param insert  the number of bytes to insert
  * @return 0, or, with the packet unchanged and the message in mnfq_packet_get_error(),
  *   -EINVAL           the range is not in the packet, or the edit breaks its headers: to build
