@@ -21,6 +21,6 @@ FILE *log_begin(void);
 void log_end(void);
 
 /** A line, clean for a terminal. */
-void tell(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

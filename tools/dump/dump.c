@@ -22,8 +22,8 @@
 
 static int open_workers(struct dump *dump)
 {
-	static const struct place here = { .kind = PLACE_HERE };
-	const struct place *place = dump->opts->place_count ? dump->opts->places : &here;
+	static const struct socket_spec here = { .kind = SPEC_HERE };
+	const struct socket_spec *spec = dump->opts->spec_count ? dump->opts->specs : &here;
 	char error[512] = "";
 	struct mnfq_socket_options opts = {
 		.size = sizeof(opts),
@@ -35,7 +35,7 @@ static int open_workers(struct dump *dump)
 	int err;
 
 	for (size_t i = 0; i < dump->worker_count; i++) {
-		err = open_source(&dump->workers[i].source, dump, place, &opts);
+		err = handle_open(&dump->workers[i].handle, dump, spec, &opts);
 		if (err)
 			return fail(DUMP_NAME, "%s", *error ? error : strerror(-err));
 	}
@@ -43,71 +43,71 @@ static int open_workers(struct dump *dump)
 }
 
 /* Of several threads that fail for the same reason one tells it. */
-static int fail_source(const struct source *source, int err)
+static int fail_source(const struct dump_handle *handle, int err)
 {
 	char error[1024];
 
-	if (atomic_exchange(&source->dump->failed, true))
+	if (atomic_exchange(&handle->dump->failed, true))
 		return EXIT_FAILURE;
-	explain_source(error, sizeof(error), source, err);
+	handle_explain(error, sizeof(error), handle, err);
 	return fail(DUMP_NAME, "%s", error);
 }
 
 /* Each worker gets as many, or one more than others. */
 static int bind_workers(struct dump *dump)
 {
-	size_t count = count_queues(dump->opts), from, to;
+	size_t count = options_queue_count(dump->opts), from, to;
 	int err;
 
 	for (size_t i = 0; i < dump->worker_count; i++) {
 		from = i * count / dump->worker_count;
 		to = (i + 1) * count / dump->worker_count;
-		err = bind_source(&dump->workers[i].source,
+		err = handle_bind(&dump->workers[i].handle,
 				  dump->opts->first + (unsigned int)from, to - from, 0);
 		if (err)
-			return fail_source(&dump->workers[i].source, err);
+			return fail_source(&dump->workers[i].handle, err);
 	}
 	return 0;
 }
 
 static void dump_print_listening(const struct dump *dump)
 {
-	const struct source *source = &dump->workers[0].source;
-	char name[SOURCE_NAME_SIZE];
+	const struct dump_handle *handle = &dump->workers[0].handle;
+	char name[HANDLE_NAME_SIZE];
 	FILE *out = log_begin();
 
-	print_queues(out, dump->opts);
-	if (source->netns[0])
-		fprintf(out, " of namespace %s", name_source(name, source));
+	report_queues(out, dump->opts);
+	if (handle->netns[0])
+		fprintf(out, " of namespace %s", handle_format_name(name, handle));
 	if (dump->worker_count > 1)
 		fprintf(out, ", %zu threads", dump->worker_count);
-	print_settings(out, dump, source, dump->worker_count > 1);
+	report_settings(out, dump, handle, dump->worker_count > 1);
 	log_end();
 }
 
 /* Output is written when nothing more is there at once: live, yet not a write a packet. */
-int dispatch_source(struct source *source)
+int handle_dispatch(struct dump_handle *handle)
 {
-	int handled = mnfq_socket_dispatch(source->sock, 0);
+	int handled = mnfq_socket_dispatch(handle->sock, 0);
 
 	if (handled != 0)
 		return handled;
-	output_flush(source->dump->out);
-	return mnfq_socket_dispatch(source->sock, -1);
+	output_flush(handle->dump->out);
+	return mnfq_socket_dispatch(handle->sock, -1);
 }
 
-static int dump_receive(struct source *source)
+static int dump_receive(struct dump_handle *handle)
 {
 	int err;
 
 	for (;;) {
-		err = dispatch_source(source);
-		if (err == -ECANCELED && atomic_load(&source->dump->ending))
+		err = handle_dispatch(handle);
+		if (err == -ECANCELED && atomic_load(&handle->dump->ending))
 			return 0;
 		if (err == -ECANCELED)
-			report_worker(source);
+			report_worker(handle);
 		else if (err < 0 && err != -EINTR)
-			return fail_source(source, err);
+			return fail_source(handle, err);
 	}
 }
 
@@ -153,7 +153,7 @@ static int start_writing(const struct dump *dump)
  * Everything is open and bound: what is still to come are packets, which are nobody's friends. The
  * time zone is read before there is a first line to print, with the rights that we came with.
  */
-int sandbox_dump(const struct dump *dump, bool need_net_admin)
+int dump_enter_sandbox(const struct dump *dump, bool need_net_admin)
 {
 	char error[256];
 
@@ -172,8 +172,8 @@ static int enter_sandbox(const struct dump *dump)
 	bool owner = true;
 
 	for (size_t i = 0; i < dump->worker_count; i++)
-		owner = owner && sandbox_owns(mnfq_socket_get_fd(dump->workers[i].source.sock));
-	return sandbox_dump(dump, !owner);
+		owner = owner && sandbox_owns(mnfq_socket_get_fd(dump->workers[i].handle.sock));
+	return dump_enter_sandbox(dump, !owner);
 }
 
 /* With all sockets open. */
@@ -181,12 +181,12 @@ static int dump_run(struct dump *dump)
 {
 	int status;
 
-	catch_signals(dump, dump->out);
+	dump_catch_signals(dump, dump->out);
 	status = bind_workers(dump);
 	if (!status)
 		status = enter_sandbox(dump);
 	if (!status) {
-		if (dump->link >= 0)
+		if (dump->ipc >= 0)
 			watch_workers(dump);
 		dump_print_listening(dump);
 		status = run_workers(dump);
@@ -204,23 +204,23 @@ static int make_workers(struct dump *dump)
 	return 0;
 }
 
-static int run_one(struct dump *dump)
+static int dump_run_single(struct dump *dump)
 {
 	int status = make_workers(dump);
 
-	if (!status && dump->opts->place_count > 0) {
-		dump->link = start_broker(dump, NULL, 0, NULL);
-		status = dump->link < 0 ? EXIT_FAILURE : 0;
+	if (!status && dump->opts->spec_count > 0) {
+		dump->ipc = dump_start_broker(dump, NULL, 0, NULL);
+		status = dump->ipc < 0 ? EXIT_FAILURE : 0;
 	}
 	if (!status)
 		status = open_workers(dump);
 	if (!status)
 		status = dump_run(dump);
-	catch_signals(NULL, dump->out); /* handlers use what goes now */
+	dump_catch_signals(NULL, dump->out); /* handlers use what goes now */
 	for (size_t i = 0; i < dump->worker_count; i++) {
-		close_source(&dump->workers[i].source, 0, false);
-		if (dump->workers[i].source.dump)
-			count_source(&dump->workers[i].source, NULL);
+		handle_close(&dump->workers[i].handle, 0, false);
+		if (dump->workers[i].handle.dump)
+			handle_count(&dump->workers[i].handle, NULL);
 	}
 	free(dump->workers);
 	return status;
@@ -234,18 +234,18 @@ static void choose_mode(struct dump *dump)
 {
 	const struct dump_options *opts = dump->opts;
 	const bool several =
-		opts->listen || opts->all_netns || opts->place_count > 1 || dump->fd_count > 0;
+		opts->listen || opts->all_netns || opts->spec_count > 1 || dump->fd_count > 0;
 
-	dump->alone = !several && opts->place_count == 1 && opts->threads == 1 &&
-		      opts->busy_poll_us == 0;
-	dump->many = several || dump->alone;
+	dump->single_netns = !several && opts->spec_count == 1 && opts->threads == 1 &&
+			     opts->busy_poll_us == 0;
+	dump->multi = several || dump->single_netns;
 }
 
 /* What is passed to us, unless the command line says where to look. */
 static int take_fds(struct dump *dump)
 {
 	char error[256] = "";
-	int n = dump->opts->place_count ? 0 : systemd_take_fds(&dump->fds, error, sizeof(error));
+	int n = dump->opts->spec_count ? 0 : systemd_take_fds(&dump->fds, error, sizeof(error));
 
 	if (n < 0)
 		return fail(DUMP_NAME, "%s", error);
@@ -265,9 +265,9 @@ static bool takes_sockets(const struct dump *dump)
 /* Before we open others, which could get their numbers. */
 static int check_fds(const struct dump_options *opts)
 {
-	for (size_t i = 0; i < opts->place_count; i++)
-		if (opts->places[i].kind == PLACE_FD && fcntl(opts->places[i].fd, F_GETFD) < 0)
-			return fail(DUMP_NAME, "descriptor %d is not open", opts->places[i].fd);
+	for (size_t i = 0; i < opts->spec_count; i++)
+		if (opts->specs[i].kind == SPEC_FD && fcntl(opts->specs[i].fd, F_GETFD) < 0)
+			return fail(DUMP_NAME, "descriptor %d is not open", opts->specs[i].fd);
 	return 0;
 }
 
@@ -286,19 +286,19 @@ static int dump_serve(struct dump *dump)
 		return fail_usage(DUMP_NAME,
 				  "--allow-uid and --allow-plain are for sockets that are handed "
 				  "over: see --listen");
-	if (dump->opts->lend_rights && !takes_sockets(dump) && dump->opts->place_count == 0)
+	if (dump->opts->lend_rights && !takes_sockets(dump) && dump->opts->spec_count == 0)
 		return fail_usage(DUMP_NAME,
 				  "--lend-rights is for sockets that others pass in: see "
 				  "--listen and --from");
 	choose_mode(dump);
-	if (dump->opts->keep && (!dump->many || dump->alone))
+	if (dump->opts->keep && (!dump->multi || dump->single_netns))
 		return fail_usage(DUMP_NAME,
 				  "--keep is for sockets that are handed over: see --listen");
-	status = dump->many ? run_many(dump) : run_one(dump);
+	status = dump->multi ? dump_run_multi(dump) : dump_run_single(dump);
 	if (!dump->served)
 		return status;
 	status |= finish_output(dump);
-	print_summary(dump);
+	report_summary(dump);
 	if (dump->abandoned) {
 		log_close();
 		_exit(status);
@@ -324,18 +324,18 @@ static int open_output(struct dump *dump)
 int run_dump(int argc, char **argv)
 {
 	struct dump_options opts;
-	struct dump dump = { .opts = &opts, .serve = dump_receive, .wake = -1, .link = -1 };
+	struct dump dump = { .opts = &opts, .serve = dump_receive, .wake = -1, .ipc = -1 };
 	int status;
 
-	if (take_dump_options(&opts, argc, argv, &status)) {
+	if (dump_parse_options(&opts, argc, argv, &status)) {
 		status = open_output(&dump);
 		if (!status)
 			status = dump_serve(&dump);
-		catch_signals(NULL, NULL);
+		dump_catch_signals(NULL, NULL);
 		output_free(dump.out);
 		log_close();
 		free(dump.fds);
 	}
-	free(opts.places);
+	free(opts.specs);
 	return status;
 }

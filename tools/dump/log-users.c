@@ -8,65 +8,66 @@
 #include "common/text.h"
 #include "dump/multi.h"
 
-static void log_left_out(const char *whom, uint64_t count)
+static void log_suppressed_lines(const char *subject, uint64_t count)
 {
 	if (count > 0)
-		tell("%llu %s on %s %s left out", (unsigned long long)count,
-		     plural(count, "line", "lines"), whom, plural(count, "was", "were"));
+		log_line("%llu %s on %s %s left out", (unsigned long long)count,
+			 plural(count, "line", "lines"), subject, plural(count, "was", "were"));
 }
 
-static void log_left_out_of(uint32_t uid, uint64_t count)
+static void log_suppressed_user(uint32_t uid, uint64_t count)
 {
-	char whom[32];
+	char subject[32];
 
-	snprintf(whom, sizeof(whom), "user %u", uid);
-	log_left_out(whom, count);
+	snprintf(subject, sizeof(subject), "user %u", uid);
+	log_suppressed_lines(subject, count);
 }
 
 /* Whether there may be a line on this user now. Nobody knows users of whom there are too many. */
-static bool may_log_user(struct many *many, uint32_t uid)
+static bool may_log_user(struct dump_multi *multi, uint32_t uid)
 {
 	const int64_t now = clock_ms();
-	struct peer_user *user = peer_find_user(&many->users, uid, now);
-	uint64_t left_out;
+	struct peer_user *user = peer_find_user(&multi->users, uid, now);
+	uint64_t suppressed;
 
-	if (!user || !peer_may_log(user, now, &left_out)) {
-		many->unlogged += !user;
+	if (!user || !peer_may_log(user, now, &suppressed)) {
+		multi->unlogged += !user;
 		return false;
 	}
-	log_left_out_of(uid, left_out);
+	log_suppressed_user(uid, suppressed);
 	return true;
 }
 
-void log_joined(struct many *many, const struct member *member)
+void log_joined(struct dump_multi *multi, const struct netns_entry *entry)
 {
-	char name[SOURCE_NAME_SIZE];
+	char name[HANDLE_NAME_SIZE];
 
-	name_source(name, &member->source);
-	if (!member->handed_over)
-		tell("serving namespace %s", name);
-	else if (may_log_user(many, member->uid))
-		tell("serving namespace %s, handed over by uid %u, pid %u", name, member->uid,
-		     member->pid);
+	handle_format_name(name, &entry->handle);
+	if (!entry->handed_over)
+		log_line("serving namespace %s", name);
+	else if (may_log_user(multi, entry->uid))
+		log_line("serving namespace %s, handed over by uid %u, pid %u", name, entry->uid,
+			 entry->pid);
 }
 
-bool may_log_leaving(struct many *many, const struct member *member)
+bool may_log_leaving(struct dump_multi *multi, const struct netns_entry *entry)
 {
-	return !member->handed_over || may_log_user(many, member->uid);
+	return !entry->handed_over || may_log_user(multi, entry->uid);
 }
 
-void log_refused(struct many *many, const struct ipc_msg *message, const char *why)
+void log_refused(struct dump_multi *multi, const struct ipc_msg *message, const char *why)
 {
 	if (message->inode) /* the broker has found it */
-		tell("%s", why);
-	else if (may_log_user(many, message->uid))
-		tell("refused a socket of uid %u, pid %u: %s", message->uid, message->pid, why);
+		log_line("%s", why);
+	else if (may_log_user(multi, message->uid))
+		log_line("refused a socket of uid %u, pid %u: %s", message->uid, message->pid,
+			 why);
 }
 
-void log_what_was_left_out(struct many *many)
+void log_suppressed(struct dump_multi *multi)
 {
-	for (size_t i = 0; i < many->users.count; i++)
-		log_left_out_of(many->users.users[i]->uid, many->users.users[i]->unlogged);
-	log_left_out("other users", many->unlogged);
-	peer_users_free(&many->users);
+	for (size_t i = 0; i < multi->users.count; i++)
+		log_suppressed_user(multi->users.users[i]->uid, multi->users.users[i]->unlogged);
+	log_suppressed_lines("other users", multi->unlogged);
+	peer_users_free(&multi->users);
 }

@@ -24,7 +24,7 @@
 #include "dump/systemd.h"
 #include "sandbox/sandbox.h"
 
-#define MANY_EVENTS   1024
+#define EVENTS_MAX    1024
 #define COUNT_MS      500 /* the broker may be in a bad way */
 #define LISTENERS_MAX 16
 #define LINGER_MS     2000 /* so long a name may be gone when it is made anew */
@@ -32,132 +32,136 @@
 
 /* ---- what the broker says --------------------------------------------------------------- */
 
-static void answer(const struct many *many, uint32_t id, int err, const char *text)
+static void reply(const struct dump_multi *multi, uint32_t id, int err, const char *text)
 {
 	struct ipc_msg message = { .type = IPC_ANSWER, .id = id, .error = err };
 
 	snprintf(message.text, sizeof(message.text), "%.*s", IPC_TEXT_SIZE - 1, text);
-	(void)ipc_send(many->link, &message, -1);
+	(void)ipc_send(multi->ipc, &message, -1);
 }
 
 /* By the broker itself, not handed over by somebody. */
-static bool is_found(const struct ipc_msg *message)
+static bool is_found_by_broker(const struct ipc_msg *message)
 {
 	return message->inode != 0;
 }
 
 /* Whether the broker was asked to look for namespaces. */
-static bool finds(const struct dump_options *opts)
+static bool searches(const struct dump_options *opts)
 {
-	return opts->all_netns || has_name(opts);
+	return opts->all_netns || options_have_name(opts);
 }
 
-void fail_alone(struct many *many, const char *why)
+void multi_fail(struct dump_multi *multi, const char *why)
 {
-	many->status = fail(DUMP_NAME, "%s", why);
-	stop_workers(many->dump);
+	multi->status = fail(DUMP_NAME, "%s", why);
+	dump_stop(multi->dump);
 }
 
-static void refuse(struct many *many, const struct ipc_msg *message, int err, const char *why)
+static void refuse(struct dump_multi *multi, const struct ipc_msg *message, int err,
+		   const char *why)
 {
-	answer(many, message->id, err, why);
-	if (is_found(message) && err == -EEXIST) /* we know that by ourselves */
+	reply(multi, message->id, err, why);
+	if (is_found_by_broker(message) && err == -EEXIST) /* we know that by ourselves */
 		return;
-	if (many->dump->alone)
-		fail_alone(many, why);
+	if (multi->dump->single_netns)
+		multi_fail(multi, why);
 	else
-		log_refused(many, message, why);
+		log_refused(multi, message, why);
 }
 
-static struct ipc_msg get_origin(const struct member *member)
+static struct ipc_msg get_origin(const struct netns_entry *entry)
 {
 	return (struct ipc_msg){ .type = IPC_ATTACH,
-				 .id = member->id,
-				 .uid = member->uid,
-				 .pid = member->pid,
-				 .inode = !member->handed_over };
+				 .id = entry->id,
+				 .uid = entry->uid,
+				 .pid = entry->pid,
+				 .inode = !entry->handed_over };
 }
 
-void member_joined(struct member *member)
+void reply_joined(struct netns_entry *entry)
 {
-	answer(member->many, member->id, 0, "");
+	reply(entry->multi, entry->id, 0, "");
 }
 
-void member_refused(struct member *member)
+void reply_refused(struct netns_entry *entry)
 {
-	const struct ipc_msg message = get_origin(member);
+	const struct ipc_msg message = get_origin(entry);
 
-	refuse(member->many, &message, member->error, member->why);
+	refuse(entry->multi, &message, entry->error, entry->why);
 }
 
 /* Takes the descriptor. */
-static void many_attach(struct many *many, const struct ipc_msg *message, int fd)
+static void attach(struct dump_multi *multi, const struct ipc_msg *message, int fd)
 {
 	/* What the broker finds it has opened itself, without our rights. */
-	const struct place place = { .kind = PLACE_FD,
-				     .fd = fd,
-				     .lend = is_found(message) || many->dump->opts->lend_rights };
-	struct member *member = new_member(many, message->id);
+	const struct socket_spec spec = { .kind = SPEC_FD,
+					  .fd = fd,
+					  .lend = is_found_by_broker(message) ||
+						  multi->dump->opts->lend_rights };
+	struct netns_entry *entry = entry_new(multi, message->id);
 
-	if (!member) {
+	if (!entry) {
 		close(fd);
-		refuse(many, message, -ENOMEM, "out of memory");
+		refuse(multi, message, -ENOMEM, "out of memory");
 		return;
 	}
-	member->handed_over = !is_found(message);
-	member->leaves = is_found(message) || (message->flags & MNFQ_HANDOVER_KEEP);
-	member->uid = message->uid;
-	member->pid = message->pid;
-	memcpy(member->source.label, message->label, sizeof(member->source.label));
-	join_member(member, &place);
+	entry->handed_over = !is_found_by_broker(message);
+	entry->withdrawable =
+		is_found_by_broker(message) || (message->flags & MNFQ_HANDOVER_KEEP);
+	entry->uid = message->uid;
+	entry->pid = message->pid;
+	memcpy(entry->handle.label, message->label, sizeof(entry->handle.label));
+	lifecycle_join(entry, &spec);
 }
 
 /* What is served already goes on being served. */
-static void lose_broker(struct many *many, const char *why)
+static void broker_lost(struct dump_multi *multi, const char *why)
 {
-	if (!atomic_load(&many->dump->ending))
-		many->status = fail(DUMP_NAME, "%s", why);
-	close(many->link);
-	many->link = -1;
+	if (!atomic_load(&multi->dump->ending))
+		multi->status = fail(DUMP_NAME, "%s", why);
+	close(multi->ipc);
+	multi->ipc = -1;
 }
 
 /*
  * Ids come from another process, which may be in the hands of a stranger: an unknown one is that of
  * a member that left meanwhile.
  */
-static void handle_message(struct many *many, const struct ipc_msg *message, int fd)
+static void handle_message(struct dump_multi *multi, const struct ipc_msg *message, int fd)
 {
-	struct member *member = find_member(many, message->id);
+	struct netns_entry *entry = entry_find(multi, message->id);
 
 	switch (message->type) {
 	case IPC_ATTACH:
-		if (!member && (!is_found(message) || finds(many->dump->opts)))
-			many_attach(many, message, fd);
+		if (!entry && (!is_found_by_broker(message) || searches(multi->dump->opts)))
+			attach(multi, message, fd);
 		else
-			drop_socket(many, fd);
+			lifecycle_discard(multi, fd);
 		break;
 	case IPC_DETACH:
-		if (member)
-			remove_member(member, "gone");
-		if (has_name(many->dump->opts))
-			many->lingers_until = clock_ms() + LINGER_MS;
+		if (entry)
+			lifecycle_remove(entry, "gone");
+		if (options_have_name(multi->dump->opts))
+			multi->linger_until = clock_ms() + LINGER_MS;
 		break;
 	case IPC_NOTE:
 		if (message->error)
-			lose_broker(many, message->text);
+			broker_lost(multi, message->text);
 		else
-			tell("%s", message->text);
+			log_line("%s", message->text);
 		break;
 	case IPC_COUNT:
-		many->refusals = message->id;
+		multi->refusals = message->id;
 		break;
 	case IPC_PING:
-		watchdog_answered(many);
+		watchdog_answered(multi);
 		break;
 	case IPC_RESTART:
-		tell("the process that takes sockets and watches namespaces has failed: another one "
-		     "takes its place");
-		restart_members(many);
+		log_line(
+			"the process that takes sockets and watches namespaces has failed: another one "
+			"takes its place");
+		lifecycle_restart(multi);
 		break;
 	default:
 		break;
@@ -165,50 +169,50 @@ static void handle_message(struct many *many, const struct ipc_msg *message, int
 }
 
 /* At most some messages, so that packets have their turn. */
-static void hear_broker(struct many *many)
+static void read_broker(struct dump_multi *multi)
 {
 	struct ipc_msg message;
 	int fd, n = 1, budget = 4;
 
-	while (many->link >= 0 && n != 0 && budget-- > 0) {
-		n = ipc_receive(many->link, &message, &fd);
+	while (multi->ipc >= 0 && n != 0 && budget-- > 0) {
+		n = ipc_receive(multi->ipc, &message, &fd);
 		if (n == -ECONNRESET)
-			lose_broker(many,
+			broker_lost(multi,
 				    "the process that takes sockets and watches namespaces has "
 				    "ended: none is added or left any more; start again");
 		else if (n > 0)
-			handle_message(many, &message, fd);
+			handle_message(multi, &message, fd);
 		else if (n == -EMFILE)
-			refuse(many, &message, n,
+			refuse(multi, &message, n,
 			       "no descriptor is left: raise the limit of open files (ulimit -n)");
 	}
 }
 
 /* Not while many descriptors that it sent are still to be closed, so that they do not pile up. */
-static void pause_broker(struct many *many)
+static void throttle_broker(struct dump_multi *multi)
 {
-	const bool pause = many->discards >= DISCARDS_MAX;
-	struct epoll_event event = { .events = pause ? 0 : EPOLLIN, .data.ptr = many };
+	const bool pause = multi->discards >= DISCARDS_MAX;
+	struct epoll_event event = { .events = pause ? 0 : EPOLLIN, .data.ptr = multi };
 
-	if (many->link >= 0 && pause != many->link_paused &&
-	    epoll_ctl(many->epoll, EPOLL_CTL_MOD, many->link, &event) == 0)
-		many->link_paused = pause;
+	if (multi->ipc >= 0 && pause != multi->ipc_paused &&
+	    epoll_ctl(multi->epoll, EPOLL_CTL_MOD, multi->ipc, &event) == 0)
+		multi->ipc_paused = pause;
 }
 
 /*
  * What the broker still says, until it has said @wanted or is gone; not for long, as it may be in
  * the hands of somebody who never ends. Returns whether @message is what was wanted.
  */
-static bool hear_last(const struct many *many, uint32_t wanted, struct ipc_msg *message)
+static bool read_until(const struct dump_multi *multi, uint32_t wanted, struct ipc_msg *message)
 {
 	const int64_t end = clock_ms() + COUNT_MS;
-	struct pollfd ready = { .fd = many->link, .events = POLLIN };
+	struct pollfd ready = { .fd = multi->ipc, .events = POLLIN };
 	int64_t left;
 	int fd, n = 0;
 
 	while (n != -ECONNRESET && (left = end - clock_ms()) > 0 &&
 	       poll(&ready, 1, (int)left) == 1) {
-		n = ipc_receive(many->link, message, &fd); /* closing it may take long */
+		n = ipc_receive(multi->ipc, message, &fd); /* closing it may take long */
 		if (n > 0 && message->type == wanted)
 			return true;
 	}
@@ -216,27 +220,27 @@ static bool hear_last(const struct many *many, uint32_t wanted, struct ipc_msg *
 }
 
 /* How many hand-overs the broker refused, so that nothing is lost silently. */
-static void ask_count(struct many *many)
+static void request_refusal_count(struct dump_multi *multi)
 {
 	const struct ipc_msg question = { .type = IPC_COUNT };
-	struct ipc_msg answer;
+	struct ipc_msg reply;
 
-	if (many->link < 0 || ipc_send(many->link, &question, -1) < 0)
+	if (multi->ipc < 0 || ipc_send(multi->ipc, &question, -1) < 0)
 		return;
-	if (hear_last(many, IPC_COUNT, &answer))
-		many->refusals = answer.id;
+	if (read_until(multi, IPC_COUNT, &reply))
+		multi->refusals = reply.id;
 }
 
 /* Until it has tidied up: with us it would be killed. */
-static void end_broker(struct many *many)
+static void shut_down_broker(struct dump_multi *multi)
 {
-	struct ipc_msg unwanted;
+	struct ipc_msg cancelled;
 
-	if (many->link < 0)
+	if (multi->ipc < 0)
 		return;
-	shutdown(many->link, SHUT_WR);
-	(void)hear_last(many, 0, &unwanted);
-	close(many->link);
+	shutdown(multi->ipc, SHUT_WR);
+	(void)read_until(multi, 0, &cancelled);
+	close(multi->ipc);
 }
 
 /* ---- serving ---------------------------------------------------------------------------- */
@@ -245,19 +249,19 @@ static void end_broker(struct many *many)
  * How long to wait for something to serve, in milliseconds: -1 without end, 0 where nothing is served
  * and nothing can come any more.
  */
-static int patience(const struct many *many)
+static int get_idle_timeout(const struct dump_multi *multi)
 {
-	const struct dump *dump = many->dump;
-	bool more_may_come = many->link >= 0 &&
+	const struct dump *dump = multi->dump;
+	bool more_may_come = multi->ipc >= 0 &&
 			     (dump->opts->listen || dump->opts->all_netns || dump->fd_count > 0);
-	int64_t left = many->link >= 0 ? many->lingers_until - clock_ms() : 0;
+	int64_t left = multi->ipc >= 0 ? multi->linger_until - clock_ms() : 0;
 
-	if (many->count > 0 || more_may_come)
+	if (multi->count > 0 || more_may_come)
 		return -1;
 	return left > 0 ? (int)left : 0;
 }
 
-static int earlier(int wait, int64_t at)
+static int min_timeout(int wait, int64_t at)
 {
 	int64_t left = at - clock_ms();
 
@@ -268,89 +272,89 @@ static int earlier(int wait, int64_t at)
 }
 
 /* Besides packets: all that a pass leaves to be done. Members may go, which were among the events. */
-static void tend(struct many *many, bool woken, bool broker)
+static void run_timers(struct dump_multi *multi, bool woken, bool broker)
 {
 	uint64_t count;
 
 	if (woken)
-		(void)!read(many->dump->wake, &count, sizeof(count));
+		(void)!read(multi->dump->wake, &count, sizeof(count));
 	if (broker)
-		hear_broker(many);
-	take_members(many);
-	tend_members(many);
-	report_members(many);
-	pause_broker(many);
+		read_broker(multi);
+	lifecycle_finish_threads(multi);
+	lifecycle_start_threads(multi);
+	turns_report(multi);
+	throttle_broker(multi);
 }
 
-static int many_serve(struct many *many)
+static int run_loop(struct dump_multi *multi)
 {
-	struct epoll_event events[MANY_EVENTS];
+	struct epoll_event events[EVENTS_MAX];
 	bool broker, woken, idle = false;
 	int n, wait;
 
-	while (!atomic_load(&many->dump->ending) && (wait = patience(many)) != 0) {
-		wait = watchdog_ask(many,
-				    earlier(earlier(wait, many->retry_at), many->report_by));
-		n = epoll_wait(many->epoll, events, MANY_EVENTS, idle ? wait : 0);
+	while (!atomic_load(&multi->dump->ending) && (wait = get_idle_timeout(multi)) != 0) {
+		wait = watchdog_ask(
+			multi, min_timeout(min_timeout(wait, multi->retry_at), multi->report_by));
+		n = epoll_wait(multi->epoll, events, EVENTS_MAX, idle ? wait : 0);
 		if (n < 0 && errno != EINTR)
 			return fail(DUMP_NAME, "cannot wait: %s", strerror(errno));
 		idle = n <= 0;
 		broker = woken = false;
 		for (int i = 0; i < n; i++) {
-			broker |= events[i].data.ptr == many;
+			broker |= events[i].data.ptr == multi;
 			woken |= events[i].data.ptr == NULL;
 		}
-		take_turns(many, events, n);
-		tend(many, woken, broker);
+		turns_run(multi, events, n);
+		run_timers(multi, woken, broker);
 		if (idle)
-			output_flush(many->dump->out);
+			output_flush(multi->dump->out);
 	}
-	return many->status;
+	return multi->status;
 }
 
 /* ---- set-up ----------------------------------------------------------------------------- */
 
-static int watch_fd(const struct many *many, int fd, void *data)
+static int watch_fd(const struct dump_multi *multi, int fd, void *data)
 {
 	struct epoll_event event = { .events = EPOLLIN, .data.ptr = data };
 
-	if (epoll_ctl(many->epoll, EPOLL_CTL_ADD, fd, &event) == 0)
+	if (epoll_ctl(multi->epoll, EPOLL_CTL_ADD, fd, &event) == 0)
 		return 0;
 	return fail(DUMP_NAME, "cannot watch a descriptor: %s", strerror(errno));
 }
 
-static int open_loop(struct many *many)
+static int open_loop(struct dump_multi *multi)
 {
 	int err;
 
 	/* A thousand namespaces take more than the 1024 that are usual. */
 	raise_file_limit();
-	many->epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (many->epoll < 0)
+	multi->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (multi->epoll < 0)
 		return fail(DUMP_NAME, "cannot make an epoll descriptor: %s", strerror(errno));
-	err = mnfq_ring_new(&many->ring, 0);
+	err = mnfq_ring_new(&multi->ring, 0);
 	if (err < 0)
 		return fail(DUMP_NAME, "%s", strerror(-err));
-	catch_signals(many->dump, many->dump->out);
-	many->manager = systemd_open();
-	many->watchdog_ms = many->manager >= 0 ? systemd_watchdog_ms() : 0;
-	return watch_fd(many, many->dump->wake, NULL);
+	dump_catch_signals(multi->dump, multi->dump->out);
+	multi->manager = systemd_open();
+	multi->watchdog_ms = multi->manager >= 0 ? systemd_watchdog_ms() : 0;
+	return watch_fd(multi, multi->dump->wake, NULL);
 }
 
 /* @stored: by the service manager, under this name; or NULL. */
-static int add_place(struct many *many, const struct place *place, const char *stored)
+static int open_spec(struct dump_multi *multi, const struct socket_spec *spec, const char *stored)
 {
-	struct member *member = new_member(many, 0);
+	struct netns_entry *entry = entry_new(multi, 0);
 	char error[512];
 
-	if (!member)
+	if (!entry)
 		return fail(DUMP_NAME, "out of memory");
-	member->hidden = !stored;
+	entry->hidden = !stored;
 	if (stored) {
-		take_label(member, stored);
-		member->stored = true;
+		set_stored_label(entry, stored);
+		entry->stored = true;
 	}
-	if (add_member(member, place, error, sizeof(error)) < 0)
+	if (lifecycle_add_now(entry, spec, error, sizeof(error)) < 0)
 		return fail(DUMP_NAME, "%s", error);
 	return 0;
 }
@@ -359,26 +363,26 @@ static int add_place(struct many *many, const struct place *place, const char *s
  * Those that the command line names must be there. One that was kept may have become useless while
  * we were away, which is told, and no reason to refuse all others.
  */
-static int add_places(struct many *many)
+static int open_specs(struct dump_multi *multi)
 {
-	const struct dump *dump = many->dump;
-	struct place place = { .kind = PLACE_FD };
+	const struct dump *dump = multi->dump;
+	struct socket_spec spec = { .kind = SPEC_FD };
 	int status = 0;
 
-	for (size_t i = 0; i < dump->opts->place_count && !status; i++)
-		status = add_place(many, &dump->opts->places[i], NULL);
+	for (size_t i = 0; i < dump->opts->spec_count && !status; i++)
+		status = open_spec(multi, &dump->opts->specs[i], NULL);
 	for (size_t i = 0; i < dump->fd_count; i++) {
-		place.fd = dump->fds[i].fd;
-		if (!unix_is_listener(place.fd))
-			(void)add_place(many, &place, dump->fds[i].name);
+		spec.fd = dump->fds[i].fd;
+		if (!unix_is_listener(spec.fd))
+			(void)open_spec(multi, &spec, dump->fds[i].name);
 	}
 	return status;
 }
 
-static int open_listeners(struct many *many)
+static int open_listeners(struct dump_multi *multi)
 {
 	struct unix_listener own = { .fd = -1 };
-	const struct dump *dump = many->dump;
+	const struct dump *dump = multi->dump;
 	const mode_t mode = dump->opts->has_mode ? dump->opts->mode : 0600;
 	int listeners[LISTENERS_MAX];
 	unsigned int count = 0;
@@ -398,29 +402,29 @@ static int open_listeners(struct many *many)
 		listeners[count++] =
 			own.fd; /* closed like the others; the keeper removes its path */
 	}
-	many->link = start_broker(dump, listeners, count, dump->opts->listen ? &own : NULL);
-	return many->link < 0 ? EXIT_FAILURE : watch_fd(many, many->link, many);
+	multi->ipc = dump_start_broker(dump, listeners, count, dump->opts->listen ? &own : NULL);
+	return multi->ipc < 0 ? EXIT_FAILURE : watch_fd(multi, multi->ipc, multi);
 }
 
-static void many_print_listening(const struct many *many)
+static void report_listening(const struct dump_multi *multi)
 {
-	const struct dump_options *opts = many->dump->opts;
-	const struct source *source = many->members ? &many->members->source : NULL;
-	char path[4 * 108], name[SOURCE_NAME_SIZE];
+	const struct dump_options *opts = multi->dump->opts;
+	const struct dump_handle *handle = multi->entries ? &multi->entries->handle : NULL;
+	char path[4 * 108], name[HANDLE_NAME_SIZE];
 	FILE *out = log_begin();
 
-	print_queues(out, opts);
-	if (many->dump->alone)
-		fprintf(out, " of namespace %s", name_source(name, source));
+	report_queues(out, opts);
+	if (multi->dump->single_netns)
+		fprintf(out, " of namespace %s", handle_format_name(name, handle));
 	else if (opts->all_netns)
-		fprintf(out, " of all namespaces, %zu so far", many->count);
+		fprintf(out, " of all namespaces, %zu so far", multi->count);
 	else
-		fprintf(out, " of %zu %s", many->count,
-			plural(many->count, "namespace", "namespaces"));
+		fprintf(out, " of %zu %s", multi->count,
+			plural(multi->count, "namespace", "namespaces"));
 	if (opts->listen)
 		fprintf(out, ", sockets are taken at %s",
 			clean_text(path, sizeof(path), opts->listen));
-	print_settings(out, many->dump, source, !many->dump->alone);
+	report_settings(out, multi->dump, handle, !multi->dump->single_netns);
 	log_end();
 }
 
@@ -434,70 +438,70 @@ static int check_rights(const struct dump *dump)
 }
 
 /* The next one of a name may be one over which we have the right by a capability only. */
-static bool needs_net_admin(const struct many *many)
+static bool needs_net_admin(const struct dump_multi *multi)
 {
-	return !many->dump->alone || has_name(many->dump->opts) ||
-	       !sandbox_owns(mnfq_socket_get_fd(many->members->source.sock));
+	return !multi->dump->single_netns || options_have_name(multi->dump->opts) ||
+	       !sandbox_owns(mnfq_socket_get_fd(multi->entries->handle.sock));
 }
 
-static int set_up(struct many *many)
+static int set_up(struct dump_multi *multi)
 {
-	int status = check_rights(many->dump);
+	int status = check_rights(multi->dump);
 
 	if (!status)
-		status = open_loop(many);
+		status = open_loop(multi);
 	if (!status)
-		status = open_listeners(many);
+		status = open_listeners(multi);
 	if (!status)
-		status = add_places(many);
+		status = open_specs(multi);
 	if (!status)
-		status = sandbox_dump(many->dump, needs_net_admin(many));
+		status = dump_enter_sandbox(multi->dump, needs_net_admin(multi));
 	if (!status) {
-		many_print_listening(many);
-		many->listening = true;
-		systemd_notify(many->manager, "READY=1\n", -1);
+		report_listening(multi);
+		multi->listening = true;
+		systemd_notify(multi->manager, "READY=1\n", -1);
 	}
 	return status;
 }
 
 /* What threads that have not ended use stays. */
-static void close_many(struct many *many)
+static void close_multi(struct dump_multi *multi)
 {
-	close_members(many);
-	end_broker(many);
-	if (many->epoll >= 0)
-		close(many->epoll);
-	if (many->manager >= 0)
-		close(many->manager);
-	log_what_was_left_out(many);
-	many->ring = mnfq_ring_free(many->ring);
-	if (!many->dump->abandoned)
-		free(many);
+	lifecycle_close_all(multi);
+	shut_down_broker(multi);
+	if (multi->epoll >= 0)
+		close(multi->epoll);
+	if (multi->manager >= 0)
+		close(multi->manager);
+	log_suppressed(multi);
+	multi->ring = mnfq_ring_free(multi->ring);
+	if (!multi->dump->abandoned)
+		free(multi);
 }
 
-int run_many(struct dump *dump)
+int dump_run_multi(struct dump *dump)
 {
-	struct many *many = calloc(1, sizeof(*many));
+	struct dump_multi *multi = calloc(1, sizeof(*multi));
 	uint64_t refusals;
 	int status;
 
-	if (!many)
+	if (!multi)
 		return fail(DUMP_NAME, "out of memory");
-	many->dump = dump;
-	many->epoll = many->link = many->manager = -1;
-	threads_init(many);
-	status = set_up(many);
+	multi->dump = dump;
+	multi->epoll = multi->ipc = multi->manager = -1;
+	multi_init(multi);
+	status = set_up(multi);
 	if (!status) {
-		status = many_serve(many);
-		systemd_notify(many->manager, "STOPPING=1\n", -1);
-		ask_count(many);
+		status = run_loop(multi);
+		systemd_notify(multi->manager, "STOPPING=1\n", -1);
+		request_refusal_count(multi);
 		dump->served = true;
 	}
-	refusals = many->refusals;
-	close_many(many);
-	catch_signals(NULL, dump->out); /* handlers use what goes now */
+	refusals = multi->refusals;
+	close_multi(multi);
+	dump_catch_signals(NULL, dump->out); /* handlers use what goes now */
 	if (refusals)
-		tell("%llu %s refused", (unsigned long long)refusals,
-		     plural(refusals, "socket was", "sockets were"));
+		log_line("%llu %s refused", (unsigned long long)refusals,
+			 plural(refusals, "socket was", "sockets were"));
 	return status;
 }

@@ -24,43 +24,43 @@
 
 #define STORED_PREFIX "mnfq-" /* of a name: mnfq-INODE-LABEL */
 
-struct member *new_member(struct many *many, uint32_t id)
+struct netns_entry *entry_new(struct dump_multi *multi, uint32_t id)
 {
-	struct member *member = calloc(1, sizeof(*member));
+	struct netns_entry *entry = calloc(1, sizeof(*entry));
 
-	if (!member)
+	if (!entry)
 		return NULL;
-	member->many = many;
-	member->id = id ? id : ++many->last_id;
-	member->source.place.fd = -1;
-	atomic_init(&member->ends, false);
-	return member;
+	entry->multi = multi;
+	entry->id = id ? id : ++multi->last_id;
+	entry->handle.spec.fd = -1;
+	atomic_init(&entry->stop_requested, false);
+	return entry;
 }
 
-struct member *find_member(const struct many *many, uint32_t id)
+struct netns_entry *entry_find(const struct dump_multi *multi, uint32_t id)
 {
-	struct member *member = many->members;
+	struct netns_entry *entry = multi->entries;
 
-	while (member && member->id != id)
-		member = member->next;
-	return member;
+	while (entry && entry->id != id)
+		entry = entry->next;
+	return entry;
 }
 
 /* Another one of this namespace. With the lock held. */
-static const struct member *find_other(const struct member *member, uint64_t inode)
+static const struct netns_entry *find_other(const struct netns_entry *entry, uint64_t inode)
 {
-	const struct member *other = member->many->members;
+	const struct netns_entry *other = entry->multi->entries;
 
-	while (other && (other == member || other->inode != inode))
+	while (other && (other == entry || other->inode != inode))
 		other = other->next;
 	return other;
 }
 
-/* By this name the service manager keeps its socket, for take_label() of who comes after us. */
-static const char *name_stored(char name[256], const struct member *member)
+/* By this name the service manager keeps its socket, for set_stored_label() of who comes after us. */
+static const char *format_stored_name(char name[256], const struct netns_entry *entry)
 {
-	int len = snprintf(name, 256, STORED_PREFIX "%llu-%s", (unsigned long long)member->inode,
-			   member->source.label);
+	int len = snprintf(name, 256, STORED_PREFIX "%llu-%s", (unsigned long long)entry->inode,
+			   entry->handle.label);
 
 	for (int i = 0; i < len; i++)
 		if (name[i] <= ' ' || name[i] > '~' || name[i] == ':')
@@ -68,14 +68,14 @@ static const char *name_stored(char name[256], const struct member *member)
 	return name;
 }
 
-void take_label(struct member *member, const char *name)
+void set_stored_label(struct netns_entry *entry, const char *name)
 {
 	const char *label = strncmp(name, STORED_PREFIX, strlen(STORED_PREFIX)) == 0
 				    ? strchr(name + strlen(STORED_PREFIX), '-')
 				    : NULL;
 
 	if (label)
-		snprintf(member->source.label, sizeof(member->source.label), "%s", label + 1);
+		snprintf(entry->handle.label, sizeof(entry->handle.label), "%s", label + 1);
 }
 
 /*
@@ -83,36 +83,36 @@ void take_label(struct member *member, const char *name)
  * withdraw what the manager has, and would be told that its namespace is served already when it comes
  * again.
  */
-static bool is_worth_storing(const struct member *member)
+static bool should_store(const struct netns_entry *entry)
 {
-	return member->handed_over && !member->leaves;
+	return entry->handed_over && !entry->withdrawable;
 }
 
 /* The service manager keeps it for us while we are away, or not any more. */
-void store_member(const struct member *member, bool keep)
+void store_socket(const struct netns_entry *entry, bool keep)
 {
 	char name[256], state[512];
 
 	snprintf(state, sizeof(state), "%s=1\nFDPOLL=0\nFDNAME=%s\n",
-		 keep ? "FDSTORE" : "FDSTOREREMOVE", name_stored(name, member));
-	systemd_notify(member->many->manager, state,
-		       keep ? mnfq_socket_get_fd(member->source.sock) : -1);
+		 keep ? "FDSTORE" : "FDSTOREREMOVE", format_stored_name(name, entry));
+	systemd_notify(entry->multi->manager, state,
+		       keep ? mnfq_socket_get_fd(entry->handle.sock) : -1);
 }
 
 /*
  * The broker tells when it is over. Ahead of the answer: once the peer has that, its namespace may be
  * gone, and the broker must have looked before.
  */
-static void watch(const struct many *many, const struct member *member)
+static void watch_netns(const struct dump_multi *multi, const struct netns_entry *entry)
 {
 	struct ipc_msg message = { .type = IPC_WATCH,
-				   .id = member->id,
-				   .flags = (member->named ? IPC_SEEN : 0) |
-					    (member->hidden ? IPC_HIDDEN : 0),
-				   .inode = member->inode };
+				   .id = entry->id,
+				   .flags = (entry->named ? IPC_SEEN : 0) |
+					    (entry->hidden ? IPC_HIDDEN : 0),
+				   .inode = entry->inode };
 
-	if (many->link >= 0 && !member->leaves && member->inode)
-		(void)ipc_send(many->link, &message, -1);
+	if (multi->ipc >= 0 && !entry->withdrawable && entry->inode)
+		(void)ipc_send(multi->ipc, &message, -1);
 }
 
 /* ---- what a thread does ----------------------------------------------------------------- */
@@ -121,196 +121,200 @@ static void watch(const struct many *many, const struct member *member)
  * There is one socket a namespace. Another one that joins or leaves is waited for: it may have gone when its
  * peer comes again.
  */
-static int claim(struct member *member, uint64_t inode)
+static int claim_netns(struct netns_entry *entry, uint64_t inode)
 {
-	struct many *many = member->many;
-	const struct member *other;
+	struct dump_multi *multi = entry->multi;
+	const struct netns_entry *other;
 	struct timespec until;
 	int err = 0;
 
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += CLAIM_MS / 1000;
-	pthread_mutex_lock(&many->lock);
-	while ((other = find_other(member, inode)) && other->state != MEMBER_SERVED &&
-	       other->state != MEMBER_SLOW && err == 0)
-		err = -pthread_cond_timedwait(&many->changed, &many->lock, &until);
+	pthread_mutex_lock(&multi->lock);
+	while ((other = find_other(entry, inode)) && other->state != NETNS_SERVED &&
+	       other->state != NETNS_THREADED && err == 0)
+		err = -pthread_cond_timedwait(&multi->changed, &multi->lock, &until);
 	if (!other)
-		member->inode = inode;
-	pthread_mutex_unlock(&many->lock);
-	if (atomic_load(&many->dump->ending)) /* which may be why the other one is gone */
+		entry->inode = inode;
+	pthread_mutex_unlock(&multi->lock);
+	if (atomic_load(&multi->dump->ending)) /* which may be why the other one is gone */
 		return -ECANCELED;
 	if (!other)
 		return 0;
-	snprintf(member->why, sizeof(member->why), "namespace %s is served already",
-		 member->source.netns);
+	snprintf(entry->why, sizeof(entry->why), "namespace %s is served already",
+		 entry->handle.netns);
 	return -EEXIST;
 }
 
-static int open_member(struct member *member, struct mnfq_ring *ring)
+static int open_entry(struct netns_entry *entry, struct mnfq_ring *ring)
 {
-	struct many *many = member->many;
-	const struct place *place = &member->source.place;
-	struct mnfq_socket_options options = { .size = sizeof(options),
-					       .error = member->why,
-					       .error_size = sizeof(member->why),
-					       .receive_buffer = many->dump->opts->receive_buffer,
-					       .timeout_ms =
-						       is_private(place) ? PRIVATE_MS : ANSWER_MS,
-					       .ring = ring,
-					       .batch = ring ? 0 : 1,
-					       .round_us = ROUND_US };
+	struct dump_multi *multi = entry->multi;
+	const struct socket_spec *spec = &entry->handle.spec;
+	struct mnfq_socket_options options = {
+		.size = sizeof(options),
+		.error = entry->why,
+		.error_size = sizeof(entry->why),
+		.receive_buffer = multi->dump->opts->receive_buffer,
+		.timeout_ms = spec_is_private(spec) ? PRIVATE_MS : ANSWER_MS,
+		.ring = ring,
+		.batch = ring ? 0 : 1,
+		.round_us = ROUND_US
+	};
 	uint64_t inode;
-	int err = open_source(&member->source, many->dump, place, &options);
+	int err = handle_open(&entry->handle, multi->dump, spec, &options);
 
 	if (err < 0)
 		return err;
 	/* Without the right to know, binding will fail, and say which right. */
-	err = mnfq_socket_get_netns_inode(member->source.sock, &inode);
+	err = mnfq_socket_get_netns_inode(entry->handle.sock, &inode);
 	if (err == -EPERM)
 		return 0;
 	if (err == 0)
-		return claim(member, inode);
-	snprintf(member->why, sizeof(member->why), "cannot tell which namespace it is: %s",
+		return claim_netns(entry, inode);
+	snprintf(entry->why, sizeof(entry->why), "cannot tell which namespace it is: %s",
 		 strerror(-err));
 	return err;
 }
 
-static int join(struct member *member, struct mnfq_ring *ring)
+static int join(struct netns_entry *entry, struct mnfq_ring *ring)
 {
-	const struct dump_options *opts = member->many->dump->opts;
-	int err = open_member(member, ring);
+	const struct dump_options *opts = entry->multi->dump->opts;
+	int err = open_entry(entry, ring);
 
 	if (err == 0) {
-		err = bind_source(&member->source, opts->first, count_queues(opts),
-				  member->handed_over ? BIND_MS : 0);
+		err = handle_bind(&entry->handle, opts->first, options_queue_count(opts),
+				  entry->handed_over ? BIND_MS : 0);
 		if (err < 0)
-			explain_source(member->why, sizeof(member->why), &member->source, err);
+			handle_explain(entry->why, sizeof(entry->why), &entry->handle, err);
 	}
-	if (err < 0 && !member->why[0])
-		snprintf(member->why, sizeof(member->why), "%s", strerror(-err));
+	if (err < 0 && !entry->why[0])
+		snprintf(entry->why, sizeof(entry->why), "%s", strerror(-err));
 	return err;
 }
 
-void close_member(struct member *member)
+void entry_close(struct netns_entry *entry)
 {
-	struct place *place = &member->source.place;
+	struct socket_spec *spec = &entry->handle.spec;
 
-	if (!member->source.sock && place->kind == PLACE_FD && place->fd >= 0)
-		close(place->fd);
-	place->fd = -1;
-	close_source(&member->source, CLOSE_MS + (int)count_queues(member->many->dump->opts),
-		     member->leave_queues);
+	if (!entry->handle.sock && spec->kind == SPEC_FD && spec->fd >= 0)
+		close(spec->fd);
+	spec->fd = -1;
+	handle_close(&entry->handle,
+		     CLOSE_MS + (int)options_queue_count(entry->multi->dump->opts),
+		     entry->leave_queues);
 }
 
-void open_and_bind(struct member *member)
+void entry_open_and_bind(struct netns_entry *entry)
 {
-	member->error = join(member, NULL);
-	if (member->error < 0)
-		close_member(member);
+	entry->error = join(entry, NULL);
+	if (entry->error < 0)
+		entry_close(entry);
 }
 
 /* ---- in the list ------------------------------------------------------------------------ */
 
-void enlist_member(struct member *member)
+void entry_enlist(struct netns_entry *entry)
 {
-	struct many *many = member->many;
+	struct dump_multi *multi = entry->multi;
 
-	pthread_mutex_lock(&many->lock);
-	member->next = many->members;
-	if (member->next)
-		member->next->prev = member;
-	many->members = member;
-	many->count++;
-	pthread_mutex_unlock(&many->lock);
+	pthread_mutex_lock(&multi->lock);
+	entry->next = multi->entries;
+	if (entry->next)
+		entry->next->prev = entry;
+	multi->entries = entry;
+	multi->count++;
+	pthread_mutex_unlock(&multi->lock);
 }
 
-void free_member(struct member *member)
+void entry_free(struct netns_entry *entry)
 {
-	struct many *many = member->many;
+	struct dump_multi *multi = entry->multi;
 
-	pthread_mutex_lock(&many->lock);
-	if (member->prev)
-		member->prev->next = member->next;
+	pthread_mutex_lock(&multi->lock);
+	if (entry->prev)
+		entry->prev->next = entry->next;
 	else
-		many->members = member->next;
-	if (member->next)
-		member->next->prev = member->prev;
-	many->count--;
-	pthread_cond_broadcast(&many->changed);
-	pthread_mutex_unlock(&many->lock);
-	free(member);
+		multi->entries = entry->next;
+	if (entry->next)
+		entry->next->prev = entry->prev;
+	multi->count--;
+	pthread_cond_broadcast(&multi->changed);
+	pthread_mutex_unlock(&multi->lock);
+	free(entry);
 }
 
-void welcome_member(struct member *member)
+void report_joined(struct netns_entry *entry)
 {
-	struct many *many = member->many;
+	struct dump_multi *multi = entry->multi;
 
-	member->named = is_name(&member->source.place);
-	if (member->user) {
-		member->user->namespaces++;
-		member->counted = true;
+	entry->named = spec_is_name(&entry->handle.spec);
+	if (entry->user) {
+		entry->user->namespaces++;
+		entry->counted = true;
 	}
-	if (many->listening || !many->dump->alone) /* or the line that says so is all */
-		log_joined(many, member);
-	if (is_worth_storing(member)) {
-		store_member(member, true);
-		member->stored = true;
+	if (multi->listening || !multi->dump->single_netns) /* or the line that says so is all */
+		log_joined(multi, entry);
+	if (should_store(entry)) {
+		store_socket(entry, true);
+		entry->stored = true;
 	}
-	watch(many, member);
+	watch_netns(multi, entry);
 }
 
-int add_member(struct member *member, const struct place *place, char *error, size_t error_size)
+int lifecycle_add_now(struct netns_entry *entry, const struct socket_spec *spec, char *error,
+		      size_t error_size)
 {
 	int err;
 
-	member->source.place = *place;
-	enlist_member(member);
-	err = join(member, member->many->ring);
+	entry->handle.spec = *spec;
+	entry_enlist(entry);
+	err = join(entry, entry->multi->ring);
 	if (err == 0)
-		err = serve_member(member);
+		err = lifecycle_serve(entry);
 	if (err == 0) {
-		welcome_member(member);
+		report_joined(entry);
 		return 0;
 	}
-	snprintf(error, error_size, "%s", member->why);
-	close_member(member);
-	free_member(member);
+	snprintf(error, error_size, "%s", entry->why);
+	entry_close(entry);
+	entry_free(entry);
 	return err;
 }
 
 /* What the broker found by itself it will find again, and be told that it is served. */
-void restart_members(struct many *many)
+void lifecycle_restart(struct dump_multi *multi)
 {
-	struct member *member, *next;
+	struct netns_entry *entry, *next;
 
-	for (member = many->members; member; member = next) {
-		next = member->next;
-		if (member->handed_over && member->leaves) {
-			remove_member(member, "the process that knew its peer has failed");
+	for (entry = multi->entries; entry; entry = next) {
+		next = entry->next;
+		if (entry->handed_over && entry->withdrawable) {
+			lifecycle_remove(entry, "the process that knew its peer has failed");
 			continue;
 		}
-		member->leaves = false;
-		if (member->state == MEMBER_SERVED || member->state == MEMBER_SLOW)
-			watch(many, member);
+		entry->withdrawable = false;
+		if (entry->state == NETNS_SERVED || entry->state == NETNS_THREADED)
+			watch_netns(multi, entry);
 	}
 }
 
-int watchdog_ask(struct many *many, int wait)
+int watchdog_ask(struct dump_multi *multi, int wait)
 {
 	const struct ipc_msg ping = { .type = IPC_PING };
 	const int64_t now = clock_ms();
 
-	if (many->watchdog_ms == 0)
+	if (multi->watchdog_ms == 0)
 		return wait;
-	if (now >= many->watchdog_at) {
-		many->watchdog_at = now + many->watchdog_ms;
-		if (many->link >= 0)
-			(void)ipc_send(many->link, &ping, -1);
+	if (now >= multi->watchdog_at) {
+		multi->watchdog_at = now + multi->watchdog_ms;
+		if (multi->ipc >= 0)
+			(void)ipc_send(multi->ipc, &ping, -1);
 	}
-	return wait < 0 || wait > many->watchdog_at - now ? (int)(many->watchdog_at - now) : wait;
+	return wait < 0 || wait > multi->watchdog_at - now ? (int)(multi->watchdog_at - now)
+							   : wait;
 }
 
-void watchdog_answered(const struct many *many)
+void watchdog_answered(const struct dump_multi *multi)
 {
-	systemd_notify(many->manager, "WATCHDOG=1\n", -1);
+	systemd_notify(multi->manager, "WATCHDOG=1\n", -1);
 }

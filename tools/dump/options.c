@@ -130,19 +130,19 @@ static const struct option dump_long_options[] = {
 	{ NULL, 0, NULL, 0 },
 };
 
-static int take_place(struct dump_options *opts, struct place place)
+static int add_spec(struct dump_options *opts, struct socket_spec spec)
 {
-	struct place *places;
+	struct socket_spec *specs;
 
-	if (opts->place_count == PLACES_MAX)
+	if (opts->spec_count == SPECS_MAX)
 		return fail_usage(DUMP_NAME,
 				  "at most %d namespaces can be named: see --all-netns",
-				  PLACES_MAX);
-	places = reallocarray(opts->places, opts->place_count + 1, sizeof(*places));
-	if (!places)
+				  SPECS_MAX);
+	specs = reallocarray(opts->specs, opts->spec_count + 1, sizeof(*specs));
+	if (!specs)
 		return fail(DUMP_NAME, "out of memory");
-	opts->places = places;
-	opts->places[opts->place_count++] = place;
+	opts->specs = specs;
+	opts->specs[opts->spec_count++] = spec;
 	return 0;
 }
 
@@ -152,10 +152,10 @@ static int take_fd(struct dump_options *opts)
 	int status = take_number(DUMP_NAME, "--fd", 0, INT_MAX, &value);
 
 	return status ? status
-		      : take_place(opts, (struct place){ .kind = PLACE_FD,
-							 .text = optarg,
-							 .fd = (int)value,
-							 .lend = true });
+		      : add_spec(opts, (struct socket_spec){ .kind = SPEC_FD,
+							     .text = optarg,
+							     .fd = (int)value,
+							     .lend = true });
 }
 
 static int dump_take_mode(struct dump_options *opts)
@@ -182,8 +182,8 @@ static int dump_take_uid(struct dump_options *opts)
 
 static int take_excluded(struct dump_options *opts)
 {
-	if (opts->excluded_count == PLACES_MAX)
-		return fail_usage(DUMP_NAME, "--exclude: %d namespaces at most", PLACES_MAX);
+	if (opts->excluded_count == SPECS_MAX)
+		return fail_usage(DUMP_NAME, "--exclude: %d namespaces at most", SPECS_MAX);
 	opts->excluded[opts->excluded_count++] = optarg;
 	return 0;
 }
@@ -363,9 +363,9 @@ static int dump_take_option(struct dump_options *opts, int option, char **argv)
 	case 'q':
 		return take_queues(opts);
 	case 'n':
-		return take_place(opts, (struct place){ .kind = PLACE_NETNS, .text = optarg });
+		return add_spec(opts, (struct socket_spec){ .kind = SPEC_NETNS, .text = optarg });
 	case DUMP_OPT_FROM:
-		return take_place(opts, (struct place){ .kind = PLACE_FROM, .text = optarg });
+		return add_spec(opts, (struct socket_spec){ .kind = SPEC_FROM, .text = optarg });
 	case DUMP_OPT_FD:
 		return take_fd(opts);
 	case DUMP_OPT_LISTEN:
@@ -420,10 +420,10 @@ static int check_loop(const struct dump_options *opts)
 }
 
 /* Whether one of the places is of a kind. */
-static bool has_place(const struct dump_options *opts, int kind)
+static bool has_spec(const struct dump_options *opts, int kind)
 {
-	for (size_t i = 0; i < opts->place_count; i++)
-		if ((int)opts->places[i].kind == kind)
+	for (size_t i = 0; i < opts->spec_count; i++)
+		if ((int)opts->specs[i].kind == kind)
 			return true;
 	return false;
 }
@@ -436,28 +436,28 @@ static int check_threads(const struct dump_options *opts)
 				  "--threads %u is more than there are queues: give a range of "
 				  "%u or more, as for --queue-balance",
 				  opts->threads, opts->threads);
-	if (opts->threads > 1 && (has_place(opts, PLACE_FD) || has_place(opts, PLACE_FROM)))
+	if (opts->threads > 1 && (has_spec(opts, SPEC_FD) || has_spec(opts, SPEC_FROM)))
 		return fail_usage(DUMP_NAME,
 				  "--threads and --fd or --from exclude each other: one passed "
 				  "socket is for one thread");
-	if (opts->threads > 1 && (opts->place_count > 1 || opts->listen || opts->all_netns))
+	if (opts->threads > 1 && (opts->spec_count > 1 || opts->listen || opts->all_netns))
 		return fail_usage(DUMP_NAME,
 				  "--threads is for one namespace: several share one thread");
 	return 0;
 }
 
-static int check_places(const struct dump_options *opts)
+static int check_specs(const struct dump_options *opts)
 {
-	if (opts->lend_rights && opts->place_count > 0 && !opts->listen &&
-	    !has_place(opts, PLACE_FROM))
+	if (opts->lend_rights && opts->spec_count > 0 && !opts->listen &&
+	    !has_spec(opts, SPEC_FROM))
 		return fail_usage(DUMP_NAME,
 				  "--lend-rights is for sockets that others pass in: see "
 				  "--listen and --from");
-	if (has_place(opts, PLACE_NETNS) && has_place(opts, PLACE_FD))
+	if (has_spec(opts, SPEC_NETNS) && has_spec(opts, SPEC_FD))
 		return fail_usage(DUMP_NAME,
 				  "-n and --fd exclude each other: a passed socket has "
 				  "its namespace already");
-	if (opts->busy_poll_us > 0 && (opts->place_count > 1 || opts->listen || opts->all_netns))
+	if (opts->busy_poll_us > 0 && (opts->spec_count > 1 || opts->listen || opts->all_netns))
 		return fail_usage(DUMP_NAME, "--busy-poll is for one namespace");
 	if (opts->has_mode && !opts->listen)
 		return fail_usage(DUMP_NAME, "--mode is for --listen");
@@ -475,10 +475,10 @@ static int dump_check_options(const struct dump_options *opts, int argc, char **
 		return fail_usage(DUMP_NAME, "unexpected argument '%s'", argv[optind]);
 	if (!opts->has_queues)
 		return fail_usage(DUMP_NAME, "which queue? give -q NUM");
-	return check_places(opts) || check_threads(opts) || check_loop(opts) ? EXIT_USAGE : 0;
+	return check_specs(opts) || check_threads(opts) || check_loop(opts) ? EXIT_USAGE : 0;
 }
 
-bool take_dump_options(struct dump_options *opts, int argc, char **argv, int *status)
+bool dump_parse_options(struct dump_options *opts, int argc, char **argv, int *status)
 {
 	int option;
 

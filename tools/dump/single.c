@@ -17,20 +17,20 @@ static struct dump *volatile running;
 static struct output *volatile printing;
 
 /* Whoever waits looks what there is to do. */
-static void wake_workers(struct dump *dump)
+static void dump_wake(struct dump *dump)
 {
 	const uint64_t one = 1;
 
 	for (size_t i = 0; i < dump->worker_count; i++)
-		mnfq_socket_stop(dump->workers[i].source.sock);
+		mnfq_socket_stop(dump->workers[i].handle.sock);
 	if (dump->wake >= 0)
 		(void)!write(dump->wake, &one, sizeof(one));
 }
 
-void stop_workers(struct dump *dump)
+void dump_stop(struct dump *dump)
 {
 	atomic_store(&dump->ending, true);
-	wake_workers(dump);
+	dump_wake(dump);
 }
 
 static void on_end(int number)
@@ -43,7 +43,7 @@ static void on_end(int number)
 	if (out)
 		output_give_up(out);
 	if (dump)
-		stop_workers(dump);
+		dump_stop(dump);
 	errno = saved;
 }
 
@@ -55,17 +55,17 @@ static void on_report(int number)
 	(void)number;
 	if (dump) {
 		atomic_fetch_add(&dump->wanted, 1);
-		wake_workers(dump);
+		dump_wake(dump);
 	}
 	errno = saved;
 }
 
 static void on_failed_output(void *data)
 {
-	stop_workers(data);
+	dump_stop(data);
 }
 
-void catch_signals(struct dump *dump, struct output *out)
+void dump_catch_signals(struct dump *dump, struct output *out)
 {
 	struct sigaction end = { .sa_handler = on_end };
 	struct sigaction report = { .sa_handler = on_report, .sa_flags = SA_RESTART };
@@ -89,10 +89,10 @@ void catch_signals(struct dump *dump, struct output *out)
  * Counters belong to the thread that serves the socket: each adds its own, and the last one prints.
  * Signals that come faster than threads look are one report, of the latest.
  */
-void report_worker(struct source *source)
+void report_worker(struct dump_handle *handle)
 {
 	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-	struct dump *dump = source->dump;
+	struct dump *dump = handle->dump;
 	struct counters sums = { .untracked = 0 };
 	unsigned int wanted;
 	bool all;
@@ -100,15 +100,15 @@ void report_worker(struct source *source)
 	pthread_mutex_lock(&lock);
 	wanted = atomic_load(&dump->wanted);
 	all = wanted != dump->reported;
-	source->reported = wanted;
-	read_counters(&source->counters, source);
+	handle->reported = wanted;
+	handle_read_counters(&handle->counters, handle);
 	for (size_t i = 0; i < dump->worker_count; i++)
-		all = all && dump->workers[i].source.reported == wanted;
+		all = all && dump->workers[i].handle.reported == wanted;
 	for (size_t i = 0; all && i < dump->worker_count; i++)
-		counters_add(&sums, &dump->workers[i].source.counters);
+		counters_add(&sums, &dump->workers[i].handle.counters);
 	if (all) {
 		dump->reported = wanted;
-		print_counters(dump, &sums);
+		report_counters(dump, &sums);
 	}
 	pthread_mutex_unlock(&lock);
 }
@@ -117,8 +117,8 @@ static void *run_thread(void *arg)
 {
 	struct worker *worker = arg;
 
-	worker->status = worker->source.dump->serve(&worker->source);
-	stop_workers(worker->source.dump);
+	worker->status = worker->handle.dump->serve(&worker->handle);
+	dump_stop(worker->handle.dump);
 	return NULL;
 }
 
@@ -130,13 +130,13 @@ static int await_end(struct dump *dump)
 	int status = 0;
 
 	while (!atomic_load(&dump->ending)) {
-		ready[1] = (struct pollfd){ .fd = dump->link, .events = POLLIN };
+		ready[1] = (struct pollfd){ .fd = dump->ipc, .events = POLLIN };
 		if (poll(ready, 2, -1) <= 0)
 			continue;
 		if (ready[0].revents)
 			(void)!read(dump->wake, &count, sizeof(count));
 		if (ready[1].revents)
-			status |= hear_workers_broker(dump);
+			status |= read_workers_broker(dump);
 	}
 	return status;
 }
@@ -157,7 +157,7 @@ static int run_threads(struct dump *dump)
 	}
 	if (!status)
 		status = await_end(dump);
-	stop_workers(dump);
+	dump_stop(dump);
 	for (size_t i = 0; i < started; i++) {
 		pthread_join(dump->workers[i].thread, NULL);
 		status |= dump->workers[i].status;
@@ -167,6 +167,6 @@ static int run_threads(struct dump *dump)
 
 int run_workers(struct dump *dump)
 {
-	return dump->worker_count == 1 && dump->link < 0 ? dump->serve(&dump->workers[0].source)
-							 : run_threads(dump);
+	return dump->worker_count == 1 && dump->ipc < 0 ? dump->serve(&dump->workers[0].handle)
+							: run_threads(dump);
 }

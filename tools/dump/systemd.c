@@ -82,7 +82,7 @@ int systemd_take_fds(struct systemd_fd **fds, char *error, size_t error_size)
 int systemd_open(void)
 {
 	/* A manager that does not listen must not stop us. */
-	const struct timeval patience = { .tv_usec = 50000 };
+	const struct timeval get_idle_timeout = { .tv_usec = 50000 };
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	const char *path = getenv("NOTIFY_SOCKET");
 	size_t len = path ? strlen(path) : 0;
@@ -97,7 +97,8 @@ int systemd_open(void)
 	if (manager < 0)
 		return -1;
 	sandbox_name_socket(manager);
-	(void)setsockopt(manager, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	(void)setsockopt(manager, SOL_SOCKET, SO_SNDTIMEO, &get_idle_timeout,
+			 sizeof(get_idle_timeout));
 	if (connect(manager, (struct sockaddr *)&addr,
 		    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) < 0) {
 		close(manager);

@@ -11,93 +11,93 @@
 /* Enough for a packet that is printed and for a sentence about a failure; touched as far as it is used. */
 #define STACK_SIZE (256u << 10)
 
-void threads_init(struct many *many)
+void multi_init(struct dump_multi *multi)
 {
 	pthread_condattr_t attr;
 
-	pthread_mutex_init(&many->lock, NULL);
+	pthread_mutex_init(&multi->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&many->changed, &attr);
+	pthread_cond_init(&multi->changed, &attr);
 	pthread_condattr_destroy(&attr);
-	queue_init(&many->waiting);
-	queue_init(&many->closing);
-	queue_init(&many->done);
+	entry_queue_init(&multi->pending);
+	entry_queue_init(&multi->closing);
+	entry_queue_init(&multi->done);
 }
 
 /* Whoever takes the member may free it: it is not touched any more once the lock is given up. */
-static void *threads_run(void *arg)
+static void *run_entry_thread(void *arg)
 {
-	struct member *member = arg;
-	struct many *many = member->many;
-	const int wake = many->dump->wake;
+	struct netns_entry *entry = arg;
+	struct dump_multi *multi = entry->multi;
+	const int wake = multi->dump->wake;
 	const uint64_t one = 1;
 
-	member->work(member);
-	pthread_mutex_lock(&many->lock);
-	queue_add(&many->done, member);
-	pthread_mutex_unlock(&many->lock);
+	entry->work(entry);
+	pthread_mutex_lock(&multi->lock);
+	entry_queue_add(&multi->done, entry);
+	pthread_mutex_unlock(&multi->lock);
 	(void)!write(wake, &one, sizeof(one));
 	return NULL;
 }
 
-int threads_start(struct member *member, void (*work)(struct member *member))
+int entry_start_thread(struct netns_entry *entry, void (*work)(struct netns_entry *entry))
 {
 	pthread_attr_t attr;
 	pthread_t thread;
 	int err;
 
-	member->work = work;
+	entry->work = work;
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	(void)pthread_attr_setstacksize(&attr, STACK_SIZE);
-	err = pthread_create(&thread, &attr, threads_run, member);
+	err = pthread_create(&thread, &attr, run_entry_thread, entry);
 	pthread_attr_destroy(&attr);
 	return -err;
 }
 
-struct member *threads_take(struct many *many)
+struct netns_entry *entry_take_done(struct dump_multi *multi)
 {
-	struct member *member;
+	struct netns_entry *entry;
 
-	pthread_mutex_lock(&many->lock);
-	member = many->done.first ? queue_take(&many->done, &many->done.first) : NULL;
-	pthread_mutex_unlock(&many->lock);
-	return member;
+	pthread_mutex_lock(&multi->lock);
+	entry = multi->done.first ? entry_queue_take(&multi->done, &multi->done.first) : NULL;
+	pthread_mutex_unlock(&multi->lock);
+	return entry;
 }
 
-void set_state(struct member *member, enum member_state state)
+void entry_set_state(struct netns_entry *entry, enum netns_state state)
 {
-	struct many *many = member->many;
+	struct dump_multi *multi = entry->multi;
 
-	pthread_mutex_lock(&many->lock);
-	member->state = state;
-	pthread_cond_broadcast(&many->changed);
-	pthread_mutex_unlock(&many->lock);
+	pthread_mutex_lock(&multi->lock);
+	entry->state = state;
+	pthread_cond_broadcast(&multi->changed);
+	pthread_mutex_unlock(&multi->lock);
 }
 
 /* ---- members in line -------------------------------------------------------------------- */
 
-void queue_init(struct member_queue *queue)
+void entry_queue_init(struct entry_queue *queue)
 {
 	queue->first = NULL;
 	queue->end = &queue->first;
 }
 
-void queue_add(struct member_queue *queue, struct member *member)
+void entry_queue_add(struct entry_queue *queue, struct netns_entry *entry)
 {
-	member->next_queued = NULL;
-	*queue->end = member;
-	queue->end = &member->next_queued;
+	entry->next_queued = NULL;
+	*queue->end = entry;
+	queue->end = &entry->next_queued;
 }
 
-/* @link: where it hangs. */
-struct member *queue_take(struct member_queue *queue, struct member **link)
+/* @at: where it hangs. */
+struct netns_entry *entry_queue_take(struct entry_queue *queue, struct netns_entry **at)
 {
-	struct member *member = *link;
+	struct netns_entry *entry = *at;
 
-	*link = member->next_queued;
-	if (!*link)
-		queue->end = link;
-	return member;
+	*at = entry->next_queued;
+	if (!*at)
+		queue->end = at;
+	return entry;
 }

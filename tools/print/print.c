@@ -52,10 +52,10 @@ static void put_origin(struct writer *w, const struct line *line)
 
 	put_packet_time(w, packet);
 	if (line->netns)
-		put_name(w, "netns", line->tell_netns ? " netns " : NULL, line->netns,
+		put_name(w, "netns", line->show_netns ? " netns " : NULL, line->netns,
 			 strlen(line->netns));
 	if (line->label)
-		put_quoted(w, "label", line->tell_netns ? " label " : NULL, line->label);
+		put_quoted(w, "label", line->show_netns ? " label " : NULL, line->label);
 	put_number(w, "queue", " queue ", mnfq_queue_get_num(mnfq_packet_get_queue(packet)));
 	put_number(w, "id", " id ", mnfq_packet_get_id(packet));
 	put_text(w, "hook", " ", mnfq_packet_get_hook_name(packet));

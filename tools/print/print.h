@@ -12,7 +12,7 @@ struct line {
 	const struct mnfq_packet *packet;
 	const char *netns;   /* name of the packet's namespace, NULL if nobody knows */
 	const char *label;   /* what whoever handed its socket over calls it, or NULL */
-	bool tell_netns;     /* as text, too: there are several */
+	bool show_netns;     /* as text, too: there are several */
 	const char *verdict; /* in words */
 };
 
