@@ -1,234 +1,23 @@
 /* SPDX-License-Identifier: MIT */
-/* mnfq dump: print the packets of queues and decide them all alike. */
+/* mnfq dump: print the packets of queues and give them all the same verdict. */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
-#include <linux/netlink.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/log.h"
 #include "common/program.h"
 #include "common/unix-socket.h"
-#include "dump/dump.h"
+#include "dump/multi.h"
+#include "dump/report.h"
+#include "dump/single.h"
 #include "dump/systemd.h"
-#include "sandbox/sandbox.h"
-
-static int open_workers(struct dump *dump)
-{
-	static const struct socket_spec here = { .kind = SPEC_HERE };
-	const struct socket_spec *spec = dump->opts->spec_count ? dump->opts->specs : &here;
-	char error[512] = "";
-	struct mnfq_socket_options opts = {
-		.size = sizeof(opts),
-		.error = error,
-		.error_size = sizeof(error),
-		.busy_poll_us = dump->opts->busy_poll_us,
-		.receive_buffer = dump->opts->receive_buffer,
-	};
-	int err;
-
-	for (size_t i = 0; i < dump->worker_count; i++) {
-		err = handle_open(&dump->workers[i].handle, dump, spec, &opts);
-		if (err)
-			return fail(DUMP_NAME, "%s", *error ? error : strerror(-err));
-	}
-	return 0;
-}
-
-/* Of several threads that fail for the same reason one tells it. */
-static int fail_source(const struct dump_handle *handle, int err)
-{
-	char error[1024];
-
-	if (atomic_exchange(&handle->dump->failed, true))
-		return EXIT_FAILURE;
-	handle_explain(error, sizeof(error), handle, err);
-	return fail(DUMP_NAME, "%s", error);
-}
-
-/* Each worker gets as many, or one more than others. */
-static int bind_workers(struct dump *dump)
-{
-	size_t count = options_queue_count(dump->opts), from, to;
-	int err;
-
-	for (size_t i = 0; i < dump->worker_count; i++) {
-		from = i * count / dump->worker_count;
-		to = (i + 1) * count / dump->worker_count;
-		err = handle_bind(&dump->workers[i].handle,
-				  dump->opts->first + (unsigned int)from, to - from, 0);
-		if (err)
-			return fail_source(&dump->workers[i].handle, err);
-	}
-	return 0;
-}
-
-static void dump_print_listening(const struct dump *dump)
-{
-	const struct dump_handle *handle = &dump->workers[0].handle;
-	char name[HANDLE_NAME_SIZE];
-	FILE *out = log_begin();
-
-	report_queues(out, dump->opts);
-	if (handle->netns[0])
-		fprintf(out, " of namespace %s", handle_format_name(name, handle));
-	if (dump->worker_count > 1)
-		fprintf(out, ", %zu threads", dump->worker_count);
-	report_settings(out, dump, handle, dump->worker_count > 1);
-	log_end();
-}
-
-/* Output is written when nothing more is there at once: live, yet not a write a packet. */
-int handle_dispatch(struct dump_handle *handle)
-{
-	int handled = mnfq_socket_dispatch(handle->sock, 0);
-
-	if (handled != 0)
-		return handled;
-	output_flush(handle->dump->out);
-	return mnfq_socket_dispatch(handle->sock, -1);
-}
-
-static int dump_receive(struct dump_handle *handle)
-{
-	int err;
-
-	for (;;) {
-		err = handle_dispatch(handle);
-		if (err == -ECANCELED && atomic_load(&handle->dump->ending))
-			return 0;
-		if (err == -ECANCELED)
-			report_worker(handle);
-		else if (err < 0 && err != -EINTR)
-			return fail_source(handle, err);
-	}
-}
-
-/* As with tcpdump, a reader of stdout may go when it has seen enough. */
-static int finish_output(struct dump *dump)
-{
-	int error;
-
-	output_finish(dump->out);
-	error = output_error(dump->out);
-	if (error == 0 || error == EPIPE)
-		return 0;
-	if (error == EAGAIN)
-		return fail(DUMP_NAME, "nobody reads stdout, and lines would have been dropped");
-	return fail(DUMP_NAME, "cannot write to stdout: %s", strerror(error));
-}
 
 /*
- * The kernel notes when it receives packets only while some socket of the machine wants to know; ours
- * stays open until we end. Without it the time is that of reading, and marked so. It is of a protocol
- * that nobody speaks: over one of IP, somebody who took us over could reach the network.
- */
-static void ask_for_timestamps(void)
-{
-	const int on = 1;
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_USERSOCK);
-
-	if (fd >= 0)
-		(void)setsockopt(fd, SOL_SOCKET, SO_TIMESTAMP, &on, sizeof(on));
-}
-
-/* Each in a thread that is made now because it must not have more rights than we. */
-static int start_writing(const struct dump *dump)
-{
-	int err = log_start();
-
-	if (!err && !dump->opts->quiet)
-		err = output_start(dump->out);
-	return err ? fail(DUMP_NAME, "cannot start a thread: %s", strerror(-err)) : 0;
-}
-
-/*
- * Everything is open and bound: what is still to come are packets, which are nobody's friends. The
- * time zone is read before there is a first line to print, with the rights that we came with.
- */
-int dump_enter_sandbox(const struct dump *dump, bool need_net_admin)
-{
-	char error[256];
-
-	if (!dump->opts->quiet)
-		ask_for_timestamps();
-	tzset();
-	if (!dump->opts->no_sandbox &&
-	    sandbox_enter(SANDBOX_SERVE, need_net_admin ? SANDBOX_CAP(CAP_NET_ADMIN) : 0, true,
-			  NULL, error, sizeof(error)) < 0)
-		return fail(DUMP_NAME, "%s; --no-sandbox does without", error);
-	return start_writing(dump);
-}
-
-static int enter_sandbox(const struct dump *dump)
-{
-	bool owner = true;
-
-	for (size_t i = 0; i < dump->worker_count; i++)
-		owner = owner && sandbox_owns(mnfq_socket_get_fd(dump->workers[i].handle.sock));
-	return dump_enter_sandbox(dump, !owner);
-}
-
-/* With all sockets open. */
-static int dump_run(struct dump *dump)
-{
-	int status;
-
-	dump_catch_signals(dump, dump->out);
-	status = bind_workers(dump);
-	if (!status)
-		status = enter_sandbox(dump);
-	if (!status) {
-		if (dump->ipc >= 0)
-			watch_workers(dump);
-		dump_print_listening(dump);
-		status = run_workers(dump);
-		dump->served = true;
-	}
-	return status;
-}
-
-static int make_workers(struct dump *dump)
-{
-	dump->workers = calloc(dump->opts->threads, sizeof(*dump->workers));
-	if (!dump->workers)
-		return fail(DUMP_NAME, "%s", strerror(ENOMEM));
-	dump->worker_count = dump->opts->threads;
-	return 0;
-}
-
-static int dump_run_single(struct dump *dump)
-{
-	int status = make_workers(dump);
-
-	if (!status && dump->opts->spec_count > 0) {
-		dump->ipc = dump_start_broker(dump, NULL, 0, NULL);
-		status = dump->ipc < 0 ? EXIT_FAILURE : 0;
-	}
-	if (!status)
-		status = open_workers(dump);
-	if (!status)
-		status = dump_run(dump);
-	dump_catch_signals(NULL, dump->out); /* handlers use what goes now */
-	for (size_t i = 0; i < dump->worker_count; i++) {
-		handle_close(&dump->workers[i].handle, 0, false);
-		if (dump->workers[i].handle.dump)
-			handle_count(&dump->workers[i].handle, NULL);
-	}
-	free(dump->workers);
-	return status;
-}
-
-/*
- * Any number of namespaces, or one that may go, and be made anew. What threads serve, or who polls
- * busily, ends with its namespace.
+ * A single namespace can be re-created, so it is served as one of many, too. Threads and busy polling are for
+ * one that ends with its namespace.
  */
 static void choose_mode(struct dump *dump)
 {
@@ -241,7 +30,7 @@ static void choose_mode(struct dump *dump)
 	dump->multi = several || dump->single_netns;
 }
 
-/* What is passed to us, unless the command line says where to look. */
+/* Those of the service manager are not used if the command line says what to serve. */
 static int take_fds(struct dump *dump)
 {
 	char error[256] = "";
@@ -253,16 +42,7 @@ static int take_fds(struct dump *dump)
 	return 0;
 }
 
-static bool takes_sockets(const struct dump *dump)
-{
-	bool takes = dump->opts->listen;
-
-	for (size_t i = 0; i < dump->fd_count; i++)
-		takes |= unix_is_listener(dump->fds[i].fd);
-	return takes;
-}
-
-/* Before we open others, which could get their numbers. */
+/* Before others are opened, which could get their numbers. */
 static int check_fds(const struct dump_options *opts)
 {
 	for (size_t i = 0; i < opts->spec_count; i++)
@@ -271,33 +51,35 @@ static int check_fds(const struct dump_options *opts)
 	return 0;
 }
 
-static int dump_serve(struct dump *dump)
+/* What depends on the descriptors that were passed. */
+static int check_handover_options(const struct dump *dump)
 {
-	int status = check_fds(dump->opts);
+	const struct dump_options *opts = dump->opts;
+	bool listens = opts->listen;
 
-	if (!status)
-		status = take_fds(dump);
-	if (status)
-		return status;
-	dump->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (dump->wake < 0)
-		return fail(DUMP_NAME, "cannot make an eventfd: %s", strerror(errno));
-	if ((dump->opts->allowed_count > 0 || dump->opts->allow_plain) && !takes_sockets(dump))
+	for (size_t i = 0; i < dump->fd_count; i++)
+		listens |= unix_is_listener(dump->fds[i].fd);
+	if ((opts->allowed_count > 0 || opts->allow_plain) && !listens)
 		return fail_usage(DUMP_NAME,
 				  "--allow-uid and --allow-plain are for sockets that are handed "
 				  "over: see --listen");
-	if (dump->opts->lend_rights && !takes_sockets(dump) && dump->opts->spec_count == 0)
+	if (opts->lend_rights && !listens && opts->spec_count == 0)
 		return fail_usage(DUMP_NAME,
 				  "--lend-rights is for sockets that others pass in: see "
 				  "--listen and --from");
-	choose_mode(dump);
-	if (dump->opts->keep && (!dump->multi || dump->single_netns))
+	if (opts->keep && (!dump->multi || dump->single_netns))
 		return fail_usage(DUMP_NAME,
 				  "--keep is for sockets that are handed over: see --listen");
-	status = dump->multi ? dump_run_multi(dump) : dump_run_single(dump);
+	return 0;
+}
+
+static int serve_and_report(struct dump *dump)
+{
+	int status = dump->multi ? dump_run_multi(dump) : dump_run_single(dump);
+
 	if (!dump->served)
 		return status;
-	status |= finish_output(dump);
+	status |= dump_finish_output(dump);
 	report_summary(dump);
 	if (dump->abandoned) {
 		log_close();
@@ -306,31 +88,34 @@ static int dump_serve(struct dump *dump)
 	return status;
 }
 
-/* Where packets may wait for the reader there is no use in keeping much. */
-static int open_output(struct dump *dump)
+static int dump_run(struct dump *dump)
 {
-	const struct output_options options = {
-		.fd = STDOUT_FILENO,
-		.size = dump->opts->when_blocked == OUTPUT_WAIT ? 1 << 16 : 1 << 20,
-		.when_blocked = dump->opts->when_blocked,
-	};
+	int status = dump_open_output(dump);
 
-	dump->out = output_new(&options);
-	if (dump->out && log_open() == 0)
-		return 0;
-	return fail(DUMP_NAME, "out of memory");
+	if (!status)
+		status = check_fds(dump->opts);
+	if (!status)
+		status = take_fds(dump);
+	if (status)
+		return status;
+	choose_mode(dump);
+	status = check_handover_options(dump);
+	if (status)
+		return status;
+	dump->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (dump->wake < 0)
+		return fail(DUMP_NAME, "cannot make an eventfd: %s", strerror(errno));
+	return serve_and_report(dump);
 }
 
 int run_dump(int argc, char **argv)
 {
 	struct dump_options opts;
-	struct dump dump = { .opts = &opts, .serve = dump_receive, .wake = -1, .ipc = -1 };
+	struct dump dump = { .opts = &opts, .wake = -1 };
 	int status;
 
 	if (dump_parse_options(&opts, argc, argv, &status)) {
-		status = open_output(&dump);
-		if (!status)
-			status = dump_serve(&dump);
+		status = dump_run(&dump);
 		dump_catch_signals(NULL, NULL);
 		output_free(dump.out);
 		log_close();

@@ -1,44 +1,104 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * mnfq dump with any number of namespaces: which of them join and leave now, which wait for that, and what
- * follows once their threads have ended. All of this is the main thread's, and nothing here waits.
- */
+/* mnfq dump with any number of namespaces: which of them join and leave now, and which wait for that. */
+#include "dump/lifecycle.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "common/sys.h"
-#include "dump/multi.h"
+#include "dump/notify.h"
+#include "dump/open-close.h"
+#include "dump/report.h"
+#include "dump/threads.h"
 
 #define JOINING_MAX 16
 #define CLOSING_MAX 16
 #define PENDING_MAX 64  /* of one user */
-#define STALL_MS    50  /* besides a moment for each queue */
-#define END_MS      800 /* for all to be closed, and a moment for each queue */
+#define STALL_MS    50  /* and 1 ms for each queue */
+#define END_MS      800 /* likewise, to close all */
+
+/* ---- served by the main thread ---------------------------------------------------------- */
+
+int lifecycle_serve(struct netns_entry *entry)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = entry };
+	struct dump_multi *multi = entry->multi;
+	int err = mnfq_socket_set_ring(entry->handle.sock, multi->ring);
+
+	if (err == 0 && epoll_ctl(multi->epoll, EPOLL_CTL_ADD,
+				  mnfq_socket_get_fd(entry->handle.sock), &event) < 0)
+		err = -errno;
+	if (err < 0)
+		snprintf(entry->reason, sizeof(entry->reason), "cannot watch one more socket: %s",
+			 strerror(-err));
+	else
+		entry_set_state(entry, NETNS_SERVED);
+	return err;
+}
+
+/* Closing the socket is not enough: a copy of the descriptor elsewhere keeps it in the epoll set. */
+void lifecycle_suspend(struct netns_entry *entry)
+{
+	(void)epoll_ctl(entry->multi->epoll, EPOLL_CTL_DEL,
+			mnfq_socket_get_fd(entry->handle.sock), NULL);
+}
+
+static void count_served(struct netns_entry *entry)
+{
+	entry->named = spec_is_name(&entry->handle.spec);
+	if (entry->user) {
+		entry->user->namespaces++;
+		entry->counted = true;
+	}
+	notify_served(entry);
+}
+
+int lifecycle_add(struct netns_entry *entry, const struct socket_spec *spec, char *error,
+		  size_t error_size)
+{
+	int err;
+
+	entry->handle.spec = *spec;
+	entry_enlist(entry);
+	err = entry_open(entry, entry->multi->ring);
+	if (err == 0)
+		err = lifecycle_serve(entry);
+	if (err == 0) {
+		count_served(entry);
+		return 0;
+	}
+	snprintf(error, error_size, "%s", entry->reason);
+	entry_close(entry);
+	entry_free(entry);
+	return err;
+}
 
 /* ---- leaving ---------------------------------------------------------------------------- */
 
-static void set_reason(struct netns_entry *entry, const char *why)
+static void set_reason(struct netns_entry *entry, const char *reason)
 {
-	if (why && !entry->reported)
-		snprintf(entry->why, sizeof(entry->why), "%s", why);
-	entry->reported |= why != NULL;
+	if (reason && !entry->report_reason)
+		snprintf(entry->reason, sizeof(entry->reason), "%s", reason);
+	entry->report_reason |= reason != NULL;
 }
 
-/* When there is a thread for it. */
+/* Once there is a thread for it. */
 static void close_later(struct netns_entry *entry)
 {
 	struct dump_multi *multi = entry->multi;
 
 	if (!entry->counted)
-		entry->user = NULL; /* its record may go */
+		entry->user = NULL; /* the record may go */
 	entry->discarded = !entry->handle.sock;
 	multi->discards += entry->discarded;
-	if (entry->stored && entry->reported)
-		store_socket(entry, false);
-	entry->leave_queues = !entry->reported && multi->dump->opts->keep && entry->stored;
+	if (entry->stored && entry->report_reason)
+		notify_unstore(entry);
+	entry->leave_queues = !entry->report_reason && multi->dump->opts->keep && entry->stored;
 	entry_set_state(entry, NETNS_CLOSING);
 	entry_queue_add(&multi->closing, entry);
 }
@@ -56,22 +116,22 @@ static void cancel_pending(struct netns_entry *entry)
 	close_later(entry);
 }
 
-void lifecycle_remove(struct netns_entry *entry, const char *why)
+void lifecycle_remove(struct netns_entry *entry, const char *reason)
 {
 	switch (entry->state) {
 	case NETNS_PENDING:
 		cancel_pending(entry);
 		break;
-	case NETNS_JOINING: /* to be seen when it has joined */
+	case NETNS_JOINING: /* finish_join() looks */
 		entry->cancelled = true;
 		break;
 	case NETNS_SERVED:
-		set_reason(entry, why);
-		stop_serving(entry);
+		set_reason(entry, reason);
+		lifecycle_suspend(entry);
 		close_later(entry);
 		break;
-	case NETNS_THREADED: /* to be closed when its thread has let go of it */
-		set_reason(entry, why);
+	case NETNS_THREADED: /* closed once its thread has ended */
+		set_reason(entry, reason);
 		atomic_store(&entry->stop_requested, true);
 		mnfq_socket_stop(entry->handle.sock);
 		break;
@@ -91,13 +151,13 @@ static void finish_close(struct netns_entry *entry)
 	if (entry->discarded)
 		multi->discards--;
 	else
-		handle_count(&entry->handle, entry->reported && may_log_leaving(multi, entry)
-						     ? entry->why
-						     : NULL);
+		report_closed(&entry->handle, entry->report_reason && notify_may_log(entry)
+						      ? entry->reason
+						      : NULL);
 	entry_free(entry);
 }
 
-/* One that closes at a time of each user, so that nobody takes all threads. */
+/* One at a time of each user, so that no user takes all threads. */
 static void begin_close(struct netns_entry **at)
 {
 	struct netns_entry *entry = *at;
@@ -108,14 +168,47 @@ static void begin_close(struct netns_entry **at)
 		entry->user->closing = true;
 	multi->closing_threads++;
 	if ((!entry->handle.sock || mnfq_socket_set_ring(entry->handle.sock, NULL) == 0) &&
-	    entry_start_thread(entry, entry_close) == 0)
+	    threads_start(entry, entry_close) == 0)
 		return;
 	multi->closing_threads--;
 	entry_close(entry);
 	finish_close(entry);
 }
 
-/* ---- whose turn it is ------------------------------------------------------------------- */
+void lifecycle_fail(struct netns_entry *entry, int err)
+{
+	struct dump_multi *multi = entry->multi;
+	char error[1024];
+
+	notify_forget(entry);
+	if (multi->dump->single_netns) {
+		handle_explain(error, sizeof(error), &entry->handle, err);
+		notify_single_failed(multi, error);
+		return;
+	}
+	if (multi->ipc < 0)
+		multi->status = EXIT_FAILURE;
+	lifecycle_remove(entry, mnfq_socket_get_error(entry->handle.sock));
+}
+
+/* Namespaces that the broker found it finds again; the answer is that they are served. */
+void lifecycle_restart(struct dump_multi *multi)
+{
+	struct netns_entry *entry, *next;
+
+	for (entry = multi->entries; entry; entry = next) {
+		next = entry->next;
+		if (entry->handed_over && entry->withdrawable) {
+			lifecycle_remove(entry, "the process that knew its peer has failed");
+			continue;
+		}
+		entry->withdrawable = false;
+		if (entry->state == NETNS_SERVED || entry->state == NETNS_THREADED)
+			notify_watch(entry);
+	}
+}
+
+/* ---- joining, when it is their turn ----------------------------------------------------- */
 
 void lifecycle_discard(struct dump_multi *multi, int fd)
 {
@@ -130,10 +223,10 @@ void lifecycle_discard(struct dump_multi *multi, int fd)
 	close_later(entry);
 }
 
-static void refuse_member(struct netns_entry *entry, int err)
+static void refuse(struct netns_entry *entry, int err)
 {
 	entry->error = err;
-	reply_refused(entry);
+	notify_refused(entry);
 	close_later(entry);
 }
 
@@ -143,25 +236,25 @@ void lifecycle_join(struct netns_entry *entry, const struct socket_spec *spec)
 	const struct dump_options *opts = multi->dump->opts;
 	const struct peer_rules rules = { .allowed_uids = opts->allowed_uids,
 					  .allowed_count = opts->allowed_count };
-	const char *why = "too many users hand sockets over: try again";
+	const char *reason = "too many users hand sockets over: try again";
 	int err = 0;
 
 	entry->handle.spec = *spec;
 	entry_enlist(entry);
 	if (entry->handed_over) {
-		err = peer_check_uid(&rules, entry->uid, &why);
+		err = peer_check_uid(&rules, entry->uid, &reason);
 		if (err == 0)
 			entry->user = peer_find_user(&multi->users, entry->uid, clock_ms());
 		if (err == 0 && !entry->user)
 			err = -EBUSY;
 		if (err == 0 && entry->user->waiting >= PENDING_MAX) {
-			why = "so many of your user's sockets wait already: try again";
+			reason = "so many of your user's sockets wait already: try again";
 			err = -EBUSY;
 		}
 	}
 	if (err < 0) {
-		snprintf(entry->why, sizeof(entry->why), "%s", why);
-		refuse_member(entry, err);
+		snprintf(entry->reason, sizeof(entry->reason), "%s", reason);
+		refuse(entry, err);
 		return;
 	}
 	if (entry->user)
@@ -169,7 +262,7 @@ void lifecycle_join(struct netns_entry *entry, const struct socket_spec *spec)
 	entry_queue_add(&multi->pending, entry);
 }
 
-/* The first one whose user may begin, and has begun with it. */
+/* The first one whose user may begin; peer_begin() has noted that it has. */
 static struct netns_entry **next_to_join(struct dump_multi *multi, int64_t now)
 {
 	struct netns_entry **at = &multi->pending.first;
@@ -196,14 +289,14 @@ static void begin_join(struct netns_entry **at, int64_t now)
 	entry->since = now;
 	if (entry->user) {
 		entry->user->waiting--;
-		err = peer_check_quota(&rules, entry->user, entry->why, sizeof(entry->why));
+		err = peer_check_quota(&rules, entry->user, entry->reason, sizeof(entry->reason));
 	}
 	if (err == 0) {
 		entry_set_state(entry, NETNS_JOINING);
-		err = entry_start_thread(entry, entry_open_and_bind);
+		err = threads_start(entry, entry_join);
 		if (err < 0)
-			snprintf(entry->why, sizeof(entry->why), "cannot start a thread: %s",
-				 strerror(-err));
+			snprintf(entry->reason, sizeof(entry->reason),
+				 "cannot start a thread: %s", strerror(-err));
 	}
 	if (err == 0) {
 		multi->joining_threads++;
@@ -211,7 +304,7 @@ static void begin_join(struct netns_entry **at, int64_t now)
 	}
 	if (entry->user)
 		peer_end(entry->user, now, false);
-	refuse_member(entry, err);
+	refuse(entry, err);
 }
 
 static struct netns_entry **next_to_close(struct dump_multi *multi)
@@ -223,7 +316,7 @@ static struct netns_entry **next_to_close(struct dump_multi *multi)
 	return *at ? at : NULL;
 }
 
-void lifecycle_start_threads(struct dump_multi *multi)
+static void start_threads(struct dump_multi *multi)
 {
 	const int64_t now = clock_ms();
 	struct netns_entry **at;
@@ -234,17 +327,17 @@ void lifecycle_start_threads(struct dump_multi *multi)
 		begin_join(at, now);
 }
 
-/* ---- whose thread has ended ------------------------------------------------------------- */
+/* ---- when a thread has ended ------------------------------------------------------------ */
 
-/* An honest one takes a moment for each queue; somebody who steals answers, or has rules without end, more. */
+/* It took longer than an honest hand-over: acknowledgements were stolen, or packets are slow. */
 static bool has_stalled(const struct netns_entry *entry, int64_t now)
 {
 	return now - entry->since >=
 	       STALL_MS + (int64_t)options_queue_count(entry->multi->dump->opts);
 }
 
-/* One that never was served. If it could not be opened or bound its thread has closed it. */
-static void discard(struct netns_entry *entry)
+/* It is not served. If it could not be opened or bound, its thread has closed it. */
+static void drop_joined(struct netns_entry *entry)
 {
 	if (entry->handle.sock)
 		close_later(entry);
@@ -260,34 +353,34 @@ static void finish_join(struct netns_entry *entry)
 	multi->joining_threads--;
 	if (entry->user)
 		peer_end(entry->user, now, has_stalled(entry, now));
-	if (atomic_load(&multi->dump->ending)) {
-		discard(entry);
+	if (atomic_load(&multi->dump->stopping)) {
+		drop_joined(entry);
 		return;
 	}
 	if (entry->error == 0)
 		entry->error = lifecycle_serve(entry);
 	if (entry->error < 0) {
-		reply_refused(entry);
-		discard(entry);
+		notify_refused(entry);
+		drop_joined(entry);
 		return;
 	}
-	report_joined(entry);
-	reply_joined(entry);
+	count_served(entry);
+	notify_accepted(entry);
 	if (entry->cancelled)
 		lifecycle_remove(entry, "gone");
 }
 
-void lifecycle_finish_threads(struct dump_multi *multi)
+static void finish_threads(struct dump_multi *multi)
 {
 	struct netns_entry *entry;
 
-	while ((entry = entry_take_done(multi))) {
+	while ((entry = threads_take(multi))) {
 		switch (entry->state) {
 		case NETNS_JOINING:
 			finish_join(entry);
 			break;
 		case NETNS_THREADED:
-			multi->threaded--;
+			multi->serving_threads--;
 			if (entry->error < 0)
 				lifecycle_fail(entry, entry->error);
 			close_later(entry);
@@ -299,10 +392,13 @@ void lifecycle_finish_threads(struct dump_multi *multi)
 	}
 }
 
-/*
- * All of them, several at a time, but not for longer than END_MS: what a thread is stuck with in the kernel is
- * cleaned up by that once it lets go.
- */
+void lifecycle_run(struct dump_multi *multi)
+{
+	finish_threads(multi);
+	start_threads(multi);
+}
+
+/* A thread that is stuck in the kernel is abandoned; it cleans up once it returns. */
 void lifecycle_close_all(struct dump_multi *multi)
 {
 	struct pollfd woken = { .fd = multi->dump->wake, .events = POLLIN };
@@ -310,15 +406,13 @@ void lifecycle_close_all(struct dump_multi *multi)
 	const int64_t end = clock_ms() + left;
 	uint64_t count;
 
-	atomic_store(&multi->dump->ending, true); /* for those that are about to join */
+	atomic_store(&multi->dump->stopping, true); /* also for those that are joining */
 	for (struct netns_entry *each = multi->entries; each; each = each->next)
 		lifecycle_remove(each, NULL);
-	for (lifecycle_start_threads(multi); multi->entries && left > 0;
-	     left = end - clock_ms()) {
+	for (start_threads(multi); multi->entries && left > 0; left = end - clock_ms()) {
 		if (poll(&woken, 1, (int)left) > 0)
 			(void)!read(multi->dump->wake, &count, sizeof(count));
-		lifecycle_finish_threads(multi);
-		lifecycle_start_threads(multi);
+		lifecycle_run(multi);
 	}
 	multi->dump->abandoned = multi->entries != NULL;
 	for (struct netns_entry *each = multi->entries; each; each = each->next)

@@ -1,254 +1,39 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mnfq dump with any number of namespaces, as they come and go: its main thread, which serves packets,
- * keeps the books, and waits for nothing that a stranger controls. All others that there are to deal with
- * are the broker's business, see broker.h.
+ * mnfq dump with any number of namespaces: set-up, and the loop of the main thread, which waits for nothing that a
+ * peer controls. Clients and the tracking of namespaces are the broker's, see broker.h.
  */
+#include "dump/multi.h"
+
 #include <errno.h>
 #include <linux/capability.h>
-#include <mnfq/handover.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
+#include "broker/ipc.h"
 #include "common/log.h"
 #include "common/program.h"
 #include "common/sys.h"
 #include "common/text.h"
 #include "common/unix-socket.h"
-#include "dump/multi.h"
+#include "dump/broker-start.h"
+#include "dump/lifecycle.h"
+#include "dump/multi-broker.h"
+#include "dump/notify.h"
+#include "dump/report.h"
 #include "dump/systemd.h"
+#include "dump/turns.h"
 #include "sandbox/sandbox.h"
 
 #define EVENTS_MAX    1024
-#define COUNT_MS      500 /* the broker may be in a bad way */
 #define LISTENERS_MAX 16
-#define LINGER_MS     2000 /* so long a name may be gone when it is made anew */
-#define DISCARDS_MAX  64
 
-/* ---- what the broker says --------------------------------------------------------------- */
+/* ---- the loop --------------------------------------------------------------------------- */
 
-static void reply(const struct dump_multi *multi, uint32_t id, int err, const char *text)
-{
-	struct ipc_msg message = { .type = IPC_ANSWER, .id = id, .error = err };
-
-	snprintf(message.text, sizeof(message.text), "%.*s", IPC_TEXT_SIZE - 1, text);
-	(void)ipc_send(multi->ipc, &message, -1);
-}
-
-/* By the broker itself, not handed over by somebody. */
-static bool is_found_by_broker(const struct ipc_msg *message)
-{
-	return message->inode != 0;
-}
-
-/* Whether the broker was asked to look for namespaces. */
-static bool searches(const struct dump_options *opts)
-{
-	return opts->all_netns || options_have_name(opts);
-}
-
-void multi_fail(struct dump_multi *multi, const char *why)
-{
-	multi->status = fail(DUMP_NAME, "%s", why);
-	dump_stop(multi->dump);
-}
-
-static void refuse(struct dump_multi *multi, const struct ipc_msg *message, int err,
-		   const char *why)
-{
-	reply(multi, message->id, err, why);
-	if (is_found_by_broker(message) && err == -EEXIST) /* we know that by ourselves */
-		return;
-	if (multi->dump->single_netns)
-		multi_fail(multi, why);
-	else
-		log_refused(multi, message, why);
-}
-
-static struct ipc_msg get_origin(const struct netns_entry *entry)
-{
-	return (struct ipc_msg){ .type = IPC_ATTACH,
-				 .id = entry->id,
-				 .uid = entry->uid,
-				 .pid = entry->pid,
-				 .inode = !entry->handed_over };
-}
-
-void reply_joined(struct netns_entry *entry)
-{
-	reply(entry->multi, entry->id, 0, "");
-}
-
-void reply_refused(struct netns_entry *entry)
-{
-	const struct ipc_msg message = get_origin(entry);
-
-	refuse(entry->multi, &message, entry->error, entry->why);
-}
-
-/* Takes the descriptor. */
-static void attach(struct dump_multi *multi, const struct ipc_msg *message, int fd)
-{
-	/* What the broker finds it has opened itself, without our rights. */
-	const struct socket_spec spec = { .kind = SPEC_FD,
-					  .fd = fd,
-					  .lend = is_found_by_broker(message) ||
-						  multi->dump->opts->lend_rights };
-	struct netns_entry *entry = entry_new(multi, message->id);
-
-	if (!entry) {
-		close(fd);
-		refuse(multi, message, -ENOMEM, "out of memory");
-		return;
-	}
-	entry->handed_over = !is_found_by_broker(message);
-	entry->withdrawable =
-		is_found_by_broker(message) || (message->flags & MNFQ_HANDOVER_KEEP);
-	entry->uid = message->uid;
-	entry->pid = message->pid;
-	memcpy(entry->handle.label, message->label, sizeof(entry->handle.label));
-	lifecycle_join(entry, &spec);
-}
-
-/* What is served already goes on being served. */
-static void broker_lost(struct dump_multi *multi, const char *why)
-{
-	if (!atomic_load(&multi->dump->ending))
-		multi->status = fail(DUMP_NAME, "%s", why);
-	close(multi->ipc);
-	multi->ipc = -1;
-}
-
-/*
- * Ids come from another process, which may be in the hands of a stranger: an unknown one is that of
- * a member that left meanwhile.
- */
-static void handle_message(struct dump_multi *multi, const struct ipc_msg *message, int fd)
-{
-	struct netns_entry *entry = entry_find(multi, message->id);
-
-	switch (message->type) {
-	case IPC_ATTACH:
-		if (!entry && (!is_found_by_broker(message) || searches(multi->dump->opts)))
-			attach(multi, message, fd);
-		else
-			lifecycle_discard(multi, fd);
-		break;
-	case IPC_DETACH:
-		if (entry)
-			lifecycle_remove(entry, "gone");
-		if (options_have_name(multi->dump->opts))
-			multi->linger_until = clock_ms() + LINGER_MS;
-		break;
-	case IPC_NOTE:
-		if (message->error)
-			broker_lost(multi, message->text);
-		else
-			log_line("%s", message->text);
-		break;
-	case IPC_COUNT:
-		multi->refusals = message->id;
-		break;
-	case IPC_PING:
-		watchdog_answered(multi);
-		break;
-	case IPC_RESTART:
-		log_line(
-			"the process that takes sockets and watches namespaces has failed: another one "
-			"takes its place");
-		lifecycle_restart(multi);
-		break;
-	default:
-		break;
-	}
-}
-
-/* At most some messages, so that packets have their turn. */
-static void read_broker(struct dump_multi *multi)
-{
-	struct ipc_msg message;
-	int fd, n = 1, budget = 4;
-
-	while (multi->ipc >= 0 && n != 0 && budget-- > 0) {
-		n = ipc_receive(multi->ipc, &message, &fd);
-		if (n == -ECONNRESET)
-			broker_lost(multi,
-				    "the process that takes sockets and watches namespaces has "
-				    "ended: none is added or left any more; start again");
-		else if (n > 0)
-			handle_message(multi, &message, fd);
-		else if (n == -EMFILE)
-			refuse(multi, &message, n,
-			       "no descriptor is left: raise the limit of open files (ulimit -n)");
-	}
-}
-
-/* Not while many descriptors that it sent are still to be closed, so that they do not pile up. */
-static void throttle_broker(struct dump_multi *multi)
-{
-	const bool pause = multi->discards >= DISCARDS_MAX;
-	struct epoll_event event = { .events = pause ? 0 : EPOLLIN, .data.ptr = multi };
-
-	if (multi->ipc >= 0 && pause != multi->ipc_paused &&
-	    epoll_ctl(multi->epoll, EPOLL_CTL_MOD, multi->ipc, &event) == 0)
-		multi->ipc_paused = pause;
-}
-
-/*
- * What the broker still says, until it has said @wanted or is gone; not for long, as it may be in
- * the hands of somebody who never ends. Returns whether @message is what was wanted.
- */
-static bool read_until(const struct dump_multi *multi, uint32_t wanted, struct ipc_msg *message)
-{
-	const int64_t end = clock_ms() + COUNT_MS;
-	struct pollfd ready = { .fd = multi->ipc, .events = POLLIN };
-	int64_t left;
-	int fd, n = 0;
-
-	while (n != -ECONNRESET && (left = end - clock_ms()) > 0 &&
-	       poll(&ready, 1, (int)left) == 1) {
-		n = ipc_receive(multi->ipc, message, &fd); /* closing it may take long */
-		if (n > 0 && message->type == wanted)
-			return true;
-	}
-	return false;
-}
-
-/* How many hand-overs the broker refused, so that nothing is lost silently. */
-static void request_refusal_count(struct dump_multi *multi)
-{
-	const struct ipc_msg question = { .type = IPC_COUNT };
-	struct ipc_msg reply;
-
-	if (multi->ipc < 0 || ipc_send(multi->ipc, &question, -1) < 0)
-		return;
-	if (read_until(multi, IPC_COUNT, &reply))
-		multi->refusals = reply.id;
-}
-
-/* Until it has tidied up: with us it would be killed. */
-static void shut_down_broker(struct dump_multi *multi)
-{
-	struct ipc_msg cancelled;
-
-	if (multi->ipc < 0)
-		return;
-	shutdown(multi->ipc, SHUT_WR);
-	(void)read_until(multi, 0, &cancelled);
-	close(multi->ipc);
-}
-
-/* ---- serving ---------------------------------------------------------------------------- */
-
-/*
- * How long to wait for something to serve, in milliseconds: -1 without end, 0 where nothing is served
- * and nothing can come any more.
- */
+/* -1: wait without limit; 0: nothing is served, and nothing can come any more. */
 static int get_idle_timeout(const struct dump_multi *multi)
 {
 	const struct dump *dump = multi->dump;
@@ -261,51 +46,74 @@ static int get_idle_timeout(const struct dump_multi *multi)
 	return left > 0 ? (int)left : 0;
 }
 
-static int min_timeout(int wait, int64_t at)
+/* @at 0: never. */
+static int min_timeout(int timeout, int64_t at)
 {
 	int64_t left = at - clock_ms();
 
 	if (at == 0)
-		return wait;
+		return timeout;
 	left = left > 0 ? left : 0;
-	return wait < 0 || left < wait ? (int)left : wait;
+	return timeout < 0 || left < timeout ? (int)left : timeout;
 }
 
-/* Besides packets: all that a pass leaves to be done. Members may go, which were among the events. */
-static void run_timers(struct dump_multi *multi, bool woken, bool broker)
+/* The service manager hears WATCHDOG=1 when the broker answers, so that both are seen to work. */
+static void ping_broker(struct dump_multi *multi)
 {
+	const struct ipc_msg ping = { .type = IPC_PING };
+	const int64_t now = clock_ms();
+
+	if (multi->watchdog_ms == 0 || now < multi->watchdog_at)
+		return;
+	multi->watchdog_at = now + multi->watchdog_ms;
+	if (multi->ipc >= 0)
+		(void)ipc_send(multi->ipc, &ping, -1);
+}
+
+static int wait_for_events(struct dump_multi *multi, struct epoll_event *events, bool idle)
+{
+	int timeout = get_idle_timeout(multi);
+
+	ping_broker(multi);
+	timeout = min_timeout(timeout, multi->watchdog_at);
+	timeout = min_timeout(timeout, multi->retry_at);
+	timeout = min_timeout(timeout, multi->report_by);
+	return epoll_wait(multi->epoll, events, EVENTS_MAX, idle ? timeout : 0);
+}
+
+/* Packets first: what follows may free entries that are among the events. */
+static void handle_events(struct dump_multi *multi, const struct epoll_event *events, int n)
+{
+	bool broker = false, woken = false;
 	uint64_t count;
 
+	turns_run(multi, events, n);
+	for (int i = 0; i < n; i++) {
+		broker |= events[i].data.ptr == multi;
+		woken |= events[i].data.ptr == NULL;
+	}
 	if (woken)
 		(void)!read(multi->dump->wake, &count, sizeof(count));
 	if (broker)
-		read_broker(multi);
-	lifecycle_finish_threads(multi);
-	lifecycle_start_threads(multi);
+		multi_broker_read(multi);
+	lifecycle_run(multi);
 	turns_report(multi);
-	throttle_broker(multi);
+	multi_broker_throttle(multi);
 }
 
+/* It waits, and flushes the output, only when a pass has found nothing. */
 static int run_loop(struct dump_multi *multi)
 {
 	struct epoll_event events[EVENTS_MAX];
-	bool broker, woken, idle = false;
-	int n, wait;
+	bool idle = false;
+	int n;
 
-	while (!atomic_load(&multi->dump->ending) && (wait = get_idle_timeout(multi)) != 0) {
-		wait = watchdog_ask(
-			multi, min_timeout(min_timeout(wait, multi->retry_at), multi->report_by));
-		n = epoll_wait(multi->epoll, events, EVENTS_MAX, idle ? wait : 0);
+	while (!atomic_load(&multi->dump->stopping) && get_idle_timeout(multi) != 0) {
+		n = wait_for_events(multi, events, idle);
 		if (n < 0 && errno != EINTR)
 			return fail(DUMP_NAME, "cannot wait: %s", strerror(errno));
 		idle = n <= 0;
-		broker = woken = false;
-		for (int i = 0; i < n; i++) {
-			broker |= events[i].data.ptr == multi;
-			woken |= events[i].data.ptr == NULL;
-		}
-		turns_run(multi, events, n);
-		run_timers(multi, woken, broker);
+		handle_events(multi, events, n);
 		if (idle)
 			output_flush(multi->dump->out);
 	}
@@ -327,7 +135,7 @@ static int open_loop(struct dump_multi *multi)
 {
 	int err;
 
-	/* A thousand namespaces take more than the 1024 that are usual. */
+	/* 1024 descriptors, the usual limit, are not enough for a thousand namespaces. */
 	raise_file_limit();
 	multi->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (multi->epoll < 0)
@@ -341,7 +149,7 @@ static int open_loop(struct dump_multi *multi)
 	return watch_fd(multi, multi->dump->wake, NULL);
 }
 
-/* @stored: by the service manager, under this name; or NULL. */
+/* @stored: its name if the service manager kept it, or NULL. */
 static int open_spec(struct dump_multi *multi, const struct socket_spec *spec, const char *stored)
 {
 	struct netns_entry *entry = entry_new(multi, 0);
@@ -351,18 +159,15 @@ static int open_spec(struct dump_multi *multi, const struct socket_spec *spec, c
 		return fail(DUMP_NAME, "out of memory");
 	entry->hidden = !stored;
 	if (stored) {
-		set_stored_label(entry, stored);
+		notify_parse_stored_name(entry, stored);
 		entry->stored = true;
 	}
-	if (lifecycle_add_now(entry, spec, error, sizeof(error)) < 0)
+	if (lifecycle_add(entry, spec, error, sizeof(error)) < 0)
 		return fail(DUMP_NAME, "%s", error);
 	return 0;
 }
 
-/*
- * Those that the command line names must be there. One that was kept may have become useless while
- * we were away, which is told, and no reason to refuse all others.
- */
+/* Those of the command line must work. A stored one may have become useless meanwhile: that is only reported. */
 static int open_specs(struct dump_multi *multi)
 {
 	const struct dump *dump = multi->dump;
@@ -399,8 +204,7 @@ static int open_listeners(struct dump_multi *multi)
 	if (dump->opts->listen) {
 		if (unix_listen(&own, dump->opts->listen, mode, error, sizeof(error)) < 0)
 			return fail(DUMP_NAME, "%s", error);
-		listeners[count++] =
-			own.fd; /* closed like the others; the keeper removes its path */
+		listeners[count++] = own.fd; /* the keeper removes its path */
 	}
 	multi->ipc = dump_start_broker(dump, listeners, count, dump->opts->listen ? &own : NULL);
 	return multi->ipc < 0 ? EXIT_FAILURE : watch_fd(multi, multi->ipc, multi);
@@ -437,7 +241,7 @@ static int check_rights(const struct dump *dump)
 			       "CAP_NET_ADMIN: run as root, or give mnfq these capabilities");
 }
 
-/* The next one of a name may be one over which we have the right by a capability only. */
+/* A name may be re-created by another user, over whose namespace only the capability gives us the right. */
 static bool needs_net_admin(const struct dump_multi *multi)
 {
 	return !multi->dump->single_netns || options_have_name(multi->dump->opts) ||
@@ -464,16 +268,16 @@ static int set_up(struct dump_multi *multi)
 	return status;
 }
 
-/* What threads that have not ended use stays. */
+/* What abandoned threads use stays. */
 static void close_multi(struct dump_multi *multi)
 {
 	lifecycle_close_all(multi);
-	shut_down_broker(multi);
+	multi_broker_close(multi);
 	if (multi->epoll >= 0)
 		close(multi->epoll);
 	if (multi->manager >= 0)
 		close(multi->manager);
-	log_suppressed(multi);
+	notify_suppressed(multi);
 	multi->ring = mnfq_ring_free(multi->ring);
 	if (!multi->dump->abandoned)
 		free(multi);
@@ -487,19 +291,17 @@ int dump_run_multi(struct dump *dump)
 
 	if (!multi)
 		return fail(DUMP_NAME, "out of memory");
-	multi->dump = dump;
-	multi->epoll = multi->ipc = multi->manager = -1;
-	multi_init(multi);
+	multi_init(multi, dump);
 	status = set_up(multi);
 	if (!status) {
 		status = run_loop(multi);
 		systemd_notify(multi->manager, "STOPPING=1\n", -1);
-		request_refusal_count(multi);
+		multi_broker_count_refusals(multi);
 		dump->served = true;
 	}
 	refusals = multi->refusals;
 	close_multi(multi);
-	dump_catch_signals(NULL, dump->out); /* handlers use what goes now */
+	dump_catch_signals(NULL, dump->out);
 	if (refusals)
 		log_line("%llu %s refused", (unsigned long long)refusals,
 			 plural(refusals, "socket was", "sockets were"));

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* mnfq dump: the command line. */
+/* mnfq dump: its command line. */
+#include "dump/options.h"
+
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
@@ -9,7 +11,6 @@
 
 #include "common/parse.h"
 #include "common/program.h"
-#include "dump/dump.h"
 
 #define MAX_PER_UID 256u
 #define QUEUES_MAX  4096 /* the kernel looks for more ever more slowly */
@@ -498,4 +499,30 @@ bool dump_parse_options(struct dump_options *opts, int argc, char **argv, int *s
 	}
 	*status = dump_check_options(opts, argc, argv);
 	return *status == 0;
+}
+
+/* ---- questions about them --------------------------------------------------------------- */
+
+size_t options_queue_count(const struct dump_options *opts)
+{
+	return opts->last - opts->first + 1u;
+}
+
+bool spec_is_private(const struct socket_spec *spec)
+{
+	return spec->kind == SPEC_HERE || spec->kind == SPEC_NETNS;
+}
+
+/* A path may lead elsewhere in other processes, as /dev/fd does. */
+bool spec_is_name(const struct socket_spec *spec)
+{
+	return spec->kind == SPEC_NETNS && !strchr(spec->text, '/');
+}
+
+bool options_have_name(const struct dump_options *opts)
+{
+	for (size_t i = 0; i < opts->spec_count; i++)
+		if (spec_is_name(&opts->specs[i]))
+			return true;
+	return false;
 }
