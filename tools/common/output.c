@@ -253,9 +253,9 @@ static void append_notice(struct output *output)
 
 	if (!output->options.log_dropped || output->unlogged == 0)
 		return;
-	len = snprintf(notice, sizeof(notice), "%llu %s left out\n",
+	len = snprintf(notice, sizeof(notice), "%llu %s suppressed\n",
 		       (unsigned long long)output->unlogged,
-		       plural(output->unlogged, "line was", "lines were"));
+		       plural(output->unlogged, "line", "lines"));
 	append(output, notice, (size_t)len);
 	output->unlogged = 0;
 }

@@ -60,16 +60,17 @@ static int check_handover_options(const struct dump *dump)
 	for (size_t i = 0; i < dump->fd_count; i++)
 		listens |= unix_is_listener(dump->fds[i].fd);
 	if ((opts->allowed_count > 0 || opts->allow_plain) && !listens)
-		return fail_usage(DUMP_NAME,
-				  "--allow-uid and --allow-plain are for sockets that are handed "
-				  "over: see --listen");
+		return fail_usage(
+			DUMP_NAME,
+			"--allow-uid and --allow-plain apply to sockets that are handed "
+			"over: see --listen");
 	if (opts->lend_rights && !listens && opts->spec_count == 0)
 		return fail_usage(DUMP_NAME,
-				  "--lend-rights is for sockets that others pass in: see "
+				  "--lend-rights applies to sockets of other processes: see "
 				  "--listen and --from");
 	if (opts->keep && (!dump->multi || dump->single_netns))
 		return fail_usage(DUMP_NAME,
-				  "--keep is for sockets that are handed over: see --listen");
+				  "--keep applies to sockets that are handed over: see --listen");
 	return 0;
 }
 
@@ -104,7 +105,7 @@ static int dump_run(struct dump *dump)
 		return status;
 	dump->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (dump->wake < 0)
-		return fail(DUMP_NAME, "cannot make an eventfd: %s", strerror(errno));
+		return fail(DUMP_NAME, "cannot create an eventfd: %s", strerror(errno));
 	return serve_and_report(dump);
 }
 

@@ -245,8 +245,8 @@ void handle_explain(char *out, size_t size, const struct dump_handle *handle, in
 	const struct socket_spec *spec = &handle->spec;
 
 	if (!*errmsg)
-		errmsg = err == -ETIMEDOUT ? "its queues are bound too slowly: somebody else "
-					     "reads from its socket"
+		errmsg = err == -ETIMEDOUT ? "binding its queues takes too long: another process "
+					     "reads from the socket"
 					   : strerror(-err);
 	if (spec->kind != SPEC_HERE && handle->netns[0])
 		snprintf(out, size, "namespace %s: %s", handle->netns, errmsg);

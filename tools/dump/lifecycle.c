@@ -34,8 +34,8 @@ int lifecycle_serve(struct netns_entry *entry)
 				  mnfq_socket_get_fd(entry->handle.sock), &event) < 0)
 		err = -errno;
 	if (err < 0)
-		snprintf(entry->reason, sizeof(entry->reason), "cannot watch one more socket: %s",
-			 strerror(-err));
+		snprintf(entry->reason, sizeof(entry->reason),
+			 "cannot add the socket to epoll: %s", strerror(-err));
 	else
 		entry_set_state(entry, NETNS_SERVED);
 	return err;
@@ -199,7 +199,7 @@ void lifecycle_restart(struct dump_multi *multi)
 	for (entry = multi->entries; entry; entry = next) {
 		next = entry->next;
 		if (entry->handed_over && entry->withdrawable) {
-			lifecycle_remove(entry, "the process that knew its peer has failed");
+			lifecycle_remove(entry, "its broker has failed");
 			continue;
 		}
 		entry->withdrawable = false;
@@ -236,7 +236,7 @@ void lifecycle_join(struct netns_entry *entry, const struct socket_spec *spec)
 	const struct dump_options *opts = multi->dump->opts;
 	const struct peer_rules rules = { .allowed_uids = opts->allowed_uids,
 					  .allowed_count = opts->allowed_count };
-	const char *reason = "too many users hand sockets over: try again";
+	const char *reason = "too many users hand sockets over: try again later";
 	int err = 0;
 
 	entry->handle.spec = *spec;
@@ -248,7 +248,7 @@ void lifecycle_join(struct netns_entry *entry, const struct socket_spec *spec)
 		if (err == 0 && !entry->user)
 			err = -EBUSY;
 		if (err == 0 && entry->user->waiting >= PENDING_MAX) {
-			reason = "so many of your user's sockets wait already: try again";
+			reason = "too many sockets of this user are pending: try again later";
 			err = -EBUSY;
 		}
 	}

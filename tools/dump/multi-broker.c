@@ -91,9 +91,7 @@ static void handle_message(struct dump_multi *multi, const struct ipc_msg *messa
 		systemd_notify(multi->manager, "WATCHDOG=1\n", -1);
 		break;
 	case IPC_RESTART:
-		log_line(
-			"the process that takes sockets and watches namespaces has failed: another one "
-			"takes its place");
+		log_line("the broker has failed and was replaced");
 		lifecycle_restart(multi);
 		break;
 	default:
@@ -110,14 +108,13 @@ void multi_broker_read(struct dump_multi *multi)
 		n = ipc_receive(multi->ipc, &message, &fd);
 		if (n == -ECONNRESET)
 			lose_broker(multi,
-				    "the process that takes sockets and watches namespaces has "
-				    "ended: none is added or left any more; start again");
+				    "the broker has ended: namespaces are neither added nor left "
+				    "any more; restart mnfq dump");
 		else if (n > 0)
 			handle_message(multi, &message, fd);
 		else if (n == -EMFILE)
-			notify_refuse(
-				multi, &message, n,
-				"no descriptor is left: raise the limit of open files (ulimit -n)");
+			notify_refuse(multi, &message, n,
+				      "too many open files: raise the limit (ulimit -n)");
 	}
 }
 

@@ -111,7 +111,7 @@ static int run_loop(struct dump_multi *multi)
 	while (!atomic_load(&multi->dump->stopping) && get_idle_timeout(multi) != 0) {
 		n = wait_for_events(multi, events, idle);
 		if (n < 0 && errno != EINTR)
-			return fail(DUMP_NAME, "cannot wait: %s", strerror(errno));
+			return fail(DUMP_NAME, "epoll_wait failed: %s", strerror(errno));
 		idle = n <= 0;
 		handle_events(multi, events, n);
 		if (idle)
@@ -128,7 +128,7 @@ static int watch_fd(const struct dump_multi *multi, int fd, void *data)
 
 	if (epoll_ctl(multi->epoll, EPOLL_CTL_ADD, fd, &event) == 0)
 		return 0;
-	return fail(DUMP_NAME, "cannot watch a descriptor: %s", strerror(errno));
+	return fail(DUMP_NAME, "cannot add a descriptor to epoll: %s", strerror(errno));
 }
 
 static int open_loop(struct dump_multi *multi)
@@ -139,7 +139,7 @@ static int open_loop(struct dump_multi *multi)
 	raise_file_limit();
 	multi->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (multi->epoll < 0)
-		return fail(DUMP_NAME, "cannot make an epoll descriptor: %s", strerror(errno));
+		return fail(DUMP_NAME, "cannot create an epoll descriptor: %s", strerror(errno));
 	err = mnfq_ring_new(&multi->ring, 0);
 	if (err < 0)
 		return fail(DUMP_NAME, "%s", strerror(-err));
@@ -197,7 +197,7 @@ static int open_listeners(struct dump_multi *multi)
 		if (!unix_is_listener(dump->fds[i].fd))
 			continue;
 		if (count == LISTENERS_MAX - 1)
-			return fail(DUMP_NAME, "more than %d listening sockets were passed",
+			return fail(DUMP_NAME, "at most %d listening sockets can be passed",
 				    LISTENERS_MAX - 1);
 		listeners[count++] = dump->fds[i].fd;
 	}
@@ -219,14 +219,14 @@ static void report_listening(const struct dump_multi *multi)
 
 	report_queues(out, opts);
 	if (multi->dump->single_netns)
-		fprintf(out, " of namespace %s", handle_format_name(name, handle));
+		fprintf(out, " in namespace %s", handle_format_name(name, handle));
 	else if (opts->all_netns)
-		fprintf(out, " of all namespaces, %zu so far", multi->count);
+		fprintf(out, " in all namespaces, %zu so far", multi->count);
 	else
-		fprintf(out, " of %zu %s", multi->count,
+		fprintf(out, " in %zu %s", multi->count,
 			plural(multi->count, "namespace", "namespaces"));
 	if (opts->listen)
-		fprintf(out, ", sockets are taken at %s",
+		fprintf(out, ", accepting sockets at %s",
 			clean_text(path, sizeof(path), opts->listen));
 	report_settings(out, multi->dump, handle, !multi->dump->single_netns);
 	log_end();
@@ -237,7 +237,7 @@ static int check_rights(const struct dump *dump)
 	if (!dump->opts->all_netns ||
 	    sandbox_has(SANDBOX_CAP(CAP_SYS_ADMIN) | SANDBOX_CAP(CAP_NET_ADMIN)))
 		return 0;
-	return fail(DUMP_NAME, "--all-netns takes CAP_SYS_ADMIN, to enter namespaces, and "
+	return fail(DUMP_NAME, "--all-netns requires CAP_SYS_ADMIN, to enter namespaces, and "
 			       "CAP_NET_ADMIN: run as root, or give mnfq these capabilities");
 }
 
@@ -304,6 +304,6 @@ int dump_run_multi(struct dump *dump)
 	dump_catch_signals(NULL, dump->out);
 	if (refusals)
 		log_line("%llu %s refused", (unsigned long long)refusals,
-			 plural(refusals, "socket was", "sockets were"));
+			 plural(refusals, "socket", "sockets"));
 	return status;
 }

@@ -20,8 +20,8 @@
 static void log_suppressed(const char *subject, uint64_t count)
 {
 	if (count > 0)
-		log_line("%llu %s on %s %s left out", (unsigned long long)count,
-			 plural(count, "line", "lines"), subject, plural(count, "was", "were"));
+		log_line("%llu %s about %s suppressed", (unsigned long long)count,
+			 plural(count, "line", "lines"), subject);
 }
 
 static void log_suppressed_user(uint32_t uid, uint64_t count)
@@ -105,7 +105,7 @@ void notify_refuse(struct dump_multi *multi, const struct ipc_msg *attach, int e
 	else if (attach->inode)
 		log_line("%s", reason);
 	else if (may_log_user(multi, attach->uid))
-		log_line("refused a socket of uid %u, pid %u: %s", attach->uid, attach->pid,
+		log_line("refused a socket from uid %u, pid %u: %s", attach->uid, attach->pid,
 			 reason);
 }
 

@@ -41,12 +41,12 @@ static int open_socket(struct netns_entry *entry, struct mnfq_ring *ring)
 		return 0;
 	if (err < 0) {
 		snprintf(entry->reason, sizeof(entry->reason),
-			 "cannot tell which namespace it is: %s", strerror(-err));
+			 "cannot determine its namespace: %s", strerror(-err));
 		return err;
 	}
 	err = entry_claim_netns(entry, inode);
 	if (err == -EEXIST)
-		snprintf(entry->reason, sizeof(entry->reason), "namespace %s is served already",
+		snprintf(entry->reason, sizeof(entry->reason), "namespace %s is already served",
 			 entry->handle.netns);
 	return err;
 }

@@ -145,7 +145,8 @@ static int set_masked(const char *option, const char *argument, uint32_t *value,
 
 	if (err != -EDOM)
 		return err;
-	return fail_usage(DUMP_NAME, "%s %s: MASK must not be 0, and must contain all bits of N",
+	return fail_usage(DUMP_NAME,
+			  "%s %s: the mask must not be 0, and must contain all bits of the mark",
 			  option, argument);
 }
 

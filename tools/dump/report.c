@@ -109,41 +109,39 @@ static void advise_on_full_queue(FILE *out, uint32_t max_len)
 {
 	if (max_len < QUEUE_LEN_MAX)
 		fprintf(out,
-			"queue full: dropped by the kernel; raise --max-len (%u now, %u at most)\n",
+			"queue full: the kernel dropped packets; raise --max-len (now %u, at most %u)\n",
 			max_len ? max_len : MNFQ_MAX_LEN_DEFAULT, QUEUE_LEN_MAX);
 	else
 		fprintf(out,
-			"queue full: dropped by the kernel, which holds %u packets at most; share "
-			"them among several queues (--queue-balance)\n",
+			"queue full: the kernel dropped packets, as it queues %u at most; use several "
+			"queues (--queue-balance)\n",
 			QUEUE_LEN_MAX);
 }
 
 void report_summary(const struct dump *dump)
 {
 	const bool fail_open = dump->opts->queue.flags & MNFQ_QUEUE_FAIL_OPEN;
-
+	const struct counters *totals = &dump->totals;
 	FILE *out;
 
-	report_counters(dump, &dump->totals);
+	report_counters(dump, totals);
 	out = log_begin();
 	if (dump->unclosed)
-		fprintf(out,
-			"%zu %s could not be closed in time: what %s decided and what waited there "
-			"is not counted\n",
-			dump->unclosed, plural(dump->unclosed, "namespace", "namespaces"),
-			plural(dump->unclosed, "it", "they"));
-	if (dump->totals.queue_full)
+		fprintf(out, "%zu %s could not be closed in time; the counters are incomplete\n",
+			dump->unclosed, plural(dump->unclosed, "namespace", "namespaces"));
+	if (totals->queue_full)
 		advise_on_full_queue(out, dump->opts->queue.max_len);
-	if (dump->totals.stats.overruns && dump->totals.stats.overruns != MNFQ_UNKNOWN)
+	if (totals->stats.overruns && totals->stats.overruns != MNFQ_UNKNOWN)
 		fprintf(out,
-			"buffer full: %s by the kernel; raise --receive-buffer, and the sysctl "
-			"net.core.rmem_max where it limits that\n",
+			"buffer full: the kernel %s packets; raise --receive-buffer, and the sysctl "
+			"net.core.rmem_max if it limits that\n",
 			fail_open ? "accepted unseen" : "dropped");
 	if (fail_open)
-		fprintf(out, "fail-open: packets that find the queue full are accepted unseen; "
-			     "nobody counts them\n");
+		fprintf(out,
+			"fail-open: packets are accepted unseen while the queue is full, and "
+			"are not counted\n");
 	if (count_dropped(dump))
-		fprintf(out, "lines dropped: whoever reads stdout was too slow; see "
+		fprintf(out, "lines dropped: the reader of stdout was too slow; see "
 			     "--when-blocked\n");
 	log_end();
 }

@@ -117,7 +117,7 @@ int dump_finish_output(struct dump *dump)
 	if (error == 0 || error == EPIPE)
 		return 0;
 	if (error == EAGAIN)
-		return fail(DUMP_NAME, "nobody reads stdout, and lines would have been dropped");
+		return fail(DUMP_NAME, "stdout is not read, and lines would have been dropped");
 	return fail(DUMP_NAME, "cannot write to stdout: %s", strerror(error));
 }
 
@@ -148,7 +148,7 @@ int dump_enter_sandbox(const struct dump *dump, bool need_net_admin)
 	tzset(); /* reads a file */
 	if (!dump->opts->no_sandbox &&
 	    sandbox_enter(SANDBOX_SERVE, keep, true, NULL, error, sizeof(error)) < 0)
-		return fail(DUMP_NAME, "%s; --no-sandbox does without", error);
+		return fail(DUMP_NAME, "%s; see --no-sandbox", error);
 	err = log_start();
 	if (!err && !dump->opts->quiet)
 		err = output_start(dump->out);

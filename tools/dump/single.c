@@ -111,7 +111,7 @@ static void report_listening(const struct single *single)
 
 	report_queues(out, single->dump->opts);
 	if (handle->netns[0])
-		fprintf(out, " of namespace %s", handle_format_name(name, handle));
+		fprintf(out, " in namespace %s", handle_format_name(name, handle));
 	if (single->count > 1)
 		fprintf(out, ", %zu threads", single->count);
 	report_settings(out, single->dump, handle, single->count > 1);
@@ -192,8 +192,7 @@ static int read_broker(struct single *single)
 		close(single->ipc);
 		single->ipc = -1;
 		return fail(DUMP_NAME,
-			    "the process that watches the namespace has ended: its end "
-			    "will not be noticed");
+			    "the broker has ended: the end of the namespace will go unnoticed");
 	}
 	if (n == 1 && fd >= 0)
 		close(fd);

@@ -44,7 +44,7 @@ int share_enter_sandbox(const struct share_options *opts)
 	if (opts->no_sandbox || sandbox_enter(SANDBOX_SHARER, SANDBOX_CAP(CAP_NET_ADMIN), false,
 					      opts->listen, error, sizeof(error)) == 0)
 		return 0;
-	return fail(SHARE_NAME, "%s; --no-sandbox does without", error);
+	return fail(SHARE_NAME, "%s; see --no-sandbox", error);
 }
 
 int share_catch_signals(int also)
