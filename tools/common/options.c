@@ -55,14 +55,18 @@ static void print_help(const struct option_table *table)
 	printf("%s%s", table->footer ? "\n" : "", table->footer ? table->footer : "");
 }
 
-/* Not in the help: a line per option with tabs between its fields, for completions/generate and tests. */
+/* Not in the help: a line per option, with tabs between its fields, for scripts. */
 static void print_rows(const struct option_table *table)
 {
-	for (const struct option_row *row = table->rows; row < table->rows + table->count; row++)
-		printf("%s\t%c\t%s\t%c\t%s\t%.*s\n", row->name, row->letter ? row->letter : '-',
+	for (const struct option_row *row = table->rows; row < table->rows + table->count;
+	     row++) {
+		printf("%s\t%c\t%s\t%c\t%s\t", row->name, row->letter ? row->letter : '-',
 		       row->argument ? row->argument : "-", row->repeatable ? '*' : '1',
-		       row->complete ? row->complete : "-", (int)strcspn(row->help, "\n"),
-		       row->help);
+		       row->complete ? row->complete : "-");
+		for (const char *at = row->help; *at; at++)
+			putchar(*at == '\n' ? ' ' : *at);
+		putchar('\n');
+	}
 	if (table->list)
 		table->list(true);
 }
