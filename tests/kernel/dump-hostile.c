@@ -453,7 +453,7 @@ static unsigned int next_descriptor(pid_t pid)
 	}
 }
 
-/* There is one for the socket, and none to ask which namespace it is of: that is no yes. */
+/* There is one for the socket, and none to ask which namespace it is of. */
 Test(dump_hostile, no_descriptor_is_left_for_a_check)
 {
 	struct netns *ns = netns_new();
@@ -471,8 +471,35 @@ Test(dump_hostile, no_descriptor_is_left_for_a_check)
 	message = await_message(link);
 	cr_assert(message.type == IPC_ANSWER && message.id == (IPC_BROKER_ID | 1));
 	cr_assert_eq(message.error, -EMFILE, "%s", message.text);
-	expect_contains(message.text, "cannot determine its namespace");
+	expect_contains(message.text, "too many open files");
 	cr_assert(!netns_get_queue(ns, 1, &queue));
+	stop(&tool); /* with its link, which we have */
+	close(link);
+}
+
+/* Sockets are served until only the reserve is left; no check fails, and none is made with less. */
+Test(dump_hostile, descriptors_are_reserved_for_checks)
+{
+	const struct rlimit limit = { 64, 64 };
+	struct ipc_msg message;
+	struct tool tool;
+	uint32_t id = 0;
+	int link;
+
+	start(&tool);
+	link = take_its_place(&tool);
+	cr_assert(prlimit(tool.pid, RLIMIT_NOFILE, &limit, NULL) == 0);
+	do {
+		pass(link, netns_new(), ++id);
+		do
+			message = await_message(link);
+		while (message.type != IPC_ANSWER);
+	} while (message.error == 0);
+	cr_assert_eq(message.error, -EMFILE, "%s", message.text);
+	expect_contains(message.text, "too many open files");
+	cr_assert_gt(id, 8);
+	/* The refused one may not be closed yet. */
+	cr_assert_leq(next_descriptor(tool.pid), limit.rlim_cur * 3 / 4 + 1);
 	stop(&tool); /* with its link, which we have */
 	close(link);
 }

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -21,7 +22,26 @@
 #define REPLY_MS     500  /* for the last messages: the broker may hang */
 #define LINGER_MS    2000 /* for a name to be re-created */
 #define DISCARDS_MAX 64
-#define MESSAGES_MAX 4 /* in a pass */
+#define MESSAGES_MAX 4  /* in a pass */
+#define RESERVED_FDS 32 /* for the checks of hand-overs; a quarter if the limit is low */
+
+static const char too_many_files[] = "too many open files: raise the limit (ulimit -n)";
+
+/*
+ * Is it one of the last descriptors below the limit? The checks of a socket need descriptors, too, and those of
+ * several may run at once. Numbers are given out lowest first, so all below are in use.
+ */
+static bool is_reserved(int fd)
+{
+	struct rlimit limit;
+	rlim_t reserved = RESERVED_FDS;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return true;
+	if (reserved > limit.rlim_cur / 4)
+		reserved = limit.rlim_cur / 4;
+	return (rlim_t)fd >= limit.rlim_cur - reserved;
+}
 
 /* Takes @fd over. */
 static void attach(struct dump_multi *multi, const struct ipc_msg *message, int fd)
@@ -36,6 +56,11 @@ static void attach(struct dump_multi *multi, const struct ipc_msg *message, int 
 
 	if (entry_find(multi, message->id) ||
 	    (found && !opts->all_netns && !options_have_name(opts))) {
+		lifecycle_discard(multi, fd);
+		return;
+	}
+	if (is_reserved(fd)) {
+		notify_refuse(multi, message, -EMFILE, too_many_files);
 		lifecycle_discard(multi, fd);
 		return;
 	}
@@ -113,8 +138,7 @@ void multi_broker_read(struct dump_multi *multi)
 		else if (n > 0)
 			handle_message(multi, &message, fd);
 		else if (n == -EMFILE)
-			notify_refuse(multi, &message, n,
-				      "too many open files: raise the limit (ulimit -n)");
+			notify_refuse(multi, &message, n, too_many_files);
 	}
 }
 
