@@ -120,7 +120,21 @@ static int set_number(void *field, const struct option_row *row)
 	return 0;
 }
 
-static int set_option(const struct option_row *row, void *opts)
+static int add_uid(const struct option_table *table, struct uid_list *list,
+		   const struct option_row *row)
+{
+	uint64_t uid;
+	int err = parse_number(optarg, 0, UINT32_MAX - 1, &uid); /* -1 is no user */
+
+	if (err)
+		return err;
+	if (list->count == UIDS_MAX)
+		return fail_usage(table->command, "--%s: at most %d users", row->name, UIDS_MAX);
+	list->uids[list->count++] = (uint32_t)uid;
+	return 0;
+}
+
+static int set_option(const struct option_table *table, const struct option_row *row, void *opts)
 {
 	void *field = (char *)opts + row->offset;
 
@@ -136,6 +150,10 @@ static int set_option(const struct option_row *row, void *opts)
 	case OPTION_TEXT:
 		*(const char **)field = optarg;
 		return 0;
+	case OPTION_MODE:
+		return parse_mode(optarg, field);
+	case OPTION_UID:
+		return add_uid(table, field, row);
 	default:
 		return set_number(field, row);
 	}
@@ -182,7 +200,7 @@ static int handle_option(const struct option_table *table, void *opts, int resul
 	else if (!row)
 		*status = fail_option(table, result, argv);
 	else
-		*status = set_option(row, opts);
+		*status = set_option(table, row, opts);
 	if (*status < 0)
 		*status = fail_argument(table, row);
 	return !row || row->kind >= OPTION_HELP || *status;

@@ -9,6 +9,17 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
+
+/** A mode that was not given. */
+#define MODE_UNSET (~(mode_t)0)
+
+#define UIDS_MAX 64
+
+struct uid_list {
+	uint32_t uids[UIDS_MAX];
+	unsigned int count;
+};
 
 enum option_kind {
 	OPTION_SET,  /* call @set */
@@ -18,6 +29,8 @@ enum option_kind {
 	OPTION_U32,
 	OPTION_U64,
 	OPTION_TEXT, /* a const char * */
+	OPTION_MODE, /* a mode_t, in octal */
+	OPTION_UID,  /* one more in a struct uid_list */
 	OPTION_HELP,
 	OPTION_VERSION,
 };
@@ -40,6 +53,19 @@ struct option_row {
 	const char *help;     /* lines */
 };
 
+#define OPTION_ROW_MODE(type)                                                                    \
+	{                                                                                        \
+		"mode", 0, "MODE", OPTION_MODE,                                                  \
+			.offset = offsetof(type, mode),                                          \
+			.expected = "an octal number from 0 to 0777",                            \
+			.help = "file mode of the socket at PATH (default: 0600)"                \
+	}
+#define OPTION_ROW_ALLOW_UID(type, text)                                                         \
+	{                                                                                        \
+		"allow-uid", 0, "UID", OPTION_UID, .offset = offsetof(type, allowed),            \
+						   .expected = "a numeric user id",              \
+						   .repeatable = true, .help = text              \
+	}
 #define OPTION_ROW_HELP                                                                          \
 	{                                                                                        \
 		"help", 'h', .kind = OPTION_HELP, .help = "print this help"                      \

@@ -236,13 +236,3 @@ int parse_mode(const char *text, mode_t *mode)
 	*mode = value;
 	return 0;
 }
-
-int parse_uid(const char *text, uint32_t *uid)
-{
-	uint64_t value;
-	int err = parse_number(text, 0, UINT32_MAX - 1, &value);
-
-	if (!err)
-		*uid = (uint32_t)value;
-	return err;
-}

@@ -54,7 +54,4 @@ const char *format_masked(char out[MASKED_SIZE], uint32_t value, uint32_t mask);
 /** Parse the mode of a file, octal from 0 to 777. Returns as parse_number(). */
 int parse_mode(const char *text, mode_t *mode);
 
-/** Parse a numeric user id; the last one, -1, is none. Returns as parse_number(). */
-int parse_uid(const char *text, uint32_t *uid);
-
 #endif

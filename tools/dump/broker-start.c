@@ -19,8 +19,8 @@ int dump_start_broker(const struct dump *dump, const int *listeners, unsigned in
 					  .excluded = opts->excluded,
 					  .excluded_count = opts->excluded_count,
 					  .again = dump->multi && options_have_name(opts),
-					  .allowed_uids = opts->allowed_uids,
-					  .allowed_count = opts->allowed_count,
+					  .allowed_uids = opts->allowed.uids,
+					  .allowed_count = opts->allowed.count,
 					  .plain = opts->allow_plain,
 					  .sandbox = !opts->no_sandbox };
 	const char **netns = calloc(opts->spec_count + 1, sizeof(*netns));

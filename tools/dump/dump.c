@@ -59,7 +59,7 @@ static int check_handover_options(const struct dump *dump)
 
 	for (size_t i = 0; i < dump->fd_count; i++)
 		listens |= unix_is_listener(dump->fds[i].fd);
-	if ((opts->allowed_count > 0 || opts->allow_plain) && !listens)
+	if ((opts->allowed.count > 0 || opts->allow_plain) && !listens)
 		return fail_usage(
 			DUMP_NAME,
 			"--allow-uid and --allow-plain apply to sockets that are handed "

@@ -234,8 +234,8 @@ void lifecycle_join(struct netns_entry *entry, const struct socket_spec *spec)
 {
 	struct dump_multi *multi = entry->multi;
 	const struct dump_options *opts = multi->dump->opts;
-	const struct peer_rules rules = { .allowed_uids = opts->allowed_uids,
-					  .allowed_count = opts->allowed_count };
+	const struct peer_rules rules = { .allowed_uids = opts->allowed.uids,
+					  .allowed_count = opts->allowed.count };
 	const char *reason = "too many users hand sockets over: try again later";
 	int err = 0;
 

@@ -188,7 +188,7 @@ static int open_listeners(struct dump_multi *multi)
 {
 	struct unix_listener own = { .fd = -1 };
 	const struct dump *dump = multi->dump;
-	const mode_t mode = dump->opts->has_mode ? dump->opts->mode : 0600;
+	const mode_t mode = dump->opts->mode == MODE_UNSET ? 0600 : dump->opts->mode;
 	int listeners[LISTENERS_MAX];
 	unsigned int count = 0;
 	char error[512] = "";
@@ -250,22 +250,13 @@ static bool needs_net_admin(const struct dump_multi *multi)
 
 static int set_up(struct dump_multi *multi)
 {
-	int status = check_rights(multi->dump);
-
-	if (!status)
-		status = open_loop(multi);
-	if (!status)
-		status = open_listeners(multi);
-	if (!status)
-		status = open_specs(multi);
-	if (!status)
-		status = dump_enter_sandbox(multi->dump, needs_net_admin(multi));
-	if (!status) {
-		report_listening(multi);
-		multi->listening = true;
-		systemd_notify(multi->manager, "READY=1\n", -1);
-	}
-	return status;
+	if (check_rights(multi->dump) || open_loop(multi) || open_listeners(multi) ||
+	    open_specs(multi) || dump_enter_sandbox(multi->dump, needs_net_admin(multi)))
+		return EXIT_FAILURE;
+	report_listening(multi);
+	multi->listening = true;
+	systemd_notify(multi->manager, "READY=1\n", -1);
+	return 0;
 }
 
 /* What abandoned threads use stays. */

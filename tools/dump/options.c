@@ -67,25 +67,6 @@ static int set_fd(void *opts, const char *argument)
 	return err ? err : add_spec(opts, spec);
 }
 
-static int set_mode(void *data, const char *argument)
-{
-	struct dump_options *opts = data;
-
-	opts->has_mode = true;
-	return parse_mode(argument, &opts->mode);
-}
-
-static int set_allow_uid(void *data, const char *argument)
-{
-	struct dump_options *opts = data;
-
-	if (opts->allowed_count == UIDS_MAX)
-		return fail_usage(DUMP_NAME,
-				  "--allow-uid: at most %d users; use a group and --mode",
-				  UIDS_MAX);
-	return parse_uid(argument, &opts->allowed_uids[opts->allowed_count++]);
-}
-
 static int set_exclude(void *data, const char *argument)
 {
 	struct dump_options *opts = data;
@@ -191,10 +172,8 @@ static const struct option_row rows[] = {
 	  .help = "receive a socket at PATH (see mnfq share --listen)" },
 	{ "listen", 0, "PATH", OPTION_TEXT, AT(listen), .complete = "FILE",
 	  .help = "serve sockets handed over at PATH\n(see mnfq share --connect)" },
-	{ "mode", 0, "MODE", .set = set_mode, .expected = "an octal number from 0 to 0777",
-	  .help = "file mode of the socket at PATH (default: 0600)" },
-	{ "allow-uid", 0, "UID", .set = set_allow_uid, .repeatable = true,
-	  .expected = "a numeric user id", .help = "only accept sockets from this user" },
+	OPTION_ROW_MODE(struct dump_options),
+	OPTION_ROW_ALLOW_UID(struct dump_options, "only accept sockets from this user"),
 	{ "max-per-uid", 0, "N", NUMBER(U32, max_per_uid, 1, UINT32_MAX),
 	  .help = "namespaces per user at most (default: 256)" },
 	{ "lend-rights", BOOL(lend_rights),
@@ -295,48 +274,48 @@ static bool has_several_netns(const struct dump_options *opts)
 /* A queue belongs to one socket, and a socket to one thread. */
 static int check_threads(const struct dump_options *opts)
 {
-	if (opts->threads > opts->last - opts->first + 1)
-		return fail_usage(
-			DUMP_NAME,
-			"--threads %u exceeds the number of queues: use a range of %u or more, "
-			"as with --queue-balance",
-			opts->threads, opts->threads);
-	if (opts->threads > 1 && (has_spec(opts, SPEC_FD) || has_spec(opts, SPEC_FROM)))
-		return fail_usage(DUMP_NAME,
-				  "--threads cannot be combined with --fd or --from: each "
-				  "thread needs a socket of its own");
-	if (opts->threads > 1 && has_several_netns(opts))
-		return fail_usage(DUMP_NAME, "--threads works with one namespace only");
-	return 0;
+	if (opts->threads <= opts->last - opts->first + 1)
+		return 0;
+	return fail_usage(DUMP_NAME,
+			  "--threads %u exceeds the number of queues: use a range of %u or more, "
+			  "as with --queue-balance",
+			  opts->threads, opts->threads);
 }
 
 static int check_specs(const struct dump_options *opts)
 {
-	if (opts->lend_rights && opts->spec_count > 0 && !opts->listen &&
-	    !has_spec(opts, SPEC_FROM))
-		return fail_usage(DUMP_NAME,
-				  "--lend-rights applies to sockets of other processes: "
-				  "see --listen and --from");
-	if (has_spec(opts, SPEC_NETNS) && has_spec(opts, SPEC_FD))
-		return fail_usage(DUMP_NAME,
-				  "-n and --fd cannot be combined: an inherited socket "
-				  "already belongs to a namespace");
-	if (opts->busy_poll_us > 0 && has_several_netns(opts))
-		return fail_usage(DUMP_NAME, "--busy-poll works with one namespace only");
-	if (opts->has_mode && !opts->listen)
-		return fail_usage(DUMP_NAME, "--mode requires --listen");
-	if (opts->excluded_count > 0 && !opts->all_netns)
-		return fail_usage(DUMP_NAME, "--exclude requires --all-netns");
-	if (opts->keep && !getenv("NOTIFY_SOCKET"))
-		return fail_usage(DUMP_NAME,
-				  "--keep requires a service manager: NOTIFY_SOCKET is not "
-				  "set");
+	const bool has_fd = has_spec(opts, SPEC_FD), has_from = has_spec(opts, SPEC_FROM);
+	const struct {
+		bool wrong;
+		const char *errmsg;
+	} checks[] = {
+		{ opts->lend_rights && opts->spec_count > 0 && !opts->listen && !has_from,
+		  "--lend-rights applies to sockets of other processes: see --listen and --from" },
+		{ has_fd && has_spec(opts, SPEC_NETNS),
+		  "-n and --fd cannot be combined: an inherited socket already has its namespace" },
+		{ opts->threads > 1 && (has_fd || has_from),
+		  "--threads cannot be combined with --fd or --from: each thread needs a socket" },
+		{ opts->threads > 1 && has_several_netns(opts),
+		  "--threads works with one namespace only" },
+		{ opts->busy_poll_us > 0 && has_several_netns(opts),
+		  "--busy-poll works with one namespace only" },
+		{ opts->mode != MODE_UNSET && !opts->listen, "--mode requires --listen" },
+		{ opts->excluded_count > 0 && !opts->all_netns,
+		  "--exclude requires --all-netns" },
+		{ opts->keep && !getenv("NOTIFY_SOCKET"),
+		  "--keep requires a service manager: NOTIFY_SOCKET is not set" },
+	};
+
+	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++)
+		if (checks[i].wrong)
+			return fail_usage(DUMP_NAME, "%s", checks[i].errmsg);
 	return 0;
 }
 
 bool dump_parse_options(struct dump_options *opts, int argc, char **argv, int *status)
 {
 	*opts = (struct dump_options){ .threads = 1,
+				       .mode = MODE_UNSET,
 				       .max_per_uid = MAX_PER_UID_DEFAULT,
 				       .verdict_text = "accept",
 				       .verdict = MNFQ_ACCEPT };

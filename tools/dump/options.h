@@ -10,6 +10,7 @@
 
 #include <mnfq/mnfq.h>
 
+#include "common/options.h"
 #include "common/output.h"
 #include "common/parse.h"
 
@@ -24,19 +25,15 @@ struct socket_spec {
 };
 
 #define SPECS_MAX 1024
-#define UIDS_MAX  64
-
 struct dump_options {
 	uint16_t first, last; /* queues */
 	bool has_queues;
 	uint16_t threads;
 	struct socket_spec *specs; /* to be freed; none: this namespace, or what is handed over */
 	size_t spec_count;
-	const char *listen; /* path, or NULL */
-	bool has_mode;
-	mode_t mode;
-	uint32_t allowed_uids[UIDS_MAX]; /* none: every user who can connect */
-	unsigned int allowed_count;
+	const char *listen;      /* path, or NULL */
+	mode_t mode;             /* or MODE_UNSET */
+	struct uid_list allowed; /* none: every user who can connect */
 	bool allow_plain;
 	uint32_t max_per_uid; /* namespaces handed over by one user */
 	bool lend_rights;

@@ -47,10 +47,10 @@ static void close_client(struct sharer *sharer, unsigned int i)
 
 static bool is_allowed(const struct share_options *opts, uid_t uid)
 {
-	for (unsigned int i = 0; i < opts->uid_count; i++)
-		if (opts->uids[i] == uid)
+	for (unsigned int i = 0; i < opts->allowed.count; i++)
+		if (opts->allowed.uids[i] == uid)
 			return true;
-	return opts->uid_count == 0;
+	return opts->allowed.count == 0;
 }
 
 static bool is_shortage(int err)

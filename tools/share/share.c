@@ -11,30 +11,12 @@
 #include <unistd.h>
 
 #include "common/options.h"
-#include "common/parse.h"
 #include "common/program.h"
 #include "common/sys.h"
 
-#define FILES_MAX  (1u << 20) /* the default of fs.nr_open */
-#define MODE_UNSET (~(mode_t)0)
+#define FILES_MAX (1u << 20) /* the default of fs.nr_open */
 
 /* ---- the command line ------------------------------------------------------------------- */
-
-static int set_mode(void *data, const char *argument)
-{
-	struct share_options *opts = data;
-
-	return parse_mode(argument, &opts->mode);
-}
-
-static int set_allow_uid(void *data, const char *argument)
-{
-	struct share_options *opts = data;
-
-	if (opts->uid_count == SHARE_UIDS_MAX)
-		return fail_usage(SHARE_NAME, "--allow-uid: at most %u users", SHARE_UIDS_MAX);
-	return parse_uid(argument, &opts->uids[opts->uid_count++]);
-}
 
 #define AT(field) .offset = offsetof(struct share_options, field)
 
@@ -43,10 +25,8 @@ _Static_assert(MNFQ_LABEL_SIZE == 64, "the help of --label has it");
 static const struct option_row rows[] = {
 	{ "listen", 0, "PATH", OPTION_TEXT, AT(listen), .complete = "FILE",
 	  .help = "give a socket to each client that connects to PATH" },
-	{ "mode", 0, "MODE", .set = set_mode, .expected = "an octal number from 0 to 0777",
-	  .help = "file mode of the socket at PATH (default: 0600)" },
-	{ "allow-uid", 0, "UID", .set = set_allow_uid, .repeatable = true,
-	  .expected = "a numeric user id", .help = "give sockets to this user only" },
+	OPTION_ROW_MODE(struct share_options),
+	OPTION_ROW_ALLOW_UID(struct share_options, "give sockets to this user only"),
 	{ "connect", 0, "PATH", OPTION_TEXT, AT(connect), .complete = "FILE",
 	  .help = "offer a socket to the program that listens at\nPATH, wait for it, exit once it is taken" },
 	{ "keep", .kind = OPTION_BOOL, AT(keep),
@@ -75,7 +55,7 @@ static int check_options(struct share_options *opts)
 {
 	if (!opts->listen == !opts->connect)
 		return fail_usage(SHARE_NAME, "give either --listen PATH or --connect PATH");
-	if (opts->connect && (opts->mode != MODE_UNSET || opts->uid_count > 0))
+	if (opts->connect && (opts->mode != MODE_UNSET || opts->allowed.count > 0))
 		return fail_usage(SHARE_NAME, "--mode and --allow-uid require --listen");
 	if (opts->listen && (opts->keep || opts->timeout > 0))
 		return fail_usage(SHARE_NAME, "--keep and --timeout require --connect");

@@ -10,16 +10,15 @@
 #include <mnfq/handover.h>
 #include <mnfq/mnfq.h>
 
+#include "common/options.h"
 #define SHARE_NAME        "mnfq share"
-#define SHARE_UIDS_MAX    64
 #define SHARE_TIMEOUT_MAX 2000000u /* seconds; milliseconds fit in an int */
 
 struct share_options {
 	const char *listen, *connect; /* paths: one of them is not NULL */
 	const char *label;            /* or NULL */
 	mode_t mode;
-	uint32_t uids[SHARE_UIDS_MAX]; /* none: every user who can connect */
-	unsigned int uid_count;
+	struct uid_list allowed; /* none: every user who can connect */
 	bool keep;
 	uint32_t timeout; /* seconds; 0: none */
 	bool no_sandbox;
