@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Lines for people, on stderr. */
+/* Messages on stderr. */
 #include "common/log.h"
 
 #include <errno.h>

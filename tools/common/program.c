@@ -13,7 +13,7 @@
 #include "common/log.h"
 #include "common/text.h"
 
-/* Messages may quote names that others chose: of namespaces, of processes. */
+/* Messages may quote untrusted names, of namespaces or processes. */
 static void print_failure(const char *command, const char *hint, const char *format, va_list args)
 {
 	char raw[1024], line[1024];

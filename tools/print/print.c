@@ -29,7 +29,7 @@ static void put_packet_time(struct writer *w, const struct mnfq_packet *packet)
 	put_word(w, "~");
 }
 
-/* One that is gone is "if7". */
+/* One that no longer exists is "if7". */
 static void put_device(struct writer *w, const char *key, const char *before,
 		       const struct mnfq_packet *packet, uint32_t ifindex)
 {
@@ -113,7 +113,7 @@ static void put_decoded(struct writer *w, const struct decoded *decoded)
 		put_text(w, "problem", ", ", decoded->problem);
 }
 
-/* That a checksum is right is no news. */
+/* Text does not mention a correct checksum. */
 static void put_sizes(struct writer *w, const struct mnfq_packet *packet)
 {
 	const int err = mnfq_packet_verify(packet);
