@@ -28,9 +28,9 @@ static void list_commands(bool brief)
 	}
 }
 
-static const struct option_row rows[] = { OPTION_ROW_HELP, OPTION_ROW_VERSION };
+static const struct option_row main_rows[] = { OPTION_ROW_HELP, OPTION_ROW_VERSION };
 
-static const struct option_table table = {
+static const struct option_table main_table = {
 	.command = "mnfq",
 	.usage = "Usage: mnfq COMMAND [OPTIONS]\n"
 		 "       mnfq --help | --version",
@@ -39,8 +39,8 @@ static const struct option_table table = {
 		"in another one.",
 	.operands = "Commands",
 	.list = list_commands,
-	.rows = rows,
-	.count = sizeof(rows) / sizeof(rows[0]),
+	.rows = main_rows,
+	.count = sizeof(main_rows) / sizeof(main_rows[0]),
 	.footer = "'mnfq COMMAND --help' lists the options of a command.\n",
 };
 
@@ -49,17 +49,17 @@ static int run_command(int argc, char **argv)
 {
 	int status;
 
-	if (!options_parse(&table, NULL, argc < 2 ? argc : 2, argv, &status))
+	if (!options_parse(&main_table, NULL, argc < 2 ? argc : 2, argv, &status))
 		return status;
 	if (argc < 2)
-		return fail_usage(table.command, "no command given");
+		return fail_usage(main_table.command, "no command given");
 	for (size_t i = 0; i < COMMANDS; i++)
 		if (strcmp(argv[1], commands[i].name) == 0)
 			return commands[i].run(argc - 1, argv + 1);
-	return fail_usage(table.command, "unknown command '%s'", argv[1]);
+	return fail_usage(main_table.command, "unknown command '%s'", argv[1]);
 }
 
 int main(int argc, char **argv)
 {
-	return run_program(table.command, run_command, argc, argv);
+	return run_program(main_table.command, run_command, argc, argv);
 }

@@ -134,7 +134,7 @@ static int add_uid(const struct option_table *table, struct uid_list *list,
 	return 0;
 }
 
-static int set_option(const struct option_table *table, const struct option_row *row, void *opts)
+static int set_row(const struct option_table *table, const struct option_row *row, void *opts)
 {
 	void *field = (char *)opts + row->offset;
 
@@ -200,7 +200,7 @@ static int handle_option(const struct option_table *table, void *opts, int resul
 	else if (!row)
 		*status = fail_option(table, result, argv);
 	else
-		*status = set_option(table, row, opts);
+		*status = set_row(table, row, opts);
 	if (*status < 0)
 		*status = fail_argument(table, row);
 	return !row || row->kind >= OPTION_HELP || *status;

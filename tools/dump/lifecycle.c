@@ -223,7 +223,7 @@ void lifecycle_discard(struct dump_multi *multi, int fd)
 	close_later(entry);
 }
 
-static void refuse(struct netns_entry *entry, int err)
+static void refuse_entry(struct netns_entry *entry, int err)
 {
 	entry->error = err;
 	notify_refused(entry);
@@ -254,7 +254,7 @@ void lifecycle_join(struct netns_entry *entry, const struct socket_spec *spec)
 	}
 	if (err < 0) {
 		snprintf(entry->reason, sizeof(entry->reason), "%s", reason);
-		refuse(entry, err);
+		refuse_entry(entry, err);
 		return;
 	}
 	if (entry->user)
@@ -304,7 +304,7 @@ static void begin_join(struct netns_entry **at, int64_t now)
 	}
 	if (entry->user)
 		peer_end(entry->user, now, false);
-	refuse(entry, err);
+	refuse_entry(entry, err);
 }
 
 static struct netns_entry **next_to_close(struct dump_multi *multi)

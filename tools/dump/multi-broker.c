@@ -44,7 +44,7 @@ static bool is_reserved(int fd)
 }
 
 /* Takes @fd over. */
-static void attach(struct dump_multi *multi, const struct ipc_msg *message, int fd)
+static void attach_socket(struct dump_multi *multi, const struct ipc_msg *message, int fd)
 {
 	const bool found = message->inode != 0; /* by the broker, not handed over */
 	/* What the broker finds it opens without our rights. */
@@ -94,7 +94,7 @@ static void handle_message(struct dump_multi *multi, const struct ipc_msg *messa
 
 	switch (message->type) {
 	case IPC_ATTACH:
-		attach(multi, message, fd);
+		attach_socket(multi, message, fd);
 		break;
 	case IPC_DETACH:
 		entry = entry_find(multi, message->id);

@@ -210,7 +210,7 @@ static int open_listeners(struct dump_multi *multi)
 	return multi->ipc < 0 ? EXIT_FAILURE : watch_fd(multi, multi->ipc, multi);
 }
 
-static void report_listening(const struct dump_multi *multi)
+static void print_multi_listening(const struct dump_multi *multi)
 {
 	const struct dump_options *opts = multi->dump->opts;
 	const struct dump_handle *handle = multi->entries ? &multi->entries->handle : NULL;
@@ -253,7 +253,7 @@ static int set_up(struct dump_multi *multi)
 	if (check_rights(multi->dump) || open_loop(multi) || open_listeners(multi) ||
 	    open_specs(multi) || dump_enter_sandbox(multi->dump, needs_net_admin(multi)))
 		return EXIT_FAILURE;
-	report_listening(multi);
+	print_multi_listening(multi);
 	multi->listening = true;
 	systemd_notify(multi->manager, "READY=1\n", -1);
 	return 0;

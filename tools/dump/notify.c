@@ -80,7 +80,8 @@ void notify_single_failed(struct dump_multi *multi, const char *reason)
 
 /* ---- the broker ------------------------------------------------------------------------- */
 
-static void reply(const struct dump_multi *multi, uint32_t id, int err, const char *text)
+static void reply_to_attach(const struct dump_multi *multi, uint32_t id, int err,
+			    const char *text)
 {
 	struct ipc_msg message = { .type = IPC_ANSWER, .id = id, .error = err };
 
@@ -90,14 +91,14 @@ static void reply(const struct dump_multi *multi, uint32_t id, int err, const ch
 
 void notify_accepted(const struct netns_entry *entry)
 {
-	reply(entry->multi, entry->id, 0, "");
+	reply_to_attach(entry->multi, entry->id, 0, "");
 }
 
 /* The inode is that of a namespace that the broker found by itself. */
 void notify_refuse(struct dump_multi *multi, const struct ipc_msg *attach, int err,
 		   const char *reason)
 {
-	reply(multi, attach->id, err, reason);
+	reply_to_attach(multi, attach->id, err, reason);
 	if (attach->inode && err == -EEXIST) /* nothing new */
 		return;
 	if (multi->dump->single_netns)

@@ -154,13 +154,14 @@ static int set_ct_mark(void *data, const char *argument)
 #define MAX_PER_UID_DEFAULT 256u
 _Static_assert(MNFQ_MAX_LEN_DEFAULT == 1024, "the help of --max-len has it");
 
-#define MASKED                        "N or N/MASK, numbers from 0 to 4294967295"
-#define AT(field)                     .offset = offsetof(struct dump_options, field)
-#define BOOL(field)                   .kind = OPTION_BOOL, AT(field)
-#define FLAG(bits)                    .kind = OPTION_FLAG, AT(queue.flags), .max = (bits)
-#define NUMBER(type, field, from, to) .kind = OPTION_##type, AT(field), .min = (from), .max = (to)
+#define MASKED         "N or N/MASK, numbers from 0 to 4294967295"
+#define DUMP_AT(field) .offset = offsetof(struct dump_options, field)
+#define BOOL(field)    .kind = OPTION_BOOL, DUMP_AT(field)
+#define FLAG(bits)     .kind = OPTION_FLAG, DUMP_AT(queue.flags), .max = (bits)
+#define NUMBER(type, field, from, to)                                                            \
+	.kind = OPTION_##type, DUMP_AT(field), .min = (from), .max = (to)
 
-static const struct option_row rows[] = {
+static const struct option_row dump_rows[] = {
 	{ "queue", 'q', "NUM[:NUM]", .set = set_queues,
 	  .expected = "a queue number from 0 to 65535, or FIRST:LAST",
 	  .help = "queue number, or a range of them" },
@@ -170,7 +171,7 @@ static const struct option_row rows[] = {
 	  .help = "use the netlink socket inherited as descriptor N" },
 	{ "from", 0, "PATH", .set = set_from, .repeatable = true, .complete = "FILE",
 	  .help = "receive a socket at PATH (see mnfq share --listen)" },
-	{ "listen", 0, "PATH", OPTION_TEXT, AT(listen), .complete = "FILE",
+	{ "listen", 0, "PATH", OPTION_TEXT, DUMP_AT(listen), .complete = "FILE",
 	  .help = "serve sockets handed over at PATH\n(see mnfq share --connect)" },
 	OPTION_ROW_MODE(struct dump_options),
 	OPTION_ROW_ALLOW_UID(struct dump_options, "only accept sockets from this user"),
@@ -225,15 +226,15 @@ static const struct option_row rows[] = {
 	OPTION_ROW_HELP,
 };
 
-static const struct option_table table = {
+static const struct option_table dump_table = {
 	.command = DUMP_NAME,
 	.usage = "Usage: mnfq dump -q NUM[:NUM] [-n NETNS]... [OPTIONS]\n"
 		 "       mnfq dump -q NUM[:NUM] [--fd N]... [--from PATH]... [OPTIONS]\n"
 		 "       mnfq dump -q NUM[:NUM] --listen PATH [OPTIONS]\n"
 		 "       mnfq dump -q NUM[:NUM] --all-netns [--exclude NETNS]... [OPTIONS]",
 	.summary = "Print the packets that reach a queue, one line each, and decide them.",
-	.rows = rows,
-	.count = sizeof(rows) / sizeof(rows[0]),
+	.rows = dump_rows,
+	.count = sizeof(dump_rows) / sizeof(dump_rows[0]),
 	.footer =
 		"Options with ... may be repeated. SIGUSR1 prints the counters, which are also\n"
 		"printed at exit. See mnfq-dump(1).\n",
@@ -319,7 +320,7 @@ bool dump_parse_options(struct dump_options *opts, int argc, char **argv, int *s
 				       .max_per_uid = MAX_PER_UID_DEFAULT,
 				       .verdict_text = "accept",
 				       .verdict = MNFQ_ACCEPT };
-	if (!options_parse(&table, opts, argc, argv, status))
+	if (!options_parse(&dump_table, opts, argc, argv, status))
 		return false;
 	if (!opts->has_queues)
 		*status = fail_usage(DUMP_NAME, "no queue given: use -q NUM");

@@ -103,7 +103,7 @@ static int enter_sandbox(const struct single *single)
 	return dump_enter_sandbox(single->dump, !owner);
 }
 
-static void report_listening(const struct single *single)
+static void print_single_listening(const struct single *single)
 {
 	const struct dump_handle *handle = &single->workers[0].handle;
 	char name[HANDLE_NAME_SIZE];
@@ -145,7 +145,7 @@ static void report_worker(struct worker *worker)
 	pthread_mutex_unlock(&single->report_lock);
 }
 
-static int serve(struct worker *worker)
+static int serve_worker(struct worker *worker)
 {
 	struct dump *dump = worker->single->dump;
 	int err;
@@ -165,7 +165,7 @@ static void *run_worker(void *arg)
 {
 	struct worker *worker = arg;
 
-	worker->status = serve(worker);
+	worker->status = serve_worker(worker);
 	dump_stop(worker->single->dump);
 	return NULL;
 }
@@ -265,9 +265,9 @@ static int run_workers(struct single *single)
 		return status;
 	if (single->ipc >= 0)
 		watch_netns(single);
-	report_listening(single);
+	print_single_listening(single);
 	dump->served = true;
-	return single->count == 1 && single->ipc < 0 ? serve(&single->workers[0])
+	return single->count == 1 && single->ipc < 0 ? serve_worker(&single->workers[0])
 						     : run_threads(single);
 }
 

@@ -18,7 +18,7 @@
 #include "share/share.h"
 
 #define CLIENTS_MAX 256  /* whose answers are awaited; the oldest makes way for one more */
-#define ANSWER_MS   5000 /* to wait for each answer */
+#define CLIENT_MS   5000 /* to wait for each answer */
 #define ACCEPT_MAX  32   /* clients accepted before answers are read */
 #define PAUSE_MS    100  /* before accepting again when descriptors have run out */
 
@@ -96,7 +96,7 @@ static bool serve_client(struct sharer *sharer, const struct client *client)
 
 static void accept_client(struct sharer *sharer, int stream)
 {
-	struct client client = { .stream = stream, .deadline = clock_ms() + ANSWER_MS };
+	struct client client = { .stream = stream, .deadline = clock_ms() + CLIENT_MS };
 	socklen_t len = sizeof(client.cred);
 
 	if (getsockopt(stream, SOL_SOCKET, SO_PEERCRED, &client.cred, &len) < 0 ||
@@ -168,7 +168,7 @@ static int get_timeout(const struct sharer *sharer)
 	return left > 0 ? (int)left : 0;
 }
 
-static int serve(struct sharer *sharer)
+static int serve_clients(struct sharer *sharer)
 {
 	struct pollfd fds[2 + CLIENTS_MAX];
 
@@ -206,7 +206,7 @@ int share_listen(const struct share_options *opts)
 	if (!status) {
 		fprintf(stderr, "listening at %s, mode 0%o\n", opts->listen,
 			(unsigned int)opts->mode);
-		status = serve(&sharer);
+		status = serve_clients(&sharer);
 	}
 	while (sharer.client_count > 0)
 		close_client(&sharer, 0);

@@ -18,36 +18,36 @@
 
 /* ---- the command line ------------------------------------------------------------------- */
 
-#define AT(field) .offset = offsetof(struct share_options, field)
+#define SHARE_AT(field) .offset = offsetof(struct share_options, field)
 
 _Static_assert(MNFQ_LABEL_SIZE == 64, "the help of --label has it");
 
-static const struct option_row rows[] = {
-	{ "listen", 0, "PATH", OPTION_TEXT, AT(listen), .complete = "FILE",
+static const struct option_row share_rows[] = {
+	{ "listen", 0, "PATH", OPTION_TEXT, SHARE_AT(listen), .complete = "FILE",
 	  .help = "give a socket to each client that connects to PATH" },
 	OPTION_ROW_MODE(struct share_options),
 	OPTION_ROW_ALLOW_UID(struct share_options, "give sockets to this user only"),
-	{ "connect", 0, "PATH", OPTION_TEXT, AT(connect), .complete = "FILE",
+	{ "connect", 0, "PATH", OPTION_TEXT, SHARE_AT(connect), .complete = "FILE",
 	  .help = "offer a socket to the program that listens at\nPATH, wait for it, exit once it is taken" },
-	{ "keep", .kind = OPTION_BOOL, AT(keep),
+	{ "keep", .kind = OPTION_BOOL, SHARE_AT(keep),
 	  .help = "stay connected, and offer one again afterwards;\nexiting withdraws the socket" },
-	{ "timeout", 0, "SECONDS", OPTION_U32, AT(timeout), 1, SHARE_TIMEOUT_MAX,
+	{ "timeout", 0, "SECONDS", OPTION_U32, SHARE_AT(timeout), 1, SHARE_TIMEOUT_MAX,
 	  .help = "give up if no socket is taken within this time" },
-	{ "label", 0, "NAME", OPTION_TEXT, AT(label),
+	{ "label", 0, "NAME", OPTION_TEXT, SHARE_AT(label),
 	  .help = "name of this namespace for the receiver, 63 bytes\nat most" },
-	{ "no-sandbox", .kind = OPTION_BOOL, AT(no_sandbox),
+	{ "no-sandbox", .kind = OPTION_BOOL, SHARE_AT(no_sandbox),
 	  .help = "keep all privileges (for debugging)" },
 	OPTION_ROW_HELP,
 };
 
-static const struct option_table table = {
+static const struct option_table share_table = {
 	.command = SHARE_NAME,
 	.usage = "Usage: mnfq share --listen PATH [--mode MODE] [--allow-uid UID]... [OPTIONS]\n"
 		 "       mnfq share --connect PATH [--keep] [--timeout SECONDS] [OPTIONS]",
 	.summary = "Give netlink sockets of this network namespace to programs outside, such as\n"
 		   "'mnfq dump', which bind queues on them and decide its packets.",
-	.rows = rows,
-	.count = sizeof(rows) / sizeof(rows[0]),
+	.rows = share_rows,
+	.count = sizeof(share_rows) / sizeof(share_rows[0]),
 	.footer = "Options with ... may be repeated. See mnfq-share(1).\n",
 };
 
@@ -99,7 +99,7 @@ int run_share(int argc, char **argv)
 	struct share_options opts = { .mode = MODE_UNSET };
 	int status;
 
-	if (!options_parse(&table, &opts, argc, argv, &status))
+	if (!options_parse(&share_table, &opts, argc, argv, &status))
 		return status;
 	status = check_options(&opts);
 	if (!status) {
