@@ -1,59 +1,65 @@
 /* SPDX-License-Identifier: MIT */
-/* mnfq: one tool with sub-commands, built only on the public API. */
+/* mnfq: one tool with sub-commands, built on the public API alone. */
+#include <getopt.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include <mnfq/mnfq.h>
-
+#include "common/options.h"
 #include "common/program.h"
 
 static const struct command {
 	const char *name;
 	const char *summary;
 	int (*run)(int argc, char **argv);
-} main_commands[] = {
+} commands[] = {
 	{ "dump", "print the packets of a queue and decide them", run_dump },
 	{ "share", "give sockets of this namespace to programs outside", run_share },
 };
 
-static int main_print_help(void)
+#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static void list_commands(bool brief)
 {
-	printf("Usage: mnfq COMMAND [OPTIONS]\n"
-	       "       mnfq --help | --version\n"
-	       "\n"
-	       "Decide network packets in user space (NFQUEUE), in this network namespace or\n"
-	       "in another one.\n"
-	       "\n"
-	       "Commands:\n");
-	for (size_t i = 0; i < sizeof(main_commands) / sizeof(main_commands[0]); i++)
-		printf("  %-10s %s\n", main_commands[i].name, main_commands[i].summary);
-	printf("\n"
-	       "'mnfq COMMAND --help' lists the options of a command.\n");
-	return EXIT_SUCCESS;
+	for (size_t i = 0; i < COMMANDS; i++) {
+		if (brief)
+			printf("%s\t%s\n", commands[i].name, commands[i].summary);
+		else
+			options_print_column(commands[i].name, commands[i].summary);
+	}
 }
 
-static int print_version(void)
-{
-	printf("mnfq %s (libmnfq %s)\n", MNFQ_VERSION, mnfq_get_version());
-	return EXIT_SUCCESS;
-}
+static const struct option_row main_rows[] = { OPTION_ROW_HELP, OPTION_ROW_VERSION };
 
-static int main_run(int argc, char **argv)
+static const struct option_table main_table = {
+	.command = "mnfq",
+	.usage = "Usage: mnfq COMMAND [OPTIONS]\n"
+		 "       mnfq --help | --version",
+	.summary =
+		"Decide network packets in user space (NFQUEUE), in this network namespace or\n"
+		"in another one.",
+	.operands = "Commands",
+	.list = list_commands,
+	.rows = main_rows,
+	.count = sizeof(main_rows) / sizeof(main_rows[0]),
+	.footer = "'mnfq COMMAND --help' lists the options of a command.\n",
+};
+
+/* Only the first word is ours. */
+static int run_command(int argc, char **argv)
 {
+	int status;
+
+	if (!options_parse(&main_table, NULL, argc < 2 ? argc : 2, argv, &status))
+		return status;
 	if (argc < 2)
-		return fail_usage("mnfq", "no command given");
-	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
-		return main_print_help();
-	if (strcmp(argv[1], "--version") == 0)
-		return print_version();
-	for (size_t i = 0; i < sizeof(main_commands) / sizeof(main_commands[0]); i++)
-		if (strcmp(argv[1], main_commands[i].name) == 0)
-			return main_commands[i].run(argc - 1, argv + 1);
-	return fail_usage("mnfq", "there is no command '%s'", argv[1]);
+		return fail_usage(main_table.command, "no command given");
+	for (size_t i = 0; i < COMMANDS; i++)
+		if (strcmp(argv[1], commands[i].name) == 0)
+			return commands[i].run(argc - 1, argv + 1);
+	return fail_usage(main_table.command, "unknown command '%s'", argv[1]);
 }
 
 int main(int argc, char **argv)
 {
-	return run_program("mnfq", main_run, argc, argv);
+	return run_program(main_table.command, run_command, argc, argv);
 }

@@ -36,6 +36,9 @@ if [ "$TOOL" = true ]; then
 	readelf -dW "$mnfq" | grep 'NEEDED.*libmnfq' && fail "the tool needs the shared library"
 	readelf -dW "$mnfq" | grep 'NEEDED.*libnetfilter_queue' &&
 		fail "the tool needs what only mnfq-bench uses"
+	for file in bash-completion/completions/mnfq zsh/site-functions/_mnfq fish/vendor_completions.d/mnfq.fish; do
+		find "$tmp/root" -path "*/$file" | grep -q . || fail "$file was not installed"
+	done
 fi
 find "$tmp/root" \( -name 'test*' -o -name '*fuzz*' -o -name '*tools*' \) | grep . &&
 	fail "something was installed that is not for users"

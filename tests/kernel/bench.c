@@ -260,11 +260,11 @@ Test(bench, wrong_command_lines)
 {
 	expect_refused("race", 2, "no scenario 'race'");
 	expect_refused("drain race", 2, "no scenario 'race'");
-	expect_refused("--rounds", 2, "--rounds needs an argument");
+	expect_refused("--rounds", 2, "--rounds requires an argument");
 	expect_refused("--rounds 0", 2, "from 1 to 1000");
 	expect_refused("--rounds 1001", 2, "from 1 to 1000");
 	expect_refused("--packets 1", 2, "from 2 to 65536");
-	expect_refused("--packets 65537", 2, "the kernel lets no more wait");
+	expect_refused("--packets 65537", 2, "the most that the kernel queues");
 	expect_refused("--size 63", 2, "from 64 to 1500");
 	expect_refused("--size 1501", 2, "from 64 to 1500");
 	expect_refused("--namespaces 1", 2, "from 2 to 10000");

@@ -133,7 +133,7 @@ Test(dump_found, leaves_out_what_is_excluded)
 	close(name->fd);
 	snprintf(text, sizeof(text), "/run/netns/%s", name->name);
 	name->fd = open(text, O_RDONLY | O_CLOEXEC);
-	(void)await_later(&tool, "served already");
+	(void)await_later(&tool, "already served");
 	cr_expect(wait_until(!netns_get_queue(name, RARE + 1, &queue)));
 	tool_stop(&tool, "0 packets, 0 bytes, 0 accepted, 0 dropped, queue full unknown");
 	close(process.fd);
@@ -170,6 +170,6 @@ Test(dump_found, what_is_served_and_found_is_no_refusal)
 	tool_start(&tool, NULL, -1, "dump -q %u --all-netns -n %s", RARE + 3, ns->name);
 	snprintf(begin, sizeof(begin), "serving namespace %s", ns->name);
 	tool_await_err(&tool, begin);
-	(void)await_later(&tool, "served already");
+	(void)await_later(&tool, "already served");
 	tool_stop(&tool, "0 packets, 0 bytes, 0 accepted, 0 dropped, queue full unknown");
 }

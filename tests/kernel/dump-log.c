@@ -35,7 +35,7 @@ static void start(struct tool *tool)
 	cr_assert(mkdtemp(directory) && chmod(directory, 0711) == 0);
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s/sock", directory);
 	tool_start(tool, NULL, -1, "dump -q 1 --listen %s --mode 0666", address.sun_path);
-	tool_await_err(tool, "listening on queue 1 of ");
+	tool_await_err(tool, "listening on queue 1 in ");
 }
 
 static int connect_to_tool(void)
@@ -120,11 +120,11 @@ static void *read_log(void *arg)
 	while (*tool_err(tool)) {
 		const char *line = tool->line;
 
-		if (strstr(line, " lines on user 12345 were left out"))
+		if (strstr(line, " lines about user 12345 suppressed"))
 			left_out += strtoull(line, NULL, 10);
 		else if (strstr(line, "handed over by uid 0, "))
 			honest_joins++;
-		else if (strstr(line, "of uid 0, ") || strstr(line, "of user 0 was refused"))
+		else if (strstr(line, "from uid 0, ") || strstr(line, "of user 0 was refused"))
 			honest_refusals++;
 		else if (strstr(line, "12345") || strstr(line, ": gone: "))
 			on_attacker++;

@@ -62,8 +62,9 @@ Test(dump_losses, a_full_queue_is_told_with_what_helps)
 	cr_assert_str_eq(tool.line,
 			 "100 packets, 6000 bytes, 100 accepted, 0 dropped, 200 queue full");
 	expect_account((struct account){ .sent = 0 });
-	cr_assert_str_eq(tool_err(&tool), "queue full: dropped by the kernel; raise --max-len "
-					  "(100 now, 65536 at most)");
+	cr_assert_str_eq(tool_err(&tool),
+			 "queue full: the kernel dropped packets; raise --max-len "
+			 "(now 100, at most 65536)");
 	cr_assert_str_eq(tool_err(&tool), "");
 	cr_assert_eq(tool_finish(&tool), 0);
 }
@@ -78,7 +79,7 @@ Test(dump_losses, the_longest_queue_that_is_full)
 	expect_contains(tool.line, "65536 packets, ");
 	expect_contains(tool.line, ", 64 queue full");
 	expect_account((struct account){ .sent = 0 });
-	expect_contains(tool_err(&tool), "share them among several queues");
+	expect_contains(tool_err(&tool), "use several queues");
 	cr_assert_str_eq(tool_err(&tool), "");
 	cr_assert_eq(tool_finish(&tool), 0);
 }
@@ -92,7 +93,7 @@ Test(dump_losses, a_full_buffer_is_told_with_what_helps)
 	serve_and_end();
 	expect_contains(tool.line, " buffer full");
 	expect_account((struct account){ .sent = 0 });
-	expect_contains(tool_err(&tool), "buffer full: dropped by the kernel; raise "
+	expect_contains(tool_err(&tool), "buffer full: the kernel dropped packets; raise "
 					 "--receive-buffer, ");
 	cr_assert_str_eq(tool_err(&tool), "");
 	cr_assert_eq(tool_finish(&tool), 0);
@@ -107,8 +108,8 @@ Test(dump_losses, fail_open_is_told)
 	serve_and_end();
 	cr_assert_str_eq(tool.line, "100 packets, 6000 bytes, 100 accepted, 0 dropped");
 	expect_account((struct account){ .failed_open = 200 });
-	cr_assert_str_eq(tool_err(&tool), "fail-open: packets that find the queue full are "
-					  "accepted unseen; nobody counts them");
+	cr_assert_str_eq(tool_err(&tool), "fail-open: packets are accepted unseen "
+					  "while the queue is full, and are not counted");
 	cr_assert_str_eq(tool_err(&tool), "");
 	cr_assert_eq(tool_finish(&tool), 0);
 }

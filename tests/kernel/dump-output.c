@@ -160,7 +160,7 @@ Test(dump_output, a_reader_that_stops_may_be_the_end)
 	do /* what comes just when its queue goes may get lost */
 		udp_send_many(&udp, 0, BURST);
 	while (poll(&ready, 1, 1) == 0);
-	expect_contains(tool_err(&tool), "mnfq dump: nobody reads stdout");
+	expect_contains(tool_err(&tool), "mnfq dump: stdout is not read");
 	tool_err(&tool);
 	seen = tool_counted(tool.line, "packets");
 	dropped = tool_counted(tool.line, "lines dropped");
@@ -200,8 +200,7 @@ static uint64_t count_log(struct tool *tool, uint64_t *left_out)
 	int at = 0;
 
 	while (*tool_err(tool)) {
-		if (sscanf(tool->line, "%llu lines were left out%n", &number, &at) == 1 &&
-		    at > 0) {
+		if (sscanf(tool->line, "%llu lines suppressed%n", &number, &at) == 1 && at > 0) {
 			*left_out += number;
 			at = 0;
 			continue;

@@ -28,8 +28,8 @@ Test(dump_refusals, wrong_command_lines)
 	expect_refused("", 2, "no command");
 	expect_refused("dumb", 2, "dumb");
 	expect_refused("dump", 2, "-q");
-	expect_refused("dump -q", 2, "-q needs an argument");
-	expect_refused("dump --mark", 2, "--mark needs an argument");
+	expect_refused("dump -q", 2, "-q requires an argument");
+	expect_refused("dump --mark", 2, "--mark requires an argument");
 	expect_refused("dump -q 1 -x", 2, "-x");
 	expect_refused("dump -q 1 --foo", 2, "--foo");
 	expect_refused("dump -q 1 --quiet=1", 2, "no argument");
@@ -37,20 +37,20 @@ Test(dump_refusals, wrong_command_lines)
 	expect_refused("dump -q 65536", 2, "65536");
 	expect_refused("dump -q one", 2, "one");
 	expect_refused("dump -q 3:1", 2, "3:1");
-	expect_refused("dump -q 0:4096", 2, "4096 queues at most");
-	expect_refused("dump -q 1 -q 2", 2, "twice");
-	expect_refused("dump -q 1 -n a --fd 7", 2, "exclude");
+	expect_refused("dump -q 0:4096", 2, "at most 4096 queues");
+	expect_refused("dump -q 1 -q 2", 2, "only once");
+	expect_refused("dump -q 1 -n a --fd 7", 2, "cannot be combined");
 	expect_refused("dump -q 1 --fd x", 2, "--fd x");
 	expect_refused("dump -q 1 -c 0", 2, "-c 0");
-	expect_refused("dump -q 1 --threads", 2, "--threads needs an argument");
+	expect_refused("dump -q 1 --threads", 2, "--threads requires an argument");
 	expect_refused("dump -q 1 --threads 0", 2, "--threads 0");
-	expect_refused("dump -q 1 --threads 2", 2, "more than there are queues");
-	expect_refused("dump -q 0:3 --threads 5", 2, "more than there are queues");
-	expect_refused("dump -q 0:3 --threads 2 --fd 7", 2, "exclude");
+	expect_refused("dump -q 1 --threads 2", 2, "exceeds the number of queues");
+	expect_refused("dump -q 0:3 --threads 5", 2, "exceeds the number of queues");
+	expect_refused("dump -q 0:3 --threads 2 --fd 7", 2, "cannot be combined");
 	expect_refused("dump -q 1 --max-len 0", 2, "--max-len 0");
 	expect_refused("dump -q 1 --busy-poll 1000001", 2, "--busy-poll 1000001");
 	expect_refused("dump -q 1 --listen /tmp/x --mode 888", 2, "--mode 888");
-	expect_refused("dump -q 1 --mode 600", 2, "--mode is for --listen");
+	expect_refused("dump -q 1 --mode 600", 2, "--mode requires --listen");
 	expect_refused("dump -q 1 --allow-uid root", 2, "--allow-uid root");
 	expect_refused("dump -q 1 --allow-uid 0", 2, "see --listen");
 	expect_refused("dump -q 1 --lend-rights", 2, "see --listen");
@@ -61,18 +61,18 @@ Test(dump_refusals, wrong_command_lines)
 	expect_refused("dump -q 1 --keep", 2, "NOTIFY_SOCKET");
 	expect_refused("dump -q 1 -n a -n b --busy-poll 10", 2, "one namespace");
 	expect_refused("dump -q 0:3 --threads 2 --all-netns", 2, "one namespace");
-	expect_refused("dump -q 0:3 --threads 2 --from /tmp/x", 2, "exclude");
+	expect_refused("dump -q 0:3 --threads 2 --from /tmp/x", 2, "cannot be combined");
 	expect_refused("dump -q 1 --max-len 4294967296", 2, "--max-len");
 	expect_refused("dump -q 1 --mark 0x100000000", 2, "--mark");
 	expect_refused("dump -q 1 --mark -1", 2, "--mark -1");
 	expect_refused("dump -q 1 --mark 1/", 2, "N/MASK");
 	expect_refused("dump -q 1 --mark 3/1", 2, "mask");
 	expect_refused("dump -q 1 --mark 0/0", 2, "mask");
-	expect_refused("dump -q 1 --set-priority", 2, "--set-priority needs an argument");
+	expect_refused("dump -q 1 --set-priority", 2, "--set-priority requires an argument");
 	expect_refused("dump -q 1 --set-priority 4294967296", 2, "--set-priority 4294967296");
 	expect_refused("dump -q 1 --set-priority 1:2:3", 2, "MAJOR:MINOR");
 	expect_refused("dump -q 1 --set-priority high", 2, "--set-priority high");
-	expect_refused("dump -q 1 --ct-mark", 2, "--ct-mark needs an argument");
+	expect_refused("dump -q 1 --ct-mark", 2, "--ct-mark requires an argument");
 	expect_refused("dump -q 1 --ct-mark 0x100000000", 2, "--ct-mark 0x100000000");
 	expect_refused("dump -q 1 --ct-mark 1/", 2, "N/MASK");
 	expect_refused("dump -q 1 --ct-mark 3/1", 2, "mask");
@@ -104,7 +104,7 @@ Test(dump_refusals, all_namespaces_without_rights)
 		&tool, NULL, -1,
 		"exec setpriv --bounding-set=-all --inh-caps=-all \"$MNFQ_TOOL\" dump -q 1 "
 		"--all-netns");
-	expect_contains(tool_err(&tool), "mnfq dump: --all-netns takes CAP_SYS_ADMIN");
+	expect_contains(tool_err(&tool), "mnfq dump: --all-netns requires CAP_SYS_ADMIN");
 	cr_assert_str_eq(tool_err(&tool), "", "one line");
 	cr_assert_eq(tool_finish(&tool), 1);
 }

@@ -143,7 +143,7 @@ Test(dump_systemd, a_restart_loses_nothing)
 	struct tool tool;
 
 	start(&tool, listener, "door", "--keep");
-	await_err(&tool, "listening on queue 1 of 0 namespaces");
+	await_err(&tool, "listening on queue 1 in 0 namespaces");
 	cr_assert_eq(hear(manager, text), -1);
 	cr_assert_str_eq(text, "READY=1\n");
 	hand_over(ns, "a:label b");
@@ -299,7 +299,7 @@ Test(dump_systemd, strange_descriptors)
 	cr_assert(pipe2(ends, O_CLOEXEC) == 0);
 	start(&tool, ends[0], "pipe", "");
 	expect_contains(tool_err(&tool), "not a socket");
-	await_err(&tool, "listening on queue 1 of 0 namespaces");
+	await_err(&tool, "listening on queue 1 in 0 namespaces");
 	kill(tool.pid, SIGTERM);
 	await_err(&tool, "0 packets");
 	tool_finish(&tool);
@@ -312,7 +312,7 @@ Test(dump_systemd, strange_descriptors)
 static void expect_here(struct tool *tool)
 {
 	tool_listening(tool);
-	expect_contains(tool->line, "listening on queue 1 of namespace ");
+	expect_contains(tool->line, "listening on queue 1 in namespace ");
 	kill(tool->pid, SIGTERM);
 	await_err(tool, "0 packets");
 	cr_assert_eq(tool_finish(tool), 0);
@@ -353,7 +353,7 @@ Test(dump_systemd, it_hears_that_all_is_well)
 
 	cr_assert(setenv("WATCHDOG_USEC", "400000", 1) == 0);
 	start(&tool, listener, "door", "");
-	await_err(&tool, "listening on queue 1 of 0 namespaces");
+	await_err(&tool, "listening on queue 1 in 0 namespaces");
 	cr_assert_eq(hear(manager, text), -1);
 	cr_assert_str_eq(text, "READY=1\n");
 	for (int i = 0; i < 3; i++) {

@@ -25,7 +25,7 @@ Test(dump, prints_a_line_a_packet)
 
 	tool_start(&tool, NULL, -1, "dump -q 1 -n %s -c 2", ns->name);
 	tool_listening(&tool);
-	expect_contains(tool.line, "listening on queue 1 of namespace ");
+	expect_contains(tool.line, "listening on queue 1 in namespace ");
 	expect_contains(tool.line, ns->name);
 	expect_contains(tool.line, "whole packets");
 	udp_send_many(&udp, 0, 2);

@@ -18,14 +18,14 @@ static void start_calling(struct netns *ns, const char *options)
 
 static void expect_waiting(void)
 {
-	expect_contains(tool_err(&tool), "waiting for somebody to take a socket at ");
+	expect_contains(tool_err(&tool), "waiting for a receiver at ");
 }
 
 static void expect_taken(void)
 {
 	char line[64];
 
-	snprintf(line, sizeof(line), "pid %d, uid 0 took the socket", (int)getpid());
+	snprintf(line, sizeof(line), "socket taken by pid %d, uid 0", (int)getpid());
 	cr_assert_str_eq(tool_err(&tool), line);
 }
 
@@ -92,12 +92,12 @@ Test(share_connect, a_refusal_is_final)
 	cr_assert(wait_readable(stream));
 	cr_assert(mnfq_handover_answer(stream, NULL, -EACCES, "user 0 may not") == 0);
 	close(stream); /* with its offer unread */
-	expect_failure(1, "has not taken it: user 0 may not");
+	expect_failure(1, "refused the socket: user 0 may not");
 	start_calling(netns_new(), "--keep");
 	stream = await_caller(listener);
 	close(receive_socket(stream));
 	cr_assert(mnfq_handover_answer(stream, &info, -EBUSY, "queue 1 is owned") == 0);
-	expect_failure(1, "has not taken it: queue 1 is owned");
+	expect_failure(1, "refused the socket: queue 1 is owned");
 	close(stream);
 	close(listener);
 }
@@ -107,7 +107,7 @@ Test(share_connect, a_signal_ends_the_waiting)
 	start_calling(netns_new(), "");
 	expect_waiting();
 	kill(tool.pid, SIGTERM);
-	expect_failure(1, "ended before anybody took the socket");
+	expect_failure(1, "interrupted before the socket was taken");
 	start_calling(netns_new(), "--keep");
 	expect_waiting();
 	kill(tool.pid, SIGTERM);

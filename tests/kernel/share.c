@@ -29,7 +29,7 @@ static void expect_given(pid_t pid, uid_t uid)
 {
 	char line[64];
 
-	snprintf(line, sizeof(line), "gave a socket to pid %d, uid %u", (int)pid, uid);
+	snprintf(line, sizeof(line), "socket sent to pid %d, uid %u", (int)pid, uid);
 	cr_assert_str_eq(tool_err(&tool), line);
 }
 
@@ -167,9 +167,9 @@ Test(share, gives_to_those_who_are_allowed)
 	start_listening(netns_new(), "--mode 0666 --allow-uid 7 --allow-uid 65534");
 	stream = call();
 	cr_assert(receive_socket(stream) == -EACCES);
-	expect_contains(sentence, "user 0 may not fetch sockets here");
+	expect_contains(sentence, "user 0 is not allowed to fetch sockets here");
 	expect_hang_up(stream);
-	expect_contains(tool_err(&tool), "uid 0: user 0 may not");
+	expect_contains(tool_err(&tool), "uid 0: user 0 is not");
 	child = child_start(fetch_as_nobody, NULL);
 	expect_given(child.pid, 65534);
 	cr_assert_eq(child_finish(&child), 0);
@@ -191,7 +191,7 @@ Test(share, tells_who_has_not_taken_it)
 	close(fd);
 	expect_given(getpid(), 0);
 	cr_assert(mnfq_handover_answer(stream, &info, -EBUSY, "queue 5 is owned\n by me") == 0);
-	expect_contains(tool_err(&tool), "has not taken it: queue 5 is owned? by me");
+	expect_contains(tool_err(&tool), "refused the socket: queue 5 is owned? by me");
 	expect_hang_up(stream);
 	stop_listening();
 }
@@ -436,19 +436,19 @@ Test(share, wrong_options)
 {
 	expect_usage("", "give either --listen PATH or --connect PATH");
 	expect_usage("--listen x --connect x", "give either --listen PATH or --connect PATH");
-	expect_usage("--listen x --mode 888", "octal number from 0 to 777");
-	expect_usage("--listen x --mode 1777", "octal number from 0 to 777");
-	expect_usage("--listen x --allow-uid root", "number of a user");
-	expect_usage("--listen x --allow-uid 4294967295", "number of a user");
+	expect_usage("--listen x --mode 888", "octal number from 0 to 0777");
+	expect_usage("--listen x --mode 1777", "octal number from 0 to 0777");
+	expect_usage("--listen x --allow-uid root", "numeric user id");
+	expect_usage("--listen x --allow-uid 4294967295", "numeric user id");
 	expect_usage("--listen x $(for i in $(seq 65); do echo --allow-uid $i; done)",
 		     "64 users");
-	expect_usage("--connect x --timeout 0", "seconds, from 1");
+	expect_usage("--connect x --timeout 0", "a number from 1");
 	expect_usage("--connect x --mode 600", "--listen");
 	expect_usage("--connect x --allow-uid 7", "--listen");
 	expect_usage("--listen x --keep", "--connect");
 	expect_usage("--listen x --timeout 7", "--connect");
 	expect_usage("--listen x y", "unexpected argument 'y'");
-	expect_usage("--listen", "--listen needs an argument");
+	expect_usage("--listen", "--listen requires an argument");
 	expect_usage("--listen x --label \"$(printf '\\033[2J')\"", "control character");
 	expect_usage("--connect x --label 1234567890123456789012345678901234567890123456789012345"
 		     "678901234",

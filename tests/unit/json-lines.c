@@ -18,7 +18,7 @@ int main(void)
 
 	while (fgets(digits, sizeof(digits), stdin)) {
 		struct line line = {
-			.packet = &packet, .label = bytes, .tell_netns = true, .verdict = "accept"
+			.packet = &packet, .label = bytes, .show_netns = true, .verdict = "accept"
 		};
 		size_t len = 0;
 

@@ -181,7 +181,7 @@ static bool count_line(FILE *file, unsigned long long *lines, unsigned long long
 	output_flush(output);
 	if (poll(&ready, 1, 200) != 1 || !fgets(line, sizeof(line), file))
 		return false;
-	if (sscanf(line, "%llu lines were left out", &number) == 1)
+	if (sscanf(line, "%llu lines suppressed", &number) == 1)
 		*left_out += number;
 	else
 		++*lines;

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "bench/bench.h"
-#include "common/parse.h"
+#include "common/options.h"
 #include "common/program.h"
 
 #define PACKETS_MAX    65536 /* the kernel lets no more wait in a queue */
@@ -14,92 +14,52 @@
 #define SIZE_MIN       64
 #define SIZE_MAX_      1500
 
-static int bench_print_help(void)
-{
-	printf("Usage: mnfq-bench [SCENARIO...] [OPTIONS]\n"
-	       "\n"
-	       "Measure how fast packets are decided, in network namespaces made for it.\n"
-	       "\n"
-	       "Scenarios (default: all):\n");
-	for (unsigned int i = 0; i < bench_scenario_count; i++)
-		printf("  %-20s %s\n", bench_scenarios[i].name, bench_scenarios[i].summary);
-	printf("\n"
-	       "      --rounds N       measure each candidate N times, by turns (default: 5)\n"
-	       "      --packets N      packets of a measurement (default: 40000)\n"
-	       "      --size BYTES     length of these packets (default: 64)\n"
-	       "      --namespaces N   how many there are in `namespaces' (default: 1000)\n"
-	       "      --batch N        packets that mnfq receives at once (default: 64)\n"
-	       "      --json           print the figures as JSON, of which mnfq-bench-plot makes\n"
-	       "                       a chart\n"
-	       "  -h, --help           print this\n"
-	       "      --version        print the version\n"
-	       "\n"
-	       "Needs root, the commands ip and iptables, and a quiet machine. See\n"
-	       "mnfq-bench(1) for what the figures mean.\n");
-	return EXIT_SUCCESS;
-}
-
-static int bench_print_version(void)
-{
-	printf("%s %s (libmnfq %s)\n", BENCH_NAME, MNFQ_VERSION, mnfq_get_version());
-	return EXIT_SUCCESS;
-}
-
 /* ---- command line ------------------------------------------------------------------------- */
 
-enum {
-	BENCH_OPT_ROUNDS = 256,
-	BENCH_OPT_PACKETS,
-	BENCH_OPT_SIZE,
-	BENCH_OPT_BATCH,
-	BENCH_OPT_NAMESPACES,
-	BENCH_OPT_JSON,
-	BENCH_OPT_VERSION
-};
-
-static const struct option bench_long_options[] = {
-	{ "rounds", required_argument, NULL, BENCH_OPT_ROUNDS },
-	{ "packets", required_argument, NULL, BENCH_OPT_PACKETS },
-	{ "size", required_argument, NULL, BENCH_OPT_SIZE },
-	{ "batch", required_argument, NULL, BENCH_OPT_BATCH },
-	{ "namespaces", required_argument, NULL, BENCH_OPT_NAMESPACES },
-	{ "json", no_argument, NULL, BENCH_OPT_JSON },
-	{ "help", no_argument, NULL, 'h' },
-	{ "version", no_argument, NULL, BENCH_OPT_VERSION },
-	{ NULL, 0, NULL, 0 },
-};
-
-static int take_packets(struct bench_options *opts)
+static void list_scenarios(bool brief)
 {
-	if (parse_number(optarg, 2, PACKETS_MAX, &opts->packets) == 0)
-		return 0;
-	return fail_usage(BENCH_NAME,
-			  "--packets %s: give a number from 2 to %d: they wait in a queue, where "
-			  "the kernel lets no more wait",
-			  optarg, PACKETS_MAX);
-}
-
-static int bench_take_option(struct bench_options *opts, int option, char **argv)
-{
-	switch (option) {
-	case BENCH_OPT_ROUNDS:
-		return take_number(BENCH_NAME, "--rounds", 1, BENCH_ROUNDS_MAX, &opts->rounds);
-	case BENCH_OPT_PACKETS:
-		return take_packets(opts);
-	case BENCH_OPT_SIZE:
-		return take_number(BENCH_NAME, "--size", SIZE_MIN, SIZE_MAX_, &opts->size);
-	case BENCH_OPT_BATCH:
-		return take_number(BENCH_NAME, "--batch", 1, 1024, &opts->batch);
-	case BENCH_OPT_NAMESPACES:
-		return take_number(BENCH_NAME, "--namespaces", 2, NAMESPACES_MAX,
-				   &opts->namespaces);
-	case BENCH_OPT_JSON:
-		opts->json = true;
-		return 0;
-	default:
-		return fail_option(BENCH_NAME, option, argv);
+	for (unsigned int i = 0; i < bench_scenario_count; i++) {
+		if (brief)
+			printf("%s\t%s\n", bench_scenarios[i].name, bench_scenarios[i].summary);
+		else
+			options_print_column(bench_scenarios[i].name, bench_scenarios[i].summary);
 	}
 }
+
+#define NUMBER(field, from, to)                                                                  \
+	OPTION_U64, .offset = offsetof(struct bench_options, field), .min = (from), .max = (to)
+
+static const struct option_row rows[] = {
+	{ "rounds", 0, "N", NUMBER(rounds, 1, BENCH_ROUNDS_MAX),
+	  .help = "measure each candidate N times, in turns (default: 5)" },
+	{ "packets", 0, "N", NUMBER(packets, 2, PACKETS_MAX),
+	  .expected = "a number from 2 to 65536, the most that the kernel queues",
+	  .help = "packets per measurement (default: 40000)" },
+	{ "size", 0, "BYTES", NUMBER(size, SIZE_MIN, SIZE_MAX_),
+	  .help = "length of the packets (default: 64)" },
+	{ "namespaces", 0, "N", NUMBER(namespaces, 2, NAMESPACES_MAX),
+	  .help = "number of namespaces in 'namespaces' (default: 1000)" },
+	{ "batch", 0, "N", NUMBER(batch, 1, 1024),
+	  .help = "packets that mnfq receives at once (default: 64)" },
+	{ "json", .kind = OPTION_BOOL, .offset = offsetof(struct bench_options, json),
+	  .help = "print JSON, of which mnfq-bench-plot makes a chart" },
+	OPTION_ROW_HELP,
+	OPTION_ROW_VERSION,
+};
+
+_Static_assert(PACKETS_MAX == 65536, "the error of --packets has it");
+
+static const struct option_table table = {
+	.command = BENCH_NAME,
+	.usage = "Usage: mnfq-bench [SCENARIO...] [OPTIONS]",
+	.summary = "Measure how fast packets are decided, in network namespaces made for it.",
+	.operands = "Scenarios (default: all)",
+	.list = list_scenarios,
+	.rows = rows,
+	.count = sizeof(rows) / sizeof(rows[0]),
+	.footer = "Requires root, the commands ip and iptables, and a quiet machine. See\n"
+		  "mnfq-bench(1) for the meaning of the figures.\n",
+};
 
 static int take_scenario(struct bench_options *opts, const char *name)
 {
@@ -113,23 +73,13 @@ static int take_scenario(struct bench_options *opts, const char *name)
 }
 
 /* Whether there is something to run; otherwise *status is the exit status. */
-static bool take_options(struct bench_options *opts, int argc, char **argv, int *status)
+static bool parse_command_line(struct bench_options *opts, int argc, char **argv, int *status)
 {
-	int option;
-
 	*opts = (struct bench_options){
 		.rounds = 5, .packets = 40000, .size = 64, .namespaces = 1000
 	};
-	opterr = 0;
-	while ((option = getopt_long(argc, argv, ":h", bench_long_options, NULL)) != -1) {
-		if (option == 'h' || option == BENCH_OPT_VERSION) {
-			*status = option == 'h' ? bench_print_help() : bench_print_version();
-			return false;
-		}
-		*status = bench_take_option(opts, option, argv);
-		if (*status)
-			return false;
-	}
+	if (!options_parse(&table, opts, argc, argv, status))
+		return false;
 	for (int i = optind; i < argc; i++) {
 		*status = take_scenario(opts, argv[i]);
 		if (*status)
@@ -257,7 +207,7 @@ static int bench_run(int argc, char **argv)
 	struct bench_net net;
 	int status;
 
-	if (!take_options(&opts, argc, argv, &status))
+	if (!parse_command_line(&opts, argc, argv, &status))
 		return status;
 	bench_catch_signals();
 	if (bench_net_open(&net) < 0)

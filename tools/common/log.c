@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Lines for people, on stderr. */
+/* Messages on stderr. */
 #include "common/log.h"
 
 #include <errno.h>
@@ -54,7 +54,7 @@ void log_end(void)
 	output_flush(log_output);
 }
 
-void tell(const char *format, ...)
+void log_line(const char *format, ...)
 {
 	char raw[1800], line[2000];
 	va_list args;

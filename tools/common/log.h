@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Lines for people, on stderr. */
+/* Messages on stderr. */
 #ifndef MNFQ_TOOLS_LOG_H
 #define MNFQ_TOOLS_LOG_H
 
@@ -7,20 +7,20 @@
 #include <stdio.h>
 
 /**
- * From now on lines are kept, and once log_start() was called written by a thread of their own, so that
- * nobody waits for a reader who does not read: see output.h. Returns 0 or a negative errno, as log_start().
+ * Buffer lines from now on, and have a thread write them from log_start() on, so that no thread waits for a slow
+ * reader: see output.h. Both return 0 or a negative errno.
  */
 int log_open(void);
 int log_start(void);
 
-/** Write what there is, while somebody reads it. From then on lines are written at once again. */
+/** Write what is buffered, as long as it is read. From then on lines are written at once again. */
 void log_close(void);
 
 /** Print lines to the stream between these two: to stderr itself unless log_open() was called. */
 FILE *log_begin(void);
 void log_end(void);
 
-/** A line, clean for a terminal. */
-void tell(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/** Print a line, made safe for a terminal. */
+void log_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

@@ -17,10 +17,10 @@
 #include "common/sys.h"
 #include "common/text.h"
 
-#define OUTPUT_LOOK_MS    20  /* no signal handler may signal a condition */
-#define OUTPUT_GIVE_UP_MS 500 /* so long nothing could be written */
-#define OUTPUT_NOTICE     64 /* bytes for a line that says how many were dropped, beyond the size */
-#define OUTPUT_NUDGE      SIGURG
+#define OUTPUT_CHECK_MS   20  /* to see what a signal handler has set */
+#define OUTPUT_GIVE_UP_MS 500 /* without progress */
+#define OUTPUT_NOTICE     64  /* bytes beyond the size, for the line about dropped ones */
+#define OUTPUT_INTERRUPT  SIGURG
 
 struct buffer {
 	char *bytes;
@@ -36,8 +36,8 @@ struct output {
 	size_t line_len;
 
 	pthread_mutex_t lock;
-	pthread_cond_t filled;  /* there is something to do for the writer */
-	pthread_cond_t drained; /* it has taken a buffer, or is done */
+	pthread_cond_t filled;  /* has_work() */
+	pthread_cond_t drained; /* the writer has taken a buffer, or is done */
 	struct buffer *filling, *writing, buffers[2];
 	uint64_t dropped, unlogged;
 	int error;
@@ -46,13 +46,13 @@ struct output {
 	bool started, flushing, ending, done;
 
 	pthread_t writer;
-	atomic_uint progress; /* writes that were not in vain */
+	atomic_uint progress; /* successful writes */
 	atomic_bool giving_up, interrupted;
 };
 
 /* ---- writing ---------------------------------------------------------------------------- */
 
-/* As many whole lines as a pipe takes at once or not at all, so that no part of one is left in there. */
+/* Whole lines, as many as a pipe takes atomically, so that no part of a line is written. */
 static size_t get_piece(const char *bytes, size_t len)
 {
 	const char *end;
@@ -65,7 +65,7 @@ static size_t get_piece(const char *bytes, size_t len)
 	return end ? (size_t)(end - bytes) + 1 : len;
 }
 
-/* Whoever shares the open file may have set O_NONBLOCK. Returns 0 or an errno; EINTR: give up. */
+/* Another process may have set O_NONBLOCK. Returns 0 or an errno; EINTR: give up. */
 static int write_some(struct output *output, const char *bytes, size_t len, size_t *written)
 {
 	struct pollfd ready = { .fd = output->options.fd, .events = POLLOUT };
@@ -100,7 +100,7 @@ static uint64_t count_lines(const char *bytes, size_t len)
 	return count;
 }
 
-/* Returns 0 or an errno; what was not written is left in there. */
+/* Returns 0 or an errno; what was not written stays in the buffer. */
 static int write_buffer(struct output *output, struct buffer *buffer)
 {
 	size_t at = 0, written;
@@ -176,32 +176,32 @@ static void *run_writer(void *arg)
 	return NULL;
 }
 
-static void *run_thread_of_output(void *arg)
+static void *start_writer(void *arg)
 {
-	sigset_t nudge;
+	sigset_t interrupt;
 
-	sigemptyset(&nudge);
-	sigaddset(&nudge, OUTPUT_NUDGE);
-	pthread_sigmask(SIG_UNBLOCK, &nudge, NULL);
+	sigemptyset(&interrupt);
+	sigaddset(&interrupt, OUTPUT_INTERRUPT);
+	pthread_sigmask(SIG_UNBLOCK, &interrupt, NULL);
 	return run_writer(arg);
 }
 
-/* Nothing to do: that it came ends a write that blocks. */
-static void on_nudge(int number)
+/* The signal itself interrupts a blocking write. */
+static void on_interrupt(int number)
 {
 	(void)number;
 }
 
 int output_start(struct output *output)
 {
-	struct sigaction action = { .sa_handler = on_nudge };
+	struct sigaction action = { .sa_handler = on_interrupt };
 	sigset_t all, before;
 	int err;
 
 	sigfillset(&all);
-	sigaction(OUTPUT_NUDGE, &action, NULL);
+	sigaction(OUTPUT_INTERRUPT, &action, NULL);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	err = pthread_create(&output->writer, NULL, run_thread_of_output, output);
+	err = pthread_create(&output->writer, NULL, start_writer, output);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	output->started = !err;
 	return -err;
@@ -209,20 +209,20 @@ int output_start(struct output *output)
 
 /* ---- printing --------------------------------------------------------------------------- */
 
-/* With the lock, which others get meanwhile. */
+/* Called with the lock, which is released meanwhile. */
 static void await_writer(struct output *output)
 {
 	struct timespec until;
 
 	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += OUTPUT_LOOK_MS * 1000000;
+	until.tv_nsec += OUTPUT_CHECK_MS * 1000000;
 	until.tv_sec += until.tv_nsec / 1000000000;
 	until.tv_nsec %= 1000000000;
 	pthread_cond_timedwait(&output->drained, &output->lock, &until);
 }
 
-/* Whether there is room for a line, or was made by waiting. */
-static bool make_output_room(struct output *output, size_t len)
+/* Returns whether the line fits, possibly after waiting. */
+static bool reserve_space(struct output *output, size_t len)
 {
 	const struct output_options *options = &output->options;
 
@@ -245,7 +245,7 @@ static void append(struct output *output, const char *bytes, size_t len)
 	output->filling->len += len;
 }
 
-/* For this line there is always room: beyond the size, and once more at the end. */
+/* This line always fits: in the bytes beyond the size, and once more at the end. */
 static void append_notice(struct output *output)
 {
 	char notice[OUTPUT_NOTICE];
@@ -253,16 +253,16 @@ static void append_notice(struct output *output)
 
 	if (!output->options.log_dropped || output->unlogged == 0)
 		return;
-	len = snprintf(notice, sizeof(notice), "%llu %s left out\n",
+	len = snprintf(notice, sizeof(notice), "%llu %s suppressed\n",
 		       (unsigned long long)output->unlogged,
-		       plural(output->unlogged, "line was", "lines were"));
+		       plural(output->unlogged, "line", "lines"));
 	append(output, notice, (size_t)len);
 	output->unlogged = 0;
 }
 
 static void add_line(struct output *output, const char *line, size_t len)
 {
-	if (make_output_room(output, len)) {
+	if (reserve_space(output, len)) {
 		append_notice(output);
 		append(output, line, len);
 		if (output->filling->len >= output->options.size / 2)
@@ -323,8 +323,8 @@ void output_give_up(struct output *output)
 	atomic_store(&output->giving_up, true);
 }
 
-/* With the lock. That the write is interrupted may be in vain just before it: so again and again. */
-static void await_end_of_writer(struct output *output)
+/* Called with the lock. The signal may come just before the write, so it is sent repeatedly. */
+static void await_writer_end(struct output *output)
 {
 	unsigned int before = atomic_load(&output->progress), now;
 	int64_t since = clock_ms();
@@ -338,7 +338,7 @@ static void await_end_of_writer(struct output *output)
 		if (output->done || clock_ms() - since < OUTPUT_GIVE_UP_MS)
 			continue;
 		atomic_store(&output->interrupted, true);
-		pthread_kill(output->writer, OUTPUT_NUDGE);
+		pthread_kill(output->writer, OUTPUT_INTERRUPT);
 	}
 }
 
@@ -357,7 +357,7 @@ void output_finish(struct output *output)
 	if (!output->started)
 		return;
 	pthread_mutex_lock(&output->lock);
-	await_end_of_writer(output);
+	await_writer_end(output);
 	pthread_mutex_unlock(&output->lock);
 	pthread_join(output->writer, NULL);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lines for a descriptor that may block, such as stdout whose reader has stopped reading. A thread of its own
- * writes them, so that the threads that print never wait for the reader. O_NONBLOCK would not do: it
- * belongs to the open file, which others share.
+ * Lines for a descriptor that may block, such as stdout with a slow reader. A thread of its own writes them, so
+ * that the threads that print do not wait. O_NONBLOCK is no alternative: it belongs to the open file description,
+ * which other processes share.
  */
 #ifndef MNFQ_TOOLS_OUTPUT_H
 #define MNFQ_TOOLS_OUTPUT_H
@@ -12,57 +12,57 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/** What becomes of a line for which there is no room, because the descriptor blocks. */
+/** What to do with a line that does not fit, because the descriptor blocks. */
 enum output_blocked {
-	OUTPUT_DROP, /* it is dropped, and counted */
-	OUTPUT_WAIT, /* who prints waits */
-	OUTPUT_EXIT, /* it is dropped, which is an error: EAGAIN */
+	OUTPUT_DROP,
+	/* drop and count it */ OUTPUT_WAIT,
+	/* wait */ OUTPUT_EXIT, /* drop it and fail with EAGAIN */
 };
 
 struct output_options {
 	int fd;
-	size_t size; /* lines are kept in two buffers of so many bytes */
+	size_t size; /* of each of two buffers, in bytes */
 	enum output_blocked when_blocked;
-	bool log_dropped; /* say how many were left out, as a line before the next one, and at the end */
+	bool log_dropped; /* print a line with their number, before the next one and at the end */
 };
 
 struct output;
 
-/** Returns NULL without memory. Until output_start() lines are kept, and nothing waits. */
+/** Returns NULL without memory. Until output_start() lines are buffered. */
 struct output *output_new(const struct output_options *options);
 
-/** Start its thread, which receives no signal. Returns 0 or a negative errno. */
+/** Start the thread that writes, with all signals blocked. Returns 0 or a negative errno. */
 int output_start(struct output *output);
 
 /**
- * Print a line, or several that belong together, to the stream between these two; others wait meanwhile.
- * @err of output_end(): a negative errno, what was printed is incomplete: nothing more is written.
+ * Print lines that belong together to the stream between these two; other threads wait meanwhile. @err: a negative
+ * errno if they are incomplete; nothing more is written then.
  */
 FILE *output_begin(struct output *output);
 void output_end(struct output *output, int err);
 
-/** Write what there is: nothing more comes at once. Does not wait for it. */
+/** Have the buffered lines written now. Does not wait. */
 void output_flush(struct output *output);
 
 /**
- * Have @failed called once nothing more can be written: by any thread, which must not print then. NULL: it
- * is not called any more when this returns.
+ * Call @failed once writing has failed for good, in any thread; it must not print. NULL: it is not called any more
+ * after this returns.
  */
 void output_on_error(struct output *output, void (*failed)(void *data), void *data);
 
-/** From now on wait for the reader only while it reads. Safe in signal handlers. */
+/** From now on wait only as long as the reader makes progress. Safe in signal handlers. */
 void output_give_up(struct output *output);
 
-/** Write all that there is, without end unless there is an error or output_give_up(). */
+/** Write all that is buffered, however long it takes, unless there is an error or output_give_up(). */
 void output_finish(struct output *output);
 
-/** Why nothing more is written: 0 or an errno. */
+/** Why writing has failed for good: 0 or an errno. */
 int output_error(struct output *output);
 
-/** How many lines were not written, and will not be. */
+/** How many lines were dropped. */
 uint64_t output_dropped(struct output *output);
 
-/** After output_finish(), or if it was never started. Also for NULL. */
+/** After output_finish(), or without output_start(). NULL is allowed. */
 void output_free(struct output *output);
 
 #endif

@@ -3,8 +3,6 @@
 #ifndef MNFQ_TOOLS_PROGRAM_H
 #define MNFQ_TOOLS_PROGRAM_H
 
-#include <stdint.h>
-
 #define EXIT_USAGE 2
 
 /* The sub-commands; argv[0] is the name of the sub-command. Each returns an exit status. */
@@ -23,18 +21,5 @@ int fail(const char *command, const char *format, ...) __attribute__((format(pri
 /** As fail(), names --help, and returns EXIT_USAGE. */
 int fail_usage(const char *command, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
-
-/**
- * The number that is the argument of @option, as parse_number() reads it. Returns 0, or as fail_usage(),
- * which names the range.
- */
-int take_number(const char *command, const char *option, uint64_t min, uint64_t max,
-		uint64_t *value);
-
-/**
- * As fail_usage(), for what getopt_long() refused: called with its result, ':' or '?' (the option
- * string begins with ':').
- */
-int fail_option(const char *command, int result, char **argv);
 
 #endif

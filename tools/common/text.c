@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Text for people: made safe for a terminal, quoted, in the plural. */
+/* Text for messages: made safe for a terminal, quoted, in the plural. */
 #include "common/text.h"
 
 #include <stdio.h>

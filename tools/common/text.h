@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Text for people: made safe for a terminal, quoted, in the plural. */
+/* Text for messages: made safe for a terminal, quoted, in the plural. */
 #ifndef MNFQ_TOOLS_TEXT_H
 #define MNFQ_TOOLS_TEXT_H
 
@@ -7,9 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/**
- * Copy text that others chose so that it is safe on a terminal: whatever is not printable ASCII
- * becomes \xNN. Cut to what fits in @size bytes, always terminated. Returns @out.
+/** * Copy untrusted text so that it is safe on a terminal: anything but printable ASCII becomes \xNN.
+ * Truncated to @size bytes, always terminated. Returns @out.
  */
 const char *clean_text(char *out, size_t size, const char *text);
 

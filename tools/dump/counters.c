@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* mnfq dump: what became of the packets, as the library and the kernel count it. */
+/* mnfq dump: the counters of the library and the kernel. */
 #include "dump/counters.h"
 
 #include <stdbool.h>

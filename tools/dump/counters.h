@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* mnfq dump: what became of the packets, as the library and the kernel count it. */
+/* mnfq dump: the counters of the library and the kernel. */
 #ifndef MNFQ_TOOLS_DUMP_COUNTERS_H
 #define MNFQ_TOOLS_DUMP_COUNTERS_H
 
@@ -12,21 +12,21 @@
 struct counters {
 	struct mnfq_stats stats;
 	uint64_t untracked;          /* packets without a connection that --ct-mark could mark */
-	uint64_t queue_full;         /* packets that the kernel dropped, as far as it tells */
-	uint64_t queue_full_unknown; /* sockets of which it does not, or not of all queues */
-	uint64_t lines_dropped;      /* on stdout, since it blocked; of all together */
+	uint64_t queue_full;         /* packets dropped by the kernel, as far as known */
+	uint64_t queue_full_unknown; /* sockets for which it is unknown, of some queue */
+	uint64_t lines_dropped;      /* of stdout, since it blocked */
 };
 
-/** The kernel's, which are gone once the queues are unbound; @queue_count should be there. */
+/** The kernel's, while the queues are bound; there should be @queue_count of them. */
 void counters_read_kernel(struct counters *counters, struct mnfq_socket *sock,
 			  size_t queue_count);
 
-/** The library's, which are complete only after that. */
+/** The library's, which are final once the queues are unbound. */
 void counters_read_library(struct counters *counters, struct mnfq_socket *sock);
 
 void counters_add(struct counters *sum, const struct counters *more);
 
-/** All that are not 0, without the end of the line. */
+/** Print those that are not 0, without a newline. */
 void counters_print(FILE *out, const struct counters *counters);
 
 #endif

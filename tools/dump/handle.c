@@ -1,31 +1,26 @@
 /* SPDX-License-Identifier: MIT */
-/* mnfq dump: a socket with its queues, from where it comes to what it has counted in the end. */
+/* mnfq dump: a socket with its queues, from opening it to its final counters. */
+#include "dump/handle.h"
+
 #include <errno.h>
-#include <mnfq/handover.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "common/log.h"
-#include "common/parse.h"
-#include "common/program.h"
 #include "common/sys.h"
 #include "common/text.h"
 #include "common/unix-socket.h"
-#include "dump/dump.h"
 #include "print/print.h"
 
-#define FETCH_MS      5000   /* whoever shares sockets gives one at once */
-#define QUEUE_LEN_MAX 65536u /* of a queue of Linux 6.18, whatever its max_len says */
-#define SLOW_MS       20     /* to unbind a queue */
+#define RECEIVE_MS     5000 /* a sharing process sends a socket at once */
+#define SLOW_UNBIND_MS 20   /* of a single queue */
 
 /* ---- packets ---------------------------------------------------------------------------- */
 
-static void change(struct source *source, struct mnfq_packet *packet)
+static void modify_packet(struct dump_handle *handle, struct mnfq_packet *packet)
 {
-	const struct dump_options *opts = source->dump->opts;
+	const struct dump_options *opts = handle->dump->opts;
 
 	if (opts->has_mark)
 		mnfq_packet_set_mark(packet, (mnfq_packet_get_mark(packet) & ~opts->mark_mask) |
@@ -34,387 +29,229 @@ static void change(struct source *source, struct mnfq_packet *packet)
 		mnfq_packet_set_priority(packet, opts->priority);
 	if (opts->has_ct_mark &&
 	    mnfq_packet_set_ct_mark(packet, opts->ct_mark, opts->ct_mark_mask) < 0)
-		source->untracked++;
+		handle->untracked++;
 }
 
-/* Counts and prints a packet. Returns whether more are wanted. */
-static bool print(const struct source *source, const struct mnfq_packet *packet)
+/* Counts and prints a packet. Returns whether more are to come. */
+static bool print_packet(const struct dump_handle *handle, const struct mnfq_packet *packet)
 {
-	struct dump *dump = source->dump;
+	struct dump *dump = handle->dump;
+	const struct dump_options *opts = dump->opts;
 	struct line line = { .packet = packet,
-			     .netns = source->netns[0] ? source->netns : NULL,
-			     .label = source->label[0] ? source->label : NULL,
-			     .tell_netns = dump->many && !dump->alone,
-			     .verdict = dump->opts->verdict_text };
+			     .netns = handle->netns[0] ? handle->netns : NULL,
+			     .label = handle->label[0] ? handle->label : NULL,
+			     .show_netns = dump->multi && !dump->single_netns,
+			     .verdict = opts->verdict_text };
 	FILE *out = output_begin(dump->out);
-	bool wanted = !dump->opts->count || dump->seen < dump->opts->count;
-	bool more = ++dump->seen != dump->opts->count;
+	bool print = !opts->quiet && (!opts->count || dump->seen < opts->count);
+	bool more = ++dump->seen != opts->count;
 	int err = 0;
 
-	if (wanted && !dump->opts->quiet)
-		err = dump->opts->json ? print_json(out, &line) : print_text(out, &line);
+	if (print)
+		err = opts->json ? print_json(out, &line) : print_text(out, &line);
 	output_end(dump->out, err);
 	return more;
 }
 
-/* The lock of the output is not worth its time if there are no lines. */
-static enum mnfq_verdict source_decide(struct mnfq_packet *packet, void *data)
+static enum mnfq_verdict decide_packet(struct mnfq_packet *packet, void *data)
 {
-	struct source *source = data;
-	struct dump *dump = source->dump;
-	bool more = true;
+	struct dump_handle *handle = data;
+	struct dump *dump = handle->dump;
 
-	change(source, packet);
-	if (!dump->opts->quiet || dump->opts->count)
-		more = print(source, packet);
-	if (!more)
-		stop_workers(dump);
+	modify_packet(handle, packet);
+	/* Without lines or a limit there is no need for the lock of the output. */
+	if ((!dump->opts->quiet || dump->opts->count) && !print_packet(handle, packet))
+		dump_stop(dump);
 	return dump->opts->verdict;
 }
 
-/* ---- a source begins -------------------------------------------------------------------- */
-
-/* One of those that somebody inside gives away, see mnfq-share(1). */
-static int fetch(struct source *source, const char *path, struct mnfq_socket_options *options)
+/* One flush per batch: lines appear at once, but a packet does not cost a write. */
+int handle_dispatch(struct dump_handle *handle)
 {
-	struct mnfq_handover_options asked = { .size = sizeof(asked),
-					       .error = options->error,
-					       .error_size = options->error_size };
+	int handled = mnfq_socket_dispatch(handle->sock, 0);
+
+	if (handled != 0)
+		return handled;
+	output_flush(handle->dump->out);
+	return mnfq_socket_dispatch(handle->sock, -1);
+}
+
+/* ---- opening ---------------------------------------------------------------------------- */
+
+/* From a process inside, see mnfq-share(1). */
+static int receive_socket(struct dump_handle *handle, const char *path,
+			  struct mnfq_socket_options *options)
+{
+	struct mnfq_handover_options handover = { .size = sizeof(handover),
+						  .error = options->error,
+						  .error_size = options->error_size };
 	struct mnfq_handover info = { .size = sizeof(info) };
 	int stream, fd, err;
 
 	stream = unix_connect(path, options->error, options->error_size);
 	if (stream < 0)
 		return stream;
-	if (source->dump->opts->lend_rights)
+	if (handle->dump->opts->lend_rights)
 		options->flags = MNFQ_SOCKET_LEND;
-	err = mnfq_handover_receive(&fd, stream, FETCH_MS, &info, &asked);
+	err = mnfq_handover_receive(&fd, stream, RECEIVE_MS, &info, &handover);
 	if (err == 0) {
-		err = mnfq_socket_adopt(&source->sock, fd, options);
+		err = mnfq_socket_adopt(&handle->sock, fd, options);
 		if (err < 0)
 			close(fd);
 		(void)mnfq_handover_answer(stream, &info, err, options->error);
-		memcpy(source->label, info.label, sizeof(source->label));
+		memcpy(handle->label, info.label, sizeof(handle->label));
 	}
 	close(stream);
 	return err;
 }
 
-int open_source(struct source *source, struct dump *dump, const struct place *place,
+int handle_open(struct dump_handle *handle, struct dump *dump, const struct socket_spec *spec,
 		struct mnfq_socket_options *options)
 {
 	int err;
 
-	source->dump = dump;
-	source->place = *place;
-	switch (place->kind) {
-	case PLACE_NETNS:
-		err = mnfq_socket_open_netns(&source->sock, place->text, options);
+	handle->dump = dump;
+	handle->spec = *spec;
+	switch (spec->kind) {
+	case SPEC_NETNS:
+		err = mnfq_socket_open_netns(&handle->sock, spec->text, options);
 		break;
-	case PLACE_FD:
-		options->flags = place->lend ? MNFQ_SOCKET_LEND : 0;
-		err = mnfq_socket_adopt(&source->sock, place->fd, options);
+	case SPEC_FD:
+		options->flags = spec->lend ? MNFQ_SOCKET_LEND : 0;
+		err = mnfq_socket_adopt(&handle->sock, spec->fd, options);
 		break;
-	case PLACE_FROM:
-		err = fetch(source, place->text, options);
+	case SPEC_FROM:
+		err = receive_socket(handle, spec->text, options);
 		break;
 	default:
-		err = mnfq_socket_open(&source->sock, options);
+		err = mnfq_socket_open(&handle->sock, options);
 	}
 	if (err == 0 &&
-	    mnfq_socket_get_netns_name(source->sock, source->netns, sizeof(source->netns)) < 0)
-		source->netns[0] = '\0';
+	    mnfq_socket_get_netns_name(handle->sock, handle->netns, sizeof(handle->netns)) < 0)
+		handle->netns[0] = '\0';
 	return err;
 }
 
 /*
- * What is still queued when we end gets the verdict too, but cannot get the mark: repeated
- * without it, it would come back.
+ * Packets that are still queued at the end get the default verdict, which cannot set a mark: with repeat they
+ * would come back for ever.
  */
 static enum mnfq_verdict get_default_verdict(const struct dump_options *opts)
 {
 	return opts->verdict == MNFQ_REPEAT ? MNFQ_DROP : opts->verdict;
 }
 
-int bind_source(struct source *source, unsigned int first, size_t count, int patience_ms)
+int handle_bind(struct dump_handle *handle, unsigned int first, size_t count, int timeout_ms)
 {
 	const int64_t since = clock_ms();
-	struct mnfq_queue_options options = source->dump->opts->queue;
+	struct mnfq_queue_options options = handle->dump->opts->queue;
 	struct mnfq_kernel_stats kernel = { .size = sizeof(kernel) };
 	int err = 0;
 
 	options.size = sizeof(options);
-	options.default_verdict = get_default_verdict(source->dump->opts);
-	source->queues = calloc(count, sizeof(*source->queues));
-	if (!source->queues)
+	options.default_verdict = get_default_verdict(handle->dump->opts);
+	handle->queues = calloc(count, sizeof(*handle->queues));
+	if (!handle->queues)
 		return -ENOMEM;
-	for (source->queue_count = 0; source->queue_count < count; source->queue_count++) {
-		if (patience_ms > 0 && clock_ms() - since > patience_ms)
+	for (handle->queue_count = 0; handle->queue_count < count; handle->queue_count++) {
+		if (timeout_ms > 0 && clock_ms() - since > timeout_ms)
 			return -ETIMEDOUT;
-		err = mnfq_queue_bind(&source->queues[source->queue_count], source->sock,
-				      first + (unsigned int)source->queue_count, &options,
-				      source_decide, source);
+		err = mnfq_queue_bind(&handle->queues[handle->queue_count], handle->sock,
+				      first + (unsigned int)handle->queue_count, &options,
+				      decide_packet, handle);
 		if (err < 0)
 			break;
 	}
-	/* Opens the file of its namespace, for which there may be no right later. */
+	/* Opens the statistics of its namespace while we still have the right to. */
 	if (err == 0)
-		(void)mnfq_socket_get_kernel_stats(source->sock, &kernel);
+		(void)mnfq_socket_get_kernel_stats(handle->sock, &kernel);
 	return err;
 }
 
-const char *name_source(char out[SOURCE_NAME_SIZE], const struct source *source)
-{
-	char netns[4 * sizeof(source->netns) + 3], label[4 * sizeof(source->label) + 3] = "";
+/* ---- closing ---------------------------------------------------------------------------- */
 
-	quote_word(netns, sizeof(netns), source->netns[0] ? source->netns : "(unknown)");
-	if (source->label[0])
-		quote_text(label, sizeof(label), source->label);
-	snprintf(out, SOURCE_NAME_SIZE, "%s%s%s", netns, label[0] ? ", label " : "", label);
-	return out;
+void handle_read_counters(struct counters *counters, const struct dump_handle *handle)
+{
+	counters_read_kernel(counters, handle->sock, handle->queue_count);
+	counters_read_library(counters, handle->sock);
+	counters->untracked = handle->untracked;
 }
 
-void explain_source(char *out, size_t size, const struct source *source, int err)
+/*
+ * A process that steals the kernel's acknowledgements must not delay us once per queue, nor thousands of
+ * queues all others: closing the socket unbinds the rest without acknowledgements, and without counting what
+ * was queued. The first unbind also reads all that is queued, which may take long. No acknowledgement can be
+ * stolen from a private socket.
+ */
+static void unbind_queues(struct dump_handle *handle, int timeout_ms)
 {
-	static const char *const options[] = {
-		[PLACE_NETNS] = "-n", [PLACE_FD] = "--fd", [PLACE_FROM] = "--from"
-	};
-	const char *sentence = mnfq_socket_get_error(source->sock);
-	const struct place *place = &source->place;
+	const int64_t end = clock_ms() + timeout_ms;
+	unsigned int slow = 0;
 
-	if (!*sentence)
-		sentence = err == -ETIMEDOUT ? "its queues are bound too slowly: somebody else "
-					       "reads from its socket"
-					     : strerror(-err);
-	if (place->kind != PLACE_HERE && source->netns[0])
-		snprintf(out, size, "namespace %s: %s", source->netns, sentence);
-	else if (place->text)
-		snprintf(out, size, "%s %s: %s", options[place->kind], place->text, sentence);
-	else
-		snprintf(out, size, "%s", sentence);
+	for (size_t i = handle->queue_count; i > 0 && slow < 2; i--) {
+		const int64_t since = clock_ms();
+
+		if (timeout_ms > 0 && since >= end)
+			break;
+		mnfq_queue_unbind(handle->queues[i - 1]);
+		slow += !spec_is_private(&handle->spec) && clock_ms() - since >= SLOW_UNBIND_MS;
+	}
 }
 
-/* ---- what it has counted ---------------------------------------------------------------- */
-
-/* Lines of packets. Where writing has failed the reason is told, and who is gone wants no more. */
-static uint64_t count_dropped(const struct dump *dump)
+void handle_close(struct dump_handle *handle, int timeout_ms, bool leave_queues)
 {
-	const int error = output_error(dump->out);
+	struct counters counters = { .untracked = handle->untracked };
+	int fd;
 
-	return error == 0 || error == EAGAIN ? output_dropped(dump->out) : 0;
-}
-
-void read_counters(struct counters *counters, const struct source *source)
-{
-	counters_read_kernel(counters, source->sock, source->queue_count);
-	counters_read_library(counters, source->sock);
-	counters->untracked = source->untracked;
-}
-
-void print_counters(const struct dump *dump, const struct counters *counters)
-{
-	struct counters sums = *counters;
-	FILE *out = log_begin();
-
-	sums.lines_dropped = count_dropped(dump);
-	counters_print(out, &sums);
-	putc('\n', out);
-	log_end();
-}
-
-static void advise_on_full_queue(FILE *out, uint32_t max_len)
-{
-	if (max_len < QUEUE_LEN_MAX)
-		fprintf(out,
-			"queue full: dropped by the kernel; raise --max-len (%u now, %u at most)\n",
-			max_len ? max_len : MNFQ_MAX_LEN_DEFAULT, QUEUE_LEN_MAX);
-	else
-		fprintf(out,
-			"queue full: dropped by the kernel, which holds %u packets at most; share "
-			"them among several queues (--queue-balance)\n",
-			QUEUE_LEN_MAX);
-}
-
-void print_summary(const struct dump *dump)
-{
-	const bool fail_open = dump->opts->queue.flags & MNFQ_QUEUE_FAIL_OPEN;
-
-	FILE *out;
-
-	print_counters(dump, &dump->totals);
-	out = log_begin();
-	if (dump->unclosed)
-		fprintf(out,
-			"%zu %s could not be closed in time: what %s decided and what waited there "
-			"is not counted\n",
-			dump->unclosed, plural(dump->unclosed, "namespace", "namespaces"),
-			plural(dump->unclosed, "it", "they"));
-	if (dump->totals.queue_full)
-		advise_on_full_queue(out, dump->opts->queue.max_len);
-	if (dump->totals.stats.overruns && dump->totals.stats.overruns != MNFQ_UNKNOWN)
-		fprintf(out,
-			"buffer full: %s by the kernel; raise --receive-buffer, and the sysctl "
-			"net.core.rmem_max where it limits that\n",
-			fail_open ? "accepted unseen" : "dropped");
-	if (fail_open)
-		fprintf(out, "fail-open: packets that find the queue full are accepted unseen; "
-			     "nobody counts them\n");
-	if (count_dropped(dump))
-		fprintf(out, "lines dropped: whoever reads stdout was too slow; see "
-			     "--when-blocked\n");
-	log_end();
-}
-
-/* What waits in the queues is for whoever gets another copy of the descriptor. */
-static void leave(struct source *source)
-{
-	int fd = mnfq_socket_detach(source->sock);
-
-	source->sock = NULL;
+	handle->counters = (struct counters){ .untracked = 0 };
+	if (!handle->sock)
+		return;
+	if (handle->queue_count > 0)
+		counters_read_kernel(&counters, handle->sock, handle->queue_count);
+	if (!leave_queues)
+		unbind_queues(handle, timeout_ms);
+	free(handle->queues);
+	counters_read_library(&counters, handle->sock);
+	handle->counters = counters;
+	if (!leave_queues) {
+		handle->sock = mnfq_socket_close(handle->sock);
+		return;
+	}
+	fd = mnfq_socket_detach(handle->sock);
+	handle->sock = NULL;
 	if (fd >= 0)
 		close(fd);
 }
 
-static void tell_left(const struct source *source, const char *why,
-		      const struct counters *counters)
-{
-	char name[SOURCE_NAME_SIZE], reason[512];
-	FILE *out = log_begin();
+/* ---- for messages ----------------------------------------------------------------------- */
 
-	fprintf(out, "namespace %s: %s: ", name_source(name, source),
-		clean_text(reason, sizeof(reason), why));
-	counters_print(out, counters);
-	putc('\n', out);
-	log_end();
+const char *handle_format_name(char out[HANDLE_NAME_SIZE], const struct dump_handle *handle)
+{
+	char netns[4 * sizeof(handle->netns) + 3], label[4 * sizeof(handle->label) + 3] = "";
+
+	quote_word(netns, sizeof(netns), handle->netns[0] ? handle->netns : "(unknown)");
+	if (handle->label[0])
+		quote_text(label, sizeof(label), handle->label);
+	snprintf(out, HANDLE_NAME_SIZE, "%s%s%s", netns, label[0] ? ", label " : "", label);
+	return out;
 }
 
-bool is_private(const struct place *place)
+void handle_explain(char *out, size_t size, const struct dump_handle *handle, int err)
 {
-	return place->kind == PLACE_HERE || place->kind == PLACE_NETNS;
-}
+	static const char *const options[] = {
+		[SPEC_NETNS] = "-n", [SPEC_FD] = "--fd", [SPEC_FROM] = "--from"
+	};
+	const char *errmsg = mnfq_socket_get_error(handle->sock);
+	const struct socket_spec *spec = &handle->spec;
 
-/*
- * Whoever steals the kernel's answers does not delay us for each queue, nor do thousands of queues
- * those who wait for us: closing the socket unbinds those that are left, and does not wait for answers,
- * so that nobody counts what waited. The first one reads all that waits, which may be slow. From a
- * socket that only we have nobody steals: there, only the machine is slow.
- */
-static void unbind_queues(struct source *source, int patience_ms)
-{
-	const int64_t end = clock_ms() + patience_ms;
-	unsigned int slow = 0;
-
-	for (size_t i = source->queue_count; i > 0 && slow < 2; i--) {
-		const int64_t since = clock_ms();
-
-		if (patience_ms > 0 && since >= end)
-			break;
-		mnfq_queue_unbind(source->queues[i - 1]);
-		slow += !is_private(&source->place) && clock_ms() - since >= SLOW_MS;
-	}
-}
-
-void close_source(struct source *source, int patience_ms, bool leave_queues)
-{
-	struct counters counters = { .untracked = source->untracked };
-
-	source->counters = (struct counters){ .untracked = 0 };
-	if (!source->sock)
-		return;
-	if (source->queue_count > 0)
-		counters_read_kernel(&counters, source->sock, source->queue_count);
-	if (!leave_queues)
-		unbind_queues(source, patience_ms);
-	free(source->queues);
-	counters_read_library(&counters, source->sock);
-	source->counters = counters;
-	if (leave_queues)
-		leave(source);
+	if (!*errmsg)
+		errmsg = err == -ETIMEDOUT ? "binding its queues takes too long: another process "
+					     "reads from the socket"
+					   : strerror(-err);
+	if (spec->kind != SPEC_HERE && handle->netns[0])
+		snprintf(out, size, "namespace %s: %s", handle->netns, errmsg);
+	else if (spec->text)
+		snprintf(out, size, "%s %s: %s", options[spec->kind], spec->text, errmsg);
 	else
-		source->sock = mnfq_socket_close(source->sock);
-}
-
-void count_source(struct source *source, const char *why)
-{
-	counters_add(&source->dump->totals, &source->counters);
-	if (why)
-		tell_left(source, why, &source->counters);
-}
-
-/* ---- the settings in force -------------------------------------------------------------- */
-
-/* What else happens to the packets, behind the verdict. */
-static void print_changes(FILE *out, const struct dump_options *opts)
-{
-	const char *separator = " with";
-	char priority[PRIORITY_SIZE], mark[MASKED_SIZE];
-
-	if (opts->has_mark) {
-		fprintf(out, "%s mark %s", separator,
-			format_masked(mark, opts->mark, opts->mark_mask));
-		separator = ",";
-	}
-	if (opts->has_priority) {
-		fprintf(out, "%s priority %s", separator,
-			format_priority(priority, opts->priority));
-		separator = ",";
-	}
-	if (opts->has_ct_mark)
-		fprintf(out, "%s connection mark %s", separator,
-			format_masked(mark, opts->ct_mark, opts->ct_mark_mask));
-}
-
-size_t count_queues(const struct dump_options *opts)
-{
-	return opts->last - opts->first + 1u;
-}
-
-void print_queues(FILE *out, const struct dump_options *opts)
-{
-	fprintf(out, "listening on %s %u", plural(count_queues(opts), "queue", "queues"),
-		opts->first);
-	if (opts->first < opts->last)
-		fprintf(out, ":%u", opts->last);
-}
-
-/* As the kernel has them, if there is a source to ask. */
-static void get_copy(const struct source *source, const struct dump_options *asked,
-		     struct mnfq_queue_options *opts)
-{
-	*opts = asked->queue;
-	opts->size = sizeof(*opts);
-	if (source)
-		mnfq_queue_get_options(source->queues[0], opts);
-	if (opts->copy_mode == MNFQ_COPY_DEFAULT)
-		opts->copy_mode = MNFQ_COPY_PACKET;
-	if (opts->copy_range == 0)
-		opts->copy_range = MNFQ_COPY_RANGE_MAX;
-}
-
-void print_settings(FILE *out, const struct dump *dump, const struct source *source, bool each)
-{
-	struct mnfq_queue_options opts;
-
-	get_copy(source, dump->opts, &opts);
-	if (opts.copy_mode == MNFQ_COPY_META)
-		fprintf(out, ", no payload");
-	else if (opts.copy_mode == MNFQ_COPY_PACKET && opts.copy_range < MNFQ_COPY_RANGE_MAX)
-		fprintf(out, ", first %u %s", opts.copy_range,
-			plural(opts.copy_range, "byte", "bytes"));
-	else if (opts.copy_mode == MNFQ_COPY_PACKET)
-		fprintf(out, ", whole packets");
-	if (source)
-		fprintf(out, ", receive buffer %lld bytes%s",
-			(long long)mnfq_socket_get_receive_buffer(source->sock),
-			each ? " each" : "");
-	if (opts.copy_mode == MNFQ_COPY_NONE) {
-		fprintf(out, ", verdict drop by the kernel\n");
-	} else {
-		fprintf(out, ", verdict %s", dump->opts->verdict_text);
-		print_changes(out, dump->opts);
-		fprintf(out, "\n");
-	}
-	if (opts.copy_mode == MNFQ_COPY_NONE)
-		fprintf(out, "warning: with --copy none the kernel drops every packet that "
-			     "reaches the queue\n");
+		snprintf(out, size, "%s", errmsg);
 }

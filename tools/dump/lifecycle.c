@@ -1,323 +1,420 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * mnfq dump with any number of namespaces: which of them join and leave now, which wait for that, and what
- * follows once their threads have ended. All of this is the main thread's, and nothing here waits.
- */
+/* mnfq dump with any number of namespaces: which of them join and leave now, and which wait for that. */
+#include "dump/lifecycle.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "common/sys.h"
-#include "dump/multi.h"
+#include "dump/notify.h"
+#include "dump/open-close.h"
+#include "dump/report.h"
+#include "dump/threads.h"
 
-#define JOINERS_MAX 16
-#define CLOSERS_MAX 16
-#define WAITING_MAX 64  /* of one user */
-#define STALL_MS    50  /* besides a moment for each queue */
-#define END_MS      800 /* for all to be closed, and a moment for each queue */
+#define JOINING_MAX 16
+#define CLOSING_MAX 16
+#define PENDING_MAX 64  /* of one user */
+#define STALL_MS    50  /* and 1 ms for each queue */
+#define END_MS      800 /* likewise, to close all */
+
+/* ---- served by the main thread ---------------------------------------------------------- */
+
+int lifecycle_serve(struct netns_entry *entry)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = entry };
+	struct dump_multi *multi = entry->multi;
+	int err = mnfq_socket_set_ring(entry->handle.sock, multi->ring);
+
+	if (err == 0 && epoll_ctl(multi->epoll, EPOLL_CTL_ADD,
+				  mnfq_socket_get_fd(entry->handle.sock), &event) < 0)
+		err = -errno;
+	if (err < 0)
+		snprintf(entry->reason, sizeof(entry->reason),
+			 "cannot add the socket to epoll: %s", strerror(-err));
+	else
+		entry_set_state(entry, NETNS_SERVED);
+	return err;
+}
+
+/* Closing the socket is not enough: a copy of the descriptor elsewhere keeps it in the epoll set. */
+void lifecycle_suspend(struct netns_entry *entry)
+{
+	(void)epoll_ctl(entry->multi->epoll, EPOLL_CTL_DEL,
+			mnfq_socket_get_fd(entry->handle.sock), NULL);
+}
+
+static void count_served(struct netns_entry *entry)
+{
+	entry->named = spec_is_name(&entry->handle.spec);
+	if (entry->user) {
+		entry->user->namespaces++;
+		entry->counted = true;
+	}
+	notify_served(entry);
+}
+
+int lifecycle_add(struct netns_entry *entry, const struct socket_spec *spec, char *error,
+		  size_t error_size)
+{
+	int err;
+
+	entry->handle.spec = *spec;
+	entry_enlist(entry);
+	err = entry_open(entry, entry->multi->ring);
+	if (err == 0)
+		err = lifecycle_serve(entry);
+	if (err == 0) {
+		count_served(entry);
+		return 0;
+	}
+	snprintf(error, error_size, "%s", entry->reason);
+	entry_close(entry);
+	entry_free(entry);
+	return err;
+}
 
 /* ---- leaving ---------------------------------------------------------------------------- */
 
-static void set_reason(struct member *member, const char *why)
+static void set_reason(struct netns_entry *entry, const char *reason)
 {
-	if (why && !member->tells)
-		snprintf(member->why, sizeof(member->why), "%s", why);
-	member->tells |= why != NULL;
+	if (reason && !entry->report_reason)
+		snprintf(entry->reason, sizeof(entry->reason), "%s", reason);
+	entry->report_reason |= reason != NULL;
 }
 
-/* When there is a thread for it. */
-static void close_later(struct member *member)
+/* Once there is a thread for it. */
+static void close_later(struct netns_entry *entry)
 {
-	struct many *many = member->many;
+	struct dump_multi *multi = entry->multi;
 
-	if (!member->counted)
-		member->user = NULL; /* its record may go */
-	member->discarded = !member->source.sock;
-	many->discards += member->discarded;
-	if (member->stored && member->tells)
-		store_member(member, false);
-	member->leave_queues = !member->tells && many->dump->opts->keep && member->stored;
-	set_state(member, MEMBER_CLOSING);
-	queue_add(&many->closing, member);
+	if (!entry->counted)
+		entry->user = NULL; /* the record may go */
+	entry->discarded = !entry->handle.sock;
+	multi->discards += entry->discarded;
+	if (entry->stored && entry->report_reason)
+		notify_unstore(entry);
+	entry->leave_queues = !entry->report_reason && multi->dump->opts->keep && entry->stored;
+	entry_set_state(entry, NETNS_CLOSING);
+	entry_queue_add(&multi->closing, entry);
 }
 
-static void stop_waiting(struct member *member)
+static void cancel_pending(struct netns_entry *entry)
 {
-	struct member_queue *waiting = &member->many->waiting;
-	struct member **link = &waiting->first;
+	struct entry_queue *pending = &entry->multi->pending;
+	struct netns_entry **at = &pending->first;
 
-	while (*link != member)
-		link = &(*link)->next_queued;
-	queue_take(waiting, link);
-	if (member->user)
-		member->user->waiting--;
-	close_later(member);
+	while (*at != entry)
+		at = &(*at)->next_queued;
+	entry_queue_take(pending, at);
+	if (entry->user)
+		entry->user->waiting--;
+	close_later(entry);
 }
 
-void remove_member(struct member *member, const char *why)
+void lifecycle_remove(struct netns_entry *entry, const char *reason)
 {
-	switch (member->state) {
-	case MEMBER_WAITING:
-		stop_waiting(member);
+	switch (entry->state) {
+	case NETNS_PENDING:
+		cancel_pending(entry);
 		break;
-	case MEMBER_JOINING: /* to be seen when it has joined */
-		member->unwanted = true;
+	case NETNS_JOINING: /* finish_join() looks */
+		entry->cancelled = true;
 		break;
-	case MEMBER_SERVED:
-		set_reason(member, why);
-		unserve_member(member);
-		close_later(member);
+	case NETNS_SERVED:
+		set_reason(entry, reason);
+		lifecycle_suspend(entry);
+		close_later(entry);
 		break;
-	case MEMBER_SLOW: /* to be closed when its thread has let go of it */
-		set_reason(member, why);
-		atomic_store(&member->ends, true);
-		mnfq_socket_stop(member->source.sock);
+	case NETNS_THREADED: /* closed once its thread has ended */
+		set_reason(entry, reason);
+		atomic_store(&entry->stop_requested, true);
+		mnfq_socket_stop(entry->handle.sock);
 		break;
 	default:
 		break;
 	}
 }
 
-static void finish_close(struct member *member)
+static void finish_close(struct netns_entry *entry)
 {
-	struct many *many = member->many;
+	struct dump_multi *multi = entry->multi;
 
-	if (member->counted) {
-		member->user->namespaces--;
-		member->user->closing = false;
+	if (entry->counted) {
+		entry->user->namespaces--;
+		entry->user->closing = false;
 	}
-	if (member->discarded)
-		many->discards--;
+	if (entry->discarded)
+		multi->discards--;
 	else
-		count_source(&member->source,
-			     member->tells && may_log_leaving(many, member) ? member->why : NULL);
-	free_member(member);
+		report_closed(&entry->handle, entry->report_reason && notify_may_log(entry)
+						      ? entry->reason
+						      : NULL);
+	entry_free(entry);
 }
 
-/* One that closes at a time of each user, so that nobody takes all threads. */
-static void begin_close(struct member **link)
+/* One at a time of each user, so that no user takes all threads. */
+static void begin_close(struct netns_entry **at)
 {
-	struct member *member = *link;
-	struct many *many = member->many;
+	struct netns_entry *entry = *at;
+	struct dump_multi *multi = entry->multi;
 
-	queue_take(&many->closing, link);
-	if (member->counted)
-		member->user->closing = true;
-	many->closers++;
-	if ((!member->source.sock || mnfq_socket_set_ring(member->source.sock, NULL) == 0) &&
-	    threads_start(member, close_member) == 0)
+	entry_queue_take(&multi->closing, at);
+	if (entry->counted)
+		entry->user->closing = true;
+	multi->closing_threads++;
+	if ((!entry->handle.sock || mnfq_socket_set_ring(entry->handle.sock, NULL) == 0) &&
+	    threads_start(entry, entry_close) == 0)
 		return;
-	many->closers--;
-	close_member(member);
-	finish_close(member);
+	multi->closing_threads--;
+	entry_close(entry);
+	finish_close(entry);
 }
 
-/* ---- whose turn it is ------------------------------------------------------------------- */
-
-void drop_socket(struct many *many, int fd)
+void lifecycle_fail(struct netns_entry *entry, int err)
 {
-	struct member *member = new_member(many, 0);
+	struct dump_multi *multi = entry->multi;
+	char error[1024];
 
-	if (!member) {
+	notify_forget(entry);
+	if (multi->dump->single_netns) {
+		handle_explain(error, sizeof(error), &entry->handle, err);
+		notify_single_failed(multi, error);
+		return;
+	}
+	if (multi->ipc < 0)
+		multi->status = EXIT_FAILURE;
+	lifecycle_remove(entry, mnfq_socket_get_error(entry->handle.sock));
+}
+
+/* Namespaces that the broker found it finds again; the answer is that they are served. */
+void lifecycle_restart(struct dump_multi *multi)
+{
+	struct netns_entry *entry, *next;
+
+	for (entry = multi->entries; entry; entry = next) {
+		next = entry->next;
+		if (entry->handed_over && entry->withdrawable) {
+			lifecycle_remove(entry, "its broker has failed");
+			continue;
+		}
+		entry->withdrawable = false;
+		if (entry->state == NETNS_SERVED || entry->state == NETNS_THREADED)
+			notify_watch(entry);
+	}
+}
+
+/* ---- joining, when it is their turn ----------------------------------------------------- */
+
+void lifecycle_discard(struct dump_multi *multi, int fd)
+{
+	struct netns_entry *entry = entry_new(multi, 0);
+
+	if (!entry) {
 		close(fd);
 		return;
 	}
-	member->source.place = (struct place){ .kind = PLACE_FD, .fd = fd };
-	enlist_member(member);
-	close_later(member);
+	entry->handle.spec = (struct socket_spec){ .kind = SPEC_FD, .fd = fd };
+	entry_enlist(entry);
+	close_later(entry);
 }
 
-static void refuse_member(struct member *member, int err)
+static void refuse_entry(struct netns_entry *entry, int err)
 {
-	member->error = err;
-	member_refused(member);
-	close_later(member);
+	entry->error = err;
+	notify_refused(entry);
+	close_later(entry);
 }
 
-void join_member(struct member *member, const struct place *place)
+void lifecycle_join(struct netns_entry *entry, const struct socket_spec *spec)
 {
-	struct many *many = member->many;
-	const struct dump_options *opts = many->dump->opts;
-	const struct peer_rules rules = { .allowed_uids = opts->allowed_uids,
-					  .allowed_count = opts->allowed_count };
-	const char *why = "too many users hand sockets over: try again";
+	struct dump_multi *multi = entry->multi;
+	const struct dump_options *opts = multi->dump->opts;
+	const struct peer_rules rules = { .allowed_uids = opts->allowed.uids,
+					  .allowed_count = opts->allowed.count };
+	const char *reason = "too many users hand sockets over: try again later";
 	int err = 0;
 
-	member->source.place = *place;
-	enlist_member(member);
-	if (member->handed_over) {
-		err = peer_check_uid(&rules, member->uid, &why);
+	entry->handle.spec = *spec;
+	entry_enlist(entry);
+	if (entry->handed_over) {
+		err = peer_check_uid(&rules, entry->uid, &reason);
 		if (err == 0)
-			member->user = peer_find_user(&many->users, member->uid, clock_ms());
-		if (err == 0 && !member->user)
+			entry->user = peer_find_user(&multi->users, entry->uid, clock_ms());
+		if (err == 0 && !entry->user)
 			err = -EBUSY;
-		if (err == 0 && member->user->waiting >= WAITING_MAX) {
-			why = "so many of your user's sockets wait already: try again";
+		if (err == 0 && entry->user->waiting >= PENDING_MAX) {
+			reason = "too many sockets of this user are pending: try again later";
 			err = -EBUSY;
 		}
 	}
 	if (err < 0) {
-		snprintf(member->why, sizeof(member->why), "%s", why);
-		refuse_member(member, err);
+		snprintf(entry->reason, sizeof(entry->reason), "%s", reason);
+		refuse_entry(entry, err);
 		return;
 	}
-	if (member->user)
-		member->user->waiting++;
-	queue_add(&many->waiting, member);
+	if (entry->user)
+		entry->user->waiting++;
+	entry_queue_add(&multi->pending, entry);
 }
 
-/* The first one whose user may begin, and has begun with it. */
-static struct member **next_to_join(struct many *many, int64_t now)
+/* The first one whose user may begin; peer_begin() has noted that it has. */
+static struct netns_entry **next_to_join(struct dump_multi *multi, int64_t now)
 {
-	struct member **link = &many->waiting.first;
+	struct netns_entry **at = &multi->pending.first;
 	int64_t retry_at = 0;
 
-	many->retry_at = 0;
-	for (; *link; link = &(*link)->next_queued) {
-		if (!(*link)->user || peer_begin((*link)->user, now, &retry_at))
-			return link;
-		if (retry_at && (!many->retry_at || retry_at < many->retry_at))
-			many->retry_at = retry_at;
+	multi->retry_at = 0;
+	for (; *at; at = &(*at)->next_queued) {
+		if (!(*at)->user || peer_begin((*at)->user, now, &retry_at))
+			return at;
+		if (retry_at && (!multi->retry_at || retry_at < multi->retry_at))
+			multi->retry_at = retry_at;
 	}
 	return NULL;
 }
 
-static void begin_join(struct member **link, int64_t now)
+static void begin_join(struct netns_entry **at, int64_t now)
 {
-	struct member *member = *link;
-	struct many *many = member->many;
-	const struct peer_rules rules = { .max_namespaces = many->dump->opts->max_per_uid };
+	struct netns_entry *entry = *at;
+	struct dump_multi *multi = entry->multi;
+	const struct peer_rules rules = { .max_namespaces = multi->dump->opts->max_per_uid };
 	int err = 0;
 
-	queue_take(&many->waiting, link);
-	member->since = now;
-	if (member->user) {
-		member->user->waiting--;
-		err = peer_check_quota(&rules, member->user, member->why, sizeof(member->why));
+	entry_queue_take(&multi->pending, at);
+	entry->since = now;
+	if (entry->user) {
+		entry->user->waiting--;
+		err = peer_check_quota(&rules, entry->user, entry->reason, sizeof(entry->reason));
 	}
 	if (err == 0) {
-		set_state(member, MEMBER_JOINING);
-		err = threads_start(member, open_and_bind);
+		entry_set_state(entry, NETNS_JOINING);
+		err = threads_start(entry, entry_join);
 		if (err < 0)
-			snprintf(member->why, sizeof(member->why), "cannot start a thread: %s",
-				 strerror(-err));
+			snprintf(entry->reason, sizeof(entry->reason),
+				 "cannot start a thread: %s", strerror(-err));
 	}
 	if (err == 0) {
-		many->joining++;
+		multi->joining_threads++;
 		return;
 	}
-	if (member->user)
-		peer_end(member->user, now, false);
-	refuse_member(member, err);
+	if (entry->user)
+		peer_end(entry->user, now, false);
+	refuse_entry(entry, err);
 }
 
-static struct member **next_to_close(struct many *many)
+static struct netns_entry **next_to_close(struct dump_multi *multi)
 {
-	struct member **link = &many->closing.first;
+	struct netns_entry **at = &multi->closing.first;
 
-	while (*link && (*link)->counted && (*link)->user->closing)
-		link = &(*link)->next_queued;
-	return *link ? link : NULL;
+	while (*at && (*at)->counted && (*at)->user->closing)
+		at = &(*at)->next_queued;
+	return *at ? at : NULL;
 }
 
-void tend_members(struct many *many)
+static void start_threads(struct dump_multi *multi)
 {
 	const int64_t now = clock_ms();
-	struct member **link;
+	struct netns_entry **at;
 
-	while (many->closers < CLOSERS_MAX && (link = next_to_close(many)))
-		begin_close(link);
-	while (many->joining < JOINERS_MAX && (link = next_to_join(many, now)))
-		begin_join(link, now);
+	while (multi->closing_threads < CLOSING_MAX && (at = next_to_close(multi)))
+		begin_close(at);
+	while (multi->joining_threads < JOINING_MAX && (at = next_to_join(multi, now)))
+		begin_join(at, now);
 }
 
-/* ---- whose thread has ended ------------------------------------------------------------- */
+/* ---- when a thread has ended ------------------------------------------------------------ */
 
-/* An honest one takes a moment for each queue; somebody who steals answers, or has rules without end, more. */
-static bool has_stalled(const struct member *member, int64_t now)
+/* It took longer than an honest hand-over: acknowledgements were stolen, or packets are slow. */
+static bool has_stalled(const struct netns_entry *entry, int64_t now)
 {
-	return now - member->since >= STALL_MS + (int64_t)count_queues(member->many->dump->opts);
+	return now - entry->since >=
+	       STALL_MS + (int64_t)options_queue_count(entry->multi->dump->opts);
 }
 
-/* One that never was served. If it could not be opened or bound its thread has closed it. */
-static void part(struct member *member)
+/* It is not served. If it could not be opened or bound, its thread has closed it. */
+static void drop_joined(struct netns_entry *entry)
 {
-	if (member->source.sock)
-		close_later(member);
+	if (entry->handle.sock)
+		close_later(entry);
 	else
-		free_member(member);
+		entry_free(entry);
 }
 
-static void finish_join(struct member *member)
+static void finish_join(struct netns_entry *entry)
 {
-	struct many *many = member->many;
+	struct dump_multi *multi = entry->multi;
 	const int64_t now = clock_ms();
 
-	many->joining--;
-	if (member->user)
-		peer_end(member->user, now, has_stalled(member, now));
-	if (atomic_load(&many->dump->ending)) {
-		part(member);
+	multi->joining_threads--;
+	if (entry->user)
+		peer_end(entry->user, now, has_stalled(entry, now));
+	if (atomic_load(&multi->dump->stopping)) {
+		drop_joined(entry);
 		return;
 	}
-	if (member->error == 0)
-		member->error = serve_member(member);
-	if (member->error < 0) {
-		member_refused(member);
-		part(member);
+	if (entry->error == 0)
+		entry->error = lifecycle_serve(entry);
+	if (entry->error < 0) {
+		notify_refused(entry);
+		drop_joined(entry);
 		return;
 	}
-	welcome_member(member);
-	member_joined(member);
-	if (member->unwanted)
-		remove_member(member, "gone");
+	count_served(entry);
+	notify_accepted(entry);
+	if (entry->cancelled)
+		lifecycle_remove(entry, "gone");
 }
 
-void take_members(struct many *many)
+static void finish_threads(struct dump_multi *multi)
 {
-	struct member *member;
+	struct netns_entry *entry;
 
-	while ((member = threads_take(many))) {
-		switch (member->state) {
-		case MEMBER_JOINING:
-			finish_join(member);
+	while ((entry = threads_take(multi))) {
+		switch (entry->state) {
+		case NETNS_JOINING:
+			finish_join(entry);
 			break;
-		case MEMBER_SLOW:
-			many->slow--;
-			if (member->error < 0)
-				fail_member(member, member->error);
-			close_later(member);
+		case NETNS_THREADED:
+			multi->serving_threads--;
+			if (entry->error < 0)
+				lifecycle_fail(entry, entry->error);
+			close_later(entry);
 			break;
 		default:
-			many->closers--;
-			finish_close(member);
+			multi->closing_threads--;
+			finish_close(entry);
 		}
 	}
 }
 
-/*
- * All of them, several at a time, but not for longer than END_MS: what a thread is stuck with in the kernel is
- * cleaned up by that once it lets go.
- */
-void close_members(struct many *many)
+void lifecycle_run(struct dump_multi *multi)
 {
-	struct pollfd woken = { .fd = many->dump->wake, .events = POLLIN };
-	int64_t left = END_MS + (int64_t)count_queues(many->dump->opts);
+	finish_threads(multi);
+	start_threads(multi);
+}
+
+/* A thread that is stuck in the kernel is abandoned; it cleans up once it returns. */
+void lifecycle_close_all(struct dump_multi *multi)
+{
+	struct pollfd woken = { .fd = multi->dump->wake, .events = POLLIN };
+	int64_t left = END_MS + (int64_t)options_queue_count(multi->dump->opts);
 	const int64_t end = clock_ms() + left;
 	uint64_t count;
 
-	atomic_store(&many->dump->ending, true); /* for those that are about to join */
-	for (struct member *each = many->members; each; each = each->next)
-		remove_member(each, NULL);
-	for (tend_members(many); many->members && left > 0; left = end - clock_ms()) {
+	atomic_store(&multi->dump->stopping, true); /* also for those that are joining */
+	for (struct netns_entry *each = multi->entries; each; each = each->next)
+		lifecycle_remove(each, NULL);
+	for (start_threads(multi); multi->entries && left > 0; left = end - clock_ms()) {
 		if (poll(&woken, 1, (int)left) > 0)
-			(void)!read(many->dump->wake, &count, sizeof(count));
-		take_members(many);
-		tend_members(many);
+			(void)!read(multi->dump->wake, &count, sizeof(count));
+		lifecycle_run(multi);
 	}
-	many->dump->abandoned = many->members != NULL;
-	for (struct member *each = many->members; each; each = each->next)
-		many->dump->unclosed += each->state >= MEMBER_SERVED && !each->discarded;
+	multi->dump->abandoned = multi->entries != NULL;
+	for (struct netns_entry *each = multi->entries; each; each = each->next)
+		multi->dump->unclosed += each->state >= NETNS_SERVED && !each->discarded;
 }

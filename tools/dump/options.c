@@ -1,501 +1,356 @@
 /* SPDX-License-Identifier: MIT */
-/* mnfq dump: the command line. */
+/* mnfq dump: its command line. */
+#include "dump/options.h"
+
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/options.h"
 #include "common/parse.h"
 #include "common/program.h"
-#include "dump/dump.h"
 
-#define MAX_PER_UID 256u
-#define QUEUES_MAX  4096 /* the kernel looks for more ever more slowly */
+#define QUEUES_MAX 4096 /* the kernel finds queues in time that grows with their number */
 
-static int dump_print_help(void)
+/* ---- setters ---------------------------------------------------------------------------- */
+
+static int set_queues(void *data, const char *argument)
 {
-	printf("Usage: mnfq dump -q NUM[:NUM] [-n NETNS]... [OPTIONS]\n"
-	       "\n"
-	       "Print the packets that reach a queue, one line each, and decide them.\n"
-	       "\n"
-	       "  -q, --queue NUM[:NUM]  the queue, or all queues from the first to the last\n"
-	       "  -n, --netns NETNS      in the namespace of this name, path or pid (*)\n"
-	       "      --fd N             on a netlink socket passed in as descriptor N (*)\n"
-	       "      --from PATH        on one given away there (mnfq share --listen) (*)\n"
-	       "      --listen PATH      on all handed over there (mnfq share --connect)\n"
-	       "      --mode MODE        who may connect, in octal (default: 0600)\n"
-	       "      --allow-uid UID    of those only this user (*)\n"
-	       "      --max-per-uid N    namespaces of one user (default: %u)\n"
-	       "      --lend-rights      serve sockets whose openers had no rights, too\n"
-	       "      --allow-plain      also take sockets sent without mnfq's header\n"
-	       "      --all-netns        in all namespaces, as they come and go\n"
-	       "      --exclude NETNS    of all but this one, or self (*)\n"
-	       "      --keep             at the end leave the queues to the service manager\n"
-	       "      --threads N        share the queues among N threads, a socket each\n"
-	       "  -c, --count COUNT      end after COUNT packets\n"
-	       "      --quiet            print no packets\n"
-	       "      --json             print one JSON object per line\n"
-	       "      --when-blocked DO  if nobody reads: drop-lines (default), wait or exit\n"
-	       "      --verdict VERDICT  accept (default), drop, repeat, stop or queue:NUM\n"
-	       "      --mark N[/MASK]    set these bits of the mark of each packet\n"
-	       "      --set-priority P   set this priority: a number, or MAJOR:MINOR as in tc\n"
-	       "      --ct-mark N[/MASK] set these bits of the mark of its connection\n"
-	       "      --busy-poll USEC   poll this long for packets before sleeping\n"
-	       "      --receive-buffer N bytes for packets on their way to us (default: 64 MiB)\n"
-	       "      --max-len N        packets that the kernel holds for us (default: %u)\n"
-	       "      --copy MODE        none, meta, packet (default) or packet:BYTES\n"
-	       "      --fail-open        accept packets unseen while the queue is full\n"
-	       "      --no-gso           have large packets split before they are queued\n"
-	       "      --uid-gid          print user and group of local senders\n"
-	       "      --secctx           print the security context of local senders\n"
-	       "      --conntrack        print what is known of each packet's connection\n"
-	       "      --no-sandbox       give up no rights, for debuggers\n"
-	       "  -h, --help             print this\n"
-	       "\n"
-	       "(*) may be given several times.\n"
-	       "Ends with SIGINT, SIGTERM or SIGHUP, and prints the counters, as with SIGUSR1\n"
-	       "at any time. See mnfq-dump(1).\n",
-	       MAX_PER_UID, MNFQ_MAX_LEN_DEFAULT);
-	return EXIT_SUCCESS;
+	struct dump_options *opts = data;
+	int err = parse_queues(argument, &opts->first, &opts->last);
+
+	if (opts->has_queues)
+		return fail_usage(DUMP_NAME,
+				  "-q can be given only once: use FIRST:LAST for a range");
+	if (!err && opts->last - opts->first >= QUEUES_MAX)
+		return fail_usage(DUMP_NAME, "-q %s: at most %u queues are possible", argument,
+				  QUEUES_MAX);
+	opts->has_queues = true;
+	return err;
 }
 
-enum {
-	DUMP_OPT_FD = 256,
-	DUMP_OPT_FROM,
-	DUMP_OPT_LISTEN,
-	DUMP_OPT_MODE,
-	DUMP_OPT_ALLOW_UID,
-	DUMP_OPT_ALLOW_PLAIN,
-	DUMP_OPT_LEND_RIGHTS,
-	DUMP_OPT_MAX_PER_UID,
-	DUMP_OPT_ALL_NETNS,
-	DUMP_OPT_EXCLUDE,
-	DUMP_OPT_KEEP,
-	DUMP_OPT_NO_SANDBOX,
-	DUMP_OPT_THREADS,
-	DUMP_OPT_BUSY_POLL,
-	DUMP_OPT_QUIET,
-	DUMP_OPT_JSON,
-	DUMP_OPT_WHEN_BLOCKED,
-	DUMP_OPT_VERDICT,
-	DUMP_OPT_MARK,
-	DUMP_OPT_SET_PRIORITY,
-	DUMP_OPT_CT_MARK,
-	DUMP_OPT_RECEIVE_BUFFER,
-	DUMP_OPT_MAX_LEN,
-	DUMP_OPT_COPY,
-	DUMP_OPT_FAIL_OPEN,
-	DUMP_OPT_NO_GSO,
-	DUMP_OPT_UID_GID,
-	DUMP_OPT_SECCTX,
-	DUMP_OPT_CONNTRACK,
-};
-
-static const struct option dump_long_options[] = {
-	{ "queue", required_argument, NULL, 'q' },
-	{ "netns", required_argument, NULL, 'n' },
-	{ "fd", required_argument, NULL, DUMP_OPT_FD },
-	{ "from", required_argument, NULL, DUMP_OPT_FROM },
-	{ "listen", required_argument, NULL, DUMP_OPT_LISTEN },
-	{ "mode", required_argument, NULL, DUMP_OPT_MODE },
-	{ "allow-uid", required_argument, NULL, DUMP_OPT_ALLOW_UID },
-	{ "allow-plain", no_argument, NULL, DUMP_OPT_ALLOW_PLAIN },
-	{ "max-per-uid", required_argument, NULL, DUMP_OPT_MAX_PER_UID },
-	{ "lend-rights", no_argument, NULL, DUMP_OPT_LEND_RIGHTS },
-	{ "all-netns", no_argument, NULL, DUMP_OPT_ALL_NETNS },
-	{ "exclude", required_argument, NULL, DUMP_OPT_EXCLUDE },
-	{ "keep", no_argument, NULL, DUMP_OPT_KEEP },
-	{ "no-sandbox", no_argument, NULL, DUMP_OPT_NO_SANDBOX },
-	{ "threads", required_argument, NULL, DUMP_OPT_THREADS },
-	{ "busy-poll", required_argument, NULL, DUMP_OPT_BUSY_POLL },
-	{ "count", required_argument, NULL, 'c' },
-	{ "quiet", no_argument, NULL, DUMP_OPT_QUIET },
-	{ "json", no_argument, NULL, DUMP_OPT_JSON },
-	{ "when-blocked", required_argument, NULL, DUMP_OPT_WHEN_BLOCKED },
-	{ "verdict", required_argument, NULL, DUMP_OPT_VERDICT },
-	{ "mark", required_argument, NULL, DUMP_OPT_MARK },
-	{ "set-priority", required_argument, NULL, DUMP_OPT_SET_PRIORITY },
-	{ "ct-mark", required_argument, NULL, DUMP_OPT_CT_MARK },
-	{ "receive-buffer", required_argument, NULL, DUMP_OPT_RECEIVE_BUFFER },
-	{ "max-len", required_argument, NULL, DUMP_OPT_MAX_LEN },
-	{ "copy", required_argument, NULL, DUMP_OPT_COPY },
-	{ "fail-open", no_argument, NULL, DUMP_OPT_FAIL_OPEN },
-	{ "no-gso", no_argument, NULL, DUMP_OPT_NO_GSO },
-	{ "uid-gid", no_argument, NULL, DUMP_OPT_UID_GID },
-	{ "secctx", no_argument, NULL, DUMP_OPT_SECCTX },
-	{ "conntrack", no_argument, NULL, DUMP_OPT_CONNTRACK },
-	{ "help", no_argument, NULL, 'h' },
-	{ NULL, 0, NULL, 0 },
-};
-
-static int take_place(struct dump_options *opts, struct place place)
+static int add_spec(struct dump_options *opts, struct socket_spec spec)
 {
-	struct place *places;
+	struct socket_spec *specs;
 
-	if (opts->place_count == PLACES_MAX)
+	if (opts->spec_count == SPECS_MAX)
 		return fail_usage(DUMP_NAME,
 				  "at most %d namespaces can be named: see --all-netns",
-				  PLACES_MAX);
-	places = reallocarray(opts->places, opts->place_count + 1, sizeof(*places));
-	if (!places)
+				  SPECS_MAX);
+	specs = reallocarray(opts->specs, opts->spec_count + 1, sizeof(*specs));
+	if (!specs)
 		return fail(DUMP_NAME, "out of memory");
-	opts->places = places;
-	opts->places[opts->place_count++] = place;
+	opts->specs = specs;
+	opts->specs[opts->spec_count++] = spec;
 	return 0;
 }
 
-static int take_fd(struct dump_options *opts)
+static int set_netns(void *opts, const char *argument)
 {
-	uint64_t value;
-	int status = take_number(DUMP_NAME, "--fd", 0, INT_MAX, &value);
-
-	return status ? status
-		      : take_place(opts, (struct place){ .kind = PLACE_FD,
-							 .text = optarg,
-							 .fd = (int)value,
-							 .lend = true });
+	return add_spec(opts, (struct socket_spec){ .kind = SPEC_NETNS, .text = argument });
 }
 
-static int dump_take_mode(struct dump_options *opts)
+static int set_from(void *opts, const char *argument)
 {
-	opts->has_mode = true;
-	if (parse_mode(optarg, &opts->mode) == 0)
-		return 0;
-	return fail_usage(DUMP_NAME, "--mode %s: give an octal number from 0 to 0777", optarg);
+	return add_spec(opts, (struct socket_spec){ .kind = SPEC_FROM, .text = argument });
 }
 
-static int dump_take_uid(struct dump_options *opts)
+static int set_fd(void *opts, const char *argument)
 {
-	uint64_t value;
-	int status = take_number(DUMP_NAME, "--allow-uid", 0, UINT32_MAX - 1, &value);
+	struct socket_spec spec = { .kind = SPEC_FD, .text = argument, .lend = true };
+	uint64_t fd = 0;
+	int err = parse_number(argument, 0, INT_MAX, &fd);
 
-	if (status)
-		return status;
-	if (opts->allowed_count == UIDS_MAX)
-		return fail_usage(DUMP_NAME, "--allow-uid: %d at most, better a group and --mode",
-				  UIDS_MAX);
-	opts->allowed_uids[opts->allowed_count++] = (uint32_t)value;
+	spec.fd = (int)fd;
+	return err ? err : add_spec(opts, spec);
+}
+
+static int set_exclude(void *data, const char *argument)
+{
+	struct dump_options *opts = data;
+
+	if (opts->excluded_count == SPECS_MAX)
+		return fail_usage(DUMP_NAME, "--exclude: at most %d namespaces", SPECS_MAX);
+	opts->excluded[opts->excluded_count++] = argument;
 	return 0;
 }
 
-static int take_excluded(struct dump_options *opts)
+static int set_verdict(void *data, const char *argument)
 {
-	if (opts->excluded_count == PLACES_MAX)
-		return fail_usage(DUMP_NAME, "--exclude: %d namespaces at most", PLACES_MAX);
-	opts->excluded[opts->excluded_count++] = optarg;
-	return 0;
-}
+	struct dump_options *opts = data;
+	int err = parse_verdict(argument, &opts->verdict);
 
-static int take_queues(struct dump_options *opts)
-{
-	if (opts->has_queues)
-		return fail_usage(DUMP_NAME, "-q was given twice: FIRST:LAST gives a range");
-	if (parse_queues(optarg, &opts->first, &opts->last) < 0)
-		return fail_usage(DUMP_NAME,
-				  "-q %s: give a queue from 0 to 65535, or FIRST:LAST in order",
-				  optarg);
-	if (opts->last - opts->first >= QUEUES_MAX)
-		return fail_usage(DUMP_NAME, "-q %s: give %u queues at most", optarg, QUEUES_MAX);
-	opts->has_queues = true;
-	return 0;
-}
-
-static int take_verdict(struct dump_options *opts)
-{
-	if (parse_verdict(optarg, &opts->verdict) == 0) {
+	if (!err)
 		format_verdict(opts->verdict_text, opts->verdict);
-		return 0;
-	}
-	return fail_usage(DUMP_NAME,
-			  "--verdict %s: give accept, drop, repeat, stop, or queue:NUM with a "
-			  "queue from 0 to 65535",
-			  optarg);
+	return err;
 }
 
-static int take_when_blocked(struct dump_options *opts)
+#define WHEN_BLOCKED "drop-lines wait exit"
+
+static int set_when_blocked(void *data, const char *argument)
 {
 	static const char *const words[] = {
 		[OUTPUT_DROP] = "drop-lines", [OUTPUT_WAIT] = "wait", [OUTPUT_EXIT] = "exit"
 	};
+	struct dump_options *opts = data;
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-		if (strcmp(optarg, words[i]) == 0) {
+		if (strcmp(argument, words[i]) == 0) {
 			opts->when_blocked = (enum output_blocked)i;
 			return 0;
 		}
 	}
-	return fail_usage(DUMP_NAME, "--when-blocked %s: give drop-lines, wait or exit", optarg);
+	return -EINVAL;
 }
 
-static int take_copy(struct dump_options *opts)
+static int set_copy(void *data, const char *argument)
 {
-	struct mnfq_queue_options *queue = &opts->queue;
+	struct mnfq_queue_options *queue = &((struct dump_options *)data)->queue;
 
-	if (parse_copy(optarg, &queue->copy_mode, &queue->copy_range) == 0)
-		return 0;
-	return fail_usage(DUMP_NAME,
-			  "--copy %s: give none, meta, packet, or packet:BYTES, 1 to %u", optarg,
-			  MNFQ_COPY_RANGE_MAX);
+	return parse_copy(argument, &queue->copy_mode, &queue->copy_range);
 }
 
-static int take_priority(struct dump_options *opts)
+static int set_priority(void *data, const char *argument)
 {
+	struct dump_options *opts = data;
+
 	opts->has_priority = true;
-	if (parse_priority(optarg, &opts->priority) == 0)
-		return 0;
+	return parse_priority(argument, &opts->priority);
+}
+
+static int set_masked(const char *option, const char *argument, uint32_t *value, uint32_t *mask)
+{
+	int err = parse_masked(argument, value, mask);
+
+	if (err != -EDOM)
+		return err;
 	return fail_usage(DUMP_NAME,
-			  "--set-priority %s: give a number from 0 to 4294967295, or MAJOR:MINOR "
-			  "in hexadecimal",
-			  optarg);
+			  "%s %s: the mask must not be 0, and must contain all bits of the mark",
+			  option, argument);
 }
 
-static int take_masked(const char *option, uint32_t *value, uint32_t *mask)
+static int set_mark(void *data, const char *argument)
 {
-	int err = parse_masked(optarg, value, mask);
+	struct dump_options *opts = data;
 
-	if (err == -EDOM)
-		return fail_usage(DUMP_NAME,
-				  "%s %s: the mask must not be 0, and must contain all bits "
-				  "of the mark",
-				  option, optarg);
-	if (err)
-		return fail_usage(DUMP_NAME,
-				  "%s %s: give a number from 0 to 4294967295, or N/MASK", option,
-				  optarg);
-	return 0;
+	opts->has_mark = true;
+	return set_masked("--mark", argument, &opts->mark, &opts->mark_mask);
 }
 
-static int take_threads(struct dump_options *opts)
+/* The connection of a packet is known only with its conntrack data. */
+static int set_ct_mark(void *data, const char *argument)
 {
-	uint64_t value;
-	int status = take_number(DUMP_NAME, "--threads", 1, QUEUES_MAX, &value);
+	struct dump_options *opts = data;
 
-	if (!status)
-		opts->threads = (uint16_t)value;
-	return status;
+	opts->has_ct_mark = true;
+	opts->queue.flags |= MNFQ_QUEUE_CONNTRACK;
+	return set_masked("--ct-mark", argument, &opts->ct_mark, &opts->ct_mark_mask);
 }
 
-/* Options with a number. */
-static int take_value(struct dump_options *opts, int option)
-{
-	uint64_t value;
-	int status;
+/* ---- the table -------------------------------------------------------------------------- */
 
-	switch (option) {
-	case 'c':
-		return take_number(DUMP_NAME, "-c", 1, UINT64_MAX, &opts->count);
-	case DUMP_OPT_BUSY_POLL:
-		status = take_number(DUMP_NAME, "--busy-poll", 0, 1000000, &value);
-		if (!status)
-			opts->busy_poll_us = (uint32_t)value;
-		return status;
-	case DUMP_OPT_MAX_PER_UID:
-		status = take_number(DUMP_NAME, "--max-per-uid", 1, UINT32_MAX, &value);
-		if (!status)
-			opts->max_per_uid = (uint32_t)value;
-		return status;
-	case DUMP_OPT_RECEIVE_BUFFER:
-		status = take_number(DUMP_NAME, "--receive-buffer", 1, INT32_MAX, &value);
-		if (!status)
-			opts->receive_buffer = (uint32_t)value;
-		return status;
-	default:
-		status = take_number(DUMP_NAME, "--max-len", 1, UINT32_MAX, &value);
-		if (!status)
-			opts->queue.max_len = (uint32_t)value;
-		return status;
-	}
-}
+#define MAX_PER_UID_DEFAULT 256u
+_Static_assert(MNFQ_MAX_LEN_DEFAULT == 1024, "the help of --max-len has it");
 
-/* Options without an argument; whether it is one. */
-static bool take_switch(struct dump_options *opts, int option)
-{
-	switch (option) {
-	case DUMP_OPT_QUIET:
-		opts->quiet = true;
-		return true;
-	case DUMP_OPT_JSON:
-		opts->json = true;
-		return true;
-	case DUMP_OPT_ALLOW_PLAIN:
-		opts->allow_plain = true;
-		return true;
-	case DUMP_OPT_LEND_RIGHTS:
-		opts->lend_rights = true;
-		return true;
-	case DUMP_OPT_ALL_NETNS:
-		opts->all_netns = true;
-		return true;
-	case DUMP_OPT_KEEP:
-		opts->keep = true;
-		return true;
-	case DUMP_OPT_NO_SANDBOX:
-		opts->no_sandbox = true;
-		return true;
-	case DUMP_OPT_FAIL_OPEN:
-		opts->queue.flags |= MNFQ_QUEUE_FAIL_OPEN;
-		return true;
-	case DUMP_OPT_NO_GSO:
-		opts->queue.flags |= MNFQ_QUEUE_NO_GSO;
-		return true;
-	case DUMP_OPT_UID_GID:
-		opts->queue.flags |= MNFQ_QUEUE_UID_GID;
-		return true;
-	case DUMP_OPT_SECCTX:
-		opts->queue.flags |= MNFQ_QUEUE_SECCTX;
-		return true;
-	case DUMP_OPT_CONNTRACK:
-		opts->queue.flags |= MNFQ_QUEUE_CONNTRACK;
-		return true;
-	default:
-		return false;
-	}
-}
+#define MASKED         "N or N/MASK, numbers from 0 to 4294967295"
+#define DUMP_AT(field) .offset = offsetof(struct dump_options, field)
+#define BOOL(field)    .kind = OPTION_BOOL, DUMP_AT(field)
+#define FLAG(bits)     .kind = OPTION_FLAG, DUMP_AT(queue.flags), .max = (bits)
+#define NUMBER(type, field, from, to)                                                            \
+	.kind = OPTION_##type, DUMP_AT(field), .min = (from), .max = (to)
 
-/* Returns 0 or the exit status. */
-static int dump_take_option(struct dump_options *opts, int option, char **argv)
-{
-	if (take_switch(opts, option))
-		return 0;
-	switch (option) {
-	case 'q':
-		return take_queues(opts);
-	case 'n':
-		return take_place(opts, (struct place){ .kind = PLACE_NETNS, .text = optarg });
-	case DUMP_OPT_FROM:
-		return take_place(opts, (struct place){ .kind = PLACE_FROM, .text = optarg });
-	case DUMP_OPT_FD:
-		return take_fd(opts);
-	case DUMP_OPT_LISTEN:
-		opts->listen = optarg;
-		return 0;
-	case DUMP_OPT_MODE:
-		return dump_take_mode(opts);
-	case DUMP_OPT_ALLOW_UID:
-		return dump_take_uid(opts);
-	case DUMP_OPT_EXCLUDE:
-		return take_excluded(opts);
-	case DUMP_OPT_THREADS:
-		return take_threads(opts);
-	case DUMP_OPT_VERDICT:
-		return take_verdict(opts);
-	case DUMP_OPT_WHEN_BLOCKED:
-		return take_when_blocked(opts);
-	case DUMP_OPT_SET_PRIORITY:
-		return take_priority(opts);
-	case DUMP_OPT_MARK:
-		opts->has_mark = true;
-		return take_masked("--mark", &opts->mark, &opts->mark_mask);
-	case DUMP_OPT_CT_MARK: /* without the data of the connection nobody knows which one it is */
-		opts->has_ct_mark = true;
-		opts->queue.flags |= MNFQ_QUEUE_CONNTRACK;
-		return take_masked("--ct-mark", &opts->ct_mark, &opts->ct_mark_mask);
-	case DUMP_OPT_COPY:
-		return take_copy(opts);
-	case ':':
-	case '?':
-		return fail_option(DUMP_NAME, option, argv);
-	default:
-		return take_value(opts, option);
-	}
-}
+static const struct option_row dump_rows[] = {
+	{ "queue", 'q', "NUM[:NUM]", .set = set_queues,
+	  .expected = "a queue number from 0 to 65535, or FIRST:LAST",
+	  .help = "queue number, or a range of them" },
+	{ "netns", 'n', "NETNS", .set = set_netns, .repeatable = true, .complete = "NETNS",
+	  .help = "network namespace: name, path or process id" },
+	{ "fd", 0, "N", .set = set_fd, .repeatable = true, .expected = "a descriptor number",
+	  .help = "use the netlink socket inherited as descriptor N" },
+	{ "from", 0, "PATH", .set = set_from, .repeatable = true, .complete = "FILE",
+	  .help = "receive a socket at PATH (see mnfq share --listen)" },
+	{ "listen", 0, "PATH", OPTION_TEXT, DUMP_AT(listen), .complete = "FILE",
+	  .help = "serve sockets handed over at PATH\n(see mnfq share --connect)" },
+	OPTION_ROW_MODE(struct dump_options),
+	OPTION_ROW_ALLOW_UID(struct dump_options, "only accept sockets from this user"),
+	{ "max-per-uid", 0, "N", NUMBER(U32, max_per_uid, 1, UINT32_MAX),
+	  .help = "namespaces per user at most (default: 256)" },
+	{ "lend-rights", BOOL(lend_rights),
+	  .help = "also serve sockets opened without CAP_NET_ADMIN" },
+	{ "allow-plain", BOOL(allow_plain),
+	  .help = "also accept sockets sent without mnfq's header" },
+	{ "all-netns", BOOL(all_netns), .help = "serve all namespaces as they come and go" },
+	{ "exclude", 0, "NETNS", .set = set_exclude, .repeatable = true, .complete = "NETNS",
+	  .help = "with --all-netns: not this one; self: our own" },
+	{ "keep", BOOL(keep), .help = "leave the queues to the service manager at exit" },
+	{ "threads", 0, "N", NUMBER(U16, threads, 1, QUEUES_MAX),
+	  .help = "share the queues among N threads (default: 1)" },
+	{ "count", 'c', "COUNT", NUMBER(U64, count, 1, UINT64_MAX),
+	  .help = "exit after COUNT packets" },
+	{ "quiet", BOOL(quiet), .help = "do not print packets" },
+	{ "json", BOOL(json), .help = "print one JSON object per line" },
+	{ "when-blocked", 0, "ACTION", .set = set_when_blocked, .complete = WHEN_BLOCKED,
+	  .expected = "drop-lines, wait or exit",
+	  .help = "if nobody reads stdout: drop-lines (default),\nwait or exit" },
+	{ "verdict", 0, "VERDICT", .set = set_verdict,
+	  .complete = "accept drop repeat stop queue:",
+	  .expected = "accept, drop, repeat, stop or queue:NUM, NUM from 0 to 65535",
+	  .help = "accept (default), drop, repeat, stop, queue:NUM" },
+	{ "mark", 0, "N[/MASK]", .set = set_mark, .expected = MASKED,
+	  .help = "set the packet mark" },
+	{ "set-priority", 0, "PRIORITY", .set = set_priority,
+	  .expected = "a number from 0 to 4294967295, or MAJOR:MINOR in hexadecimal",
+	  .help = "set the packet priority: number or MAJOR:MINOR" },
+	{ "ct-mark", 0, "N[/MASK]", .set = set_ct_mark, .expected = MASKED,
+	  .help = "set the connection mark" },
+	{ "busy-poll", 0, "USEC", NUMBER(U32, busy_poll_us, 0, 1000000),
+	  .help = "poll for packets this long before sleeping" },
+	{ "receive-buffer", 0, "BYTES", NUMBER(U32, receive_buffer, 1, INT32_MAX),
+	  .help = "receive buffer of the socket (default: 64 MiB)" },
+	{ "max-len", 0, "N", NUMBER(U32, queue.max_len, 1, UINT32_MAX),
+	  .help = "queue length in packets (default: 1024)" },
+	{ "copy", 0, "MODE", .set = set_copy, .complete = "none meta packet packet:",
+	  .expected = "none, meta, packet or packet:BYTES, BYTES from 1 to 65531",
+	  .help = "none, meta, packet (default) or packet:BYTES" },
+	{ "fail-open", FLAG(MNFQ_QUEUE_FAIL_OPEN),
+	  .help = "accept packets unseen while the queue is full" },
+	{ "no-gso", FLAG(MNFQ_QUEUE_NO_GSO),
+	  .help = "have the kernel segment large packets first" },
+	{ "uid-gid", FLAG(MNFQ_QUEUE_UID_GID), .help = "print user and group of local senders" },
+	{ "secctx", FLAG(MNFQ_QUEUE_SECCTX),
+	  .help = "print the security context of local senders" },
+	{ "conntrack", FLAG(MNFQ_QUEUE_CONNTRACK), .help = "print connection tracking data" },
+	{ "no-sandbox", BOOL(no_sandbox), .help = "keep all privileges (for debugging)" },
+	OPTION_ROW_HELP,
+};
 
-/* A packet that came back to us for ever would take the machine with it. */
+static const struct option_table dump_table = {
+	.command = DUMP_NAME,
+	.usage = "Usage: mnfq dump -q NUM[:NUM] [-n NETNS]... [OPTIONS]\n"
+		 "       mnfq dump -q NUM[:NUM] [--fd N]... [--from PATH]... [OPTIONS]\n"
+		 "       mnfq dump -q NUM[:NUM] --listen PATH [OPTIONS]\n"
+		 "       mnfq dump -q NUM[:NUM] --all-netns [--exclude NETNS]... [OPTIONS]",
+	.summary = "Print the packets that reach a queue, one line each, and decide them.",
+	.rows = dump_rows,
+	.count = sizeof(dump_rows) / sizeof(dump_rows[0]),
+	.footer =
+		"Options with ... may be repeated. SIGUSR1 prints the counters, which are also\n"
+		"printed at exit. See mnfq-dump(1).\n",
+};
+
+/* ---- checks ----------------------------------------------------------------------------- */
+
+/* Packets that keep coming back would stall the machine. */
 static int check_loop(const struct dump_options *opts)
 {
 	if (opts->verdict == MNFQ_REPEAT && !opts->has_mark)
 		return fail_usage(DUMP_NAME,
-				  "--verdict repeat sends packets through the same rule "
-				  "again, for ever: set a --mark by which the rule can tell "
-				  "them");
+				  "--verdict repeat requires --mark, by which the rule can "
+				  "exclude repeated packets: they would loop forever");
 	for (uint32_t num = opts->first; num <= opts->last; num++)
 		if (opts->verdict == mnfq_verdict_queue((uint16_t)num))
-			return fail_usage(DUMP_NAME,
-					  "--verdict %s hands packets to a queue that we read, "
-					  "for ever: give another queue",
-					  opts->verdict_text);
+			return fail_usage(
+				DUMP_NAME,
+				"--verdict %s would loop forever, since we read that queue: "
+				"use another queue",
+				opts->verdict_text);
 	return 0;
 }
 
-/* Whether one of the places is of a kind. */
-static bool has_place(const struct dump_options *opts, int kind)
+static bool has_spec(const struct dump_options *opts, int kind)
 {
-	for (size_t i = 0; i < opts->place_count; i++)
-		if ((int)opts->places[i].kind == kind)
+	for (size_t i = 0; i < opts->spec_count; i++)
+		if ((int)opts->specs[i].kind == kind)
 			return true;
 	return false;
 }
 
-/* A queue belongs to one socket, and so does a thread. */
+static bool has_several_netns(const struct dump_options *opts)
+{
+	return opts->spec_count > 1 || opts->listen || opts->all_netns;
+}
+
+/* A queue belongs to one socket, and a socket to one thread. */
 static int check_threads(const struct dump_options *opts)
 {
-	if (opts->threads > opts->last - opts->first + 1)
-		return fail_usage(DUMP_NAME,
-				  "--threads %u is more than there are queues: give a range of "
-				  "%u or more, as for --queue-balance",
-				  opts->threads, opts->threads);
-	if (opts->threads > 1 && (has_place(opts, PLACE_FD) || has_place(opts, PLACE_FROM)))
-		return fail_usage(DUMP_NAME,
-				  "--threads and --fd or --from exclude each other: one passed "
-				  "socket is for one thread");
-	if (opts->threads > 1 && (opts->place_count > 1 || opts->listen || opts->all_netns))
-		return fail_usage(DUMP_NAME,
-				  "--threads is for one namespace: several share one thread");
+	if (opts->threads <= opts->last - opts->first + 1)
+		return 0;
+	return fail_usage(DUMP_NAME,
+			  "--threads %u exceeds the number of queues: use a range of %u or more, "
+			  "as with --queue-balance",
+			  opts->threads, opts->threads);
+}
+
+static int check_specs(const struct dump_options *opts)
+{
+	const bool has_fd = has_spec(opts, SPEC_FD), has_from = has_spec(opts, SPEC_FROM);
+	const struct {
+		bool wrong;
+		const char *errmsg;
+	} checks[] = {
+		{ opts->lend_rights && opts->spec_count > 0 && !opts->listen && !has_from,
+		  "--lend-rights applies to sockets of other processes: see --listen and --from" },
+		{ has_fd && has_spec(opts, SPEC_NETNS),
+		  "-n and --fd cannot be combined: an inherited socket already has its namespace" },
+		{ opts->threads > 1 && (has_fd || has_from),
+		  "--threads cannot be combined with --fd or --from: each thread needs a socket" },
+		{ opts->threads > 1 && has_several_netns(opts),
+		  "--threads works with one namespace only" },
+		{ opts->busy_poll_us > 0 && has_several_netns(opts),
+		  "--busy-poll works with one namespace only" },
+		{ opts->mode != MODE_UNSET && !opts->listen, "--mode requires --listen" },
+		{ opts->excluded_count > 0 && !opts->all_netns,
+		  "--exclude requires --all-netns" },
+		{ opts->keep && !getenv("NOTIFY_SOCKET"),
+		  "--keep requires a service manager: NOTIFY_SOCKET is not set" },
+	};
+
+	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++)
+		if (checks[i].wrong)
+			return fail_usage(DUMP_NAME, "%s", checks[i].errmsg);
 	return 0;
 }
 
-static int check_places(const struct dump_options *opts)
+bool dump_parse_options(struct dump_options *opts, int argc, char **argv, int *status)
 {
-	if (opts->lend_rights && opts->place_count > 0 && !opts->listen &&
-	    !has_place(opts, PLACE_FROM))
-		return fail_usage(DUMP_NAME,
-				  "--lend-rights is for sockets that others pass in: see "
-				  "--listen and --from");
-	if (has_place(opts, PLACE_NETNS) && has_place(opts, PLACE_FD))
-		return fail_usage(DUMP_NAME,
-				  "-n and --fd exclude each other: a passed socket has "
-				  "its namespace already");
-	if (opts->busy_poll_us > 0 && (opts->place_count > 1 || opts->listen || opts->all_netns))
-		return fail_usage(DUMP_NAME, "--busy-poll is for one namespace");
-	if (opts->has_mode && !opts->listen)
-		return fail_usage(DUMP_NAME, "--mode is for --listen");
-	if (opts->excluded_count > 0 && !opts->all_netns)
-		return fail_usage(DUMP_NAME, "--exclude is for --all-netns");
-	if (opts->keep && !getenv("NOTIFY_SOCKET"))
-		return fail_usage(DUMP_NAME, "--keep: there is no service manager to keep them "
-					     "(NOTIFY_SOCKET is not set)");
-	return 0;
-}
-
-static int dump_check_options(const struct dump_options *opts, int argc, char **argv)
-{
-	if (optind < argc)
-		return fail_usage(DUMP_NAME, "unexpected argument '%s'", argv[optind]);
-	if (!opts->has_queues)
-		return fail_usage(DUMP_NAME, "which queue? give -q NUM");
-	return check_places(opts) || check_threads(opts) || check_loop(opts) ? EXIT_USAGE : 0;
-}
-
-bool take_dump_options(struct dump_options *opts, int argc, char **argv, int *status)
-{
-	int option;
-
 	*opts = (struct dump_options){ .threads = 1,
-				       .max_per_uid = MAX_PER_UID,
+				       .mode = MODE_UNSET,
+				       .max_per_uid = MAX_PER_UID_DEFAULT,
 				       .verdict_text = "accept",
 				       .verdict = MNFQ_ACCEPT };
-	opterr = 0;
-	while ((option = getopt_long(argc, argv, ":q:n:c:h", dump_long_options, NULL)) != -1) {
-		if (option == 'h') {
-			*status = dump_print_help();
-			return false;
-		}
-		*status = dump_take_option(opts, option, argv);
-		if (*status)
-			return false;
-	}
-	*status = dump_check_options(opts, argc, argv);
+	if (!options_parse(&dump_table, opts, argc, argv, status))
+		return false;
+	if (!opts->has_queues)
+		*status = fail_usage(DUMP_NAME, "no queue given: use -q NUM");
+	else if (check_specs(opts) || check_threads(opts) || check_loop(opts))
+		*status = EXIT_USAGE;
 	return *status == 0;
+}
+
+/* ---- questions about them --------------------------------------------------------------- */
+
+size_t options_queue_count(const struct dump_options *opts)
+{
+	return opts->last - opts->first + 1u;
+}
+
+bool spec_is_private(const struct socket_spec *spec)
+{
+	return spec->kind == SPEC_HERE || spec->kind == SPEC_NETNS;
+}
+
+/* A path may lead elsewhere in other processes, as /dev/fd does. */
+bool spec_is_name(const struct socket_spec *spec)
+{
+	return spec->kind == SPEC_NETNS && !strchr(spec->text, '/');
+}
+
+bool options_have_name(const struct dump_options *opts)
+{
+	for (size_t i = 0; i < opts->spec_count; i++)
+		if (spec_is_name(&opts->specs[i]))
+			return true;
+	return false;
 }

@@ -1,172 +1,305 @@
 /* SPDX-License-Identifier: MIT */
-/* mnfq dump: one thread or several, that end together. */
+/*
+ * mnfq dump: one namespace, with one thread or several, each with a socket of its own. Once one thread ends, all
+ * do. The broker says when the namespace is gone.
+ */
+#include "dump/single.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "broker/ipc.h"
+#include "common/log.h"
 #include "common/program.h"
-#include "common/sys.h"
-#include "dump/dump.h"
+#include "dump/broker-start.h"
+#include "dump/handle.h"
+#include "dump/report.h"
+#include "sandbox/sandbox.h"
 
-/* What the signal handlers stop, and what they give up. */
-static struct dump *volatile running;
-static struct output *volatile printing;
+struct worker {
+	struct dump_handle handle;
+	struct single *single;
+	pthread_t thread;
+	int status;
+};
 
-/* Whoever waits looks what there is to do. */
-static void wake_workers(struct dump *dump)
+struct single {
+	struct dump *dump;
+	struct worker *workers;
+	size_t count;
+	struct mnfq_socket **sockets; /* of the workers, for dump_stop() */
+	int ipc;                      /* to the broker; -1: none */
+	atomic_bool failed;           /* and the reason was reported */
+	pthread_mutex_t report_lock;
+};
+
+/* ---- set-up ----------------------------------------------------------------------------- */
+
+static int open_sockets(struct single *single)
 {
-	const uint64_t one = 1;
+	static const struct socket_spec here = { .kind = SPEC_HERE };
+	const struct dump_options *opts = single->dump->opts;
+	const struct socket_spec *spec = opts->spec_count ? opts->specs : &here;
+	char error[512] = "";
+	struct mnfq_socket_options options = {
+		.size = sizeof(options),
+		.error = error,
+		.error_size = sizeof(error),
+		.busy_poll_us = opts->busy_poll_us,
+		.receive_buffer = opts->receive_buffer,
+	};
+	int err;
 
-	for (size_t i = 0; i < dump->worker_count; i++)
-		mnfq_socket_stop(dump->workers[i].source.sock);
-	if (dump->wake >= 0)
-		(void)!write(dump->wake, &one, sizeof(one));
-}
-
-void stop_workers(struct dump *dump)
-{
-	atomic_store(&dump->ending, true);
-	wake_workers(dump);
-}
-
-static void on_end(int number)
-{
-	struct dump *dump = running;
-	struct output *out = printing;
-	int saved = errno;
-
-	(void)number;
-	if (out)
-		output_give_up(out);
-	if (dump)
-		stop_workers(dump);
-	errno = saved;
-}
-
-static void on_report(int number)
-{
-	struct dump *dump = running;
-	int saved = errno;
-
-	(void)number;
-	if (dump) {
-		atomic_fetch_add(&dump->wanted, 1);
-		wake_workers(dump);
+	for (size_t i = 0; i < single->count; i++) {
+		err = handle_open(&single->workers[i].handle, single->dump, spec, &options);
+		if (err)
+			return fail(DUMP_NAME, "%s", *error ? error : strerror(-err));
+		single->sockets[i] = single->workers[i].handle.sock;
 	}
-	errno = saved;
+	single->dump->sockets = single->sockets;
+	single->dump->socket_count = single->count;
+	return 0;
 }
 
-static void on_failed_output(void *data)
+/* When several threads fail, one of them reports it. */
+static int fail_worker(struct worker *worker, int err)
 {
-	stop_workers(data);
+	char error[1024];
+
+	if (atomic_exchange(&worker->single->failed, true))
+		return EXIT_FAILURE;
+	handle_explain(error, sizeof(error), &worker->handle, err);
+	return fail(DUMP_NAME, "%s", error);
 }
 
-void catch_signals(struct dump *dump, struct output *out)
+/* The numbers of queues per worker differ by one at most. */
+static int bind_queues(struct single *single)
 {
-	struct sigaction end = { .sa_handler = on_end };
-	struct sigaction report = { .sa_handler = on_report, .sa_flags = SA_RESTART };
-	struct sigaction ignore = { .sa_handler = SIG_IGN };
+	const struct dump_options *opts = single->dump->opts;
+	size_t count = options_queue_count(opts), from, to;
+	int err;
 
-	running = dump;
-	printing = out;
-	if (out)
-		output_on_error(out, dump ? on_failed_output : NULL, dump);
-	if (!dump)
-		return;
-	sigaction(SIGINT, &end, NULL);
-	sigaction(SIGTERM, &end, NULL);
-	if (!is_ignored(SIGHUP))
-		sigaction(SIGHUP, &end, NULL);
-	sigaction(SIGUSR1, &report, NULL);
-	sigaction(SIGPIPE, &ignore, NULL);
-}
-
-/*
- * Counters belong to the thread that serves the socket: each adds its own, and the last one prints.
- * Signals that come faster than threads look are one report, of the latest.
- */
-void report_worker(struct source *source)
-{
-	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-	struct dump *dump = source->dump;
-	struct counters sums = { .untracked = 0 };
-	unsigned int wanted;
-	bool all;
-
-	pthread_mutex_lock(&lock);
-	wanted = atomic_load(&dump->wanted);
-	all = wanted != dump->reported;
-	source->reported = wanted;
-	read_counters(&source->counters, source);
-	for (size_t i = 0; i < dump->worker_count; i++)
-		all = all && dump->workers[i].source.reported == wanted;
-	for (size_t i = 0; all && i < dump->worker_count; i++)
-		counters_add(&sums, &dump->workers[i].source.counters);
-	if (all) {
-		dump->reported = wanted;
-		print_counters(dump, &sums);
+	for (size_t i = 0; i < single->count; i++) {
+		from = i * count / single->count;
+		to = (i + 1) * count / single->count;
+		err = handle_bind(&single->workers[i].handle, opts->first + (unsigned int)from,
+				  to - from, 0);
+		if (err)
+			return fail_worker(&single->workers[i], err);
 	}
-	pthread_mutex_unlock(&lock);
+	return 0;
 }
 
-static void *run_thread(void *arg)
+static int enter_sandbox(const struct single *single)
+{
+	bool owner = true;
+
+	for (size_t i = 0; i < single->count; i++)
+		owner = owner && sandbox_owns(mnfq_socket_get_fd(single->sockets[i]));
+	return dump_enter_sandbox(single->dump, !owner);
+}
+
+static void print_single_listening(const struct single *single)
+{
+	const struct dump_handle *handle = &single->workers[0].handle;
+	char name[HANDLE_NAME_SIZE];
+	FILE *out = log_begin();
+
+	report_queues(out, single->dump->opts);
+	if (handle->netns[0])
+		fprintf(out, " in namespace %s", handle_format_name(name, handle));
+	if (single->count > 1)
+		fprintf(out, ", %zu threads", single->count);
+	report_settings(out, single->dump, handle, single->count > 1);
+	log_end();
+}
+
+/* ---- serving ---------------------------------------------------------------------------- */
+
+/* Each worker reads the counters of its own socket, and the last one prints the sum. */
+static void report_worker(struct worker *worker)
+{
+	struct single *single = worker->single;
+	struct dump *dump = single->dump;
+	struct counters sum = { .untracked = 0 };
+	unsigned int request;
+	bool complete;
+
+	pthread_mutex_lock(&single->report_lock);
+	request = atomic_load(&dump->report_requests);
+	complete = request != dump->reported;
+	worker->handle.reported = request;
+	handle_read_counters(&worker->handle.counters, &worker->handle);
+	for (size_t i = 0; i < single->count; i++)
+		complete = complete && single->workers[i].handle.reported == request;
+	for (size_t i = 0; complete && i < single->count; i++)
+		counters_add(&sum, &single->workers[i].handle.counters);
+	if (complete) {
+		dump->reported = request;
+		report_counters(dump, &sum);
+	}
+	pthread_mutex_unlock(&single->report_lock);
+}
+
+static int serve_worker(struct worker *worker)
+{
+	struct dump *dump = worker->single->dump;
+	int err;
+
+	for (;;) {
+		err = handle_dispatch(&worker->handle);
+		if (err == -ECANCELED && atomic_load(&dump->stopping))
+			return 0;
+		if (err == -ECANCELED)
+			report_worker(worker);
+		else if (err < 0 && err != -EINTR)
+			return fail_worker(worker, err);
+	}
+}
+
+static void *run_worker(void *arg)
 {
 	struct worker *worker = arg;
 
-	worker->status = worker->source.dump->serve(&worker->source);
-	stop_workers(worker->source.dump);
+	worker->status = serve_worker(worker);
+	dump_stop(worker->single->dump);
 	return NULL;
 }
 
-/* Until one of them ends, or all are to. Returns 0 or an exit status. */
-static int await_end(struct dump *dump)
+static void watch_netns(const struct single *single)
 {
-	struct pollfd ready[2] = { { .fd = dump->wake, .events = POLLIN } };
+	struct ipc_msg message = {
+		.type = IPC_WATCH,
+		.id = 1,
+		.flags = options_have_name(single->dump->opts) ? IPC_SEEN : IPC_HIDDEN,
+	};
+
+	if (mnfq_socket_get_netns_inode(single->sockets[0], &message.inode) == 0)
+		(void)ipc_send(single->ipc, &message, -1);
+}
+
+static int read_broker(struct single *single)
+{
+	char name[HANDLE_NAME_SIZE];
+	struct ipc_msg message;
+	int fd, n = ipc_receive(single->ipc, &message, &fd);
+
+	if (n == -ECONNRESET) {
+		close(single->ipc);
+		single->ipc = -1;
+		return fail(DUMP_NAME,
+			    "the broker has ended: the end of the namespace will go unnoticed");
+	}
+	if (n == 1 && fd >= 0)
+		close(fd);
+	if (n == 1 && message.type == IPC_NOTE)
+		log_line("%s", message.text);
+	if (n == 1 && message.type == IPC_RESTART)
+		watch_netns(single);
+	if (n == 1 && message.type == IPC_DETACH) {
+		log_line("namespace %s: gone",
+			 handle_format_name(name, &single->workers[0].handle));
+		dump_stop(single->dump);
+	}
+	return 0;
+}
+
+/* Until a worker ends or all are stopped. Returns 0 or an exit status. */
+static int watch_workers(struct single *single)
+{
+	struct pollfd ready[2] = { { .fd = single->dump->wake, .events = POLLIN } };
 	uint64_t count;
 	int status = 0;
 
-	while (!atomic_load(&dump->ending)) {
-		ready[1] = (struct pollfd){ .fd = dump->link, .events = POLLIN };
+	while (!atomic_load(&single->dump->stopping)) {
+		ready[1] = (struct pollfd){ .fd = single->ipc, .events = POLLIN };
 		if (poll(ready, 2, -1) <= 0)
 			continue;
 		if (ready[0].revents)
-			(void)!read(dump->wake, &count, sizeof(count));
+			(void)!read(single->dump->wake, &count, sizeof(count));
 		if (ready[1].revents)
-			status |= hear_workers_broker(dump);
+			status |= read_broker(single);
 	}
 	return status;
 }
 
-static int run_threads(struct dump *dump)
+static int run_threads(struct single *single)
 {
 	size_t started = 0;
 	int status = 0, err;
 
-	for (; started < dump->worker_count; started++) {
-		struct worker *worker = &dump->workers[started];
+	for (; started < single->count; started++) {
+		struct worker *worker = &single->workers[started];
 
-		err = pthread_create(&worker->thread, NULL, run_thread, worker);
+		err = pthread_create(&worker->thread, NULL, run_worker, worker);
 		if (err) {
 			status = fail(DUMP_NAME, "cannot start a thread: %s", strerror(err));
 			break;
 		}
 	}
 	if (!status)
-		status = await_end(dump);
-	stop_workers(dump);
+		status = watch_workers(single);
+	dump_stop(single->dump);
 	for (size_t i = 0; i < started; i++) {
-		pthread_join(dump->workers[i].thread, NULL);
-		status |= dump->workers[i].status;
+		pthread_join(single->workers[i].thread, NULL);
+		status |= single->workers[i].status;
 	}
 	return status;
 }
 
-int run_workers(struct dump *dump)
+/* With all sockets open. Signals stop sockets, so they are handled from here on. */
+static int run_workers(struct single *single)
 {
-	return dump->worker_count == 1 && dump->link < 0 ? dump->serve(&dump->workers[0].source)
-							 : run_threads(dump);
+	struct dump *dump = single->dump;
+	int status;
+
+	dump_catch_signals(dump, dump->out);
+	status = bind_queues(single);
+	if (!status)
+		status = enter_sandbox(single);
+	if (status)
+		return status;
+	if (single->ipc >= 0)
+		watch_netns(single);
+	print_single_listening(single);
+	dump->served = true;
+	return single->count == 1 && single->ipc < 0 ? serve_worker(&single->workers[0])
+						     : run_threads(single);
+}
+
+int dump_run_single(struct dump *dump)
+{
+	struct single single = { .dump = dump,
+				 .count = dump->opts->threads,
+				 .ipc = -1,
+				 .report_lock = PTHREAD_MUTEX_INITIALIZER };
+	int status = 0;
+
+	single.workers = calloc(single.count, sizeof(*single.workers));
+	single.sockets = calloc(single.count, sizeof(struct mnfq_socket *));
+	if (!single.workers || !single.sockets)
+		status = fail(DUMP_NAME, "out of memory");
+	for (size_t i = 0; !status && i < single.count; i++)
+		single.workers[i].single = &single;
+	if (!status && dump->opts->spec_count > 0) {
+		single.ipc = dump_start_broker(dump, NULL, 0, NULL);
+		status = single.ipc < 0 ? EXIT_FAILURE : 0;
+	}
+	if (!status)
+		status = open_sockets(&single);
+	if (!status)
+		status = run_workers(&single);
+	dump_catch_signals(NULL, dump->out); /* before the sockets go */
+	for (size_t i = 0; single.workers && i < single.count; i++) {
+		handle_close(&single.workers[i].handle, 0, false);
+		if (single.workers[i].handle.dump)
+			report_closed(&single.workers[i].handle, NULL);
+	}
+	free(single.workers);
+	free(single.sockets);
+	return status;
 }

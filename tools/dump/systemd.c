@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a service manager passes and keeps. */
+/* The service manager: socket activation, readiness, the descriptor store, the watchdog. */
 #include "dump/systemd.h"
 
 #include <errno.h>
@@ -19,7 +19,7 @@
 
 #define FIRST 3
 
-/* The number in a variable; 0 if there is none, or if it is none. */
+/* The number in a variable; 0 if it is unset or malformed. */
 static uint64_t get_variable(const char *name, uint64_t max)
 {
 	const char *text = getenv(name);
@@ -81,8 +81,8 @@ int systemd_take_fds(struct systemd_fd **fds, char *error, size_t error_size)
 
 int systemd_open(void)
 {
-	/* A manager that does not listen must not stop us. */
-	const struct timeval patience = { .tv_usec = 50000 };
+	/* A manager that does not read must not block us. */
+	const struct timeval timeout = { .tv_usec = 50000 };
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	const char *path = getenv("NOTIFY_SOCKET");
 	size_t len = path ? strlen(path) : 0;
@@ -97,7 +97,7 @@ int systemd_open(void)
 	if (manager < 0)
 		return -1;
 	sandbox_name_socket(manager);
-	(void)setsockopt(manager, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	(void)setsockopt(manager, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
 	if (connect(manager, (struct sockaddr *)&addr,
 		    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) < 0) {
 		close(manager);
@@ -110,7 +110,7 @@ int64_t systemd_watchdog_ms(void)
 {
 	const uint64_t us = get_variable("WATCHDOG_USEC", INT64_MAX / 2);
 
-	/* Without WATCHDOG_PID it is for whoever has it. */
+	/* Without WATCHDOG_PID any process may answer. */
 	if (getenv("WATCHDOG_PID") &&
 	    get_variable("WATCHDOG_PID", INT32_MAX) != (uint64_t)getpid())
 		return 0;
@@ -121,7 +121,7 @@ void systemd_notify(int manager, const char *state, int fd)
 {
 	union {
 		struct cmsghdr header;
-		char room[CMSG_SPACE(sizeof(int))];
+		char space[CMSG_SPACE(sizeof(int))];
 	} control = { .header = { .cmsg_level = SOL_SOCKET,
 				  .cmsg_type = SCM_RIGHTS,
 				  .cmsg_len = CMSG_LEN(sizeof(int)) } };

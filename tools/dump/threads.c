@@ -1,103 +1,62 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * mnfq dump with any number of namespaces: threads for one member each, which do what may take long. Nobody
- * joins them: one that is stuck in the kernel must not keep the main thread from ending.
- */
+/* mnfq dump with any number of namespaces: threads for what may block. */
+#include "dump/threads.h"
+
 #include <errno.h>
+#include <stdlib.h>
 #include <unistd.h>
 
-#include "dump/multi.h"
-
-/* Enough for a packet that is printed and for a sentence about a failure; touched as far as it is used. */
+/* Enough to print a packet, or an error message; touched as far as it is used. */
 #define STACK_SIZE (256u << 10)
 
-void threads_init(struct many *many)
-{
-	pthread_condattr_t attr;
+struct thread_arg {
+	struct netns_entry *entry;
+	void (*work)(struct netns_entry *entry);
+};
 
-	pthread_mutex_init(&many->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&many->changed, &attr);
-	pthread_condattr_destroy(&attr);
-	queue_init(&many->waiting);
-	queue_init(&many->closing);
-	queue_init(&many->done);
-}
-
-/* Whoever takes the member may free it: it is not touched any more once the lock is given up. */
-static void *threads_run(void *arg)
+/* The main thread may free the entry as soon as the lock is released. */
+static void *run_thread(void *arg)
 {
-	struct member *member = arg;
-	struct many *many = member->many;
-	const int wake = many->dump->wake;
+	const struct thread_arg thread = *(struct thread_arg *)arg;
+	struct dump_multi *multi = thread.entry->multi;
+	const int wake = multi->dump->wake;
 	const uint64_t one = 1;
 
-	member->work(member);
-	pthread_mutex_lock(&many->lock);
-	queue_add(&many->done, member);
-	pthread_mutex_unlock(&many->lock);
+	free(arg);
+	thread.work(thread.entry);
+	pthread_mutex_lock(&multi->lock);
+	entry_queue_add(&multi->done, thread.entry);
+	pthread_mutex_unlock(&multi->lock);
 	(void)!write(wake, &one, sizeof(one));
 	return NULL;
 }
 
-int threads_start(struct member *member, void (*work)(struct member *member))
+int threads_start(struct netns_entry *entry, void (*work)(struct netns_entry *entry))
 {
+	struct thread_arg *arg = malloc(sizeof(*arg));
 	pthread_attr_t attr;
 	pthread_t thread;
 	int err;
 
-	member->work = work;
+	if (!arg)
+		return -ENOMEM;
+	*arg = (struct thread_arg){ .entry = entry, .work = work };
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	(void)pthread_attr_setstacksize(&attr, STACK_SIZE);
-	err = pthread_create(&thread, &attr, threads_run, member);
+	err = pthread_create(&thread, &attr, run_thread, arg);
 	pthread_attr_destroy(&attr);
+	if (err)
+		free(arg);
 	return -err;
 }
 
-struct member *threads_take(struct many *many)
+struct netns_entry *threads_take(struct dump_multi *multi)
 {
-	struct member *member;
+	struct netns_entry *entry;
 
-	pthread_mutex_lock(&many->lock);
-	member = many->done.first ? queue_take(&many->done, &many->done.first) : NULL;
-	pthread_mutex_unlock(&many->lock);
-	return member;
-}
-
-void set_state(struct member *member, enum member_state state)
-{
-	struct many *many = member->many;
-
-	pthread_mutex_lock(&many->lock);
-	member->state = state;
-	pthread_cond_broadcast(&many->changed);
-	pthread_mutex_unlock(&many->lock);
-}
-
-/* ---- members in line -------------------------------------------------------------------- */
-
-void queue_init(struct member_queue *queue)
-{
-	queue->first = NULL;
-	queue->end = &queue->first;
-}
-
-void queue_add(struct member_queue *queue, struct member *member)
-{
-	member->next_queued = NULL;
-	*queue->end = member;
-	queue->end = &member->next_queued;
-}
-
-/* @link: where it hangs. */
-struct member *queue_take(struct member_queue *queue, struct member **link)
-{
-	struct member *member = *link;
-
-	*link = member->next_queued;
-	if (!*link)
-		queue->end = link;
-	return member;
+	pthread_mutex_lock(&multi->lock);
+	entry = multi->done.first ? entry_queue_take(&multi->done, &multi->done.first) : NULL;
+	pthread_mutex_unlock(&multi->lock);
+	return entry;
 }

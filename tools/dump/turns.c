@@ -1,25 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mnfq dump with any number of namespaces: how they share the time of the main thread. What a verdict costs
- * is set by the namespace: the rest of an accepted packet's path, with all rules there, is walked within our
- * sendmsg. So it is time that is shared, not packets, and one that stays slow gets a thread of its own.
+ * mnfq dump with any number of namespaces: how they share the time of the main thread. What a verdict costs is up
+ * to the namespace: its rules process the rest of an accepted packet's path within our sendmsg. So namespaces
+ * share time, not packets, and one that stays slow gets a thread of its own.
  */
+#include "dump/turns.h"
+
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "common/sys.h"
-#include "dump/multi.h"
+#include "dump/lifecycle.h"
+#include "dump/report.h"
+#include "dump/threads.h"
 
-#define SHARE_NS    1000000  /* of a pass over all that have packets */
-#define TOO_LONG_NS 10000000 /* one such turn is enough to know */
-#define SLOW_TURNS  3        /* in a row, else */
-#define FEW_PACKETS 8        /* for them to be slow, not many */
-#define SLOW_MAX    32       /* threads */
-#define REPORT_MS   500      /* for them to tell their counters */
+#define SHARE_NS    1000000  /* of a turn */
+#define TOO_LONG_NS 10000000 /* one such turn makes a namespace slow, */
+#define SLOW_TURNS  3        /* or so many beyond the share in a row … */
+#define FEW_PACKETS 8        /* … with no more packets than that */
+#define SERVING_MAX 32       /* threads */
+#define REPORT_MS   500      /* to wait for the counters of threads */
 
 static int64_t clock_ns(void)
 {
@@ -29,190 +30,148 @@ static int64_t clock_ns(void)
 	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-int serve_member(struct member *member)
-{
-	struct epoll_event event = { .events = EPOLLIN, .data.ptr = member };
-	struct many *many = member->many;
-	int err = mnfq_socket_set_ring(member->source.sock, many->ring);
-
-	if (err == 0 && epoll_ctl(many->epoll, EPOLL_CTL_ADD,
-				  mnfq_socket_get_fd(member->source.sock), &event) < 0)
-		err = -errno;
-	if (err < 0)
-		snprintf(member->why, sizeof(member->why), "cannot watch one more socket: %s",
-			 strerror(-err));
-	else
-		set_state(member, MEMBER_SERVED);
-	return err;
-}
-
-/* Closing is not enough: whoever has a copy of the descriptor keeps it in the loop. */
-void unserve_member(struct member *member)
-{
-	(void)epoll_ctl(member->many->epoll, EPOLL_CTL_DEL,
-			mnfq_socket_get_fd(member->source.sock), NULL);
-}
-
 /* ---- in a thread of its own ------------------------------------------------------------- */
 
-/* Its counters are its thread's: it tells them when it is woken, and not to end. */
-static void tell_counters(struct member *member)
+/* The counters belong to this thread, which is interrupted when a report is requested. */
+static void publish_counters(struct netns_entry *entry)
 {
-	struct many *many = member->many;
-	struct source *source = &member->source;
-	const unsigned int wanted = atomic_load(&many->dump->wanted);
+	struct dump_multi *multi = entry->multi;
+	struct dump_handle *handle = &entry->handle;
+	const unsigned int request = atomic_load(&multi->dump->report_requests);
 	const uint64_t one = 1;
 	struct counters counters;
 
-	read_counters(&counters, source);
-	pthread_mutex_lock(&many->lock);
-	source->counters = counters;
-	source->reported = wanted;
-	pthread_mutex_unlock(&many->lock);
-	(void)!write(many->dump->wake, &one, sizeof(one));
+	handle_read_counters(&counters, handle);
+	pthread_mutex_lock(&multi->lock);
+	handle->counters = counters;
+	handle->reported = request;
+	pthread_mutex_unlock(&multi->lock);
+	(void)!write(multi->dump->wake, &one, sizeof(one));
 }
 
-static void serve_slow(struct member *member)
+static void serve_in_thread(struct netns_entry *entry)
 {
 	int n = 0;
 
-	while (!atomic_load(&member->ends)) {
-		n = dispatch_source(&member->source);
+	while (!atomic_load(&entry->stop_requested)) {
+		n = handle_dispatch(&entry->handle);
 		if (n == -ECANCELED)
-			tell_counters(member);
+			publish_counters(entry);
 		else if (n < 0 && n != -EINTR)
 			break;
 	}
-	member->error = atomic_load(&member->ends) ? 0 : n;
+	entry->error = atomic_load(&entry->stop_requested) ? 0 : n;
 }
 
-static void move_to_thread(struct member *member)
+static void move_to_thread(struct netns_entry *entry)
 {
-	struct many *many = member->many;
+	struct dump_multi *multi = entry->multi;
 
-	if (many->dump->alone || many->slow >= SLOW_MAX)
+	if (multi->dump->single_netns || multi->serving_threads >= SERVING_MAX)
 		return;
-	unserve_member(member);
-	set_state(member, MEMBER_SLOW);
-	if (mnfq_socket_set_ring(member->source.sock, NULL) == 0 &&
-	    threads_start(member, serve_slow) == 0)
-		many->slow++;
-	else if (serve_member(member) < 0)
-		remove_member(member, member->why);
+	lifecycle_suspend(entry);
+	entry_set_state(entry, NETNS_THREADED);
+	if (mnfq_socket_set_ring(entry->handle.sock, NULL) == 0 &&
+	    threads_start(entry, serve_in_thread) == 0)
+		multi->serving_threads++;
+	else if (lifecycle_serve(entry) < 0)
+		lifecycle_remove(entry, entry->reason);
 }
 
 /* ---- turns ------------------------------------------------------------------------------ */
 
-void fail_member(struct member *member, int err)
+/* A turn that begins at @begin. Returns when it ended. */
+static int64_t run_turn(struct netns_entry *entry, int64_t begin)
 {
-	const struct ipc_msg forget = { .type = IPC_FORGET, .id = member->id };
-	struct many *many = member->many;
-	char error[1024];
-
-	if (many->link >= 0)
-		(void)ipc_send(many->link, &forget, -1);
-	if (many->dump->alone) {
-		explain_source(error, sizeof(error), &member->source, err);
-		fail_alone(many, error);
-		return;
-	}
-	if (many->link < 0)
-		many->status = EXIT_FAILURE;
-	remove_member(member, mnfq_socket_get_error(member->source.sock));
-}
-
-/* One round, from @begin on. Returns when it ended. */
-static int64_t take_turn(struct member *member, int64_t begin)
-{
-	const int n = mnfq_socket_dispatch(member->source.sock, 0);
+	const int n = mnfq_socket_dispatch(entry->handle.sock, 0);
 	const int64_t end = clock_ns(), took = end - begin;
 
 	if (n < 0 && n != -EINTR && n != -ECANCELED) {
-		fail_member(member, n);
+		lifecycle_fail(entry, n);
 		return end;
 	}
-	member->owes_ns = took > SHARE_NS ? took - SHARE_NS : 0;
-	if (member->owes_ns == 0)
-		member->slow_turns = 0;
+	entry->debt_ns = took > SHARE_NS ? took - SHARE_NS : 0;
+	if (entry->debt_ns == 0)
+		entry->slow_turns = 0;
 	else if (n <= FEW_PACKETS)
-		member->slow_turns++;
-	if (took > TOO_LONG_NS || member->slow_turns >= SLOW_TURNS)
-		move_to_thread(member);
+		entry->slow_turns++;
+	if (took > TOO_LONG_NS || entry->slow_turns >= SLOW_TURNS)
+		move_to_thread(entry);
 	return end;
 }
 
 /*
- * Those whose last turn was within their share come first. Of the others one gets a turn a pass: the one
- * that owes least, once it has sat out as many passes as it owes shares, or when nobody else has anything.
+ * First those whose last turn was within their share. Of the others one gets a turn in each pass: the one with
+ * the least debt, once it has sat out a pass for each share that it used, or when no other has packets.
  */
-void take_turns(struct many *many, const struct epoll_event *events, int count)
+void turns_run(struct dump_multi *multi, const struct epoll_event *events, int count)
 {
 	int64_t now = clock_ns();
-	struct member *slow = NULL;
+	struct netns_entry *slow = NULL;
 	bool served = false;
 
-	for (int i = 0; i < count && !atomic_load(&many->dump->ending); i++) {
-		struct member *member = events[i].data.ptr;
+	for (int i = 0; i < count && !atomic_load(&multi->dump->stopping); i++) {
+		struct netns_entry *entry = events[i].data.ptr;
 
-		if (!member || (void *)member == many) /* not one of them */
+		if (!entry || (void *)entry == multi) /* the eventfd or the broker */
 			continue;
-		if (member->owes_ns == 0) {
-			now = take_turn(member, now);
+		if (entry->debt_ns == 0) {
+			now = run_turn(entry, now);
 			served = true;
 			continue;
 		}
-		member->owes_ns -= SHARE_NS;
-		if (!slow || member->owes_ns < slow->owes_ns)
-			slow = member;
+		entry->debt_ns -= SHARE_NS;
+		if (!slow || entry->debt_ns < slow->debt_ns)
+			slow = entry;
 	}
-	if (slow && (slow->owes_ns <= 0 || !served))
-		(void)take_turn(slow, now);
+	if (slow && (slow->debt_ns <= 0 || !served))
+		(void)run_turn(slow, now);
 }
 
 /* ---- counters --------------------------------------------------------------------------- */
 
-/* All of it is known but for those that are just being closed, or have a thread that did not tell. */
-static bool add_counters(struct many *many, struct counters *sums)
+/* Returns whether that is all: not while some are closing, or threads have not published theirs. */
+static bool add_counters(struct dump_multi *multi, struct counters *sum)
 {
-	const unsigned int wanted = atomic_load(&many->dump->wanted);
+	const unsigned int request = atomic_load(&multi->dump->report_requests);
 	struct counters counters;
 	bool all = true;
 
-	for (struct member *each = many->members; each; each = each->next) {
-		if (each->state == MEMBER_SERVED) {
-			read_counters(&counters, &each->source);
-		} else if (each->state == MEMBER_SLOW) {
-			pthread_mutex_lock(&many->lock);
-			counters = each->source.counters;
-			all = all && each->source.reported == wanted;
-			pthread_mutex_unlock(&many->lock);
+	for (struct netns_entry *each = multi->entries; each; each = each->next) {
+		if (each->state == NETNS_SERVED) {
+			handle_read_counters(&counters, &each->handle);
+		} else if (each->state == NETNS_THREADED) {
+			pthread_mutex_lock(&multi->lock);
+			counters = each->handle.counters;
+			all = all && each->handle.reported == request;
+			pthread_mutex_unlock(&multi->lock);
 		} else {
-			all = all && each->state != MEMBER_CLOSING;
+			all = all && each->state != NETNS_CLOSING;
 			continue;
 		}
-		counters_add(sums, &counters);
+		counters_add(sum, &counters);
 	}
 	return all;
 }
 
-void report_members(struct many *many)
+void turns_report(struct dump_multi *multi)
 {
-	struct dump *dump = many->dump;
-	struct counters sums = dump->totals;
-	const unsigned int wanted = atomic_load(&dump->wanted);
+	struct dump *dump = multi->dump;
+	struct counters sum = dump->totals;
+	const unsigned int request = atomic_load(&dump->report_requests);
 
-	if (wanted == dump->reported)
+	if (request == dump->reported)
 		return;
-	if (many->report_by == 0)
-		many->report_by = clock_ms() + REPORT_MS;
-	if (many->asked != wanted)
-		for (struct member *each = many->members; each; each = each->next)
-			if (each->state == MEMBER_SLOW)
-				mnfq_socket_stop(each->source.sock);
-	many->asked = wanted;
-	if (!add_counters(many, &sums) && clock_ms() < many->report_by)
+	if (multi->report_by == 0)
+		multi->report_by = clock_ms() + REPORT_MS;
+	if (multi->asked != request)
+		for (struct netns_entry *each = multi->entries; each; each = each->next)
+			if (each->state == NETNS_THREADED)
+				mnfq_socket_stop(each->handle.sock);
+	multi->asked = request;
+	if (!add_counters(multi, &sum) && clock_ms() < multi->report_by)
 		return;
-	dump->reported = wanted;
-	many->report_by = 0;
-	print_counters(dump, &sums);
+	dump->reported = request;
+	multi->report_by = 0;
+	report_counters(dump, &sum);
 }

@@ -143,7 +143,7 @@ static const struct word ip_protocols[] = {
 	{ 139, "hip" },       { 140, "shim6" },    { 0, NULL },
 };
 
-/* Writes the name of protocol @number, made from @unknown if nobody gave it one. */
+/* Writes the name of protocol @number; without one, its number in the format @unknown. */
 static void name_protocol(struct decoded *decoded, const struct word *names, unsigned int number,
 			  const char *unknown)
 {
@@ -319,7 +319,7 @@ static void decode_arp(struct decoded *decoded, struct span bytes)
 	memcpy(decoded->dst, bytes.at + 8 + hardware + 4 + hardware, 4);
 }
 
-/* Bridges (and what else has no family of its own) tell by the EtherType. */
+/* Packets of bridges, and others without a family of their own, have an EtherType. */
 static uint16_t get_ethertype(const struct mnfq_packet *packet)
 {
 	switch (mnfq_packet_get_family(packet)) {

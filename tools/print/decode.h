@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the bytes of a packet say: protocol, addresses, ports. No input or output. */
+/* Decoding the bytes of a packet: protocol, addresses, ports. No I/O. */
 #ifndef MNFQ_TOOLS_PRINT_DECODE_H
 #define MNFQ_TOOLS_PRINT_DECODE_H
 
@@ -8,7 +8,7 @@
 
 #include <mnfq/mnfq.h>
 
-/** What decode_packet() found; zero, false or NULL is what was not there. */
+/** The result of decode_packet(); zero, false or NULL: absent. */
 struct decoded {
 	char protocol[24]; /* lower-case name of the innermost protocol that could be named */
 
@@ -26,7 +26,7 @@ struct decoded {
 	bool has_type; /* type and code of ICMP and ICMPv6 */
 	uint8_t type;
 	uint8_t code;
-	const char *kind; /* the type in words, or what an ARP packet wants */
+	const char *kind; /* the type in words; of ARP: request, reply */
 
 	bool fragment; /* a part of a datagram */
 	bool more_fragments;
@@ -36,7 +36,7 @@ struct decoded {
 	const char *problem; /* why decoding ended early: "cut short", "bad … length" */
 };
 
-/** Decode the payload of a packet: any bytes, cut anywhere. Without any the protocol is named. */
+/** Decode the payload of a packet: any bytes, truncated anywhere. Without any, only the protocol is known. */
 void decode_packet(struct decoded *decoded, const struct mnfq_packet *packet);
 
 /** The set flags as tcpdump writes them: "S" for SYN, "." for ACK, …, "none". */

@@ -29,7 +29,7 @@ static void put_packet_time(struct writer *w, const struct mnfq_packet *packet)
 	put_word(w, "~");
 }
 
-/* One that is gone is "if7". */
+/* One that no longer exists is "if7". */
 static void put_device(struct writer *w, const char *key, const char *before,
 		       const struct mnfq_packet *packet, uint32_t ifindex)
 {
@@ -52,10 +52,10 @@ static void put_origin(struct writer *w, const struct line *line)
 
 	put_packet_time(w, packet);
 	if (line->netns)
-		put_name(w, "netns", line->tell_netns ? " netns " : NULL, line->netns,
+		put_name(w, "netns", line->show_netns ? " netns " : NULL, line->netns,
 			 strlen(line->netns));
 	if (line->label)
-		put_quoted(w, "label", line->tell_netns ? " label " : NULL, line->label);
+		put_quoted(w, "label", line->show_netns ? " label " : NULL, line->label);
 	put_number(w, "queue", " queue ", mnfq_queue_get_num(mnfq_packet_get_queue(packet)));
 	put_number(w, "id", " id ", mnfq_packet_get_id(packet));
 	put_text(w, "hook", " ", mnfq_packet_get_hook_name(packet));
@@ -113,7 +113,7 @@ static void put_decoded(struct writer *w, const struct decoded *decoded)
 		put_text(w, "problem", ", ", decoded->problem);
 }
 
-/* That a checksum is right is no news. */
+/* Text does not mention a correct checksum. */
 static void put_sizes(struct writer *w, const struct mnfq_packet *packet)
 {
 	const int err = mnfq_packet_verify(packet);

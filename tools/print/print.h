@@ -10,9 +10,9 @@
 
 struct line {
 	const struct mnfq_packet *packet;
-	const char *netns;   /* name of the packet's namespace, NULL if nobody knows */
-	const char *label;   /* what whoever handed its socket over calls it, or NULL */
-	bool tell_netns;     /* as text, too: there are several */
+	const char *netns;   /* name of the packet's namespace; NULL: unknown */
+	const char *label;   /* chosen by the peer that handed its socket over, or NULL */
+	bool show_netns;     /* in text, too: there are several */
 	const char *verdict; /* in words */
 };
 

@@ -33,24 +33,24 @@ void put_number(struct writer *writer, const char *key, const char *before, uint
 void put_mark(struct writer *writer, const char *key, const char *before, uint32_t mark);
 void put_priority(struct writer *writer, const char *key, const char *before, uint32_t priority);
 
-/** @word stands in text if it is so. */
+/** Text has @word if it is true. */
 void put_flag(struct writer *writer, const char *key, const char *word, bool value);
 
 /** In text alone. */
 void put_word(struct writer *writer, const char *word);
 
-/** Our words. */
+/** Trusted text. */
 void put_text(struct writer *writer, const char *key, const char *before, const char *text);
 
 /**
- * Bytes that others chose. In text they are in double quotes unless they are one plain word, see is_word(), with
+ * Untrusted bytes. In text they are in double quotes unless they are one plain word, see is_word(), with
  * a backslash before each quote and backslash, and \xNN for what is not printable ASCII. In JSON they are
  * escaped, and \xNN where they are not UTF-8.
  */
 void put_name(struct writer *writer, const char *key, const char *before, const char *bytes,
 	      size_t len);
 
-/** The same, in quotes anyhow. */
+/** The same, but always in quotes. */
 void put_quoted(struct writer *writer, const char *key, const char *before, const char *text);
 
 /** Hexadecimal digits in JSON, with @separator between the bytes if it is not 0. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mnfq share --connect: this process does nothing but connect, again and again. For each connection
- * it forks one that talks, without the right to connect to anything.
+ * mnfq share --connect: this process does nothing but connect, again and again. For each connection it forks a
+ * child that does the hand-over, in a sandbox that cannot connect to anything.
  */
 #include <errno.h>
 #include <mnfq/handover.h>
@@ -21,14 +21,14 @@
 #include "common/unix-socket.h"
 #include "share/share.h"
 
-#define PAUSE_MIN 20 /* ms between tries; doubled each time */
-#define PAUSE_MAX 1000
+#define BACKOFF_MIN 20 /* ms between attempts; doubled each time */
+#define BACKOFF_MAX 1000
 
-/* What became of a try. */
+/* The result of an attempt; also the exit status of the child. */
 enum share_outcome {
-	TAKEN,  /* and with --keep it is over again */
-	FAILED, /* for good; the reason was told */
-	AGAIN,  /* nobody was there, or went without having said anything */
+	TAKEN,  /* and with --keep the connection has ended */
+	FAILED, /* for good; the reason was reported */
+	RETRY,  /* no program listened, or it closed the connection without replying */
 	ENDED,  /* by a signal */
 };
 
@@ -36,10 +36,10 @@ struct offerer {
 	const struct share_options *opts;
 	int signals;
 	int64_t deadline; /* 0: none */
-	bool told;        /* that we wait */
+	bool reported;    /* that we wait */
 };
 
-/* What is left of @most, or of the time until the deadline if that is less; -1 is without end. */
+/* The time until the deadline, at most @most; -1: no limit. */
 static int time_left(const struct offerer *offerer, int most)
 {
 	int64_t left = offerer->deadline - clock_ms();
@@ -49,26 +49,26 @@ static int time_left(const struct offerer *offerer, int most)
 	return left > 0 ? (int)left : 0;
 }
 
-/* ---- the one that talks ---- */
+/* ---- the child --------------------------------------------------------------------------- */
 
-/* It has no business with what the other side may say meanwhile: only its end counts. */
-static void stay(int stream)
+/* Whatever the peer sends meanwhile is discarded. */
+static void wait_for_hangup(int stream)
 {
 	struct pollfd pfd = { .fd = stream, .events = POLLIN };
-	char scrap[256];
+	char discarded[256];
 
 	do
 		poll(&pfd, 1, -1);
-	while (recv(stream, scrap, sizeof(scrap), 0) > 0);
+	while (recv(stream, discarded, sizeof(discarded), 0) > 0);
 }
 
-static bool is_passing(int err)
+static bool is_transient(int err)
 {
 	switch (err) {
 	case -ECONNRESET:
 	case -EPIPE:
 	case -ETIMEDOUT:
-	case -ETIME: /* the other side says that */
+	case -ETIME: /* from the peer */
 	case -EMFILE:
 	case -ENFILE:
 	case -ENOMEM:
@@ -79,40 +79,40 @@ static bool is_passing(int err)
 	}
 }
 
-static enum share_outcome talk(struct offerer *offerer, int stream)
+static enum share_outcome hand_over(struct offerer *offerer, int stream)
 {
 	const struct share_options *opts = offerer->opts;
 	char error[MNFQ_ERRMSG_SIZE] = "";
 	const struct mnfq_handover_options options = { .size = sizeof(options),
 						       .error = error,
 						       .error_size = sizeof(error) };
-	struct ucred who = { .pid = 0 };
-	socklen_t len = sizeof(who);
+	struct ucred peer = { .pid = 0 };
+	socklen_t len = sizeof(peer);
 	int err;
 
 	if (share_enter_sandbox(opts))
 		return FAILED;
 	err = share_send(opts, stream, opts->keep ? MNFQ_HANDOVER_KEEP : 0, error, sizeof(error));
-	if (err == 0 || err == -EPIPE) /* it may have said why */
+	if (err == 0 || err == -EPIPE) /* its answer may say why */
 		err = mnfq_handover_wait(stream, time_left(offerer, -1), &options);
-	if (is_passing(err))
-		return AGAIN;
-	(void)getsockopt(stream, SOL_SOCKET, SO_PEERCRED, &who, &len);
+	if (is_transient(err))
+		return RETRY;
+	(void)getsockopt(stream, SOL_SOCKET, SO_PEERCRED, &peer, &len);
 	if (err < 0) {
-		fail(SHARE_NAME, "pid %d, uid %u has not taken it: %s", (int)who.pid, who.uid,
+		fail(SHARE_NAME, "pid %d, uid %u refused the socket: %s", (int)peer.pid, peer.uid,
 		     error);
 		return FAILED;
 	}
-	fprintf(stderr, "pid %d, uid %u took the socket\n", (int)who.pid, who.uid);
+	fprintf(stderr, "socket taken by pid %d, uid %u\n", (int)peer.pid, peer.uid);
 	if (opts->keep)
-		stay(stream);
+		wait_for_hangup(stream);
 	return TAKEN;
 }
 
-/* ---- the one that connects ---- */
+/* ---- the parent -------------------------------------------------------------------------- */
 
 /* The next signal, or 0 if none came in time. */
-static int await_signal(const struct offerer *offerer, int timeout_ms)
+static int wait_for_signal(const struct offerer *offerer, int timeout_ms)
 {
 	struct pollfd pfd = { .fd = offerer->signals, .events = POLLIN };
 	struct signalfd_siginfo info;
@@ -123,13 +123,13 @@ static int await_signal(const struct offerer *offerer, int timeout_ms)
 	return (int)info.ssi_signo;
 }
 
-/* Waits for the one that talks, or ends it. */
-static enum share_outcome await_talker(const struct offerer *offerer, pid_t pid)
+/* On a signal the child is terminated. */
+static enum share_outcome wait_for_child(const struct offerer *offerer, pid_t pid)
 {
 	int status = 0, signal;
 
 	while (waitpid(pid, &status, WNOHANG) == 0) {
-		signal = await_signal(offerer, -1);
+		signal = wait_for_signal(offerer, -1);
 		if (signal == 0 || signal == SIGCHLD)
 			continue;
 		kill(pid, SIGTERM);
@@ -138,11 +138,12 @@ static enum share_outcome await_talker(const struct offerer *offerer, pid_t pid)
 	}
 	if (WIFEXITED(status))
 		return (enum share_outcome)WEXITSTATUS(status);
-	fail(SHARE_NAME, "ended by signal %d while offering a socket", WTERMSIG(status));
+	fail(SHARE_NAME, "the child that offers the socket was killed by signal %d",
+	     WTERMSIG(status));
 	return FAILED;
 }
 
-static void run_talker(struct offerer *offerer, int stream, pid_t parent)
+static void run_child(struct offerer *offerer, int stream, pid_t parent)
 {
 	sigset_t none;
 
@@ -150,92 +151,91 @@ static void run_talker(struct offerer *offerer, int stream, pid_t parent)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
-	_exit(getppid() == parent ? talk(offerer, stream) : FAILED);
+	_exit(getppid() == parent ? hand_over(offerer, stream) : FAILED);
 }
 
-static enum share_outcome try(struct offerer *offerer)
+static enum share_outcome try_handover(struct offerer *offerer)
 {
 	char error[512];
 	pid_t pid, parent = getpid();
 	int stream = unix_connect(offerer->opts->connect, error, sizeof(error));
 
 	if (stream == -ENOENT || stream == -ECONNREFUSED || stream == -EAGAIN)
-		return AGAIN;
+		return RETRY;
 	if (stream < 0) {
 		fail(SHARE_NAME, "%s", error);
 		return FAILED;
 	}
 	pid = fork();
 	if (pid == 0)
-		run_talker(offerer, stream, parent);
+		run_child(offerer, stream, parent);
 	close(stream);
 	if (pid < 0) {
 		fail(SHARE_NAME, "cannot fork: %s", strerror(errno));
 		return FAILED;
 	}
-	return await_talker(offerer, pid);
+	return wait_for_child(offerer, pid);
 }
 
-static void connect_begin(struct offerer *offerer)
+static void start_attempts(struct offerer *offerer)
 {
-	offerer->told = false;
-	if (offerer->opts->timeout_ms > 0)
-		offerer->deadline = clock_ms() + offerer->opts->timeout_ms;
+	offerer->reported = false;
+	if (offerer->opts->timeout > 0)
+		offerer->deadline = clock_ms() + (int64_t)offerer->opts->timeout * 1000;
 }
 
-/* Whether there is another try after this pause. */
-static bool rest(struct offerer *offerer, int pause_ms)
+/* Returns false on a signal. */
+static bool back_off(struct offerer *offerer, int backoff_ms)
 {
 	int signal;
 
-	if (!offerer->told)
-		fprintf(stderr, "waiting for somebody to take a socket at %s\n",
-			offerer->opts->connect);
-	offerer->told = true;
+	if (!offerer->reported)
+		fprintf(stderr, "waiting for a receiver at %s\n", offerer->opts->connect);
+	offerer->reported = true;
 	do
-		signal = await_signal(offerer, time_left(offerer, pause_ms));
+		signal = wait_for_signal(offerer, time_left(offerer, backoff_ms));
 	while (signal == SIGCHLD);
 	return signal == 0;
 }
 
-static int end(const struct offerer *offerer)
+static int get_end_status(const struct offerer *offerer)
 {
 	if (offerer->opts->keep)
 		return EXIT_SUCCESS;
-	return fail(SHARE_NAME, "ended before anybody took the socket");
+	return fail(SHARE_NAME, "interrupted before the socket was taken");
 }
 
 int share_connect(const struct share_options *opts)
 {
 	struct offerer offerer = { .opts = opts };
-	int pause_ms = PAUSE_MIN;
+	int backoff_ms = BACKOFF_MIN;
 
-	signal(SIGCHLD, SIG_DFL); /* ignored, it would leave us no child to wait for */
+	signal(SIGCHLD, SIG_DFL); /* if it was ignored, there would be no child to wait for */
 	offerer.signals = share_catch_signals(SIGCHLD);
 	if (offerer.signals < 0)
 		return fail(SHARE_NAME, "cannot catch signals: %s", strerror(-offerer.signals));
-	connect_begin(&offerer);
+	start_attempts(&offerer);
 	for (;;) {
-		switch (try(&offerer)) {
+		switch (try_handover(&offerer)) {
 		case TAKEN:
 			if (!opts->keep)
 				return EXIT_SUCCESS;
-			connect_begin(&offerer);
-			pause_ms = PAUSE_MIN;
+			start_attempts(&offerer);
+			backoff_ms = BACKOFF_MIN;
 			break;
-		case AGAIN:
+		case RETRY:
 			if (time_left(&offerer, 1) == 0)
 				return fail(SHARE_NAME,
-					    "nobody at %s took the socket within %u s",
-					    opts->connect, opts->timeout_ms / 1000);
+					    "no receiver at %s took the socket within %u s",
+					    opts->connect, opts->timeout);
 			break;
 		case ENDED:
-			return end(&offerer);
+			return get_end_status(&offerer);
 		default:
 			return EXIT_FAILURE;
 		}
-		if (!rest(&offerer, pause_ms))
-			return end(&offerer);
-		pause_ms = pause_ms * 2 < PAUSE_MAX ? pause_ms * 2 : PAUSE_MAX;
+		if (!back_off(&offerer, backoff_ms))
+			return get_end_status(&offerer);
+		backoff_ms = backoff_ms * 2 < BACKOFF_MAX ? backoff_ms * 2 : BACKOFF_MAX;
 	}
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mnfq share --listen: a socket for each who connects. It is sent at once, so what is left to wait
- * for is the answer, and nobody has to wait for anybody.
+ * mnfq share --listen: a socket for each client. It is sent as soon as the client connects, and the answers are
+ * awaited in parallel, so that no client delays another.
  */
 #include <errno.h>
 #include <mnfq/handover.h>
@@ -17,40 +17,40 @@
 #include "common/unix-socket.h"
 #include "share/share.h"
 
-#define PEERS_MAX   256  /* whose answers are awaited; beyond that the oldest goes */
-#define PEER_MS     5000 /* how long each is */
-#define ROUND_MAX   32   /* who are let in before answers are looked at */
-#define SHORTAGE_MS 100  /* until the next try when there is no descriptor for a peer */
+#define CLIENTS_MAX 256  /* whose answers are awaited; the oldest makes way for one more */
+#define CLIENT_MS   5000 /* to wait for each answer */
+#define ACCEPT_MAX  32   /* clients accepted before answers are read */
+#define PAUSE_MS    100  /* before accepting again when descriptors have run out */
 
-struct peer {
+struct client {
 	int stream;
 	int64_t deadline;
-	struct ucred who;
+	struct ucred cred;
 };
 
 struct sharer {
 	const struct share_options *opts;
 	struct unix_listener listener;
 	int signals;
-	bool shortage;
-	struct peer peers[PEERS_MAX]; /* the oldest first */
-	unsigned int peer_count;
+	bool accept_paused;                 /* no descriptor is left */
+	struct client clients[CLIENTS_MAX]; /* oldest first */
+	unsigned int client_count;
 };
 
-static void drop_peer(struct sharer *sharer, unsigned int i)
+static void close_client(struct sharer *sharer, unsigned int i)
 {
-	close(sharer->peers[i].stream);
-	sharer->peer_count--;
-	memmove(&sharer->peers[i], &sharer->peers[i + 1],
-		(sharer->peer_count - i) * sizeof(sharer->peers[0]));
+	close(sharer->clients[i].stream);
+	sharer->client_count--;
+	memmove(&sharer->clients[i], &sharer->clients[i + 1],
+		(sharer->client_count - i) * sizeof(sharer->clients[0]));
 }
 
 static bool is_allowed(const struct share_options *opts, uid_t uid)
 {
-	for (unsigned int i = 0; i < opts->uid_count; i++)
-		if (opts->uids[i] == uid)
+	for (unsigned int i = 0; i < opts->allowed.count; i++)
+		if (opts->allowed.uids[i] == uid)
 			return true;
-	return opts->uid_count == 0;
+	return opts->allowed.count == 0;
 }
 
 static bool is_shortage(int err)
@@ -58,134 +58,136 @@ static bool is_shortage(int err)
 	return err == -EMFILE || err == -ENFILE;
 }
 
-/* When there is no descriptor left, who has got what it came for makes room. */
-static int send_one(struct sharer *sharer, int stream, char *error, size_t error_size)
+/* When descriptors run out, clients that have their socket make way. */
+static int send_socket(struct sharer *sharer, int stream, char *error, size_t error_size)
 {
 	int err = share_send(sharer->opts, stream, 0, error, error_size);
 
-	while (is_shortage(err) && sharer->peer_count > 0) {
-		drop_peer(sharer, 0);
+	while (is_shortage(err) && sharer->client_count > 0) {
+		close_client(sharer, 0);
 		err = share_send(sharer->opts, stream, 0, error, error_size);
 	}
 	return err;
 }
 
-/* Whether it got one. */
-static bool give(struct sharer *sharer, const struct peer *peer)
+/* Returns whether it was sent. */
+static bool serve_client(struct sharer *sharer, const struct client *client)
 {
 	char error[MNFQ_ERRMSG_SIZE];
 	int err;
 
-	if (!is_allowed(sharer->opts, peer->who.uid)) {
-		snprintf(error, sizeof(error), "user %u may not fetch sockets here",
-			 peer->who.uid);
+	if (!is_allowed(sharer->opts, client->cred.uid)) {
+		snprintf(error, sizeof(error), "user %u is not allowed to fetch sockets here",
+			 client->cred.uid);
 		err = -EACCES;
 	} else {
-		err = send_one(sharer, peer->stream, error, sizeof(error));
+		err = send_socket(sharer, client->stream, error, sizeof(error));
 	}
 	if (err < 0) {
-		fail(SHARE_NAME, "nothing for pid %d, uid %u: %s", (int)peer->who.pid,
-		     peer->who.uid, error);
-		(void)mnfq_handover_answer(peer->stream, NULL, err, error);
+		fail(SHARE_NAME, "refused pid %d, uid %u: %s", (int)client->cred.pid,
+		     client->cred.uid, error);
+		(void)mnfq_handover_answer(client->stream, NULL, err, error);
 		return false;
 	}
-	fprintf(stderr, "gave a socket to pid %d, uid %u\n", (int)peer->who.pid, peer->who.uid);
+	fprintf(stderr, "socket sent to pid %d, uid %u\n", (int)client->cred.pid,
+		client->cred.uid);
 	return true;
 }
 
-static void listen_meet(struct sharer *sharer, int stream)
+static void accept_client(struct sharer *sharer, int stream)
 {
-	struct peer peer = { .stream = stream, .deadline = clock_ms() + PEER_MS };
-	socklen_t len = sizeof(peer.who);
+	struct client client = { .stream = stream, .deadline = clock_ms() + CLIENT_MS };
+	socklen_t len = sizeof(client.cred);
 
-	if (getsockopt(stream, SOL_SOCKET, SO_PEERCRED, &peer.who, &len) < 0 ||
-	    !give(sharer, &peer)) {
+	if (getsockopt(stream, SOL_SOCKET, SO_PEERCRED, &client.cred, &len) < 0 ||
+	    !serve_client(sharer, &client)) {
 		close(stream);
 		return;
 	}
-	if (sharer->peer_count == PEERS_MAX)
-		drop_peer(sharer, 0);
-	sharer->peers[sharer->peer_count++] = peer;
+	if (sharer->client_count == CLIENTS_MAX)
+		close_client(sharer, 0);
+	sharer->clients[sharer->client_count++] = client;
 }
 
-static void meet_some(struct sharer *sharer)
+static void accept_clients(struct sharer *sharer)
 {
 	int stream;
 
-	for (int i = 0; i < ROUND_MAX; i++) {
+	for (int i = 0; i < ACCEPT_MAX; i++) {
 		stream = accept4(sharer->listener.fd, NULL, NULL, SOCK_CLOEXEC);
 		if (stream >= 0) {
-			listen_meet(sharer, stream);
+			accept_client(sharer, stream);
 		} else if (is_shortage(-errno)) {
-			sharer->shortage = sharer->peer_count == 0;
-			if (sharer->shortage)
+			sharer->accept_paused = sharer->client_count == 0;
+			if (sharer->accept_paused)
 				return;
-			drop_peer(sharer, 0);
+			close_client(sharer, 0);
 		} else if (errno != ECONNABORTED) {
 			return;
 		}
 	}
 }
 
-/* Whether it has said all that we want to hear. A program that knows no protocol says nothing. */
-static bool hear(const struct peer *peer)
+/* Returns whether the client is done. A program without libmnfq does not answer. */
+static bool read_answer(const struct client *client)
 {
 	char error[MNFQ_ERRMSG_SIZE] = "";
 	const struct mnfq_handover_options options = { .size = sizeof(options),
 						       .error = error,
 						       .error_size = sizeof(error) };
-	int err = mnfq_handover_wait(peer->stream, 0, &options);
+	int err = mnfq_handover_wait(client->stream, 0, &options);
 
 	if (err == -EAGAIN)
 		return false;
 	if (err < 0 && err != -ECONNRESET && err != -EBADMSG)
-		fail(SHARE_NAME, "pid %d, uid %u has not taken it: %s", (int)peer->who.pid,
-		     peer->who.uid, error);
+		fail(SHARE_NAME, "pid %d, uid %u refused the socket: %s", (int)client->cred.pid,
+		     client->cred.uid, error);
 	return true;
 }
 
-/* From the last to the first, so that those who go leave the numbers of the others alone. */
-static void hear_all(struct sharer *sharer, const struct pollfd *fds)
+/* Backwards, since closing one moves those behind it. */
+static void read_answers(struct sharer *sharer, const struct pollfd *fds)
 {
 	int64_t now = clock_ms();
 
-	for (unsigned int i = sharer->peer_count; i-- > 0;)
-		if ((fds[i].revents && hear(&sharer->peers[i])) ||
-		    sharer->peers[i].deadline <= now)
-			drop_peer(sharer, i);
+	for (unsigned int i = sharer->client_count; i-- > 0;)
+		if ((fds[i].revents && read_answer(&sharer->clients[i])) ||
+		    sharer->clients[i].deadline <= now)
+			close_client(sharer, i);
 }
 
 static int get_timeout(const struct sharer *sharer)
 {
 	int64_t left;
 
-	if (sharer->shortage)
-		return SHORTAGE_MS;
-	if (sharer->peer_count == 0)
+	if (sharer->accept_paused)
+		return PAUSE_MS;
+	if (sharer->client_count == 0)
 		return -1;
-	left = sharer->peers[0].deadline - clock_ms();
+	left = sharer->clients[0].deadline - clock_ms();
 	return left > 0 ? (int)left : 0;
 }
 
-static int listen_serve(struct sharer *sharer)
+static int serve_clients(struct sharer *sharer)
 {
-	struct pollfd fds[2 + PEERS_MAX];
+	struct pollfd fds[2 + CLIENTS_MAX];
 
 	for (;;) {
 		fds[0] = (struct pollfd){ .fd = sharer->signals, .events = POLLIN };
 		fds[1] = (struct pollfd){ .fd = sharer->listener.fd,
-					  .events = sharer->shortage ? 0 : POLLIN };
-		for (unsigned int i = 0; i < sharer->peer_count; i++)
-			fds[2 + i] = (struct pollfd){ .fd = sharer->peers[i].stream,
+					  .events = sharer->accept_paused ? 0 : POLLIN };
+		for (unsigned int i = 0; i < sharer->client_count; i++)
+			fds[2 + i] = (struct pollfd){ .fd = sharer->clients[i].stream,
 						      .events = POLLIN };
-		if (poll(fds, 2 + sharer->peer_count, get_timeout(sharer)) < 0 && errno != EINTR)
-			return fail(SHARE_NAME, "cannot wait: %s", strerror(errno));
+		if (poll(fds, 2 + sharer->client_count, get_timeout(sharer)) < 0 &&
+		    errno != EINTR)
+			return fail(SHARE_NAME, "cannot poll: %s", strerror(errno));
 		if (fds[0].revents)
 			return EXIT_SUCCESS;
-		sharer->shortage = false;
-		hear_all(sharer, fds + 2);
+		sharer->accept_paused = false;
+		read_answers(sharer, fds + 2);
 		if (fds[1].revents)
-			meet_some(sharer);
+			accept_clients(sharer);
 	}
 }
 
@@ -204,10 +206,10 @@ int share_listen(const struct share_options *opts)
 	if (!status) {
 		fprintf(stderr, "listening at %s, mode 0%o\n", opts->listen,
 			(unsigned int)opts->mode);
-		status = listen_serve(&sharer);
+		status = serve_clients(&sharer);
 	}
-	while (sharer.peer_count > 0)
-		drop_peer(&sharer, 0);
+	while (sharer.client_count > 0)
+		close_client(&sharer, 0);
 	unix_unlisten(&sharer.listener);
 	return status;
 }

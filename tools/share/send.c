@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* mnfq share: what its two directions share: a socket is opened and sent, rights are given up. */
+/* mnfq share: what both directions need: sending a socket, signals, the sandbox. */
 #include <errno.h>
 #include <linux/capability.h>
 #include <linux/netlink.h>
@@ -32,11 +32,11 @@ int share_send(const struct share_options *opts, int stream, uint32_t flags, cha
 		return err;
 	}
 	err = mnfq_handover_send(stream, fd, 0, &handover);
-	close(fd); /* or its queue would outlive the program that serves it */
+	close(fd); /* a copy would keep its queues alive after the receiver has gone */
 	return err;
 }
 
-/* Opening sockets and passing them takes no capability, and binding queues is the others' affair. */
+/* CAP_NET_ADMIN has to be kept: receivers check that the opener of the socket has it. */
 int share_enter_sandbox(const struct share_options *opts)
 {
 	char error[256];
@@ -44,7 +44,7 @@ int share_enter_sandbox(const struct share_options *opts)
 	if (opts->no_sandbox || sandbox_enter(SANDBOX_SHARER, SANDBOX_CAP(CAP_NET_ADMIN), false,
 					      opts->listen, error, sizeof(error)) == 0)
 		return 0;
-	return fail(SHARE_NAME, "%s; --no-sandbox does without", error);
+	return fail(SHARE_NAME, "%s; see --no-sandbox", error);
 }
 
 int share_catch_signals(int also)
@@ -55,7 +55,7 @@ int share_catch_signals(int also)
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
-	if (!is_ignored(SIGHUP)) /* blocked, it would come all the same */
+	if (!is_ignored(SIGHUP)) /* a blocked signal reaches signalfd even if it is ignored */
 		sigaddset(&set, SIGHUP);
 	if (also)
 		sigaddset(&set, also);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* mnfq share: give sockets of this network namespace to programs that are not in it. */
+/* mnfq share: give sockets of this network namespace to processes outside. */
 #include "share/share.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <mnfq/handover.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,71 +10,67 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "common/parse.h"
+#include "common/options.h"
 #include "common/program.h"
 #include "common/sys.h"
-#include "sandbox/sandbox.h"
 
-#define TIMEOUT_MAX 2000000u   /* seconds; milliseconds are an int */
-#define FILES_MAX   (1u << 20) /* what the kernel allows, unless fs.nr_open says otherwise */
+#define FILES_MAX (1u << 20) /* the default of fs.nr_open */
 
-static int share_print_help(void)
+/* ---- the command line ------------------------------------------------------------------- */
+
+#define SHARE_AT(field) .offset = offsetof(struct share_options, field)
+
+_Static_assert(MNFQ_LABEL_SIZE == 64, "the help of --label has it");
+
+static const struct option_row share_rows[] = {
+	{ "listen", 0, "PATH", OPTION_TEXT, SHARE_AT(listen), .complete = "FILE",
+	  .help = "give a socket to each client that connects to PATH" },
+	OPTION_ROW_MODE(struct share_options),
+	OPTION_ROW_ALLOW_UID(struct share_options, "give sockets to this user only"),
+	{ "connect", 0, "PATH", OPTION_TEXT, SHARE_AT(connect), .complete = "FILE",
+	  .help = "offer a socket to the program that listens at\nPATH, wait for it, exit once it is taken" },
+	{ "keep", .kind = OPTION_BOOL, SHARE_AT(keep),
+	  .help = "stay connected, and offer one again afterwards;\nexiting withdraws the socket" },
+	{ "timeout", 0, "SECONDS", OPTION_U32, SHARE_AT(timeout), 1, SHARE_TIMEOUT_MAX,
+	  .help = "give up if no socket is taken within this time" },
+	{ "label", 0, "NAME", OPTION_TEXT, SHARE_AT(label),
+	  .help = "name of this namespace for the receiver, 63 bytes\nat most" },
+	{ "no-sandbox", .kind = OPTION_BOOL, SHARE_AT(no_sandbox),
+	  .help = "keep all privileges (for debugging)" },
+	OPTION_ROW_HELP,
+};
+
+static const struct option_table share_table = {
+	.command = SHARE_NAME,
+	.usage = "Usage: mnfq share --listen PATH [--mode MODE] [--allow-uid UID]... [OPTIONS]\n"
+		 "       mnfq share --connect PATH [--keep] [--timeout SECONDS] [OPTIONS]",
+	.summary = "Give netlink sockets of this network namespace to programs outside, such as\n"
+		   "'mnfq dump', which bind queues on them and decide its packets.",
+	.rows = share_rows,
+	.count = sizeof(share_rows) / sizeof(share_rows[0]),
+	.footer = "Options with ... may be repeated. See mnfq-share(1).\n",
+};
+
+static int check_options(struct share_options *opts)
 {
-	printf("Usage: mnfq share --listen PATH [--mode MODE] [--allow-uid N]...\n"
-	       "       mnfq share --connect PATH [--keep] [--timeout SECONDS]\n"
-	       "\n"
-	       "Give netlink sockets of this network namespace to programs outside, as to\n"
-	       "'mnfq dump', which bind queues on them and decide its packets.\n"
-	       "\n"
-	       "      --listen PATH      give one to whoever connects to this Unix socket\n"
-	       "      --mode MODE        of its file, in octal (default: 0600)\n"
-	       "      --allow-uid N      only to this user; several times: to these\n"
-	       "      --connect PATH     offer one to the program that listens at PATH, wait\n"
-	       "                         until there is one, and end when it took it\n"
-	       "      --keep             do not end then: offer one to the next that listens,\n"
-	       "                         too. When this ends the socket is withdrawn\n"
-	       "      --timeout SECONDS  give up if nobody has taken it by then\n"
-	       "      --label NAME       what to call this namespace, up to %u bytes\n"
-	       "      --no-sandbox       give up no rights, for debuggers\n"
-	       "  -h, --help             print this\n"
-	       "\n"
-	       "See mnfq-share(1).\n",
-	       MNFQ_LABEL_SIZE - 1);
-	return EXIT_SUCCESS;
+	if (!opts->listen == !opts->connect)
+		return fail_usage(SHARE_NAME, "give either --listen PATH or --connect PATH");
+	if (opts->connect && (opts->mode != MODE_UNSET || opts->allowed.count > 0))
+		return fail_usage(SHARE_NAME, "--mode and --allow-uid require --listen");
+	if (opts->listen && (opts->keep || opts->timeout > 0))
+		return fail_usage(SHARE_NAME, "--keep and --timeout require --connect");
+	if (opts->mode == MODE_UNSET)
+		opts->mode = 0600;
+	return 0;
 }
 
-enum {
-	SHARE_OPT_LISTEN = 256,
-	SHARE_OPT_CONNECT,
-	SHARE_OPT_MODE,
-	SHARE_OPT_ALLOW_UID,
-	SHARE_OPT_KEEP,
-	SHARE_OPT_TIMEOUT,
-	SHARE_OPT_LABEL,
-	SHARE_OPT_NO_SANDBOX,
-};
-
-static const struct option share_long_options[] = {
-	{ "listen", required_argument, NULL, SHARE_OPT_LISTEN },
-	{ "connect", required_argument, NULL, SHARE_OPT_CONNECT },
-	{ "mode", required_argument, NULL, SHARE_OPT_MODE },
-	{ "allow-uid", required_argument, NULL, SHARE_OPT_ALLOW_UID },
-	{ "keep", no_argument, NULL, SHARE_OPT_KEEP },
-	{ "timeout", required_argument, NULL, SHARE_OPT_TIMEOUT },
-	{ "label", required_argument, NULL, SHARE_OPT_LABEL },
-	{ "no-sandbox", no_argument, NULL, SHARE_OPT_NO_SANDBOX },
-	{ "help", no_argument, NULL, 'h' },
-	{ NULL, 0, NULL, 0 },
-};
-
-/* ---- what both directions do ---- */
+/* ---- before the first client ------------------------------------------------------------ */
 
 /*
- * The limit of open files also limits how many descriptors may be on their way, of all processes
- * of the user: peers who do not read what they got would keep us from giving to others. We need
- * few ourselves.
+ * The limit of open files also applies to descriptors in flight, those of all processes of the user together:
+ * with a low limit, clients that do not receive what was sent to them would keep us from serving others.
  */
-static void share_raise_limit(void)
+static void raise_descriptor_limit(void)
 {
 	const struct rlimit limit = { FILES_MAX, FILES_MAX };
 
@@ -83,92 +78,8 @@ static void share_raise_limit(void)
 		raise_file_limit();
 }
 
-/* ---- the command line ---- */
-
-static int share_take_mode(struct share_options *opts)
-{
-	if (parse_mode(optarg, &opts->mode) == 0)
-		return 0;
-	return fail_usage(SHARE_NAME, "--mode %s: give an octal number from 0 to 777, as 0660",
-			  optarg);
-}
-
-static int share_take_uid(struct share_options *opts)
-{
-	uint64_t uid;
-
-	if (opts->uid_count == SHARE_UIDS_MAX)
-		return fail_usage(SHARE_NAME, "--allow-uid: give %u users at most",
-				  SHARE_UIDS_MAX);
-	if (parse_number(optarg, 0, UINT32_MAX - 1, &uid) < 0)
-		return fail_usage(SHARE_NAME, "--allow-uid %s: give the number of a user",
-				  optarg);
-	opts->uids[opts->uid_count++] = (uint32_t)uid;
-	return 0;
-}
-
-static int take_timeout(struct share_options *opts)
-{
-	uint64_t seconds;
-
-	if (parse_number(optarg, 1, TIMEOUT_MAX, &seconds) < 0)
-		return fail_usage(SHARE_NAME, "--timeout %s: give seconds, from 1 to %u", optarg,
-				  TIMEOUT_MAX);
-	opts->timeout_ms = (uint32_t)seconds * 1000;
-	return 0;
-}
-
-/* Returns 0 or the exit status. */
-static int share_take_option(struct share_options *opts, int option, char **argv)
-{
-	switch (option) {
-	case SHARE_OPT_LISTEN:
-		opts->listen = optarg;
-		return 0;
-	case SHARE_OPT_CONNECT:
-		opts->connect = optarg;
-		return 0;
-	case SHARE_OPT_MODE:
-		return share_take_mode(opts);
-	case SHARE_OPT_ALLOW_UID:
-		return share_take_uid(opts);
-	case SHARE_OPT_KEEP:
-		opts->keep = true;
-		return 0;
-	case SHARE_OPT_TIMEOUT:
-		return take_timeout(opts);
-	case SHARE_OPT_LABEL:
-		opts->label = optarg;
-		return 0;
-	case SHARE_OPT_NO_SANDBOX:
-		opts->no_sandbox = true;
-		return 0;
-	default:
-		return fail_option(SHARE_NAME, option, argv);
-	}
-}
-
-#define MODE_UNSET (~(mode_t)0)
-
-static int share_check_options(struct share_options *opts, int argc, char **argv)
-{
-	if (optind < argc)
-		return fail_usage(SHARE_NAME, "unexpected argument '%s'", argv[optind]);
-	if (!opts->listen == !opts->connect)
-		return fail_usage(SHARE_NAME, "give either --listen PATH or --connect PATH");
-	if (opts->connect && (opts->mode != MODE_UNSET || opts->uid_count > 0))
-		return fail_usage(SHARE_NAME,
-				  "--mode and --allow-uid are about who connects: they go with "
-				  "--listen");
-	if (opts->listen && (opts->keep || opts->timeout_ms > 0))
-		return fail_usage(SHARE_NAME, "--keep and --timeout go with --connect");
-	if (opts->mode == MODE_UNSET)
-		opts->mode = 0600;
-	return 0;
-}
-
-/* What would fail when somebody is there fails now: a socket is sent to ourselves. */
-static int rehearse(const struct share_options *opts)
+/* Errors are reported now instead of to the first client: send a socket to ourselves. */
+static int preflight(const struct share_options *opts)
 {
 	int ends[2], err;
 	char error[MNFQ_ERRMSG_SIZE];
@@ -186,20 +97,15 @@ static int rehearse(const struct share_options *opts)
 int run_share(int argc, char **argv)
 {
 	struct share_options opts = { .mode = MODE_UNSET };
-	int option, status;
+	int status;
 
-	opterr = 0;
-	while ((option = getopt_long(argc, argv, ":h", share_long_options, NULL)) != -1) {
-		if (option == 'h')
-			return share_print_help();
-		status = share_take_option(&opts, option, argv);
-		if (status)
-			return status;
+	if (!options_parse(&share_table, &opts, argc, argv, &status))
+		return status;
+	status = check_options(&opts);
+	if (!status) {
+		raise_descriptor_limit();
+		status = preflight(&opts);
 	}
-	status = share_check_options(&opts, argc, argv);
-	share_raise_limit();
-	if (!status)
-		status = rehearse(&opts);
 	if (status)
 		return status;
 	return opts.listen ? share_listen(&opts) : share_connect(&opts);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* mnfq share: what the command line says, and what its files share. */
+/* mnfq share: its options, and what both directions need. */
 #ifndef MNFQ_TOOLS_SHARE_H
 #define MNFQ_TOOLS_SHARE_H
 
@@ -10,41 +10,37 @@
 #include <mnfq/handover.h>
 #include <mnfq/mnfq.h>
 
-#define SHARE_NAME     "mnfq share"
-#define SHARE_UIDS_MAX 64
+#include "common/options.h"
+#define SHARE_NAME        "mnfq share"
+#define SHARE_TIMEOUT_MAX 2000000u /* seconds; milliseconds fit in an int */
 
 struct share_options {
-	const char *listen; /* one of the two; NULL: the other */
-	const char *connect;
-	const char *label; /* NULL: none */
+	const char *listen, *connect; /* paths: one of them is not NULL */
+	const char *label;            /* or NULL */
 	mode_t mode;
-	uint32_t uids[SHARE_UIDS_MAX]; /* who may fetch a socket; none: whoever can connect */
-	unsigned int uid_count;
+	struct uid_list allowed; /* none: every user who can connect */
 	bool keep;
-	uint32_t timeout_ms; /* 0: none */
+	uint32_t timeout; /* seconds; 0: none */
 	bool no_sandbox;
 };
 
-/** Give sockets to whoever connects, until SIGINT or SIGTERM. Returns the exit status. */
+/** Give a socket to each client, until a signal. Returns the exit status. */
 int share_listen(const struct share_options *opts);
 
-/** Offer a socket to who listens, until it was taken. Returns the exit status. */
+/** Offer a socket to the program that listens, until it is taken. Returns the exit status. */
 int share_connect(const struct share_options *opts);
 
 /**
- * Open a netlink socket of this namespace and send it; never waits.
- *
- * @flags  MNFQ_HANDOVER_KEEP or 0
- * @error  where the sentence of a failure is written
- * Returns 0 or a negative errno.
+ * Open a netlink socket in this namespace and send it, without waiting. @flags: MNFQ_HANDOVER_KEEP or 0.
+ * Returns 0 or a negative errno with the message in @error.
  */
 int share_send(const struct share_options *opts, int stream, uint32_t flags, char *error,
 	       size_t error_size);
 
-/** Give up what is not needed any more. Returns 0 or the exit status. */
+/** Drop privileges. Returns 0 or the exit status. */
 int share_enter_sandbox(const struct share_options *opts);
 
-/** Have the signal @also (0: none), SIGINT and SIGTERM come over a descriptor, or -errno. */
+/** A signalfd for SIGINT, SIGTERM, SIGHUP and @also (0: none), or a negative errno. */
 int share_catch_signals(int also);
 
 #endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mnfq dump with any number of namespaces: what the log, the broker and the service manager are told when one of
+ * them joins or leaves.
+ */
+#ifndef MNFQ_TOOLS_DUMP_NOTIFY_H
+#define MNFQ_TOOLS_DUMP_NOTIFY_H
+
+#include "broker/ipc.h"
+#include "dump/entries.h"
+
+/** It is served: log it, store its socket, and have the broker watch it. */
+void notify_served(struct netns_entry *entry);
+
+/** The answer to its IPC_ATTACH. The second is about its error, and is logged. */
+void notify_accepted(const struct netns_entry *entry);
+void notify_refused(const struct netns_entry *entry);
+
+/** The same for an IPC_ATTACH without an entry. */
+void notify_refuse(struct dump_multi *multi, const struct ipc_msg *attach, int err,
+		   const char *reason);
+
+/** Have the broker say when the namespace is gone, or forget the entry. */
+void notify_watch(const struct netns_entry *entry);
+void notify_forget(const struct netns_entry *entry);
+
+/** The service manager need not keep the socket any more. */
+void notify_unstore(const struct netns_entry *entry);
+
+/** The label of a socket that was stored under @name. */
+void notify_parse_stored_name(struct netns_entry *entry, const char *name);
+
+/** With a single namespace: it cannot be served, so end. */
+void notify_single_failed(struct dump_multi *multi, const char *reason);
+
+/** May a line about the end of this entry be logged? */
+bool notify_may_log(const struct netns_entry *entry);
+
+/** At the end: how many lines were suppressed. */
+void notify_suppressed(struct dump_multi *multi);
+
+#endif

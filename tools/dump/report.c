@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+/* mnfq dump: its lines on stderr about queues, settings and counters. */
+#include "dump/report.h"
+
+#include <errno.h>
+
+#include "common/log.h"
+#include "common/parse.h"
+#include "common/text.h"
+
+#define QUEUE_LEN_MAX 65536u /* in Linux 6.18, whatever max_len says */
+
+/* ---- settings --------------------------------------------------------------------------- */
+
+void report_queues(FILE *out, const struct dump_options *opts)
+{
+	fprintf(out, "listening on %s %u", plural(options_queue_count(opts), "queue", "queues"),
+		opts->first);
+	if (opts->first < opts->last)
+		fprintf(out, ":%u", opts->last);
+}
+
+/* What else is set on the packets. */
+static void print_changes(FILE *out, const struct dump_options *opts)
+{
+	const char *separator = " with";
+	char priority[PRIORITY_SIZE], mark[MASKED_SIZE];
+
+	if (opts->has_mark) {
+		fprintf(out, "%s mark %s", separator,
+			format_masked(mark, opts->mark, opts->mark_mask));
+		separator = ",";
+	}
+	if (opts->has_priority) {
+		fprintf(out, "%s priority %s", separator,
+			format_priority(priority, opts->priority));
+		separator = ",";
+	}
+	if (opts->has_ct_mark)
+		fprintf(out, "%s connection mark %s", separator,
+			format_masked(mark, opts->ct_mark, opts->ct_mark_mask));
+}
+
+/* As the kernel has them, if there is a handle to ask. */
+static void get_copy(const struct dump_handle *handle, const struct dump_options *requested,
+		     struct mnfq_queue_options *opts)
+{
+	*opts = requested->queue;
+	opts->size = sizeof(*opts);
+	if (handle)
+		mnfq_queue_get_options(handle->queues[0], opts);
+	if (opts->copy_mode == MNFQ_COPY_DEFAULT)
+		opts->copy_mode = MNFQ_COPY_PACKET;
+	if (opts->copy_range == 0)
+		opts->copy_range = MNFQ_COPY_RANGE_MAX;
+}
+
+void report_settings(FILE *out, const struct dump *dump, const struct dump_handle *handle,
+		     bool each)
+{
+	struct mnfq_queue_options opts;
+
+	get_copy(handle, dump->opts, &opts);
+	if (opts.copy_mode == MNFQ_COPY_META)
+		fprintf(out, ", no payload");
+	else if (opts.copy_mode == MNFQ_COPY_PACKET && opts.copy_range < MNFQ_COPY_RANGE_MAX)
+		fprintf(out, ", first %u %s", opts.copy_range,
+			plural(opts.copy_range, "byte", "bytes"));
+	else if (opts.copy_mode == MNFQ_COPY_PACKET)
+		fprintf(out, ", whole packets");
+	if (handle)
+		fprintf(out, ", receive buffer %lld bytes%s",
+			(long long)mnfq_socket_get_receive_buffer(handle->sock),
+			each ? " each" : "");
+	if (opts.copy_mode == MNFQ_COPY_NONE) {
+		fprintf(out, ", verdict drop by the kernel\n");
+	} else {
+		fprintf(out, ", verdict %s", dump->opts->verdict_text);
+		print_changes(out, dump->opts);
+		fprintf(out, "\n");
+	}
+	if (opts.copy_mode == MNFQ_COPY_NONE)
+		fprintf(out, "warning: with --copy none the kernel drops every packet that "
+			     "reaches the queue\n");
+}
+
+/* ---- counters --------------------------------------------------------------------------- */
+
+/* After a write error the reason was reported, and after EPIPE the reader wants no more. */
+static uint64_t count_dropped(const struct dump *dump)
+{
+	const int error = output_error(dump->out);
+
+	return error == 0 || error == EAGAIN ? output_dropped(dump->out) : 0;
+}
+
+void report_counters(const struct dump *dump, const struct counters *counters)
+{
+	struct counters sums = *counters;
+	FILE *out = log_begin();
+
+	sums.lines_dropped = count_dropped(dump);
+	counters_print(out, &sums);
+	putc('\n', out);
+	log_end();
+}
+
+static void advise_on_full_queue(FILE *out, uint32_t max_len)
+{
+	if (max_len < QUEUE_LEN_MAX)
+		fprintf(out,
+			"queue full: the kernel dropped packets; raise --max-len (now %u, at most %u)\n",
+			max_len ? max_len : MNFQ_MAX_LEN_DEFAULT, QUEUE_LEN_MAX);
+	else
+		fprintf(out,
+			"queue full: the kernel dropped packets, as it queues %u at most; use several "
+			"queues (--queue-balance)\n",
+			QUEUE_LEN_MAX);
+}
+
+void report_summary(const struct dump *dump)
+{
+	const bool fail_open = dump->opts->queue.flags & MNFQ_QUEUE_FAIL_OPEN;
+	const struct counters *totals = &dump->totals;
+	FILE *out;
+
+	report_counters(dump, totals);
+	out = log_begin();
+	if (dump->unclosed)
+		fprintf(out, "%zu %s could not be closed in time; the counters are incomplete\n",
+			dump->unclosed, plural(dump->unclosed, "namespace", "namespaces"));
+	if (totals->queue_full)
+		advise_on_full_queue(out, dump->opts->queue.max_len);
+	if (totals->stats.overruns && totals->stats.overruns != MNFQ_UNKNOWN)
+		fprintf(out,
+			"buffer full: the kernel %s packets; raise --receive-buffer, and the sysctl "
+			"net.core.rmem_max if it limits that\n",
+			fail_open ? "accepted unseen" : "dropped");
+	if (fail_open)
+		fprintf(out,
+			"fail-open: packets are accepted unseen while the queue is full, and "
+			"are not counted\n");
+	if (count_dropped(dump))
+		fprintf(out, "lines dropped: the reader of stdout was too slow; see "
+			     "--when-blocked\n");
+	log_end();
+}
+
+void report_closed(struct dump_handle *handle, const char *reason)
+{
+	char name[HANDLE_NAME_SIZE], text[512];
+	FILE *out;
+
+	counters_add(&handle->dump->totals, &handle->counters);
+	if (!reason)
+		return;
+	out = log_begin();
+	fprintf(out, "namespace %s: %s: ", handle_format_name(name, handle),
+		clean_text(text, sizeof(text), reason));
+	counters_print(out, &handle->counters);
+	putc('\n', out);
+	log_end();
+}
