@@ -269,6 +269,7 @@ static struct mnfq_queue *new_queue(struct mnfq_socket *sock, uint16_t num)
 	queue->tag = sock->tag | num;
 	queue->next_id = 1;
 	queue->synced = true;
+	queue->putting = queue->sent = MNFQ_I_VERDICT_NONE;
 	queue->bind_round = sock->round;
 	atomic_init(&queue->refs, 1);
 	return queue;

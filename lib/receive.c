@@ -266,6 +266,7 @@ static int enter(struct mnfq_socket *sock)
 				   "of its own");
 	atomic_store(&sock->dispatcher, (uintptr_t)pthread_self());
 	sock->release_budget = mnfq_i_batch(sock);
+	sock->emptied = false;
 	sock->round++;
 	return 0;
 }
@@ -346,11 +347,13 @@ static int leave(struct mnfq_socket *sock, int handled)
 /* Without NETLINK_NO_ENOBUFS an overrun is told once, in place of what is in the buffer. */
 static int fill_ring(struct mnfq_socket *sock, unsigned int max)
 {
-	int count = mnfq_i_ring_fill(sock->ring, sock->fd, max);
+	int count;
 
-	if (count != -ENOBUFS)
-		return count;
+	sock->late_before = atomic_load(&sock->late);
 	count = mnfq_i_ring_fill(sock->ring, sock->fd, max);
+	if (count == -ENOBUFS)
+		count = mnfq_i_ring_fill(sock->ring, sock->fd, max);
+	sock->emptied = count < 0 ? count == -EAGAIN : (unsigned int)count < max;
 	return count == -ENOBUFS ? 0 : count;
 }
 

@@ -70,12 +70,19 @@ struct mnfq_queue {
 	atomic_bool has_release; /* may be read without the lock, after `held` */
 	bool has_release_next;
 	uint32_t release_from, release, release_next;
-	/* The highest one in the outbox: for the receiver alone. */
-	uint32_t put;
-	bool has_put;
 	/* After a failure: not before this time (0: at once), then after a longer pause. */
 	_Atomic int64_t retry_at;
 	atomic_uint retry_ms;
+	/* The rest is for the receiver alone. The highest release in the outbox: */
+	uint32_t put;
+	bool has_put;
+	/* The verdict of all that is in the outbox; of all that was sent, up to sent_round; or one of: */
+#define MNFQ_I_VERDICT_NONE  UINT32_MAX
+#define MNFQ_I_VERDICT_MIXED (UINT32_MAX - 1)
+	uint32_t putting, sent;
+	uint64_t sent_round;
+	uint32_t late_seen; /* of the socket's `late`, by the last decision */
+	bool guarded;       /* a release below the first run that needs it is in the outbox */
 };
 
 /* The request that waits for its acknowledgement; seq is 0 if none does. */
@@ -125,8 +132,16 @@ struct mnfq_socket {
 	unsigned int ids_count, ids_max;
 	unsigned int ring_at, ring_count; /* messages in the ring that are to be handled still */
 	struct mnfq_queue *ended;         /* in this round: the ring may hold packets of theirs */
-	int failure;                      /* to be reported by the next dispatch */
-	bool queue_failed;                /* and so is that of a queue */
+	/*
+	 * All that was sent before the round `answered` is answered, and the answers have been read; of
+	 * what was sent by itself, `late` decisions so far, the first `late_answered`.
+	 */
+	uint64_t answered;
+	atomic_uint late;
+	uint32_t late_before, late_answered; /* as the ring was filled; .. */
+	bool emptied;                        /* by that the receive buffer was */
+	int failure;                         /* to be reported by the next dispatch */
+	bool queue_failed;                   /* and so is that of a queue */
 	struct mnfq_stats stats;
 	struct mnfq_i_ifname ifnames[MNFQ_I_IFNAME_SETS][MNFQ_I_IFNAME_WAYS];
 	struct mnfq_i_errmsg error;
