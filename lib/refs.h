@@ -111,9 +111,9 @@ struct mnfq_socket {
 	bool stale;                  /* packets of a queue that is gone may still arrive */
 	bool ask_opener;             /* requests go only if who opened the socket may send them */
 	uint32_t portid, seq, tag, timeout_ms;
-	uint64_t
-		drops_before; /* of the kernel's socket, from before it was ours, or MNFQ_UNKNOWN */
-	int queues_fd;        /* the kernel's file about its queues; -1: not opened yet */
+	uint32_t drops;    /* of the kernel's socket, as it counts: when we looked last */
+	uint64_t overruns; /* since it is ours, or MNFQ_UNKNOWN */
+	int queues_fd;     /* the kernel's file about its queues; -1: not opened yet */
 	struct mnfq_i_spin spin;
 	bool single_packet; /* the last packet came alone */
 	int64_t deadline;   /* of the requests of the call that is under way */

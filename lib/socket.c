@@ -165,7 +165,7 @@ static int wrap(struct mnfq_socket **ret, int fd, const struct mnfq_socket_optio
 	(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
 	sock->fd = fd;
 	sock->wake_fd = sock->queues_fd = -1;
-	sock->drops_before = mnfq_i_get_drops(fd);
+	mnfq_i_begin_overruns(sock);
 	atomic_init(&sock->wake, -1);
 	atomic_init(&sock->refs, 1);
 	sock->spin.max = sock->spin.limit = (int64_t)options->busy_poll_us * 1000;
@@ -343,15 +343,16 @@ uint32_t mnfq_socket_get_portid(const struct mnfq_socket *sock)
 	return sock ? sock->portid : 0;
 }
 
-int mnfq_socket_get_stats(const struct mnfq_socket *sock, struct mnfq_stats *stats)
+int mnfq_socket_get_stats(struct mnfq_socket *sock, struct mnfq_stats *stats)
 {
 	const struct mnfq_queue *queue;
 	struct mnfq_stats sum;
 
 	if (!sock || !mnfq_i_options_sized(stats))
 		return -EINVAL;
+	mnfq_i_count_overruns(sock);
 	sum = sock->stats;
-	sum.overruns = mnfq_i_get_overruns(sock);
+	sum.overruns = sock->overruns;
 	for (queue = sock->queues; queue; queue = queue->next)
 		mnfq_i_queue_count(queue, &sum);
 	mnfq_i_options_return(stats, &sum, sizeof(sum));

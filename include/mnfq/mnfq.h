@@ -191,9 +191,9 @@ struct mnfq_stats {
 	/* Of a socket only; 0 for a queue. */
 	/**
 	 * Messages that the kernel dropped because the receive buffer was full, with their
-	 * packets unless MNFQ_QUEUE_FAIL_OPEN is set: its own count (SO_MEMINFO), at once and exact, in
-	 * 32 bits, which wrap around. Later packets show them as `lost`, too. MNFQ_UNKNOWN before
-	 * Linux 4.12.
+	 * packets unless MNFQ_QUEUE_FAIL_OPEN is set: its own count (SO_MEMINFO), at once and exact.
+	 * Later packets show them as `lost`, too. The kernel counts in 32 bits: should it count 2^32
+	 * between two calls, these are missing. MNFQ_UNKNOWN before Linux 4.12.
 	 */
 	uint64_t overruns;
 	uint64_t forged;    /**< datagrams that did not come from the kernel, ignored */
@@ -501,7 +501,7 @@ int mnfq_socket_feed(struct mnfq_socket *sock, const void *datagram, size_t len,
  * The counters of the socket and of all queues it ever had.
  * @return 0 or -EINVAL
  */
-int mnfq_socket_get_stats(const struct mnfq_socket *sock, struct mnfq_stats *stats);
+int mnfq_socket_get_stats(struct mnfq_socket *sock, struct mnfq_stats *stats);
 
 /** The error message of the last failure of this socket; "" if there was none. */
 const char *mnfq_socket_get_error(const struct mnfq_socket *sock);
