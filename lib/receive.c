@@ -25,6 +25,7 @@
 #include "request.h"
 #include "ring.h"
 #include "send.h"
+#include "unanswered.h"
 #include "verdict.h"
 #include "wire.h"
 
@@ -351,9 +352,15 @@ static int fill_ring(struct mnfq_socket *sock, unsigned int max)
 
 	sock->late_before = atomic_load(&sock->late);
 	count = mnfq_i_ring_fill(sock->ring, sock->fd, max);
-	if (count == -ENOBUFS)
+	if (count == -ENOBUFS) { /* also of an answer for which there was no memory */
+		sock->overran = true;
 		count = mnfq_i_ring_fill(sock->ring, sock->fd, max);
+	}
+	if (count > 0)
+		mnfq_i_unanswered_passed(sock, (size_t)count, sock->ring->filled);
 	sock->emptied = count < 0 ? count == -EAGAIN : (unsigned int)count < max;
+	if (sock->emptied && mnfq_i_unanswered_lost(sock))
+		mnfq_i_answers_lost(sock);
 	return count == -ENOBUFS ? 0 : count;
 }
 

@@ -113,6 +113,9 @@ struct mnfq_socket {
 	uint32_t portid, seq, tag, timeout_ms;
 	uint32_t drops;    /* of the kernel's socket, as it counts: when we looked last */
 	uint64_t overruns; /* since it is ours, or MNFQ_UNKNOWN */
+	bool overran;      /* since answers were found to be complete: some may be lost */
+	int buffer;        /* bytes of the receive buffer */
+	uint64_t passed;   /* that what was read since it was empty took up there at most */
 	int queues_fd;     /* the kernel's file about its queues; -1: not opened yet */
 	struct mnfq_i_spin spin;
 	bool single_packet; /* the last packet came alone */

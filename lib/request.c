@@ -20,6 +20,7 @@
 #include "refused.h"
 #include "release.h"
 #include "send.h"
+#include "unanswered.h"
 #include "verdict.h"
 #include "wire.h"
 
@@ -344,6 +345,8 @@ static int read_answer(struct mnfq_socket *sock)
 			return -ENOMEM;
 		iov.iov_base = entry->data;
 		len = recvmsg(sock->fd, &msg, MSG_DONTWAIT);
+		if (len >= 0)
+			mnfq_i_unanswered_passed(sock, 1, (size_t)len);
 		if (len >= 0 && mnfq_i_from_kernel(&from, msg.msg_namelen))
 			sort(sock, &entry, (size_t)len);
 		else if (len >= 0)

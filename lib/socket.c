@@ -166,6 +166,7 @@ static int wrap(struct mnfq_socket **ret, int fd, const struct mnfq_socket_optio
 	sock->fd = fd;
 	sock->wake_fd = sock->queues_fd = -1;
 	mnfq_i_begin_overruns(sock);
+	mnfq_i_note_buffer(sock);
 	atomic_init(&sock->wake, -1);
 	atomic_init(&sock->refs, 1);
 	sock->spin.max = sock->spin.limit = (int64_t)options->busy_poll_us * 1000;

@@ -76,6 +76,7 @@ int mnfq_socket_set_receive_buffer(struct mnfq_socket *sock, uint32_t bytes)
 	if (bytes > INT32_MAX)
 		return mnfq_i_fail(&sock->error, -EINVAL, "receive buffer is above 2 GiB");
 	err = set_buffer(sock->fd, bytes ? bytes : DEFAULT_BUFFER);
+	mnfq_i_note_buffer(sock);
 	return err < 0 ? mnfq_i_fail(&sock->error, err, "cannot set the receive buffer: %s",
 				     strerror(-err))
 		       : 0;
@@ -113,4 +114,13 @@ void mnfq_i_count_overruns(struct mnfq_socket *sock)
 		sock->overruns += (uint32_t)(sock->drops - before);
 	else
 		sock->overruns = MNFQ_UNKNOWN;
+	sock->overran = sock->overran || sock->drops != before || sock->overruns == MNFQ_UNKNOWN;
+}
+
+/* Looks how large the receive buffer is. If that is not known it may be full at any time. */
+void mnfq_i_note_buffer(struct mnfq_socket *sock)
+{
+	int size = mnfq_i_get_int(sock->fd, SOL_SOCKET, SO_RCVBUF);
+
+	sock->buffer = size > 0 ? size : 0;
 }

@@ -14,5 +14,6 @@ size_t mnfq_i_get_send_max(int fd);
 void mnfq_i_set_options(int fd, uint32_t buffer);
 void mnfq_i_begin_overruns(struct mnfq_socket *sock);
 void mnfq_i_count_overruns(struct mnfq_socket *sock);
+void mnfq_i_note_buffer(struct mnfq_socket *sock);
 
 #endif

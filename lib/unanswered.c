@@ -12,6 +12,7 @@
 #include "unanswered.h"
 
 #include "ring.h"
+#include "sockopt.h"
 #include "wire.h"
 
 static uint32_t both(uint32_t a, uint32_t b)
@@ -63,6 +64,32 @@ static bool agree(const struct mnfq_queue *queue, uint32_t verdict)
 	return queue->late_seen == queue->sock->late_answered &&
 	       (queue->sent_round < queue->sock->answered || queue->sent == MNFQ_I_VERDICT_NONE ||
 		queue->sent == verdict);
+}
+
+/*
+ * So much was read. In the receive buffer it took up no more than this: the kernel rounds what it
+ * allocates up to a power of two, and adds its own structures.
+ */
+void mnfq_i_unanswered_passed(struct mnfq_socket *sock, size_t messages, size_t bytes)
+{
+	sock->passed += 2048 * (uint64_t)messages + 4 * (uint64_t)bytes;
+}
+
+/*
+ * The receive buffer is empty. Is there an answer that it had no room for? It was never full if all that
+ * was read since it was empty before could not fill it. Otherwise the kernel's counter says whether
+ * anything was dropped.
+ */
+bool mnfq_i_unanswered_lost(struct mnfq_socket *sock)
+{
+	bool lost;
+
+	if (sock->passed >= (uint64_t)sock->buffer)
+		mnfq_i_count_overruns(sock);
+	lost = sock->overran;
+	sock->passed = 0;
+	sock->overran = false;
+	return lost;
 }
 
 /* May there be a packet that was refused another verdict than @verdict? */

@@ -223,7 +223,7 @@ Test(held, a_gap_above_a_held_packet_waits_for_it)
  * obeyed, but never another packet's verdict.
  */
 static uint32_t seed, expected[FAKE_IDS];
-static enum { NO_TROUBLE, SENDING_FAILS, REFUSED, REFUSED_UNREAD } trouble;
+static enum { NO_TROUBLE, SENDING_FAILS, REFUSED, REFUSED_UNREAD, ANSWERS_LOST } trouble;
 
 static uint32_t random32(void)
 {
@@ -274,12 +274,13 @@ static void refuse(void)
 
 	fake.no_right = refused && random32() % 2;
 	fake_queue(7)->error = refused && !fake.no_right ? -EPERM : 0;
+	fake.lose_answers = trouble == ANSWERS_LOST && random32() % 4 == 0 ? random32() % 3 : 0;
 }
 
 /*
  * All that is there. Failures to send come in short rows, so that those of releases are met. Verdicts
  * are refused because the right is missing or another socket owns the queue, until all answers have
- * been read (REFUSED) or for single rounds. Otherwise steps of a release may be left to the next time.
+ * been read (REFUSED) or for single rounds, and the receive buffer may be full. Otherwise steps of a release may be left to the next time.
  */
 static void serve(bool may_fail)
 {
@@ -288,10 +289,11 @@ static void serve(bool may_fail)
 	fake.clock_ms += random32() % 200;
 	fake.no_right = false;
 	fake_queue(7)->error = 0;
+	fake.lose_answers = 0;
 	if (may_fail && trouble == REFUSED)
 		refuse();
 	do {
-		if (may_fail && trouble == REFUSED_UNREAD)
+		if (may_fail && trouble >= REFUSED_UNREAD)
 			refuse();
 		if (may_fail && trouble == SENDING_FAILS && random32() % 4 == 0) {
 			fake.send_error = EMSGSIZE;
@@ -326,6 +328,7 @@ static void play_a_game(uint32_t new_seed)
 	bind_seven(play, MNFQ_STOP);
 	fake.verdict_ns = 10000;
 	sock->round_ns = new_seed % 2 ? 0 : 300000;
+	sock->buffer = trouble == ANSWERS_LOST ? 0 : sock->buffer;
 	for (round = 0; round < 200; round++) {
 		for (i = random32() % 80; i > 0; i--) {
 			uint32_t choice = random32() % 100;
@@ -394,6 +397,18 @@ Test(held, no_refusal_that_is_unread_gives_a_packet_the_verdict_of_another)
 
 	mnfq_queue_unbind(queue);
 	trouble = REFUSED_UNREAD;
+	for (game = 1; game <= 50; game++)
+		play_a_game(game);
+	cr_expect(ge(u64, stats().refused, 1000));
+}
+
+/* Nor does one whose answer does not fit into the receive buffer. */
+Test(held, no_refusal_that_is_lost_gives_a_packet_the_verdict_of_another)
+{
+	uint32_t game;
+
+	mnfq_queue_unbind(queue);
+	trouble = ANSWERS_LOST;
 	for (game = 1; game <= 50; game++)
 		play_a_game(game);
 	cr_expect(ge(u64, stats().refused, 1000));

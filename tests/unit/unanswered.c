@@ -105,6 +105,37 @@ Test(unanswered, what_was_answered_needs_no_release)
 		cr_expect(eq(u32, serve_and_count(2 * RUN), 2));
 }
 
+static void lose_an_answer(int error)
+{
+	uint32_t id;
+
+	rebind_seven(alternate, MNFQ_STOP);
+	queue_packets(SLOTS);
+	fake.no_right = true;
+	fake.lose_answers = 1;
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), SLOTS));
+	fake.no_right = false;
+	fake.drops -= error != 0;
+	fake.receive_error = error;
+	queue_packets(2 * RUN);
+	serve();
+	for (id = 1; id <= SLOTS; id++)
+		expect_verdict(id, MNFQ_STOP);
+	for (; id <= SLOTS + 2 * RUN; id++)
+		expect_verdict(id, wanted(id));
+}
+
+Test(unanswered, an_answer_that_the_receive_buffer_has_no_room_for_counts_as_refusal)
+{
+	sock->buffer = 100000; /* less than what 64 packets may take up */
+	lose_an_answer(0);
+}
+
+Test(unanswered, an_answer_that_there_is_no_memory_for_counts_as_refusal)
+{
+	lose_an_answer(ENOBUFS);
+}
+
 static struct mnfq_packet *held;
 
 static void *drop_without_right(void *arg)
