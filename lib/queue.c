@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "backlog.h"
 #include "error.h"
 #include "explain.h"
 #include "kernel-stats.h"
@@ -264,6 +265,11 @@ static struct mnfq_queue *new_queue(struct mnfq_socket *sock, uint16_t num)
 
 	if (!queue)
 		return NULL;
+	queue->slot = mnfq_i_slot_get(sock, num);
+	if (!queue->slot) {
+		free(queue);
+		return NULL;
+	}
 	queue->sock = sock;
 	queue->num = num;
 	queue->tag = sock->tag | num;
@@ -303,8 +309,7 @@ int mnfq_queue_bind(struct mnfq_queue **ret, struct mnfq_socket *sock, unsigned 
 		return err;
 	}
 	queue->bound = true;
-	queue->next = sock->queues;
-	sock->queues = queue;
+	mnfq_i_queue_link(queue);
 	atomic_fetch_add(&sock->refs, 1);
 	if (ret)
 		*ret = queue;

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "backlog.h"
 #include "clock.h"
 #include "error.h"
 #include "explain.h"
@@ -219,15 +220,12 @@ static int handle_datagram(struct mnfq_socket *sock, const uint8_t *data, size_t
 /* The backlog, at most a batch; callbacks may add to it meanwhile. */
 static int handle_backlog(struct mnfq_socket *sock)
 {
-	struct mnfq_i_backlog *entry;
 	unsigned int n;
 	int handled = 0;
 
 	for (n = mnfq_i_batch(sock); n > 0 && sock->backlog && !sock->closing; n--) {
-		entry = sock->backlog;
-		sock->backlog = entry->next;
-		if (!sock->backlog)
-			sock->backlog_end = &sock->backlog;
+		struct mnfq_i_backlog *entry = mnfq_i_backlog_pop(sock);
+
 		handled += handle_datagram(sock, entry->data, entry->len, true);
 		free(entry);
 	}

@@ -13,11 +13,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A message that arrived while an acknowledgement was awaited: a packet, or a refused verdict. */
-struct mnfq_i_backlog {
-	struct mnfq_i_backlog *next;
-	size_t len;
-	uint8_t data[]; /* begins with struct nlmsghdr */
+struct mnfq_i_backlog;
+
+/* What there is of a queue number. */
+struct mnfq_i_slot {
+	struct mnfq_i_slot *next; /* of those with the same hash */
+	uint16_t num;
+	struct mnfq_queue *queue;            /* NULL: not bound here */
+	struct mnfq_i_backlog *first, **end; /* its part of the backlog */
 };
 
 /* A cache of interface names and MTUs: those of equal index modulo SETS compete for WAYS places. */
@@ -32,8 +35,9 @@ struct mnfq_i_ifname {
 };
 
 struct mnfq_queue {
-	struct mnfq_queue *next;
+	struct mnfq_queue *next, **link; /* what points here */
 	struct mnfq_socket *sock;
+	struct mnfq_i_slot *slot;
 	atomic_uint refs; /* the user's, and one for each retained packet */
 	uint16_t num;
 	uint32_t tag;
@@ -127,7 +131,8 @@ struct mnfq_socket {
 	uint64_t round;
 	struct mnfq_ring *ring; /* perhaps shared with other sockets of the thread */
 	struct mnfq_queue *queues;
-	struct mnfq_queue *recent; /* found by the last look-up */
+	struct mnfq_i_slot **slots; /* by the last bits of their number */
+	size_t slots_size, slots_count;
 	struct mnfq_i_pending pending;
 	struct mnfq_i_backlog *backlog, **backlog_end;
 	struct mnfq_queue *ending; /* what is read of this queue is thrown away: */
@@ -151,7 +156,11 @@ struct mnfq_socket {
 	pthread_mutex_t lock; /* recursive: a late verdict may fill the outbox */
 };
 
-struct mnfq_queue *mnfq_i_queue_find(struct mnfq_socket *sock, uint16_t num);
+struct mnfq_i_slot *mnfq_i_slot_find(const struct mnfq_socket *sock, uint16_t num);
+struct mnfq_i_slot *mnfq_i_slot_get(struct mnfq_socket *sock, uint16_t num);
+void mnfq_i_queue_link(struct mnfq_queue *queue);
+void mnfq_i_queue_unlink(struct mnfq_queue *queue);
+struct mnfq_queue *mnfq_i_queue_find(const struct mnfq_socket *sock, uint16_t num);
 void mnfq_i_queue_unref(struct mnfq_queue *queue);
 struct mnfq_socket *mnfq_i_socket_unref(struct mnfq_socket *sock);
 void mnfq_i_queue_count(const struct mnfq_queue *queue, struct mnfq_stats *sum);

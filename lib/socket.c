@@ -7,6 +7,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "backlog.h"
 #include "clock.h"
 #include "error.h"
 #include "fd-check.h"
@@ -278,12 +279,8 @@ struct mnfq_socket *mnfq_socket_close(struct mnfq_socket *sock)
 	mnfq_i_request_start(sock);
 	while (sock->queues)
 		mnfq_i_queue_end(sock->queues, false);
-	while (sock->backlog) {
-		struct mnfq_i_backlog *entry = sock->backlog;
-
-		sock->backlog = entry->next;
-		free(entry);
-	}
+	while (sock->backlog)
+		free(mnfq_i_backlog_pop(sock));
 	if (sock->fd >= 0)
 		close(sock->fd);
 	if (sock->wake_fd >= 0)

@@ -456,6 +456,8 @@ static int config(const struct nlmsghdr *nlh, uint16_t num)
 		return 0;
 	if (err < 0)
 		return err;
+	if (num >= FAKE_PLAIN)
+		return command == NFQNL_CFG_CMD_NONE ? -ENODEV : 0;
 	if (command == NFQNL_CFG_CMD_BIND) {
 		err = fake.bind_error ? fake.bind_error : queue ? -EBUSY : bind_queue(num);
 		queue = fake_queue(num);

@@ -13,6 +13,7 @@
 
 #define FAKE_UNDECIDED 0xffffffffu
 #define FAKE_IDS       200000
+#define FAKE_PLAIN     1000 /* queues from this number on can be bound, but have nothing */
 
 struct fake_decision {
 	uint32_t verdict; /* FAKE_UNDECIDED while it is queued */
