@@ -63,7 +63,7 @@ void remove_member(struct member *member, const char *why)
 		stop_waiting(member);
 		break;
 	case MEMBER_JOINING: /* to be seen when it has joined */
-		member->unwanted = true;
+		set_leaving(member);
 		break;
 	case MEMBER_SERVED:
 		set_reason(member, why);
@@ -72,6 +72,7 @@ void remove_member(struct member *member, const char *why)
 		break;
 	case MEMBER_SLOW: /* to be closed when its thread has let go of it */
 		set_reason(member, why);
+		set_leaving(member);
 		atomic_store(&member->ends, true);
 		mnfq_socket_stop(member->source.sock);
 		break;
@@ -271,7 +272,7 @@ static void finish_join(struct member *member)
 	}
 	welcome_member(member);
 	member_joined(member);
-	if (member->unwanted)
+	if (member->leaving)
 		remove_member(member, "gone");
 }
 

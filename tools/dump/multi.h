@@ -51,7 +51,7 @@ struct member {
 	atomic_bool ends;                    /* told to the thread that serves it */
 	int error;                           /* of its thread; 0: none */
 	char why[MNFQ_ERRMSG_SIZE + 256];
-	bool unwanted;     /* since it began to join */
+	bool leaving;      /* once the thread that has it lets go of it; with the lock */
 	bool discarded;    /* without having been opened */
 	bool tells;        /* @why is to be told at its end */
 	bool leave_queues; /* bound, at its end */
@@ -189,6 +189,9 @@ int threads_start(struct member *member, void (*work)(struct member *member));
 struct member *threads_take(struct many *many);
 
 void set_state(struct member *member, enum member_state state);
+
+/** Another one of its namespace may wait for its end from now on. */
+void set_leaving(struct member *member);
 
 void queue_init(struct member_queue *queue);
 void queue_add(struct member_queue *queue, struct member *member);

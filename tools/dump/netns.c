@@ -117,6 +117,13 @@ static void watch(const struct many *many, const struct member *member)
 
 /* ---- what a thread does ----------------------------------------------------------------- */
 
+/* With the lock held. */
+static bool is_staying(const struct member *member)
+{
+	return (member->state == MEMBER_SERVED || member->state == MEMBER_SLOW) &&
+	       !member->leaving;
+}
+
 /*
  * There is one socket a namespace. Another one that joins or leaves is waited for: it may have gone when its
  * peer comes again.
@@ -131,8 +138,7 @@ static int claim(struct member *member, uint64_t inode)
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += CLAIM_MS / 1000;
 	pthread_mutex_lock(&many->lock);
-	while ((other = find_other(member, inode)) && other->state != MEMBER_SERVED &&
-	       other->state != MEMBER_SLOW && err == 0)
+	while ((other = find_other(member, inode)) && !is_staying(other) && err == 0)
 		err = -pthread_cond_timedwait(&many->changed, &many->lock, &until);
 	if (!other)
 		member->inode = inode;

@@ -76,6 +76,13 @@ void set_state(struct member *member, enum member_state state)
 	pthread_mutex_unlock(&many->lock);
 }
 
+void set_leaving(struct member *member)
+{
+	pthread_mutex_lock(&member->many->lock);
+	member->leaving = true;
+	pthread_mutex_unlock(&member->many->lock);
+}
+
 /* ---- members in line -------------------------------------------------------------------- */
 
 void queue_init(struct member_queue *queue)
