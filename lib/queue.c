@@ -387,8 +387,12 @@ struct mnfq_queue *mnfq_queue_unbind(struct mnfq_queue *queue)
 
 int mnfq_queue_get_options(const struct mnfq_queue *queue, struct mnfq_queue_options *options)
 {
-	if (!queue || !mnfq_i_options_sized(options))
+	if (!queue)
 		return -EINVAL;
+	if (!mnfq_i_options_sized(options))
+		return mnfq_i_fail(
+			&queue->sock->error, -EINVAL,
+			"queue options: set .size to sizeof(struct mnfq_queue_options)");
 	mnfq_i_options_return(options, &queue->options, sizeof(queue->options));
 	return 0;
 }
@@ -412,8 +416,11 @@ int mnfq_queue_get_stats(const struct mnfq_queue *queue, struct mnfq_stats *stat
 {
 	struct mnfq_stats sum = { 0 };
 
-	if (!queue || !mnfq_i_options_sized(stats))
+	if (!queue)
 		return -EINVAL;
+	if (!mnfq_i_options_sized(stats))
+		return mnfq_i_fail(&queue->sock->error, -EINVAL,
+				   "counters: set .size to sizeof(struct mnfq_stats)");
 	mnfq_i_queue_count(queue, &sum);
 	mnfq_i_options_return(stats, &sum, sizeof(sum));
 	return 0;

@@ -346,8 +346,11 @@ int mnfq_socket_get_stats(struct mnfq_socket *sock, struct mnfq_stats *stats)
 	const struct mnfq_queue *queue;
 	struct mnfq_stats sum;
 
-	if (!sock || !mnfq_i_options_sized(stats))
+	if (!sock)
 		return -EINVAL;
+	if (!mnfq_i_options_sized(stats))
+		return mnfq_i_fail(&sock->error, -EINVAL,
+				   "counters: set .size to sizeof(struct mnfq_stats)");
 	mnfq_i_count_overruns(sock);
 	sum = sock->stats;
 	sum.overruns = sock->overruns;

@@ -20,17 +20,19 @@
  *            `const uint8_t *get_x(object, &len)`: NULL and a length of 0 where there are none,
  *            &len may be NULL. Only where "absent" differs from 0 a getter returns 0 or -ENODATA,
  *            and writes the number through a pointer. Without an object there is nothing to get:
- *            0, NULL or -EINVAL. What the kernel sent malformed is absent, unless a function says
- *            -EBADMSG.
+ *            0, NULL or -EINVAL. A message that is malformed never becomes a packet: struct
+ *            mnfq_stats counts it. What is malformed inside of an attribute of a packet (VLAN,
+ *            connection tracking) is absent, unless a function says -EBADMSG.
  *
  * Options.   Structs that begin with `size_t size`. Initialise them with MNFQ_INIT(), then set
  *            what you want to change: zero always means the default, and NULL means all
  *            defaults. A struct that is larger than this library knows is accepted while the part
  *            that it does not know is zero, otherwise -E2BIG. A .size that no version can have
  *            (0 because it was forgotten, below sizeof(size_t), above 4096, or not a multiple of
- *            the alignment of size_t) is
- *            -EINVAL. The same holds for structs that a function fills in: .size is the room
- *            that the caller has.
+ *            the alignment of size_t) is -EINVAL. The same holds for structs that a function
+ *            fills in: .size is the room that the caller has. Where .size is 0 nothing else is
+ *            read or written but .error and .error_size of options that have them: that is where
+ *            the message about it goes.
  *
  * Ownership. What a getter returns belongs to the object it was asked of and lives as long as
  *            that. A packet handed to a callback lives until the callback returns; to keep it,
@@ -887,6 +889,10 @@ int mnfq_packet_get_tuple(const struct mnfq_packet *packet, struct mnfq_tuple *t
  * packets that are tracked (nf_conntrack and nf_conntrack_netlink are loaded, some rule or NAT
  * asks for tracking in the namespace, and no rule exempts the packet). Whether there is any:
  * mnfq_packet_get_ct(). See net/netfilter/nf_conntrack_netlink.c.
+ *
+ * What is malformed in there is absent: numbers are 0, labels NULL. Whoever decides by them and wants to
+ * know asks mnfq_packet_get_ct_tuple(), which says -EBADMSG if the attributes around the tuples or the
+ * tuple itself are malformed.
  */
 
 /** Which way: as the packet that began the connection, or against it. */
