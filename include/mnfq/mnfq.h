@@ -757,8 +757,17 @@ uint8_t mnfq_packet_get_hook(const struct mnfq_packet *packet);
  */
 const char *mnfq_packet_get_hook_name(const struct mnfq_packet *packet);
 
-/** The EtherType (linux/if_ether.h), 0 if the packet has none. */
+/**
+ * The EtherType (linux/if_ether.h) that the kernel tells of the packet; 0 if it has none, which may also be
+ * that of an IP packet.
+ */
 uint16_t mnfq_packet_get_hw_protocol(const struct mnfq_packet *packet);
+
+/**
+ * What the payload begins with, as an EtherType: ETH_P_IP and ETH_P_IPV6 (linux/if_ether.h) at hooks of
+ * NFPROTO_IPV4 and NFPROTO_IPV6; elsewhere, as in bridges, mnfq_packet_get_hw_protocol(). 0: not known.
+ */
+uint16_t mnfq_packet_get_ethertype(const struct mnfq_packet *packet);
 
 /** The packet's mark; 0 where none is set. A mark set for the verdict does not change it. */
 uint32_t mnfq_packet_get_mark(const struct mnfq_packet *packet);
