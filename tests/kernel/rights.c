@@ -222,7 +222,7 @@ Test(rights, lost_for_good_is_reported_once)
 /* The kernel's counters: of another namespace only with the right to go there, or once it was used. */
 static int tell_counting(int stream, struct scene *scene)
 {
-	struct mnfq_kernel_stats stats = { .size = sizeof(stats) };
+	struct mnfq_kernel_stats stats = MNFQ_INIT(stats);
 	int err = mnfq_queue_get_kernel_stats(scene->queue, &stats);
 
 	dprintf(stream, "%d: %s", err, mnfq_socket_get_error(scene->sock));
@@ -231,7 +231,7 @@ static int tell_counting(int stream, struct scene *scene)
 
 static int count_powerless(int stream, void *arg)
 {
-	struct mnfq_kernel_stats stats = { .size = sizeof(stats) };
+	struct mnfq_kernel_stats stats = MNFQ_INIT(stats);
 	struct scene *scene = arg;
 	const bool asked_before = scene->seen;
 

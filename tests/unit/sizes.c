@@ -92,7 +92,7 @@ static int wait_answer(void *options)
 
 static int receive_with(void *options)
 {
-	struct mnfq_handover info = { .size = sizeof(info) };
+	struct mnfq_handover info = MNFQ_INIT(info);
 	int fd;
 
 	return mnfq_handover_receive(&fd, stream, 0, &info, options);

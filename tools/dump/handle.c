@@ -80,7 +80,7 @@ static int fetch(struct source *source, const char *path, struct mnfq_socket_opt
 	struct mnfq_handover_options asked = { .size = sizeof(asked),
 					       .error = options->error,
 					       .error_size = options->error_size };
-	struct mnfq_handover info = { .size = sizeof(info) };
+	struct mnfq_handover info = MNFQ_INIT(info);
 	int stream, fd, err;
 
 	stream = unix_connect(path, options->error, options->error_size);
@@ -140,7 +140,7 @@ int bind_source(struct source *source, unsigned int first, size_t count, int pat
 {
 	const int64_t since = clock_ms();
 	struct mnfq_queue_options options = source->dump->opts->queue;
-	struct mnfq_kernel_stats kernel = { .size = sizeof(kernel) };
+	struct mnfq_kernel_stats kernel = MNFQ_INIT(kernel);
 	int err = 0;
 
 	options.size = sizeof(options);

@@ -278,7 +278,7 @@ static void decode_layers(struct decoded *decoded, const struct mnfq_layers *lay
 static void decode_ip(struct decoded *decoded, const struct mnfq_packet *packet,
 		      uint16_t ethertype, struct span bytes)
 {
-	struct mnfq_layers layers = { .size = sizeof(layers) };
+	struct mnfq_layers layers = MNFQ_INIT(layers);
 	const int err = mnfq_packet_get_layers(packet, &layers);
 	bool found = err == 0;
 
