@@ -18,19 +18,6 @@
 #include "ring.h"
 #include "verdict.h"
 
-/* Bridges (and what else has no family of its own) tell by the EtherType. */
-static uint16_t ethertype(const struct mnfq_packet *packet)
-{
-	switch (mnfq_packet_get_family(packet)) {
-	case NFPROTO_IPV4:
-		return ETH_P_IP;
-	case NFPROTO_IPV6:
-		return ETH_P_IPV6;
-	default:
-		return mnfq_packet_get_hw_protocol(packet);
-	}
-}
-
 /* Returns 0, or -EINVAL without a packet, or -ENODATA without a payload. */
 static int look(const struct mnfq_packet *packet, struct mnfq_i_subject *s)
 {
@@ -45,7 +32,7 @@ static int look(const struct mnfq_packet *packet, struct mnfq_i_subject *s)
 		.bytes = { .p = packet->payload,
 			   .len = packet->payload_len,
 			   .true_len = packet->payload_len,
-			   .ethertype = ethertype(packet) },
+			   .ethertype = mnfq_packet_get_ethertype(packet) },
 		.gso = info & MNFQ_SKB_GSO,
 		.ours = packet->changes.set & MNFQ_I_CHANGE_PAYLOAD,
 		.may_cut = packet->allowed & MNFQ_ALLOW_CUT,

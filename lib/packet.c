@@ -6,6 +6,7 @@
 #include "packet.h"
 
 #include <errno.h>
+#include <linux/if_ether.h>
 
 #include "verdict.h"
 #include "wire.h"
@@ -251,6 +252,18 @@ uint16_t mnfq_packet_get_hw_protocol(const struct mnfq_packet *packet)
 		memcpy(&protocol, hdr + offsetof(struct nfqnl_msg_packet_hdr, hw_protocol),
 		       sizeof(protocol));
 	return ntohs(protocol);
+}
+
+uint16_t mnfq_packet_get_ethertype(const struct mnfq_packet *packet)
+{
+	switch (mnfq_packet_get_family(packet)) {
+	case NFPROTO_IPV4:
+		return ETH_P_IP;
+	case NFPROTO_IPV6:
+		return ETH_P_IPV6;
+	default:
+		return mnfq_packet_get_hw_protocol(packet);
+	}
 }
 
 uint32_t mnfq_packet_get_mark(const struct mnfq_packet *packet)

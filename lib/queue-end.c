@@ -7,6 +7,7 @@
  */
 #include "queue-end.h"
 
+#include "backlog.h"
 #include "packet-retain.h"
 #include "packet.h"
 #include "portions.h"
@@ -148,20 +149,6 @@ static void decide_by_default(struct mnfq_queue *queue)
 	queue->next_id = portions->from + 1;
 }
 
-static void unlink_queue(struct mnfq_queue *queue)
-{
-	struct mnfq_socket *sock = queue->sock;
-	struct mnfq_queue **link = &sock->queues;
-
-	while (*link != queue)
-		link = &(*link)->next;
-	*link = queue->next;
-	if (sock->recent == queue)
-		sock->recent = NULL;
-	mnfq_i_queue_count(queue, &sock->stats);
-	queue->unlinked = true;
-}
-
 /* What is read on the way to the answer is counted: the kernel drops it. */
 static void unbind(struct mnfq_queue *queue)
 {
@@ -193,7 +180,9 @@ void mnfq_i_queue_end(struct mnfq_queue *queue, bool wait)
 		unbind(queue);
 	else
 		(void)mnfq_i_request_send(sock, queue->num, NFQNL_CFG_CMD_UNBIND, NULL);
-	unlink_queue(queue);
+	mnfq_i_queue_unlink(queue);
+	mnfq_i_queue_count(queue, &sock->stats);
+	queue->unlinked = true;
 	sock->stale = true;
 	if (mnfq_i_in_round(sock)) { /* the end of the round lets go of it */
 		queue->next = sock->ended;

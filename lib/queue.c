@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "backlog.h"
 #include "error.h"
 #include "explain.h"
 #include "kernel-stats.h"
@@ -264,11 +265,17 @@ static struct mnfq_queue *new_queue(struct mnfq_socket *sock, uint16_t num)
 
 	if (!queue)
 		return NULL;
+	queue->slot = mnfq_i_slot_get(sock, num);
+	if (!queue->slot) {
+		free(queue);
+		return NULL;
+	}
 	queue->sock = sock;
 	queue->num = num;
 	queue->tag = sock->tag | num;
 	queue->next_id = 1;
 	queue->synced = true;
+	queue->putting = queue->sent = MNFQ_I_VERDICT_NONE;
 	queue->bind_round = sock->round;
 	atomic_init(&queue->refs, 1);
 	return queue;
@@ -302,8 +309,7 @@ int mnfq_queue_bind(struct mnfq_queue **ret, struct mnfq_socket *sock, unsigned 
 		return err;
 	}
 	queue->bound = true;
-	queue->next = sock->queues;
-	sock->queues = queue;
+	mnfq_i_queue_link(queue);
 	atomic_fetch_add(&sock->refs, 1);
 	if (ret)
 		*ret = queue;
@@ -381,8 +387,12 @@ struct mnfq_queue *mnfq_queue_unbind(struct mnfq_queue *queue)
 
 int mnfq_queue_get_options(const struct mnfq_queue *queue, struct mnfq_queue_options *options)
 {
-	if (!queue || !mnfq_i_options_sized(options))
+	if (!queue)
 		return -EINVAL;
+	if (!mnfq_i_options_sized(options))
+		return mnfq_i_fail(
+			&queue->sock->error, -EINVAL,
+			"queue options: set .size to sizeof(struct mnfq_queue_options)");
 	mnfq_i_options_return(options, &queue->options, sizeof(queue->options));
 	return 0;
 }
@@ -406,8 +416,11 @@ int mnfq_queue_get_stats(const struct mnfq_queue *queue, struct mnfq_stats *stat
 {
 	struct mnfq_stats sum = { 0 };
 
-	if (!queue || !mnfq_i_options_sized(stats))
+	if (!queue)
 		return -EINVAL;
+	if (!mnfq_i_options_sized(stats))
+		return mnfq_i_fail(&queue->sock->error, -EINVAL,
+				   "counters: set .size to sizeof(struct mnfq_stats)");
 	mnfq_i_queue_count(queue, &sum);
 	mnfq_i_options_return(stats, &sum, sizeof(sum));
 	return 0;

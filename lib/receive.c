@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "backlog.h"
 #include "clock.h"
 #include "error.h"
 #include "explain.h"
@@ -25,6 +26,7 @@
 #include "request.h"
 #include "ring.h"
 #include "send.h"
+#include "unanswered.h"
 #include "verdict.h"
 #include "wire.h"
 
@@ -218,15 +220,12 @@ static int handle_datagram(struct mnfq_socket *sock, const uint8_t *data, size_t
 /* The backlog, at most a batch; callbacks may add to it meanwhile. */
 static int handle_backlog(struct mnfq_socket *sock)
 {
-	struct mnfq_i_backlog *entry;
 	unsigned int n;
 	int handled = 0;
 
 	for (n = mnfq_i_batch(sock); n > 0 && sock->backlog && !sock->closing; n--) {
-		entry = sock->backlog;
-		sock->backlog = entry->next;
-		if (!sock->backlog)
-			sock->backlog_end = &sock->backlog;
+		struct mnfq_i_backlog *entry = mnfq_i_backlog_pop(sock);
+
 		handled += handle_datagram(sock, entry->data, entry->len, true);
 		free(entry);
 	}
@@ -266,6 +265,7 @@ static int enter(struct mnfq_socket *sock)
 				   "of its own");
 	atomic_store(&sock->dispatcher, (uintptr_t)pthread_self());
 	sock->release_budget = mnfq_i_batch(sock);
+	sock->emptied = false;
 	sock->round++;
 	return 0;
 }
@@ -346,11 +346,19 @@ static int leave(struct mnfq_socket *sock, int handled)
 /* Without NETLINK_NO_ENOBUFS an overrun is told once, in place of what is in the buffer. */
 static int fill_ring(struct mnfq_socket *sock, unsigned int max)
 {
-	int count = mnfq_i_ring_fill(sock->ring, sock->fd, max);
+	int count;
 
-	if (count != -ENOBUFS)
-		return count;
+	sock->late_before = atomic_load(&sock->late);
 	count = mnfq_i_ring_fill(sock->ring, sock->fd, max);
+	if (count == -ENOBUFS) { /* also of an answer for which there was no memory */
+		sock->overran = true;
+		count = mnfq_i_ring_fill(sock->ring, sock->fd, max);
+	}
+	if (count > 0)
+		mnfq_i_unanswered_passed(sock, (size_t)count, sock->ring->filled);
+	sock->emptied = count < 0 ? count == -EAGAIN : (unsigned int)count < max;
+	if (sock->emptied && mnfq_i_unanswered_lost(sock))
+		mnfq_i_answers_lost(sock);
 	return count == -ENOBUFS ? 0 : count;
 }
 

@@ -6,11 +6,120 @@
 
 #include "verdict.h"
 
+/* Is this thread in a round of the socket, that is, in one of its callbacks? */
+bool mnfq_i_in_round(struct mnfq_socket *sock)
+{
+	return atomic_load(&sock->dispatcher) == (uintptr_t)pthread_self();
+}
+
+/* ---- queue numbers ---- */
+
+static struct mnfq_i_slot **chain(const struct mnfq_socket *sock, uint16_t num)
+{
+	return &sock->slots[num & (sock->slots_size - 1)];
+}
+
+/* As many chains as slots, so that they stay short; without memory they get longer. */
+static void grow(struct mnfq_socket *sock)
+{
+	struct mnfq_i_slot **old = sock->slots, **more, *slot;
+	size_t i, size = sock->slots_size;
+
+	more = calloc(size ? 2 * size : 8, sizeof(*more));
+	if (!more)
+		return;
+	sock->slots = more;
+	sock->slots_size = size ? 2 * size : 8;
+	for (i = 0; i < size; i++) {
+		while ((slot = old[i])) {
+			old[i] = slot->next;
+			slot->next = *chain(sock, slot->num);
+			*chain(sock, slot->num) = slot;
+		}
+	}
+	free(old);
+}
+
+static void free_slots(struct mnfq_socket *sock)
+{
+	struct mnfq_i_slot *slot;
+	size_t i;
+
+	for (i = 0; i < sock->slots_size; i++) {
+		while ((slot = sock->slots[i])) {
+			sock->slots[i] = slot->next;
+			free(slot);
+		}
+	}
+	free(sock->slots);
+}
+
+struct mnfq_i_slot *mnfq_i_slot_find(const struct mnfq_socket *sock, uint16_t num)
+{
+	struct mnfq_i_slot *slot = sock->slots_size > 0 ? *chain(sock, num) : NULL;
+
+	while (slot && slot->num != num)
+		slot = slot->next;
+	return slot;
+}
+
+/* The same, but makes it if there is none. NULL: out of memory. It stays as long as the socket. */
+struct mnfq_i_slot *mnfq_i_slot_get(struct mnfq_socket *sock, uint16_t num)
+{
+	struct mnfq_i_slot *slot = mnfq_i_slot_find(sock, num);
+
+	if (slot)
+		return slot;
+	if (sock->slots_count >= sock->slots_size)
+		grow(sock);
+	if (sock->slots_size == 0)
+		return NULL;
+	slot = calloc(1, sizeof(*slot));
+	if (!slot)
+		return NULL;
+	slot->num = num;
+	slot->end = &slot->first;
+	slot->next = *chain(sock, num);
+	*chain(sock, num) = slot;
+	sock->slots_count++;
+	return slot;
+}
+
+struct mnfq_queue *mnfq_i_queue_find(const struct mnfq_socket *sock, uint16_t num)
+{
+	const struct mnfq_i_slot *slot = mnfq_i_slot_find(sock, num);
+
+	return slot ? slot->queue : NULL;
+}
+
+void mnfq_i_queue_link(struct mnfq_queue *queue)
+{
+	struct mnfq_socket *sock = queue->sock;
+
+	queue->slot->queue = queue;
+	queue->next = sock->queues;
+	queue->link = &sock->queues;
+	if (queue->next)
+		queue->next->link = &queue->next;
+	sock->queues = queue;
+}
+
+void mnfq_i_queue_unlink(struct mnfq_queue *queue)
+{
+	queue->slot->queue = NULL;
+	*queue->link = queue->next;
+	if (queue->next)
+		queue->next->link = queue->link;
+}
+
+/* ---- references ---- */
+
 struct mnfq_socket *mnfq_i_socket_unref(struct mnfq_socket *sock)
 {
 	if (atomic_fetch_sub(&sock->refs, 1) != 1)
 		return NULL;
 	pthread_mutex_destroy(&sock->lock);
+	free_slots(sock);
 	free(sock);
 	return NULL;
 }
@@ -25,26 +134,7 @@ void mnfq_i_queue_unref(struct mnfq_queue *queue)
 	mnfq_i_socket_unref(sock);
 }
 
-/* Is this thread in a round of the socket, that is, in one of its callbacks? */
-bool mnfq_i_in_round(struct mnfq_socket *sock)
-{
-	return atomic_load(&sock->dispatcher) == (uintptr_t)pthread_self();
-}
-
-struct mnfq_queue *mnfq_i_queue_find(struct mnfq_socket *sock, uint16_t num)
-{
-	struct mnfq_queue *queue = sock->recent;
-
-	if (queue && queue->num == num)
-		return queue;
-	for (queue = sock->queues; queue; queue = queue->next) {
-		if (queue->num == num) {
-			sock->recent = queue;
-			return queue;
-		}
-	}
-	return NULL;
-}
+/* ---- counting ---- */
 
 /* Packets that waited for a verdict without having been seen by a callback. */
 void mnfq_i_queue_count_unread(struct mnfq_queue *queue, uint32_t verdict, uint64_t n)

@@ -13,11 +13,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A message that arrived while an acknowledgement was awaited: a packet, or a refused verdict. */
-struct mnfq_i_backlog {
-	struct mnfq_i_backlog *next;
-	size_t len;
-	uint8_t data[]; /* begins with struct nlmsghdr */
+struct mnfq_i_backlog;
+
+/* What there is of a queue number. */
+struct mnfq_i_slot {
+	struct mnfq_i_slot *next; /* of those with the same hash */
+	uint16_t num;
+	struct mnfq_queue *queue;            /* NULL: not bound here */
+	struct mnfq_i_backlog *first, **end; /* its part of the backlog */
 };
 
 /* A cache of interface names and MTUs: those of equal index modulo SETS compete for WAYS places. */
@@ -32,8 +35,9 @@ struct mnfq_i_ifname {
 };
 
 struct mnfq_queue {
-	struct mnfq_queue *next;
+	struct mnfq_queue *next, **link; /* what points here */
 	struct mnfq_socket *sock;
+	struct mnfq_i_slot *slot;
 	atomic_uint refs; /* the user's, and one for each retained packet */
 	uint16_t num;
 	uint32_t tag;
@@ -70,12 +74,19 @@ struct mnfq_queue {
 	atomic_bool has_release; /* may be read without the lock, after `held` */
 	bool has_release_next;
 	uint32_t release_from, release, release_next;
-	/* The highest one in the outbox: for the receiver alone. */
-	uint32_t put;
-	bool has_put;
 	/* After a failure: not before this time (0: at once), then after a longer pause. */
 	_Atomic int64_t retry_at;
 	atomic_uint retry_ms;
+	/* The rest is for the receiver alone. The highest release in the outbox: */
+	uint32_t put;
+	bool has_put;
+	/* The verdict of all that is in the outbox; of all that was sent, up to sent_round; or one of: */
+#define MNFQ_I_VERDICT_NONE  UINT32_MAX
+#define MNFQ_I_VERDICT_MIXED (UINT32_MAX - 1)
+	uint32_t putting, sent;
+	uint64_t sent_round;
+	uint32_t late_seen; /* of the socket's `late`, by the last decision */
+	bool guarded;       /* a release below the first run that needs it is in the outbox */
 };
 
 /* The request that waits for its acknowledgement; seq is 0 if none does. */
@@ -104,9 +115,12 @@ struct mnfq_socket {
 	bool stale;                  /* packets of a queue that is gone may still arrive */
 	bool ask_opener;             /* requests go only if who opened the socket may send them */
 	uint32_t portid, seq, tag, timeout_ms;
-	uint64_t
-		drops_before; /* of the kernel's socket, from before it was ours, or MNFQ_UNKNOWN */
-	int queues_fd;        /* the kernel's file about its queues; -1: not opened yet */
+	uint32_t drops;    /* of the kernel's socket, as it counts: when we looked last */
+	uint64_t overruns; /* since it is ours, or MNFQ_UNKNOWN */
+	bool overran;      /* since answers were found to be complete: some may be lost */
+	int buffer;        /* bytes of the receive buffer */
+	uint64_t passed;   /* that what was read since it was empty took up there at most */
+	int queues_fd;     /* the kernel's file about its queues; -1: not opened yet */
 	struct mnfq_i_spin spin;
 	bool single_packet; /* the last packet came alone */
 	int64_t deadline;   /* of the requests of the call that is under way */
@@ -117,7 +131,8 @@ struct mnfq_socket {
 	uint64_t round;
 	struct mnfq_ring *ring; /* perhaps shared with other sockets of the thread */
 	struct mnfq_queue *queues;
-	struct mnfq_queue *recent; /* found by the last look-up */
+	struct mnfq_i_slot **slots; /* by the last bits of their number */
+	size_t slots_size, slots_count;
 	struct mnfq_i_pending pending;
 	struct mnfq_i_backlog *backlog, **backlog_end;
 	struct mnfq_queue *ending; /* what is read of this queue is thrown away: */
@@ -125,15 +140,27 @@ struct mnfq_socket {
 	unsigned int ids_count, ids_max;
 	unsigned int ring_at, ring_count; /* messages in the ring that are to be handled still */
 	struct mnfq_queue *ended;         /* in this round: the ring may hold packets of theirs */
-	int failure;                      /* to be reported by the next dispatch */
-	bool queue_failed;                /* and so is that of a queue */
+	/*
+	 * All that was sent before the round `answered` is answered, and the answers have been read; of
+	 * what was sent by itself, `late` decisions so far, the first `late_answered`.
+	 */
+	uint64_t answered;
+	atomic_uint late;
+	uint32_t late_before, late_answered; /* as the ring was filled; .. */
+	bool emptied;                        /* by that the receive buffer was */
+	int failure;                         /* to be reported by the next dispatch */
+	bool queue_failed;                   /* and so is that of a queue */
 	struct mnfq_stats stats;
 	struct mnfq_i_ifname ifnames[MNFQ_I_IFNAME_SETS][MNFQ_I_IFNAME_WAYS];
 	struct mnfq_i_errmsg error;
 	pthread_mutex_t lock; /* recursive: a late verdict may fill the outbox */
 };
 
-struct mnfq_queue *mnfq_i_queue_find(struct mnfq_socket *sock, uint16_t num);
+struct mnfq_i_slot *mnfq_i_slot_find(const struct mnfq_socket *sock, uint16_t num);
+struct mnfq_i_slot *mnfq_i_slot_get(struct mnfq_socket *sock, uint16_t num);
+void mnfq_i_queue_link(struct mnfq_queue *queue);
+void mnfq_i_queue_unlink(struct mnfq_queue *queue);
+struct mnfq_queue *mnfq_i_queue_find(const struct mnfq_socket *sock, uint16_t num);
 void mnfq_i_queue_unref(struct mnfq_queue *queue);
 struct mnfq_socket *mnfq_i_socket_unref(struct mnfq_socket *sock);
 void mnfq_i_queue_count(const struct mnfq_queue *queue, struct mnfq_stats *sum);

@@ -18,7 +18,7 @@
 #define BACK_OFF_MAX_MS 1000
 
 /* Any queue may have undecided packets over which no batch may reach. */
-static void refuse_all(struct mnfq_socket *sock)
+void mnfq_i_answers_lost(struct mnfq_socket *sock)
 {
 	struct mnfq_queue *queue;
 
@@ -87,7 +87,7 @@ void mnfq_i_answered(struct mnfq_socket *sock, struct mnfq_queue *queue,
 	if (err == 0)
 		return;
 	if (err == -EPERM)
-		refuse_all(sock);
+		mnfq_i_answers_lost(sock);
 	if (!queue) {
 		sock->stats.refused++;
 		return;

@@ -8,6 +8,7 @@
 
 void mnfq_i_answered(struct mnfq_socket *sock, struct mnfq_queue *queue,
 		     const struct nlmsghdr *request, int err);
+void mnfq_i_answers_lost(struct mnfq_socket *sock);
 void mnfq_i_queue_fail(struct mnfq_queue *queue, int err);
 void mnfq_i_queue_doubt(struct mnfq_queue *queue);
 

@@ -14,12 +14,14 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "backlog.h"
 #include "clock.h"
 #include "packet.h"
 #include "refs.h"
 #include "refused.h"
 #include "release.h"
 #include "send.h"
+#include "unanswered.h"
 #include "verdict.h"
 #include "wire.h"
 
@@ -148,13 +150,6 @@ void mnfq_i_request_remind(struct mnfq_socket *sock)
 		mnfq_i_request_self_wake(sock);
 }
 
-static void append(struct mnfq_socket *sock, struct mnfq_i_backlog *entry)
-{
-	entry->next = NULL;
-	*sock->backlog_end = entry;
-	sock->backlog_end = &entry->next;
-}
-
 /* Takes NLMSG_ERROR if it answers a request of ours, which may be one that nobody waits for. */
 bool mnfq_i_request_answer(struct mnfq_socket *sock, const uint8_t *msg, size_t len)
 {
@@ -237,86 +232,11 @@ static void sort(struct mnfq_socket *sock, struct mnfq_i_backlog **entry, size_t
 	}
 	smaller = realloc(*entry, sizeof(**entry) + len);
 	*entry = smaller ? smaller : *entry;
-	append(sock, *entry);
-	*entry = NULL;
-}
-
-/* Puts a copy of a datagram behind the backlog. */
-int mnfq_i_backlog_add(struct mnfq_socket *sock, const uint8_t *data, size_t len)
-{
-	struct mnfq_i_backlog *entry = malloc(sizeof(*entry) + len);
-
-	if (!entry)
-		return -ENOMEM;
-	entry->len = len;
-	memcpy(entry->data, data, len);
-	append(sock, entry);
-	return 0;
-}
-
-/* The id of the first packet of queue @num in the backlog. */
-bool mnfq_i_backlog_find(struct mnfq_socket *sock, uint16_t num, uint32_t *id)
-{
-	struct mnfq_i_backlog *entry = sock->backlog;
-	struct mnfq_packet packet;
-
-	while (entry && !is_of_queue(entry, num, &packet))
-		entry = entry->next;
-	if (entry)
-		*id = packet.id;
-	return entry;
-}
-
-/* How many packets of queue @num up to @last are in the backlog. */
-unsigned int mnfq_i_backlog_count(struct mnfq_socket *sock, uint16_t num, uint32_t last)
-{
-	struct mnfq_i_backlog *entry;
-	struct mnfq_packet packet;
-	unsigned int count = 0;
-
-	for (entry = sock->backlog; entry; entry = entry->next)
-		count += is_of_queue(entry, num, &packet) && !mnfq_i_after(packet.id, last);
-	return count;
-}
-
-/* Is it a refused verdict of ours for queue @num? */
-static bool request_is_refusal(const struct mnfq_socket *sock, const struct mnfq_i_backlog *entry,
-			       uint16_t num, struct nlmsgerr *answer)
-{
-	const struct nlmsghdr *nlh = (const struct nlmsghdr *)entry->data;
-
-	if (nlh->nlmsg_type != NLMSG_ERROR || entry->len < NLMSG_HDRLEN + sizeof(*answer))
-		return false;
-	memcpy(answer, entry->data + NLMSG_HDRLEN, sizeof(*answer));
-	return answer->error < 0 && mnfq_i_is_verdict(answer->msg.nlmsg_type) &&
-	       (answer->msg.nlmsg_pid & ~MNFQ_I_TAG_RELEASE) == (sock->tag | num);
-}
-
-/*
- * Packets and refusals of a queue that is gone must not be taken for those of its successor. What
- * a refusal means for the other queues it means nevertheless. Returns how many packets there were.
- */
-unsigned int mnfq_i_backlog_purge(struct mnfq_socket *sock, uint16_t num)
-{
-	unsigned int packets = 0;
-	struct mnfq_i_backlog **link = &sock->backlog, *entry;
-	struct mnfq_packet packet;
-	struct nlmsgerr answer;
-
-	while ((entry = *link)) {
-		if (request_is_refusal(sock, entry, num, &answer)) {
-			mnfq_i_answered(sock, NULL, &answer.msg, answer.error);
-		} else if (!is_of_queue(entry, num, &packet)) {
-			link = &entry->next;
-			continue;
-		} else {
-			packets++;
-		}
-		*link = entry->next;
-		free(entry);
+	if (mnfq_i_backlog_append(sock, *entry) < 0) {
+		sock->overran = true; /* as if the kernel had had no room for it */
+		free(*entry);
 	}
-	sock->backlog_end = link;
-	return packets;
+	*entry = NULL;
 }
 
 /*
@@ -344,6 +264,8 @@ static int read_answer(struct mnfq_socket *sock)
 			return -ENOMEM;
 		iov.iov_base = entry->data;
 		len = recvmsg(sock->fd, &msg, MSG_DONTWAIT);
+		if (len >= 0)
+			mnfq_i_unanswered_passed(sock, 1, (size_t)len);
 		if (len >= 0 && mnfq_i_from_kernel(&from, msg.msg_namelen))
 			sort(sock, &entry, (size_t)len);
 		else if (len >= 0)
@@ -370,21 +292,8 @@ void mnfq_i_request_read(struct mnfq_socket *sock)
 unsigned int mnfq_i_request_gather(struct mnfq_queue *queue, uint32_t *ids, unsigned int max)
 {
 	struct mnfq_socket *sock = queue->sock;
-	struct mnfq_i_backlog **link = &sock->backlog, *entry;
-	struct mnfq_packet packet;
-	unsigned int count = 0;
+	unsigned int count = mnfq_i_backlog_take(sock, queue->num, ids, max);
 
-	while (count < max && (entry = *link)) {
-		if (!is_of_queue(entry, queue->num, &packet)) {
-			link = &entry->next;
-			continue;
-		}
-		ids[count++] = packet.id;
-		*link = entry->next;
-		free(entry);
-	}
-	if (!*link)
-		sock->backlog_end = link;
 	if (count == max)
 		return count;
 	sock->pending = (struct mnfq_i_pending){ 0 };

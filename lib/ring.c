@@ -114,7 +114,9 @@ int mnfq_i_ring_fill(struct mnfq_ring *ring, int fd, unsigned int max)
 
 	if (n < 0)
 		return -errno;
+	ring->filled = 0;
 	for (i = 0; i < n; i++) {
+		ring->filled += ring->messages[i].msg_len;
 		/* The kernel writes the length that it used over the one that it may use. */
 		if (ring->messages[i].msg_hdr.msg_namelen < sizeof(ring->senders[i]))
 			ring->senders[i].nl_pid = ~0u;

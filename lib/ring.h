@@ -23,6 +23,7 @@ struct mnfq_ring {
 	struct mmsghdr *messages;
 	struct iovec *iovecs;
 	struct sockaddr_nl *senders;
+	size_t filled; /* bytes of all messages that were received last */
 };
 
 int mnfq_i_ring_fill(struct mnfq_ring *ring, int fd, unsigned int max);

@@ -16,13 +16,14 @@
 #include "release.h"
 #include "ring.h"
 #include "sockopt.h"
+#include "unanswered.h"
 #include "verdict.h"
 #include "wire.h"
 
 #define RETRY_MS 1000 /* how long a want of memory may last before verdicts are given up */
 
-/* Both releases that can wait, and the end of a run before them. */
-#define RELEASE_ROOM (3 * sizeof(struct mnfq_i_verdict_msg))
+/* Both releases that can wait, and before them the end of a run, and a release below that. */
+#define RELEASE_ROOM (4 * sizeof(struct mnfq_i_verdict_msg))
 
 /*
  * Sends whole messages to the kernel, at once or not at all. Without an address the kernel demands the
@@ -163,11 +164,12 @@ static int send_outbox(struct mnfq_socket *sock)
 	for (queue = sock->queues; queue; queue = queue->next) {
 		if (err < 0)
 			give_up(queue);
-		else if (mnfq_i_count_decisions(&queue->outgoing) > 0)
-			mnfq_i_stats_add(&queue->stats, &queue->outgoing);
-		else if (!queue->has_put)
+		else if (queue->putting == MNFQ_I_VERDICT_NONE)
 			continue;
-		queue->has_put = false;
+		else
+			mnfq_i_stats_add(&queue->stats, &queue->outgoing);
+		mnfq_i_unanswered_sent(queue);
+		queue->guarded = queue->has_put = false;
 		queue->outgoing = (struct mnfq_stats){ 0 };
 	}
 	return err < 0 ? mnfq_i_fail_unsent(sock, err) : 0;
@@ -180,11 +182,48 @@ static void make_room(struct mnfq_socket *sock, size_t need)
 		(void)send_outbox(sock);
 }
 
+/* After a failure the kernel is asked to answer also if all is well. */
+static size_t build_release(uint8_t *to, struct mnfq_queue *queue, uint32_t verdict,
+			    uint32_t last)
+{
+	size_t len = mnfq_i_verdict_batch(to, queue->tag | MNFQ_I_TAG_RELEASE, verdict, last);
+
+	if (atomic_load(&queue->retry_ms) > 0)
+		((struct nlmsghdr *)to)->nlmsg_flags |= NLM_F_ACK;
+	return len;
+}
+
+/* Within a round: the default verdict for all up to @last, behind the outbox, which has room for it. */
+static void put_batch(struct mnfq_queue *queue, uint32_t last)
+{
+	struct mnfq_i_outbox *outbox = &queue->sock->ring->outbox;
+
+	mnfq_i_unanswered_put(queue, queue->options.default_verdict);
+	outbox->len += build_release(outbox->bytes + outbox->len, queue,
+				     queue->options.default_verdict, last);
+}
+
+/* What lies below a run that is open goes ahead, since its batch verdict will reach over that. */
+static void release_below(struct mnfq_queue *queue)
+{
+	put_batch(queue, queue->run.first - 1);
+	queue->guarded = true;
+}
+
+/*
+ * Ends a run. If packets before it may have been refused another verdict, they are released first. Once
+ * for all that is sent together is enough: the kernel refuses all of it or nothing, and keeps its order.
+ */
 static void close_run(struct mnfq_queue *queue)
 {
 	if (queue->run.count == 0)
 		return;
-	make_room(queue->sock, sizeof(struct mnfq_i_verdict_msg));
+	make_room(queue->sock, 2 * sizeof(struct mnfq_i_verdict_msg));
+	if (queue->run.count > 1 && !queue->guarded &&
+	    mnfq_i_unanswered_differ(queue, queue->run.verdict))
+		release_below(queue);
+	if (queue->run.count > 0)
+		mnfq_i_unanswered_put(queue, queue->run.verdict);
 	mnfq_i_outbox_close_run(&queue->sock->ring->outbox, &queue->run, queue->tag,
 				&queue->outgoing);
 }
@@ -202,24 +241,35 @@ int mnfq_i_flush(struct mnfq_socket *sock)
 /*
  * Within a round: puts a decision into the outbox. A batch verdict reaches over all lower ids, so
  * there is none while one of them is held or waits for a release, nor for a packet that was
- * handed to us late. A release that waits comes behind the decision, which it may reach over.
+ * handed to us late. One that was decided by itself meanwhile may be refused yet: it ends a run, which
+ * would reach over it. A release that waits comes behind the decision, which it may reach over.
  * -EMSGSIZE: it is larger than what the kernel takes at once.
  */
 int mnfq_i_decide(struct mnfq_queue *queue, const struct mnfq_i_decision *decision)
 {
 	struct mnfq_socket *sock = queue->sock;
-	bool in_order = !mnfq_i_after(queue->next_id, decision->id + 1);
+	bool may_batch = !mnfq_i_after(queue->next_id, decision->id + 1);
 	size_t need = mnfq_i_decision_room(decision) + RELEASE_ROOM;
+	uint32_t late;
 
 	if (need > sock->send_max)
 		sock->send_max = mnfq_i_get_send_max(sock->fd);
 	if (need > sock->send_max)
 		return -EMSGSIZE;
 	make_room(sock, need);
-	mnfq_i_outbox_put(&sock->ring->outbox, &queue->run, decision,
-			  in_order && atomic_load(&queue->held) == 0 &&
-				  !atomic_load(&queue->has_release),
+	may_batch =
+		may_batch && atomic_load(&queue->held) == 0 && !atomic_load(&queue->has_release);
+	late = atomic_load(&sock->late); /* after `held` */
+	if (late != queue->late_seen || mnfq_i_run_ends(&queue->run, decision, may_batch))
+		close_run(queue);
+	if (late != queue->late_seen)
+		queue->guarded = false;
+	queue->late_seen = late;
+	mnfq_i_outbox_put(&sock->ring->outbox, &queue->run, decision, may_batch,
 			  &queue->outgoing);
+	if (queue->run.count == 0)
+		mnfq_i_unanswered_put(queue, mnfq_i_changes(decision, ~0u) ? MNFQ_I_VERDICT_MIXED
+									   : decision->verdict);
 	mnfq_i_release_pending(queue);
 	return 0;
 }
@@ -248,29 +298,24 @@ int mnfq_i_decide_now(struct mnfq_socket *sock, const struct mnfq_i_decision *de
 		{ .iov_base = pad,
 		  .iov_len = NLA_ALIGN(decision->payload_len) - decision->payload_len },
 	};
+	int err;
 
-	return mnfq_i_send_once(sock, iov, decision->payload_len > 0 ? 3 : 1);
-}
-
-/* After a failure the kernel is asked to answer also if all is well. */
-static size_t build_release(uint8_t *to, struct mnfq_queue *queue, uint32_t verdict,
-			    uint32_t last)
-{
-	size_t len = mnfq_i_verdict_batch(to, queue->tag | MNFQ_I_TAG_RELEASE, verdict, last);
-
-	if (atomic_load(&queue->retry_ms) > 0)
-		((struct nlmsghdr *)to)->nlmsg_flags |= NLM_F_ACK;
-	return len;
+	err = mnfq_i_send_once(sock, iov, decision->payload_len > 0 ? 3 : 1);
+	mnfq_i_unanswered_late(sock);
+	return err;
 }
 
 static int send_release(struct mnfq_queue *queue, uint32_t verdict, uint32_t last, bool patient)
 {
 	struct mnfq_i_verdict_msg msg;
 	struct iovec iov = { .iov_base = &msg, .iov_len = sizeof(msg) };
+	int err;
 
 	build_release((uint8_t *)&msg, queue, verdict, last);
-	return patient ? mnfq_i_send(queue->sock, &iov, 1)
-		       : mnfq_i_send_once(queue->sock, &iov, 1);
+	err = patient ? mnfq_i_send(queue->sock, &iov, 1)
+		      : mnfq_i_send_once(queue->sock, &iov, 1);
+	mnfq_i_unanswered_late(queue->sock);
+	return err;
 }
 
 /* The default verdict for all that the kernel still holds up to @last, sent by itself. */
@@ -294,15 +339,6 @@ int mnfq_i_release_all(struct mnfq_queue *queue)
 	mnfq_i_verdict_all(bytes, queue->tag | MNFQ_I_TAG_RELEASE,
 			   queue->options.default_verdict);
 	return mnfq_i_send(queue->sock, &iov, 1);
-}
-
-/* Within a round: the same, behind what is in the outbox, where there is room for it. */
-static void put_batch(struct mnfq_queue *queue, uint32_t last)
-{
-	struct mnfq_i_outbox *outbox = &queue->sock->ring->outbox;
-
-	outbox->len += build_release(outbox->bytes + outbox->len, queue,
-				     queue->options.default_verdict, last);
 }
 
 /* Behind the run that is open, too. */
@@ -329,7 +365,7 @@ void mnfq_i_release_past(struct mnfq_queue *queue)
 	if (queue->run.count > 0)
 		make_room(queue->sock, sizeof(struct mnfq_i_verdict_msg)); /* may give it up */
 	if (queue->run.count > 0)
-		put_batch(queue, queue->run.first - 1);
+		release_below(queue);
 	else
 		mnfq_i_release_later(queue, queue->next_id - 1, queue->next_id - 1);
 }

@@ -7,6 +7,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "backlog.h"
 #include "clock.h"
 #include "error.h"
 #include "fd-check.h"
@@ -165,7 +166,8 @@ static int wrap(struct mnfq_socket **ret, int fd, const struct mnfq_socket_optio
 	(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
 	sock->fd = fd;
 	sock->wake_fd = sock->queues_fd = -1;
-	sock->drops_before = mnfq_i_get_drops(fd);
+	mnfq_i_begin_overruns(sock);
+	mnfq_i_note_buffer(sock);
 	atomic_init(&sock->wake, -1);
 	atomic_init(&sock->refs, 1);
 	sock->spin.max = sock->spin.limit = (int64_t)options->busy_poll_us * 1000;
@@ -277,12 +279,8 @@ struct mnfq_socket *mnfq_socket_close(struct mnfq_socket *sock)
 	mnfq_i_request_start(sock);
 	while (sock->queues)
 		mnfq_i_queue_end(sock->queues, false);
-	while (sock->backlog) {
-		struct mnfq_i_backlog *entry = sock->backlog;
-
-		sock->backlog = entry->next;
-		free(entry);
-	}
+	while (sock->backlog)
+		free(mnfq_i_backlog_pop(sock));
 	if (sock->fd >= 0)
 		close(sock->fd);
 	if (sock->wake_fd >= 0)
@@ -343,15 +341,19 @@ uint32_t mnfq_socket_get_portid(const struct mnfq_socket *sock)
 	return sock ? sock->portid : 0;
 }
 
-int mnfq_socket_get_stats(const struct mnfq_socket *sock, struct mnfq_stats *stats)
+int mnfq_socket_get_stats(struct mnfq_socket *sock, struct mnfq_stats *stats)
 {
 	const struct mnfq_queue *queue;
 	struct mnfq_stats sum;
 
-	if (!sock || !mnfq_i_options_sized(stats))
+	if (!sock)
 		return -EINVAL;
+	if (!mnfq_i_options_sized(stats))
+		return mnfq_i_fail(&sock->error, -EINVAL,
+				   "counters: set .size to sizeof(struct mnfq_stats)");
+	mnfq_i_count_overruns(sock);
 	sum = sock->stats;
-	sum.overruns = mnfq_i_get_overruns(sock);
+	sum.overruns = sock->overruns;
 	for (queue = sock->queues; queue; queue = queue->next)
 		mnfq_i_queue_count(queue, &sum);
 	mnfq_i_options_return(stats, &sum, sizeof(sum));

@@ -76,6 +76,7 @@ int mnfq_socket_set_receive_buffer(struct mnfq_socket *sock, uint32_t bytes)
 	if (bytes > INT32_MAX)
 		return mnfq_i_fail(&sock->error, -EINVAL, "receive buffer is above 2 GiB");
 	err = set_buffer(sock->fd, bytes ? bytes : DEFAULT_BUFFER);
+	mnfq_i_note_buffer(sock);
 	return err < 0 ? mnfq_i_fail(&sock->error, err, "cannot set the receive buffer: %s",
 				     strerror(-err))
 		       : 0;
@@ -86,22 +87,40 @@ int64_t mnfq_socket_get_receive_buffer(const struct mnfq_socket *sock)
 	return sock ? mnfq_i_get_int(sock->fd, SOL_SOCKET, SO_RCVBUF) : -EINVAL;
 }
 
-uint64_t mnfq_i_get_drops(int fd)
+/* Messages that did not fit into the receive buffer, as the kernel counts them: from its own beginning. */
+static int get_drops(int fd, uint32_t *drops)
 {
 	uint32_t info[SK_MEMINFO_DROPS + 1];
 	socklen_t len = sizeof(info);
 
 	if (getsockopt(fd, SOL_SOCKET, MNFQ_I_SO_MEMINFO, info, &len) < 0 || len < sizeof(info))
-		return MNFQ_UNKNOWN;
-	return info[SK_MEMINFO_DROPS];
+		return -ENODATA;
+	*drops = info[SK_MEMINFO_DROPS];
+	return 0;
 }
 
-/* The socket counts in 32 bits, from before it was ours. */
-uint64_t mnfq_i_get_overruns(const struct mnfq_socket *sock)
+/* What was dropped before the socket was ours does not count. */
+void mnfq_i_begin_overruns(struct mnfq_socket *sock)
 {
-	uint64_t drops = mnfq_i_get_drops(sock->fd);
+	sock->overruns = get_drops(sock->fd, &sock->drops) < 0 ? MNFQ_UNKNOWN : 0;
+}
 
-	if (drops == MNFQ_UNKNOWN || sock->drops_before == MNFQ_UNKNOWN)
-		return MNFQ_UNKNOWN;
-	return (uint32_t)(drops - sock->drops_before);
+/* The kernel counts in 32 bits, which wrap around. */
+void mnfq_i_count_overruns(struct mnfq_socket *sock)
+{
+	const uint32_t before = sock->drops;
+
+	if (sock->overruns != MNFQ_UNKNOWN && get_drops(sock->fd, &sock->drops) == 0)
+		sock->overruns += (uint32_t)(sock->drops - before);
+	else
+		sock->overruns = MNFQ_UNKNOWN;
+	sock->overran = sock->overran || sock->drops != before || sock->overruns == MNFQ_UNKNOWN;
+}
+
+/* Looks how large the receive buffer is. If that is not known it may be full at any time. */
+void mnfq_i_note_buffer(struct mnfq_socket *sock)
+{
+	int size = mnfq_i_get_int(sock->fd, SOL_SOCKET, SO_RCVBUF);
+
+	sock->buffer = size > 0 ? size : 0;
 }

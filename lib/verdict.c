@@ -165,6 +165,14 @@ void mnfq_i_outbox_close_run(struct mnfq_i_outbox *outbox, struct mnfq_i_run *ru
 	run->count = run->by_default = 0;
 }
 
+/* Is there a run, which a decision does not belong to? */
+bool mnfq_i_run_ends(const struct mnfq_i_run *run, const struct mnfq_i_decision *d,
+		     bool may_batch)
+{
+	return run->count > 0 &&
+	       !(may_batch && !mnfq_i_changes(d, ~0u) && run->verdict == d->verdict);
+}
+
 static void put_single(struct mnfq_i_outbox *outbox, const struct mnfq_i_decision *d)
 {
 	size_t pad = NLA_ALIGN(d->payload_len) - d->payload_len;
@@ -187,11 +195,9 @@ static void put_single(struct mnfq_i_outbox *outbox, const struct mnfq_i_decisio
 void mnfq_i_outbox_put(struct mnfq_i_outbox *outbox, struct mnfq_i_run *run,
 		       const struct mnfq_i_decision *d, bool may_batch, struct mnfq_stats *stats)
 {
-	bool plain = may_batch && !mnfq_i_changes(d, ~0u);
-
-	if (run->count > 0 && !(plain && run->verdict == d->verdict))
+	if (mnfq_i_run_ends(run, d, may_batch))
 		mnfq_i_outbox_close_run(outbox, run, d->tag, stats);
-	if (!plain) {
+	if (!may_batch || mnfq_i_changes(d, ~0u)) {
 		put_single(outbox, d);
 		mnfq_i_count(stats, d);
 		return;

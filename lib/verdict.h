@@ -59,6 +59,8 @@ struct mnfq_i_run {
 };
 
 bool mnfq_i_verdict_valid(uint32_t verdict);
+bool mnfq_i_run_ends(const struct mnfq_i_run *run, const struct mnfq_i_decision *decision,
+		     bool may_batch);
 size_t mnfq_i_verdict_head(uint8_t *head, const struct mnfq_i_decision *decision);
 size_t mnfq_i_verdict_batch(uint8_t *head, uint32_t tag, uint32_t verdict, uint32_t last);
 #define MNFQ_I_ALL_SIZE (3 * sizeof(struct mnfq_i_verdict_msg))

@@ -20,8 +20,9 @@
  *            returned as `const uint8_t *get_x(object, &len)`: NULL and a length of 0 if there
  *            are none; &len may be NULL. Only where "absent" differs from 0 does a getter return
  *            0 or -ENODATA and write the number through a pointer. If the object is NULL, getters
- *            return 0, NULL or -EINVAL. A malformed kernel attribute counts as absent, unless the
- *            function documents -EBADMSG.
+ *            return 0, NULL or -EINVAL. A malformed message never becomes a packet: struct
+ *            mnfq_stats counts it. Malformed data within an attribute (VLAN, connection
+ *            tracking) counts as absent, unless the function documents -EBADMSG.
  *
  * Options.   Option structs begin with `size_t size`. Initialise them with MNFQ_INIT(), then set
  *            what you want to change: zero always means the default, and NULL means all
@@ -29,7 +30,8 @@
  *            zero; otherwise -E2BIG. A .size that no version can have (0 because it was not set,
  *            below sizeof(size_t), above 4096, or not a multiple of the alignment of size_t) is
  *            -EINVAL. The same holds for structs that a function fills in: .size is the size of
- *            the caller's struct.
+ *            the caller's struct. With a .size of 0, only .error and .error_size of options
+ *            that have them are used, for the message.
  *
  * Ownership. What a getter returns belongs to the object and lives as long as the object. A
  *            packet lives until its callback returns; mnfq_packet_retain() keeps it longer.
@@ -189,8 +191,9 @@ struct mnfq_stats {
 	/**
 	 * Messages that the kernel dropped because the receive buffer was full, with their
 	 * packets unless MNFQ_QUEUE_FAIL_OPEN is set. This is the kernel's own counter
-	 * (SO_MEMINFO), immediate and exact; it has 32 bits and wraps around. Later packets show
-	 * these as `lost`, too. MNFQ_UNKNOWN before Linux 4.12.
+	 * (SO_MEMINFO), immediate and exact. Later packets show these as `lost`, too. The
+	 * kernel's counter has 32 bits: if it counts 2^32 between two calls, these are
+	 * missing. MNFQ_UNKNOWN before Linux 4.12.
 	 */
 	uint64_t overruns;
 	uint64_t forged;    /**< datagrams that did not come from the kernel, ignored */
@@ -508,7 +511,7 @@ int mnfq_socket_feed(struct mnfq_socket *sock, const void *datagram, size_t len,
  * The counters of the socket and of all queues ever bound on it.
  * @return 0 or -EINVAL
  */
-int mnfq_socket_get_stats(const struct mnfq_socket *sock, struct mnfq_stats *stats);
+int mnfq_socket_get_stats(struct mnfq_socket *sock, struct mnfq_stats *stats);
 
 /** The error message of the last failure of this socket; "" if there was none. */
 const char *mnfq_socket_get_error(const struct mnfq_socket *sock);
@@ -764,8 +767,18 @@ uint8_t mnfq_packet_get_hook(const struct mnfq_packet *packet);
  */
 const char *mnfq_packet_get_hook_name(const struct mnfq_packet *packet);
 
-/** The EtherType (linux/if_ether.h), 0 if the packet has none. */
+/**
+ * The EtherType (linux/if_ether.h) that the kernel reports; 0 if it reports none, which also happens for
+ * IP packets.
+ */
 uint16_t mnfq_packet_get_hw_protocol(const struct mnfq_packet *packet);
+
+/**
+ * The protocol at the start of the payload, as an EtherType (linux/if_ether.h): ETH_P_IP and ETH_P_IPV6 at
+ * hooks of NFPROTO_IPV4 and NFPROTO_IPV6; otherwise, for example in bridges, that of
+ * mnfq_packet_get_hw_protocol(). 0 if unknown.
+ */
+uint16_t mnfq_packet_get_ethertype(const struct mnfq_packet *packet);
 
 /** The packet's mark; 0 if none is set. A mark set for the verdict does not change it. */
 uint32_t mnfq_packet_get_mark(const struct mnfq_packet *packet);
@@ -896,6 +909,9 @@ int mnfq_packet_get_tuple(const struct mnfq_packet *packet, struct mnfq_tuple *t
  * packet: nf_conntrack and nf_conntrack_netlink are loaded, some rule or NAT in the namespace
  * requests tracking, and no rule exempts the packet. mnfq_packet_get_ct() shows whether there is
  * any. See net/netfilter/nf_conntrack_netlink.c.
+ *
+ * Malformed data counts as absent: numbers are 0, labels NULL. mnfq_packet_get_ct_tuple() returns -EBADMSG
+ * if a tuple, or an attribute around the tuples, is malformed.
  */
 
 /** A direction of a connection: that of its first packet, or the opposite one. */

@@ -44,7 +44,7 @@ static void ask_more(const struct mnfq_packet *packet)
 static void ask_connection(const struct mnfq_packet *packet)
 {
 	volatile uint8_t sink = mnfq_i_packet_seq_adjustable(packet);
-	struct mnfq_tuple tuple = { .size = sizeof(tuple) };
+	struct mnfq_tuple tuple = MNFQ_INIT(tuple);
 	const uint8_t *bytes;
 	const char *name;
 	uint32_t number;

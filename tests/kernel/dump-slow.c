@@ -383,7 +383,7 @@ static void send_to_queues(void)
 	}
 }
 
-/* Joins, has packets wait, and leaves at once, so that they are decided on the way out. */
+/* Joins, has packets wait, and leaves at once, so that they are decided on the way out; then it returns. */
 static int leave_full_queues(int stream, void *arg)
 {
 	char byte, sentence[MNFQ_ERRMSG_SIZE];
@@ -396,17 +396,17 @@ static int leave_full_queues(int stream, void *arg)
 	if (read(stream, &byte, 1) != 1)
 		return 1;
 	for (int i = 0; i < LEAVES; i++) {
-		do { /* it may not be known yet that we left */
-			peer = hand_over(fd, MNFQ_HANDOVER_KEEP, sentence, sizeof(sentence));
-			if (peer < 0)
-				return 2;
-			err = mnfq_handover_wait(peer, DEADLINE_MS, &options);
-			if (err == 0)
-				send_to_queues();
-			close(peer);
-		} while (err == -EEXIST);
-		if (err < 0)
+		peer = hand_over(fd, MNFQ_HANDOVER_KEEP, sentence, sizeof(sentence));
+		if (peer < 0)
+			return 2;
+		err = mnfq_handover_wait(peer, DEADLINE_MS, &options);
+		if (err == 0)
+			send_to_queues();
+		close(peer);
+		if (err < 0) {
+			fprintf(stderr, "the %d. time: %s\n", i + 1, sentence);
 			return 4;
+		}
 		atomic_fetch_add(successes, 1);
 	}
 	return read(stream, &byte, 1) == 0 ? 0 : 3;

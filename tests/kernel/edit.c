@@ -54,7 +54,7 @@ Test(edit, a_tcp_stream_without_gso_arrives_as_edited_ipv6)
 /* Cuts each segment short, cannot have that repaired, and lets it go on all the same. */
 static enum mnfq_verdict shorten(struct mnfq_packet *packet, void *data)
 {
-	struct mnfq_layers at = { .size = sizeof(at) };
+	struct mnfq_layers at = MNFQ_INIT(at);
 	struct rewrite *rewrite = data;
 	const uint8_t *bytes = mnfq_packet_get_payload(packet, NULL);
 

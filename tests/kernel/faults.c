@@ -115,7 +115,7 @@ Test(faults, an_overrun_is_counted_exactly)
 
 static struct mnfq_kernel_stats kernel_stats(struct scene *scene)
 {
-	struct mnfq_kernel_stats stats = { .size = sizeof(stats) };
+	struct mnfq_kernel_stats stats = MNFQ_INIT(stats);
 
 	scene_ok(scene->sock, mnfq_queue_get_kernel_stats(scene->queue, &stats));
 	return stats;
@@ -159,7 +159,7 @@ Test(faults, a_full_queue_is_counted_by_the_kernel)
 /* More queues than one read of the file has room for. */
 Test(faults, the_kernels_counters_of_each_of_many_queues)
 {
-	struct mnfq_kernel_stats stats = { .size = sizeof(stats) };
+	struct mnfq_kernel_stats stats = MNFQ_INIT(stats);
 	struct mnfq_queue *queues[200];
 	struct scene scene;
 	unsigned int i;
@@ -182,7 +182,7 @@ Test(faults, the_kernels_counters_of_each_of_many_queues)
 /* And of no other socket's. */
 Test(faults, the_kernels_counters_of_all_queues_of_a_socket)
 {
-	struct mnfq_kernel_stats stats = { .size = sizeof(stats) };
+	struct mnfq_kernel_stats stats = MNFQ_INIT(stats);
 	struct mnfq_socket *stranger;
 	struct mnfq_queue *other;
 	struct scene scene;

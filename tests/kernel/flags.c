@@ -51,7 +51,7 @@ static void set_flags(struct scene *scene, uint32_t flags, uint32_t mask)
 
 static void expect_flags(struct scene *scene, uint32_t flags)
 {
-	struct mnfq_queue_options options = { .size = sizeof(options) };
+	struct mnfq_queue_options options = MNFQ_INIT(options);
 
 	cr_assert(mnfq_queue_get_options(scene->queue, &options) == 0);
 	cr_assert(options.flags == flags, "flags 0x%x", options.flags);

@@ -97,7 +97,7 @@ static int be_inside(int child_stream, void *arg)
 /* Takes the socket that comes and serves the scene's queue with it. */
 static struct mnfq_handover take(struct scene *scene, int stream, uint32_t flags)
 {
-	struct mnfq_handover info = { .size = sizeof(info) };
+	struct mnfq_handover info = MNFQ_INIT(info);
 	char sentence[256] = "";
 	int fd, err;
 
@@ -209,7 +209,7 @@ Test(handover, to_whom_one_brings_it)
 Test(handover, a_refusal_reaches_the_one_inside)
 {
 	struct insider insider = { .ns = netns_new() };
-	struct mnfq_handover info = { .size = sizeof(info) };
+	struct mnfq_handover info = MNFQ_INIT(info);
 	struct child child = child_start(be_inside, &insider);
 	int fd;
 
@@ -337,7 +337,7 @@ static void throw(const struct arena *arena, const struct abuse *abuse)
 /* Takes the socket without any right over its namespace, so the kernel refuses the bind. */
 static int refuse_powerless(int stream, void *arg)
 {
-	struct mnfq_handover info = { .size = sizeof(info) };
+	struct mnfq_handover info = MNFQ_INIT(info);
 	struct mnfq_socket *sock;
 	struct mnfq_queue *queue;
 	int fd, err;
@@ -395,7 +395,7 @@ static int receive_tightly(int *fd, int stream, struct mnfq_handover *info,
 
 static void receive(const struct arena *arena, const struct abuse *abuse)
 {
-	struct mnfq_handover info = { .size = sizeof(info) };
+	struct mnfq_handover info = MNFQ_INIT(info);
 	char sentence[256] = "";
 	const struct mnfq_handover_options *options =
 		HANDOVER_OPTIONS(.flags = MNFQ_HANDOVER_PLAIN, .error = sentence,

@@ -51,7 +51,7 @@ Test(limits, no_descriptor_left)
 {
 	uint64_t inode = 4711;
 	char name[64] = "as it was";
-	struct mnfq_kernel_stats kernel = { .size = sizeof(kernel) };
+	struct mnfq_kernel_stats kernel = MNFQ_INIT(kernel);
 	struct scene scene;
 	unsigned int spare;
 

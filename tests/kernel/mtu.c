@@ -23,7 +23,7 @@ struct road {
 static enum mnfq_verdict grow(struct mnfq_packet *packet, void *data)
 {
 	static const uint8_t more[GROWTH];
-	struct mnfq_layers at = { .size = sizeof(at) };
+	struct mnfq_layers at = MNFQ_INIT(at);
 	struct road *road = data;
 	uint32_t mtu = 0;
 

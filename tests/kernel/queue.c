@@ -13,7 +13,7 @@
 
 Test(queue, defaults_are_in_force)
 {
-	struct mnfq_queue_options options = { .size = sizeof(options) };
+	struct mnfq_queue_options options = MNFQ_INIT(options);
 	struct netns_queue kernel;
 	struct scene scene;
 
@@ -160,7 +160,7 @@ Test(queue, a_flag_that_the_kernel_may_lack)
 
 Test(queue, configure_fails_as_a_whole)
 {
-	struct mnfq_queue_options before = { .size = sizeof(before) }, after = before;
+	struct mnfq_queue_options before = MNFQ_INIT(before), after = before;
 	struct netns_queue kernel;
 	struct scene scene;
 

@@ -19,7 +19,7 @@ static struct {
 
 static void hear(struct mnfq_queue *queue, uint32_t id, int error, void *data)
 {
-	struct mnfq_stats stats = { .size = sizeof(stats) };
+	struct mnfq_stats stats = MNFQ_INIT(stats);
 
 	(void)data;
 	cr_assert(heard.count < 16);
@@ -102,7 +102,7 @@ static int unbind_ours(int stream, void *arg)
 
 Test(refused, a_queue_unbound_behind_our_back)
 {
-	struct mnfq_kernel_stats kernel = { .size = sizeof(kernel) };
+	struct mnfq_kernel_stats kernel = MNFQ_INIT(kernel);
 	struct child child;
 	struct scene scene;
 

@@ -12,7 +12,7 @@
 
 static void replace_all(struct rewrite *rewrite, struct mnfq_packet *packet)
 {
-	struct mnfq_layers at = { .size = sizeof(at) };
+	struct mnfq_layers at = MNFQ_INIT(at);
 	size_t len, from = strlen(rewrite->from), to = strlen(rewrite->to), offset = 0;
 	const uint8_t *bytes, *hit;
 	int err;
@@ -83,7 +83,7 @@ void rewrite_open(struct rewrite *rewrite, const struct mnfq_queue_options *opti
 
 void rewrite_close(struct rewrite *rewrite)
 {
-	struct mnfq_queue_options options = { .size = sizeof(options) };
+	struct mnfq_queue_options options = MNFQ_INIT(options);
 
 	/* Without GSO a rule counts a large packet once, and its segments come one by one. */
 	cr_assert(mnfq_queue_get_options(rewrite->queue, &options) == 0);

@@ -219,10 +219,52 @@ Test(rights, lost_for_good_is_reported_once)
 	scene_close(&scene);
 }
 
+/* Of this thread; it may have it back. */
+static void have_capability(bool wanted)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct caps[2];
+
+	cr_assert(syscall(SYS_capget, &head, caps) == 0);
+	caps[0].effective &= ~(1u << CAP_NET_ADMIN);
+	caps[0].effective |= wanted ? 1u << CAP_NET_ADMIN : 0;
+	cr_assert(syscall(SYS_capset, &head, caps) == 0);
+}
+
+static enum mnfq_verdict drop_a_ring(struct mnfq_packet *packet, void *data)
+{
+	(void)data;
+	return mnfq_packet_get_id(packet) <= 64 ? MNFQ_DROP : MNFQ_ACCEPT;
+}
+
+/*
+ * What is refused stays in the kernel, and its answer lies behind the packets that were there before: those are
+ * accepted all together before it is read.
+ */
+Test(rights, back_before_the_refusal_is_read)
+{
+	struct scene scene;
+	uint32_t seq;
+
+	scene_open(&scene, 4);
+	scene_bind(&scene, NULL, drop_a_ring);
+	for (seq = 0; seq < 128; seq++)
+		udp_send(&scene.udp, seq);
+	have_capability(false);
+	scene_serve(&scene, 64);
+	have_capability(true);
+	scene_serve(&scene, 64);
+	for (seq = 64; seq < 128; seq++)
+		scene_expect(&scene, seq);
+	scene_expect_nothing(&scene);
+	cr_assert(mnfq_socket_dispatch(scene.sock, DEADLINE_MS) == -EPERM);
+	scene_close(&scene);
+}
+
 /* The kernel's counters: of another namespace only with the right to go there, or once it was used. */
 static int tell_counting(int stream, struct scene *scene)
 {
-	struct mnfq_kernel_stats stats = { .size = sizeof(stats) };
+	struct mnfq_kernel_stats stats = MNFQ_INIT(stats);
 	int err = mnfq_queue_get_kernel_stats(scene->queue, &stats);
 
 	dprintf(stream, "%d: %s", err, mnfq_socket_get_error(scene->sock));
@@ -231,7 +273,7 @@ static int tell_counting(int stream, struct scene *scene)
 
 static int count_powerless(int stream, void *arg)
 {
-	struct mnfq_kernel_stats stats = { .size = sizeof(stats) };
+	struct mnfq_kernel_stats stats = MNFQ_INIT(stats);
 	struct scene *scene = arg;
 	const bool asked_before = scene->seen;
 

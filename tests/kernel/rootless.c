@@ -252,7 +252,7 @@ Test(rootless, an_opener_with_rights_and_a_sender_without)
 /* From nobody to nobody, within the process; the namespace is told by its cookie. */
 static bool hands_over(int fd)
 {
-	struct mnfq_handover info = { .size = sizeof(info) };
+	struct mnfq_handover info = MNFQ_INIT(info);
 	uint64_t cookie = 0;
 	socklen_t size = sizeof(cookie);
 	int ends[2], got = -1, err;

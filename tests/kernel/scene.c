@@ -76,8 +76,8 @@ void scene_expect_nothing(struct scene *scene)
 static struct account count_all(struct mnfq_socket *sock, struct netns *ns,
 				const struct account *rest)
 {
-	struct mnfq_stats stats = { .size = sizeof(stats) };
-	struct mnfq_kernel_stats kernel = { .size = sizeof(kernel) };
+	struct mnfq_stats stats = MNFQ_INIT(stats);
+	struct mnfq_kernel_stats kernel = MNFQ_INIT(kernel);
 	struct account account = *rest;
 
 	account.sent = netns_queued_packets(ns);
@@ -122,7 +122,7 @@ void scene_close(struct scene *scene)
 
 struct mnfq_stats scene_stats(struct scene *scene)
 {
-	struct mnfq_stats stats = { .size = sizeof(stats) };
+	struct mnfq_stats stats = MNFQ_INIT(stats);
 
 	cr_assert(mnfq_queue_get_stats(scene->queue, &stats) == 0);
 	return stats;
@@ -130,7 +130,7 @@ struct mnfq_stats scene_stats(struct scene *scene)
 
 struct mnfq_stats scene_socket_stats(struct scene *scene)
 {
-	struct mnfq_stats stats = { .size = sizeof(stats) };
+	struct mnfq_stats stats = MNFQ_INIT(stats);
 
 	cr_assert(mnfq_socket_get_stats(scene->sock, &stats) == 0);
 	return stats;

@@ -75,7 +75,7 @@ int receive_socket(int stream)
 {
 	int fd, err;
 
-	info = (struct mnfq_handover){ .size = sizeof(info) };
+	info = (struct mnfq_handover)MNFQ_INIT(info);
 	sentence[0] = '\0';
 	err = mnfq_handover_receive(
 		&fd, stream, DEADLINE_MS, &info,

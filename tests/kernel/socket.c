@@ -187,7 +187,7 @@ Test(socket, a_namespace_without_a_name)
 /* What somebody closes under our feet is told by whatever uses it, and closing stays harmless. */
 Test(socket, a_descriptor_that_somebody_closed)
 {
-	struct mnfq_queue_options options = { .size = sizeof(options) };
+	struct mnfq_queue_options options = MNFQ_INIT(options);
 	struct mnfq_queue *other = NULL;
 	struct scene scene;
 	uint64_t inode;
@@ -310,8 +310,8 @@ Test(socket, options_out_of_range_are_refused)
 
 Test(socket, null_is_refused_or_harmless)
 {
-	struct mnfq_stats stats = { .size = sizeof(stats) };
-	struct mnfq_queue_options options = { .size = sizeof(options) };
+	struct mnfq_stats stats = MNFQ_INIT(stats);
+	struct mnfq_queue_options options = MNFQ_INIT(options);
 	uint64_t inode;
 	char name[64];
 	size_t len;

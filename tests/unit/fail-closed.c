@@ -242,7 +242,7 @@ static uint64_t claim;
 static void try_receive(enum kind kind, bool failing)
 {
 	const unsigned int at = fail_at;
-	struct mnfq_handover info = { .size = sizeof(info) };
+	struct mnfq_handover info = MNFQ_INIT(info);
 	int ends[2], fd, err, got = -1;
 
 	fail_at = 0;

@@ -26,7 +26,7 @@ static struct mnfq_queue_options with(uint32_t flags, uint32_t optional)
 
 static struct mnfq_queue_options in_force(struct mnfq_queue *which)
 {
-	struct mnfq_queue_options options = { .size = sizeof(options) };
+	struct mnfq_queue_options options = MNFQ_INIT(options);
 
 	cr_assert(eq(int, mnfq_queue_get_options(which, &options), 0));
 	options.flags ^= GSO;
@@ -145,7 +145,7 @@ Test(flags, a_module_is_named_only_where_it_is_not_loaded)
 /* What is optional without being asked for waits until it is. */
 Test(flags, what_is_optional_need_not_be_set)
 {
-	struct mnfq_queue_options options = { .size = sizeof(options) };
+	struct mnfq_queue_options options = MNFQ_INIT(options);
 	unsigned int sends = fake.sends;
 
 	cr_expect(eq(int, configure(GSO, 0x20), -EINVAL));

@@ -57,7 +57,7 @@ static int receive_with(uint32_t flags)
 {
 	int fd = -1, err;
 
-	info = (struct mnfq_handover){ .size = sizeof(info) };
+	info = (struct mnfq_handover)MNFQ_INIT(info);
 	err = mnfq_handover_receive(&fd, theirs, 0, &info, OPTIONS(.flags = flags));
 	cr_assert((fd >= 0) == (err == 0));
 	return err < 0 ? err : fd;

@@ -223,7 +223,7 @@ Test(held, a_gap_above_a_held_packet_waits_for_it)
  * obeyed, but never another packet's verdict.
  */
 static uint32_t seed, expected[FAKE_IDS];
-static enum { NO_TROUBLE, SENDING_FAILS, REFUSED } trouble;
+static enum { NO_TROUBLE, SENDING_FAILS, REFUSED, REFUSED_UNREAD, ANSWERS_LOST } trouble;
 
 static uint32_t random32(void)
 {
@@ -268,28 +268,41 @@ static enum mnfq_verdict play(struct mnfq_packet *packet, void *data)
 	return expected[id];
 }
 
+static void refuse(void)
+{
+	bool refused = random32() % 4 == 0;
+
+	fake.no_right = refused && random32() % 2;
+	fake_queue(7)->error = refused && !fake.no_right ? -EPERM : 0;
+	fake.lose_answers = trouble == ANSWERS_LOST && random32() % 4 == 0 ? random32() % 3 : 0;
+}
+
 /*
- * All that is there. Failures to send come in short rows, so that those of releases are met.
- * Refusals last, because the right is missing or another socket owns the queue, and are read before
- * they end. Otherwise steps of a release may be left to the next time.
+ * All that is there. Failures to send come in short rows, so that those of releases are met. Verdicts
+ * are refused because the right is missing or another socket owns the queue, until all answers have
+ * been read (REFUSED) or for single rounds, and the receive buffer may be full. Otherwise steps of a release may be left to the next time.
  */
 static void serve(bool may_fail)
 {
-	bool refused = may_fail && trouble == REFUSED && random32() % 4 == 0;
 	int n;
 
 	fake.clock_ms += random32() % 200;
-	fake.no_right = refused && random32() % 2;
-	fake_queue(7)->error = refused && !fake.no_right ? -EPERM : 0;
+	fake.no_right = false;
+	fake_queue(7)->error = 0;
+	fake.lose_answers = 0;
+	if (may_fail && trouble == REFUSED)
+		refuse();
 	do {
+		if (may_fail && trouble >= REFUSED_UNREAD)
+			refuse();
 		if (may_fail && trouble == SENDING_FAILS && random32() % 4 == 0) {
 			fake.send_error = EMSGSIZE;
 			fake.send_errors = 1 + random32() % 3;
 		}
 		n = mnfq_socket_dispatch(sock, 0);
 		cr_assert(n >= 0 || (trouble == SENDING_FAILS && n == -EMSGSIZE) ||
-			  (trouble == REFUSED && n == -EPERM));
-	} while (n != 0 || (fake_unread() > 0 && (!may_fail || trouble == REFUSED)));
+			  (trouble >= REFUSED && n == -EPERM));
+	} while (n != 0 || (fake_unread() > 0 && (!may_fail || trouble >= REFUSED)));
 }
 
 /* More than one step of a release has; some were never there. */
@@ -315,6 +328,7 @@ static void play_a_game(uint32_t new_seed)
 	bind_seven(play, MNFQ_STOP);
 	fake.verdict_ns = 10000;
 	sock->round_ns = new_seed % 2 ? 0 : 300000;
+	sock->buffer = trouble == ANSWERS_LOST ? 0 : sock->buffer;
 	for (round = 0; round < 200; round++) {
 		for (i = random32() % 80; i > 0; i--) {
 			uint32_t choice = random32() % 100;
@@ -350,7 +364,7 @@ static void play_a_game(uint32_t new_seed)
 		if (trouble == NO_TROUBLE || is != MNFQ_STOP)
 			cr_assert(eq(u32, is, expected[id]), "seed %u packet %u", new_seed, id);
 	}
-	cr_assert(trouble == REFUSED || stats().refused == 0);
+	cr_assert(trouble >= REFUSED || stats().refused == 0);
 	queue = mnfq_queue_unbind(queue);
 }
 
@@ -371,6 +385,30 @@ Test(held, no_refusal_gives_a_packet_the_verdict_of_another)
 
 	mnfq_queue_unbind(queue);
 	trouble = REFUSED;
+	for (game = 1; game <= 50; game++)
+		play_a_game(game);
+	cr_expect(ge(u64, stats().refused, 1000));
+}
+
+/* The right comes back while the answers to what was refused are behind packets that are unread. */
+Test(held, no_refusal_that_is_unread_gives_a_packet_the_verdict_of_another)
+{
+	uint32_t game;
+
+	mnfq_queue_unbind(queue);
+	trouble = REFUSED_UNREAD;
+	for (game = 1; game <= 50; game++)
+		play_a_game(game);
+	cr_expect(ge(u64, stats().refused, 1000));
+}
+
+/* Nor does one whose answer does not fit into the receive buffer. */
+Test(held, no_refusal_that_is_lost_gives_a_packet_the_verdict_of_another)
+{
+	uint32_t game;
+
+	mnfq_queue_unbind(queue);
+	trouble = ANSWERS_LOST;
 	for (game = 1; game <= 50; game++)
 		play_a_game(game);
 	cr_expect(ge(u64, stats().refused, 1000));

@@ -11,7 +11,7 @@
 /* Asks everything: what makes no sense is told, or something is said, but nothing else. */
 static void expect_sane(const char *what, size_t where)
 {
-	struct mnfq_tuple found = { .size = sizeof(found) };
+	struct mnfq_tuple found = MNFQ_INIT(found);
 	int answers[2] = { mnfq_packet_get_ct_tuple(&packet, MNFQ_CT_ORIGINAL, &found),
 			   mnfq_packet_get_ct_tuple(&packet, MNFQ_CT_REPLY, &found) };
 	const uint8_t *bits;
@@ -144,7 +144,7 @@ static void put_parts(const char *ip, size_t ip_len, const char *proto, size_t p
 
 Test(nests, a_tuple_has_both_parts)
 {
-	struct mnfq_tuple found = { .size = sizeof(found) };
+	struct mnfq_tuple found = MNFQ_INIT(found);
 
 	put_parts(ADDRESSES, sizeof(ADDRESSES) - 1, NULL, 0);
 	expect_tuples(-EBADMSG, -ENODATA, "no protocol");

@@ -12,7 +12,7 @@
 
 static struct mnfq_tuple tuple(enum mnfq_ct_direction direction)
 {
-	struct mnfq_tuple found = { .size = sizeof(found) };
+	struct mnfq_tuple found = MNFQ_INIT(found);
 
 	cr_assert(eq(int, mnfq_packet_get_ct_tuple(&packet, direction, &found), 0));
 	cr_expect(eq(sz, found.size, sizeof(found)));
@@ -291,7 +291,7 @@ Test(conntrack, labels_of_another_length)
 
 Test(conntrack, wrong_arguments)
 {
-	struct mnfq_tuple found = { .size = sizeof(found) };
+	struct mnfq_tuple found = MNFQ_INIT(found);
 	uint32_t number;
 	size_t len = 4711;
 

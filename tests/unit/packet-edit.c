@@ -49,7 +49,7 @@ static void deliver(void (*function)(struct mnfq_packet *packet))
 
 static void expect_good(struct mnfq_packet *packet, const char *content)
 {
-	struct mnfq_layers layers = { .size = sizeof(layers) };
+	struct mnfq_layers layers = MNFQ_INIT(layers);
 	const uint8_t *p = mnfq_packet_get_payload(packet, NULL);
 
 	cr_assert(eq(int, mnfq_packet_get_layers(packet, &layers), 0));
@@ -167,7 +167,7 @@ Test(edit, a_refused_edit_changes_nothing)
 /* The family of the hook tells; bridges have the EtherType, and tags in the frame. */
 static void tagged(struct mnfq_packet *packet)
 {
-	struct mnfq_layers layers = { .size = sizeof(layers) };
+	struct mnfq_layers layers = MNFQ_INIT(layers);
 
 	cr_assert(eq(int, mnfq_packet_get_layers(packet, &layers), 0));
 	cr_expect(eq(sz, layers.network, 4));
@@ -178,7 +178,7 @@ static void tagged(struct mnfq_packet *packet)
 
 static void not_ip(struct mnfq_packet *packet)
 {
-	struct mnfq_layers layers = { .size = sizeof(layers) };
+	struct mnfq_layers layers = MNFQ_INIT(layers);
 
 	cr_expect(eq(int, mnfq_packet_get_layers(packet, &layers), -EPROTONOSUPPORT));
 	cr_expect(eq(int, mnfq_packet_edit(packet, 28, 0, "x", 1), -EPROTONOSUPPORT));
@@ -662,7 +662,7 @@ Test(edit, other_lengths_of_tcp_with_a_connection_mark)
 
 static void without(struct mnfq_packet *packet)
 {
-	struct mnfq_layers layers = { .size = sizeof(layers) };
+	struct mnfq_layers layers = MNFQ_INIT(layers);
 
 	cr_expect(eq(int, mnfq_packet_get_layers(packet, &layers), -ENODATA));
 	cr_expect(eq(int, mnfq_packet_edit(packet, 0, 0, "x", 1), -ENODATA));
@@ -685,8 +685,8 @@ static uint8_t expected_protocol;
 
 static void tell_tuple(struct mnfq_packet *packet)
 {
-	struct mnfq_layers at = { .size = sizeof(at) };
-	struct mnfq_tuple t = { .size = sizeof(t) }, none = { 0 };
+	struct mnfq_layers at = MNFQ_INIT(at);
+	struct mnfq_tuple t = MNFQ_INIT(t), none = { 0 };
 	const uint8_t *p = mnfq_packet_get_payload(packet, NULL);
 	size_t len, source;
 
@@ -747,7 +747,7 @@ Test(edit, without_arguments)
 
 Test(edit, without_a_payload)
 {
-	struct mnfq_layers layers = { .size = sizeof(layers) };
+	struct mnfq_layers layers = MNFQ_INIT(layers);
 
 	make_udp("data");
 	begin(NFPROTO_IPV4, 0x0800);

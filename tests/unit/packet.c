@@ -42,6 +42,7 @@ static int parse_exactly(size_t len)
 	if (err == 0 || (packet.present & 1u << NFQA_PACKET_HDR)) {
 		(void)mnfq_packet_get_hook_name(&packet);
 		(void)mnfq_packet_get_hw_protocol(&packet);
+		(void)mnfq_packet_get_ethertype(&packet);
 	}
 	free(copy);
 	return err;
@@ -68,6 +69,29 @@ static void put_everything(void)
 	message_attr(&msg, 4000, "from the future", 15);
 	message_attr(&msg, 31, "also", 4);
 	message_attr(&msg, NFQA_PAYLOAD, "payload", 7);
+}
+
+/* Only at hooks of no IP family the kernel's EtherType counts, which IP packets may lack. */
+Test(packet, what_the_payload_is_follows_from_the_family)
+{
+	static const struct {
+		uint8_t family;
+		uint16_t hw_protocol, ethertype;
+	} packets[] = {
+		{ NFPROTO_IPV4, 0, 0x0800 },        { NFPROTO_IPV6, 0, 0x86dd },
+		{ NFPROTO_IPV4, 0x86dd, 0x0800 },   { NFPROTO_BRIDGE, 0x0806, 0x0806 },
+		{ NFPROTO_BRIDGE, 0x86dd, 0x86dd }, { NFPROTO_ARP, 0, 0 },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(packets) / sizeof(packets[0]); i++) {
+		message_begin(&msg, 7);
+		((struct nfgenmsg *)(msg.bytes + NLMSG_HDRLEN))->nfgen_family = packets[i].family;
+		message_hdr(&msg, 1, packets[i].hw_protocol, 0);
+		cr_assert(eq(int, parse(), 0));
+		cr_expect(eq(u16, mnfq_packet_get_ethertype(&packet), packets[i].ethertype));
+	}
+	cr_expect(eq(u16, mnfq_packet_get_ethertype(NULL), 0));
 }
 
 Test(packet, every_attribute_is_read)

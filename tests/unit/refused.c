@@ -22,7 +22,7 @@ static struct mnfq_queue *other;
 
 static void hear(struct mnfq_queue *of, uint32_t id, int error, void *data)
 {
-	struct mnfq_stats now = { .size = sizeof(now) };
+	struct mnfq_stats now = MNFQ_INIT(now);
 
 	heard.times++;
 	heard.queue = of;

@@ -4,6 +4,7 @@
 #include <criterion/new/assert.h>
 #include <errno.h>
 #include <mnfq/handover.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -91,7 +92,7 @@ static int wait_answer(void *options)
 
 static int receive_with(void *options)
 {
-	struct mnfq_handover info = { .size = sizeof(info) };
+	struct mnfq_handover info = MNFQ_INIT(info);
 	int fd;
 
 	return mnfq_handover_receive(&fd, stream, 0, &info, options);
@@ -210,6 +211,24 @@ Test(sizes, garbage_is_refused)
 			cr_expect(memcmp(before, p, calls[i].size) == 0, "%s, size %zu: touched",
 				  calls[i].name, garbage[j]);
 		}
+	}
+}
+
+/* Where there is a socket it has the message; options say where that goes. */
+Test(sizes, a_forgotten_size_has_its_sentence)
+{
+	static int (*const of_socket[])(void *) = {
+		bind_eight,   configure,     stats_of_socket,        stats_of_queue,
+		kernel_stats, queue_options, kernel_stats_of_socket,
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(of_socket) / sizeof(of_socket[0]); i++) {
+		sock->error.text[0] = '\0';
+		cr_expect(eq(int, of_socket[i](room(LIMIT)), -EINVAL));
+		cr_expect(strstr(mnfq_socket_get_error(sock),
+				 "set .size to sizeof(struct mnfq_") != NULL,
+			  "%zu: %s", i, mnfq_socket_get_error(sock));
 	}
 }
 

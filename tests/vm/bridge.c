@@ -88,7 +88,7 @@ static void span_open(mnfq_callback callback, void *data)
 
 static void span_close(void)
 {
-	struct mnfq_stats stats = { .size = sizeof(stats) };
+	struct mnfq_stats stats = MNFQ_INIT(stats);
 
 	cr_assert(mnfq_queue_get_stats(span.queue, &stats) == 0);
 	cr_assert(stats.refused == 0 && stats.lost == 0);

@@ -370,7 +370,7 @@ Test(conntrack, labels)
 static enum mnfq_verdict look_untracked(struct mnfq_packet *packet, void *data)
 {
 	static const uint8_t labels[MNFQ_CT_LABELS_SIZE] = { 1 };
-	struct mnfq_tuple tuple = { .size = sizeof(tuple) };
+	struct mnfq_tuple tuple = MNFQ_INIT(tuple);
 	uint32_t value;
 	size_t len;
 

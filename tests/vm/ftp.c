@@ -199,7 +199,7 @@ static void hang_up(int from, int to)
 
 static void talk(int family, bool answers)
 {
-	struct mnfq_stats stats = { .size = sizeof(stats) };
+	struct mnfq_stats stats = MNFQ_INIT(stats);
 	unsigned int n;
 
 	router_open(family);

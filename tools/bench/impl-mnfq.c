@@ -43,7 +43,7 @@ static int bench_mnfq_bind_queue(struct bench_worker *worker, struct mnfq_socket
 /* What the library counted must be what happened. */
 static int bench_mnfq_check(struct bench_worker *worker, struct mnfq_socket *sock)
 {
-	struct mnfq_stats stats = { .size = sizeof(stats) };
+	struct mnfq_stats stats = MNFQ_INIT(stats);
 
 	mnfq_socket_get_stats(sock, &stats);
 	if (stats.packets == worker->packets && !stats.lost && !stats.refused && !stats.unsent &&

@@ -372,7 +372,7 @@ static int measure_quiet(struct netns_run *run, bool noisy, enum bench_metric me
 /* What the library counted must be what happened. */
 static int namespaces_check(struct netns_run *run)
 {
-	struct mnfq_stats stats = { .size = sizeof(stats) }, sum = { 0 };
+	struct mnfq_stats stats = MNFQ_INIT(stats), sum = { 0 };
 
 	for (unsigned int i = 0; i < run->count; i++) {
 		mnfq_socket_get_stats(run->entries[i].sock, &stats);

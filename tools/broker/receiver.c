@@ -86,7 +86,7 @@ static int offer(int control, int link, int stream, const struct mnfq_handover *
 /* Makes the broker's answer of @message. */
 static void receive(int control, int link, bool plain, struct ipc_msg *message, int stream)
 {
-	struct mnfq_handover info = { .size = sizeof(info) };
+	struct mnfq_handover info = MNFQ_INIT(info);
 	struct mnfq_handover_options options = { .size = sizeof(options),
 						 .flags = plain ? MNFQ_HANDOVER_PLAIN : 0,
 						 .error = message->text,

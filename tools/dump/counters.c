@@ -39,7 +39,7 @@ static const struct {
 
 void counters_read_kernel(struct counters *counters, struct mnfq_socket *sock, size_t queue_count)
 {
-	struct mnfq_kernel_stats kernel = { .size = sizeof(kernel) };
+	struct mnfq_kernel_stats kernel = MNFQ_INIT(kernel);
 	int err = mnfq_socket_get_kernel_stats(sock, &kernel);
 
 	counters->queue_full = err ? 0 : kernel.queue_dropped;

@@ -86,6 +86,13 @@ void entry_set_state(struct netns_entry *entry, enum netns_state state)
 	pthread_mutex_unlock(&multi->lock);
 }
 
+void entry_set_leaving(struct netns_entry *entry)
+{
+	pthread_mutex_lock(&entry->multi->lock);
+	entry->leaving = true;
+	pthread_mutex_unlock(&entry->multi->lock);
+}
+
 void entry_queue_add(struct entry_queue *queue, struct netns_entry *entry)
 {
 	entry->next_queued = NULL;
@@ -113,6 +120,13 @@ static const struct netns_entry *find_other(const struct netns_entry *entry, uin
 	return other;
 }
 
+/* With the lock held. */
+static bool is_staying(const struct netns_entry *entry)
+{
+	return (entry->state == NETNS_SERVED || entry->state == NETNS_THREADED) &&
+	       !entry->leaving;
+}
+
 int entry_claim_netns(struct netns_entry *entry, uint64_t inode)
 {
 	struct dump_multi *multi = entry->multi;
@@ -123,8 +137,7 @@ int entry_claim_netns(struct netns_entry *entry, uint64_t inode)
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += CLAIM_MS / 1000;
 	pthread_mutex_lock(&multi->lock);
-	while ((other = find_other(entry, inode)) && other->state != NETNS_SERVED &&
-	       other->state != NETNS_THREADED && err == 0)
+	while ((other = find_other(entry, inode)) && !is_staying(other) && err == 0)
 		err = -pthread_cond_timedwait(&multi->changed, &multi->lock, &until);
 	if (!other)
 		entry->inode = inode;

@@ -47,7 +47,7 @@ struct netns_entry {
 	atomic_bool stop_requested; /* for the thread that serves it */
 	int error;                  /* of its thread: 0 or a negative errno */
 	char reason[MNFQ_ERRMSG_SIZE + 256];
-	bool cancelled;     /* while it was joining */
+	bool leaving;       /* once its thread has ended; with the lock */
 	bool discarded;     /* closed without having been opened */
 	bool report_reason; /* when it is closed */
 	bool leave_queues;  /* bound, when it is closed */
@@ -97,6 +97,9 @@ void entry_free(struct netns_entry *entry);
 struct netns_entry *entry_find(const struct dump_multi *multi, uint32_t id);
 
 void entry_set_state(struct netns_entry *entry, enum netns_state state);
+
+/** From now on another entry of the same namespace waits for its end. */
+void entry_set_leaving(struct netns_entry *entry);
 
 void entry_queue_add(struct entry_queue *queue, struct netns_entry *entry);
 

@@ -123,7 +123,7 @@ void lifecycle_remove(struct netns_entry *entry, const char *reason)
 		cancel_pending(entry);
 		break;
 	case NETNS_JOINING: /* finish_join() looks */
-		entry->cancelled = true;
+		entry_set_leaving(entry);
 		break;
 	case NETNS_SERVED:
 		set_reason(entry, reason);
@@ -132,6 +132,7 @@ void lifecycle_remove(struct netns_entry *entry, const char *reason)
 		break;
 	case NETNS_THREADED: /* closed once its thread has ended */
 		set_reason(entry, reason);
+		entry_set_leaving(entry);
 		atomic_store(&entry->stop_requested, true);
 		mnfq_socket_stop(entry->handle.sock);
 		break;
@@ -366,7 +367,7 @@ static void finish_join(struct netns_entry *entry)
 	}
 	count_served(entry);
 	notify_accepted(entry);
-	if (entry->cancelled)
+	if (entry->leaving)
 		lifecycle_remove(entry, "gone");
 }
 

@@ -278,7 +278,7 @@ static void decode_layers(struct decoded *decoded, const struct mnfq_layers *lay
 static void decode_ip(struct decoded *decoded, const struct mnfq_packet *packet,
 		      uint16_t ethertype, struct span bytes)
 {
-	struct mnfq_layers layers = { .size = sizeof(layers) };
+	struct mnfq_layers layers = MNFQ_INIT(layers);
 	const int err = mnfq_packet_get_layers(packet, &layers);
 	bool found = err == 0;
 
@@ -319,19 +319,6 @@ static void decode_arp(struct decoded *decoded, struct span bytes)
 	memcpy(decoded->dst, bytes.at + 8 + hardware + 4 + hardware, 4);
 }
 
-/* Packets of bridges, and others without a family of their own, have an EtherType. */
-static uint16_t get_ethertype(const struct mnfq_packet *packet)
-{
-	switch (mnfq_packet_get_family(packet)) {
-	case NFPROTO_IPV4:
-		return ETH_P_IP;
-	case NFPROTO_IPV6:
-		return ETH_P_IPV6;
-	default:
-		return mnfq_packet_get_hw_protocol(packet);
-	}
-}
-
 void decode_packet(struct decoded *decoded, const struct mnfq_packet *packet)
 {
 	static const struct word ethertypes[] = {
@@ -349,7 +336,7 @@ void decode_packet(struct decoded *decoded, const struct mnfq_packet *packet)
 		{ ETH_P_MACSEC, "macsec" },
 		{ 0, NULL },
 	};
-	const uint16_t ethertype = get_ethertype(packet);
+	const uint16_t ethertype = mnfq_packet_get_ethertype(packet);
 	struct span bytes = { 0 };
 	size_t length;
 

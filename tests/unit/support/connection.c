@@ -103,7 +103,7 @@ void put_connection(void)
 
 void expect_all(int tuples)
 {
-	struct mnfq_tuple found = { .size = sizeof(found) };
+	struct mnfq_tuple found = MNFQ_INIT(found);
 	size_t len = 4711;
 
 	cr_expect(eq(u32, mnfq_packet_get_ct_id(&packet), 0));

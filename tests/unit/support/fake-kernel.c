@@ -456,6 +456,8 @@ static int config(const struct nlmsghdr *nlh, uint16_t num)
 		return 0;
 	if (err < 0)
 		return err;
+	if (num >= FAKE_PLAIN)
+		return command == NFQNL_CFG_CMD_NONE ? -ENODEV : 0;
 	if (command == NFQNL_CFG_CMD_BIND) {
 		err = fake.bind_error ? fake.bind_error : queue ? -EBUSY : bind_queue(num);
 		queue = fake_queue(num);
@@ -513,6 +515,7 @@ static bool obey(const struct nlmsghdr *nlh)
 		fake.keep_answers--;
 	} else if (fake.lose_answers > 0) {
 		fake.lose_answers--;
+		fake.drops++;
 		return !fake.no_right;
 	}
 	message_error(&scratch, err, nlh->nlmsg_type, nlh->nlmsg_seq, nlh->nlmsg_pid);
@@ -597,6 +600,11 @@ int __wrap_recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags, str
 	fake.fills++;
 	if (fake.on_fill)
 		fake.on_fill();
+	if (fake.receive_error) {
+		errno = fake.receive_error;
+		fake.receive_error = 0;
+		return -1;
+	}
 	for (i = 0; i < n; i++) {
 		ssize_t len = __wrap_recvmsg(fd, &msgs[i].msg_hdr, flags);
 

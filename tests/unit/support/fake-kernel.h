@@ -13,6 +13,7 @@
 
 #define FAKE_UNDECIDED 0xffffffffu
 #define FAKE_IDS       200000
+#define FAKE_PLAIN     1000 /* queues from this number on can be bound, but have nothing */
 
 struct fake_decision {
 	uint32_t verdict; /* FAKE_UNDECIDED while it is queued */
@@ -48,7 +49,8 @@ struct fake_kernel {
 	int send_buffer;              /* SO_SNDBUF; 0: 1 MiB */
 	bool no_right;                /* a send is answered -EPERM, by its first message alone */
 	unsigned int send_swallowed;  /* so many sends of verdicts have no effect */
-	unsigned int lose_answers;    /* acknowledgements that do not arrive */
+	unsigned int lose_answers;    /* answers for which the receive buffer has no room */
+	int receive_error;            /* of the next recvmmsg */
 	unsigned int keep_answers;    /* but these do, before it begins */
 	uint32_t unsupported_flags;   /* of a queue: NFQA_CFG_F_* */
 	bool ctnetlink;               /* nf_conntrack_netlink is there */

@@ -50,7 +50,7 @@ void teardown(void)
 
 struct mnfq_stats stats(void)
 {
-	struct mnfq_stats now = { .size = sizeof(now) };
+	struct mnfq_stats now = MNFQ_INIT(now);
 
 	cr_assert(eq(int, mnfq_socket_get_stats(sock, &now), 0));
 	return now;
@@ -58,7 +58,7 @@ struct mnfq_stats stats(void)
 
 struct mnfq_stats queue_stats(struct mnfq_queue *of)
 {
-	struct mnfq_stats now = { .size = sizeof(now) };
+	struct mnfq_stats now = MNFQ_INIT(now);
 
 	cr_assert(eq(int, mnfq_queue_get_stats(of, &now), 0));
 	return now;
