@@ -85,7 +85,7 @@ static int receive_socket(struct dump_handle *handle, const char *path,
 	struct mnfq_handover_options handover = { .size = sizeof(handover),
 						  .error = options->error,
 						  .error_size = options->error_size };
-	struct mnfq_handover info = { .size = sizeof(info) };
+	struct mnfq_handover info = MNFQ_INIT(info);
 	int stream, fd, err;
 
 	stream = unix_connect(path, options->error, options->error_size);
@@ -145,7 +145,7 @@ int handle_bind(struct dump_handle *handle, unsigned int first, size_t count, in
 {
 	const int64_t since = clock_ms();
 	struct mnfq_queue_options options = handle->dump->opts->queue;
-	struct mnfq_kernel_stats kernel = { .size = sizeof(kernel) };
+	struct mnfq_kernel_stats kernel = MNFQ_INIT(kernel);
 	int err = 0;
 
 	options.size = sizeof(options);
