@@ -399,7 +399,11 @@ static int open_listeners(struct many *many)
 			own.fd; /* closed like the others; the keeper removes its path */
 	}
 	many->link = start_broker(dump, listeners, count, dump->opts->listen ? &own : NULL);
-	return many->link < 0 ? EXIT_FAILURE : watch_fd(many, many->link, many);
+	if (many->link >= 0)
+		return watch_fd(many, many->link, many);
+	own.fd = -1; /* was closed with the others */
+	unix_unlisten(&own);
+	return EXIT_FAILURE;
 }
 
 static void many_print_listening(const struct many *many)
