@@ -77,6 +77,13 @@ static bool is_sane(const struct ipc_msg *message, int fd)
 	       is_terminated(message->text, sizeof(message->text));
 }
 
+/* A lack that passes: what came is still there. */
+static bool is_temporary(int err)
+{
+	return err == EAGAIN || err == EINTR || err == ENOMEM || err == ENOBUFS ||
+	       err == EMFILE || err == ENFILE;
+}
+
 int ipc_receive(int link, struct ipc_msg *message, int *fd)
 {
 	union control control;
@@ -89,7 +96,7 @@ int ipc_receive(int link, struct ipc_msg *message, int *fd)
 	ssize_t len = recvmsg(link, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
 	*fd = -1;
-	if (len < 0 && (errno == EAGAIN || errno == EINTR))
+	if (len < 0 && is_temporary(errno))
 		return 0;
 	if (len < 0)
 		return errno == EPIPE ? -ECONNRESET : -errno;
