@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <linux/netlink.h>
 #include <poll.h>
 #include <signal.h>
@@ -330,4 +331,117 @@ Test(dump_failing_calls, users_without_rights_are_not_served)
 Test(dump_failing_calls, users_who_are_not_allowed_are_not_served)
 {
 	attack_all("--allow-uid 0", offer_unallowed);
+}
+
+/* ---- while it starts -------------------------------------------------------------------- */
+
+/* A number of /proc/PID/status. */
+static unsigned long long status_of(pid_t pid, const char *key, int base)
+{
+	const size_t len = strlen(key);
+	char path[64], line[256] = "";
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	file = fopen(path, "re");
+	cr_assert(file, "%s: no %s", describe(), path);
+	while (fgets(line, sizeof(line), file) && (strncmp(line, key, len) || line[len] != ':'))
+		;
+	fclose(file);
+	return strtoull(line + len + 1, NULL, base);
+}
+
+/* How often a server limits its access to files: once, if the kernel has Landlock. */
+static unsigned int landlocks;
+
+/* It has no other rights, cannot get any, and is limited in its calls and in its files. */
+static void expect_limited(enum failing_process process, pid_t pid, uint64_t caps)
+{
+	static const char *const sets[] = { "CapEff", "CapPrm", "CapInh", "CapBnd", "CapAmb" };
+
+	for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++)
+		cr_assert((status_of(pid, sets[i], 16) & ~caps) == 0, "%s: the %s has %s %llx",
+			  describe(), process_names[process], sets[i],
+			  status_of(pid, sets[i], 16));
+	cr_assert(status_of(pid, "NoNewPrivs", 10) == 1, "%s: the %s", describe(),
+		  process_names[process]);
+	cr_assert(!sandbox_has_seccomp || status_of(pid, "Seccomp", 10) == 2, "%s: the %s",
+		  describe(), process_names[process]);
+}
+
+static void expect_all_limited(const struct tool *tool)
+{
+	const pid_t keeper = child_named(tool->pid, "mnfq-keeper");
+
+	expect_limited(SERVER, tool->pid, SANDBOX_CAP(CAP_NET_ADMIN));
+	expect_limited(KEEPER, keeper, SANDBOX_CAP(CAP_SYS_PTRACE) | SANDBOX_CAP(CAP_SETPCAP));
+	expect_limited(BROKER, find_broker(tool), SANDBOX_CAP(CAP_SYS_PTRACE));
+	cr_assert_eq(atomic_load(&plan->landlocked[SERVER]), landlocks, "%s", describe());
+}
+
+static bool has_ended(const struct tool *tool)
+{
+	return process_state(tool->pid) == 'Z';
+}
+
+/* A socket is served, or the tool ends before that. */
+static bool is_served(const struct tool *tool, struct netns *ns)
+{
+	int fd = netns_socket(ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER), stream, err;
+	int64_t since = 0;
+
+	do {
+		stream = err = offer(fd, MNFQ_HANDOVER_KEEP, "honest");
+		if (stream >= 0) {
+			err = mnfq_handover_wait(stream, ANSWER_MS, NULL);
+			close(stream);
+		}
+	} while (err < 0 && !has_ended(tool) && wait_again(&since));
+	cr_assert(err == 0 || has_ended(tool), "%s: neither serves nor ends", describe());
+	close(fd);
+	return err == 0;
+}
+
+/* Returns whether so many calls were made at all. */
+static bool try_to_start(enum failing_process process, enum failing_call call, int error,
+			 unsigned int nth)
+{
+	char options[128];
+	struct tool tool;
+
+	atomic_store(&plan->landlocked[SERVER], 0);
+	arm(process, call, error, nth, nth);
+	snprintf(options, sizeof(options), "--listen %s", address.sun_path);
+	launch(&tool, options);
+	if (is_served(&tool, running.container)) {
+		landlocks = call == CALLS ? atomic_load(&plan->landlocked[SERVER]) : landlocks;
+		expect_all_limited(&tool);
+		kill(tool.pid, SIGTERM);
+		tool_await_err(&tool, "0 packets");
+		cr_assert_eq(tool_finish(&tool), 0, "%s", describe());
+	} else {
+		while (tool_err(&tool)[0] && strncmp(tool.line, "mnfq", 4) != 0)
+			;
+		cr_assert(tool.line[0], "%s: no reason", describe());
+		cr_assert_eq(tool_finish(&tool), 1, "%s", describe());
+	}
+	cr_assert(access(address.sun_path, F_OK) < 0, "%s: its file is left", describe());
+	running.tries++;
+	return atomic_load(&plan->seen) >= nth;
+}
+
+Test(dump_failing_calls, it_starts_with_all_its_limits_or_not_at_all)
+{
+	make_plan();
+	running.container = netns_new();
+	netns_enter(netns_new());
+	(void)try_to_start(SERVER, CALLS, 0, 1); /* nothing fails */
+	for (enum failing_process process = 0; process < RECEIVER; process++)
+		for (enum failing_call call = 0; call < CALLS; call++)
+			for (size_t i = 0; i < REASONS && plan->made[process][call]; i++)
+				for (unsigned int nth = 1;
+				     try_to_start(process, call, reasons[i], nth);)
+					nth += 1 + nth / 4;
+	if (getenv("MNFQ_TEST_FIGURES"))
+		cr_log_warn("%u tries", running.tries);
 }

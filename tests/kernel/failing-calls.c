@@ -21,6 +21,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* What these types say is looked up at the start, by the same name. */
@@ -291,7 +292,7 @@ int stat(const char *path, struct stat *st)
 
 long syscall(long number, ...)
 {
-	long arg[6];
+	long arg[6], result;
 	va_list args;
 
 	va_start(args, number);
@@ -300,5 +301,10 @@ long syscall(long number, ...)
 	va_end(args);
 	if (fails(CALL_syscall))
 		return -1;
-	return real.syscall(number, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5]);
+	result = real.syscall(number, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5]);
+#ifdef SYS_landlock_restrict_self
+	if (plan && number == SYS_landlock_restrict_self && result == 0)
+		atomic_fetch_add(&plan->landlocked[process], 1);
+#endif
+	return result;
 }

@@ -58,6 +58,8 @@ struct failing_plan {
 	atomic_bool armed;
 	atomic_uint seen;                     /* such calls since then */
 	atomic_ullong made[PROCESSES][CALLS]; /* calls, whether they failed or not */
+	atomic_uint
+		landlocked[PROCESSES]; /* so many times they have limited their access to files */
 };
 
 #endif
