@@ -10,6 +10,7 @@
 #include <linux/capability.h>
 #include <linux/netlink.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +29,7 @@
 #include "tool.h"
 #include "wait.h"
 
-TestSuite(dump_failing_calls, .timeout = 600);
+TestSuite(dump_failing_calls, .timeout = 300);
 
 static const int reasons[] = { EMFILE, ENFILE, ENOMEM, EINTR };
 #define REASONS (sizeof(reasons) / sizeof(reasons[0]))
@@ -68,7 +69,7 @@ static void launch(struct tool *tool, const char *options)
 		tool, NULL, -1,
 		"ASAN_OPTIONS=$ASAN_OPTIONS:verify_asan_link_order=0\n"
 		"exec env ASAN_OPTIONS=$ASAN_OPTIONS LD_PRELOAD=$MNFQ_FAILING " FAILING_PLAN
-		"=%s/plan \"$MNFQ_TOOL\" dump -q 1 %s",
+		"=%s/plan \"$MNFQ_TOOL\" dump %s",
 		directory, options);
 }
 
@@ -220,7 +221,7 @@ static void begin(void)
 {
 	char options[256];
 
-	snprintf(options, sizeof(options), "--listen %s --mode 0666 %s", address.sun_path,
+	snprintf(options, sizeof(options), "-q 1 --listen %s --mode 0666 %s", address.sun_path,
 		 running.options);
 	launch(&running.tool, options);
 	setvbuf(running.tool.err, NULL, _IONBF, 0);
@@ -411,7 +412,7 @@ static bool try_to_start(enum failing_process process, enum failing_call call, i
 
 	atomic_store(&plan->landlocked[SERVER], 0);
 	arm(process, call, error, nth, nth);
-	snprintf(options, sizeof(options), "--listen %s", address.sun_path);
+	snprintf(options, sizeof(options), "-q 1 --listen %s", address.sun_path);
 	launch(&tool, options);
 	if (is_served(&tool, running.container)) {
 		landlocks = call == CALLS ? atomic_load(&plan->landlocked[SERVER]) : landlocks;
@@ -444,4 +445,127 @@ Test(dump_failing_calls, it_starts_with_all_its_limits_or_not_at_all)
 					nth += 1 + nth / 4;
 	if (getenv("MNFQ_TEST_FIGURES"))
 		cr_log_warn("%u tries", running.tries);
+}
+
+/* ---- what is excluded ------------------------------------------------------------------- */
+
+/* Which no other test uses: this queue is bound in the namespaces of all others that run. */
+#define RARE 59180u
+
+static int live_apart(int stream, void *arg)
+{
+	char byte;
+
+	(void)arg;
+	return unshare(CLONE_NEWNET) < 0 || write(stream, "", 1) != 1 ||
+	       read(stream, &byte, 1) != 0;
+}
+
+static bool begins(const char *line, const char *begin)
+{
+	return strncmp(line, begin, strlen(begin)) == 0;
+}
+
+/*
+ * One that comes now is served, so that all that there are have been looked at. It may be found before it has
+ * its name. Returns false if the tool ends instead.
+ */
+static bool await_look(struct tool *tool)
+{
+	struct netns *later = netns_new();
+	char by_name[96], by_inode[96];
+
+	snprintf(by_name, sizeof(by_name), "serving namespace %s", later->name);
+	snprintf(by_inode, sizeof(by_inode), "serving namespace net:[%llu]",
+		 (unsigned long long)netns_inode(later));
+	do
+		tool_err(tool);
+	while (tool->line[0] && !begins(tool->line, by_name) && !begins(tool->line, by_inode));
+	netns_free(later);
+	return tool->line[0];
+}
+
+static void launch_excluding(struct tool *tool, const char *netns)
+{
+	char options[128];
+
+	snprintf(options, sizeof(options), "-q %u --all-netns --exclude %s", RARE, netns);
+	launch(tool, options);
+}
+
+static void stop_excluding(struct tool *tool)
+{
+	kill(tool->pid, SIGTERM);
+	tool_await_err(tool, "0 packets");
+	cr_assert_eq(tool_finish(tool), 0, "%s", describe());
+}
+
+/* That a namespace cannot be looked at does not mean that it is gone, and its number another one's. */
+Test(dump_failing_calls, an_excluded_process_stays_excluded)
+{
+	struct child child = child_start(live_apart, NULL);
+	struct netns_queue queue;
+	unsigned long long looks;
+	struct netns process;
+	struct tool tool;
+	char text[64];
+
+	child_await(&child);
+	snprintf(text, sizeof(text), "/proc/%d/ns/net", (int)child.pid);
+	process.fd = open(text, O_RDONLY | O_CLOEXEC);
+	make_plan();
+	snprintf(text, sizeof(text), "%d", (int)child.pid);
+	launch_excluding(&tool, text);
+	cr_assert(await_look(&tool));
+	for (size_t i = 0; i < REASONS; i++) {
+		looks = atomic_load(&plan->made[BROKER][CALL_syscall]);
+		arm(BROKER, CALL_fstatat, reasons[i], 1, UINT_MAX);
+		/* Each takes one to list processes at least, and five if it lists all that there is. */
+		cr_assert(
+			wait_until(atomic_load(&plan->made[BROKER][CALL_syscall]) >= looks + 5));
+		disarm();
+		cr_assert(await_look(&tool));
+		cr_assert(!netns_get_queue(&process, RARE, &queue), "%s: it is served",
+			  describe());
+	}
+	stop_excluding(&tool);
+	close(process.fd);
+	cr_assert_eq(child_finish(&child), 0);
+}
+
+/* Has the name lead to another namespace. */
+static void make_anew(struct netns *ns)
+{
+	char path[64];
+
+	close(ns->fd);
+	netns_run(NULL, "ip netns delete %s && ip netns add %s", ns->name, ns->name);
+	snprintf(path, sizeof(path), "/run/netns/%s", ns->name);
+	ns->fd = open(path, O_RDONLY | O_CLOEXEC);
+	cr_assert(ns->fd >= 0);
+}
+
+/* Whichever of the first looks fails, it is excluded from the start and under its name, or nothing is served. */
+Test(dump_failing_calls, an_excluded_name_stays_excluded)
+{
+	struct netns *excluded = netns_new();
+	struct netns_queue queue;
+	struct tool tool;
+
+	make_plan();
+	for (unsigned int nth = 1; nth <= 6; nth++)
+		for (size_t i = 0; i < REASONS; i++) {
+			arm(BROKER, CALL_fstatat, reasons[i], nth, nth);
+			launch_excluding(&tool, excluded->name);
+			if (!await_look(&tool)) {
+				cr_assert_eq(tool_finish(&tool), 1, "%s", describe());
+				continue;
+			}
+			cr_assert(!netns_get_queue(excluded, RARE, &queue), "%s", describe());
+			make_anew(excluded);
+			cr_assert(await_look(&tool), "%s", describe());
+			cr_assert(wait_until(!netns_get_queue(excluded, RARE, &queue)), "%s",
+				  describe());
+			stop_excluding(&tool);
+		}
 }
