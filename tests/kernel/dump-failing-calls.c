@@ -569,3 +569,67 @@ Test(dump_failing_calls, an_excluded_name_stays_excluded)
 			stop_excluding(&tool);
 		}
 }
+
+/* ---- while it goes on ------------------------------------------------------------------- */
+
+/* There is no memory for another broker at first. */
+Test(dump_failing_calls, a_broker_is_replaced_once_that_is_possible)
+{
+	static const enum failing_call calls[] = { CALL_fork, CALL_socketpair };
+
+	make_plan();
+	running.options = "";
+	running.container = netns_new();
+	netns_enter(netns_new());
+	for (size_t i = 0; i < 2; i++) {
+		begin();
+		expect_honest_served(running.container);
+		arm(KEEPER, calls[i], ENOMEM, 1, 1);
+		kill(running.broker, SIGKILL);
+		cr_assert(wait_until(atomic_load(&plan->seen) > 0));
+		expect_honest_served(running.container);
+		end();
+	}
+}
+
+/* ---- while it ends ---------------------------------------------------------------------- */
+
+/* With one that is named, one that was handed over, and a call that fails from now on. */
+static void end_while_failing(enum failing_process process, enum failing_call call, int error)
+{
+	int fd, stream;
+
+	begin();
+	fd = netns_socket(running.machine, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
+	stream = offer(fd, MNFQ_HANDOVER_KEEP, "honest");
+	cr_assert(stream >= 0 && mnfq_handover_wait(stream, DEADLINE_MS, NULL) == 0);
+	arm(process, call, error, 1, UINT_MAX);
+	kill(running.tool.pid, SIGTERM);
+	cr_assert(wait_until(has_ended(&running.tool)), "%s: it does not end", describe());
+	disarm();
+	tool_await_err(&running.tool, "0 packets");
+	cr_assert_eq(tool_finish(&running.tool), 0, "%s", describe());
+	cr_assert(access(address.sun_path, F_OK) < 0, "%s: its file is left", describe());
+	close(stream);
+	close(fd);
+	running.tries++;
+}
+
+Test(dump_failing_calls, it_ends_with_a_summary)
+{
+	static const int errors[] = { EMFILE, ENOMEM };
+	char options[48];
+
+	make_plan();
+	running.machine = netns_new();
+	running.container = netns_new();
+	snprintf(options, sizeof(options), "-n %s", running.container->name);
+	running.options = options;
+	netns_enter(running.machine);
+	for (enum failing_process process = 0; process < RECEIVER; process++)
+		for (enum failing_call call = 0; call < CALLS; call++)
+			for (size_t i = 0; i < 2; i++)
+				end_while_failing(process, call, errors[i]);
+	if (getenv("MNFQ_TEST_FIGURES"))
+		cr_log_warn("%u tries", running.tries);
+}
