@@ -633,3 +633,23 @@ Test(dump_failing_calls, it_ends_with_a_summary)
 	if (getenv("MNFQ_TEST_FIGURES"))
 		cr_log_warn("%u tries", running.tries);
 }
+
+/* The first call that only the thread makes which closes it. */
+Test(dump_failing_calls, an_end_without_a_thread_that_is_stuck_says_so)
+{
+	char options[48];
+
+	make_plan();
+	running.container = netns_new();
+	snprintf(options, sizeof(options), "-n %s", running.container->name);
+	running.options = options;
+	netns_enter(netns_new());
+	begin();
+	arm(SERVER, CALL_getsockopt, FAILING_HANGS, 1, 1);
+	kill(running.tool.pid, SIGTERM);
+	tool_await_err(&running.tool, "0 packets");
+	cr_assert_str_eq(tool_err(&running.tool),
+			 "1 namespace could not be closed in time: what it decided and what "
+			 "waited there is not counted");
+	cr_assert_eq(tool_finish(&running.tool), 0);
+}

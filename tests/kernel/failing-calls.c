@@ -8,6 +8,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -101,7 +102,13 @@ static int failure(enum failing_call call)
 	if (!atomic_load(&plan->armed) || plan->process != process || plan->call != call)
 		return 0;
 	number = atomic_fetch_add(&plan->seen, 1) + 1;
-	return number >= plan->first && number <= plan->last ? plan->error : 0;
+	if (number < plan->first || number > plan->last)
+		return 0;
+	if (plan->error != FAILING_HANGS)
+		return plan->error;
+	while (atomic_load(&plan->armed))
+		(void)poll(NULL, 0, 1);
+	return 0;
 }
 
 static bool fails(enum failing_call call)

@@ -48,6 +48,9 @@ enum failing_process { SERVER, KEEPER, BROKER, RECEIVER, PROCESSES };
 enum failing_call { FAILING_CALLS(FAILING_ID) CALLS };
 #undef FAILING_ID
 
+/* In place of an errno: the call does not return while the plan is armed. */
+#define FAILING_HANGS (-1)
+
 struct failing_plan {
 	/* Written while it is not armed. */
 	enum failing_process process;
