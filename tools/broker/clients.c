@@ -338,7 +338,7 @@ static int64_t give_queued(struct broker *broker, int64_t now)
 	while (broker->peers.queued_count > 0 && receivers_ready(broker) &&
 	       give_next(broker, now, &due))
 		;
-	return due;
+	return broker->peers.queued_count > 0 ? earlier_of(due, broker->receivers.retry_at) : due;
 }
 
 /* What an unwelcome one sends is not even looked at. It is here once, until somebody listens again. */

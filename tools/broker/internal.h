@@ -57,6 +57,7 @@ struct receivers {
 	int spare[RECEIVERS_SPARE]; /* descriptors that are closed to start one; 0: none */
 	struct source signals;      /* of their end */
 	struct peer_users users;
+	int64_t retry_at; /* none can be started before, for want of memory; 0: one can */
 	bool told_lost;
 };
 

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/sys.h"
 #include "sandbox/sandbox.h"
 
 /* Sent as it is: nothing of our memory may hide between the members. */
@@ -89,7 +90,7 @@ int ipc_receive(int link, struct ipc_msg *message, int *fd)
 	ssize_t len = recvmsg(link, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
 	*fd = -1;
-	if (len < 0 && (errno == EAGAIN || errno == EINTR))
+	if (len < 0 && is_transient(errno))
 		return 0;
 	if (len < 0)
 		return errno == EPIPE ? -ECONNRESET : -errno;

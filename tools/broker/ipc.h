@@ -87,9 +87,9 @@ int ipc_send(int link, const struct ipc_msg *message, int fd);
  * unknown type, text without an end, or descriptors that do not belong to it, is refused.
  *
  * @fd  the descriptor of IPC_ATTACH, which is then the caller's (close-on-exec), else -1
- * Returns 1, 0 if there is none, -ECONNRESET when the other side is gone, -EMFILE for a
- * IPC_ATTACH for whose descriptor there was no room, or -EBADMSG for one that was refused: nothing
- * is left of it.
+ * Returns 1, 0 if there is none or it cannot be received now, -ECONNRESET when the other side is
+ * gone, -EMFILE for an IPC_ATTACH for whose descriptor there was no room, or -EBADMSG for one that
+ * was refused: nothing is left of it.
  */
 int ipc_receive(int link, struct ipc_msg *message, int *fd);
 

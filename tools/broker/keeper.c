@@ -37,8 +37,9 @@ struct keeper {
 	unsigned int generation; /* of the broker */
 	unsigned int restarts;   /* since … */
 	int64_t restarts_since;
-	int64_t ping_at;
+	int64_t ping_at; /* without a broker: when to start one */
 	unsigned int unheard;
+	bool announced; /* that there will be another broker */
 	bool over;
 	int status;
 };
@@ -164,7 +165,7 @@ static void become_child(const char *name, pid_t keeper)
 	set_mask(0);
 }
 
-static void start_broker(struct keeper *keeper)
+static int start_broker(struct keeper *keeper)
 {
 	int channel[2], err = ipc_new(channel);
 	pid_t us = getpid(), pid = err < 0 ? -1 : fork();
@@ -180,30 +181,29 @@ static void start_broker(struct keeper *keeper)
 						    .generation = keeper->generation,
 						    .keep = rights_of_broker(keeper->options) });
 	}
-	if (err == 0)
+	if (err == 0 && pid < 0) {
+		err = -errno;
+		close(channel[0]);
 		close(channel[1]);
-	if (pid < 0) {
-		keeper_note(keeper, err < 0 ? err : -errno, "the broker cannot be started");
-		keeper->over = true;
-		return;
 	}
+	keeper->ping_at = clock_ms() + PING_MS;
+	if (err < 0)
+		return err;
+	close(channel[1]);
 	keeper->channel = channel[0];
 	keeper->broker = pid;
 	keeper->unheard = 0;
-	keeper->ping_at = clock_ms() + PING_MS;
+	return 0;
 }
 
 /* ---- replacing the broker ---- */
 
-/* Its receivers end with it. */
-static void lose_broker(struct keeper *keeper)
+/* Another one is wanted at @start_at, unless too many were. */
+static void want_broker(struct keeper *keeper, int64_t start_at)
 {
 	const int64_t now = clock_ms();
 
-	kill(keeper->broker, SIGKILL);
-	close(keeper->channel);
-	keeper->channel = -1;
-	keeper->broker = 0;
+	keeper->ping_at = start_at;
 	if (now - keeper->restarts_since >= RESTARTS_MS) {
 		keeper->restarts_since = now;
 		keeper->restarts = 0;
@@ -218,15 +218,32 @@ static void lose_broker(struct keeper *keeper)
 	keeper->status = EXIT_FAILURE;
 }
 
-/* The server hears of it ahead of what the new one says. Not done while the link is full. */
+/* Its receivers end with it. */
+static void lose_broker(struct keeper *keeper)
+{
+	kill(keeper->broker, SIGKILL);
+	close(keeper->channel);
+	keeper->channel = -1;
+	keeper->broker = 0;
+	keeper->announced = false;
+	want_broker(keeper, clock_ms());
+}
+
+/*
+ * The server hears of it ahead of what the new one says. Not done while the link is full; and tried again
+ * where there is no memory for it.
+ */
 static void replace_broker(struct keeper *keeper)
 {
 	const struct ipc_msg message = { .type = IPC_RESTART };
 
-	if (ipc_send(keeper->link, &message, -1) == -EAGAIN)
+	if (!keeper->announced && ipc_send(keeper->link, &message, -1) == -EAGAIN)
 		return;
-	keeper->generation++;
-	start_broker(keeper);
+	if (!keeper->announced)
+		keeper->generation++;
+	keeper->announced = true;
+	if (start_broker(keeper) < 0)
+		want_broker(keeper, keeper->ping_at);
 }
 
 /* ---- the loop ---- */
@@ -284,15 +301,21 @@ static void ping(struct keeper *keeper)
 		(void)ipc_send(keeper->channel, &message, -1);
 }
 
+/* To say that there will be another broker. */
+static bool needs_room(const struct keeper *keeper)
+{
+	return !keeper->broker && !keeper->announced;
+}
+
 static void keeper_run(struct keeper *keeper)
 {
 	while (!keeper->over) {
 		struct pollfd ready[] = { { .fd = keeper->link,
-					    .events =
-						    POLLRDHUP | (keeper->broker ? 0 : POLLOUT) },
+					    .events = POLLRDHUP |
+						      (needs_room(keeper) ? POLLOUT : 0) },
 					  { .fd = keeper->signals, .events = POLLIN },
 					  { .fd = keeper->channel, .events = POLLIN } };
-		int64_t left = keeper->ping_at - clock_ms();
+		int64_t left = needs_room(keeper) ? PING_MS : keeper->ping_at - clock_ms();
 
 		(void)poll(ready, 3, left < 0 ? 0 : left > PING_MS ? PING_MS : (int)left);
 		if (ready[0].revents & (POLLRDHUP | POLLHUP | POLLERR))
@@ -301,10 +324,12 @@ static void keeper_run(struct keeper *keeper)
 			signals_ready(keeper);
 		if (ready[2].revents && keeper->channel >= 0)
 			keeper_channel_ready(keeper);
-		if (!keeper->over && !keeper->broker)
-			replace_broker(keeper);
-		if (!keeper->over && keeper->broker && clock_ms() >= keeper->ping_at)
+		if (keeper->over || clock_ms() < keeper->ping_at)
+			continue;
+		if (keeper->broker)
 			ping(keeper);
+		else
+			replace_broker(keeper);
 	}
 }
 
@@ -336,8 +361,10 @@ static _Noreturn void keeper_live(const struct broker_options *options, int link
 	err = keeper_set_up(&keeper);
 	if (err == 0)
 		err = limit_rights(&keeper, error, sizeof(error));
+	if (err == 0 && (err = start_broker(&keeper)) < 0)
+		snprintf(error, sizeof(error), "the broker cannot be started: %s",
+			 strerror(-err));
 	if (err == 0) {
-		start_broker(&keeper);
 		keeper_run(&keeper);
 	} else {
 		keeper.status = BROKER_GAVE_UP;

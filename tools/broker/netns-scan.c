@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "common/parse.h"
+#include "common/sys.h"
 
 #define NAMES        "/run/netns"
 #define NAMES_PARENT "/run"
@@ -188,6 +189,8 @@ static int look_at_process(struct netns_scan *scan, int dir, const char *name)
 		return 0;
 	snprintf(path, sizeof(path), "%.16s/ns/net", name);
 	if (fstatat(dir, path, &st, 0) < 0) {
+		if (is_transient(errno))
+			return -errno;
 		/* Others have ended in the meantime. */
 		if (errno == EACCES || errno == EPERM)
 			scan->blind = true;
@@ -200,10 +203,11 @@ static int look_at_name(struct netns_scan *scan, int dir, const char *name)
 {
 	struct stat st;
 
-	if (name[0] == '.' || fstatat(dir, name, &st, AT_NO_AUTOMOUNT) < 0 ||
-	    st.st_dev != scan->dev)
+	if (name[0] == '.')
 		return 0;
-	return add(scan, st.st_ino, 0);
+	if (fstatat(dir, name, &st, AT_NO_AUTOMOUNT) < 0)
+		return is_transient(errno) ? -errno : 0;
+	return st.st_dev == scan->dev ? add(scan, st.st_ino, 0) : 0;
 }
 
 /*
@@ -263,6 +267,8 @@ static int scan_texts(struct netns_scan *scan)
 		inode = netns_scan_of_text(scan, scan->texts[i]);
 		if (inode != 0)
 			err = add(scan, inode, 0);
+		else if (is_transient(errno))
+			err = -errno;
 	}
 	return err;
 }

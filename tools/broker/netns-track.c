@@ -75,6 +75,7 @@ static int init_excluded(struct broker *broker)
 	for (unsigned int i = 0; i < options->excluded_count; i++) {
 		struct excluded *excluded = &track->excluded[i];
 		const char *text = options->excluded[i];
+		uint64_t inode;
 
 		if (strcmp(text, "self") == 0) {
 			excluded->inode = netns_scan_of_process(track->scan, (uint32_t)getpid());
@@ -87,8 +88,10 @@ static int init_excluded(struct broker *broker)
 			return fail_excluded(broker, text, errno);
 		if (excluded->inode == 0)
 			broker_note(broker, "--exclude %s: there is no such namespace now", text);
-		if (excluded->inode == 0 || strchr(text, '/') ||
-		    netns_scan_of_name(track->scan, text) == excluded->inode)
+		inode = netns_scan_of_name(track->scan, text);
+		if (inode == 0 && is_transient(errno))
+			return fail_excluded(broker, text, errno);
+		if (excluded->inode == 0 || strchr(text, '/') || inode == excluded->inode)
 			excluded->text = text;
 	}
 	return 0;

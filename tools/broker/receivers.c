@@ -22,6 +22,7 @@
 #define STUCK_MAX   2 /* that a user has made hang and that have not ended */
 #define LATE_MS     (RECEIVER_JOB_MS + 100) /* it should have ended by itself */
 #define WORK_MS     25000                   /* whatever it says */
+#define RETRY_MS    100                     /* after one could not be started */
 
 static struct peer_user *user_of(struct broker *broker, uint32_t uid, int64_t now)
 {
@@ -189,6 +190,7 @@ int receivers_start(struct broker *broker, uint32_t uid, const struct receiver_j
 
 	if (!receiver) {
 		user_of(broker, uid, 0)->busy = false;
+		broker->receivers.retry_at = clock_ms() + RETRY_MS;
 		return -EAGAIN;
 	}
 	receiver->working = true;
@@ -225,9 +227,12 @@ static bool is_writable(int link)
 
 bool receivers_ready(struct broker *broker)
 {
-	const struct receivers *receivers = &broker->receivers;
+	struct receivers *receivers = &broker->receivers;
 	unsigned int i, working = 0;
 
+	if (clock_ms() < receivers->retry_at)
+		return false;
+	receivers->retry_at = 0;
 	for (i = 0; i < RECEIVERS_MAX; i++)
 		working += receivers->all[i].pid && receivers->all[i].working;
 	if (working >= WORKING_MAX || broker->unsent_count > 0 || !find_free(&broker->receivers))

@@ -2,6 +2,7 @@
 /* The process and its surroundings: descriptors, limits, signals, the clock. */
 #include "common/sys.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -67,4 +68,10 @@ int64_t clock_ms(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+bool is_transient(int err)
+{
+	return err == EAGAIN || err == EINTR || err == ENOMEM || err == ENOBUFS ||
+	       err == EMFILE || err == ENFILE;
 }

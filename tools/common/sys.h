@@ -10,6 +10,9 @@
 /** The monotonic clock in milliseconds. */
 int64_t clock_ms(void);
 
+/** A call failed for want of memory or descriptors, or was interrupted: that answers no question. */
+bool is_transient(int err);
+
 /** Was a signal ignored when we were started, as nohup(1) does with SIGHUP? */
 bool is_ignored(int signal);
 

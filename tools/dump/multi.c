@@ -207,7 +207,11 @@ static int open_listeners(struct dump_multi *multi)
 		listeners[count++] = own.fd; /* the keeper removes its path */
 	}
 	multi->ipc = dump_start_broker(dump, listeners, count, dump->opts->listen ? &own : NULL);
-	return multi->ipc < 0 ? EXIT_FAILURE : watch_fd(multi, multi->ipc, multi);
+	if (multi->ipc >= 0)
+		return watch_fd(multi, multi->ipc, multi);
+	own.fd = -1; /* closed with the others */
+	unix_unlisten(&own);
+	return EXIT_FAILURE;
 }
 
 static void print_multi_listening(const struct dump_multi *multi)

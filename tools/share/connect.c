@@ -62,7 +62,7 @@ static void wait_for_hangup(int stream)
 	while (recv(stream, discarded, sizeof(discarded), 0) > 0);
 }
 
-static bool is_transient(int err)
+static bool is_worth_retrying(int err)
 {
 	switch (err) {
 	case -ECONNRESET:
@@ -95,7 +95,7 @@ static enum share_outcome hand_over(struct offerer *offerer, int stream)
 	err = share_send(opts, stream, opts->keep ? MNFQ_HANDOVER_KEEP : 0, error, sizeof(error));
 	if (err == 0 || err == -EPIPE) /* its answer may say why */
 		err = mnfq_handover_wait(stream, time_left(offerer, -1), &options);
-	if (is_transient(err))
+	if (is_worth_retrying(err))
 		return RETRY;
 	(void)getsockopt(stream, SOL_SOCKET, SO_PEERCRED, &peer, &len);
 	if (err < 0) {
