@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/netlink.h>
 #include <mnfq/handover.h>
 #include <netinet/in.h>
@@ -79,7 +80,7 @@ Test(broker, the_answer_is_relayed)
 Test(broker, who_stays_withdraws_its_socket_by_leaving)
 {
 	struct doorway door;
-	uint32_t ids[2];
+	uint64_t ids[2];
 	int streams[2], i;
 
 	doorway_open(&door, OPTIONS(0));
@@ -101,7 +102,7 @@ Test(broker, who_stays_withdraws_its_socket_by_leaving)
 Test(broker, what_the_server_forgets_is_told_to_who_stayed)
 {
 	struct doorway door;
-	uint32_t id;
+	uint64_t id;
 	int stream;
 
 	doorway_open(&door, OPTIONS(0));
@@ -109,9 +110,9 @@ Test(broker, what_the_server_forgets_is_told_to_who_stayed)
 	id = doorway_attach(&door);
 	doorway_tell(&door, id, 0, NULL);
 	cr_assert(doorway_answer(stream, NULL, 0) == 0);
-	doorway_send(&door, IPC_FORGET, id, 0);
+	doorway_forget(&door, id);
 	doorway_expect_end(stream);
-	doorway_send(&door, IPC_FORGET, id, 0);
+	doorway_forget(&door, id);
 	doorway_tell(&door, id, 0, NULL);
 	get_through(&door);
 	doorway_close(&door);
@@ -266,7 +267,7 @@ Test(broker, without_descriptors_it_tries_again)
 Test(broker, without_descriptors_others_wait)
 {
 	struct doorway door;
-	uint32_t first = 0;
+	uint64_t first = 0;
 	int streams[64], i, n;
 
 	doorway_open(&door, OPTIONS(0));
@@ -275,7 +276,7 @@ Test(broker, without_descriptors_others_wait)
 	for (i = 0; i < n + 1; i++)
 		streams[i] = doorway_offer(&door, MNFQ_HANDOVER_KEEP, NULL);
 	for (i = 0; i < n; i++) {
-		uint32_t id = doorway_attach(&door);
+		uint64_t id = doorway_attach(&door);
 
 		first = i == 0 ? id : first;
 		doorway_tell(&door, id, 0, NULL);
@@ -375,7 +376,7 @@ Test(broker, peers_leave_at_each_stage)
 {
 	struct doorway door;
 	unsigned int before;
-	uint32_t id;
+	uint64_t id;
 	int stream;
 
 	doorway_open(&door, OPTIONS(0));
@@ -582,7 +583,7 @@ Test(broker, one_that_hangs_is_replaced)
 Test(broker, another_one_withdraws_what_it_does_not_know)
 {
 	struct doorway door;
-	uint32_t id;
+	uint64_t id;
 	int stream;
 
 	doorway_open(&door, OPTIONS(0));
@@ -622,7 +623,7 @@ Test(broker, who_is_not_answered_is_told_so)
 {
 	char sentence[256] = "";
 	struct doorway door;
-	uint32_t id;
+	uint64_t id;
 	int stream;
 
 	doorway_open(&door, OPTIONS(.answer_ms = 50));
@@ -669,7 +670,7 @@ static void follow(struct doorway *door, uint8_t *state, int *attached)
 
 		if (fd >= 0)
 			close(fd);
-		cr_assert(message.type == IPC_ATTACH ? *its == 0 : *its == 1, "id 0x%x",
+		cr_assert(message.type == IPC_ATTACH ? *its == 0 : *its == 1, "id 0x%" PRIx64,
 			  message.id);
 		*attached += message.type == IPC_ATTACH ? 1 : -1;
 		++*its;

@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/netlink.h>
 #include <mnfq/handover.h>
 #include <stdio.h>
@@ -193,7 +194,7 @@ void check_netfilter(int fd)
 	cr_assert(fcntl(fd, F_GETFD) & FD_CLOEXEC);
 }
 
-uint32_t doorway_attach(struct doorway *door)
+uint64_t doorway_attach(struct doorway *door)
 {
 	int fd;
 	struct ipc_msg message = doorway_receive(door, &fd);
@@ -204,12 +205,12 @@ uint32_t doorway_attach(struct doorway *door)
 	return message.id;
 }
 
-void doorway_expect_detach(struct doorway *door, uint32_t id)
+void doorway_expect_detach(struct doorway *door, uint64_t id)
 {
 	struct ipc_msg message = doorway_receive(door, NULL);
 
-	cr_assert(message.type == IPC_DETACH && message.id == id, "type %u, id 0x%x, not 0x%x",
-		  message.type, message.id, id);
+	cr_assert(message.type == IPC_DETACH && message.id == id,
+		  "type %u, id 0x%" PRIx64 ", not 0x%" PRIx64, message.type, message.id, id);
 }
 
 static void send_message(const struct doorway *door, const struct ipc_msg *message)
@@ -220,12 +221,17 @@ static void send_message(const struct doorway *door, const struct ipc_msg *messa
 	cr_assert(err == 0, "%s", strerror(-err));
 }
 
-void doorway_send(const struct doorway *door, enum ipc_type type, uint32_t id, uint64_t inode)
+void doorway_forget(const struct doorway *door, uint64_t id)
 {
-	send_message(door, &(struct ipc_msg){ .type = type, .id = id, .inode = inode });
+	send_message(door, &(struct ipc_msg){ .type = IPC_FORGET, .id = id });
 }
 
-void doorway_tell(const struct doorway *door, uint32_t id, int error, const char *text)
+void doorway_watch(const struct doorway *door, uint64_t id, uint64_t inode)
+{
+	send_message(door, &(struct ipc_msg){ .type = IPC_ANSWER, .id = id, .inode = inode });
+}
+
+void doorway_tell(const struct doorway *door, uint64_t id, int error, const char *text)
 {
 	struct ipc_msg message = { .type = IPC_ANSWER, .id = id, .error = error };
 
@@ -238,7 +244,7 @@ static unsigned int ask_refused(struct doorway *door)
 	struct ipc_msg message;
 	int fd = -1;
 
-	doorway_send(door, IPC_COUNT, 0, 0);
+	send_message(door, &(struct ipc_msg){ .type = IPC_COUNT });
 	do {
 		if (fd >= 0)
 			close(fd);
@@ -247,7 +253,7 @@ static unsigned int ask_refused(struct doorway *door)
 		take_note(door, &message);
 	} while (message.type == IPC_NOTE);
 	cr_assert(message.type == IPC_COUNT, "message %u", message.type);
-	return message.id;
+	return message.count;
 }
 
 /*

@@ -53,13 +53,16 @@ struct ipc_msg doorway_receive_any(struct doorway *door, int *fd);
 struct ipc_msg doorway_receive(struct doorway *door, int *fd);
 
 /* The same; it has to be an ATTACH of a netfilter socket, which is closed. Returns its id. */
-uint32_t doorway_attach(struct doorway *door);
+uint64_t doorway_attach(struct doorway *door);
 
 /* DETACH of @id has to be next. */
-void doorway_expect_detach(struct doorway *door, uint32_t id);
+void doorway_expect_detach(struct doorway *door, uint64_t id);
 
-void doorway_send(const struct doorway *door, enum ipc_type type, uint32_t id, uint64_t inode);
-void doorway_tell(const struct doorway *door, uint32_t id, int error, const char *text);
+void doorway_forget(const struct doorway *door, uint64_t id);
+void doorway_tell(const struct doorway *door, uint64_t id, int error, const char *text);
+
+/* The socket is served, and its namespace is to be watched. */
+void doorway_watch(const struct doorway *door, uint64_t id, uint64_t inode);
 
 /* How many hand-overs were refused. There must be no other message but notes. */
 unsigned int doorway_refused(struct doorway *door);

@@ -90,7 +90,7 @@ static void doorway_for_all(struct doorway *door)
  * Other namespaces come and go on this machine: all are taken, and this one is waited for. Its
  * socket has to be where it is said to be from.
  */
-static uint32_t await_attach(struct doorway *door, uint64_t inode, uint64_t not_this_one)
+static uint64_t await_attach(struct doorway *door, uint64_t inode, uint64_t not_this_one)
 {
 	struct ipc_msg message;
 	int fd;
@@ -110,7 +110,7 @@ static uint32_t await_attach(struct doorway *door, uint64_t inode, uint64_t not_
 	}
 }
 
-static void await_detach(struct doorway *door, uint32_t id, uint32_t not_this_one)
+static void await_detach(struct doorway *door, uint64_t id, uint64_t not_this_one)
 {
 	struct ipc_msg message = { 0 };
 	int fd;
@@ -134,7 +134,7 @@ Test(track, those_with_names_are_found_and_lost)
 {
 	struct netns *ns[2];
 	struct doorway door;
-	uint32_t id;
+	uint64_t id;
 	int i;
 
 	ns[0] = netns_new();
@@ -156,7 +156,7 @@ Test(track, those_of_processes_are_found_and_lost)
 {
 	struct doorway door;
 	struct apart apart;
-	uint32_t id;
+	uint64_t id;
 
 	doorway_for_all(&door);
 	apart = start_apart();
@@ -186,7 +186,7 @@ Test(track, a_refused_one_is_not_offered_again)
 {
 	struct netns *refused = netns_new(), *other;
 	struct doorway door;
-	uint32_t id, refused_id;
+	uint64_t id, refused_id;
 
 	doorway_for_all(&door);
 	refused_id = await_attach(&door, netns_inode(refused), 0);
@@ -210,12 +210,12 @@ Test(track, a_forgotten_one_is_not_offered_again)
 {
 	struct netns *lost = netns_new(), *other;
 	struct doorway door;
-	uint32_t id;
+	uint64_t id;
 
 	doorway_for_all(&door);
 	id = await_attach(&door, netns_inode(lost), 0);
 	doorway_tell(&door, id, 0, NULL);
-	doorway_send(&door, IPC_FORGET, id, 0);
+	doorway_forget(&door, id);
 	other = netns_new();
 	(void)await_attach(&door, netns_inode(other), netns_inode(lost));
 	netns_free(other);
@@ -234,13 +234,13 @@ Test(track, the_end_of_the_last_process_is_told)
 	doorway_open(&door, (struct broker_options){ 0 });
 	for (i = 0; i < 2; i++) {
 		apart[i] = start_apart();
-		doorway_send(&door, IPC_WATCH, 5 + (uint32_t)i, apart[i].inode);
+		doorway_watch(&door, 5 + (uint64_t)i, apart[i].inode);
 	}
-	doorway_send(&door, IPC_WATCH, 7, process_inode(getpid()));
+	doorway_watch(&door, 7, process_inode(getpid()));
 	cr_assert(doorway_refused(&door) == 0);
 	for (i = 1; i >= 0; i--) {
 		child_kill(&apart[i].child);
-		doorway_expect_detach(&door, 5 + (uint32_t)i);
+		doorway_expect_detach(&door, 5 + (uint64_t)i);
 		close(apart[i].fd);
 	}
 	doorway_close(&door);
@@ -257,8 +257,8 @@ Test(track, a_name_is_enough)
 	apart = start_apart();
 	netns_run(NULL, "mount --bind /proc/%d/ns/net /run/netns/%s", (int)apart.child.pid,
 		  named->name);
-	doorway_send(&door, IPC_WATCH, 5, apart.inode);
-	doorway_send(&door, IPC_WATCH, 6, netns_inode(other));
+	doorway_watch(&door, 5, apart.inode);
+	doorway_watch(&door, 6, netns_inode(other));
 	cr_assert(doorway_refused(&door) == 0);
 	child_kill(&apart.child);
 	lose_name(other);
@@ -284,8 +284,8 @@ Test(track, a_path_is_enough)
 	doorway_open(&door, (struct broker_options){ .netns = paths, .netns_count = 1 });
 	apart = start_apart();
 	netns_run(NULL, "mount --bind /proc/%d/ns/net %s", (int)apart.child.pid, path);
-	doorway_send(&door, IPC_WATCH, 5, apart.inode);
-	doorway_send(&door, IPC_WATCH, 6, netns_inode(other));
+	doorway_watch(&door, 5, apart.inode);
+	doorway_watch(&door, 6, netns_inode(other));
 	cr_assert(doorway_refused(&door) == 0);
 	child_kill(&apart.child);
 	lose_name(other);
@@ -300,13 +300,13 @@ Test(track, a_path_is_enough)
 /* One that nothing leads to, but of which we were told, may be one of a thread. */
 Test(track, a_hidden_one_is_not_gone)
 {
-	struct ipc_msg hidden = { .type = IPC_WATCH, .id = 5, .flags = IPC_HIDDEN, .inode = 1 };
+	struct ipc_msg hidden = { .type = IPC_ANSWER, .id = 5, .flags = IPC_HIDDEN, .inode = 1 };
 	struct netns *other = netns_new();
 	struct doorway door;
 
 	doorway_open(&door, (struct broker_options){ 0 });
 	cr_assert(ipc_send(door.link, &hidden, -1) == 0);
-	doorway_send(&door, IPC_WATCH, 6, netns_inode(other));
+	doorway_watch(&door, 6, netns_inode(other));
 	cr_assert(doorway_refused(&door) == 0);
 	lose_name(other);
 	doorway_expect_detach(&door, 6);
@@ -321,9 +321,9 @@ Test(track, what_is_forgotten_is_not_told)
 
 	doorway_open(&door, (struct broker_options){ 0 });
 	apart = start_apart();
-	doorway_send(&door, IPC_WATCH, 5, apart.inode);
-	doorway_send(&door, IPC_WATCH, 6, apart.inode);
-	doorway_send(&door, IPC_FORGET, 5, 0);
+	doorway_watch(&door, 5, apart.inode);
+	doorway_watch(&door, 6, apart.inode);
+	doorway_forget(&door, 5);
 	cr_assert(doorway_refused(&door) == 0);
 	child_kill(&apart.child);
 	doorway_expect_detach(&door, 6);
@@ -350,8 +350,8 @@ Test(track, what_was_never_there_is_gone_if_all_can_be_seen)
 	struct doorway door;
 
 	doorway_open(&door, (struct broker_options){ 0 });
-	doorway_send(&door, IPC_WATCH, 5, 1);
-	doorway_send(&door, IPC_WATCH, 6, netns_inode(other));
+	doorway_watch(&door, 5, 1);
+	doorway_watch(&door, 6, netns_inode(other));
 	cr_assert(doorway_refused(&door) == 0);
 	if (sees_all())
 		doorway_expect_detach(&door, 5);
@@ -382,8 +382,11 @@ static int offer_and_hang(int stream, void *arg)
 	return pause();
 }
 
-/* Where it came from was seen when it connected, and that is enough. */
-static void end_after_the_hand_over(bool answer_first)
+/*
+ * Where it came from was seen when it connected, and that is enough: also when it ends before the answer.
+ * @leave: it does that, too.
+ */
+static void end_after_the_hand_over(bool leave)
 {
 	struct ipc_msg message;
 	struct doorway door;
@@ -396,14 +399,15 @@ static void end_after_the_hand_over(bool answer_first)
 	child = child_start(offer_and_hang, &offerer);
 	message = doorway_receive(&door, &fd);
 	child_kill(&child);
-	if (answer_first)
-		doorway_tell(&door, message.id, 0, NULL);
-	doorway_send(&door, IPC_WATCH, message.id, socket_inode(fd));
-	if (!answer_first)
-		doorway_tell(&door, message.id, 0, NULL);
+	if (leave) {
+		close(offerer.peer);
+		cr_assert(doorway_refused(&door) == 0); /* by now it has noticed */
+	}
+	doorway_watch(&door, message.id, socket_inode(fd));
 	doorway_expect_detach(&door, message.id);
 	close(fd);
-	close(offerer.peer);
+	if (!leave)
+		close(offerer.peer);
 	doorway_close(&door);
 }
 
@@ -447,7 +451,7 @@ static int watch_unseen(int stream, void *arg)
 	child = child_start(live_apart, &(int){ CLONE_NEWUSER | CLONE_NEWNET });
 	if (link < 0 || read(child.fd, error, 1) != 1)
 		return 2;
-	message = (struct ipc_msg){ .type = IPC_WATCH, .id = 5, .inode = 1 };
+	message = (struct ipc_msg){ .type = IPC_ANSWER, .id = 5, .inode = 1 };
 	if (ipc_send(link, &message, -1) < 0)
 		return 3;
 	message.id = 6;

@@ -113,7 +113,7 @@ static void send_unsent(struct broker *broker)
 }
 
 /* The server never heard of it. */
-static bool take_back(struct broker *broker, uint32_t id)
+static bool take_back(struct broker *broker, uint64_t id)
 {
 	struct unsent **at;
 
@@ -143,7 +143,7 @@ static void fall(struct broker *broker)
 }
 
 /* The server would serve for ever what it does not hear of: rather another broker than that. */
-void broker_detach(struct broker *broker, uint32_t id)
+void broker_detach(struct broker *broker, uint64_t id)
 {
 	struct ipc_msg message = { .type = IPC_DETACH, .id = id };
 
@@ -179,57 +179,53 @@ void broker_give_up(struct broker *broker, int err, const char *format, ...)
 	broker->status = BROKER_GAVE_UP;
 }
 
-/* None that the broker before us may have used: what it had a receiver say may still come. */
-#define GENERATION_SHIFT 27
-#define ID_MASK          ((1u << GENERATION_SHIFT) - 1)
+/* The upper bits differ from broker to broker: what a receiver of the one before sent may still come. */
+#define GENERATION_SHIFT 40
 
-static uint32_t first_id(unsigned int generation)
+static uint64_t first_id(unsigned int generation)
 {
-	return IPC_BROKER_ID | (generation << GENERATION_SHIFT);
+	return IPC_BROKER_ID | (uint64_t)generation << GENERATION_SHIFT;
 }
 
-static bool is_of_another(const struct broker *broker, uint32_t id)
+static bool is_own_id(const struct broker *broker, uint64_t id)
 {
-	return id & IPC_BROKER_ID && (id & ~ID_MASK) != broker->first_id;
+	return id >> GENERATION_SHIFT == broker->first_id >> GENERATION_SHIFT;
 }
 
-uint32_t broker_new_id(struct broker *broker)
+uint64_t broker_new_id(struct broker *broker)
 {
-	do {
-		broker->last_id = broker->first_id | ((broker->last_id + 1) & ID_MASK);
-	} while (peers_have(broker, broker->last_id) ||
-		 netns_track_have(broker, broker->last_id));
-	return broker->last_id;
+	return broker->first_id | ++broker->last_id;
 }
 
 /* ---- what is heard ---- */
 
-/* The peer went with the broker before us, and so does not know that it was taken. */
-static void disown(struct broker *broker, const struct ipc_msg *answer)
+/* Ids that are not known any more are normal: messages cross on their way. */
+static void handle_answer(struct broker *broker, const struct ipc_msg *answer)
 {
-	(void)netns_track_forget(broker, answer->id);
-	if (answer->error == 0)
+	if (is_own_id(broker, answer->id)) {
+		if (!peers_answer(broker, answer))
+			netns_track_answer(broker, answer);
+	} else if (answer->error < 0) {
+		return;
+	} else if (answer->id & IPC_BROKER_ID && !(answer->flags & IPC_AGAIN)) {
+		/* Its client lost its connection to the broker before, and does not know that it was taken. */
 		broker_detach(broker, answer->id);
+	} else {
+		netns_track_watch(broker, answer, 0);
+	}
 }
 
 static void handle_message(struct broker *broker, const struct ipc_msg *message)
 {
-	const struct ipc_msg count = { .type = IPC_COUNT, .id = broker->refused };
+	const struct ipc_msg count = { .type = IPC_COUNT, .count = broker->refused };
 
-	/* Ids that nobody has any more are normal: messages cross on their way. */
 	switch (message->type) {
 	case IPC_ANSWER:
-		if (is_of_another(broker, message->id))
-			disown(broker, message);
-		else if (!peers_answer(broker, message))
-			(void)netns_track_answer(broker, message);
-		break;
-	case IPC_WATCH:
-		netns_track_watch(broker, message);
+		handle_answer(broker, message);
 		break;
 	case IPC_FORGET:
 		if (!peers_forget(broker, message->id))
-			(void)netns_track_forget(broker, message->id);
+			netns_track_forget(broker, message->id);
 		break;
 	case IPC_COUNT:
 		(void)broker_send(broker, &count, -1);

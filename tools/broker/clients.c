@@ -33,7 +33,7 @@ struct peer {
 	struct ring ring;    /* of those with the same lot */
 	unsigned int *count; /* of that ring, or NULL */
 	int64_t since;
-	uint32_t id; /* 0: a receiver never had it */
+	uint64_t id; /* 0: a receiver never had it */
 	bool unwelcome;
 	uint64_t netns; /* where the process was that connected; 0: not known */
 	struct mnfq_handover info;
@@ -67,7 +67,7 @@ static struct peer *oldest(struct ring *list)
 	return list->next == list ? NULL : peer_of(list->next);
 }
 
-static struct peer *find_in(const struct ring *list, uint32_t id)
+static struct peer *find_in(const struct ring *list, uint64_t id)
 {
 	struct ring *ring;
 
@@ -99,7 +99,7 @@ void peers_init(struct broker *broker)
 		lists[i]->next = lists[i]->previous = lists[i];
 }
 
-static struct peer *find(const struct broker *broker, uint32_t id)
+static struct peer *find(const struct broker *broker, uint64_t id)
 {
 	const struct peers *peers = &broker->peers;
 	struct peer *peer = find_in(&peers->working, id);
@@ -107,11 +107,6 @@ static struct peer *find(const struct broker *broker, uint32_t id)
 	if (!peer)
 		peer = find_in(&peers->waiting, id);
 	return peer ? peer : find_in(&peers->kept, id);
-}
-
-bool peers_have(const struct broker *broker, uint32_t id)
-{
-	return find(broker, id) != NULL;
 }
 
 /* ---- the end ---- */
@@ -262,7 +257,7 @@ void peers_received(struct broker *broker, const struct ipc_msg *answer)
 }
 
 /* The server may have it by now, and must not serve what nobody knows of. */
-void peers_lost(struct broker *broker, uint32_t id)
+void peers_lost(struct broker *broker, uint64_t id)
 {
 	struct peer *peer = find_in(&broker->peers.working, id);
 
@@ -271,7 +266,7 @@ void peers_lost(struct broker *broker, uint32_t id)
 		refuse(broker, peer, -ETIMEDOUT, "what you sent cannot be closed");
 }
 
-void peers_not_received(struct broker *broker, uint32_t id)
+void peers_not_received(struct broker *broker, uint64_t id)
 {
 	struct peer *peer = find_in(&broker->peers.working, id);
 
@@ -472,26 +467,27 @@ bool peers_answer(struct broker *broker, const struct ipc_msg *message)
 	struct peer *working = find_in(&broker->peers.working, message->id);
 	struct peer *peer = find_in(&broker->peers.waiting, message->id);
 	int err = message->error;
+	bool keeps;
 
 	if (working)
 		keep_early(broker, working, message);
 	if (!peer)
 		return working != NULL;
+	keeps = err == 0 && peer->info.flags & MNFQ_HANDOVER_KEEP;
+	/* Once the client has its answer its namespace may go. */
+	if (err == 0 && !keeps)
+		netns_track_watch(broker, message, peer->netns);
 	(void)mnfq_handover_answer(peer->source.fd, &peer->info, err,
 				   message->text[0] ? message->text : NULL);
-	if (err < 0) {
-		broker->refused++; /* the server has told it */
-	} else if (peer->info.flags & MNFQ_HANDOVER_KEEP) {
+	broker->refused += err < 0; /* the server has logged it */
+	if (keeps)
 		move(peer, &broker->peers.kept, NULL);
-		return true;
-	} else {
-		netns_track_expect(broker, peer->id, peer->netns);
-	}
-	part(broker, peer);
+	else
+		part(broker, peer);
 	return true;
 }
 
-bool peers_forget(struct broker *broker, uint32_t id)
+bool peers_forget(struct broker *broker, uint64_t id)
 {
 	struct peer *peer = find(broker, id);
 

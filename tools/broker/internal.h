@@ -44,7 +44,8 @@ struct receiver {
 	struct source source; /* its control link; -1: it has nothing more to say */
 	pid_t pid;            /* 0: there is none */
 	bool working, stuck;
-	uint32_t uid, ids[RECEIVER_JOBS_MAX]; /* for whom, what */
+	uint32_t uid;
+	uint64_t ids[RECEIVER_JOBS_MAX];
 	unsigned int count, done;
 	int64_t since; /* when it began with the next, or said that it waits for the server */
 	int64_t began;
@@ -60,11 +61,11 @@ struct receivers {
 	bool told_lost;
 };
 
-/* A namespace of IPC_WATCH, or of an id for which that is going to come. */
+/* A namespace of IPC_ANSWER, or of an id for which that is going to come. */
 struct watch {
 	uint64_t inode; /* 0: it did not come yet */
 	uint64_t expected;
-	uint32_t id;
+	uint64_t id;
 	bool seen;   /* it existed once */
 	bool hidden; /* nobody may see it, though it exists */
 	bool missed; /* the last look did not find it */
@@ -73,7 +74,7 @@ struct watch {
 /* A namespace that was found, and offered to the server. */
 struct found {
 	uint64_t inode;
-	uint32_t id;
+	uint64_t id;
 	bool refused; /* not to be offered again before it is gone */
 	bool lost;    /* the process that led there had ended: another one may */
 	bool missed;
@@ -120,7 +121,7 @@ struct broker {
 	struct peers peers;
 	struct receivers receivers;
 	struct netns_track track;
-	uint32_t first_id, last_id;
+	uint64_t first_id, last_id;
 	uint32_t refused;
 	bool over;
 	int status; /* then */
@@ -142,7 +143,7 @@ void broker_change(struct broker *broker, struct source *source, uint32_t events
 int broker_send(struct broker *broker, const struct ipc_msg *message, int fd);
 
 /** Send IPC_DETACH, or take the IPC_ATTACH back if it was not sent yet. */
-void broker_detach(struct broker *broker, uint32_t id);
+void broker_detach(struct broker *broker, uint64_t id);
 void broker_note(struct broker *broker, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
@@ -150,8 +151,8 @@ void broker_note(struct broker *broker, const char *format, ...)
 void broker_give_up(struct broker *broker, int err, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/** An id that nobody has. */
-uint32_t broker_new_id(struct broker *broker);
+/** An id that was never used. */
+uint64_t broker_new_id(struct broker *broker);
 
 /* ---- clients.c ---- */
 
@@ -162,13 +163,12 @@ void peers_accept(struct broker *broker, struct source *listener, uint32_t event
 
 /** Messages of the server. Each returns whether @id is one of a peer. */
 bool peers_answer(struct broker *broker, const struct ipc_msg *message);
-bool peers_forget(struct broker *broker, uint32_t id);
-bool peers_have(const struct broker *broker, uint32_t id);
+bool peers_forget(struct broker *broker, uint64_t id);
 
 /** A receiver's answer; that it hangs; that it did not come to it. */
 void peers_received(struct broker *broker, const struct ipc_msg *answer);
-void peers_lost(struct broker *broker, uint32_t id);
-void peers_not_received(struct broker *broker, uint32_t id);
+void peers_lost(struct broker *broker, uint64_t id);
+void peers_not_received(struct broker *broker, uint64_t id);
 
 /** Part with those whose time is over, and listen or not. Returns when to call again; 0: never. */
 int64_t peers_tend(struct broker *broker, int64_t now);
@@ -211,14 +211,15 @@ int netns_track_init(struct broker *broker);
 /** The namespace of a process, or 0 if it cannot be seen. */
 uint64_t netns_track_of_process(const struct broker *broker, uint32_t pid);
 
-/** A peer with a socket has left, and was seen in the namespace @seen (or 0). */
-void netns_track_expect(struct broker *broker, uint32_t id, uint64_t seen);
+/** The client of @id, which was seen in the namespace @seen (or 0), has left before IPC_ANSWER came. */
+void netns_track_expect(struct broker *broker, uint64_t id, uint64_t seen);
 
-/** Messages of the server. Where that is returned: whether @id is one of ours. */
-void netns_track_watch(struct broker *broker, const struct ipc_msg *message);
-bool netns_track_answer(struct broker *broker, const struct ipc_msg *message);
-bool netns_track_forget(struct broker *broker, uint32_t id);
-bool netns_track_have(const struct broker *broker, uint32_t id);
+/** Watch the namespace of IPC_ANSWER, and look at it before this returns. @seen as above. */
+void netns_track_watch(struct broker *broker, const struct ipc_msg *message, uint64_t seen);
+
+/** IPC_ANSWER for what was expected or found here; IPC_FORGET. Other ids are ignored. */
+void netns_track_answer(struct broker *broker, const struct ipc_msg *message);
+void netns_track_forget(struct broker *broker, uint64_t id);
 
 /** Look for namespaces if it is time to. Returns when to call again; 0: never. */
 int64_t netns_track_tend(struct broker *broker, int64_t now);

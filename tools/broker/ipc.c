@@ -12,7 +12,7 @@
 #include "sandbox/sandbox.h"
 
 /* Sent as it is: nothing of our memory may hide between the members. */
-_Static_assert(sizeof(struct ipc_msg) == 32 + MNFQ_LABEL_SIZE + IPC_TEXT_SIZE,
+_Static_assert(sizeof(struct ipc_msg) == 40 + MNFQ_LABEL_SIZE + IPC_TEXT_SIZE,
 	       "struct ipc_msg has padding");
 
 union control {

@@ -160,7 +160,7 @@ static int make_room(void **array, size_t count, size_t *room, size_t size)
 
 /* ---- watched ones ---- */
 
-static struct watch *find_watch(const struct netns_track *track, uint32_t id)
+static struct watch *find_watch(const struct netns_track *track, uint64_t id)
 {
 	for (size_t i = 0; i < track->watch_count; i++)
 		if (track->watches[i].id == id)
@@ -173,7 +173,7 @@ static void unwatch(struct netns_track *track, struct watch *watch)
 	*watch = track->watches[--track->watch_count];
 }
 
-static struct watch *add_watch(struct broker *broker, uint32_t id)
+static struct watch *add_watch(struct broker *broker, uint64_t id)
 {
 	struct netns_track *track = &broker->track;
 	struct watch *watch = find_watch(track, id);
@@ -193,38 +193,6 @@ static struct watch *add_watch(struct broker *broker, uint32_t id)
 uint64_t netns_track_of_process(const struct broker *broker, uint32_t pid)
 {
 	return netns_scan_of_process(broker->track.scan, pid);
-}
-
-void netns_track_expect(struct broker *broker, uint32_t id, uint64_t seen)
-{
-	struct watch *watch = add_watch(broker, id);
-
-	if (!watch)
-		return;
-	watch->expected = seen;
-	watch->seen |= watch->inode != 0 && watch->inode == seen;
-}
-
-/*
- * It may be gone before we look for the first time, and then we never learn that we could have seen
- * it. So what was seen before counts, and otherwise the look does not wait.
- */
-void netns_track_watch(struct broker *broker, const struct ipc_msg *message)
-{
-	struct netns_track *track = &broker->track;
-	struct watch *watch = add_watch(broker, message->id);
-
-	if (!watch)
-		return;
-	watch->inode = message->inode;
-	watch->missed = false;
-	watch->hidden = message->flags & IPC_HIDDEN;
-	watch->seen = message->flags & IPC_SEEN || watch->expected == watch->inode ||
-		      netns_scan_has(track->scan, watch->inode);
-	if (watch->seen)
-		look_in(track, clock_ms(), LOOK_MS);
-	else
-		track->due = clock_ms();
 }
 
 /* Whether it is gone. Asks for another look before it says so. @sure: it would be seen. */
@@ -261,7 +229,7 @@ static void check_watches(struct broker *broker)
 
 /* ---- found ones ---- */
 
-static struct found *find_found(const struct netns_track *track, uint32_t id)
+static struct found *find_found(const struct netns_track *track, uint64_t id)
 {
 	for (size_t i = 0; i < track->found_count; i++)
 		if (track->found[i].id == id)
@@ -356,9 +324,7 @@ static struct found *insert(struct broker *broker, uint64_t inode, size_t *at)
 		return NULL;
 	found = &track->found[*at];
 	memmove(found + 1, found, (track->found_count++ - *at) * sizeof(*found));
-	/* An id is looked for in the list, where this one must not be yet. */
-	*found = (struct found){ .inode = inode };
-	found->id = broker_new_id(broker);
+	*found = (struct found){ .inode = inode, .id = broker_new_id(broker) };
 	return found;
 }
 
@@ -407,45 +373,7 @@ static void offer_again(struct broker *broker)
 	tell_forbidden(broker);
 }
 
-/* ---- what the server says ---- */
-
-bool netns_track_have(const struct broker *broker, uint32_t id)
-{
-	return find_watch(&broker->track, id) || find_found(&broker->track, id);
-}
-
-bool netns_track_answer(struct broker *broker, const struct ipc_msg *message)
-{
-	struct watch *watch = find_watch(&broker->track, message->id);
-	struct found *found = find_found(&broker->track, message->id);
-
-	if (found)
-		found->refused = message->error < 0;
-	if (watch && message->error < 0) {
-		unwatch(&broker->track, watch);
-		broker->refused++; /* its peer did not wait to hear that */
-	}
-	return watch || found;
-}
-
-/* What the server gave up is not offered again before it is gone. */
-bool netns_track_forget(struct broker *broker, uint32_t id)
-{
-	struct watch *watch = find_watch(&broker->track, id);
-	struct found *found = find_found(&broker->track, id);
-	bool known = watch || found;
-	size_t at = 0;
-
-	if (watch && (broker->options->all_netns || broker->options->again))
-		found = insert(broker, watch->inode, &at);
-	if (watch)
-		unwatch(&broker->track, watch);
-	if (found)
-		found->refused = true;
-	return known;
-}
-
-/* ---- time ---- */
+/* ---- looking ---- */
 
 static void look(struct broker *broker)
 {
@@ -481,4 +409,66 @@ int64_t netns_track_tend(struct broker *broker, int64_t now)
 	if (now >= track->due)
 		look(broker);
 	return track->due;
+}
+
+/* ---- messages of the server ---- */
+
+void netns_track_expect(struct broker *broker, uint64_t id, uint64_t seen)
+{
+	struct watch *watch = add_watch(broker, id);
+
+	if (watch)
+		watch->expected = seen;
+}
+
+/*
+ * It may be gone before we look for the first time, and then we never learn that we could have seen
+ * it. So what was seen before counts, and otherwise the look does not wait.
+ */
+void netns_track_watch(struct broker *broker, const struct ipc_msg *message, uint64_t seen)
+{
+	struct netns_track *track = &broker->track;
+	struct watch *watch = message->inode ? add_watch(broker, message->id) : NULL;
+
+	if (!watch)
+		return;
+	watch->inode = message->inode;
+	watch->missed = false;
+	watch->hidden = message->flags & IPC_HIDDEN;
+	watch->seen = message->flags & IPC_SEEN || seen == watch->inode ||
+		      netns_scan_has(track->scan, watch->inode);
+	if (watch->seen)
+		look_in(track, clock_ms(), LOOK_MS);
+	else
+		look(broker);
+}
+
+void netns_track_answer(struct broker *broker, const struct ipc_msg *message)
+{
+	struct watch *watch = find_watch(&broker->track, message->id);
+	struct found *found = find_found(&broker->track, message->id);
+
+	if (found)
+		found->refused = message->error < 0;
+	if (watch && message->error < 0) {
+		unwatch(&broker->track, watch);
+		broker->refused++; /* its client did not wait for the answer */
+	} else if (watch) {
+		netns_track_watch(broker, message, watch->expected);
+	}
+}
+
+/* What the server gave up is not offered again before it is gone. */
+void netns_track_forget(struct broker *broker, uint64_t id)
+{
+	struct watch *watch = find_watch(&broker->track, id);
+	struct found *found = find_found(&broker->track, id);
+	size_t at = 0;
+
+	if (watch && (broker->options->all_netns || broker->options->again))
+		found = insert(broker, watch->inode, &at);
+	if (watch)
+		unwatch(&broker->track, watch);
+	if (found)
+		found->refused = true;
 }

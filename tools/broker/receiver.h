@@ -20,7 +20,8 @@
 /** A socket to be received: from which stream, and its id, uid and pid in IPC_ATTACH. */
 struct receiver_job {
 	int stream;
-	uint32_t id, uid, pid;
+	uint64_t id;
+	uint32_t uid, pid;
 };
 
 /**

@@ -62,7 +62,7 @@ int start_broker(const struct dump *dump, const int *listeners, unsigned int cou
 
 void watch_workers(const struct dump *dump)
 {
-	struct ipc_msg message = { .type = IPC_WATCH,
+	struct ipc_msg message = { .type = IPC_ANSWER,
 				   .id = 1,
 				   .flags = has_name(dump->opts) ? IPC_SEEN : IPC_HIDDEN };
 

@@ -270,7 +270,6 @@ static void finish_join(struct member *member)
 		return;
 	}
 	welcome_member(member);
-	member_joined(member);
 	if (member->unwanted)
 		remove_member(member, "gone");
 }

@@ -32,7 +32,7 @@
 
 /* ---- what the broker says --------------------------------------------------------------- */
 
-static void answer(const struct many *many, uint32_t id, int err, const char *text)
+static void answer(const struct many *many, uint64_t id, int err, const char *text)
 {
 	struct ipc_msg message = { .type = IPC_ANSWER, .id = id, .error = err };
 
@@ -76,11 +76,6 @@ static struct ipc_msg get_origin(const struct member *member)
 				 .uid = member->uid,
 				 .pid = member->pid,
 				 .inode = !member->handed_over };
-}
-
-void member_joined(struct member *member)
-{
-	answer(member->many, member->id, 0, "");
 }
 
 void member_refused(struct member *member)
@@ -149,7 +144,7 @@ static void handle_message(struct many *many, const struct ipc_msg *message, int
 			tell("%s", message->text);
 		break;
 	case IPC_COUNT:
-		many->refusals = message->id;
+		many->refusals = message->count;
 		break;
 	case IPC_PING:
 		watchdog_answered(many);
@@ -224,7 +219,7 @@ static void ask_count(struct many *many)
 	if (many->link < 0 || ipc_send(many->link, &question, -1) < 0)
 		return;
 	if (hear_last(many, IPC_COUNT, &answer))
-		many->refusals = answer.id;
+		many->refusals = answer.count;
 }
 
 /* Until it has tidied up: with us it would be killed. */

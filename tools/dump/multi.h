@@ -32,7 +32,7 @@ struct member {
 	struct member *prev, *next;
 	struct member *next_queued;
 	enum member_state state; /* written by the main thread, with the lock */
-	uint32_t id;             /* by which the broker knows it */
+	uint64_t id;             /* by which the broker knows it */
 	uint64_t inode;          /* of the namespace; 0 if nobody knows; with the lock */
 	uint32_t uid, pid;
 	struct peer_user *user; /* who handed it over, or NULL */
@@ -67,7 +67,7 @@ struct many {
 	struct mnfq_ring *ring;
 	struct member *members; /* changed by the main thread, with the lock */
 	size_t count;
-	uint32_t last_id;
+	uint64_t last_id;
 	int epoll;
 	int link;          /* to the broker; -1: none, or none any more */
 	bool link_paused;  /* too much of what it sent has not been closed yet */
@@ -98,18 +98,17 @@ struct many {
 /** The only one there is cannot be served. */
 void fail_alone(struct many *many, const char *why);
 
-/** It could be bound, and is served; or it could not, because of its error. */
-void member_joined(struct member *member);
+/** It could not be bound, because of its error. */
 void member_refused(struct member *member);
 
 /* ---- netns.c: opened, bound, listed, closed --------------------------------------- */
 
 /** A member to be, or NULL. */
-struct member *new_member(struct many *many, uint32_t id);
+struct member *new_member(struct many *many, uint64_t id);
 
 void enlist_member(struct member *member);
 void free_member(struct member *member);
-struct member *find_member(const struct many *many, uint32_t id);
+struct member *find_member(const struct many *many, uint64_t id);
 
 /**
  * What takes long, for a thread. Open it and bind its queues: its error says how that went, and what failed is
@@ -145,7 +144,7 @@ int add_member(struct member *member, const struct place *place, char *error, si
 
 /* ---- lifecycle.c: when each of them joins and leaves -------------------------------- */
 
-/** Let it join when it is its turn: member_joined() or member_refused() follows. */
+/** Let it join when it is its turn: welcome_member() or member_refused() follows. */
 void join_member(struct member *member, const struct place *place);
 
 /** Close a stranger's descriptor, without waiting for that. */

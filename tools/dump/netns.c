@@ -24,7 +24,7 @@
 
 #define STORED_PREFIX "mnfq-" /* of a name: mnfq-INODE-LABEL */
 
-struct member *new_member(struct many *many, uint32_t id)
+struct member *new_member(struct many *many, uint64_t id)
 {
 	struct member *member = calloc(1, sizeof(*member));
 
@@ -37,7 +37,7 @@ struct member *new_member(struct many *many, uint32_t id)
 	return member;
 }
 
-struct member *find_member(const struct many *many, uint32_t id)
+struct member *find_member(const struct many *many, uint64_t id)
 {
 	struct member *member = many->members;
 
@@ -99,20 +99,17 @@ void store_member(const struct member *member, bool keep)
 		       keep ? mnfq_socket_get_fd(member->source.sock) : -1);
 }
 
-/*
- * The broker tells when it is over. Ahead of the answer: once the peer has that, its namespace may be
- * gone, and the broker must have looked before.
- */
-static void watch(const struct many *many, const struct member *member)
+/* It is served. The broker answers its client, and watches its namespace unless it leaves anyway. */
+static void answer_served(const struct member *member, uint32_t flags)
 {
-	struct ipc_msg message = { .type = IPC_WATCH,
-				   .id = member->id,
-				   .flags = (member->named ? IPC_SEEN : 0) |
-					    (member->hidden ? IPC_HIDDEN : 0),
-				   .inode = member->inode };
+	const struct ipc_msg message = { .type = IPC_ANSWER,
+					 .id = member->id,
+					 .flags = flags | (member->named ? IPC_SEEN : 0) |
+						  (member->hidden ? IPC_HIDDEN : 0),
+					 .inode = member->leaves ? 0 : member->inode };
 
-	if (many->link >= 0 && !member->leaves && member->inode)
-		(void)ipc_send(many->link, &message, -1);
+	if (member->many->link >= 0)
+		(void)ipc_send(member->many->link, &message, -1);
 }
 
 /* ---- what a thread does ----------------------------------------------------------------- */
@@ -256,7 +253,7 @@ void welcome_member(struct member *member)
 		store_member(member, true);
 		member->stored = true;
 	}
-	watch(many, member);
+	answer_served(member, 0);
 }
 
 int add_member(struct member *member, const struct place *place, char *error, size_t error_size)
@@ -291,7 +288,7 @@ void restart_members(struct many *many)
 		}
 		member->leaves = false;
 		if (member->state == MEMBER_SERVED || member->state == MEMBER_SLOW)
-			watch(many, member);
+			answer_served(member, IPC_AGAIN);
 	}
 }
 
