@@ -7,8 +7,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "broker/broker.h"
 #include "broker/ipc.h"
+#include "broker/keeper.h"
 #include "child.h"
 #include "netns.h"
 #include "wait.h"

@@ -74,6 +74,8 @@ TestSuite(sandbox, .timeout = 300);
 	ATTEMPT(0, ioctl(STDIN_FILENO, TIOCSTI, ""))                                             \
 	ATTEMPT(0, syscall(SYS_prlimit64, getppid(), RLIMIT_CORE, NULL, NULL))                   \
 	ATTEMPT(BROKER | NETNS, setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 }))                \
+	/* its time limit, which a receiver must not change */                                   \
+	ATTEMPT(BROKER | NETNS, syscall(SYS_timer_settime, -1, 0, NULL, NULL))                   \
 	/* files */                                                                              \
 	ATTEMPT(0, open("/dev/null", O_WRONLY))                                                  \
 	ATTEMPT(0, open("/dev/null", O_RDWR | O_NONBLOCK))                                       \

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mnfq dump with many namespaces is two processes: one serves packets, the other, the broker,
- * meets strangers and looks for namespaces. This is what they tell each other over a socketpair
- * of SOCK_SEQPACKET, one message a datagram. Neither waits for the other.
+ * mnfq dump with many namespaces is several processes: the server serves packets, the broker accepts
+ * clients and looks for namespaces. These are the messages between them, over a socketpair of
+ * SOCK_SEQPACKET, one message a datagram. Neither process waits for the other.
  */
 #ifndef MNFQ_TOOLS_BROKER_IPC_H
 #define MNFQ_TOOLS_BROKER_IPC_H
@@ -16,7 +16,7 @@ enum ipc_type {
 	/*
 	 * From the broker, or a receiver of it: serve this socket, the descriptor that comes along. @id is the broker's
 	 * choice, with IPC_BROKER_ID set; @inode of its namespace if the broker found that by
-	 * itself, else 0; @uid, @pid, @flags and @label of who handed it over.
+	 * itself, else 0; @uid, @pid, @flags and @label of the client that handed it over.
 	 */
 	IPC_ATTACH = 1,
 	/*
@@ -36,8 +36,8 @@ enum ipc_type {
 	/* From the server: how many hand-overs were refused? From the broker: @count were. */
 	IPC_COUNT,
 	/*
-	 * From the broker: @text is worth a line on stderr. It may hold what strangers wrote. An @error
-	 * ends the broker.
+	 * From the broker: @text is worth a line on stderr. Parts of it may come from a client. An
+	 * @error ends the broker.
 	 */
 	IPC_NOTE,
 	/*
@@ -45,7 +45,7 @@ enum ipc_type {
 	 * comes with a client that stays is over; for all others IPC_ANSWER has to come again.
 	 */
 	IPC_RESTART,
-	/* From the server: are you there? The same from the broker: it is. */
+	/* From the server, or the keeper. The broker sends it back. */
 	IPC_PING,
 };
 
@@ -72,7 +72,7 @@ struct ipc_msg {
 };
 
 /**
- * Make the two ends of a link: close-on-exec, non-blocking.
+ * Make the two ends of an IPC socket: close-on-exec, non-blocking.
  * Returns 0 or a negative errno.
  */
 int ipc_new(int ends[2]);
@@ -82,17 +82,17 @@ int ipc_new(int ends[2]);
  * Returns 0, -EAGAIN if the other side does not read, -EPIPE if it is gone, or another negative
  * errno.
  */
-int ipc_send(int link, const struct ipc_msg *message, int fd);
+int ipc_send(int ipc, const struct ipc_msg *message, int fd);
 
 /**
- * Receive a message. Never waits. The other side is not trusted: what has the wrong length, an
- * unknown type, text without an end, or descriptors that do not belong to it, is refused.
+ * Receive a message. Never waits. The other side is not trusted: a message of the wrong length or of
+ * an unknown type, with text without an end, or with the wrong descriptors, is refused.
  *
  * @fd  the descriptor of IPC_ATTACH, which is then the caller's (close-on-exec), else -1
- * Returns 1, 0 if there is none, -ECONNRESET when the other side is gone, -EMFILE for a
+ * Returns 1, 0 if there is none, -ECONNRESET when the other side is gone, -EMFILE for an
  * IPC_ATTACH for whose descriptor there was no room, or -EBADMSG for one that was refused: nothing
  * is left of it.
  */
-int ipc_receive(int link, struct ipc_msg *message, int *fd);
+int ipc_receive(int ipc, struct ipc_msg *message, int *fd);
 
 #endif

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "broker/broker.h"
 #include "broker/ipc.h"
+#include "broker/keeper.h"
 #include "common/log.h"
 #include "common/program.h"
 #include "dump/dump.h"

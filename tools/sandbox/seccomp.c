@@ -71,6 +71,9 @@ static const char *const to_receive[] = { "setitimer", NULL };
 
 /* Child processes, and what they give up further. */
 static const char *const to_fork[] = { "setitimer",
+				       "timer_create",
+				       "timer_settime",
+				       "timer_settime64",
 				       "close_range",
 				       "socketpair",
 				       "capget",
