@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Namespaces of which the broker keeps track: those that it watches for the server, and those that it found
- * and offered. One that was never seen, because its processes may not be looked at, is not gone.
+ * Namespaces of which the broker keeps track: when it scans, those that it found and offered, and messages
+ * of the server on both kinds.
  */
 #include "broker/netns-track.h"
 
@@ -14,6 +14,7 @@
 #include "broker/netns-enter.h"
 #include "broker/netns-exclude.h"
 #include "broker/netns-scan.h"
+#include "broker/netns-watch.h"
 #include "common/sys.h"
 #include "common/text.h"
 
@@ -23,16 +24,6 @@
 
 /* A name appears a little before it is one of a namespace. The last entry comes first. */
 static const int rescan_ms[] = { 300, 100, SOON_MS };
-
-/* A namespace of IPC_ANSWER, or of an id for which that is going to come. */
-struct watch {
-	uint64_t inode; /* 0: IPC_ANSWER did not come yet */
-	uint64_t expected;
-	uint64_t id;
-	bool seen;   /* it existed once */
-	bool hidden; /* it may be impossible to see, though it exists */
-	bool missed; /* the last scan did not find it */
-};
 
 /* A namespace that was found, and offered to the server. */
 struct found {
@@ -51,8 +42,7 @@ struct netns_track {
 	struct netns_exclude *exclude;
 	struct event_source names; /* changes under /run/netns */
 	int home;                  /* our own namespace */
-	struct watch *watches;
-	size_t watch_count, watch_room;
+	struct netns_watches watches;
 	struct found *found; /* ascending by inode */
 	size_t found_count, found_room;
 	int64_t due, scanned;      /* the next and the last scan, in ms; due 0: none */
@@ -65,7 +55,7 @@ struct netns_track {
 
 static bool is_wanted(const struct netns_track *track)
 {
-	return track->options->all_netns || track->options->again || track->watch_count > 0;
+	return track->options->all_netns || track->options->again || track->watches.count > 0;
 }
 
 /* Scanning takes no more than a tenth of our time, whatever happens to names. */
@@ -138,93 +128,6 @@ uint32_t netns_track_count_refused(const struct netns_track *track)
 	return track->refused;
 }
 
-/* Room for one more element of @size bytes. */
-static int make_room(void **array, size_t count, size_t *room, size_t size)
-{
-	size_t more = *room ? 2 * *room : 16;
-	void *grown;
-
-	if (count < *room)
-		return 0;
-	grown = realloc(*array, more * size);
-	if (!grown)
-		return -ENOMEM;
-	*array = grown;
-	*room = more;
-	return 0;
-}
-
-/* Is it gone? Asks for another scan before it is sure. @visible: it would be seen. */
-static bool is_gone(struct netns_track *track, uint64_t inode, bool visible, bool *missed)
-{
-	bool before = *missed;
-
-	*missed = !netns_scan_has(track->scan, inode);
-	if (!*missed || !visible)
-		return false;
-	if (!before)
-		scan_in(track, clock_ms(), AGAIN_MS);
-	return before;
-}
-
-/* ---- watched ones ---- */
-
-static struct watch *find_watch(const struct netns_track *track, uint64_t id)
-{
-	for (size_t i = 0; i < track->watch_count; i++)
-		if (track->watches[i].id == id)
-			return &track->watches[i];
-	return NULL;
-}
-
-static void remove_watch(struct netns_track *track, struct watch *watch)
-{
-	*watch = track->watches[--track->watch_count];
-}
-
-static struct watch *add_watch(struct netns_track *track, uint64_t id)
-{
-	struct watch *watch = find_watch(track, id);
-
-	if (watch)
-		return watch;
-	if (make_room((void **)&track->watches, track->watch_count, &track->watch_room,
-		      sizeof(*watch)) < 0) {
-		outbox_note(track->outbox, "no memory is left to watch a namespace");
-		return NULL;
-	}
-	watch = &track->watches[track->watch_count++];
-	*watch = (struct watch){ .id = id };
-	return watch;
-}
-
-static void check_watches(struct netns_track *track)
-{
-	size_t i = 0;
-
-	while (i < track->watch_count) {
-		struct watch *watch = &track->watches[i];
-		bool visible =
-			watch->seen || (!watch->hidden && netns_scan_sees_all(track->scan));
-
-		if (watch->inode != 0 && is_gone(track, watch->inode, visible, &watch->missed)) {
-			outbox_detach(track->outbox, watch->id);
-			remove_watch(track, watch);
-		} else {
-			watch->seen |= !watch->missed;
-			i++;
-		}
-	}
-}
-
-static bool is_watched(const struct netns_track *track, uint64_t inode)
-{
-	for (size_t i = 0; i < track->watch_count; i++)
-		if (track->watches[i].inode == inode)
-			return true;
-	return false;
-}
-
 /* ---- found ones ---- */
 
 static struct found *find_found(const struct netns_track *track, uint64_t id)
@@ -235,21 +138,35 @@ static struct found *find_found(const struct netns_track *track, uint64_t id)
 	return NULL;
 }
 
-/* Keeps their order. */
-static void check_found(struct netns_track *track)
+/* Keeps their order. Returns whether to scan again soon. */
+static bool check_found(struct netns_track *track)
 {
 	size_t i, left = 0;
+	bool again = false;
 
 	for (i = 0; i < track->found_count; i++) {
 		struct found *found = &track->found[i];
 
-		if (!is_gone(track, found->inode, true, &found->missed) &&
+		if (!netns_is_gone(track->scan, found->inode, &found->missed, &again) &&
 		    !netns_exclude_has(track->exclude, found->inode) && !found->lost)
 			track->found[left++] = *found;
 		else if (!found->refused)
 			outbox_detach(track->outbox, found->id);
 	}
 	track->found_count = left;
+	return again;
+}
+
+static int grow_found(struct netns_track *track)
+{
+	size_t room = track->found_room ? 2 * track->found_room : 16;
+	struct found *found = realloc(track->found, room * sizeof(*found));
+
+	if (!found)
+		return -ENOMEM;
+	track->found = found;
+	track->found_room = room;
+	return 0;
 }
 
 /* Inserts it if it is new. Lists of inodes ascend, so @at is where the previous one was. */
@@ -261,8 +178,7 @@ static struct found *insert_found(struct netns_track *track, uint64_t inode, siz
 		++*at;
 	if (*at < track->found_count && track->found[*at].inode == inode)
 		return NULL;
-	if (make_room((void **)&track->found, track->found_count, &track->found_room,
-		      sizeof(*found)) < 0)
+	if (track->found_count == track->found_room && grow_found(track) < 0)
 		return NULL;
 	found = &track->found[*at];
 	memmove(found + 1, found, (track->found_count++ - *at) * sizeof(*found));
@@ -345,7 +261,8 @@ static void offer_again(struct netns_track *track)
 		struct found *found = NULL;
 		size_t at = 0;
 
-		if (inode != 0 && netns_scan_has(track->scan, inode) && !is_watched(track, inode))
+		if (inode != 0 && netns_scan_has(track->scan, inode) &&
+		    !netns_watches_have(&track->watches, inode))
 			found = insert_found(track, inode, &at);
 		if (found)
 			offer(track, found);
@@ -363,9 +280,12 @@ static void scan(struct netns_track *track)
 	scan_in(track, before, track->rescan_burst ? rescan_ms[--track->rescan_burst] : SCAN_MS);
 	/* After a failure, such as no memory, nothing is known; the next one may succeed. */
 	if (netns_scan_scan(track->scan) == 0) {
+		bool again = netns_watches_check(&track->watches, track->scan, track->outbox);
+
 		netns_exclude_update(track->exclude, track->scan);
-		check_watches(track);
-		check_found(track);
+		again |= check_found(track);
+		if (again)
+			scan_in(track, clock_ms(), AGAIN_MS);
 		if (track->options->all_netns)
 			offer_new(track);
 		else if (track->options->again)
@@ -392,7 +312,7 @@ int64_t netns_track_run_timers(struct netns_track *track, int64_t now)
 
 void netns_track_expect(struct netns_track *track, uint64_t id, uint64_t seen)
 {
-	struct watch *watch = add_watch(track, id);
+	struct netns_watch *watch = netns_watches_add(&track->watches, id, track->outbox);
 
 	if (watch)
 		watch->expected = seen;
@@ -404,8 +324,11 @@ void netns_track_expect(struct netns_track *track, uint64_t id, uint64_t seen)
  */
 void netns_track_watch(struct netns_track *track, const struct ipc_msg *answer, uint64_t seen)
 {
-	struct watch *watch = answer->inode ? add_watch(track, answer->id) : NULL;
+	struct netns_watch *watch;
 
+	if (answer->inode == 0)
+		return;
+	watch = netns_watches_add(&track->watches, answer->id, track->outbox);
 	if (!watch)
 		return;
 	watch->inode = answer->inode;
@@ -421,13 +344,13 @@ void netns_track_watch(struct netns_track *track, const struct ipc_msg *answer, 
 
 void netns_track_answer(struct netns_track *track, const struct ipc_msg *answer)
 {
-	struct watch *watch = find_watch(track, answer->id);
+	struct netns_watch *watch = netns_watches_find(&track->watches, answer->id);
 	struct found *found = find_found(track, answer->id);
 
 	if (found)
 		found->refused = answer->error < 0;
 	if (watch && answer->error < 0) {
-		remove_watch(track, watch);
+		netns_watches_remove(&track->watches, watch);
 		track->refused++; /* its client did not wait for the answer */
 	} else if (watch) {
 		netns_track_watch(track, answer, watch->expected);
@@ -437,14 +360,14 @@ void netns_track_answer(struct netns_track *track, const struct ipc_msg *answer)
 /* What the server gave up is not offered again before it is gone. */
 void netns_track_forget(struct netns_track *track, uint64_t id)
 {
-	struct watch *watch = find_watch(track, id);
+	struct netns_watch *watch = netns_watches_find(&track->watches, id);
 	struct found *found = find_found(track, id);
 	size_t at = 0;
 
 	if (watch && (track->options->all_netns || track->options->again))
 		found = insert_found(track, watch->inode, &at);
 	if (watch)
-		remove_watch(track, watch);
+		netns_watches_remove(&track->watches, watch);
 	if (found)
 		found->refused = true;
 }

@@ -14,7 +14,6 @@
 
 #define JOINERS_MAX 16
 #define CLOSERS_MAX 16
-#define WAITING_MAX 64  /* of one user */
 #define STALL_MS    50  /* besides a moment for each queue */
 #define END_MS      800 /* for all to be closed, and a moment for each queue */
 
@@ -153,10 +152,8 @@ void join_member(struct member *member, const struct place *place)
 			member->user = peer_find_user(&many->users, member->uid, clock_ms());
 		if (err == 0 && !member->user)
 			err = -EBUSY;
-		if (err == 0 && member->user->waiting >= WAITING_MAX) {
-			why = "so many of your user's sockets wait already: try again";
-			err = -EBUSY;
-		}
+		if (err == 0)
+			err = peer_check_waiting(member->user, &why);
 	}
 	if (err < 0) {
 		snprintf(member->why, sizeof(member->why), "%s", why);
