@@ -221,7 +221,7 @@ static void lose_broker(struct keeper *keeper)
 	keeper->status = EXIT_FAILURE;
 }
 
-/* The server is told before the new one sends anything, so this waits for room in the socket. */
+/* The server must know before the new one sends anything, so this waits for room in the socket. */
 static void replace_broker(struct keeper *keeper)
 {
 	const struct ipc_msg message = { .type = IPC_RESTART };

@@ -319,7 +319,7 @@ void netns_track_expect(struct netns_track *track, uint64_t id, uint64_t seen)
 }
 
 /*
- * The namespace may be gone before the first scan, which then does not tell whether it could have been
+ * The namespace may be gone before the first scan, which then does not show whether it could have been
  * seen. So it counts where the client was seen before; otherwise the scan does not wait.
  */
 void netns_track_watch(struct netns_track *track, const struct ipc_msg *answer, uint64_t seen)

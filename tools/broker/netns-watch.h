@@ -46,7 +46,7 @@ bool netns_watches_check(struct netns_watches *watches, const struct netns_scan 
 
 /**
  * Is a namespace gone, that is missing in two scans? @missed is whether it was missing in the last one;
- * @again is set if another scan will tell.
+ * @again is set if it takes another scan to be sure.
  */
 bool netns_is_gone(const struct netns_scan *scan, uint64_t inode, bool *missed, bool *again);
 

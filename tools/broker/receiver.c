@@ -60,8 +60,8 @@ static void set_alarm(void)
 
 /*
  * Hardly ever waits for the server, since the broker starts no receiver while its socket is full. But the
- * kernel counts descriptors in flight by user, and other programs may have used up the limit. The broker is
- * told that we are waiting, and do not hang.
+ * kernel counts descriptors in flight by user, and other programs may have used up the limit. The broker gets
+ * to know that we are waiting, and do not hang.
  */
 static int pass_on(const struct receiver_setup *setup, const struct ipc_msg *message, int fd)
 {

@@ -76,7 +76,7 @@ static bool is_socket(const char *path)
 
 static int explain_connect(const char *path, int err, char *error, size_t error_size)
 {
-	if (err == -ECONNREFUSED && !is_socket(path)) /* this is what the kernel says of files */
+	if (err == -ECONNREFUSED && !is_socket(path)) /* the kernel reports the same for files */
 		err = -ENOTSOCK;
 	switch (err) {
 	case -ENOENT:
