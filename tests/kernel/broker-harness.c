@@ -255,7 +255,7 @@ static unsigned int ask_refused(struct broker_harness *harness)
 		cr_assert(ipc_receive(harness->ipc, &message, &fd) == 1, "the broker is gone");
 		take_note(harness, &message);
 	} while (message.type == IPC_NOTE);
-	cr_assert(message.type == IPC_COUNT, "message %u", message.type);
+	cr_assert(message.type == IPC_COUNT, "message %u, note %s", message.type, harness->note);
 	return message.count;
 }
 
