@@ -61,7 +61,7 @@ static bool refuse_pending(struct clients *clients)
 	return client;
 }
 
-static void make_room(struct clients *clients)
+static void make_client_room(struct clients *clients)
 {
 	if (clients->pending_request.count + clients->queued.count >= PENDING_MAX &&
 	    !refuse_pending(clients))
@@ -78,7 +78,7 @@ static void accept_client(struct clients *clients, int fd)
 		clients->refused++;
 		return;
 	}
-	make_room(clients);
+	make_client_room(clients);
 	client->clients = clients;
 	client->source.fd = fd;
 	client->info.size = sizeof(client->info);

@@ -126,7 +126,7 @@ static int64_t run_timers(struct broker *broker)
 	return earlier(due, outbox_run_timers(broker->outbox, now));
 }
 
-static void run(struct broker *broker)
+static void run_loop(struct broker *broker)
 {
 	while (!broker->loop.ended) {
 		int64_t due = run_timers(broker);
@@ -196,7 +196,7 @@ _Noreturn void broker_main(const struct broker_setup *setup)
 	if (err == 0)
 		err = give_up_rights(setup, error, sizeof(error));
 	if (err == 0)
-		run(&broker);
+		run_loop(&broker);
 	else
 		outbox_give_up(broker.outbox, err, "cannot take sockets or watch namespaces: %s",
 			       error[0] ? error : strerror(-err));

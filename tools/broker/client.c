@@ -13,8 +13,8 @@
 #include "broker/receivers.h"
 #include "common/sys.h"
 
-#define CLOSE_MS 10  /* those that end together need one receiver */
-#define RETRY_MS 100 /* when no receiver could be started */
+#define CLOSE_MS       10  /* those that end together need one receiver */
+#define CLOSE_RETRY_MS 100 /* when no receiver could be started */
 
 /* ---- lists ---- */
 
@@ -112,7 +112,7 @@ void client_close_some(struct clients *clients, int64_t now)
 			close_stream(clients->closing.first);
 		receivers_release(clients->receivers, holder);
 	}
-	clients->close_at = clients->closing.count == 0 ? 0 : now + (holder ? 0 : RETRY_MS);
+	clients->close_at = clients->closing.count == 0 ? 0 : now + (holder ? 0 : CLOSE_RETRY_MS);
 }
 
 /* ---- refusals ---- */

@@ -7,32 +7,32 @@
 #include <string.h>
 #include <unistd.h>
 
-struct entry {
+struct excluded {
 	const char *text; /* NULL: of a process id, which meant the namespace of the start */
 	uint64_t inode;   /* 0: there is none now */
 };
 
 struct netns_exclude {
 	unsigned int count;
-	struct entry entries[];
+	struct excluded entries[];
 };
 
 /* What cannot be looked at is not taken for absent: it would be served. */
-static int fail(struct outbox *outbox, const char *text, int err)
+static int fail_excluded(struct outbox *outbox, const char *text, int err)
 {
 	outbox_note(outbox, "--exclude %s: cannot be looked at: %s", text, strerror(err));
 	return -err;
 }
 
-static int init_entry(struct entry *entry, const struct netns_scan *scan, struct outbox *outbox,
-		      const char *text)
+static int init_entry(struct excluded *entry, const struct netns_scan *scan,
+		      struct outbox *outbox, const char *text)
 {
 	bool self = strcmp(text, "self") == 0;
 
 	entry->inode = self ? netns_scan_of_process(scan, (uint32_t)getpid())
 			    : netns_scan_of_text(scan, text);
 	if (entry->inode == 0 && (self || !netns_scan_is_absent(errno)))
-		return fail(outbox, text, errno);
+		return fail_excluded(outbox, text, errno);
 	if (entry->inode == 0)
 		outbox_note(outbox, "--exclude %s: there is no such namespace now", text);
 	/* Process ids are used again, names and paths are looked up again. */
@@ -61,7 +61,7 @@ int netns_exclude_new(struct netns_exclude **ret, const struct netns_scan *scan,
 void netns_exclude_update(struct netns_exclude *exclude, const struct netns_scan *scan)
 {
 	for (unsigned int i = 0; i < exclude->count; i++) {
-		struct entry *entry = &exclude->entries[i];
+		struct excluded *entry = &exclude->entries[i];
 
 		if (entry->text) {
 			uint64_t inode = netns_scan_of_text(scan, entry->text);

@@ -81,7 +81,7 @@ static void names_ready(struct event_source *source, uint32_t events)
 		scan_in(track, clock_ms(), SOON_MS);
 }
 
-static int set_up(struct netns_track *track)
+static int netns_track_set_up(struct netns_track *track)
 {
 	const struct broker_options *options = track->options;
 	int err = netns_scan_new(&track->scan);
@@ -115,7 +115,7 @@ int netns_track_new(struct netns_track **ret, struct loop *loop, struct outbox *
 	track->loop = loop;
 	track->outbox = outbox;
 	track->options = options;
-	return set_up(track);
+	return netns_track_set_up(track);
 }
 
 uint64_t netns_track_of_process(const struct netns_track *track, uint32_t pid)
@@ -197,7 +197,7 @@ static int open_socket(const struct netns_track *track, uint64_t inode)
 	return fd;
 }
 
-static void offer(struct netns_track *track, struct found *found)
+static void offer_found(struct netns_track *track, struct found *found)
 {
 	struct ipc_msg message = { .type = IPC_ATTACH, .id = found->id, .inode = found->inode };
 	int err, fd = open_socket(track, found->inode);
@@ -245,7 +245,7 @@ static void offer_new(struct netns_track *track)
 		if (!netns_exclude_has(track->exclude, inodes[i]))
 			found = insert_found(track, inodes[i], &at);
 		if (found)
-			offer(track, found);
+			offer_found(track, found);
 	}
 	if (i < count)
 		scan_in(track, clock_ms(), AGAIN_MS);
@@ -265,14 +265,14 @@ static void offer_again(struct netns_track *track)
 		    !netns_watches_have(&track->watches, inode))
 			found = insert_found(track, inode, &at);
 		if (found)
-			offer(track, found);
+			offer_found(track, found);
 	}
 	report_forbidden(track);
 }
 
 /* ---- scanning ---- */
 
-static void scan(struct netns_track *track)
+static void scan_now(struct netns_track *track)
 {
 	int64_t before = clock_ms();
 
@@ -304,7 +304,7 @@ int64_t netns_track_run_timers(struct netns_track *track, int64_t now)
 		return 0;
 	}
 	if (now >= track->due)
-		scan(track);
+		scan_now(track);
 	return track->due;
 }
 
@@ -339,7 +339,7 @@ void netns_track_watch(struct netns_track *track, const struct ipc_msg *answer, 
 	if (watch->seen)
 		scan_in(track, clock_ms(), SCAN_MS);
 	else
-		scan(track);
+		scan_now(track);
 }
 
 void netns_track_answer(struct netns_track *track, const struct ipc_msg *answer)

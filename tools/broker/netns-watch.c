@@ -17,7 +17,7 @@ void netns_watches_remove(struct netns_watches *watches, struct netns_watch *wat
 	*watch = watches->list[--watches->count];
 }
 
-static bool grow(struct netns_watches *watches)
+static bool grow_watches(struct netns_watches *watches)
 {
 	size_t room = watches->room ? 2 * watches->room : 16;
 	struct netns_watch *list = realloc(watches->list, room * sizeof(*list));
@@ -36,7 +36,7 @@ struct netns_watch *netns_watches_add(struct netns_watches *watches, uint64_t id
 
 	if (watch)
 		return watch;
-	if (watches->count == watches->room && !grow(watches)) {
+	if (watches->count == watches->room && !grow_watches(watches)) {
 		outbox_note(outbox, "no memory is left to watch a namespace");
 		return NULL;
 	}

@@ -13,7 +13,7 @@
 #include "common/sys.h"
 
 /* The kernel counts descriptors in flight by user, so other programs may have used up the limit. */
-#define RETRY_MS 20
+#define SEND_RETRY_MS 20
 
 /* The upper bits of an id differ from broker to broker: messages of the one before may still come. */
 #define GENERATION_SHIFT 40
@@ -24,17 +24,17 @@ struct unsent {
 	int fd;
 };
 
-struct queue {
+struct unsent_queue {
 	struct unsent *first, **last;
 };
 
 struct outbox {
 	struct loop *loop;
 	struct event_source *ipc;
-	struct queue with_fd;
-	struct queue without_fd; /* which may overtake */
-	unsigned int count;      /* of both */
-	int64_t retry_at;        /* no descriptor can be sent before; 0: one can */
+	struct unsent_queue with_fd;
+	struct unsent_queue without_fd; /* which may overtake */
+	unsigned int count;             /* of both */
+	int64_t retry_at;               /* no descriptor can be sent before; 0: one can */
 	uint64_t first_id, last_id;
 };
 
@@ -77,7 +77,8 @@ unsigned int outbox_count(const struct outbox *outbox)
 
 /* ---- sending ---- */
 
-static int keep(struct outbox *outbox, struct queue *queue, const struct ipc_msg *message, int fd)
+static int keep_unsent(struct outbox *outbox, struct unsent_queue *queue,
+		       const struct ipc_msg *message, int fd)
 {
 	struct unsent *unsent = malloc(sizeof(*unsent));
 
@@ -93,11 +94,11 @@ static int keep(struct outbox *outbox, struct queue *queue, const struct ipc_msg
 
 int outbox_send(struct outbox *outbox, const struct ipc_msg *message, int fd)
 {
-	struct queue *queue = fd >= 0 ? &outbox->with_fd : &outbox->without_fd;
+	struct unsent_queue *queue = fd >= 0 ? &outbox->with_fd : &outbox->without_fd;
 	int err = queue->first ? -EAGAIN : ipc_send(outbox->ipc->fd, message, fd);
 
 	if (err == -EAGAIN || err == -ETOOMANYREFS) {
-		err = keep(outbox, queue, message, fd);
+		err = keep_unsent(outbox, queue, message, fd);
 		if (err == 0)
 			return 0;
 	}
@@ -107,7 +108,7 @@ int outbox_send(struct outbox *outbox, const struct ipc_msg *message, int fd)
 }
 
 /* Takes the message that @at points to out of its queue. */
-static void drop(struct outbox *outbox, struct queue *queue, struct unsent **at)
+static void drop_unsent(struct outbox *outbox, struct unsent_queue *queue, struct unsent **at)
 {
 	struct unsent *unsent = *at;
 
@@ -121,7 +122,7 @@ static void drop(struct outbox *outbox, struct queue *queue, struct unsent **at)
 }
 
 /* Sends as long as there is room. What cannot be sent for another reason is lost. */
-static int flush_queue(struct outbox *outbox, struct queue *queue)
+static int flush_queue(struct outbox *outbox, struct unsent_queue *queue)
 {
 	int err;
 
@@ -129,7 +130,7 @@ static int flush_queue(struct outbox *outbox, struct queue *queue)
 		err = ipc_send(outbox->ipc->fd, &queue->first->message, queue->first->fd);
 		if (err == -EAGAIN || err == -ETOOMANYREFS)
 			return err;
-		drop(outbox, queue, &queue->first);
+		drop_unsent(outbox, queue, &queue->first);
 	}
 	return 0;
 }
@@ -141,7 +142,7 @@ void outbox_flush(struct outbox *outbox)
 	if (err == 0)
 		err = flush_queue(outbox, &outbox->with_fd);
 	if (err == -ETOOMANYREFS)
-		outbox->retry_at = clock_ms() + RETRY_MS;
+		outbox->retry_at = clock_ms() + SEND_RETRY_MS;
 	if (err != -EAGAIN)
 		loop_change(outbox->loop, outbox->ipc, EPOLLIN);
 }
@@ -177,7 +178,7 @@ static bool drop_attach(struct outbox *outbox, uint64_t id)
 
 	for (at = &outbox->with_fd.first; *at; at = &(*at)->next)
 		if ((*at)->message.id == id) {
-			drop(outbox, &outbox->with_fd, at);
+			drop_unsent(outbox, &outbox->with_fd, at);
 			return true;
 		}
 	return false;

@@ -69,7 +69,7 @@ static struct peer_user **find_idle(const struct peer_users *users, int64_t now)
 }
 
 /* Where one more record goes. */
-static struct peer_user **make_room(struct peer_users *users, int64_t now)
+static struct peer_user **make_user_room(struct peer_users *users, int64_t now)
 {
 	size_t room = users->room ? 2 * users->room : 16;
 	struct peer_user **idle, **larger;
@@ -99,7 +99,7 @@ struct peer_user *peer_find_user(struct peer_users *users, uint32_t uid, int64_t
 		if (users->users[i]->uid == uid)
 			return users->users[i];
 	user = calloc(1, sizeof(*user));
-	place = user ? make_room(users, now) : NULL;
+	place = user ? make_user_room(users, now) : NULL;
 	if (!place) {
 		free(user);
 		return NULL;

@@ -19,7 +19,7 @@
 
 #define BUSY_MS                                                                                  \
 	20000 /* how long the server may be late, or the limit of descriptors in flight reached */
-#define RETRY_MS 5
+#define PASS_RETRY_MS 5
 
 /* While it hangs it must not keep descriptors of the broker or the server open, nor stderr. */
 static void close_others(int control, int ipc, const struct receiver_job *jobs,
@@ -73,14 +73,14 @@ static int pass_on(const struct receiver_setup *setup, const struct ipc_msg *mes
 	       clock_ms() < end) {
 		set_alarm();
 		(void)ipc_send(setup->control, &waiting, -1);
-		(void)poll(NULL, 0, RETRY_MS);
+		(void)poll(NULL, 0, PASS_RETRY_MS);
 	}
 	return err == -EAGAIN || err == -ETOOMANYREFS ? -EBUSY : err;
 }
 
 /* Offers what was received to the server. Takes @fd. */
-static int offer(const struct receiver_setup *setup, int stream, const struct mnfq_handover *info,
-		 struct ipc_msg *message, int fd)
+static int offer_to_server(const struct receiver_setup *setup, int stream,
+			   const struct mnfq_handover *info, struct ipc_msg *message, int fd)
 {
 	int err;
 
@@ -98,7 +98,7 @@ static int offer(const struct receiver_setup *setup, int stream, const struct mn
 }
 
 /* Turns @message into the answer for the broker. */
-static void receive(const struct receiver_setup *setup, struct ipc_msg *message, int stream)
+static void receive_one(const struct receiver_setup *setup, struct ipc_msg *message, int stream)
 {
 	struct mnfq_handover info = { .size = sizeof(info) };
 	struct mnfq_handover_options options = { .size = sizeof(options),
@@ -108,7 +108,7 @@ static void receive(const struct receiver_setup *setup, struct ipc_msg *message,
 	int fd, err = mnfq_handover_receive(&fd, stream, 0, &info, &options);
 
 	if (err == 0)
-		err = offer(setup, stream, &info, message, fd);
+		err = offer_to_server(setup, stream, &info, message, fd);
 	close(stream); /* of which the broker has another copy */
 	message->type = IPC_ANSWER;
 	message->error = err;
@@ -131,7 +131,7 @@ _Noreturn void receiver_work(const struct receiver_setup *setup)
 					   .pid = jobs[i].pid };
 
 		set_alarm();
-		receive(setup, &message, jobs[i].stream);
+		receive_one(setup, &message, jobs[i].stream);
 		(void)ipc_send(setup->control, &message, -1);
 	}
 	_exit(EXIT_SUCCESS);
