@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "doorway.h"
+#include "broker-harness.h"
 #include "fuse.h"
 
 TestSuite(broker_unread, .timeout = 300);
@@ -22,31 +22,31 @@ TestSuite(broker_unread, .timeout = 300);
 static const uint32_t allowed[] = { 0 };
 
 /* Who is allowed is served, and the broker is the same. */
-static void expect_served(struct doorway *door)
+static void expect_served(struct broker_harness *harness)
 {
-	int stream = doorway_offer(door, 0, NULL);
-	uint32_t id = doorway_attach(door); /* and not IPC_RESTART */
+	int stream = harness_offer(harness, 0, NULL);
+	uint64_t id = harness_attach(harness); /* and not IPC_RESTART */
 
-	doorway_tell(door, id, 0, NULL);
-	cr_assert_eq(doorway_answer(stream, NULL, 0), 0);
-	doorway_expect_end(stream);
+	harness_answer(harness, id, 0, "");
+	cr_assert_eq(harness_await_reply(stream, NULL, 0), 0);
+	harness_expect_end(stream);
 }
 
-static void finish(struct doorway *door)
+static void finish(struct broker_harness *harness)
 {
-	expect_served(door);
-	cr_assert(wait_until(count_children(door->broker, "mnfq-receiver") == 0));
-	expect_served(door);
-	doorway_close(door);
+	expect_served(harness);
+	cr_assert(wait_until(count_children(harness->broker, "mnfq-receiver") == 0));
+	expect_served(harness);
+	harness_close(harness);
 }
 
 /* The attacker's. They are closed once all is sent: only the broker can still close what is in there. */
 static int streams[STREAMS];
 
-static void connect_all(const struct doorway *door)
+static void connect_all(const struct broker_harness *harness)
 {
 	for (int i = 0; i < STREAMS; i++)
-		streams[i] = doorway_connect_as(door, ATTACKER);
+		streams[i] = harness_connect_as(harness, ATTACKER);
 }
 
 static void close_all(void)
@@ -70,27 +70,27 @@ static int send_files(int stream, void *arg)
 
 Test(broker_unread, files_that_cannot_be_closed_stall_nobody)
 {
-	struct doorway door;
+	struct broker_harness harness;
 	struct child child;
 	struct fuse fuse;
 
 	netns_require();
-	doorway_open(&door,
+	harness_open(&harness,
 		     (struct broker_options){ .allowed_uids = allowed, .allowed_count = 1 });
 	fuse_start(&fuse);
-	cr_assert(kill(door.broker, SIGSTOP) == 0);
-	connect_all(&door);
+	cr_assert(kill(harness.broker, SIGSTOP) == 0);
+	connect_all(&harness);
 	child = child_start(send_files, &fuse);
 	child_await(&child);
 	close_all();
-	cr_assert(kill(door.broker, SIGCONT) == 0);
+	cr_assert(kill(harness.broker, SIGCONT) == 0);
 	for (int i = 0; i < 10; i++)
-		expect_served(&door);
+		expect_served(&harness);
 	/* The kernel does not wait for its file system unless a process has received the file. */
-	cr_assert(wait_until(count_children(door.broker, "mnfq-receiver") == 0));
+	cr_assert(wait_until(count_children(harness.broker, "mnfq-receiver") == 0));
 	fuse_stop(&fuse);
 	cr_assert_eq(child_finish(&child), 0);
-	finish(&door);
+	finish(&harness);
 }
 
 /* A TCP socket whose close() waits for a minute, since its peer does not read. */
@@ -121,22 +121,22 @@ Test(broker_unread, sockets_that_linger_stall_nobody)
 {
 	struct netns *ns = netns_new();
 	int readers[STREAMS], writer;
-	struct doorway door;
+	struct broker_harness harness;
 
-	doorway_open(&door,
+	harness_open(&harness,
 		     (struct broker_options){ .allowed_uids = allowed, .allowed_count = 1 });
-	cr_assert(kill(door.broker, SIGSTOP) == 0);
-	connect_all(&door);
+	cr_assert(kill(harness.broker, SIGSTOP) == 0);
+	connect_all(&harness);
 	for (int i = 0; i < STREAMS; i++) {
 		writer = make_lingering(ns, &readers[i]);
 		cr_assert_eq(send_descriptor(streams[i], writer), 0);
 		close(writer);
 	}
 	close_all();
-	cr_assert(kill(door.broker, SIGCONT) == 0);
+	cr_assert(kill(harness.broker, SIGCONT) == 0);
 	for (int i = 0; i < 10; i++)
-		expect_served(&door);
+		expect_served(&harness);
 	for (int i = 0; i < STREAMS; i++)
 		close(readers[i]);
-	finish(&door);
+	finish(&harness);
 }

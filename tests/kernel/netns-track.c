@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The broker and namespaces: it finds them, and sees when they are gone. */
+/* The broker and namespaces: it finds them, and notices when they are gone. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -18,10 +18,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "broker-harness.h"
 #include "broker/netns-scan.h"
-#include "doorway.h"
 
-#define NOBODY 65534
+#define UNPRIVILEGED 65534
 
 static uint64_t inode_of(const char *path)
 {
@@ -81,23 +81,24 @@ static struct apart start_apart(void)
 	return apart;
 }
 
-static void doorway_for_all(struct doorway *door)
+static void open_for_all(struct broker_harness *harness)
 {
-	doorway_open(door, (struct broker_options){ .all_netns = true });
+	harness_open(harness, (struct broker_options){ .all_netns = true });
 }
 
 /*
  * Other namespaces come and go on this machine: all are taken, and this one is waited for. Its
  * socket has to be where it is said to be from.
  */
-static uint32_t await_attach(struct doorway *door, uint64_t inode, uint64_t not_this_one)
+static uint64_t await_attach(struct broker_harness *harness, uint64_t inode,
+			     uint64_t not_this_one)
 {
 	struct ipc_msg message;
 	int fd;
 
 	for (;;) {
-		cr_assert(wait_readable(door->link), "the broker says nothing");
-		cr_assert(ipc_receive(door->link, &message, &fd) == 1);
+		cr_assert(wait_readable(harness->ipc), "the broker sends nothing");
+		cr_assert(ipc_receive(harness->ipc, &message, &fd) == 1);
 		if (message.type != IPC_ATTACH)
 			continue;
 		check_netfilter(fd);
@@ -106,18 +107,18 @@ static uint32_t await_attach(struct doorway *door, uint64_t inode, uint64_t not_
 		cr_assert(message.inode != not_this_one, "it was offered once more");
 		if (message.inode == inode)
 			return message.id;
-		doorway_tell(door, message.id, 0, NULL);
+		harness_answer(harness, message.id, 0, NULL);
 	}
 }
 
-static void await_detach(struct doorway *door, uint32_t id, uint32_t not_this_one)
+static void await_detach(struct broker_harness *harness, uint64_t id, uint64_t not_this_one)
 {
 	struct ipc_msg message = { 0 };
 	int fd;
 
 	while (message.type != IPC_DETACH || message.id != id) {
-		cr_assert(wait_readable(door->link), "the broker says nothing");
-		cr_assert(ipc_receive(door->link, &message, &fd) == 1);
+		cr_assert(wait_readable(harness->ipc), "the broker sends nothing");
+		cr_assert(ipc_receive(harness->ipc, &message, &fd) == 1);
 		if (fd >= 0)
 			close(fd);
 		cr_assert(message.type != IPC_DETACH || message.id != not_this_one);
@@ -133,51 +134,51 @@ static void lose_name(struct netns *ns)
 Test(track, those_with_names_are_found_and_lost)
 {
 	struct netns *ns[2];
-	struct doorway door;
-	uint32_t id;
+	struct broker_harness harness;
+	uint64_t id;
 	int i;
 
 	ns[0] = netns_new();
-	doorway_for_all(&door);
+	open_for_all(&harness);
 	for (i = 0; i < 2; i++) {
 		if (i > 0) /* while it runs */
 			ns[i] = netns_new();
-		id = await_attach(&door, netns_inode(ns[i]), 0);
-		doorway_tell(&door, id, 0, NULL);
+		id = await_attach(&harness, netns_inode(ns[i]), 0);
+		harness_answer(&harness, id, 0, NULL);
 		lose_name(ns[i]);
-		await_detach(&door, id, 0);
+		await_detach(&harness, id, 0);
 	}
 	netns_free(ns[1]);
-	doorway_close(&door);
+	harness_close(&harness);
 	netns_free(ns[0]);
 }
 
 Test(track, those_of_processes_are_found_and_lost)
 {
-	struct doorway door;
+	struct broker_harness harness;
 	struct apart apart;
-	uint32_t id;
+	uint64_t id;
 
-	doorway_for_all(&door);
+	open_for_all(&harness);
 	apart = start_apart();
-	id = await_attach(&door, apart.inode, 0);
-	doorway_tell(&door, id, 0, NULL);
+	id = await_attach(&harness, apart.inode, 0);
+	harness_answer(&harness, id, 0, NULL);
 	child_kill(&apart.child);
-	await_detach(&door, id, 0);
+	await_detach(&harness, id, 0);
 	close(apart.fd);
-	doorway_close(&door);
+	harness_close(&harness);
 }
 
 /* In another one it would keep that alive. */
 Test(track, the_broker_comes_home)
 {
 	struct netns *ns = netns_new();
-	struct doorway door;
+	struct broker_harness harness;
 
-	doorway_for_all(&door);
-	(void)await_attach(&door, netns_inode(ns), 0);
-	cr_assert(wait_until(process_inode(door.broker) == process_inode(getpid())));
-	doorway_close(&door);
+	open_for_all(&harness);
+	(void)await_attach(&harness, netns_inode(ns), 0);
+	cr_assert(wait_until(process_inode(harness.broker) == process_inode(getpid())));
+	harness_close(&harness);
 	netns_free(ns);
 }
 
@@ -185,23 +186,23 @@ Test(track, the_broker_comes_home)
 Test(track, a_refused_one_is_not_offered_again)
 {
 	struct netns *refused = netns_new(), *other;
-	struct doorway door;
-	uint32_t id, refused_id;
+	struct broker_harness harness;
+	uint64_t id, refused_id;
 
-	doorway_for_all(&door);
-	refused_id = await_attach(&door, netns_inode(refused), 0);
-	doorway_tell(&door, refused_id, -EEXIST, "twice");
+	open_for_all(&harness);
+	refused_id = await_attach(&harness, netns_inode(refused), 0);
+	harness_answer(&harness, refused_id, -EEXIST, "twice");
 	for (int i = 0; i < 3; i++) {
 		other = netns_new();
-		id = await_attach(&door, netns_inode(other), netns_inode(refused));
-		doorway_tell(&door, id, 0, NULL);
-		if (i == 2) /* nor is it told when it is gone */
+		id = await_attach(&harness, netns_inode(other), netns_inode(refused));
+		harness_answer(&harness, id, 0, NULL);
+		if (i == 2) /* nor is it reported when it is gone */
 			lose_name(refused);
 		lose_name(other);
-		await_detach(&door, id, refused_id);
+		await_detach(&harness, id, refused_id);
 		netns_free(other);
 	}
-	doorway_close(&door);
+	harness_close(&harness);
 	netns_free(refused);
 }
 
@@ -209,64 +210,64 @@ Test(track, a_refused_one_is_not_offered_again)
 Test(track, a_forgotten_one_is_not_offered_again)
 {
 	struct netns *lost = netns_new(), *other;
-	struct doorway door;
-	uint32_t id;
+	struct broker_harness harness;
+	uint64_t id;
 
-	doorway_for_all(&door);
-	id = await_attach(&door, netns_inode(lost), 0);
-	doorway_tell(&door, id, 0, NULL);
-	doorway_send(&door, IPC_FORGET, id, 0);
+	open_for_all(&harness);
+	id = await_attach(&harness, netns_inode(lost), 0);
+	harness_answer(&harness, id, 0, NULL);
+	harness_forget(&harness, id);
 	other = netns_new();
-	(void)await_attach(&door, netns_inode(other), netns_inode(lost));
+	(void)await_attach(&harness, netns_inode(other), netns_inode(lost));
 	netns_free(other);
-	doorway_close(&door);
+	harness_close(&harness);
 	netns_free(lost);
 }
 
 /* ---- watching ---- */
 
-Test(track, the_end_of_the_last_process_is_told)
+Test(track, the_end_of_the_last_process_is_reported)
 {
-	struct doorway door;
+	struct broker_harness harness;
 	struct apart apart[2];
 	int i;
 
-	doorway_open(&door, (struct broker_options){ 0 });
+	harness_open(&harness, (struct broker_options){ 0 });
 	for (i = 0; i < 2; i++) {
 		apart[i] = start_apart();
-		doorway_send(&door, IPC_WATCH, 5 + (uint32_t)i, apart[i].inode);
+		harness_watch(&harness, 5 + (uint64_t)i, apart[i].inode);
 	}
-	doorway_send(&door, IPC_WATCH, 7, process_inode(getpid()));
-	cr_assert(doorway_refused(&door) == 0);
+	harness_watch(&harness, 7, process_inode(getpid()));
+	cr_assert(harness_refused(&harness) == 0);
 	for (i = 1; i >= 0; i--) {
 		child_kill(&apart[i].child);
-		doorway_expect_detach(&door, 5 + (uint32_t)i);
+		harness_expect_detach(&harness, 5 + (uint64_t)i);
 		close(apart[i].fd);
 	}
-	doorway_close(&door);
+	harness_close(&harness);
 }
 
 /* A name keeps it without a process. That it is not gone shows when another one is. */
 Test(track, a_name_is_enough)
 {
 	struct netns *named = netns_new(), *other = netns_new();
-	struct doorway door;
+	struct broker_harness harness;
 	struct apart apart;
 
-	doorway_open(&door, (struct broker_options){ 0 });
+	harness_open(&harness, (struct broker_options){ 0 });
 	apart = start_apart();
 	netns_run(NULL, "mount --bind /proc/%d/ns/net /run/netns/%s", (int)apart.child.pid,
 		  named->name);
-	doorway_send(&door, IPC_WATCH, 5, apart.inode);
-	doorway_send(&door, IPC_WATCH, 6, netns_inode(other));
-	cr_assert(doorway_refused(&door) == 0);
+	harness_watch(&harness, 5, apart.inode);
+	harness_watch(&harness, 6, netns_inode(other));
+	cr_assert(harness_refused(&harness) == 0);
 	child_kill(&apart.child);
 	lose_name(other);
-	doorway_expect_detach(&door, 6);
+	harness_expect_detach(&harness, 6);
 	netns_run(NULL, "umount /run/netns/%s", named->name);
-	doorway_expect_detach(&door, 5);
+	harness_expect_detach(&harness, 5);
 	close(apart.fd);
-	doorway_close(&door);
+	harness_close(&harness);
 	netns_free(named);
 	netns_free(other);
 }
@@ -277,59 +278,59 @@ Test(track, a_path_is_enough)
 	char path[] = "/tmp/mnfq-test-XXXXXX";
 	const char *const paths[] = { path };
 	struct netns *other = netns_new();
-	struct doorway door;
+	struct broker_harness harness;
 	struct apart apart;
 
 	cr_assert(close(mkstemp(path)) == 0);
-	doorway_open(&door, (struct broker_options){ .netns = paths, .netns_count = 1 });
+	harness_open(&harness, (struct broker_options){ .netns = paths, .netns_count = 1 });
 	apart = start_apart();
 	netns_run(NULL, "mount --bind /proc/%d/ns/net %s", (int)apart.child.pid, path);
-	doorway_send(&door, IPC_WATCH, 5, apart.inode);
-	doorway_send(&door, IPC_WATCH, 6, netns_inode(other));
-	cr_assert(doorway_refused(&door) == 0);
+	harness_watch(&harness, 5, apart.inode);
+	harness_watch(&harness, 6, netns_inode(other));
+	cr_assert(harness_refused(&harness) == 0);
 	child_kill(&apart.child);
 	lose_name(other);
-	doorway_expect_detach(&door, 6);
+	harness_expect_detach(&harness, 6);
 	netns_run(NULL, "umount %s && rm %s", path, path);
-	doorway_expect_detach(&door, 5);
+	harness_expect_detach(&harness, 5);
 	close(apart.fd);
-	doorway_close(&door);
+	harness_close(&harness);
 	netns_free(other);
 }
 
-/* One that nothing leads to, but of which we were told, may be one of a thread. */
+/* One that nothing leads to, but that the server has, may be one of a thread. */
 Test(track, a_hidden_one_is_not_gone)
 {
-	struct ipc_msg hidden = { .type = IPC_WATCH, .id = 5, .flags = IPC_HIDDEN, .inode = 1 };
+	struct ipc_msg hidden = { .type = IPC_ANSWER, .id = 5, .flags = IPC_HIDDEN, .inode = 1 };
 	struct netns *other = netns_new();
-	struct doorway door;
+	struct broker_harness harness;
 
-	doorway_open(&door, (struct broker_options){ 0 });
-	cr_assert(ipc_send(door.link, &hidden, -1) == 0);
-	doorway_send(&door, IPC_WATCH, 6, netns_inode(other));
-	cr_assert(doorway_refused(&door) == 0);
+	harness_open(&harness, (struct broker_options){ 0 });
+	cr_assert(ipc_send(harness.ipc, &hidden, -1) == 0);
+	harness_watch(&harness, 6, netns_inode(other));
+	cr_assert(harness_refused(&harness) == 0);
 	lose_name(other);
-	doorway_expect_detach(&door, 6);
-	doorway_close(&door);
+	harness_expect_detach(&harness, 6);
+	harness_close(&harness);
 	netns_free(other);
 }
 
-Test(track, what_is_forgotten_is_not_told)
+Test(track, what_is_forgotten_is_not_reported)
 {
-	struct doorway door;
+	struct broker_harness harness;
 	struct apart apart;
 
-	doorway_open(&door, (struct broker_options){ 0 });
+	harness_open(&harness, (struct broker_options){ 0 });
 	apart = start_apart();
-	doorway_send(&door, IPC_WATCH, 5, apart.inode);
-	doorway_send(&door, IPC_WATCH, 6, apart.inode);
-	doorway_send(&door, IPC_FORGET, 5, 0);
-	cr_assert(doorway_refused(&door) == 0);
+	harness_watch(&harness, 5, apart.inode);
+	harness_watch(&harness, 6, apart.inode);
+	harness_forget(&harness, 5);
+	cr_assert(harness_refused(&harness) == 0);
 	child_kill(&apart.child);
-	doorway_expect_detach(&door, 6);
-	cr_assert(doorway_refused(&door) == 0);
+	harness_expect_detach(&harness, 6);
+	cr_assert(harness_refused(&harness) == 0);
 	close(apart.fd);
-	doorway_close(&door);
+	harness_close(&harness);
 }
 
 static bool sees_all(void)
@@ -343,33 +344,33 @@ static bool sees_all(void)
 	return all;
 }
 
-/* It ended before it was looked for: that is told where all processes can be seen. */
+/* It ended before it was looked for: that is reported where all processes can be seen. */
 Test(track, what_was_never_there_is_gone_if_all_can_be_seen)
 {
 	struct netns *other = netns_new();
-	struct doorway door;
+	struct broker_harness harness;
 
-	doorway_open(&door, (struct broker_options){ 0 });
-	doorway_send(&door, IPC_WATCH, 5, 1);
-	doorway_send(&door, IPC_WATCH, 6, netns_inode(other));
-	cr_assert(doorway_refused(&door) == 0);
+	harness_open(&harness, (struct broker_options){ 0 });
+	harness_watch(&harness, 5, 1);
+	harness_watch(&harness, 6, netns_inode(other));
+	cr_assert(harness_refused(&harness) == 0);
 	if (sees_all())
-		doorway_expect_detach(&door, 5);
+		harness_expect_detach(&harness, 5);
 	lose_name(other);
-	doorway_expect_detach(&door, 6);
-	doorway_close(&door);
+	harness_expect_detach(&harness, 6);
+	harness_close(&harness);
 	netns_free(other);
 }
 
 struct offerer {
-	const struct doorway *door;
+	const struct broker_harness *harness;
 	int peer; /* a stream that the test has, too */
 };
 
 static int offer_and_hang(int stream, void *arg)
 {
 	const struct offerer *offerer = arg;
-	const struct sockaddr_un *address = &offerer->door->address;
+	const struct sockaddr_un *address = &offerer->harness->address;
 	int fd;
 
 	(void)stream;
@@ -382,32 +383,36 @@ static int offer_and_hang(int stream, void *arg)
 	return pause();
 }
 
-/* Where it came from was seen when it connected, and that is enough. */
-static void end_after_the_hand_over(bool answer_first)
+/*
+ * Where it came from was seen when it connected, and that is enough: also when it ends before the answer.
+ * @leave: it does that, too.
+ */
+static void end_after_the_hand_over(bool leave)
 {
 	struct ipc_msg message;
-	struct doorway door;
-	struct offerer offerer = { .door = &door };
+	struct broker_harness harness;
+	struct offerer offerer = { .harness = &harness };
 	struct child child;
 	int fd;
 
-	doorway_open(&door, (struct broker_options){ 0 });
+	harness_open(&harness, (struct broker_options){ 0 });
 	offerer.peer = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	child = child_start(offer_and_hang, &offerer);
-	message = doorway_receive(&door, &fd);
+	message = harness_receive(&harness, &fd);
 	child_kill(&child);
-	if (answer_first)
-		doorway_tell(&door, message.id, 0, NULL);
-	doorway_send(&door, IPC_WATCH, message.id, socket_inode(fd));
-	if (!answer_first)
-		doorway_tell(&door, message.id, 0, NULL);
-	doorway_expect_detach(&door, message.id);
+	if (leave) {
+		close(offerer.peer);
+		cr_assert(harness_refused(&harness) == 0); /* by now it has noticed */
+	}
+	harness_watch(&harness, message.id, socket_inode(fd));
+	harness_expect_detach(&harness, message.id);
 	close(fd);
-	close(offerer.peer);
-	doorway_close(&door);
+	if (!leave)
+		close(offerer.peer);
+	harness_close(&harness);
 }
 
-Test(track, one_that_ends_right_after_the_hand_over_is_told)
+Test(track, one_that_ends_right_after_the_hand_over_is_reported)
 {
 	end_after_the_hand_over(false);
 	end_after_the_hand_over(true);
@@ -415,51 +420,52 @@ Test(track, one_that_ends_right_after_the_hand_over_is_told)
 
 /* ---- without rights ---- */
 
-static struct child as_nobody(int (*function)(int stream, void *arg), void *arg)
+static struct child as_unprivileged(int (*function)(int stream, void *arg), void *arg)
 {
 	if (geteuid() != 0)
 		skip_or_fail("this needs root");
 	return child_start(function, arg);
 }
 
-/* Who changes its user becomes invisible to others of that, if nothing is done about it. */
-static bool become_nobody(void)
+/* A process that changes its user is invisible to others of that user, unless it is dumpable. */
+static bool become_unprivileged(void)
 {
-	return setresgid(NOBODY, NOBODY, NOBODY) == 0 && setresuid(NOBODY, NOBODY, NOBODY) == 0 &&
+	return setresgid(UNPRIVILEGED, UNPRIVILEGED, UNPRIVILEGED) == 0 &&
+	       setresuid(UNPRIVILEGED, UNPRIVILEGED, UNPRIVILEGED) == 0 &&
 	       prctl(PR_SET_DUMPABLE, 1) == 0;
 }
 
-/* Asserts nothing, since it runs in a child: a number tells where it went wrong. */
+/* Asserts nothing, since it runs in a child: the exit status is where it went wrong. */
 static int watch_unseen(int stream, void *arg)
 {
 	struct child child;
 	struct ipc_msg message;
 	char error[256];
-	int fd, link;
+	int fd, ipc;
 	pid_t pid;
 
 	(void)arg;
 	(void)stream;
-	if (!become_nobody())
+	if (!become_unprivileged())
 		return 1;
-	link = broker_start(&(struct broker_options){ .sandbox = true }, &pid, error,
-			    sizeof(error));
+	ipc = broker_start(&(struct broker_options){ .sandbox = true }, &pid, error,
+			   sizeof(error));
 	child = child_start(live_apart, &(int){ CLONE_NEWUSER | CLONE_NEWNET });
-	if (link < 0 || read(child.fd, error, 1) != 1)
+	if (ipc < 0 || read(child.fd, error, 1) != 1)
 		return 2;
-	message = (struct ipc_msg){ .type = IPC_WATCH, .id = 5, .inode = 1 };
-	if (ipc_send(link, &message, -1) < 0)
+	message = (struct ipc_msg){ .type = IPC_ANSWER, .id = 5, .inode = 1 };
+	if (ipc_send(ipc, &message, -1) < 0)
 		return 3;
 	message.id = 6;
 	message.inode = process_inode(child.pid);
-	if (message.inode == 0 || ipc_send(link, &message, -1) < 0)
+	if (message.inode == 0 || ipc_send(ipc, &message, -1) < 0)
 		return 4;
 	message = (struct ipc_msg){ .type = IPC_COUNT };
-	if (ipc_send(link, &message, -1) < 0 || !wait_readable(link) ||
-	    ipc_receive(link, &message, &fd) != 1 || message.type != IPC_COUNT)
+	if (ipc_send(ipc, &message, -1) < 0 || !wait_readable(ipc) ||
+	    ipc_receive(ipc, &message, &fd) != 1 || message.type != IPC_COUNT)
 		return 5;
 	kill(child.pid, SIGKILL);
-	if (!wait_readable(link) || ipc_receive(link, &message, &fd) != 1)
+	if (!wait_readable(ipc) || ipc_receive(ipc, &message, &fd) != 1)
 		return 6;
 	return message.type == IPC_DETACH && message.id == 6 ? 0 : 7;
 }
@@ -467,7 +473,7 @@ static int watch_unseen(int stream, void *arg)
 /* Those of others may be alive; ours is not. */
 Test(track, what_cannot_be_seen_is_not_gone)
 {
-	struct child child = as_nobody(watch_unseen, NULL);
+	struct child child = as_unprivileged(watch_unseen, NULL);
 	int status;
 
 	cr_assert((status = child_finish(&child)) == 0, "failed at %d", status);
@@ -478,25 +484,25 @@ static int enter_none(int stream, void *arg)
 	const char *expected = "no right to enter any namespace";
 	struct ipc_msg message;
 	char error[256];
-	int fd, link;
+	int fd, ipc;
 	pid_t pid;
 
 	(void)arg;
 	(void)stream;
-	if (!become_nobody())
+	if (!become_unprivileged())
 		return 1;
-	link = broker_start(&(struct broker_options){ .sandbox = true, .all_netns = true }, &pid,
-			    error, sizeof(error));
-	if (link < 0)
+	ipc = broker_start(&(struct broker_options){ .sandbox = true, .all_netns = true }, &pid,
+			   error, sizeof(error));
+	if (ipc < 0)
 		return 2;
-	if (!wait_readable(link) || ipc_receive(link, &message, &fd) != 1)
+	if (!wait_readable(ipc) || ipc_receive(ipc, &message, &fd) != 1)
 		return 3;
 	return message.type == IPC_NOTE && strstr(message.text, expected) ? 0 : 4;
 }
 
-Test(track, one_that_cannot_be_entered_is_told)
+Test(track, one_that_cannot_be_entered_is_reported)
 {
-	struct child child = as_nobody(enter_none, NULL);
+	struct child child = as_unprivileged(enter_none, NULL);
 	int status;
 
 	cr_assert((status = child_finish(&child)) == 0, "failed at %d", status);
@@ -513,26 +519,27 @@ Test(track, we_are_excluded_when_a_name_of_ours_goes)
 {
 	const char *const self[] = { "self" };
 	struct netns *there, *later;
-	struct doorway door;
+	struct broker_harness harness;
 
 	cr_assert(hide_run() == 0);
 	there = netns_new();
 	netns_run(NULL,
 		  "touch /run/netns/self && mount --bind /proc/self/ns/net /run/netns/self");
-	doorway_open(&door, (struct broker_options){
-				    .all_netns = true, .excluded = self, .excluded_count = 1 });
-	(void)await_attach(&door, netns_inode(there), process_inode(getpid()));
+	harness_open(&harness, (struct broker_options){ .all_netns = true,
+							.excluded = self,
+							.excluded_count = 1 });
+	(void)await_attach(&harness, netns_inode(there), process_inode(getpid()));
 	netns_run(NULL, "umount /run/netns/self && rm /run/netns/self");
 	later = netns_new();
-	(void)await_attach(&door, netns_inode(later), process_inode(getpid()));
+	(void)await_attach(&harness, netns_inode(later), process_inode(getpid()));
 	netns_free(later);
-	doorway_close(&door);
+	harness_close(&harness);
 	netns_free(there);
 }
 
 /* ---- the scan ---- */
 
-/* A /run of our own, where nobody has made a namespace yet. */
+/* A /run of our own, where no namespace was made yet. */
 static int find_the_first(int stream, void *arg)
 {
 	struct netns_scan *scan;

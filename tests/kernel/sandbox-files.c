@@ -214,17 +214,17 @@ static void expect_silence(int (*function)(int stream, void *arg), struct attemp
 	files_end();
 }
 
-Test(sandbox_files, who_serves_reads_little)
+Test(sandbox_files, the_server_reads_little)
 {
 	expect_silence(serve, (struct attempt){ .role = SANDBOX_SERVE });
 }
 
-Test(sandbox_files, who_shares_reads_nothing)
+Test(sandbox_files, a_sharer_reads_nothing)
 {
 	expect_silence(share, (struct attempt){ .role = SANDBOX_SHARER });
 }
 
-Test(sandbox_files, who_shares_removes_its_path_and_what_is_beside_it)
+Test(sandbox_files, a_sharer_removes_its_path_and_what_is_beside_it)
 {
 	expect_silence(share, (struct attempt){ .role = SANDBOX_SHARER, .own = "sock" });
 }

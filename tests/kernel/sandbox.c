@@ -74,6 +74,8 @@ TestSuite(sandbox, .timeout = 300);
 	ATTEMPT(0, ioctl(STDIN_FILENO, TIOCSTI, ""))                                             \
 	ATTEMPT(0, syscall(SYS_prlimit64, getppid(), RLIMIT_CORE, NULL, NULL))                   \
 	ATTEMPT(BROKER | NETNS, setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 }))                \
+	/* its time limit, which a receiver must not change */                                   \
+	ATTEMPT(BROKER | NETNS, syscall(SYS_timer_settime, -1, 0, NULL, NULL))                   \
 	/* files */                                                                              \
 	ATTEMPT(0, open("/dev/null", O_WRONLY))                                                  \
 	ATTEMPT(0, open("/dev/null", O_RDWR | O_NONBLOCK))                                       \
@@ -267,13 +269,13 @@ Test(sandbox, without_it_nothing_is_refused)
 	expect_silence(try_outside, NULL);
 }
 
-Test(sandbox, who_serves_can_do_nothing_else)
+Test(sandbox, the_server_can_do_nothing_else)
 {
 	require_filter();
 	expect_silence(try_role, &(struct trial){ SANDBOX_SERVE, false, UINT64_MAX });
 }
 
-Test(sandbox, who_serves_with_threads_can_make_threads)
+Test(sandbox, a_server_with_threads_can_make_threads)
 {
 	require_filter();
 	expect_silence(try_role, &(struct trial){ SANDBOX_SERVE, true, UINT64_MAX });
@@ -285,13 +287,13 @@ Test(sandbox, the_broker_can_accept_and_tidy_up)
 	expect_silence(try_role, &(struct trial){ SANDBOX_BROKER, false, UINT64_MAX });
 }
 
-Test(sandbox, who_shares_can_open_netlink_sockets)
+Test(sandbox, a_sharer_can_open_netlink_sockets)
 {
 	require_filter();
 	expect_silence(try_role, &(struct trial){ SANDBOX_SHARER, false, UINT64_MAX });
 }
 
-Test(sandbox, the_finder_can_enter_network_namespaces)
+Test(sandbox, the_broker_can_enter_network_namespaces)
 {
 	require_filter();
 	expect_silence(try_role, &(struct trial){ SANDBOX_NETNS, true, UINT64_MAX });
@@ -312,7 +314,7 @@ static enum mnfq_verdict accept_it(struct mnfq_packet *packet, void *data)
 	return MNFQ_ACCEPT;
 }
 
-/* All of it after the rights are gone; says "+" when the queue is bound, and serves a packet. */
+/* All of it after the rights are gone; writes "+" when the queue is bound, and serves a packet. */
 static int work_inside(int stream, void *arg)
 {
 	const struct job *job = arg;
@@ -347,7 +349,7 @@ static void expect_work(struct netns *ns, const struct udp *udp, struct job job)
 	road_expect(ns, udp, 1);
 }
 
-Test(sandbox, who_serves_adopts_and_binds)
+Test(sandbox, the_server_adopts_and_binds)
 {
 	struct job job = { .trial = { SANDBOX_SERVE, false, SANDBOX_CAP(CAP_NET_ADMIN) } };
 	struct udp udp;
@@ -378,7 +380,7 @@ static int open_elsewhere(int stream, void *arg)
 	return fd < 0 ? errno : -send_descriptor(stream, fd);
 }
 
-Test(sandbox, the_finder_opens_sockets_elsewhere)
+Test(sandbox, the_broker_opens_sockets_elsewhere)
 {
 	struct errand errand = { .trial = { SANDBOX_NETNS, false, SANDBOX_CAP(CAP_SYS_ADMIN) } };
 	struct job job = { .trial = { SANDBOX_SERVE, false, SANDBOX_CAP(CAP_NET_ADMIN) },

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* link.c: what goes over the link, and that nothing else is taken from it. */
+/* ipc.c: messages arrive as they were sent, and others are refused. */
 #include "broker/ipc.h"
 
 #include <criterion/criterion.h>
@@ -164,7 +164,7 @@ Test(ipc, an_empty_message_is_the_end_too)
 	cr_assert(ipc_receive(ends[0], &message, &fd) == -ECONNRESET && fd == -1);
 }
 
-Test(ipc, who_does_not_read_stops_nobody)
+Test(ipc, a_receiver_that_does_not_read_stops_no_sender)
 {
 	struct ipc_msg message = { .type = IPC_DETACH };
 	int err, fd;

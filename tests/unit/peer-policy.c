@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
-/* peer-policy.c: who may hand sockets over, how many, how often, and how much is logged of it. */
+/* policy.c: who may hand sockets over, how many, how often, and how much is logged of it. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "broker/policy.h"
 
@@ -22,14 +24,14 @@ static struct peer_user *user_of(uint32_t uid, int64_t now)
 	return user;
 }
 
-Test(peer_policy, without_a_list_whoever_connects_may)
+Test(peer_policy, without_a_list_all_who_connect_may)
 {
 	const char *why = NULL;
 
 	cr_expect_eq(peer_check_uid(&(struct peer_rules){ .allowed_count = 0 }, 12345, &why), 0);
 }
 
-Test(peer_policy, a_list_is_all_who_may_root_too)
+Test(peer_policy, with_a_list_no_other_user_may_not_even_root)
 {
 	static const uint32_t uids[] = { 1000, 1001 };
 	const struct peer_rules rules = { .allowed_uids = uids, .allowed_count = 2 };
@@ -53,6 +55,54 @@ Test(peer_policy, a_quota_ends_with_its_last_namespace)
 	cr_expect_str_eq(why, "user 7 has 2 namespaces here already: see --max-per-uid");
 }
 
+Test(peer_policy, so_many_of_a_user_may_wait)
+{
+	struct peer_user *user = user_of(7, 0);
+	const char *why = NULL;
+
+	user->waiting = PEER_WAITING_MAX - 1;
+	cr_expect_eq(peer_check_waiting(user, &why), 0);
+	user->waiting = PEER_WAITING_MAX;
+	cr_expect_eq(peer_check_waiting(user, &why), -EBUSY);
+	cr_expect(why && strstr(why, "wait already"));
+}
+
+Test(peer_policy, a_user_can_make_two_receivers_hang)
+{
+	struct peer_user *user = user_of(getuid(), 0);
+	const char *why = NULL;
+
+	user->stuck = PEER_STUCK_MAX - 1;
+	cr_expect_eq(peer_check_stuck(user, 1, &why), 0);
+	user->stuck = PEER_STUCK_MAX;
+	cr_expect_eq(peer_check_stuck(user, 1000, &why), -EBUSY);
+	cr_expect(why && strstr(why, "that you sent"));
+}
+
+Test(peer_policy, the_last_receivers_are_reserved)
+{
+	const char *why = NULL;
+
+	cr_expect_eq(peer_check_stuck(user_of(4711, 0), PEER_RESERVED + 1, &why), 0);
+	cr_expect_eq(peer_check_stuck(user_of(4711, 0), PEER_RESERVED, &why), -EBUSY);
+	cr_expect(why && strstr(why, "other users"));
+	cr_expect_eq(peer_check_stuck(user_of(0, 0), 1, &why), 0);
+	cr_expect_eq(peer_check_stuck(user_of(getuid(), 0), 1, &why), 0);
+}
+
+/* Its record stays while a receiver hangs on what it sent. */
+Test(peer_policy, a_user_with_a_receiver_that_hangs_is_not_forgotten)
+{
+	const int64_t idle = PEER_LOG_BURST * PEER_LOG_MS;
+	struct peer_user *user = user_of(1, 0);
+
+	user->stuck = 1;
+	for (uint32_t uid = 2; uid <= 2 * PEER_USERS_MAX; uid++)
+		(void)peer_find_user(&users, uid, 2 * idle * uid);
+	cr_expect_eq(peer_find_user(&users, 1, idle), user);
+	cr_expect_eq(user->stuck, 1);
+}
+
 Test(peer_policy, one_hand_over_of_a_user_at_a_time)
 {
 	struct peer_user *user = user_of(7, 0);
@@ -61,7 +111,7 @@ Test(peer_policy, one_hand_over_of_a_user_at_a_time)
 	cr_expect(peer_begin(user, 5, &retry));
 	cr_expect_not(peer_begin(user, 5, &retry));
 	cr_expect_eq(retry, 0);
-	cr_expect(peer_begin(user_of(8, 5), 5, &retry), "another user waits for nobody");
+	cr_expect(peer_begin(user_of(8, 5), 5, &retry), "another user does not wait");
 	peer_end(user, 6, false);
 	cr_expect(peer_begin(user, 6, &retry));
 }
@@ -118,7 +168,7 @@ Test(peer_policy, a_burst_is_earned_again)
 	cr_expect_eq(logged, PEER_LOG_BURST);
 }
 
-/* Whoever has many uids cannot make us remember all of them, nor push out somebody who is served. */
+/* A user with many uids cannot fill the memory with them, nor push out one who is served. */
 Test(peer_policy, there_are_only_so_many_users)
 {
 	const int64_t idle = PEER_LOG_BURST * PEER_LOG_MS;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-/* unix-path.c: whose files are replaced and removed, and whose are not. */
+/* unix-socket.c: which files are replaced and removed, and which are not. */
 #include <criterion/criterion.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "child.h"
 #include "common/unix-socket.h"
 #include "wait.h"
 
@@ -71,7 +73,7 @@ static void expect_connected(void)
 	close(fd);
 }
 
-/* A socket that is bound at the path and has nobody who listens. */
+/* A socket that is bound at the path and on which no program listens. */
 static int leave_socket(int type)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
@@ -150,31 +152,200 @@ Test(unix_path, a_socket_of_another_kind_is_in_use_too)
 	close(fd);
 }
 
-/* While unix_listen() waits, the owner of this socket gets on. */
-static int late = -1;
+/* ---- two at once ---- */
 
-int __real_poll(struct pollfd *fds, nfds_t count, int timeout);
-int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout);
-int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout)
+/* Called once, when unix_listen() is about to return from such a call. */
+static void (*after_listen)(void), (*after_connect)(void);
+
+static void call_once(void (**hook)(void))
 {
-	if (late >= 0)
-		listen(late, 1);
-	return __real_poll(fds, count, timeout);
+	void (*function)(void) = *hook;
+
+	*hook = NULL;
+	if (function)
+		function();
 }
 
-/* Between bind() and listen() nobody can connect either. */
-Test(unix_path, one_who_is_about_to_listen_is_left_alone)
+int __real_listen(int fd, int backlog);
+int __wrap_listen(int fd, int backlog);
+int __wrap_listen(int fd, int backlog)
 {
-	late = leave_socket(SOCK_STREAM);
+	int result = __real_listen(fd, backlog);
+
+	call_once(&after_listen);
+	return result;
+}
+
+int __real_connect(int fd, const struct sockaddr *addr, socklen_t len);
+int __wrap_connect(int fd, const struct sockaddr *addr, socklen_t len);
+int __wrap_connect(int fd, const struct sockaddr *addr, socklen_t len)
+{
+	int result = __real_connect(fd, addr, len), err = errno;
+
+	call_once(&after_connect);
+	errno = err;
+	return result;
+}
+
+/* Another program. */
+static struct unix_listener other;
+
+static void start_other(void)
+{
+	char unused[512];
+
+	cr_assert(unix_listen(&other, path, 0600, unused, sizeof(unused)) == 0, "%s", unused);
+}
+
+/* So many files are there, with the path's. */
+static unsigned int count_files(void)
+{
+	unsigned int count = 0;
+	DIR *dir = opendir(directory);
+
+	cr_assert(dir);
+	for (struct dirent *entry; (entry = readdir(dir));)
+		count += entry->d_name[0] != '.';
+	closedir(dir);
+	return count;
+}
+
+static void expect_other_in_place(void)
+{
+	int fd;
+
 	expect_no_listener(path, -EADDRINUSE, "another program listens there");
-	cr_assert(exists());
-	close(late);
+	listener = other;
+	while ((fd = accept(other.fd, NULL, NULL)) >= 0) /* by which it was seen to listen */
+		close(fd);
+	expect_connected();
+	cr_assert_eq(count_files(), 1);
+	unix_unlisten(&other);
+	cr_assert_eq(count_files(), 0);
+}
+
+Test(unix_path, one_that_got_there_first_stays)
+{
+	after_listen = start_other;
+	expect_other_in_place();
+}
+
+/* Both find a stale one; the other one replaces it before we do. */
+Test(unix_path, one_that_replaced_a_stale_socket_first_stays)
+{
+	close(leave_socket(SOCK_STREAM));
+	after_connect = start_other;
+	expect_other_in_place();
 }
 
 static void make_file(void)
 {
 	close(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
 }
+
+static void replace_by_file(void)
+{
+	cr_assert(unlink(path) == 0);
+	make_file();
+}
+
+Test(unix_path, a_file_that_took_the_place_of_a_stale_socket_stays)
+{
+	struct stat st;
+
+	close(leave_socket(SOCK_STREAM));
+	after_connect = replace_by_file;
+	expect_no_listener(path, -EEXIST, "not a socket");
+	cr_assert(lstat(path, &st) == 0 && S_ISREG(st.st_mode));
+	cr_assert_eq(count_files(), 1);
+}
+
+static void remove_it(void)
+{
+	cr_assert(unlink(path) == 0);
+}
+
+Test(unix_path, a_stale_socket_that_goes_meanwhile_is_no_obstacle)
+{
+	close(leave_socket(SOCK_STREAM));
+	after_connect = remove_it;
+	expect(listen_with(path, 0600), 0, "");
+	expect_connected();
+	unix_unlisten(&listener);
+	cr_assert_eq(count_files(), 0);
+}
+
+/* Waits for a byte, tries to listen, says how that went, and stays until there is another byte. */
+static int try_to_listen(int stream, void *arg)
+{
+	char byte, result;
+
+	(void)arg;
+	if (read(stream, &byte, 1) != 1)
+		return 1;
+	result = (char)-listen_with(path, 0600);
+	return write(stream, &result, 1) != 1 || read(stream, &byte, 1) != 1;
+}
+
+#define RACERS 4
+
+static void race(void)
+{
+	struct child children[RACERS];
+	unsigned int listening = 0;
+	char result;
+	int fd;
+
+	for (int i = 0; i < RACERS; i++)
+		children[i] = child_start(try_to_listen, NULL);
+	for (int i = 0; i < RACERS; i++)
+		child_tell(&children[i]);
+	for (int i = 0; i < RACERS; i++) {
+		cr_assert(wait_readable(children[i].fd) && read(children[i].fd, &result, 1) == 1);
+		cr_assert(result == 0 || result == EADDRINUSE, "%s", strerror(result));
+		listening += result == 0;
+	}
+	cr_assert_eq(listening, 1, "%u of %d listen", listening, RACERS);
+	fd = unix_connect(path, errmsg, sizeof(errmsg));
+	cr_assert(fd >= 0, "%s", errmsg);
+	close(fd);
+	cr_assert_eq(count_files(), 1);
+	for (int i = 0; i < RACERS; i++) {
+		child_tell(&children[i]);
+		cr_assert_eq(child_finish(&children[i]), 0);
+	}
+}
+
+/* The first round has an empty directory, each other one what the winner before has left. */
+Test(unix_path, of_several_at_once_one_listens)
+{
+	for (int i = 0; i < 25; i++)
+		race();
+}
+
+static int listen_and_hang(int stream, void *arg)
+{
+	(void)arg;
+	if (listen_with(path, 0600) < 0 || write(stream, "", 1) != 1)
+		return 1;
+	return pause();
+}
+
+Test(unix_path, what_a_killed_process_left_is_replaced)
+{
+	struct child child = child_start(listen_and_hang, NULL);
+
+	child_await(&child);
+	expect_no_listener(path, -EADDRINUSE, "another program listens there");
+	child_kill(&child);
+	cr_assert(exists());
+	expect(listen_with(path, 0600), 0, "");
+	expect_connected();
+	unix_unlisten(&listener);
+	cr_assert_eq(count_files(), 0);
+}
+
+/* ---- files of others ---- */
 
 Test(unix_path, a_file_is_never_removed)
 {
@@ -195,11 +366,11 @@ Test(unix_path, a_symbolic_link_is_never_removed)
 {
 	cr_assert(symlink("nowhere", path) == 0);
 	expect_no_listener(path, -EEXIST, "not a socket");
-	expect(unix_connect(path, errmsg, sizeof(errmsg)), -ENOENT, "nobody listens");
+	expect(unix_connect(path, errmsg, sizeof(errmsg)), -ENOENT, "no program listens");
 	cr_assert(exists());
 }
 
-Test(unix_path, what_took_our_place_is_left_alone)
+Test(unix_path, what_took_the_place_is_left_alone)
 {
 	expect(listen_with(path, 0600), 0, "");
 	cr_assert(unlink(path) == 0);
@@ -241,23 +412,54 @@ Test(unix_path, paths_that_cannot_be)
 	expect(unix_connect(text, errmsg, sizeof(errmsg)), -ENOTDIR, "cannot connect");
 }
 
-Test(unix_path, a_path_may_be_as_long_as_the_kernel_takes)
+/* As long as the kernel takes, so that a longer name beside it has no room. */
+static void expect_usable_if_long(const char *parent)
 {
+	struct unix_listener first;
 	char text[108];
 
-	cr_assert(chdir(directory) == 0);
 	memset(text, 'x', sizeof(text));
-	text[107] = '\0';
-	expect(listen_with(text, 0600), 0, "");
-	unix_unlisten(&listener);
-	cr_assert(access(text, F_OK) < 0);
+	memcpy(text, parent, strlen(parent));
+	for (size_t len = sizeof(text) - 12; len < sizeof(text); len++) {
+		text[len] = '\0';
+		expect(listen_with(text, 0600), 0, "");
+		first = listener;
+		expect_no_listener(text, -EADDRINUSE, "another program listens there");
+		close(first.fd);
+		expect(listen_with(text, 0600), 0, "");
+		unix_unlisten(&listener);
+		cr_assert_eq(count_files(), 0);
+		text[len] = 'x';
+	}
 }
 
-Test(unix_path, nobody_is_there)
+Test(unix_path, a_path_may_be_as_long_as_the_kernel_takes)
 {
-	expect(unix_connect(path, errmsg, sizeof(errmsg)), -ENOENT, "nobody listens");
+	char parent[64];
+
+	snprintf(parent, sizeof(parent), "%s/", directory);
+	expect_usable_if_long(parent);
+	cr_assert(chdir(directory) == 0);
+	expect_usable_if_long("");
+}
+
+Test(unix_path, a_directory_without_the_right_to_write)
+{
+	cr_assert(chmod(directory, 0555) == 0);
+	if (geteuid() == 0)
+		cr_assert(seteuid(12345) == 0);
+	expect_no_listener(path, -EACCES, "may not make files");
+	if (getuid() == 0)
+		cr_assert(seteuid(0) == 0);
+	cr_assert_eq(count_files(), 0);
+	cr_assert(chmod(directory, 0700) == 0);
+}
+
+Test(unix_path, no_program_is_there)
+{
+	expect(unix_connect(path, errmsg, sizeof(errmsg)), -ENOENT, "no program listens");
 	close(leave_socket(SOCK_STREAM));
-	expect(unix_connect(path, errmsg, sizeof(errmsg)), -ECONNREFUSED, "nobody listens");
+	expect(unix_connect(path, errmsg, sizeof(errmsg)), -ECONNREFUSED, "no program listens");
 }
 
 Test(unix_path, a_full_queue_does_not_make_us_wait)
@@ -269,7 +471,7 @@ Test(unix_path, a_full_queue_does_not_make_us_wait)
 		fds[i] = unix_connect(path, errmsg, sizeof(errmsg));
 	while (fds[i] >= 0 && ++i < 2);
 	cr_assert(i == 1);
-	expect(fds[1], -EAGAIN, "too many others");
+	expect(fds[1], -EAGAIN, "too many connections");
 	close(fds[0]);
 	close(fd);
 }

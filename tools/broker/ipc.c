@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The messages between mnfq dump and its broker: sending, and receiving with suspicion. */
+/* The messages between mnfq dump and its broker: sending, and receiving what is not trusted. */
 #include "broker/ipc.h"
 
 #include <errno.h>
@@ -12,8 +12,8 @@
 #include "common/sys.h"
 #include "sandbox/sandbox.h"
 
-/* Sent as it is: nothing of our memory may hide between the members. */
-_Static_assert(sizeof(struct ipc_msg) == 32 + MNFQ_LABEL_SIZE + IPC_TEXT_SIZE,
+/* It is sent as it is, so padding would disclose memory. */
+_Static_assert(sizeof(struct ipc_msg) == 40 + MNFQ_LABEL_SIZE + IPC_TEXT_SIZE,
 	       "struct ipc_msg has padding");
 
 union control {
@@ -32,7 +32,7 @@ int ipc_new(int ends[2])
 	return 0;
 }
 
-int ipc_send(int link, const struct ipc_msg *message, int fd)
+int ipc_send(int ipc, const struct ipc_msg *message, int fd)
 {
 	union control control = { 0 };
 	struct iovec iov = { .iov_base = (void *)message, .iov_len = sizeof(*message) };
@@ -48,7 +48,7 @@ int ipc_send(int link, const struct ipc_msg *message, int fd)
 		cmsg->cmsg_len = CMSG_LEN(sizeof(fd));
 		memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
 	}
-	return sendmsg(link, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+	return sendmsg(ipc, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
 /* The descriptor that came, or -1. There is room for no more than one. */
@@ -78,7 +78,7 @@ static bool is_sane(const struct ipc_msg *message, int fd)
 	       is_terminated(message->text, sizeof(message->text));
 }
 
-int ipc_receive(int link, struct ipc_msg *message, int *fd)
+int ipc_receive(int ipc, struct ipc_msg *message, int *fd)
 {
 	union control control;
 	struct iovec iov = { .iov_base = message, .iov_len = sizeof(*message) };
@@ -87,7 +87,7 @@ int ipc_receive(int link, struct ipc_msg *message, int *fd)
 			      .msg_iovlen = 1,
 			      .msg_control = &control,
 			      .msg_controllen = CMSG_LEN(sizeof(int)) };
-	ssize_t len = recvmsg(link, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	ssize_t len = recvmsg(ipc, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
 	*fd = -1;
 	if (len < 0 && is_transient(errno))
@@ -105,6 +105,6 @@ int ipc_receive(int link, struct ipc_msg *message, int *fd)
 	if (*fd >= 0)
 		close(*fd);
 	*fd = -1;
-	/* A message without a byte reads like the end, and nobody sends one in good faith. */
+	/* An empty message reads like the end, and no honest sender sends one. */
 	return len == 0 ? -ECONNRESET : -EBADMSG;
 }

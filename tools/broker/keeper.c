@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The broker's keeper: the process between the server and the broker. It starts the broker, replaces it
- * when it hangs or dies, and closes the door at the end, whatever the others do: so it meets nobody, and
- * has no descriptor of strangers.
+ * The broker's keeper. It stops listening at the end, whatever the other processes do: so it accepts no
+ * client, and has no descriptor of one.
  */
+#include "broker/keeper.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -20,33 +21,35 @@
 
 #include "broker/broker.h"
 #include "broker/ipc.h"
-#include "broker/keeper.h"
+#include "broker/loop.h"
 #include "common/sys.h"
 #include "sandbox/sandbox.h"
 
-#define PING_MS      1000
-#define UNHEARD_MAX  3      /* so many pings without an answer are enough */
-#define RESTARTS_MAX 5      /* in … */
-#define RESTARTS_MS  600000 /* … ten minutes */
+#define PING_MS        1000
+#define UNANSWERED_MAX 3 /* pings */
+#define RESTARTS_MAX   5
+#define RESTARTS_MS    600000 /* in that time */
 
 struct keeper {
 	const struct broker_options *options;
-	int *listeners, link;
-	int signals, channel;    /* to the broker */
+	int *listeners;
+	int ipc;     /* to the server */
+	int channel; /* to the broker */
+	int signals;
 	pid_t parent, broker;    /* 0: none for now */
 	unsigned int generation; /* of the broker */
-	unsigned int restarts;   /* since … */
+	unsigned int restarts;   /* since @restarts_since */
 	int64_t restarts_since;
-	int64_t ping_at; /* without a broker: when to start one */
-	unsigned int unheard;
-	bool announced; /* that there will be another broker */
-	bool over;
+	int64_t ping_at;         /* without a broker: when to start one */
+	unsigned int unanswered; /* pings */
+	bool announced;          /* that there will be another broker */
+	bool ended;
 	int status;
 };
 
-/* ---- what a process of ours has ---- */
+/* ---- descriptors, signals, rights ---- */
 
-/* Our copy of stdout would keep whoever reads the server's from seeing its end. */
+/* With our copy of stdout, a process that reads the server's would not see its end. */
 static int replace_standard(void)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -54,7 +57,7 @@ static int replace_standard(void)
 	return null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 ? -errno : 0;
 }
 
-/* The standard descriptors are replaced: what is ours must not be among them. */
+/* The standard descriptors are replaced, so no other may be among them. */
 static int above_standard(int fd)
 {
 	if (fd > 2)
@@ -63,7 +66,7 @@ static int above_standard(int fd)
 	return fd < 0 ? -errno : fd;
 }
 
-static int keep_ours(struct keeper *keeper)
+static int keep_descriptors(struct keeper *keeper)
 {
 	unsigned int i, n = keeper->options->listener_count;
 	int *fds = calloc(n + 1, sizeof(fds[0])), err = 0;
@@ -75,21 +78,21 @@ static int keep_ours(struct keeper *keeper)
 	}
 	for (i = 0; i < n; i++) {
 		fds[i] = keeper->listeners[i] = above_standard(keeper->options->listeners[i]);
-		/* Others may accept before us. */
+		/* Another process may accept before us. */
 		(void)fcntl(fds[i], F_SETFL, fcntl(fds[i], F_GETFL) | O_NONBLOCK);
 		err = fds[i] < 0 ? fds[i] : err;
 	}
-	fds[n] = keeper->link = above_standard(keeper->link);
+	fds[n] = keeper->ipc = above_standard(keeper->ipc);
 	err = fds[n] < 0 ? fds[n] : err;
 	if (err == 0)
 		err = replace_standard();
 	if (err == 0)
-		close_all_but(fds, n + 1); /* another's netlink socket would keep its queue */
+		close_all_but(fds, n + 1); /* a copy of a netlink socket would keep its queue */
 	free(fds);
 	return err;
 }
 
-/* Signals often go to the whole group; the server says when it is over. */
+/* Signals often go to the whole group. The broker ends with its server. */
 static void ignore_signals(void)
 {
 	struct sigaction action = { .sa_handler = SIG_IGN };
@@ -115,10 +118,10 @@ static void set_mask(int signal)
 static uint64_t rights_of_broker(const struct broker_options *options)
 {
 	return SANDBOX_CAP(CAP_SYS_PTRACE) |
-	       (broker_finds(options) ? SANDBOX_CAP(CAP_SYS_ADMIN) : 0); /* setns() */
+	       (broker_enters_netns(options) ? SANDBOX_CAP(CAP_SYS_ADMIN) : 0); /* setns() */
 }
 
-/* The capabilities that its children are to have, and the one that giving up others takes. */
+/* It keeps the capabilities of its children, and the one that it takes to give up others. */
 static int limit_rights(const struct keeper *keeper, char *error, size_t error_size)
 {
 	const uint64_t keep = rights_of_broker(keeper->options) | SANDBOX_CAP(CAP_SETPCAP);
@@ -131,7 +134,7 @@ static int limit_rights(const struct keeper *keeper, char *error, size_t error_s
 
 static int keeper_set_up(struct keeper *keeper)
 {
-	int err = keep_ours(keeper);
+	int err = keep_descriptors(keeper);
 	sigset_t child;
 
 	if (err < 0)
@@ -143,7 +146,7 @@ static int keeper_set_up(struct keeper *keeper)
 	keeper->signals = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (keeper->signals < 0)
 		return -errno;
-	raise_file_limit(); /* peers that stay, and strangers who do not speak */
+	raise_file_limit(); /* clients that stay, or send nothing */
 	return 0;
 }
 
@@ -152,12 +155,12 @@ static void keeper_note(const struct keeper *keeper, int err, const char *text)
 	struct ipc_msg message = { .type = IPC_NOTE, .error = err };
 
 	snprintf(message.text, sizeof(message.text), "%s", text);
-	(void)ipc_send(keeper->link, &message, -1);
+	(void)ipc_send(keeper->ipc, &message, -1);
 }
 
 /* ---- children ---- */
 
-/* In the child: it dies with us, since nobody else would end it. */
+/* In the child, which no other process would end. */
 static void become_child(const char *name, pid_t keeper)
 {
 	die_with_parent(keeper, SIGKILL);
@@ -176,7 +179,7 @@ static int start_broker(struct keeper *keeper)
 		close(channel[0]);
 		broker_main(&(struct broker_setup){ .options = keeper->options,
 						    .listeners = keeper->listeners,
-						    .link = keeper->link,
+						    .ipc = keeper->ipc,
 						    .channel = channel[1],
 						    .generation = keeper->generation,
 						    .keep = rights_of_broker(keeper->options) });
@@ -192,13 +195,13 @@ static int start_broker(struct keeper *keeper)
 	close(channel[1]);
 	keeper->channel = channel[0];
 	keeper->broker = pid;
-	keeper->unheard = 0;
+	keeper->unanswered = 0;
 	return 0;
 }
 
 /* ---- replacing the broker ---- */
 
-/* Another one is wanted at @start_at, unless too many were. */
+/* Another one is wanted at @start_at, unless too many have failed. */
 static void want_broker(struct keeper *keeper, int64_t start_at)
 {
 	const int64_t now = clock_ms();
@@ -214,7 +217,7 @@ static void want_broker(struct keeper *keeper, int64_t start_at)
 		keeper, -ECHILD,
 		"the process that takes sockets and watches namespaces has failed again and again: "
 		"none is added or left any more; start again");
-	keeper->over = true;
+	keeper->ended = true;
 	keeper->status = EXIT_FAILURE;
 }
 
@@ -230,14 +233,14 @@ static void lose_broker(struct keeper *keeper)
 }
 
 /*
- * The server hears of it ahead of what the new one says. Not done while the link is full; and tried again
- * where there is no memory for it.
+ * The server must know before the new one sends anything, so this waits for room in the socket. If there
+ * is no memory for a broker, it is started later.
  */
 static void replace_broker(struct keeper *keeper)
 {
 	const struct ipc_msg message = { .type = IPC_RESTART };
 
-	if (!keeper->announced && ipc_send(keeper->link, &message, -1) == -EAGAIN)
+	if (!keeper->announced && ipc_send(keeper->ipc, &message, -1) == -EAGAIN)
 		return;
 	if (!keeper->announced)
 		keeper->generation++;
@@ -250,17 +253,17 @@ static void replace_broker(struct keeper *keeper)
 
 static void broker_ended(struct keeper *keeper, int status)
 {
-	/* It has no more to do, or has said why it cannot. */
+	/* It has no more to do, or has reported why it cannot. */
 	if (WIFEXITED(status) && WEXITSTATUS(status) <= BROKER_GAVE_UP) {
 		keeper->broker = 0;
-		keeper->over = true;
+		keeper->ended = true;
 		keeper->status = WEXITSTATUS(status);
 		return;
 	}
 	lose_broker(keeper);
 }
 
-/* The kernel tells of our parent's end by the same signal. */
+/* Our parent's end causes the same signal. */
 static void signals_ready(struct keeper *keeper)
 {
 	struct signalfd_siginfo info;
@@ -270,8 +273,8 @@ static void signals_ready(struct keeper *keeper)
 	while (read(keeper->signals, &info, sizeof(info)) == (ssize_t)sizeof(info))
 		;
 	if (getppid() != keeper->parent)
-		keeper->over = true;
-	while (!keeper->over && (pid = waitpid(-1, &status, WNOHANG)) > 0)
+		keeper->ended = true;
+	while (!keeper->ended && (pid = waitpid(-1, &status, WNOHANG)) > 0)
 		if (pid == keeper->broker)
 			broker_ended(keeper, status);
 }
@@ -284,24 +287,24 @@ static void keeper_channel_ready(struct keeper *keeper)
 	if (fd >= 0)
 		close(fd);
 	if (n == 1 && message.type == IPC_PING)
-		keeper->unheard = 0;
+		keeper->unanswered = 0;
 	else if (n == -ECONNRESET) /* it is ending */
 		poll(NULL, 0, 1);
 }
 
-/* By count and not by time, so that having been stopped together is no reason to replace it. */
+/* Counted, not timed: if both were stopped for a while, that is no reason to replace it. */
 static void ping(struct keeper *keeper)
 {
 	const struct ipc_msg message = { .type = IPC_PING };
 
 	keeper->ping_at = clock_ms() + PING_MS;
-	if (keeper->unheard++ == UNHEARD_MAX)
+	if (keeper->unanswered++ == UNANSWERED_MAX)
 		lose_broker(keeper);
 	else
 		(void)ipc_send(keeper->channel, &message, -1);
 }
 
-/* To say that there will be another broker. */
+/* To announce another broker. */
 static bool needs_room(const struct keeper *keeper)
 {
 	return !keeper->broker && !keeper->announced;
@@ -309,8 +312,8 @@ static bool needs_room(const struct keeper *keeper)
 
 static void keeper_run(struct keeper *keeper)
 {
-	while (!keeper->over) {
-		struct pollfd ready[] = { { .fd = keeper->link,
+	while (!keeper->ended) {
+		struct pollfd ready[] = { { .fd = keeper->ipc,
 					    .events = POLLRDHUP |
 						      (needs_room(keeper) ? POLLOUT : 0) },
 					  { .fd = keeper->signals, .events = POLLIN },
@@ -324,7 +327,7 @@ static void keeper_run(struct keeper *keeper)
 			signals_ready(keeper);
 		if (ready[2].revents && keeper->channel >= 0)
 			keeper_channel_ready(keeper);
-		if (keeper->over || clock_ms() < keeper->ping_at)
+		if (keeper->ended || clock_ms() < keeper->ping_at)
 			continue;
 		if (keeper->broker)
 			ping(keeper);
@@ -333,8 +336,8 @@ static void keeper_run(struct keeper *keeper)
 	}
 }
 
-/* Who is still in there has a copy of our listener, so that closing it would not be enough. */
-static void close_door(struct keeper *keeper)
+/* A broker or receiver that is still there has a copy of the listener, so closing it would not be enough. */
+static void stop_listening(struct keeper *keeper)
 {
 	const struct broker_options *options = keeper->options;
 
@@ -345,13 +348,13 @@ static void close_door(struct keeper *keeper)
 	}
 	if (keeper->broker)
 		kill(keeper->broker, SIGKILL);
-	(void)shutdown(keeper->link, SHUT_RDWR);
+	(void)shutdown(keeper->ipc, SHUT_RDWR);
 }
 
-static _Noreturn void keeper_live(const struct broker_options *options, int link, pid_t parent)
+static _Noreturn void keeper_main(const struct broker_options *options, int ipc, pid_t parent)
 {
 	struct keeper keeper = {
-		.options = options, .link = link, .channel = -1, .signals = -1, .parent = parent
+		.options = options, .ipc = ipc, .channel = -1, .signals = -1, .parent = parent
 	};
 	char error[IPC_TEXT_SIZE] = "";
 	int err;
@@ -370,22 +373,22 @@ static _Noreturn void keeper_live(const struct broker_options *options, int link
 		keeper.status = BROKER_GAVE_UP;
 		keeper_note(&keeper, err, error[0] ? error : strerror(-err));
 	}
-	close_door(&keeper);
+	stop_listening(&keeper);
 	_exit(keeper.status);
 }
 
 /* ---- the start ---- */
 
 /*
- * Room for thousands of answers, so that the server hardly ever finds the link full. In the other
+ * Room for thousands of answers, so that the server hardly ever finds the socket full. In the other
  * direction the broker keeps what there is no room for.
  */
-static void widen(int link)
+static void enlarge_buffer(int ipc)
 {
 	const int size = 4 << 20;
 
-	if (setsockopt(link, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) < 0)
-		(void)setsockopt(link, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	if (setsockopt(ipc, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) < 0)
+		(void)setsockopt(ipc, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 }
 
 int broker_start(const struct broker_options *options, pid_t *pid, char *error, size_t error_size)
@@ -399,7 +402,7 @@ int broker_start(const struct broker_options *options, pid_t *pid, char *error, 
 	}
 	child = fork();
 	if (child == 0)
-		keeper_live(options, ends[1], parent);
+		keeper_main(options, ends[1], parent);
 	err = child < 0 ? -errno : 0;
 	close(ends[1]);
 	if (err < 0) {
@@ -407,7 +410,7 @@ int broker_start(const struct broker_options *options, pid_t *pid, char *error, 
 		close(ends[0]);
 		return err;
 	}
-	widen(ends[0]);
+	enlarge_buffer(ends[0]);
 	*pid = child;
 	return ends[0];
 }

@@ -1,26 +1,25 @@
 /* SPDX-License-Identifier: MIT */
-/* What the keeper of the broker gives to the broker that it starts. */
+/*
+ * The broker's keeper: the process between the server and the broker. It starts the broker, replaces it
+ * when it hangs or dies, and stops listening at the end.
+ */
 #ifndef MNFQ_TOOLS_BROKER_KEEPER_H
 #define MNFQ_TOOLS_BROKER_KEEPER_H
 
-#include "broker/broker.h"
+#include <stddef.h>
+#include <sys/types.h>
 
-/** Exit status of a broker that has told the server why it ends. Larger ones are failures. */
-#define BROKER_GAVE_UP 1
+#include "broker/options.h"
 
-/* @channel is between the two. From the keeper come IPC_PING, which the broker returns. */
-struct broker_setup {
-	const struct broker_options *options;
-	const int *listeners; /* non-blocking */
-	int link, channel;
-	unsigned int generation; /* how many there were before */
-	uint64_t keep;           /* capabilities */
-};
-
-/** Be the broker. */
-_Noreturn void broker_main(const struct broker_setup *setup);
-
-/** Whether it enters namespaces. */
-bool broker_finds(const struct broker_options *options);
+/**
+ * Start the broker, and a keeper that replaces it when it hangs. Both end when the server closes its end of
+ * the IPC socket, or with their parent. The file of @own is removed then, and nothing listens there any more.
+ *
+ * @pid    of the keeper, for waitpid()
+ * @error  where the message of a failure is written
+ * Returns our end of the IPC socket (close-on-exec, non-blocking), or a negative errno.
+ */
+int broker_start(const struct broker_options *options, pid_t *pid, char *error,
+		 size_t error_size);
 
 #endif

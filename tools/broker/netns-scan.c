@@ -2,6 +2,7 @@
 /* Which network namespaces exist: looking through /proc and /run/netns. */
 #include "broker/netns-scan.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -10,7 +11,6 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "common/parse.h"
@@ -22,28 +22,18 @@
 /* The inode of the PID namespace that sees all processes (PROC_PID_INIT_INO). */
 #define INIT_PID_NS 0xEFFFFFFCu
 
-/* As the kernel writes it; C libraries differ in what they call it. */
-struct entry {
-	uint64_t ino;
-	int64_t off;
-	unsigned short reclen;
-	unsigned char type;
-	char name[];
-};
-
 struct netns_scan {
-	int proc;   /* /proc */
+	DIR *proc;
 	int notify; /* inotify, or -1 */
 	int names_watch, parent_watch;
-	dev_t dev;        /* of all namespaces' inodes */
-	bool everybody;   /* /proc has all processes of the machine */
-	bool blind;       /* some processes could not be looked at */
-	uint64_t *inodes; /* ascending */
-	int *pids;        /* of each, a process that is in there, or 0: it has a name */
+	dev_t dev;          /* of all namespaces' inodes */
+	bool sees_all_pids; /* /proc has all processes of the machine */
+	bool blind;         /* some processes could not be looked at */
+	uint64_t *inodes;   /* ascending */
+	int *pids;          /* of each, a process that is in there, or 0: it has a name */
 	size_t count, room;
 	const char *const *texts; /* where else to look */
 	unsigned int text_count;
-	char buffer[32768] __attribute__((aligned(8)));
 };
 
 int netns_scan_new(struct netns_scan **ret)
@@ -56,15 +46,15 @@ int netns_scan_new(struct netns_scan **ret)
 		return -ENOMEM;
 	scan->names_watch = scan->parent_watch = -1;
 	scan->notify = -1;
-	scan->proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (scan->proc < 0 || fstatat(scan->proc, "self/ns/net", &st, 0) < 0) {
+	scan->proc = opendir("/proc");
+	if (!scan->proc || fstatat(dirfd(scan->proc), "self/ns/net", &st, 0) < 0) {
 		err = -errno;
 		netns_scan_free(scan);
 		return err;
 	}
 	scan->dev = st.st_dev;
-	scan->everybody =
-		fstatat(scan->proc, "self/ns/pid", &st, 0) == 0 && st.st_ino == INIT_PID_NS;
+	scan->sees_all_pids = fstatat(dirfd(scan->proc), "self/ns/pid", &st, 0) == 0 &&
+			      st.st_ino == INIT_PID_NS;
 	scan->notify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	*ret = scan;
 	return 0;
@@ -74,8 +64,8 @@ struct netns_scan *netns_scan_free(struct netns_scan *scan)
 {
 	if (!scan)
 		return NULL;
-	if (scan->proc >= 0)
-		close(scan->proc);
+	if (scan->proc)
+		closedir(scan->proc);
 	if (scan->notify >= 0)
 		close(scan->notify);
 	free(scan->inodes);
@@ -154,30 +144,24 @@ bool netns_scan_has(const struct netns_scan *scan, uint64_t inode)
 
 bool netns_scan_sees_all(const struct netns_scan *scan)
 {
-	return scan->everybody && !scan->blind;
+	return scan->sees_all_pids && !scan->blind;
 }
 
 /* ---- looking ---- */
 
-/* Calls @look for each entry of a directory that is read from where it stands. */
-static int each_entry(struct netns_scan *scan, int dir,
+/* Calls @look for each entry of a directory, until it does not return 0. Returns what it returned. */
+static int each_entry(struct netns_scan *scan, DIR *dir,
 		      int (*look)(struct netns_scan *scan, int dir, const char *name))
 {
-	long len, at;
-	int err = 0;
+	const struct dirent *entry;
+	int result = 0;
 
 	do {
-		len = syscall(SYS_getdents64, dir, scan->buffer, sizeof(scan->buffer));
-		if (len < 0)
-			return -errno;
-		for (at = 0; at < len && err == 0;) {
-			const struct entry *entry = (const void *)(scan->buffer + at);
-
-			err = look(scan, dir, entry->name);
-			at += entry->reclen;
-		}
-	} while (len > 0 && err == 0);
-	return err;
+		errno = 0;
+		entry = readdir(dir);
+		result = entry ? look(scan, dirfd(dir), entry->d_name) : -errno;
+	} while (entry && result == 0);
+	return result;
 }
 
 static int look_at_process(struct netns_scan *scan, int dir, const char *name)
@@ -191,7 +175,7 @@ static int look_at_process(struct netns_scan *scan, int dir, const char *name)
 	if (fstatat(dir, path, &st, 0) < 0) {
 		if (is_transient(errno))
 			return -errno;
-		/* Others have ended in the meantime. */
+		/* With another errno the process has ended. */
 		if (errno == EACCES || errno == EPERM)
 			scan->blind = true;
 		return 0;
@@ -214,25 +198,21 @@ static int look_at_name(struct netns_scan *scan, int dir, const char *name)
  * Opened anew each time: the first 'ip netns add' mounts the directory on itself, and from then
  * on the one that was there before shows no namespaces.
  */
-static int open_names(void)
-{
-	return open(NAMES, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-}
-
 static int scan_names(struct netns_scan *scan)
 {
-	int err, dir = open_names();
+	DIR *dir = opendir(NAMES);
+	int err;
 
-	if (dir < 0 && (errno == ENOENT || errno == ENOTDIR))
+	if (!dir && (errno == ENOENT || errno == ENOTDIR))
 		return 0;
-	if (dir < 0 && errno == EACCES) {
+	if (!dir && errno == EACCES) {
 		scan->blind = true;
 		return 0;
 	}
-	if (dir < 0)
+	if (!dir)
 		return -errno;
 	err = each_entry(scan, dir, look_at_name);
-	close(dir);
+	closedir(dir);
 	return err;
 }
 
@@ -280,8 +260,7 @@ int netns_scan_scan(struct netns_scan *scan)
 	scan->count = 0;
 	scan->blind = false;
 	watch_names(scan);
-	if (lseek(scan->proc, 0, SEEK_SET) < 0)
-		return -errno;
+	rewinddir(scan->proc);
 	err = each_entry(scan, scan->proc, look_at_process);
 	if (err == 0)
 		err = scan_names(scan);
@@ -303,7 +282,7 @@ uint64_t netns_scan_of_process(const struct netns_scan *scan, uint32_t pid)
 	struct stat st;
 
 	snprintf(path, sizeof(path), "%u/ns/net", pid);
-	return fstatat(scan->proc, path, &st, 0) == 0 ? st.st_ino : 0;
+	return fstatat(dirfd(scan->proc), path, &st, 0) == 0 ? st.st_ino : 0;
 }
 
 static uint64_t inode_at(const struct netns_scan *scan, const char *path)
@@ -354,7 +333,7 @@ void netns_scan_drain(const struct netns_scan *scan)
 		;
 }
 
-void netns_scan_rest(struct netns_scan *scan)
+void netns_scan_pause(struct netns_scan *scan)
 {
 	if (scan->names_watch >= 0)
 		inotify_rm_watch(scan->notify, scan->names_watch);
@@ -384,7 +363,7 @@ static int open_process(const struct netns_scan *scan, int pid, uint64_t inode)
 	char path[32];
 
 	snprintf(path, sizeof(path), "%d/ns/net", pid);
-	return check_opened(scan, openat(scan->proc, path, O_RDONLY | O_CLOEXEC), inode);
+	return check_opened(scan, openat(dirfd(scan->proc), path, O_RDONLY | O_CLOEXEC), inode);
 }
 
 /* Looks before it opens: to open what is no namespace may have effects. */
@@ -400,20 +379,15 @@ static int open_named(const struct netns_scan *scan, int dir, const char *name, 
 
 static int open_name(const struct netns_scan *scan, uint64_t inode)
 {
-	char buffer[4096] __attribute__((aligned(8)));
-	int fd = -ENOENT, dir = open_names();
-	long len, at;
+	const struct dirent *entry;
+	DIR *dir = opendir(NAMES);
+	int fd = -ENOENT;
 
-	if (dir < 0)
+	if (!dir)
 		return -errno;
-	while (fd == -ENOENT && (len = syscall(SYS_getdents64, dir, buffer, sizeof(buffer))) > 0)
-		for (at = 0; at < len && fd == -ENOENT;) {
-			const struct entry *entry = (const void *)(buffer + at);
-
-			fd = open_named(scan, dir, entry->name, inode);
-			at += entry->reclen;
-		}
-	close(dir);
+	while (fd == -ENOENT && (entry = readdir(dir)))
+		fd = open_named(scan, dirfd(dir), entry->d_name, inode);
+	closedir(dir);
 	return fd;
 }
 

@@ -2,10 +2,10 @@
 /*
  * Which network namespaces exist: those that have a name under /run/netns, and those that
  * processes are in. Namespaces of single threads, and those that only a descriptor or a mount
- * elsewhere keeps, are not found, unless it is told where to look.
+ * elsewhere keeps, are not found, unless netns_scan_look_at() names them.
  */
-#ifndef MNFQ_TOOLS_NETNS_SCAN_H
-#define MNFQ_TOOLS_NETNS_SCAN_H
+#ifndef MNFQ_TOOLS_BROKER_NETNS_SCAN_H
+#define MNFQ_TOOLS_BROKER_NETNS_SCAN_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -44,8 +44,8 @@ bool netns_scan_sees_all(const struct netns_scan *scan);
 
 /**
  * The inode of the namespace that @name has under /run/netns, or 0; and that of a name, a path (with a
- * slash) or a process id, as with mnfq dump -n. With 0 comes an errno, which may say that it is absent, or
- * that nobody knows.
+ * slash) or a process id, as with mnfq dump -n. If 0, errno says whether it is absent or cannot be found
+ * out.
  */
 bool netns_scan_is_absent(int err);
 uint64_t netns_scan_of_name(const struct netns_scan *scan, const char *name);
@@ -67,7 +67,7 @@ int netns_scan_get_fd(const struct netns_scan *scan);
 /** Make that descriptor unreadable again. */
 void netns_scan_drain(const struct netns_scan *scan);
 
-/** Until the next scan nothing is known, and names may change without a word. */
-void netns_scan_rest(struct netns_scan *scan);
+/** Until the next scan nothing is known, and changes of names are not reported. */
+void netns_scan_pause(struct netns_scan *scan);
 
 #endif

@@ -1,270 +1,136 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The broker's view of namespaces: which of those that are served are gone, and, if all are
- * wanted, which are new. One is gone when it has neither process nor name. One that we never saw,
- * because we may not look at its processes, is not.
+ * Namespaces of which the broker keeps track: when it scans, those that it found and offered, and messages
+ * of the server on both kinds.
  */
+#include "broker/netns-track.h"
+
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/netlink.h>
-#include <sched.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include "broker/internal.h"
+#include "broker/netns-enter.h"
+#include "broker/netns-exclude.h"
+#include "broker/netns-scan.h"
+#include "broker/netns-watch.h"
 #include "common/sys.h"
 #include "common/text.h"
 
-#define LOOK_MS  1000
+#define SCAN_MS  1000
 #define AGAIN_MS 100 /* what is missing is looked for again, since processes come and go */
 #define SOON_MS  20
 
-/* A name appears a little before it is one of a namespace. */
-static const int hurry_ms[] = { 300, 100, SOON_MS };
+/* A name appears a little before it is one of a namespace. The last entry comes first. */
+static const int rescan_ms[] = { 300, 100, SOON_MS };
 
-static bool is_wanted(const struct broker *broker)
+/* A namespace that was found, and offered to the server. */
+struct found {
+	uint64_t inode;
+	uint64_t id;
+	bool refused; /* not to be offered again before it is gone */
+	bool lost;    /* the process that led there had ended: another one may */
+	bool missed;
+};
+
+struct netns_track {
+	struct loop *loop;
+	struct outbox *outbox;
+	const struct broker_options *options;
+	struct netns_scan *scan;
+	struct netns_exclude *exclude;
+	struct event_source names; /* changes under /run/netns */
+	int home;                  /* our own namespace */
+	struct netns_watches watches;
+	struct found *found; /* ascending by inode */
+	size_t found_count, found_room;
+	int64_t due, scanned;      /* the next and the last scan, in ms; due 0: none */
+	int64_t took;              /* the last scan */
+	unsigned int rescan_burst; /* scans that are still to follow a change of names closely */
+	bool entered;              /* at least one that was found */
+	unsigned int forbidden;    /* by the last scan: we may not enter them */
+	uint32_t refused;
+};
+
+static bool is_wanted(const struct netns_track *track)
 {
-	return broker->options->all_netns || broker->options->again ||
-	       broker->track.watch_count > 0;
+	return track->options->all_netns || track->options->again || track->watches.count > 0;
 }
 
-/* Looking takes no more than a tenth of our time, whatever happens to names. */
-static void look_in(struct netns_track *track, int64_t now, int64_t ms)
+/* Scanning takes no more than a tenth of our time, whatever happens to names. */
+static void scan_in(struct netns_track *track, int64_t now, int64_t ms)
 {
 	int64_t pause = 10 * track->took, due = now + ms, earliest;
 
-	earliest = track->looked + (pause < LOOK_MS ? pause : LOOK_MS);
+	earliest = track->scanned + (pause < SCAN_MS ? pause : SCAN_MS);
 	if (due < earliest)
 		due = earliest;
 	if (track->due == 0 || due < track->due)
 		track->due = due;
 }
 
-static void names_ready(struct broker *broker, struct source *source, uint32_t events)
+static void names_ready(struct event_source *source, uint32_t events)
 {
-	struct netns_track *track = &broker->track;
+	struct netns_track *track = source->owner;
 
-	(void)source;
 	(void)events;
 	netns_scan_drain(track->scan);
-	track->hurry = sizeof(hurry_ms) / sizeof(hurry_ms[0]);
-	if (is_wanted(broker))
-		look_in(track, clock_ms(), SOON_MS);
+	track->rescan_burst = sizeof(rescan_ms) / sizeof(rescan_ms[0]);
+	if (is_wanted(track))
+		scan_in(track, clock_ms(), SOON_MS);
 }
 
-/* What cannot be looked at is not taken for absent: it would be served. */
-static int fail_excluded(struct broker *broker, const char *text, int err)
+static int netns_track_set_up(struct netns_track *track)
 {
-	broker_note(broker, "--exclude %s: cannot be looked at: %s", text, strerror(err));
-	return -err;
-}
-
-/* Process ids are used again, and so mean the namespace that they are in now. */
-static int init_excluded(struct broker *broker)
-{
-	const struct broker_options *options = broker->options;
-	struct netns_track *track = &broker->track;
-
-	track->excluded = calloc(options->excluded_count + 1, sizeof(*track->excluded));
-	if (!track->excluded)
-		return -ENOMEM;
-	for (unsigned int i = 0; i < options->excluded_count; i++) {
-		struct excluded *excluded = &track->excluded[i];
-		const char *text = options->excluded[i];
-		uint64_t inode;
-
-		if (strcmp(text, "self") == 0) {
-			excluded->inode = netns_scan_of_process(track->scan, (uint32_t)getpid());
-			if (excluded->inode == 0)
-				return fail_excluded(broker, text, errno);
-			continue;
-		}
-		excluded->inode = netns_scan_of_text(track->scan, text);
-		if (excluded->inode == 0 && !netns_scan_is_absent(errno))
-			return fail_excluded(broker, text, errno);
-		if (excluded->inode == 0)
-			broker_note(broker, "--exclude %s: there is no such namespace now", text);
-		inode = netns_scan_of_name(track->scan, text);
-		if (inode == 0 && is_transient(errno))
-			return fail_excluded(broker, text, errno);
-		if (excluded->inode == 0 || strchr(text, '/') || inode == excluded->inode)
-			excluded->text = text;
-	}
-	return 0;
-}
-
-static bool is_excluded(const struct broker *broker, uint64_t inode)
-{
-	for (unsigned int i = 0; i < broker->options->excluded_count; i++)
-		if (broker->track.excluded[i].inode == inode)
-			return true;
-	return false;
-}
-
-static void look_at_excluded(struct broker *broker)
-{
-	struct netns_track *track = &broker->track;
-
-	for (unsigned int i = 0; i < broker->options->excluded_count; i++) {
-		struct excluded *excluded = &track->excluded[i];
-
-		if (excluded->text) {
-			uint64_t inode = netns_scan_of_text(track->scan, excluded->text);
-
-			if (inode != 0 || netns_scan_is_absent(errno))
-				excluded->inode = inode;
-		} else if (netns_scan_sees_all(track->scan) &&
-			   !netns_scan_has(track->scan, excluded->inode)) {
-			excluded->inode = 0; /* the number may become that of another one */
-		}
-	}
-}
-
-int netns_track_init(struct broker *broker)
-{
-	struct netns_track *track = &broker->track;
+	const struct broker_options *options = track->options;
 	int err = netns_scan_new(&track->scan);
 
 	if (err < 0)
 		return err;
-	track->names = (struct source){ names_ready, netns_scan_get_fd(track->scan) };
+	track->names =
+		(struct event_source){ names_ready, track, netns_scan_get_fd(track->scan) };
 	if (track->names.fd >= 0)
-		err = broker_add(broker, &track->names, EPOLLIN);
-	track->home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+		err = loop_add(track->loop, &track->names, EPOLLIN);
+	track->home = netns_enter_open_home();
 	if (err == 0 && track->home < 0)
-		err = -errno;
-	netns_scan_look_at(track->scan, broker->options->netns, broker->options->netns_count);
+		err = track->home;
+	netns_scan_look_at(track->scan, options->netns, options->netns_count);
 	if (err == 0)
-		err = init_excluded(broker);
-	if (broker->options->all_netns)
-		look_in(track, clock_ms(), 0);
+		err = netns_exclude_new(&track->exclude, track->scan, track->outbox,
+					options->excluded, options->excluded_count);
+	if (options->all_netns)
+		scan_in(track, clock_ms(), 0);
 	return err;
 }
 
-/* Room for one more of @size bytes each. */
-static int make_room(void **array, size_t count, size_t *room, size_t size)
+int netns_track_new(struct netns_track **ret, struct loop *loop, struct outbox *outbox,
+		    const struct broker_options *options)
 {
-	size_t more = *room ? 2 * *room : 16;
-	void *grown;
+	struct netns_track *track = calloc(1, sizeof(*track));
 
-	if (count < *room)
-		return 0;
-	grown = realloc(*array, more * size);
-	if (!grown)
+	if (!track)
 		return -ENOMEM;
-	*array = grown;
-	*room = more;
-	return 0;
+	*ret = track;
+	track->loop = loop;
+	track->outbox = outbox;
+	track->options = options;
+	return netns_track_set_up(track);
 }
 
-/* ---- watched ones ---- */
-
-static struct watch *find_watch(const struct netns_track *track, uint32_t id)
+uint64_t netns_track_of_process(const struct netns_track *track, uint32_t pid)
 {
-	for (size_t i = 0; i < track->watch_count; i++)
-		if (track->watches[i].id == id)
-			return &track->watches[i];
-	return NULL;
+	return netns_scan_of_process(track->scan, pid);
 }
 
-static void unwatch(struct netns_track *track, struct watch *watch)
+uint32_t netns_track_count_refused(const struct netns_track *track)
 {
-	*watch = track->watches[--track->watch_count];
-}
-
-static struct watch *add_watch(struct broker *broker, uint32_t id)
-{
-	struct netns_track *track = &broker->track;
-	struct watch *watch = find_watch(track, id);
-
-	if (watch)
-		return watch;
-	if (make_room((void **)&track->watches, track->watch_count, &track->watch_room,
-		      sizeof(*watch)) < 0) {
-		broker_note(broker, "no memory is left to watch a namespace");
-		return NULL;
-	}
-	watch = &track->watches[track->watch_count++];
-	*watch = (struct watch){ .id = id };
-	return watch;
-}
-
-uint64_t netns_track_of_process(const struct broker *broker, uint32_t pid)
-{
-	return netns_scan_of_process(broker->track.scan, pid);
-}
-
-void netns_track_expect(struct broker *broker, uint32_t id, uint64_t seen)
-{
-	struct watch *watch = add_watch(broker, id);
-
-	if (!watch)
-		return;
-	watch->expected = seen;
-	watch->seen |= watch->inode != 0 && watch->inode == seen;
-}
-
-/*
- * It may be gone before we look for the first time, and then we never learn that we could have seen
- * it. So what was seen before counts, and otherwise the look does not wait.
- */
-void netns_track_watch(struct broker *broker, const struct ipc_msg *message)
-{
-	struct netns_track *track = &broker->track;
-	struct watch *watch = add_watch(broker, message->id);
-
-	if (!watch)
-		return;
-	watch->inode = message->inode;
-	watch->missed = false;
-	watch->hidden = message->flags & IPC_HIDDEN;
-	watch->seen = message->flags & IPC_SEEN || watch->expected == watch->inode ||
-		      netns_scan_has(track->scan, watch->inode);
-	if (watch->seen)
-		look_in(track, clock_ms(), LOOK_MS);
-	else
-		track->due = clock_ms();
-}
-
-/* Whether it is gone. Asks for another look before it says so. @sure: it would be seen. */
-static bool is_gone(struct netns_track *track, uint64_t inode, bool sure, bool *missed)
-{
-	bool before = *missed;
-
-	*missed = !netns_scan_has(track->scan, inode);
-	if (!*missed || !sure)
-		return false;
-	if (!before)
-		look_in(track, clock_ms(), AGAIN_MS);
-	return before;
-}
-
-static void check_watches(struct broker *broker)
-{
-	struct netns_track *track = &broker->track;
-	size_t i = 0;
-
-	while (i < track->watch_count) {
-		struct watch *watch = &track->watches[i];
-		bool sure = watch->seen || (!watch->hidden && netns_scan_sees_all(track->scan));
-
-		if (watch->inode != 0 && is_gone(track, watch->inode, sure, &watch->missed)) {
-			broker_detach(broker, watch->id);
-			unwatch(track, watch);
-		} else {
-			watch->seen |= !watch->missed;
-			i++;
-		}
-	}
+	return track->refused;
 }
 
 /* ---- found ones ---- */
 
-static struct found *find_found(const struct netns_track *track, uint32_t id)
+static struct found *find_found(const struct netns_track *track, uint64_t id)
 {
 	for (size_t i = 0; i < track->found_count; i++)
 		if (track->found[i].id == id)
@@ -272,216 +138,236 @@ static struct found *find_found(const struct netns_track *track, uint32_t id)
 	return NULL;
 }
 
-/* They stay in order. */
-static void check_found(struct broker *broker)
+/* Keeps their order. Returns whether to scan again soon. */
+static bool check_found(struct netns_track *track)
 {
-	struct netns_track *track = &broker->track;
 	size_t i, left = 0;
+	bool again = false;
 
 	for (i = 0; i < track->found_count; i++) {
 		struct found *found = &track->found[i];
 
-		if (!is_gone(track, found->inode, true, &found->missed) &&
-		    !is_excluded(broker, found->inode) && !found->lost)
+		if (!netns_is_gone(track->scan, found->inode, &found->missed, &again) &&
+		    !netns_exclude_has(track->exclude, found->inode) && !found->lost)
 			track->found[left++] = *found;
 		else if (!found->refused)
-			broker_detach(broker, found->id);
+			outbox_detach(track->outbox, found->id);
 	}
 	track->found_count = left;
+	return again;
 }
 
-/* A socket of the namespace, or a negative errno. It is the whole broker that goes there. */
-static int open_socket(const struct netns_track *track, uint64_t inode)
+static int grow_found(struct netns_track *track)
 {
-	int fd, err, netns = netns_scan_open(track->scan, inode);
+	size_t room = track->found_room ? 2 * track->found_room : 16;
+	struct found *found = realloc(track->found, room * sizeof(*found));
 
-	if (netns < 0)
-		return netns;
-	err = setns(netns, CLONE_NEWNET) < 0 ? -errno : 0;
-	close(netns);
-	if (err < 0)
-		return err;
-	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
-	err = fd < 0 ? -errno : fd;
-	/* In there we would keep it alive, and see it alive. */
-	if (setns(track->home, CLONE_NEWNET) < 0)
-		_exit(EXIT_FAILURE);
-	return err;
+	if (!found)
+		return -ENOMEM;
+	track->found = found;
+	track->found_room = room;
+	return 0;
 }
 
-static void netns_track_offer(struct broker *broker, struct found *found)
+/* Inserts it if it is new. Lists of inodes ascend, so @at is where the previous one was. */
+static struct found *insert_found(struct netns_track *track, uint64_t inode, size_t *at)
 {
-	struct ipc_msg message = { .type = IPC_ATTACH, .id = found->id, .inode = found->inode };
-	int err, fd = open_socket(&broker->track, found->inode);
-
-	err = fd < 0 ? fd : broker_send(broker, &message, fd);
-	found->refused = err < 0;
-	found->lost = err == -ENOENT;
-	broker->track.entered |= err == 0;
-	if (err == 0 || err == -ENOENT)
-		return;
-	broker->refused++;
-	if (err == -EPERM)
-		broker->track.forbidden++;
-	else
-		broker_note(broker, "cannot enter the namespace net:[%llu]: %s",
-			    (unsigned long long)found->inode, strerror(-err));
-}
-
-/* Who has no right over one has none over many: a line for all of them. */
-static void tell_forbidden(struct broker *broker)
-{
-	struct netns_track *track = &broker->track;
-
-	if (track->forbidden == 0)
-		return;
-	if (track->entered || broker->options->again || broker->options->listener_count > 0)
-		broker_note(broker, "no right to enter %u %s (CAP_SYS_ADMIN)", track->forbidden,
-			    plural(track->forbidden, "namespace", "namespaces"));
-	else
-		broker_give_up(broker, -EPERM,
-			       "no right to enter any namespace (CAP_SYS_ADMIN): run as root");
-	track->forbidden = 0;
-}
-
-/* Inserts what is new. Both lists ascend, so @at is where the previous one was. */
-static struct found *insert(struct broker *broker, uint64_t inode, size_t *at)
-{
-	struct netns_track *track = &broker->track;
 	struct found *found;
 
 	while (*at < track->found_count && track->found[*at].inode < inode)
 		++*at;
 	if (*at < track->found_count && track->found[*at].inode == inode)
 		return NULL;
-	if (make_room((void **)&track->found, track->found_count, &track->found_room,
-		      sizeof(*found)) < 0)
+	if (track->found_count == track->found_room && grow_found(track) < 0)
 		return NULL;
 	found = &track->found[*at];
 	memmove(found + 1, found, (track->found_count++ - *at) * sizeof(*found));
-	/* An id is looked for in the list, where this one must not be yet. */
-	*found = (struct found){ .inode = inode };
-	found->id = broker_new_id(broker);
+	*found = (struct found){ .inode = inode, .id = outbox_new_id(track->outbox) };
 	return found;
 }
 
-/* As long as the server reads; the next look goes on. */
-static void offer_new(struct broker *broker)
+static int open_socket(const struct netns_track *track, uint64_t inode)
 {
-	size_t i, at = 0, count;
-	const uint64_t *inodes = netns_scan_get(broker->track.scan, &count);
+	int fd, netns = netns_scan_open(track->scan, inode);
 
-	for (i = 0; i < count && broker->unsent_count == 0; i++) {
-		struct found *found =
-			is_excluded(broker, inodes[i]) ? NULL : insert(broker, inodes[i], &at);
-
-		if (found)
-			netns_track_offer(broker, found);
-	}
-	if (i < count)
-		look_in(&broker->track, clock_ms(), AGAIN_MS);
-	else
-		tell_forbidden(broker);
+	if (netns < 0)
+		return netns;
+	fd = netns_enter_open_socket(netns, track->home);
+	close(netns);
+	return fd;
 }
 
-static bool is_watched(const struct netns_track *track, uint64_t inode)
+static void offer_found(struct netns_track *track, struct found *found)
 {
-	for (size_t i = 0; i < track->watch_count; i++)
-		if (track->watches[i].inode == inode)
-			return true;
-	return false;
+	struct ipc_msg message = { .type = IPC_ATTACH, .id = found->id, .inode = found->inode };
+	int err, fd = open_socket(track, found->inode);
+
+	err = fd < 0 ? fd : outbox_send(track->outbox, &message, fd);
+	found->refused = err < 0;
+	found->lost = err == -ENOENT;
+	track->entered |= err == 0;
+	if (err == 0 || err == -ENOENT)
+		return;
+	track->refused++;
+	if (err == -EPERM)
+		track->forbidden++;
+	else
+		outbox_note(track->outbox, "cannot enter the namespace net:[%llu]: %s",
+			    (unsigned long long)found->inode, strerror(-err));
+}
+
+/* One line for all of them: without the right over one there is none over many. */
+static void report_forbidden(struct netns_track *track)
+{
+	const struct broker_options *options = track->options;
+
+	if (track->forbidden == 0)
+		return;
+	if (track->entered || options->again || options->listener_count > 0)
+		outbox_note(track->outbox, "no right to enter %u %s (CAP_SYS_ADMIN)",
+			    track->forbidden,
+			    plural(track->forbidden, "namespace", "namespaces"));
+	else
+		outbox_give_up(track->outbox, -EPERM,
+			       "no right to enter any namespace (CAP_SYS_ADMIN): run as root");
+	track->forbidden = 0;
+}
+
+/* As long as the server reads; the next scan goes on. */
+static void offer_new(struct netns_track *track)
+{
+	size_t i, at = 0, count;
+	const uint64_t *inodes = netns_scan_get(track->scan, &count);
+
+	for (i = 0; i < count && outbox_count(track->outbox) == 0; i++) {
+		struct found *found = NULL;
+
+		if (!netns_exclude_has(track->exclude, inodes[i]))
+			found = insert_found(track, inodes[i], &at);
+		if (found)
+			offer_found(track, found);
+	}
+	if (i < count)
+		scan_in(track, clock_ms(), AGAIN_MS);
+	else
+		report_forbidden(track);
 }
 
 /* The server opened what these names led to at first; they may lead to another one by now. */
-static void offer_again(struct broker *broker)
+static void offer_again(struct netns_track *track)
 {
-	struct netns_track *track = &broker->track;
-
-	for (unsigned int i = 0; i < broker->options->netns_count; i++) {
-		uint64_t inode = netns_scan_of_name(track->scan, broker->options->netns[i]);
+	for (unsigned int i = 0; i < track->options->netns_count; i++) {
+		uint64_t inode = netns_scan_of_name(track->scan, track->options->netns[i]);
 		struct found *found = NULL;
 		size_t at = 0;
 
-		if (inode != 0 && netns_scan_has(track->scan, inode) && !is_watched(track, inode))
-			found = insert(broker, inode, &at);
+		if (inode != 0 && netns_scan_has(track->scan, inode) &&
+		    !netns_watches_have(&track->watches, inode))
+			found = insert_found(track, inode, &at);
 		if (found)
-			netns_track_offer(broker, found);
+			offer_found(track, found);
 	}
-	tell_forbidden(broker);
+	report_forbidden(track);
 }
 
-/* ---- what the server says ---- */
+/* ---- scanning ---- */
 
-bool netns_track_have(const struct broker *broker, uint32_t id)
+static void scan_now(struct netns_track *track)
 {
-	return find_watch(&broker->track, id) || find_found(&broker->track, id);
-}
-
-bool netns_track_answer(struct broker *broker, const struct ipc_msg *message)
-{
-	struct watch *watch = find_watch(&broker->track, message->id);
-	struct found *found = find_found(&broker->track, message->id);
-
-	if (found)
-		found->refused = message->error < 0;
-	if (watch && message->error < 0) {
-		unwatch(&broker->track, watch);
-		broker->refused++; /* its peer did not wait to hear that */
-	}
-	return watch || found;
-}
-
-/* What the server gave up is not offered again before it is gone. */
-bool netns_track_forget(struct broker *broker, uint32_t id)
-{
-	struct watch *watch = find_watch(&broker->track, id);
-	struct found *found = find_found(&broker->track, id);
-	bool known = watch || found;
-	size_t at = 0;
-
-	if (watch && (broker->options->all_netns || broker->options->again))
-		found = insert(broker, watch->inode, &at);
-	if (watch)
-		unwatch(&broker->track, watch);
-	if (found)
-		found->refused = true;
-	return known;
-}
-
-/* ---- time ---- */
-
-static void look(struct broker *broker)
-{
-	struct netns_track *track = &broker->track;
 	int64_t before = clock_ms();
 
 	track->due = 0;
-	look_in(track, before, track->hurry ? hurry_ms[--track->hurry] : LOOK_MS);
-	/* After a failure, as without memory, nobody knows; the next one may succeed. */
+	scan_in(track, before, track->rescan_burst ? rescan_ms[--track->rescan_burst] : SCAN_MS);
+	/* After a failure, such as no memory, nothing is known; the next one may succeed. */
 	if (netns_scan_scan(track->scan) == 0) {
-		look_at_excluded(broker);
-		check_watches(broker);
-		check_found(broker);
-		if (broker->options->all_netns)
-			offer_new(broker);
-		else if (broker->options->again)
-			offer_again(broker);
+		bool again = netns_watches_check(&track->watches, track->scan, track->outbox);
+
+		netns_exclude_update(track->exclude, track->scan);
+		again |= check_found(track);
+		if (again)
+			scan_in(track, clock_ms(), AGAIN_MS);
+		if (track->options->all_netns)
+			offer_new(track);
+		else if (track->options->again)
+			offer_again(track);
 	}
-	track->looked = clock_ms();
-	track->took = track->looked - before;
+	track->scanned = clock_ms();
+	track->took = track->scanned - before;
 }
 
-int64_t netns_track_tend(struct broker *broker, int64_t now)
+int64_t netns_track_run_timers(struct netns_track *track, int64_t now)
 {
-	struct netns_track *track = &broker->track;
-
-	if (!is_wanted(broker)) {
+	if (!is_wanted(track)) {
 		if (track->due != 0)
-			netns_scan_rest(track->scan);
+			netns_scan_pause(track->scan);
 		track->due = 0;
 		return 0;
 	}
 	if (now >= track->due)
-		look(broker);
+		scan_now(track);
 	return track->due;
+}
+
+/* ---- messages of the server ---- */
+
+void netns_track_expect(struct netns_track *track, uint64_t id, uint64_t seen)
+{
+	struct netns_watch *watch = netns_watches_add(&track->watches, id, track->outbox);
+
+	if (watch)
+		watch->expected = seen;
+}
+
+/*
+ * The namespace may be gone before the first scan, which then does not show whether it could have been
+ * seen. So it counts where the client was seen before; otherwise the scan does not wait.
+ */
+void netns_track_watch(struct netns_track *track, const struct ipc_msg *answer, uint64_t seen)
+{
+	struct netns_watch *watch;
+
+	if (answer->inode == 0)
+		return;
+	watch = netns_watches_add(&track->watches, answer->id, track->outbox);
+	if (!watch)
+		return;
+	watch->inode = answer->inode;
+	watch->missed = false;
+	watch->hidden = answer->flags & IPC_HIDDEN;
+	watch->seen = answer->flags & IPC_SEEN || seen == watch->inode ||
+		      netns_scan_has(track->scan, watch->inode);
+	if (watch->seen)
+		scan_in(track, clock_ms(), SCAN_MS);
+	else
+		scan_now(track);
+}
+
+void netns_track_answer(struct netns_track *track, const struct ipc_msg *answer)
+{
+	struct netns_watch *watch = netns_watches_find(&track->watches, answer->id);
+	struct found *found = find_found(track, answer->id);
+
+	if (found)
+		found->refused = answer->error < 0;
+	if (watch && answer->error < 0) {
+		netns_watches_remove(&track->watches, watch);
+		track->refused++; /* its client did not wait for the answer */
+	} else if (watch) {
+		netns_track_watch(track, answer, watch->expected);
+	}
+}
+
+/* What the server gave up is not offered again before it is gone. */
+void netns_track_forget(struct netns_track *track, uint64_t id)
+{
+	struct netns_watch *watch = netns_watches_find(&track->watches, id);
+	struct found *found = find_found(track, id);
+	size_t at = 0;
+
+	if (watch && (track->options->all_netns || track->options->again))
+		found = insert_found(track, watch->inode, &at);
+	if (watch)
+		netns_watches_remove(&track->watches, watch);
+	if (found)
+		found->refused = true;
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/text.h"
 
@@ -30,10 +31,31 @@ int peer_check_quota(const struct peer_rules *rules, const struct peer_user *use
 	return -EDQUOT;
 }
 
-/* Nothing that its record says makes a difference any more. */
+int peer_check_waiting(const struct peer_user *user, const char **why)
+{
+	if (user->waiting < PEER_WAITING_MAX)
+		return 0;
+	*why = "so many of your user's sockets wait already: try again";
+	return -EBUSY;
+}
+
+/* One user cannot take all receivers, and many users together cannot take those that are reserved. */
+int peer_check_stuck(const struct peer_user *user, unsigned int free, const char **why)
+{
+	if (user->stuck >= PEER_STUCK_MAX) {
+		*why = "too much that you sent cannot be closed: try again later";
+		return -EBUSY;
+	}
+	if (free > PEER_RESERVED || user->uid == 0 || user->uid == getuid())
+		return 0;
+	*why = "too much that other users sent cannot be closed: try again later";
+	return -EBUSY;
+}
+
+/* Is there nothing in its record that still makes a difference? */
 static bool is_idle(const struct peer_user *user, int64_t now)
 {
-	return user->namespaces == 0 && user->waiting == 0 && !user->busy &&
+	return user->namespaces == 0 && user->waiting == 0 && user->stuck == 0 && !user->busy &&
 	       now >= user->paused_until && user->unlogged == 0 &&
 	       now - user->log_since >= PEER_LOG_BURST * PEER_LOG_MS;
 }
@@ -46,8 +68,8 @@ static struct peer_user **find_idle(const struct peer_users *users, int64_t now)
 	return NULL;
 }
 
-/* A place for one more record. */
-static struct peer_user **policy_make_room(struct peer_users *users, int64_t now)
+/* Where one more record goes. */
+static struct peer_user **make_user_room(struct peer_users *users, int64_t now)
 {
 	size_t room = users->room ? 2 * users->room : 16;
 	struct peer_user **idle, **larger;
@@ -77,7 +99,7 @@ struct peer_user *peer_find_user(struct peer_users *users, uint32_t uid, int64_t
 		if (users->users[i]->uid == uid)
 			return users->users[i];
 	user = calloc(1, sizeof(*user));
-	place = user ? policy_make_room(users, now) : NULL;
+	place = user ? make_user_room(users, now) : NULL;
 	if (!place) {
 		free(user);
 		return NULL;

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The broker's receivers: which of them has what to do, and for whom there is another one. One that takes
- * too long is given up; its user has to wait then, longer each time.
- */
+/* The broker's receivers: starting them, what they report, and those that hang. */
+#include "broker/receivers.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
-#include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
@@ -15,60 +13,117 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "broker/internal.h"
 #include "common/sys.h"
 
-#define WORKING_MAX 4 /* at a time */
-#define STUCK_MAX   2 /* that a user has made hang and that have not ended */
-#define LATE_MS     (RECEIVER_JOB_MS + 100) /* it should have ended by itself */
-#define WORK_MS     25000                   /* whatever it says */
-#define RETRY_MS    100                     /* after one could not be started */
+#define RECEIVERS_MAX 64                      /* with those that do not end */
+#define WORKING_MAX   4                       /* at a time */
+#define LATE_MS       (RECEIVER_JOB_MS + 100) /* after that it should have ended by itself */
+#define LIFE_MS       25000                   /* whatever it reports */
+#define RETRY_MS      100                     /* after one could not be started */
+#define RESERVE_COUNT 2
+/* Each job has one result, and those of all are taken before another one starts. */
+#define RESULTS_MAX (WORKING_MAX * RECEIVER_JOBS_MAX)
 
-static struct peer_user *user_of(struct broker *broker, uint32_t uid, int64_t now)
+struct receiver {
+	struct event_source control; /* -1: it has nothing more to report */
+	pid_t pid;                   /* 0: there is none */
+	bool working, stuck;
+	uint32_t uid;
+	uint64_t ids[RECEIVER_JOBS_MAX];
+	unsigned int count, done;
+	int64_t since; /* when it began with the next job, or reported that it waits for the server */
+	int64_t began;
+};
+
+struct receivers {
+	struct loop *loop;
+	struct outbox *outbox;
+	struct peer_users *users;
+	const struct broker_options *options;
+	struct receiver all[RECEIVERS_MAX];
+	struct event_source signals;   /* SIGCHLD */
+	int reserve_fd[RESERVE_COUNT]; /* closed to start one; 0: none */
+	struct receive_result results[RESULTS_MAX];
+	unsigned int first_result, result_count;
+	int64_t retry_at; /* none can be started before, for want of memory; 0: one can */
+	bool stuck_reported;
+};
+
+/* ---- results ---- */
+
+static void add_result(struct receivers *receivers, const struct receive_result *result)
 {
-	return peer_find_user(&broker->receivers.users, uid, now);
+	unsigned int at = receivers->first_result + receivers->result_count++;
+
+	receivers->results[at % RESULTS_MAX] = *result;
 }
 
-static void close_control(struct broker *broker, struct receiver *receiver)
+bool receivers_take_result(struct receivers *receivers, struct receive_result *result)
 {
-	(void)epoll_ctl(broker->epoll, EPOLL_CTL_DEL, receiver->source.fd, NULL);
-	close(receiver->source.fd);
-	receiver->source.fd = -1;
+	if (receivers->result_count == 0)
+		return false;
+	*result = receivers->results[receivers->first_result++ % RESULTS_MAX];
+	receivers->result_count--;
+	return true;
 }
 
-/* What it had to do is done. It is not forgotten before it has ended. */
-static void end_work(struct broker *broker, struct receiver *receiver, bool stalled)
+static void add_answer(struct receivers *receivers, const struct ipc_msg *answer)
+{
+	struct receive_result result = { .id = answer->id,
+					 .outcome = RECEIVE_ANSWERED,
+					 .error = answer->error,
+					 .flags = answer->flags };
+
+	snprintf(result.text, sizeof(result.text), "%s", answer->text);
+	add_result(receivers, &result);
+}
+
+/* ---- work ---- */
+
+static void close_control(struct receivers *receivers, struct receiver *receiver)
+{
+	loop_remove(receivers->loop, &receiver->control);
+	close(receiver->control.fd);
+	receiver->control.fd = -1;
+}
+
+/* It is not forgotten before the process has ended. */
+static void end_work(struct receivers *receivers, struct receiver *receiver, bool stuck)
 {
 	const int64_t now = clock_ms();
-	struct peer_user *user = user_of(broker, receiver->uid, now);
+	struct peer_user *user = peer_find_user(receivers->users, receiver->uid, now);
 
 	receiver->working = false;
-	receiver->stuck = stalled;
-	close_control(broker, receiver);
-	if (user)
-		peer_end(user, now, stalled);
+	receiver->stuck = stuck;
+	close_control(receivers, receiver);
+	if (!user)
+		return;
+	user->stuck += stuck;
+	peer_end(user, now, stuck);
 }
 
-/* It hangs on the first that it told nothing of; it did not come to the others. */
-static void lose(struct broker *broker, struct receiver *receiver)
+/* Gives one up. It hangs on the first job that it did not report, and has not begun with the others. */
+static void give_up(struct receivers *receivers, struct receiver *receiver)
 {
-	unsigned int i = receiver->done;
+	enum receive_outcome outcome = RECEIVE_STUCK;
 
-	end_work(broker, receiver, true);
-	if (!broker->receivers.told_lost)
-		broker_note(
-			broker,
-			"user %u handed over what cannot be closed: such hand-overs are given up, "
-			"and the next ones of that user delayed",
-			receiver->uid);
-	broker->receivers.told_lost = true;
-	peers_lost(broker, receiver->ids[i]);
-	while (++i < receiver->count)
-		peers_not_received(broker, receiver->ids[i]);
+	end_work(receivers, receiver, true);
+	if (!receivers->stuck_reported)
+		outbox_note(receivers->outbox,
+			    "user %u handed over what cannot be closed: such hand-overs are "
+			    "given up, and the next ones of that user delayed",
+			    receiver->uid);
+	receivers->stuck_reported = true;
+	for (unsigned int i = receiver->done; i < receiver->count; i++) {
+		add_result(receivers, &(struct receive_result){ .id = receiver->ids[i],
+								.outcome = outcome });
+		outcome = RECEIVE_NOT_BEGUN;
+	}
 }
 
-static void control_ready(struct broker *broker, struct source *source, uint32_t events)
+static void control_ready(struct event_source *source, uint32_t events)
 {
+	struct receivers *receivers = source->owner;
 	struct receiver *receiver = (struct receiver *)source;
 	struct ipc_msg message;
 	int fd, n = ipc_receive(source->fd, &message, &fd);
@@ -80,16 +135,16 @@ static void control_ready(struct broker *broker, struct source *source, uint32_t
 		receiver->since = clock_ms();
 		if (message.type == IPC_ANSWER) {
 			receiver->done++;
-			peers_received(broker, &message);
+			add_answer(receivers, &message);
 		}
 	}
 	if (receiver->done == receiver->count)
-		end_work(broker, receiver, false);
+		end_work(receivers, receiver, false);
 	else if (n < 0 && n != -EBADMSG)
-		lose(broker, receiver);
+		give_up(receivers, receiver);
 }
 
-/* ---- the start ---- */
+/* ---- starting ---- */
 
 static struct receiver *find_free(struct receivers *receivers)
 {
@@ -99,98 +154,107 @@ static struct receiver *find_free(struct receivers *receivers)
 	return NULL;
 }
 
-/* In the child, which dies with us. */
-static void become_receiver(pid_t parent)
+bool receivers_reserve(struct receivers *receivers)
 {
-	sigset_t none;
+	int *fds = receivers->reserve_fd;
 
-	die_with_parent(parent, SIGKILL);
-	prctl(PR_SET_NAME, "mnfq-receiver");
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	for (unsigned int i = 0; i < RESERVE_COUNT; i++)
+		if (fds[i] <= 0)
+			fds[i] = fcntl(receivers->loop->epoll, F_DUPFD_CLOEXEC, 3);
+	return fds[RESERVE_COUNT - 1] > 0;
 }
 
-bool receivers_take_spare(struct broker *broker)
+/* There are descriptors for it, also where clients have taken all others. */
+static int make_control(struct receivers *receivers, int ends[2])
 {
-	int *spare = broker->receivers.spare;
+	int *fds = receivers->reserve_fd;
 
-	for (unsigned int i = 0; i < RECEIVERS_SPARE; i++)
-		if (spare[i] <= 0)
-			spare[i] = fcntl(broker->epoll, F_DUPFD_CLOEXEC, 3);
-	return spare[RECEIVERS_SPARE - 1] > 0;
-}
-
-/* There are descriptors for a control link, also where peers have taken all others. */
-static int make_control(struct broker *broker, int ends[2])
-{
-	int *spare = broker->receivers.spare;
-
-	for (unsigned int i = 0; i < RECEIVERS_SPARE; i++) {
-		if (spare[i] > 0)
-			close(spare[i]);
-		spare[i] = 0;
+	for (unsigned int i = 0; i < RESERVE_COUNT; i++) {
+		if (fds[i] > 0)
+			close(fds[i]);
+		fds[i] = 0;
 	}
 	return ipc_new(ends);
 }
 
-/* @hold: nothing is received. Returns it, or NULL. */
-static struct receiver *start(struct broker *broker, const struct receiver_job *jobs,
+/* In the child, which dies with the broker. */
+static _Noreturn void run_receiver(const struct receivers *receivers, pid_t broker, int control,
+				   const struct receiver_job *jobs, unsigned int count, bool hold)
+{
+	const struct broker_options *options = receivers->options;
+	sigset_t none;
+
+	die_with_parent(broker, SIGKILL);
+	prctl(PR_SET_NAME, "mnfq-receiver");
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	if (hold)
+		receiver_hold(control, jobs, count);
+	receiver_work(&(struct receiver_setup){
+		.control = control,
+		.ipc = outbox_get_fd(receivers->outbox),
+		.jobs = jobs,
+		.count = count,
+		.life_ms = options->receive_ms ? options->receive_ms : LIFE_MS,
+		.plain = options->plain,
+		.sandbox = options->sandbox });
+}
+
+/* @hold: it receives nothing. */
+static struct receiver *start(struct receivers *receivers, const struct receiver_job *jobs,
 			      unsigned int count, bool hold)
 {
-	const struct broker_options *options = broker->options;
-	struct receiver *receiver = find_free(&broker->receivers);
+	struct receiver *receiver = find_free(receivers);
+	pid_t broker = getpid(), pid = -1;
 	int ends[2];
-	pid_t us = getpid();
 
-	if (!receiver || make_control(broker, ends) < 0)
+	if (!receiver || make_control(receivers, ends) < 0)
 		return NULL;
-	receiver->pid = fork();
-	if (receiver->pid == 0) {
-		become_receiver(us);
-		if (hold)
-			receiver_hold(ends[1], jobs, count);
-		receiver_work(ends[1], broker->link.fd, jobs, count, options->plain,
-			      options->sandbox);
-	}
+	*receiver = (struct receiver){ .control = { control_ready, receivers, ends[0] } };
+	if (hold || loop_add(receivers->loop, &receiver->control, EPOLLIN) == 0)
+		pid = fork();
+	if (pid == 0)
+		run_receiver(receivers, broker, ends[1], jobs, count, hold);
 	close(ends[1]);
-	if (receiver->pid < 0) {
-		receiver->pid = 0;
-		close(ends[0]);
+	if (pid < 0) {
+		close_control(receivers, receiver);
 		return NULL;
 	}
-	*receiver =
-		(struct receiver){ .source = { control_ready, ends[0] }, .pid = receiver->pid };
+	receiver->pid = pid;
 	return receiver;
 }
 
-static unsigned int count_stuck(const struct receivers *receivers, uint32_t uid)
+static unsigned int count_free(const struct receivers *receivers)
 {
 	unsigned int count = 0;
 
 	for (unsigned int i = 0; i < RECEIVERS_MAX; i++)
-		count += receivers->all[i].pid && receivers->all[i].stuck &&
-			 receivers->all[i].uid == uid;
+		count += receivers->all[i].pid == 0;
 	return count;
 }
 
-int receivers_may(struct broker *broker, uint32_t uid, int64_t now, int64_t *retry_at)
+int receivers_may_start(struct receivers *receivers, uint32_t uid, int64_t now, int64_t *retry_at,
+			const char **why)
 {
-	struct peer_user *user = user_of(broker, uid, now);
+	struct peer_user *user = peer_find_user(receivers->users, uid, now);
+	int err = user ? peer_check_stuck(user, count_free(receivers), why) : -EBUSY;
 
 	*retry_at = 0;
-	if (!user || count_stuck(&broker->receivers, uid) >= STUCK_MAX)
-		return -EBUSY;
+	if (!user)
+		*why = "too many users hand sockets over: try again later";
+	if (err < 0)
+		return err;
 	return peer_begin(user, now, retry_at) ? 0 : -EAGAIN;
 }
 
-int receivers_start(struct broker *broker, uint32_t uid, const struct receiver_job *jobs,
+int receivers_start(struct receivers *receivers, uint32_t uid, const struct receiver_job *jobs,
 		    unsigned int count)
 {
-	struct receiver *receiver = start(broker, jobs, count, false);
+	struct receiver *receiver = start(receivers, jobs, count, false);
 
 	if (!receiver) {
-		user_of(broker, uid, 0)->busy = false;
-		broker->receivers.retry_at = clock_ms() + RETRY_MS;
+		peer_find_user(receivers->users, uid, 0)->busy = false;
+		receivers->retry_at = clock_ms() + RETRY_MS;
 		return -EAGAIN;
 	}
 	receiver->working = true;
@@ -199,64 +263,59 @@ int receivers_start(struct broker *broker, uint32_t uid, const struct receiver_j
 	receiver->since = receiver->began = clock_ms();
 	for (unsigned int i = 0; i < count; i++)
 		receiver->ids[i] = jobs[i].id;
-	if (broker_add(broker, &receiver->source, EPOLLIN) < 0)
-		lose(broker, receiver);
 	return 0;
 }
 
-struct receiver *receivers_hold(struct broker *broker, const struct receiver_job *jobs,
+struct receiver *receivers_hold(struct receivers *receivers, const struct receiver_job *jobs,
 				unsigned int count)
 {
-	return start(broker, jobs, count, true);
+	return start(receivers, jobs, count, true);
 }
 
-void receivers_release(struct broker *broker, struct receiver *receiver)
+void receivers_release(struct receivers *receivers, struct receiver *receiver)
 {
-	close_control(broker, receiver);
+	close_control(receivers, receiver);
 }
 
-/* ---- room ---- */
-
-/* What several receivers have to say fits while it is writable at all. */
-static bool is_writable(int link)
+int64_t receivers_get_retry(const struct receivers *receivers)
 {
-	struct pollfd ready = { .fd = link, .events = POLLOUT };
-
-	return poll(&ready, 1, 0) == 1 && ready.revents & POLLOUT;
+	return receivers->retry_at;
 }
 
-bool receivers_ready(struct broker *broker)
+bool receivers_ready(struct receivers *receivers)
 {
-	struct receivers *receivers = &broker->receivers;
-	unsigned int i, working = 0;
+	unsigned int working = 0;
 
 	if (clock_ms() < receivers->retry_at)
 		return false;
 	receivers->retry_at = 0;
-	for (i = 0; i < RECEIVERS_MAX; i++)
+	for (unsigned int i = 0; i < RECEIVERS_MAX; i++)
 		working += receivers->all[i].pid && receivers->all[i].working;
-	if (working >= WORKING_MAX || broker->unsent_count > 0 || !find_free(&broker->receivers))
-		return false;
-	if (is_writable(broker->link.fd))
-		return true;
-	broker_change(broker, &broker->link, EPOLLIN | EPOLLOUT);
-	return false;
+	return working < WORKING_MAX && find_free(receivers) &&
+	       outbox_has_room(receivers->outbox);
 }
 
 /* ---- the end ---- */
 
-static void ended(struct broker *broker, struct receiver *receiver)
+static void ended(struct receivers *receivers, struct receiver *receiver)
 {
-	while (receiver->working) /* what it has said comes first */
-		control_ready(broker, &receiver->source, 0);
-	/* It may have been on the way when it was withdrawn first. */
-	if (receiver->stuck)
-		broker_detach(broker, receiver->ids[receiver->done]);
+	struct peer_user *user;
+
+	while (receiver->working) /* what it has reported comes first */
+		control_ready(&receiver->control, 0);
 	receiver->pid = 0;
+	if (!receiver->stuck)
+		return;
+	/* It may have sent IPC_ATTACH only after the first IPC_DETACH. */
+	outbox_detach(receivers->outbox, receiver->ids[receiver->done]);
+	user = peer_find_user(receivers->users, receiver->uid, clock_ms());
+	if (user)
+		user->stuck--;
 }
 
-static void receivers_signals_ready(struct broker *broker, struct source *source, uint32_t events)
+static void child_ended(struct event_source *source, uint32_t events)
 {
+	struct receivers *receivers = source->owner;
 	struct signalfd_siginfo info;
 	pid_t pid;
 
@@ -265,38 +324,49 @@ static void receivers_signals_ready(struct broker *broker, struct source *source
 		;
 	while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
 		for (unsigned int i = 0; i < RECEIVERS_MAX; i++)
-			if (broker->receivers.all[i].pid == pid)
-				ended(broker, &broker->receivers.all[i]);
+			if (receivers->all[i].pid == pid)
+				ended(receivers, &receivers->all[i]);
 }
 
-int receivers_init(struct broker *broker)
+int receivers_new(struct receivers **ret, struct loop *loop, struct outbox *outbox,
+		  struct peer_users *users, const struct broker_options *options)
 {
+	struct receivers *receivers = calloc(1, sizeof(*receivers));
 	sigset_t child;
 
+	if (!receivers)
+		return -ENOMEM;
+	*ret = receivers;
+	receivers->loop = loop;
+	receivers->outbox = outbox;
+	receivers->users = users;
+	receivers->options = options;
 	sigemptyset(&child);
 	sigaddset(&child, SIGCHLD);
 	sigprocmask(SIG_SETMASK, &child, NULL);
-	broker->receivers.signals =
-		(struct source){ receivers_signals_ready,
-				 signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK) };
-	if (broker->receivers.signals.fd < 0)
+	receivers->signals =
+		(struct event_source){ child_ended, receivers,
+				       signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK) };
+	if (receivers->signals.fd < 0)
 		return -errno;
-	return broker_add(broker, &broker->receivers.signals, EPOLLIN);
+	return loop_add(loop, &receivers->signals, EPOLLIN);
 }
 
-int64_t receivers_tend(struct broker *broker, int64_t now)
+int64_t receivers_run_timers(struct receivers *receivers, int64_t now)
 {
+	const unsigned int life_ms = receivers->options->receive_ms;
 	int64_t due = 0;
 
 	for (unsigned int i = 0; i < RECEIVERS_MAX; i++) {
-		struct receiver *receiver = &broker->receivers.all[i];
+		struct receiver *receiver = &receivers->all[i];
 
 		if (!receiver->pid || !receiver->working)
 			continue;
-		if (now - receiver->since >= LATE_MS || now - receiver->began >= WORK_MS)
-			lose(broker, receiver);
+		if (now - receiver->since >= LATE_MS ||
+		    now - receiver->began >= (life_ms ? life_ms : LIFE_MS))
+			give_up(receivers, receiver);
 		else
-			due = earlier_of(due, receiver->since + LATE_MS);
+			due = earlier(due, receiver->since + LATE_MS);
 	}
 	return due;
 }

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "broker/broker.h"
+#include "broker/keeper.h"
 #include "common/program.h"
 
 int dump_start_broker(const struct dump *dump, const int *listeners, unsigned int count,

@@ -24,7 +24,7 @@ void multi_init(struct dump_multi *multi, struct dump *dump)
 	multi->done.end = &multi->done.first;
 }
 
-struct netns_entry *entry_new(struct dump_multi *multi, uint32_t id)
+struct netns_entry *entry_new(struct dump_multi *multi, uint64_t id)
 {
 	struct netns_entry *entry = calloc(1, sizeof(*entry));
 
@@ -67,7 +67,7 @@ void entry_free(struct netns_entry *entry)
 	free(entry);
 }
 
-struct netns_entry *entry_find(const struct dump_multi *multi, uint32_t id)
+struct netns_entry *entry_find(const struct dump_multi *multi, uint64_t id)
 {
 	struct netns_entry *entry = multi->entries;
 

@@ -29,7 +29,7 @@ struct netns_entry {
 	struct netns_entry *prev, *next;
 	struct netns_entry *next_queued;
 	enum netns_state state; /* written by the main thread, with the lock */
-	uint32_t id;            /* in messages to and from the broker */
+	uint64_t id;            /* in messages to and from the broker */
 	uint64_t inode;         /* of the namespace; 0: unknown; with the lock */
 	uint32_t uid, pid;      /* of the peer that handed it over */
 	struct peer_user *user; /* likewise, or NULL */
@@ -63,7 +63,7 @@ struct dump_multi {
 	struct mnfq_ring *ring;
 	struct netns_entry *entries; /* changed by the main thread, with the lock */
 	size_t count;
-	uint32_t last_id;
+	uint64_t last_id;
 	int epoll;
 	int ipc;           /* to the broker; -1: none, or not any more */
 	bool ipc_paused;   /* until more of what it sent is closed */
@@ -91,10 +91,10 @@ struct dump_multi {
 void multi_init(struct dump_multi *multi, struct dump *dump);
 
 /** Returns NULL without memory. @id 0: one of ours. */
-struct netns_entry *entry_new(struct dump_multi *multi, uint32_t id);
+struct netns_entry *entry_new(struct dump_multi *multi, uint64_t id);
 void entry_enlist(struct netns_entry *entry);
 void entry_free(struct netns_entry *entry);
-struct netns_entry *entry_find(const struct dump_multi *multi, uint32_t id);
+struct netns_entry *entry_find(const struct dump_multi *multi, uint64_t id);
 
 void entry_set_state(struct netns_entry *entry, enum netns_state state);
 

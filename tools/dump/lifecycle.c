@@ -18,7 +18,6 @@
 
 #define JOINING_MAX 16
 #define CLOSING_MAX 16
-#define PENDING_MAX 64  /* of one user */
 #define STALL_MS    50  /* and 1 ms for each queue */
 #define END_MS      800 /* likewise, to close all */
 
@@ -205,7 +204,7 @@ void lifecycle_restart(struct dump_multi *multi)
 		}
 		entry->withdrawable = false;
 		if (entry->state == NETNS_SERVED || entry->state == NETNS_THREADED)
-			notify_watch(entry);
+			notify_restarted(entry);
 	}
 }
 
@@ -248,10 +247,8 @@ void lifecycle_join(struct netns_entry *entry, const struct socket_spec *spec)
 			entry->user = peer_find_user(&multi->users, entry->uid, clock_ms());
 		if (err == 0 && !entry->user)
 			err = -EBUSY;
-		if (err == 0 && entry->user->waiting >= PENDING_MAX) {
-			reason = "too many sockets of this user are pending: try again later";
-			err = -EBUSY;
-		}
+		if (err == 0)
+			err = peer_check_waiting(entry->user, &reason);
 	}
 	if (err < 0) {
 		snprintf(entry->reason, sizeof(entry->reason), "%s", reason);
@@ -366,7 +363,6 @@ static void finish_join(struct netns_entry *entry)
 		return;
 	}
 	count_served(entry);
-	notify_accepted(entry);
 	if (entry->leaving)
 		lifecycle_remove(entry, "gone");
 }

@@ -110,7 +110,7 @@ static void handle_message(struct dump_multi *multi, const struct ipc_msg *messa
 			log_line("%s", message->text);
 		break;
 	case IPC_COUNT:
-		multi->refusals = message->id;
+		multi->refusals = message->count;
 		break;
 	case IPC_PING:
 		systemd_notify(multi->manager, "WATCHDOG=1\n", -1);
@@ -180,7 +180,7 @@ void multi_broker_count_refusals(struct dump_multi *multi)
 	if (multi->ipc < 0 || ipc_send(multi->ipc, &question, -1) < 0)
 		return;
 	if (read_until(multi, IPC_COUNT, &answer))
-		multi->refusals = answer.id;
+		multi->refusals = answer.count;
 }
 
 /* If we ended first it would be killed. */

@@ -80,8 +80,7 @@ void notify_single_failed(struct dump_multi *multi, const char *reason)
 
 /* ---- the broker ------------------------------------------------------------------------- */
 
-static void reply_to_attach(const struct dump_multi *multi, uint32_t id, int err,
-			    const char *text)
+static void refuse_attach(const struct dump_multi *multi, uint64_t id, int err, const char *text)
 {
 	struct ipc_msg message = { .type = IPC_ANSWER, .id = id, .error = err };
 
@@ -89,16 +88,11 @@ static void reply_to_attach(const struct dump_multi *multi, uint32_t id, int err
 	(void)ipc_send(multi->ipc, &message, -1);
 }
 
-void notify_accepted(const struct netns_entry *entry)
-{
-	reply_to_attach(entry->multi, entry->id, 0, "");
-}
-
 /* The inode is that of a namespace that the broker found by itself. */
 void notify_refuse(struct dump_multi *multi, const struct ipc_msg *attach, int err,
 		   const char *reason)
 {
-	reply_to_attach(multi, attach->id, err, reason);
+	refuse_attach(multi, attach->id, err, reason);
 	if (attach->inode && err == -EEXIST) /* nothing new */
 		return;
 	if (multi->dump->single_netns)
@@ -121,20 +115,22 @@ void notify_refused(const struct netns_entry *entry)
 	notify_refuse(entry->multi, &attach, entry->error, entry->reason);
 }
 
-/*
- * Ahead of the answer: once the peer has that its namespace may be gone, and the broker must have looked
- * before.
- */
-void notify_watch(const struct netns_entry *entry)
+/* The broker replies to its client, and watches the namespace unless the entry can be withdrawn. */
+static void report_served(const struct netns_entry *entry, uint32_t flags)
 {
-	struct ipc_msg message = { .type = IPC_WATCH,
-				   .id = entry->id,
-				   .flags = (entry->named ? IPC_SEEN : 0) |
-					    (entry->hidden ? IPC_HIDDEN : 0),
-				   .inode = entry->inode };
+	const struct ipc_msg message = { .type = IPC_ANSWER,
+					 .id = entry->id,
+					 .flags = flags | (entry->named ? IPC_SEEN : 0) |
+						  (entry->hidden ? IPC_HIDDEN : 0),
+					 .inode = entry->withdrawable ? 0 : entry->inode };
 
-	if (entry->multi->ipc >= 0 && !entry->withdrawable && entry->inode)
+	if (entry->multi->ipc >= 0)
 		(void)ipc_send(entry->multi->ipc, &message, -1);
+}
+
+void notify_restarted(const struct netns_entry *entry)
+{
+	report_served(entry, IPC_AGAIN);
 }
 
 void notify_forget(const struct netns_entry *entry)
@@ -191,5 +187,5 @@ void notify_served(struct netns_entry *entry)
 		set_stored(entry, "FDSTORE", mnfq_socket_get_fd(entry->handle.sock));
 		entry->stored = true;
 	}
-	notify_watch(entry);
+	report_served(entry, 0);
 }

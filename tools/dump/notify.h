@@ -9,19 +9,20 @@
 #include "broker/ipc.h"
 #include "dump/entries.h"
 
-/** It is served: log it, store its socket, and have the broker watch it. */
+/** It is served: log it, store its socket, reply to its IPC_ATTACH, and have the broker watch it. */
 void notify_served(struct netns_entry *entry);
 
-/** The answer to its IPC_ATTACH. The second is about its error, and is logged. */
-void notify_accepted(const struct netns_entry *entry);
+/** Reply to its IPC_ATTACH with its error, and log that. */
 void notify_refused(const struct netns_entry *entry);
 
 /** The same for an IPC_ATTACH without an entry. */
 void notify_refuse(struct dump_multi *multi, const struct ipc_msg *attach, int err,
 		   const char *reason);
 
-/** Have the broker say when the namespace is gone, or forget the entry. */
-void notify_watch(const struct netns_entry *entry);
+/** It is served, which the new broker does not know. */
+void notify_restarted(const struct netns_entry *entry);
+
+/** Have the broker forget it. */
 void notify_forget(const struct netns_entry *entry);
 
 /** The service manager need not keep the socket any more. */

@@ -173,7 +173,7 @@ static void *run_worker(void *arg)
 static void watch_netns(const struct single *single)
 {
 	struct ipc_msg message = {
-		.type = IPC_WATCH,
+		.type = IPC_ANSWER,
 		.id = 1,
 		.flags = options_have_name(single->dump->opts) ? IPC_SEEN : IPC_HIDDEN,
 	};

@@ -88,7 +88,7 @@ static int allow_removal(int ruleset, const char *own)
 }
 
 /*
- * Who serves looks namespaces' names up, wherever in /run their directory will be made, and reads
+ * The server looks namespaces' names up, wherever in /run their directory will be made, and reads
  * counters and rights of itself in /proc. There the descriptor keeps the kernel from forgetting the
  * directory, and with it the rule.
  */
@@ -106,7 +106,7 @@ static int fill(int ruleset, enum sandbox_role role, const char *own)
 	return err >= 0 && own ? allow_removal(ruleset, own) : err;
 }
 
-/* To tell which namespaces the processes of others are in is what Landlock rules out; it is inherited. */
+/* Landlock hides which namespaces the processes of others are in, and is inherited. */
 static bool looks_at_others(enum sandbox_role role)
 {
 	return role == SANDBOX_BROKER || role == SANDBOX_NETNS || role == SANDBOX_KEEPER;

@@ -74,7 +74,7 @@ static int leave_no_core(void)
 	return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? -errno : 0;
 }
 
-static int fail_sentence(int err, const char *what, char *error, size_t error_size)
+static int fail_to(int err, const char *what, char *error, size_t error_size)
 {
 	snprintf(error, error_size, "cannot %s: %s", what, strerror(-err));
 	return err;
@@ -93,25 +93,24 @@ int sandbox_enter(enum sandbox_role role, uint64_t keep, bool threads, const cha
 	int err;
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return fail_sentence(-errno, "set no_new_privs (Linux 3.5 has it)", error,
-				     error_size);
+		return fail_to(-errno, "set no_new_privs (Linux 3.5 has it)", error, error_size);
 	err = drop_capabilities(keep);
 	if (err)
-		return fail_sentence(err, "drop capabilities", error, error_size);
+		return fail_to(err, "drop capabilities", error, error_size);
 	err = leave_no_core();
 	if (err)
-		return fail_sentence(err, "rule out core dumps", error, error_size);
+		return fail_to(err, "rule out core dumps", error, error_size);
 	for (int fd = 0; fd <= 2; fd++) /* often a Unix socket, to a log */
 		sandbox_name_socket(fd);
 	err = sandbox_limit_files(role, own);
 	if (err)
-		return fail_sentence(err, "limit access to files (Landlock)", error, error_size);
+		return fail_to(err, "limit access to files (Landlock)", error, error_size);
 	err = sandbox_filter(role, threads);
 	if (err)
-		return fail_sentence(err,
-				     "limit system calls (does the kernel have "
-				     "CONFIG_SECCOMP_FILTER?)",
-				     error, error_size);
+		return fail_to(err,
+			       "limit system calls (does the kernel have "
+			       "CONFIG_SECCOMP_FILTER?)",
+			       error, error_size);
 	return 0;
 }
 
@@ -148,7 +147,7 @@ static bool owns_userns(int fd)
 	return owned;
 }
 
-/* The user namespace that owns the network namespace of a socket; negative if it is not told. */
+/* The user namespace that owns the network namespace of a socket; negative if the kernel does not say. */
 static int open_userns(int netlink_fd)
 {
 	int userns, netns = ioctl(netlink_fd, SIOCGSKNS);

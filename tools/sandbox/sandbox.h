@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Giving up, once everything is set up, what is not needed any more: who takes the program over
- * through a packet or through a peer then has little of it.
+ * Giving up, once everything is set up, what is not needed any more: an attacker who takes the program
+ * over through a packet or a client then has little of it.
  */
 #ifndef MNFQ_TOOLS_SANDBOX_H
 #define MNFQ_TOOLS_SANDBOX_H
@@ -19,10 +19,10 @@
  */
 enum sandbox_role {
 	SANDBOX_SERVE, /* receive packets, send verdicts, print; bind netlink sockets; look names up */
-	SANDBOX_BROKER,   /* accept strangers, list /proc, start receivers */
+	SANDBOX_BROKER,   /* accept clients, list /proc, start receivers */
 	SANDBOX_NETNS,    /* the same, enter network namespaces and open netlink sockets there */
-	SANDBOX_RECEIVER, /* receive what strangers send, and pass it on; nothing else */
-	SANDBOX_KEEPER, /* start all these but those who serve and share, end them, remove one's own path */
+	SANDBOX_RECEIVER, /* receive what clients send, and pass it on; nothing else */
+	SANDBOX_KEEPER, /* start brokers and receivers, end them, remove the path of the listener */
 	SANDBOX_SHARER, /* accept, open netlink sockets here, pass them, remove one's own path */
 };
 
@@ -37,7 +37,7 @@ enum sandbox_role {
  *
  * @threads     there will be more threads, which inherit all this
  * @own         a path that is to be removed in the end, or NULL; for roles that remove one
- * @error       where the sentence of a failure goes
+ * @error       where the message of a failure is written
  * Returns 0 or a negative errno; after a failure some of it may be done.
  */
 int sandbox_enter(enum sandbox_role role, uint64_t keep, bool threads, const char *own,
@@ -54,13 +54,13 @@ bool sandbox_has(uint64_t caps);
 
 /**
  * Does our uid own the user namespace of this netlink socket's network namespace, so that the
- * kernel asks for no capability over it? False where the kernel does not tell.
+ * kernel asks for no capability over it? False where the kernel does not say.
  */
 bool sandbox_owns(int netlink_fd);
 
 /**
  * Whether system calls are limited: built with libseccomp, and without a sanitizer, whose own
- * system calls nobody has listed.
+ * system calls are not in our lists.
  */
 extern const bool sandbox_has_seccomp;
 

@@ -60,7 +60,7 @@ static const char *const to_live[] = {
 	"ugetrlimit", NULL
 };
 
-static const char *const to_meet[] = { "accept4", NULL };
+static const char *const to_accept[] = { "accept4", NULL };
 
 static const char *const to_remove[] = { "unlink", "unlinkat", NULL };
 
@@ -71,6 +71,9 @@ static const char *const to_receive[] = { "setitimer", NULL };
 
 /* Child processes, and what they give up further. */
 static const char *const to_fork[] = { "setitimer",
+				       "timer_create",
+				       "timer_settime",
+				       "timer_settime64",
 				       "close_range",
 				       "socketpair",
 				       "capget",
@@ -95,7 +98,7 @@ struct rule {
 	{                                                                                        \
 		arg, SCMP_CMP_MASKED_EQ, mask, value                                             \
 	}
-/* The kernel takes 32 bits of such an argument, and who calls may leave anything in the others. */
+/* The kernel takes 32 bits of such an argument, and the others may hold anything. */
 #define IS(arg, value) MASKED(arg, UINT32_MAX, (uint32_t)(value))
 
 /* Flags of open() with which something is written, made or emptied. */
@@ -204,13 +207,13 @@ static const struct {
 	const struct rule *rules[5];
 } roles[] = {
 	[SANDBOX_SERVE] = { .rules = { to_read, to_bind } },
-	[SANDBOX_BROKER] = { { to_meet, to_watch, to_fork }, { to_list, to_fork_if } },
-	[SANDBOX_NETNS] = { { to_meet, to_watch, to_fork },
+	[SANDBOX_BROKER] = { { to_accept, to_watch, to_fork }, { to_list, to_fork_if } },
+	[SANDBOX_NETNS] = { { to_accept, to_watch, to_fork },
 			    { to_read, to_open_sockets, to_enter, to_fork_if } },
 	[SANDBOX_RECEIVER] = { .names = { to_receive } },
-	[SANDBOX_KEEPER] = { { to_meet, to_watch, to_fork, to_end, to_remove },
+	[SANDBOX_KEEPER] = { { to_accept, to_watch, to_fork, to_end, to_remove },
 			     { to_read, to_open_sockets, to_enter, to_fork_if } },
-	[SANDBOX_SHARER] = { { to_meet, to_remove }, { to_open_sockets } },
+	[SANDBOX_SHARER] = { { to_accept, to_remove }, { to_open_sockets } },
 };
 
 static int allow_if(scmp_filter_ctx filter, const struct rule *rule)
@@ -291,7 +294,7 @@ int sandbox_filter(enum sandbox_role role, bool threads)
 		return -ENOMEM;
 	/*
 	 * Kernels before 5.16 would slow down all our code for the sake of programs that run
-	 * code of strangers; we do not.
+	 * untrusted code; we do not.
 	 */
 	(void)seccomp_attr_set(filter, SCMP_FLTATR_CTL_SSB, 1);
 	err = allow_role(filter, role);
