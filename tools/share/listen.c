@@ -22,6 +22,11 @@
 #define ACCEPT_MAX  32   /* clients accepted before answers are read */
 #define PAUSE_MS    100  /* before accepting again when descriptors have run out */
 
+/* Newer than some C libraries; numbered like this where the others are. */
+#if !defined(SO_PASSRIGHTS) && SO_PASSCRED == 16
+#define SO_PASSRIGHTS 83
+#endif
+
 struct client {
 	int stream;
 	int64_t deadline;
@@ -191,6 +196,21 @@ static int serve_clients(struct sharer *sharer)
 	}
 }
 
+/*
+ * Peers have no descriptors to send: closing them would take as long as they like. Accepted streams are like
+ * their listener. Linux has this since 6.16.
+ */
+static void refuse_descriptors(int fd)
+{
+#ifdef SO_PASSRIGHTS
+	const int no = 0;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &no, sizeof(no));
+#else
+	(void)fd;
+#endif
+}
+
 int share_listen(const struct share_options *opts)
 {
 	struct sharer sharer = { .opts = opts };
@@ -202,6 +222,7 @@ int share_listen(const struct share_options *opts)
 		return fail(SHARE_NAME, "cannot catch signals: %s", strerror(-sharer.signals));
 	if (unix_listen(&sharer.listener, opts->listen, opts->mode, error, sizeof(error)) < 0)
 		return fail(SHARE_NAME, "%s", error);
+	refuse_descriptors(sharer.listener.fd);
 	status = share_enter_sandbox(opts);
 	if (!status) {
 		fprintf(stderr, "listening at %s, mode 0%o\n", opts->listen,
