@@ -75,7 +75,7 @@ int mnfq_i_backlog_add(struct mnfq_socket *sock, const uint8_t *data, size_t len
 }
 
 /* Takes the entry that @at points to off both lists. */
-static struct mnfq_i_backlog *take(struct mnfq_socket *sock, struct mnfq_i_backlog **at)
+static struct mnfq_i_backlog *backlog_remove(struct mnfq_socket *sock, struct mnfq_i_backlog **at)
 {
 	struct mnfq_i_backlog *entry = *at;
 
@@ -98,7 +98,7 @@ struct mnfq_i_backlog *mnfq_i_backlog_pop(struct mnfq_socket *sock)
 	if (!sock->backlog)
 		return NULL;
 	if (sock->backlog->slot) /* of its queue it is the first, too */
-		return take(sock, &sock->backlog->slot->first);
+		return backlog_remove(sock, &sock->backlog->slot->first);
 	sock->backlog = none->next;
 	if (none->next)
 		none->next->link = &sock->backlog;
@@ -151,7 +151,7 @@ unsigned int mnfq_i_backlog_take(struct mnfq_socket *sock, uint16_t num, uint32_
 			continue;
 		}
 		ids[count++] = (*at)->id;
-		free(take(sock, at));
+		free(backlog_remove(sock, at));
 	}
 	return count;
 }
@@ -168,7 +168,7 @@ unsigned int mnfq_i_backlog_purge(struct mnfq_socket *sock, uint16_t num)
 	unsigned int packets = 0;
 
 	while (slot && slot->first) {
-		entry = take(sock, &slot->first);
+		entry = backlog_remove(sock, &slot->first);
 		packets += entry->is_packet;
 		if (!entry->is_packet) {
 			memcpy(&answer, entry->data + NLMSG_HDRLEN, sizeof(answer));

@@ -354,8 +354,7 @@ static int fill_ring(struct mnfq_socket *sock, unsigned int max)
 		sock->overran = true;
 		count = mnfq_i_ring_fill(sock->ring, sock->fd, max);
 	}
-	if (count > 0)
-		mnfq_i_unanswered_passed(sock, (size_t)count, sock->ring->filled);
+	mnfq_i_unanswered_passed(sock, count > 0 ? (size_t)count : 0, sock->ring->filled);
 	sock->emptied = count < 0 ? count == -EAGAIN : (unsigned int)count < max;
 	if (sock->emptied && mnfq_i_unanswered_lost(sock))
 		mnfq_i_answers_lost(sock);

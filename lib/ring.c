@@ -112,9 +112,9 @@ int mnfq_i_ring_fill(struct mnfq_ring *ring, int fd, unsigned int max)
 {
 	int i, n = recvmmsg(fd, ring->messages, max, MSG_DONTWAIT, NULL);
 
+	ring->filled = 0;
 	if (n < 0)
 		return -errno;
-	ring->filled = 0;
 	for (i = 0; i < n; i++) {
 		ring->filled += ring->messages[i].msg_len;
 		/* The kernel writes the length that it used over the one that it may use. */
