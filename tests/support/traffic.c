@@ -120,6 +120,15 @@ bool udp_await(const struct udp *udp, struct datagram *datagram)
 	return wait_readable(udp->rx) && udp_receive(udp, datagram);
 }
 
+void udp_expect(const struct udp *udp, uint32_t seq)
+{
+	struct datagram datagram = { 0 };
+
+	cr_assert(udp_await(udp, &datagram), "datagram %u does not arrive", seq);
+	cr_assert(datagram.seq == seq && datagram.intact, "expected %u, got %u%s", seq,
+		  datagram.seq, datagram.intact ? "" : ", changed");
+}
+
 void tally_init(struct tally *tally, uint32_t limit)
 {
 	memset(tally, 0, sizeof(*tally));

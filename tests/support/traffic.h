@@ -42,6 +42,9 @@ bool udp_receive(const struct udp *udp, struct datagram *datagram);
 /* The same, but waits for it. False after the deadline. */
 bool udp_await(const struct udp *udp, struct datagram *datagram);
 
+/* Waits for the next one, which must be number @seq and intact. */
+void udp_expect(const struct udp *udp, uint32_t seq);
+
 /* Which numbers below @limit have arrived. */
 struct tally {
 	uint32_t limit;

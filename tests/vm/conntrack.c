@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "scene.h"
+#include "kernel-fixture.h"
 
 struct sight {
 	uint8_t tcp_flags;
@@ -84,10 +84,10 @@ struct pair {
 
 static void bind_tracking(struct pair *pair, struct netns *ns, mnfq_callback callback)
 {
-	scene_ok(NULL, mnfq_socket_open_netns(&pair->sock, ns->name, NULL));
-	scene_ok(pair->sock,
-		 mnfq_queue_bind(&pair->queue, pair->sock, 1,
-				 QUEUE_OPTIONS(.flags = MNFQ_QUEUE_CONNTRACK), callback, pair));
+	expect_ok(NULL, mnfq_socket_open_netns(&pair->sock, ns->name, NULL));
+	expect_ok(pair->sock,
+		  mnfq_queue_bind(&pair->queue, pair->sock, 1,
+				  QUEUE_OPTIONS(.flags = MNFQ_QUEUE_CONNTRACK), callback, pair));
 }
 
 /* A rule that asks for the state is what makes the kernel track connections in a namespace. */
@@ -183,7 +183,7 @@ Test(conntrack, life_of_a_tcp_connection)
 		cr_assert(sights[i].original.dport == 80 && sights[i].reply.sport == 80);
 		cr_assert(sights[i].original.sport == sights[i].reply.dport);
 	}
-	scene_account(pair.sock, pair.b, NULL);
+	fixture_account(pair.sock, pair.b, NULL);
 	mnfq_socket_close(pair.sock);
 }
 
@@ -207,7 +207,7 @@ Test(conntrack, an_icmp_error_is_related)
 	cr_assert(sights[1].original.protocol == IPPROTO_UDP);
 	cr_assert(sights[1].original.dport == PORT && sights[1].original.sport != 0);
 	close(udp.tx);
-	scene_account(pair.sock, pair.b, NULL);
+	fixture_account(pair.sock, pair.b, NULL);
 	mnfq_socket_close(pair.sock);
 }
 
@@ -242,7 +242,7 @@ static void echo(int family, uint8_t request, uint8_t reply)
 		cr_assert(sights[i].original.code == 0 && sights[i].original.sport == 0);
 	}
 	close(fd);
-	scene_account(pair.sock, pair.b, NULL);
+	fixture_account(pair.sock, pair.b, NULL);
 	mnfq_socket_close(pair.sock);
 }
 
@@ -286,7 +286,7 @@ static void destination_nat(int family)
 	cr_assert((sights[0].status & IPS_NAT_MASK) == IPS_DST_NAT, "0x%x", sights[0].status);
 	udp_close(&in);
 	udp_close(&out);
-	scene_account(pair.sock, middle, NULL);
+	fixture_account(pair.sock, middle, NULL);
 	mnfq_socket_close(pair.sock);
 }
 
@@ -322,7 +322,7 @@ Test(conntrack, zone)
 	one_datagram(&pair);
 	cr_assert(sights[0].zone == 7, "%u", sights[0].zone);
 	cr_assert(sights[0].original.zone == 0 && sights[0].reply.zone == 0);
-	scene_account(pair.sock, pair.b, NULL);
+	fixture_account(pair.sock, pair.b, NULL);
 	mnfq_socket_close(pair.sock);
 }
 
@@ -335,7 +335,7 @@ Test(conntrack, zone_of_one_direction)
 	one_datagram(&pair);
 	cr_assert(sights[0].zone == 0, "%u", sights[0].zone);
 	cr_assert(sights[0].original.zone == 9 && sights[0].reply.zone == 0);
-	scene_account(pair.sock, pair.b, NULL);
+	fixture_account(pair.sock, pair.b, NULL);
 	mnfq_socket_close(pair.sock);
 }
 
@@ -347,7 +347,7 @@ Test(conntrack, mark)
 	netns_rule(pair.b, 4, "-t mangle -I PREROUTING -j CONNMARK --set-mark 0xfedcba98");
 	one_datagram(&pair);
 	cr_assert(sights[0].mark == 0xfedcba98, "0x%x", sights[0].mark);
-	scene_account(pair.sock, pair.b, NULL);
+	fixture_account(pair.sock, pair.b, NULL);
 	mnfq_socket_close(pair.sock);
 }
 
@@ -361,7 +361,7 @@ Test(conntrack, labels)
 	one_datagram(&pair);
 	cr_assert(sights[0].labels[0] == 1 << 5 && sights[0].labels[15] == 1 << 7);
 	cr_assert(sights[0].labels[1] == 0 && sights[0].labels[14] == 0);
-	scene_account(pair.sock, pair.b, NULL);
+	fixture_account(pair.sock, pair.b, NULL);
 	mnfq_socket_close(pair.sock);
 }
 
@@ -399,7 +399,7 @@ static void expect_untracked(const char *exempt)
 	netns_rule(pair.b, 4, "-t mangle -A PREROUTING -p udp -j NFQUEUE --queue-num 1");
 	bind_tracking(&pair, pair.b, look_untracked);
 	one_datagram(&pair);
-	scene_account(pair.sock, pair.b, NULL);
+	fixture_account(pair.sock, pair.b, NULL);
 	mnfq_socket_close(pair.sock);
 }
 

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "scene.h"
+#include "kernel-fixture.h"
 #include "tool.h"
 
 TestSuite(dump_rare, .timeout = 300);

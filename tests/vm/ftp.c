@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "scene.h"
+#include "kernel-fixture.h"
 
 /* left -- router -- right: who is left talks to an FTP server, through NAT. */
 static struct {
@@ -151,10 +151,10 @@ static void router_open(int family)
 		   "-t raw -A PREROUTING -p tcp --dport 21 -j CT --helper ftp");
 	netns_rule(call.router, family, "-t nat -A POSTROUTING -o right -j MASQUERADE");
 	netns_rule(call.router, family, "-A FORWARD -p tcp -j NFQUEUE --queue-num 1");
-	scene_ok(NULL, mnfq_socket_open_netns(&call.sock, call.router->name, NULL));
-	scene_ok(call.sock,
-		 mnfq_queue_bind(&call.queue, call.sock, 1,
-				 QUEUE_OPTIONS(.flags = MNFQ_QUEUE_CONNTRACK), edit, NULL));
+	expect_ok(NULL, mnfq_socket_open_netns(&call.sock, call.router->name, NULL));
+	expect_ok(call.sock,
+		  mnfq_queue_bind(&call.queue, call.sock, 1,
+				  QUEUE_OPTIONS(.flags = MNFQ_QUEUE_CONNTRACK), edit, NULL));
 }
 
 /* One of them says a line, which arrives as it was edited. */

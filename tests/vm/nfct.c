@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "scene.h"
+#include "kernel-fixture.h"
 
 static struct {
 	struct nf_conntrack *ct; /* as the library parsed it */
@@ -104,15 +104,14 @@ static int dump(void *arg)
 static void compare(int family)
 {
 	unsigned int found = 0;
-	struct scene scene;
 
-	scene_open(&scene, family);
-	netns_rule(scene.ns, family, "-t raw -A OUTPUT -p udp -j CT --zone 3");
-	netns_rule(scene.ns, family, "-t mangle -A OUTPUT -j CONNMARK --set-mark 0x12345678");
-	netns_rule(scene.ns, family, "-t mangle -A OUTPUT -m connlabel --label 17 --set");
-	scene_bind(&scene, QUEUE_OPTIONS(.flags = MNFQ_QUEUE_CONNTRACK), look);
-	udp_send(&scene.udp, 1);
-	scene_serve(&scene, 1);
+	fixture_open(family);
+	netns_rule(fixture.ns, family, "-t raw -A OUTPUT -p udp -j CT --zone 3");
+	netns_rule(fixture.ns, family, "-t mangle -A OUTPUT -j CONNMARK --set-mark 0x12345678");
+	netns_rule(fixture.ns, family, "-t mangle -A OUTPUT -m connlabel --label 17 --set");
+	fixture_bind(QUEUE_OPTIONS(.flags = MNFQ_QUEUE_CONNTRACK), look);
+	udp_send(&fixture.udp, 1);
+	fixture_serve(1);
 	cr_assert(sight.tuples[0].dport == PORT && sight.tuples[0].protocol == IPPROTO_UDP);
 	expect_tuple(&sight.tuples[0], ATTR_ORIG_IPV4_SRC, ATTR_ORIG_IPV6_SRC,
 		     ATTR_ORIG_PORT_SRC);
@@ -124,10 +123,10 @@ static void compare(int family)
 	cr_assert(nfct_get_attr_u32(sight.ct, ATTR_STATUS) == sight.status);
 	cr_assert(nfct_get_attr_u16(sight.ct, ATTR_ZONE) == sight.zone && sight.zone == 3);
 	expect_labels();
-	cr_assert(netns_call(scene.ns, dump, &found) == 0);
+	cr_assert(netns_call(fixture.ns, dump, &found) == 0);
 	cr_assert(found == 1, "%u connections in the table have its id", found);
 	nfct_destroy(sight.ct);
-	scene_close(&scene);
+	fixture_close();
 }
 
 Test(nfct, ipv4)

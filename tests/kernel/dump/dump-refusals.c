@@ -4,7 +4,7 @@
 #include <signal.h>
 #include <string.h>
 
-#include "scene.h"
+#include "kernel-fixture.h"
 #include "tool.h"
 
 TestSuite(dump_refusals, .timeout = 300);

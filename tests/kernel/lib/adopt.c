@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "scene.h"
+#include "kernel-fixture.h"
 
 /*
  * Refused, with a sentence that says @part, and the caller's descriptors are as they were. What
@@ -137,33 +137,29 @@ Test(adopt, refuses_wrong_arguments)
 /* ---- what works ---- */
 
 /* The descriptor is the socket's: same port id, serves packets, and goes with the socket. */
-static void serve(struct scene *scene, int fd)
+static void serve(int fd)
 {
 	struct sockaddr_nl before = { 0 }, after = { 0 };
 	socklen_t len = sizeof(before);
 
-	scene->sock = mnfq_socket_close(scene->sock);
+	fixture.sock = mnfq_socket_close(fixture.sock);
 	cr_assert(getsockname(fd, (struct sockaddr *)&before, &len) == 0);
-	scene_ok(NULL, mnfq_socket_adopt(&scene->sock, fd, NULL));
-	cr_assert(mnfq_socket_get_fd(scene->sock) == fd);
+	expect_ok(NULL, mnfq_socket_adopt(&fixture.sock, fd, NULL));
+	cr_assert(mnfq_socket_get_fd(fixture.sock) == fd);
 	cr_assert(getsockname(fd, (struct sockaddr *)&after, &len) == 0);
-	cr_assert(after.nl_pid != 0 && after.nl_pid == mnfq_socket_get_portid(scene->sock));
+	cr_assert(after.nl_pid != 0 && after.nl_pid == mnfq_socket_get_portid(fixture.sock));
 	cr_assert(before.nl_pid == 0 || before.nl_pid == after.nl_pid);
-	scene_bind(scene, NULL, scene_count);
-	udp_send_many(&scene->udp, 0, 3);
-	scene_serve(scene, 3);
-	scene_expect(scene, 0);
-	scene_expect(scene, 1);
-	scene_expect(scene, 2);
-	scene->sock = mnfq_socket_close(scene->sock);
+	fixture_bind(NULL, count_packet);
+	fixture_pass(0, 3);
+	fixture.sock = mnfq_socket_close(fixture.sock);
 	cr_assert(fcntl(fd, F_GETFD) < 0, "still open");
-	scene_close(scene);
+	fixture_close();
 }
 
-static int fresh(struct scene *scene)
+static int fresh(void)
 {
-	scene_open(scene, 4);
-	return netns_socket(scene->ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
+	fixture_open(4);
+	return netns_socket(fixture.ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
 }
 
 static void set_option(int fd, int option)
@@ -175,68 +171,62 @@ static void set_option(int fd, int option)
 
 Test(adopt, takes_an_unbound_one)
 {
-	struct scene scene;
-	int fd = fresh(&scene);
+	int fd = fresh();
 
-	serve(&scene, fd);
+	serve(fd);
 }
 
 Test(adopt, takes_a_bound_one)
 {
 	struct sockaddr_nl any = { .nl_family = AF_NETLINK, .nl_pid = 123456 };
-	struct scene scene;
-	int fd = fresh(&scene);
+	int fd = fresh();
 
 	cr_assert(bind(fd, (struct sockaddr *)&any, sizeof(any)) == 0);
-	serve(&scene, fd);
+	serve(fd);
 }
 
 Test(adopt, takes_one_with_cap_ack)
 {
-	struct scene scene;
-	int fd = fresh(&scene);
+	int fd = fresh();
 
 	set_option(fd, NETLINK_CAP_ACK);
-	serve(&scene, fd);
+	serve(fd);
 }
 
 Test(adopt, takes_one_with_ext_ack)
 {
-	struct scene scene;
-	int fd = fresh(&scene);
+	int fd = fresh();
 
 	set_option(fd, NETLINK_EXT_ACK);
-	serve(&scene, fd);
+	serve(fd);
 }
 
 Test(adopt, takes_a_member_of_a_group)
 {
-	struct scene scene;
-	int group = 1, fd = fresh(&scene);
+	int group = 1, fd = fresh();
 
 	cr_assert(setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) ==
 		  0);
-	serve(&scene, fd);
+	serve(fd);
 }
 
 Test(adopt, leaves_the_status_flags_alone)
 {
-	struct scene scene;
-	int copy, fd = fresh(&scene);
+	int copy, fd = fresh();
 
 	cr_assert(fcntl(fd, F_SETFL, O_NONBLOCK) == 0);
 	copy = dup(fd);
-	mnfq_socket_close(scene.sock);
-	scene_ok(NULL, mnfq_socket_adopt(&scene.sock, fd, NULL));
-	scene_bind(&scene, NULL, scene_count);
-	udp_send(&scene.udp, 1);
-	scene_serve(&scene, 1);
+	mnfq_socket_close(fixture.sock);
+	expect_ok(NULL, mnfq_socket_adopt(&fixture.sock, fd, NULL));
+	fixture_bind(NULL, count_packet);
+	udp_send(&fixture.udp, 1);
+	fixture_serve(1);
 	cr_assert(fcntl(copy, F_GETFL) & O_NONBLOCK);
 	cr_assert(fcntl(copy, F_SETFL, 0) == 0);
-	cr_assert(mnfq_socket_dispatch(scene.sock, 1) == 0);
+	cr_assert(mnfq_socket_dispatch(fixture.sock, 1) == 0);
 	cr_assert((fcntl(copy, F_GETFL) & O_NONBLOCK) == 0);
 	close(copy);
-	scene_close(&scene);
+	fixture_close();
 }
 
 /* Otherwise whoever holds a copy could make packets vanish later. */
@@ -244,15 +234,14 @@ Test(adopt, locks_the_filter)
 {
 	struct sock_filter reject = BPF_STMT(BPF_RET | BPF_K, 0);
 	struct sock_fprog program = { .len = 1, .filter = &reject };
-	struct scene scene;
-	int fd = fresh(&scene), copy = dup(fd);
+	int fd = fresh(), copy = dup(fd);
 
-	mnfq_socket_close(scene.sock);
-	scene_ok(NULL, mnfq_socket_adopt(&scene.sock, fd, NULL));
+	mnfq_socket_close(fixture.sock);
+	expect_ok(NULL, mnfq_socket_adopt(&fixture.sock, fd, NULL));
 	cr_assert(setsockopt(copy, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0);
 	cr_assert(errno == EPERM);
 	close(copy);
-	scene_close(&scene);
+	fixture_close();
 }
 
 /* ---- taking a queue over ---- */
@@ -261,80 +250,75 @@ Test(adopt, locks_the_filter)
 Test(adopt, takes_what_was_released)
 {
 	struct mnfq_packet *held;
-	struct scene scene;
 	int fd;
 
 	cr_assert(mnfq_socket_detach(NULL) == -EINVAL);
-	scene_open(&scene, 4);
-	scene_bind(&scene, QUEUE_OPTIONS(.default_verdict = MNFQ_ACCEPT), scene_keep);
-	udp_send(&scene.udp, 0);
-	scene_serve(&scene, 1);
-	fd = mnfq_socket_detach(scene.sock);
+	fixture_open(4);
+	fixture_bind(QUEUE_OPTIONS(.default_verdict = MNFQ_ACCEPT), retain_packet);
+	udp_send(&fixture.udp, 0);
+	fixture_serve(1);
+	fd = mnfq_socket_detach(fixture.sock);
 	cr_assert(fd >= 0);
-	held = scene.kept[0];
+	held = fixture.retained[0];
 	cr_assert(mnfq_packet_decide(held, MNFQ_DROP) < 0, "it has no socket any more");
 	mnfq_packet_free(held);
-	udp_send(&scene.udp, 1);
-	cr_assert(netns_wait_waiting(scene.ns, 1, 2));
+	udp_send(&fixture.udp, 1);
+	cr_assert(netns_wait_waiting(fixture.ns, 1, 2));
 
-	scene_ok(NULL, mnfq_socket_adopt(&scene.sock, fd, NULL));
-	scene_bind(&scene, QUEUE_OPTIONS(.default_verdict = MNFQ_ACCEPT), scene_count);
-	scene_serve(&scene, 1);
-	scene_expect(&scene, 0);
-	scene_expect(&scene, 1);
-	scene.elsewhere = 1; /* likewise */
-	scene_close(&scene);
+	expect_ok(NULL, mnfq_socket_adopt(&fixture.sock, fd, NULL));
+	fixture_bind(QUEUE_OPTIONS(.default_verdict = MNFQ_ACCEPT), count_packet);
+	fixture_serve(1);
+	fixture_expect(0, 2);
+	fixture.elsewhere = 1; /* likewise */
+	fixture_close();
 }
 
 /* Binds the queue, holds five packets undecided, and is gone without closing anything. */
 static int former_reader(int stream, void *arg)
 {
-	struct scene *scene = arg;
 	char byte = 0;
 
-	if (mnfq_queue_bind(&scene->queue, scene->sock, 1, NULL, scene_keep, scene) < 0)
+	(void)arg;
+	if (mnfq_queue_bind(&fixture.queue, fixture.sock, 1, NULL, retain_packet, &fixture) < 0)
 		return 1;
 	if (write(stream, &byte, 1) != 1)
 		return 2;
-	while (scene->kept_count < 5)
-		if (mnfq_socket_dispatch(scene->sock, DEADLINE_MS) <= 0)
+	while (fixture.retained_count < 5)
+		if (mnfq_socket_dispatch(fixture.sock, DEADLINE_MS) <= 0)
 			return 3;
 	return write(stream, &byte, 1) == 1 && read(stream, &byte, 1) == 0 ? 0 : 4;
 }
 
 /* Datagrams 0 to 4 are left in the kernel by somebody who is gone. */
-static void leave_five(struct scene *scene)
+static void leave_five(void)
 {
 	struct child child;
 
-	scene_open(scene, 4);
-	child = child_start(former_reader, scene);
+	fixture_open(4);
+	child = child_start(former_reader, &fixture);
 	child_await(&child);
-	udp_send_many(&scene->udp, 0, 5);
+	udp_send_many(&fixture.udp, 0, 5);
 	child_await(&child);
 	cr_assert(child_finish(&child) == 0);
-	cr_assert(netns_wait_waiting(scene->ns, 1, 5));
+	cr_assert(netns_wait_waiting(fixture.ns, 1, 5));
 }
 
 static void take_over(enum mnfq_verdict default_verdict)
 {
-	struct scene scene;
 	uint32_t i;
 
-	leave_five(&scene);
-	udp_send_many(&scene.udp, 5, 2);
-	cr_assert(netns_wait_waiting(scene.ns, 1, 7));
-	scene_bind(&scene, QUEUE_OPTIONS(.default_verdict = default_verdict), scene_count);
-	scene_serve(&scene, 2);
+	leave_five();
+	udp_send_many(&fixture.udp, 5, 2);
+	cr_assert(netns_wait_waiting(fixture.ns, 1, 7));
+	fixture_bind(QUEUE_OPTIONS(.default_verdict = default_verdict), count_packet);
+	fixture_serve(2);
 	for (i = default_verdict == MNFQ_ACCEPT ? 0 : 5; i < 7; i++)
-		scene_expect(&scene, i);
-	scene_expect_nothing(&scene);
-	cr_assert(scene.seen == 2 && scene_stats(&scene).lost == 0);
-	udp_send(&scene.udp, 8);
-	scene_serve(&scene, 1);
-	scene_expect(&scene, 8);
-	scene.elsewhere = 5; /* by the release of what the former reader left */
-	scene_close(&scene);
+		fixture_expect(i, 1);
+	fixture_expect_nothing();
+	cr_assert(fixture.seen == 2 && fixture_stats().lost == 0);
+	fixture_pass(8, 1);
+	fixture.elsewhere = 5; /* by the release of what the former reader left */
+	fixture_close();
 }
 
 Test(adopt, takes_a_queue_over_and_drops_what_was_left)
@@ -350,16 +334,12 @@ Test(adopt, takes_a_queue_over_and_accepts_what_was_left)
 /* At the latest when the queue ends, if nothing arrives until then. */
 Test(adopt, takes_a_queue_over_and_ends_it)
 {
-	struct scene scene;
-	uint32_t i;
-
-	leave_five(&scene);
-	scene_bind(&scene, QUEUE_OPTIONS(.default_verdict = MNFQ_ACCEPT), scene_count);
-	cr_assert(mnfq_socket_dispatch(scene.sock, 0) == 0);
-	scene.queue = mnfq_queue_unbind(scene.queue);
-	for (i = 0; i < 5; i++)
-		scene_expect(&scene, i);
-	cr_assert(scene.seen == 0 && scene_socket_stats(&scene).refused == 0);
-	scene.elsewhere = 5; /* likewise */
-	scene_close(&scene);
+	leave_five();
+	fixture_bind(QUEUE_OPTIONS(.default_verdict = MNFQ_ACCEPT), count_packet);
+	cr_assert(mnfq_socket_dispatch(fixture.sock, 0) == 0);
+	fixture.queue = mnfq_queue_unbind(fixture.queue);
+	fixture_expect(0, 5);
+	cr_assert(fixture.seen == 0 && fixture_socket_stats().refused == 0);
+	fixture.elsewhere = 5; /* likewise */
+	fixture_close();
 }

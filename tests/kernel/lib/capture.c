@@ -149,7 +149,7 @@ static void expect_good(int fd, const unsigned int least[PROTOCOLS])
 
 /* ---- traffic ---- */
 
-static int open_scene(struct rewrite *rewrite, const struct mnfq_queue_options *options)
+static int open_capture(struct rewrite *rewrite, const struct mnfq_queue_options *options)
 {
 	if (system("command -v tshark ethtool >/dev/null") != 0)
 		skip_or_fail("this needs the commands tshark and ethtool");
@@ -163,7 +163,7 @@ static void tcp(const char *address, const struct mnfq_queue_options *options,
 		const unsigned int least[PROTOCOLS])
 {
 	struct rewrite rewrite;
-	int fd = open_scene(&rewrite, options);
+	int fd = open_capture(&rewrite, options);
 
 	rewrite.from = "the quick brown fox";
 	rewrite.to = "ThE qUiCk BrOwN fOx";
@@ -261,7 +261,7 @@ Test(capture, datagrams_of_all_kinds)
 {
 	static const char *const texts[] = { "LITTLE", "considerably larger", "big" };
 	struct rewrite rewrite;
-	int fd = open_scene(&rewrite, NULL);
+	int fd = open_capture(&rewrite, NULL);
 	size_t i;
 
 	rewrite.from = "little";
@@ -283,7 +283,7 @@ Test(capture, a_bad_checksum_is_found)
 {
 	char path[] = "/tmp/mnfq-capture-XXXXXX";
 	struct rewrite rewrite;
-	int fd = open_scene(&rewrite, NULL);
+	int fd = open_capture(&rewrite, NULL);
 	FILE *file = fdopen(mkstemp(path), "w");
 	struct judgement judgement;
 

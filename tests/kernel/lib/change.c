@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "scene.h"
+#include "kernel-fixture.h"
 
 /* ---- priority ---- */
 
@@ -30,41 +30,41 @@ static enum mnfq_verdict set_priority(struct mnfq_packet *packet, void *data)
 
 static enum mnfq_verdict read_priority(struct mnfq_packet *packet, void *data)
 {
-	struct scene *scene = data;
 	uint32_t priority = mnfq_packet_get_priority(packet);
 
+	(void)data;
 	cr_assert(priority == next_priority, "0x%x", priority);
-	scene->seen++;
+	fixture.seen++;
 	return MNFQ_ACCEPT;
 }
 
 /* Queue 2 comes later on the way, in another table. */
-static void set_and_see(struct scene *scene, uint32_t priority)
+static void set_and_see(uint32_t priority)
 {
-	const unsigned int seen = scene->seen;
+	const unsigned int seen = fixture.seen;
 
 	next_priority = priority;
-	udp_send(&scene->udp, priority & 0xffff);
-	scene_serve(scene, 2);
-	scene_expect(scene, priority & 0xffff);
-	cr_assert(scene->seen == seen + 1);
+	udp_send(&fixture.udp, priority & 0xffff);
+	fixture_serve(2);
+	fixture_expect(priority & 0xffff, 1);
+	cr_assert(fixture.seen == seen + 1);
 }
 
 static void priority_is_seen_by_a_later_queue(int family)
 {
 	struct mnfq_queue *later;
-	struct scene scene;
 	int six = 6;
 
-	scene_open(&scene, family);
-	netns_rule(scene.ns, family, "-A INPUT -p udp -j NFQUEUE --queue-num 2");
-	scene_bind(&scene, NULL, set_priority);
-	scene_ok(scene.sock, mnfq_queue_bind(&later, scene.sock, 2, NULL, read_priority, &scene));
-	set_and_see(&scene, 3);
-	set_and_see(&scene, 0xfedcba98);
-	cr_assert(setsockopt(scene.udp.tx, SOL_SOCKET, SO_PRIORITY, &six, sizeof(six)) == 0);
-	set_and_see(&scene, 0);
-	scene_close(&scene);
+	fixture_open(family);
+	netns_rule(fixture.ns, family, "-A INPUT -p udp -j NFQUEUE --queue-num 2");
+	fixture_bind(NULL, set_priority);
+	expect_ok(fixture.sock,
+		  mnfq_queue_bind(&later, fixture.sock, 2, NULL, read_priority, &fixture));
+	set_and_see(3);
+	set_and_see(0xfedcba98);
+	cr_assert(setsockopt(fixture.udp.tx, SOL_SOCKET, SO_PRIORITY, &six, sizeof(six)) == 0);
+	set_and_see(0);
+	fixture_close();
 }
 
 Test(change, priority_is_seen_by_a_later_queue_ipv4)
@@ -89,29 +89,19 @@ static unsigned int sent_in_class(struct netns *ns)
 	return packets;
 }
 
-Test(change, priority_chooses_a_class_of_the_queueing_discipline)
+QueueTest(change, priority_chooses_a_class_of_the_queueing_discipline)
 {
-	struct scene scene;
-
-	scene_open(&scene, 4);
-	netns_rule(scene.ns, 4, "-t mangle -F INPUT");
-	netns_rule(scene.ns, 4, "-t mangle -A OUTPUT -p udp -j NFQUEUE --queue-num 1");
-	netns_run(scene.ns, "tc qdisc add dev lo root handle 1: htb &&"
-			    " tc class add dev lo classid 1:20 htb rate 1gbit");
-	scene_bind(&scene, NULL, set_priority);
+	netns_rule(fixture.ns, 4, "-t mangle -F INPUT");
+	netns_rule(fixture.ns, 4, "-t mangle -A OUTPUT -p udp -j NFQUEUE --queue-num 1");
+	netns_run(fixture.ns, "tc qdisc add dev lo root handle 1: htb &&"
+			      " tc class add dev lo classid 1:20 htb rate 1gbit");
+	fixture_bind(NULL, set_priority);
 	next_priority = 0x00010021; /* of no class */
-	udp_send(&scene.udp, 1);
-	scene_serve(&scene, 1);
-	scene_expect(&scene, 1);
-	cr_assert(sent_in_class(scene.ns) == 0);
+	fixture_pass(1, 1);
+	cr_assert(sent_in_class(fixture.ns) == 0);
 	next_priority = 0x00010020;
-	udp_send_many(&scene.udp, 2, 3);
-	scene_serve(&scene, 3);
-	scene_expect(&scene, 2);
-	scene_expect(&scene, 3);
-	scene_expect(&scene, 4);
-	cr_assert(sent_in_class(scene.ns) == 3);
-	scene_close(&scene);
+	fixture_pass(2, 3);
+	cr_assert(sent_in_class(fixture.ns) == 3);
 }
 
 /* ---- a payload for a truncated packet ---- */
@@ -142,48 +132,42 @@ static enum mnfq_verdict cut_on_purpose(struct mnfq_packet *packet, void *data)
 	return MNFQ_ACCEPT;
 }
 
-static void expect_cut(struct scene *scene, size_t size)
+static void expect_cut(size_t size)
 {
 	struct datagram datagram;
 
-	cr_assert(udp_await(&scene->udp, &datagram));
+	cr_assert(udp_await(&fixture.udp, &datagram));
 	cr_assert(datagram.seq == 7 && datagram.intact && datagram.size == size,
 		  "%zu bytes arrive", datagram.size);
-	cr_assert(scene_stats(scene).rewritten == 1 && scene_stats(scene).refused == 0);
+	cr_assert(fixture_stats().rewritten == 1 && fixture_stats().refused == 0);
 }
 
-Test(change, a_truncated_packet_is_cut_on_purpose)
+QueueTest(change, a_truncated_packet_is_cut_on_purpose)
 {
-	struct scene scene;
-
-	scene_open(&scene, 4);
-	scene_bind(&scene, QUEUE_OPTIONS(.copy_range = 64), cut_on_purpose);
-	udp_send_sized(&scene.udp, 7, 1000);
-	scene_serve(&scene, 1);
-	expect_cut(&scene, 64 - 28);
-	scene_close(&scene);
+	fixture_bind(QUEUE_OPTIONS(.copy_range = 64), cut_on_purpose);
+	udp_send_sized(&fixture.udp, 7, 1000);
+	fixture_serve(1);
+	expect_cut(64 - 28);
 }
 
 /* What was allowed to the packet of the callback holds for the copy as well. */
 static enum mnfq_verdict allow_and_keep(struct mnfq_packet *packet, void *data)
 {
 	cr_assert(mnfq_packet_allow(packet, MNFQ_ALLOW_CUT) == 0);
-	return scene_keep(packet, data);
+	return retain_packet(packet, data);
 }
 
 Test(change, a_truncated_packet_is_cut_later)
 {
-	struct scene scene;
-
-	scene_open(&scene, 6);
-	scene_bind(&scene, QUEUE_OPTIONS(.copy_range = 64), allow_and_keep);
-	udp_send_sized(&scene.udp, 7, 1000);
-	scene_serve(&scene, 1);
-	cr_assert(cut(scene.kept[0]) == 0);
-	cr_assert(mnfq_packet_decide(scene.kept[0], MNFQ_ACCEPT) == 0);
-	expect_cut(&scene, 64 - 48);
-	mnfq_packet_free(scene.kept[0]);
-	scene_close(&scene);
+	fixture_open(6);
+	fixture_bind(QUEUE_OPTIONS(.copy_range = 64), allow_and_keep);
+	udp_send_sized(&fixture.udp, 7, 1000);
+	fixture_serve(1);
+	cr_assert(cut(fixture.retained[0]) == 0);
+	cr_assert(mnfq_packet_decide(fixture.retained[0], MNFQ_ACCEPT) == 0);
+	expect_cut(64 - 48);
+	mnfq_packet_free(fixture.retained[0]);
+	fixture_close();
 }
 
 /* ---- what the kernel would have done ----
@@ -202,23 +186,22 @@ static enum mnfq_verdict keep_refused(struct mnfq_packet *packet, void *data)
 	cr_assert(mnfq_packet_set_ct_mark(packet, 1, 1) == -ENODATA);
 	cr_assert(mnfq_packet_set_ct_labels(packet, bytes, NULL) == -ENODATA);
 	cr_assert(strstr(mnfq_packet_get_error(packet), "MNFQ_QUEUE_CONNTRACK"));
-	return scene_keep(packet, data);
+	return retain_packet(packet, data);
 }
 
 static void accept_past_the_library(const uint8_t *attributes, size_t len)
 {
-	struct scene scene;
 	int err;
 
-	scene_open(&scene, 4);
-	scene_bind(&scene, NULL, keep_refused);
-	udp_send(&scene.udp, 1);
-	scene_serve(&scene, 1);
-	err = scene_raw_accept(&scene, mnfq_packet_get_id(scene.kept[0]), attributes, len);
+	fixture_open(4);
+	fixture_bind(NULL, keep_refused);
+	udp_send(&fixture.udp, 1);
+	fixture_serve(1);
+	err = raw_accept(mnfq_packet_get_id(fixture.retained[0]), attributes, len);
 	cr_assert(err == 0, "the kernel does tell: %s", strerror(-err));
-	scene_expect(&scene, 1);
-	mnfq_packet_free(scene.kept[0]);
-	scene_close(&scene);
+	fixture_expect(1, 1);
+	mnfq_packet_free(fixture.retained[0]);
+	fixture_close();
 }
 
 Test(change, vlan_tag_of_a_packet_of_no_bridge_is_ignored)
@@ -226,16 +209,16 @@ Test(change, vlan_tag_of_a_packet_of_no_bridge_is_ignored)
 	const uint16_t tci = htons(5), protocol = htons(0x8100);
 	uint8_t nest[32], attributes[64], *end = nest;
 
-	end = scene_raw_put(end, NFQA_VLAN_TCI, &tci, sizeof(tci));
-	end = scene_raw_put(end, NFQA_VLAN_PROTO, &protocol, sizeof(protocol));
-	end = scene_raw_put(attributes, NLA_F_NESTED | NFQA_VLAN, nest, (size_t)(end - nest));
+	end = raw_put(end, NFQA_VLAN_TCI, &tci, sizeof(tci));
+	end = raw_put(end, NFQA_VLAN_PROTO, &protocol, sizeof(protocol));
+	end = raw_put(attributes, NLA_F_NESTED | NFQA_VLAN, nest, (size_t)(end - nest));
 	accept_past_the_library(attributes, (size_t)(end - attributes));
 }
 
 Test(change, link_layer_header_of_a_packet_of_no_bridge_is_ignored)
 {
 	static const uint8_t header[14] = { 2 };
-	uint8_t attributes[64], *end = scene_raw_put(attributes, NFQA_L2HDR, header, 14);
+	uint8_t attributes[64], *end = raw_put(attributes, NFQA_L2HDR, header, 14);
 
 	accept_past_the_library(attributes, (size_t)(end - attributes));
 }
@@ -245,8 +228,8 @@ Test(change, mark_of_a_connection_that_nobody_tracks_is_ignored)
 	const uint32_t mark = htonl(1);
 	uint8_t nest[32], attributes[64], *end = nest;
 
-	end = scene_raw_put(nest, CTA_MARK, &mark, sizeof(mark));
-	end = scene_raw_put(attributes, NLA_F_NESTED | NFQA_CT, nest, (size_t)(end - nest));
+	end = raw_put(nest, CTA_MARK, &mark, sizeof(mark));
+	end = raw_put(attributes, NLA_F_NESTED | NFQA_CT, nest, (size_t)(end - nest));
 	accept_past_the_library(attributes, (size_t)(end - attributes));
 }
 
@@ -260,27 +243,25 @@ static enum mnfq_verdict see_length(struct mnfq_packet *packet, void *data)
 	return MNFQ_ACCEPT;
 }
 
-Test(change, a_truncated_copy_cuts_the_packet)
+QueueTest(change, a_truncated_copy_cuts_the_packet)
 {
 	struct mnfq_queue *later;
-	struct scene scene;
 	uint8_t attributes[128], *end;
 	const uint8_t *payload;
 	size_t len, left = 0;
 
-	scene_open(&scene, 4);
-	netns_rule(scene.ns, 4, "-A INPUT -p udp -j NFQUEUE --queue-num 2");
-	scene_bind(&scene, QUEUE_OPTIONS(.copy_range = 64), scene_keep);
-	scene_ok(scene.sock, mnfq_queue_bind(&later, scene.sock, 2, NULL, see_length, &left));
-	udp_send_sized(&scene.udp, 1, 1000);
-	scene_serve(&scene, 1);
-	payload = mnfq_packet_get_payload(scene.kept[0], &len);
-	cr_assert(mnfq_packet_set_payload(scene.kept[0], payload, len) == -EMSGSIZE);
-	end = scene_raw_put(attributes, NFQA_PAYLOAD, payload, len);
-	scene_raw_send(&scene, 1, attributes, (size_t)(end - attributes));
-	scene_serve(&scene, 1);
+	netns_rule(fixture.ns, 4, "-A INPUT -p udp -j NFQUEUE --queue-num 2");
+	fixture_bind(QUEUE_OPTIONS(.copy_range = 64), retain_packet);
+	expect_ok(fixture.sock,
+		  mnfq_queue_bind(&later, fixture.sock, 2, NULL, see_length, &left));
+	udp_send_sized(&fixture.udp, 1, 1000);
+	fixture_serve(1);
+	payload = mnfq_packet_get_payload(fixture.retained[0], &len);
+	cr_assert(mnfq_packet_set_payload(fixture.retained[0], payload, len) == -EMSGSIZE);
+	end = raw_put(attributes, NFQA_PAYLOAD, payload, len);
+	raw_send(1, attributes, (size_t)(end - attributes));
+	fixture_serve(1);
 	cr_assert(left == 64, "%zu bytes", left);
-	scene_expect_nothing(&scene);
-	mnfq_packet_free(scene.kept[0]);
-	scene_close(&scene);
+	fixture_expect_nothing();
+	mnfq_packet_free(fixture.retained[0]);
 }

@@ -75,8 +75,8 @@ Test(edit, a_tcp_stream_survives_repairs_that_were_refused)
 
 	rewrite_open(&rewrite, NULL);
 	mnfq_queue_unbind(rewrite.queue);
-	scene_ok(rewrite.sock,
-		 mnfq_queue_bind(&rewrite.queue, rewrite.sock, 1, NULL, shorten, &rewrite));
+	expect_ok(rewrite.sock,
+		  mnfq_queue_bind(&rewrite.queue, rewrite.sock, 1, NULL, shorten, &rewrite));
 	tcp.from = rewrite.left;
 	tcp.to = rewrite.right;
 	tcp_start(&tcp);
@@ -357,8 +357,8 @@ Test(edit, a_truncated_packet_is_cut_by_those_who_insist)
 
 	rewrite_open(&rewrite, NULL);
 	mnfq_queue_unbind(rewrite.queue);
-	scene_ok(rewrite.sock, mnfq_queue_bind(&rewrite.queue, rewrite.sock, 1,
-					       QUEUE_OPTIONS(.copy_range = 37), cut, NULL));
+	expect_ok(rewrite.sock, mnfq_queue_bind(&rewrite.queue, rewrite.sock, 1,
+						QUEUE_OPTIONS(.copy_range = 37), cut, NULL));
 	udp_open(&udp, rewrite.left, rewrite.right, "10.0.1.2", PORT);
 	send_text(&udp, "it begins, and goes on");
 	rewrite_serve(&rewrite, 1);
@@ -496,8 +496,8 @@ Test(edit, an_address_is_changed_with_both_checksums)
 	rewrite_open(&rewrite, NULL);
 	netns_run(rewrite.right, "ip address add 10.0.1.9/24 dev eth0");
 	mnfq_queue_unbind(rewrite.queue);
-	scene_ok(rewrite.sock,
-		 mnfq_queue_bind(&rewrite.queue, rewrite.sock, 1, NULL, redirect, NULL));
+	expect_ok(rewrite.sock,
+		  mnfq_queue_bind(&rewrite.queue, rewrite.sock, 1, NULL, redirect, NULL));
 	udp_open(&udp, rewrite.left, rewrite.right, "10.0.1.2", PORT);
 	udp_open(&other, rewrite.left, rewrite.right, "10.0.1.9", PORT);
 	send_text(&udp, "to the other one");
@@ -524,8 +524,8 @@ Test(edit, a_retained_packet_is_edited_before_and_after)
 
 	rewrite_open(&rewrite, NULL);
 	mnfq_queue_unbind(rewrite.queue);
-	scene_ok(rewrite.sock,
-		 mnfq_queue_bind(&rewrite.queue, rewrite.sock, 1, NULL, keep, &kept));
+	expect_ok(rewrite.sock,
+		  mnfq_queue_bind(&rewrite.queue, rewrite.sock, 1, NULL, keep, &kept));
 	udp_open(&udp, rewrite.left, rewrite.right, "10.0.1.2", PORT);
 	send_text(&udp, "a text");
 	rewrite_serve(&rewrite, 1);
@@ -563,8 +563,8 @@ Test(edit, a_payload_of_our_own_is_repaired)
 
 	rewrite_open(&rewrite, NULL);
 	mnfq_queue_unbind(rewrite.queue);
-	scene_ok(rewrite.sock,
-		 mnfq_queue_bind(&rewrite.queue, rewrite.sock, 1, NULL, rebuild, &repair));
+	expect_ok(rewrite.sock,
+		  mnfq_queue_bind(&rewrite.queue, rewrite.sock, 1, NULL, rebuild, &repair));
 	udp_open(&udp, rewrite.left, rewrite.right, "10.0.1.2", PORT);
 	send_text(&udp, "something");
 	rewrite_serve(&rewrite, 1);

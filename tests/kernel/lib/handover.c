@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "container.h"
-#include "scene.h"
+#include "kernel-fixture.h"
 
 TestSuite(handover, .timeout = 300);
 
@@ -94,8 +94,8 @@ static int be_inside(int child_stream, void *arg)
 	return -err;
 }
 
-/* Takes the socket that comes and serves the scene's queue with it. */
-static struct mnfq_handover take(struct scene *scene, int stream, uint32_t flags)
+/* Takes the socket that comes and serves queue 1 with it. */
+static struct mnfq_handover take(int stream, uint32_t flags)
 {
 	struct mnfq_handover info = { .size = sizeof(info) };
 	char sentence[256] = "";
@@ -105,34 +105,33 @@ static struct mnfq_handover take(struct scene *scene, int stream, uint32_t flags
 				    HANDOVER_OPTIONS(.flags = flags, .error = sentence,
 						     .error_size = sizeof(sentence)));
 	cr_assert(err == 0, "%s: %s", strerror(-err), sentence);
-	scene->sock = mnfq_socket_close(scene->sock);
-	scene_ok(NULL, mnfq_socket_adopt(&scene->sock, fd, NULL));
-	scene_bind(scene, NULL, scene_count);
+	fixture.sock = mnfq_socket_close(fixture.sock);
+	expect_ok(NULL, mnfq_socket_adopt(&fixture.sock, fd, NULL));
+	fixture_bind(NULL, count_packet);
 	cr_assert(mnfq_handover_answer(stream, &info, 0, NULL) == 0);
 	return info;
 }
 
-static void serve(struct scene *scene)
+static void serve(void)
 {
 	uint64_t inode = 0;
 
-	cr_assert(mnfq_socket_get_netns_inode(scene->sock, &inode) == 0);
-	cr_assert(inode == netns_inode(scene->ns));
-	udp_send_many(&scene->udp, 0, 3);
-	scene_serve(scene, 3);
+	cr_assert(mnfq_socket_get_netns_inode(fixture.sock, &inode) == 0);
+	cr_assert(inode == netns_inode(fixture.ns));
+	udp_send_many(&fixture.udp, 0, 3);
+	fixture_serve(3);
 	for (uint32_t i = 0; i < 3; i++)
-		scene_expect(scene, i);
+		fixture_expect(i, 1);
 }
 
 static void hand_over(struct insider *insider)
 {
 	struct mnfq_handover info;
-	struct scene scene;
 	struct child child;
 	int stream;
 
-	scene_open(&scene, 4);
-	insider->ns = scene.ns;
+	fixture_open(4);
+	insider->ns = fixture.ns;
 	child = child_start(be_inside, insider);
 	stream = child.fd;
 	if (insider->path) {
@@ -140,14 +139,14 @@ static void hand_over(struct insider *insider)
 		stream = connect_to(insider->path);
 		cr_assert(stream >= 0);
 	}
-	info = take(&scene, stream, 0);
+	info = take(stream, 0);
 	cr_assert_str_eq(info.label, insider->label);
 	cr_assert_eq(info.flags, 0);
 	if (insider->path)
 		close(stream);
 	cr_assert_eq(child_finish(&child), 0);
-	serve(&scene); /* though the one inside has gone */
-	scene_close(&scene);
+	serve(); /* though the one inside has gone */
+	fixture_close();
 }
 
 Test(handover, over_an_inherited_stream)
@@ -185,24 +184,23 @@ Test(handover, to_whom_one_brings_it)
 	char *path = new_path();
 	struct insider insider = { .path = path, .label = "" };
 	struct mnfq_handover info;
-	struct scene scene;
 	struct child child;
 	int listener, stream;
 
-	scene_open(&scene, 4);
-	insider.ns = scene.ns;
+	fixture_open(4);
+	insider.ns = fixture.ns;
 	listener = listen_at(path);
 	cr_assert(listener >= 0);
 	child = child_start(be_inside, &insider);
 	cr_assert(wait_readable(listener));
 	stream = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-	info = take(&scene, stream, 0);
+	info = take(stream, 0);
 	cr_assert(info.pid == (uint32_t)child.pid && info.uid == 0 && info.gid == 0);
 	cr_assert_eq(child_finish(&child), 0);
 	close(stream);
 	close(listener);
-	serve(&scene);
-	scene_close(&scene);
+	serve();
+	fixture_close();
 	remove_path(path);
 }
 
@@ -213,7 +211,7 @@ Test(handover, a_refusal_reaches_the_one_inside)
 	struct child child = child_start(be_inside, &insider);
 	int fd;
 
-	scene_ok(NULL, mnfq_handover_receive(&fd, child.fd, DEADLINE_MS, &info, NULL));
+	expect_ok(NULL, mnfq_handover_receive(&fd, child.fd, DEADLINE_MS, &info, NULL));
 	close(fd);
 	cr_assert(mnfq_handover_answer(child.fd, &info, -EDQUOT, "too many") == 0);
 	cr_assert_eq(child_finish(&child), EDQUOT);
@@ -241,20 +239,19 @@ Test(handover, from_python)
 {
 	struct mnfq_handover info;
 	struct insider insider;
-	struct scene scene;
 	struct child child;
 
 	if (system("python3 -c 'import socket; socket.send_fds' 2>/dev/null") != 0)
 		cr_skip_test("this needs python3 with socket.send_fds (3.9)");
-	scene_open(&scene, 4);
-	insider.ns = scene.ns;
+	fixture_open(4);
+	insider.ns = fixture.ns;
 	child = child_start(be_python, &insider);
-	info = take(&scene, child.fd, MNFQ_HANDOVER_PLAIN);
+	info = take(child.fd, MNFQ_HANDOVER_PLAIN);
 	cr_assert_eq(info.flags, MNFQ_HANDOVER_PLAIN);
 	cr_assert_eq(info.pid, (uint32_t)getpid(), "who made the pair of sockets");
 	cr_assert_eq(child_finish(&child), 0);
-	serve(&scene);
-	scene_close(&scene);
+	serve();
+	fixture_close();
 }
 
 /* ---- what comes instead of a socket ---- */
@@ -302,7 +299,7 @@ static void open_arena(struct arena *arena)
 	arena->b = netns_new();
 	arena->good = netlink_in(arena->a);
 	open_pair(arena);
-	scene_ok(NULL, mnfq_handover_send(arena->ours, arena->good, 0, NULL));
+	expect_ok(NULL, mnfq_handover_send(arena->ours, arena->good, 0, NULL));
 	cr_assert(recv(arena->theirs, arena->letter, LETTER, 0) == LETTER);
 	close_pair(arena);
 }
@@ -348,7 +345,7 @@ static int refuse_powerless(int stream, void *arg)
 	    mnfq_handover_receive(&fd, stream, DEADLINE_MS, &info, NULL) < 0 ||
 	    mnfq_socket_adopt(&sock, fd, NULL) < 0)
 		return 255;
-	err = mnfq_queue_bind(&queue, sock, 1, NULL, scene_count, NULL);
+	err = mnfq_queue_bind(&queue, sock, 1, NULL, count_packet, NULL);
 	if (err >= 0 ||
 	    mnfq_handover_answer(stream, &info, err, mnfq_socket_get_error(sock)) < 0 ||
 	    read(stream, &heard, 1) != 1)

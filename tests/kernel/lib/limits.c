@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "container.h"
-#include "scene.h"
+#include "kernel-fixture.h"
 
 static char sentence[256];
 
@@ -47,54 +47,48 @@ static void open_expecting(const char *netns, int fd, int expected, const char *
 	cr_assert(sock == untouched);
 }
 
-Test(limits, no_descriptor_left)
+QueueTest(limits, no_descriptor_left)
 {
 	uint64_t inode = 4711;
 	char name[64] = "as it was";
 	struct mnfq_kernel_stats kernel = { .size = sizeof(kernel) };
-	struct scene scene;
 	unsigned int spare;
 
-	scene_open(&scene, 4);
 	for (spare = 0; spare < 2; spare++) {
 		limit_descriptors(spare);
-		open_expecting(scene.ns->name, -1, -EMFILE, "ulimit -n"); /* takes two */
+		open_expecting(fixture.ns->name, -1, -EMFILE, "ulimit -n"); /* takes two */
 		open_expecting("/proc/self/ns/net", -1, -EMFILE, "ulimit -n");
 	}
 	limit_descriptors(0);
 	open_expecting(NULL, -1, -EMFILE, "ulimit -n");
-	open_expecting(NULL, scene.ns->fd, -EMFILE, "ulimit -n");
-	cr_assert(mnfq_socket_get_netns_inode(scene.sock, &inode) == -EMFILE && inode == 4711);
-	cr_assert(mnfq_socket_get_netns_name(scene.sock, name, sizeof(name)) == -EMFILE);
+	open_expecting(NULL, fixture.ns->fd, -EMFILE, "ulimit -n");
+	cr_assert(mnfq_socket_get_netns_inode(fixture.sock, &inode) == -EMFILE && inode == 4711);
+	cr_assert(mnfq_socket_get_netns_name(fixture.sock, name, sizeof(name)) == -EMFILE);
 	cr_assert_str_eq(name, "as it was");
-	cr_assert(mnfq_socket_get_kernel_stats(scene.sock, &kernel) == -ENODATA);
-	cr_assert(strstr(mnfq_socket_get_error(scene.sock), "ulimit -n"), "%s",
-		  mnfq_socket_get_error(scene.sock));
-	cr_assert(mnfq_socket_dispatch(scene.sock, 10) == -EMFILE, "the first wait takes one");
-	cr_assert(mnfq_socket_dispatch(scene.sock, 0) == 0);
+	cr_assert(mnfq_socket_get_kernel_stats(fixture.sock, &kernel) == -ENODATA);
+	cr_assert(strstr(mnfq_socket_get_error(fixture.sock), "ulimit -n"), "%s",
+		  mnfq_socket_get_error(fixture.sock));
+	cr_assert(mnfq_socket_dispatch(fixture.sock, 10) == -EMFILE, "the first wait takes one");
+	cr_assert(mnfq_socket_dispatch(fixture.sock, 0) == 0);
 	limit_descriptors(8);
-	cr_assert(mnfq_socket_get_netns_name(scene.sock, name, sizeof(name)) == 0);
-	cr_assert_str_eq(name, scene.ns->name);
-	scene_close(&scene);
+	cr_assert(mnfq_socket_get_netns_name(fixture.sock, name, sizeof(name)) == 0);
+	cr_assert_str_eq(name, fixture.ns->name);
 }
 
 /* Binding takes none, only telling why it failed does. */
-Test(limits, a_queue_without_a_descriptor_left)
+QueueTest(limits, a_queue_without_a_descriptor_left)
 {
 	struct mnfq_socket *other;
 	struct mnfq_queue *queue;
-	struct scene scene;
 
-	scene_open(&scene, 4);
-	scene_ok(NULL, mnfq_socket_open_netns(&other, scene.ns->name, NULL));
+	expect_ok(NULL, mnfq_socket_open_netns(&other, fixture.ns->name, NULL));
 	limit_descriptors(0);
-	scene_bind(&scene, NULL, scene_count);
-	cr_assert(mnfq_queue_bind(&queue, other, 1, NULL, scene_count, NULL) == -EBUSY);
+	fixture_bind(NULL, count_packet);
+	cr_assert(mnfq_queue_bind(&queue, other, 1, NULL, count_packet, NULL) == -EBUSY);
 	cr_assert(strstr(mnfq_socket_get_error(other), "owned by another socket"), "%s",
 		  mnfq_socket_get_error(other));
 	limit_descriptors(8);
 	mnfq_socket_close(other);
-	scene_close(&scene);
 }
 
 /* ---- what binds users without rights only ---- */

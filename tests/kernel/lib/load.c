@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "scene.h"
+#include "kernel-fixture.h"
 
 /* ---- 100,000 packets ---- */
 
@@ -24,7 +24,7 @@ static unsigned int deferred, most_held;
 /* By its number: every tenth is dropped, every tenth is marked. */
 static enum mnfq_verdict judge(struct mnfq_packet *packet)
 {
-	uint32_t seq = scene_seq(packet);
+	uint32_t seq = seq_of(packet);
 
 	if (seq % 10 == 0)
 		return MNFQ_DROP;
@@ -36,86 +36,83 @@ static enum mnfq_verdict judge(struct mnfq_packet *packet)
 /* A third of them waits, as long as there is room. */
 static enum mnfq_verdict judge_or_defer(struct mnfq_packet *packet, void *data)
 {
-	struct scene *scene = data;
-
-	scene->seen++;
-	if (scene->kept_count >= HELD || rand() % 3 != 0)
+	fixture.seen++;
+	if (fixture.retained_count >= HELD || rand() % 3 != 0)
 		return judge(packet);
 	deferred++;
-	return scene_keep(packet, data);
+	return retain_packet(packet, data);
 }
 
 /* Decides randomly chosen ones until @left are held. */
-static void decide_until(struct scene *scene, unsigned int left)
+static void decide_until(unsigned int left)
 {
-	if (scene->kept_count > most_held)
-		most_held = scene->kept_count;
-	while (scene->kept_count > left) {
-		unsigned int i = (unsigned int)rand() % scene->kept_count;
-		struct mnfq_packet *packet = scene->kept[i];
+	if (fixture.retained_count > most_held)
+		most_held = fixture.retained_count;
+	while (fixture.retained_count > left) {
+		unsigned int i = (unsigned int)rand() % fixture.retained_count;
+		struct mnfq_packet *packet = fixture.retained[i];
 
-		scene->kept[i] = scene->kept[--scene->kept_count];
+		fixture.retained[i] = fixture.retained[--fixture.retained_count];
 		cr_assert(mnfq_packet_decide(packet, judge(packet)) == 0);
 		mnfq_packet_free(packet);
 	}
 }
 
-static void pass_all(struct scene *scene, struct tally *tally)
+static void pass_all(struct tally *tally)
 {
 	uint32_t sent = 0;
 
-	while (scene->seen < PACKETS) {
-		uint32_t room = WINDOW - (sent - scene->seen);
+	while (fixture.seen < PACKETS) {
+		uint32_t room = WINDOW - (sent - fixture.seen);
 
 		if (room > PACKETS - sent)
 			room = PACKETS - sent;
-		udp_send_many(&scene->udp, sent, room);
+		udp_send_many(&fixture.udp, sent, room);
 		sent += room;
-		cr_assert(mnfq_socket_dispatch(scene->sock, DEADLINE_MS) > 0, "after %u: %s",
-			  scene->seen, mnfq_socket_get_error(scene->sock));
-		decide_until(scene, scene->kept_count < HELD ? scene->kept_count
-							     : (unsigned int)rand() % HELD);
-		udp_drain(&scene->udp, tally);
+		cr_assert(mnfq_socket_dispatch(fixture.sock, DEADLINE_MS) > 0, "after %u: %s",
+			  fixture.seen, mnfq_socket_get_error(fixture.sock));
+		decide_until(fixture.retained_count < HELD ? fixture.retained_count
+							   : (unsigned int)rand() % HELD);
+		udp_drain(&fixture.udp, tally);
 	}
-	decide_until(scene, 0);
+	decide_until(0);
 }
 
-static void check_all(struct scene *scene, struct tally *tally, int family)
+static void check_all(struct tally *tally, int family)
 {
-	struct mnfq_stats stats = scene_stats(scene);
+	struct mnfq_stats stats = fixture_stats();
 	struct netns_queue kernel;
 	uint32_t i;
 
-	cr_assert(udp_drain_until(&scene->udp, tally, PACKETS / 10 * 9));
+	cr_assert(udp_drain_until(&fixture.udp, tally, PACKETS / 10 * 9));
 	cr_assert(tally->count == PACKETS / 10 * 9);
 	cr_assert(tally->repeated == 0 && tally->strange == 0);
 	for (i = 0; i < PACKETS; i++)
 		cr_assert(tally->hits[i] == (i % 10 != 0), "datagram %u", i);
-	cr_assert_eq(netns_rule_packets(scene->ns, family, "filter", "INPUT", 1), PACKETS / 10);
-	cr_assert(mnfq_socket_dispatch(scene->sock, 0) == 0);
-	cr_assert(scene->seen == PACKETS && stats.packets == PACKETS);
+	cr_assert_eq(netns_rule_packets(fixture.ns, family, "filter", "INPUT", 1), PACKETS / 10);
+	cr_assert(mnfq_socket_dispatch(fixture.sock, 0) == 0);
+	cr_assert(fixture.seen == PACKETS && stats.packets == PACKETS);
 	cr_assert(stats.accepted == PACKETS / 10 * 9 && stats.dropped == PACKETS / 10);
 	cr_assert(stats.marked == PACKETS / 10);
 	cr_assert(stats.deferred == deferred && stats.held == 0 && most_held == HELD);
 	cr_assert(stats.lost == 0 && stats.refused == 0 && stats.defaulted == 0);
-	cr_assert(netns_get_queue(scene->ns, 1, &kernel));
+	cr_assert(netns_get_queue(fixture.ns, 1, &kernel));
 	cr_assert(kernel.waiting == 0 && kernel.dropped == 0 && kernel.user_dropped == 0);
 }
 
 static void hundred_thousand(int family)
 {
-	struct scene scene;
 	struct tally tally;
 
 	srand(20);
-	scene_open(&scene, family);
-	netns_rule(scene.ns, family, "-A INPUT -m mark --mark %d", MARK);
-	scene_bind(&scene, NULL, judge_or_defer);
+	fixture_open(family);
+	netns_rule(fixture.ns, family, "-A INPUT -m mark --mark %d", MARK);
+	fixture_bind(NULL, judge_or_defer);
 	tally_init(&tally, PACKETS);
-	pass_all(&scene, &tally);
-	check_all(&scene, &tally, family);
+	pass_all(&tally);
+	check_all(&tally, family);
 	tally_free(&tally);
-	scene_close(&scene);
+	fixture_close();
 }
 
 Test(load, hundred_thousand_with_exact_counts_ipv4)
@@ -134,7 +131,6 @@ Test(load, hundred_thousand_with_exact_counts_ipv6)
 
 /* What is held goes through a pipe, and with it whoever takes it out. */
 struct office {
-	struct scene *scene;
 	int pipe[2];
 	atomic_uint failures;
 };
@@ -145,7 +141,7 @@ static void *clerk(void *arg)
 	struct mnfq_packet *packet;
 
 	while (read(office->pipe[0], &packet, sizeof(packet)) == sizeof(packet)) {
-		uint32_t seq = scene_seq(packet);
+		uint32_t seq = seq_of(packet);
 
 		if (mnfq_packet_decide(packet, seq % 10 ? MNFQ_ACCEPT : MNFQ_DROP) < 0)
 			office->failures++;
@@ -159,9 +155,9 @@ static enum mnfq_verdict hand_over(struct mnfq_packet *packet, void *data)
 {
 	struct office *office = data;
 	struct mnfq_packet *kept;
-	uint32_t seq = scene_seq(packet);
+	uint32_t seq = seq_of(packet);
 
-	office->scene->seen++;
+	fixture.seen++;
 	if (seq % 4 == 0)
 		return seq % 10 ? MNFQ_ACCEPT : MNFQ_DROP;
 	if (mnfq_packet_retain(&kept, packet) < 0 ||
@@ -170,42 +166,39 @@ static enum mnfq_verdict hand_over(struct mnfq_packet *packet, void *data)
 	return MNFQ_DEFER;
 }
 
-Test(load, four_threads_decide_what_one_receives)
+QueueTest(load, four_threads_decide_what_one_receives)
 {
-	struct scene scene;
-	struct office office = { .scene = &scene };
+	struct office office = { 0 };
 	struct mnfq_stats stats;
 	struct tally tally;
 	pthread_t clerks[4];
 	uint32_t i, sent = 0;
 
-	scene_open(&scene, 4);
 	cr_assert(pipe(office.pipe) == 0);
-	scene_ok(scene.sock,
-		 mnfq_queue_bind(&scene.queue, scene.sock, 1, NULL, hand_over, &office));
+	expect_ok(fixture.sock,
+		  mnfq_queue_bind(&fixture.queue, fixture.sock, 1, NULL, hand_over, &office));
 	tally_init(&tally, SHARED);
 	for (i = 0; i < 4; i++)
 		cr_assert(pthread_create(&clerks[i], NULL, clerk, &office) == 0);
-	while (scene.seen < SHARED) {
+	while (fixture.seen < SHARED) {
 		/* At most 1,024 may wait in the kernel, those in the pipe included. */
-		while (sent < SHARED && sent - scene.seen < 64 && scene_stats(&scene).held < 900)
-			udp_send(&scene.udp, sent++);
-		cr_assert(mnfq_socket_dispatch(scene.sock, 1) >= 0);
-		udp_drain(&scene.udp, &tally);
+		while (sent < SHARED && sent - fixture.seen < 64 && fixture_stats().held < 900)
+			udp_send(&fixture.udp, sent++);
+		cr_assert(mnfq_socket_dispatch(fixture.sock, 1) >= 0);
+		udp_drain(&fixture.udp, &tally);
 	}
 	close(office.pipe[1]);
 	for (i = 0; i < 4; i++)
 		pthread_join(clerks[i], NULL);
 	close(office.pipe[0]);
-	cr_assert(udp_drain_until(&scene.udp, &tally, SHARED / 10 * 9));
+	cr_assert(udp_drain_until(&fixture.udp, &tally, SHARED / 10 * 9));
 	cr_assert(tally.count == SHARED / 10 * 9 && tally.repeated == 0 && tally.strange == 0);
-	cr_assert(mnfq_socket_dispatch(scene.sock, 0) == 0);
-	stats = scene_stats(&scene);
+	cr_assert(mnfq_socket_dispatch(fixture.sock, 0) == 0);
+	stats = fixture_stats();
 	cr_assert(office.failures == 0 && stats.refused == 0 && stats.lost == 0);
 	cr_assert(stats.accepted == SHARED / 10 * 9 && stats.dropped == SHARED / 10);
 	cr_assert(stats.deferred == SHARED / 4 * 3 && stats.held == 0);
 	tally_free(&tally);
-	scene_close(&scene);
 }
 
 /* ---- set-ups while packets pour in ---- */
@@ -219,7 +212,6 @@ Test(load, four_threads_decide_what_one_receives)
 #define FLOOD_MAX ((ROUNDS + 1) * ALLOWANCE)
 
 struct flood {
-	struct scene *scene;
 	struct tally tally;
 	uint8_t *seen; /* which numbers a callback has seen */
 	pthread_t thread;
@@ -234,18 +226,17 @@ static void *flood_thread(void *arg)
 
 	while (!flood->stop) {
 		if (flood->sent < flood->allowed)
-			udp_send(&flood->scene->udp, flood->sent++);
+			udp_send(&fixture.udp, flood->sent++);
 		else
 			sched_yield();
-		udp_drain(&flood->scene->udp, &flood->tally);
+		udp_drain(&fixture.udp, &flood->tally);
 	}
 	return NULL;
 }
 
-static void flood_start(struct flood *flood, struct scene *scene)
+static void flood_start(struct flood *flood)
 {
 	memset(flood, 0, sizeof(*flood));
-	flood->scene = scene;
 	flood->allowed = ALLOWANCE;
 	flood->seen = calloc(FLOOD_MAX, 1);
 	tally_init(&flood->tally, FLOOD_MAX);
@@ -259,7 +250,7 @@ static void flood_stop(struct flood *flood)
 
 	flood->stop = true;
 	pthread_join(flood->thread, NULL);
-	udp_drain(&flood->scene->udp, &flood->tally);
+	udp_drain(&fixture.udp, &flood->tally);
 	for (i = 0; i < FLOOD_MAX; i++)
 		wrong += flood->tally.hits[i] != flood->seen[i];
 	cr_assert(wrong == 0, "%u of %u", wrong, flood->sent);
@@ -271,12 +262,12 @@ static void flood_stop(struct flood *flood)
 static enum mnfq_verdict note(struct mnfq_packet *packet, void *data)
 {
 	struct flood *flood = data;
-	uint32_t seq = scene_seq(packet);
+	uint32_t seq = seq_of(packet);
 
 	if (seq >= FLOOD_MAX)
 		return MNFQ_DROP;
 	flood->seen[seq]++;
-	flood->scene->seen++;
+	fixture.seen++;
 	return MNFQ_ACCEPT;
 }
 
@@ -296,52 +287,46 @@ static void one_life(struct flood *flood, struct mnfq_socket *sock)
 	struct mnfq_queue *queue;
 	int n;
 
-	scene_ok(sock, mnfq_queue_bind(&queue, sock, 1, NULL, note, flood));
+	expect_ok(sock, mnfq_queue_bind(&queue, sock, 1, NULL, note, flood));
 	flood->allowed += ALLOWANCE;
 	n = mnfq_socket_dispatch(sock, DEADLINE_MS);
 	cr_assert(n > 0, "%d: %s", n, mnfq_socket_get_error(sock));
-	scene_ok(sock, mnfq_queue_configure(queue, QUEUE_OPTIONS(.copy_range = 1000)));
+	expect_ok(sock, mnfq_queue_configure(queue, QUEUE_OPTIONS(.copy_range = 1000)));
 	cr_assert(mnfq_socket_dispatch(sock, 0) >= 0);
 	mnfq_queue_unbind(queue);
 }
 
-Test(load, bound_and_unbound_under_load)
+QueueTest(load, bound_and_unbound_under_load)
 {
 	struct mnfq_stats stats;
 	struct flood flood;
-	struct scene scene;
 	unsigned int i;
 
-	scene_open(&scene, 4);
-	flood_start(&flood, &scene);
+	flood_start(&flood);
 	for (i = 0; i < ROUNDS / 4; i++)
-		one_life(&flood, scene.sock);
+		one_life(&flood, fixture.sock);
 	flood_stop(&flood);
-	cr_assert(mnfq_socket_dispatch(scene.sock, 0) == 0);
-	stats = scene_socket_stats(&scene);
-	cr_assert(stats.packets == scene.seen);
+	cr_assert(mnfq_socket_dispatch(fixture.sock, 0) == 0);
+	stats = fixture_socket_stats();
+	cr_assert(stats.packets == fixture.seen);
 	check_clean(&stats);
-	scene.unaccounted = "nobody counts while no queue is bound";
-	scene_close(&scene);
+	fixture.unaccounted = "nobody counts while no queue is bound";
 }
 
-Test(load, thousand_set_ups_under_load)
+QueueTest(load, thousand_set_ups_under_load)
 {
 	struct mnfq_stats stats;
 	struct flood flood;
-	struct scene scene;
 	unsigned int i;
 
-	scene_open(&scene, 4);
-	scene.sock = mnfq_socket_close(scene.sock);
-	flood_start(&flood, &scene);
+	fixture.sock = mnfq_socket_close(fixture.sock);
+	flood_start(&flood);
 	for (i = 0; i < ROUNDS; i++) {
-		scene_ok(NULL, mnfq_socket_open_netns(&scene.sock, scene.ns->name, NULL));
-		one_life(&flood, scene.sock);
-		stats = scene_socket_stats(&scene);
+		expect_ok(NULL, mnfq_socket_open_netns(&fixture.sock, fixture.ns->name, NULL));
+		one_life(&flood, fixture.sock);
+		stats = fixture_socket_stats();
 		check_clean(&stats);
-		scene.sock = mnfq_socket_close(scene.sock);
+		fixture.sock = mnfq_socket_close(fixture.sock);
 	}
 	flood_stop(&flood);
-	scene_close(&scene);
 }

@@ -11,63 +11,46 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#include "scene.h"
+#include "kernel-fixture.h"
 
-Test(loop, dispatch_ends_in_time)
+QueueTest(loop, dispatch_ends_in_time)
 {
-	struct scene scene;
-
-	scene_open(&scene, 4);
-	cr_assert(mnfq_socket_dispatch(scene.sock, 0) == 0);
-	cr_assert(mnfq_socket_dispatch(scene.sock, 1) == 0);
-	scene_bind(&scene, NULL, scene_count);
-	cr_assert(mnfq_socket_dispatch(scene.sock, 0) == 0);
-	cr_assert(mnfq_socket_dispatch(scene.sock, 20) == 0);
+	cr_assert(mnfq_socket_dispatch(fixture.sock, 0) == 0);
+	cr_assert(mnfq_socket_dispatch(fixture.sock, 1) == 0);
+	fixture_bind(NULL, count_packet);
+	cr_assert(mnfq_socket_dispatch(fixture.sock, 0) == 0);
+	cr_assert(mnfq_socket_dispatch(fixture.sock, 20) == 0);
 	cr_assert(mnfq_socket_dispatch(NULL, 0) == -EINVAL);
-	scene_close(&scene);
 }
 
-Test(loop, a_stop_is_consumed_once)
+QueueTest(loop, a_stop_is_consumed_once)
 {
-	struct scene scene;
-
-	scene_open(&scene, 4);
-	scene_bind(&scene, NULL, scene_count);
-	mnfq_socket_stop(scene.sock);
-	mnfq_socket_stop(scene.sock);
-	cr_assert(mnfq_socket_dispatch(scene.sock, -1) == -ECANCELED);
-	cr_assert(mnfq_socket_dispatch(scene.sock, 0) == 0);
-	mnfq_socket_stop(scene.sock);
-	cr_assert(mnfq_socket_run(scene.sock) == 0);
-	udp_send(&scene.udp, 1);
-	scene_serve(&scene, 1);
-	scene_expect(&scene, 1);
-	scene_close(&scene);
+	fixture_bind(NULL, count_packet);
+	mnfq_socket_stop(fixture.sock);
+	mnfq_socket_stop(fixture.sock);
+	cr_assert(mnfq_socket_dispatch(fixture.sock, -1) == -ECANCELED);
+	cr_assert(mnfq_socket_dispatch(fixture.sock, 0) == 0);
+	mnfq_socket_stop(fixture.sock);
+	cr_assert(mnfq_socket_run(fixture.sock) == 0);
+	fixture_pass(1, 1);
 }
 
 static enum mnfq_verdict stop_at_ten(struct mnfq_packet *packet, void *data)
 {
-	struct scene *scene = data;
-
+	(void)data;
 	(void)packet;
-	if (++scene->seen == 10)
-		mnfq_socket_stop(scene->sock);
+	if (++fixture.seen == 10)
+		mnfq_socket_stop(fixture.sock);
 	return MNFQ_ACCEPT;
 }
 
-Test(loop, stopped_by_a_callback)
+QueueTest(loop, stopped_by_a_callback)
 {
-	struct scene scene;
-	uint32_t i;
-
-	scene_open(&scene, 4);
-	scene_bind(&scene, NULL, stop_at_ten);
-	udp_send_many(&scene.udp, 0, 10);
-	cr_assert(mnfq_socket_run(scene.sock) == 0);
-	cr_assert(scene.seen == 10);
-	for (i = 0; i < 10; i++)
-		scene_expect(&scene, i);
-	scene_close(&scene);
+	fixture_bind(NULL, stop_at_ten);
+	udp_send_many(&fixture.udp, 0, 10);
+	cr_assert(mnfq_socket_run(fixture.sock) == 0);
+	cr_assert(fixture.seen == 10);
+	fixture_expect(0, 10);
 }
 
 static void *run_thread(void *arg)
@@ -76,27 +59,24 @@ static void *run_thread(void *arg)
 }
 
 /* Stopped while it waits and while it works, before and after it began. */
-Test(loop, stopped_by_another_thread)
+QueueTest(loop, stopped_by_another_thread)
 {
-	struct scene scene;
 	pthread_t thread;
 	void *result;
 	uint32_t i;
 
-	scene_open(&scene, 4);
-	scene_bind(&scene, NULL, scene_count);
+	fixture_bind(NULL, count_packet);
 	for (i = 0; i < 200; i++) {
-		cr_assert(pthread_create(&thread, NULL, run_thread, scene.sock) == 0);
+		cr_assert(pthread_create(&thread, NULL, run_thread, fixture.sock) == 0);
 		if (i % 2) {
-			udp_send(&scene.udp, i);
-			scene_expect(&scene, i);
+			udp_send(&fixture.udp, i);
+			fixture_expect(i, 1);
 		}
-		mnfq_socket_stop(scene.sock);
+		mnfq_socket_stop(fixture.sock);
 		pthread_join(thread, &result);
 		cr_assert(result == NULL);
 	}
-	cr_assert(scene.seen == 100);
-	scene_close(&scene);
+	cr_assert(fixture.seen == 100);
 }
 
 static struct mnfq_socket *stopped_by_signal;
@@ -129,48 +109,38 @@ static void no_more_signals(void)
 	cr_assert(setitimer(ITIMER_REAL, &none, NULL) == 0);
 }
 
-Test(loop, stopped_by_a_signal_handler)
+QueueTest(loop, stopped_by_a_signal_handler)
 {
-	struct scene scene;
-
-	scene_open(&scene, 4);
-	scene_bind(&scene, NULL, scene_count);
-	stopped_by_signal = scene.sock;
+	fixture_bind(NULL, count_packet);
+	stopped_by_signal = fixture.sock;
 	every(5000, on_signal);
-	cr_assert(mnfq_socket_run(scene.sock) == 0);
-	cr_assert(mnfq_socket_run(scene.sock) == 0);
+	cr_assert(mnfq_socket_run(fixture.sock) == 0);
+	cr_assert(mnfq_socket_run(fixture.sock) == 0);
 	no_more_signals();
-	scene_close(&scene);
 }
 
-Test(loop, a_signal_ends_a_dispatch_that_waits)
+QueueTest(loop, a_signal_ends_a_dispatch_that_waits)
 {
-	struct scene scene;
-
-	scene_open(&scene, 4);
 	every(5000, ignore_signal);
-	cr_assert(mnfq_socket_dispatch(scene.sock, -1) == -EINTR);
+	cr_assert(mnfq_socket_dispatch(fixture.sock, -1) == -EINTR);
 	no_more_signals();
-	scene_close(&scene);
 }
 
 static enum mnfq_verdict stop_at_the_last(struct mnfq_packet *packet, void *data)
 {
-	struct scene *scene = data;
-
-	if (scene_seq(packet) == 9999)
-		mnfq_socket_stop(scene->sock);
-	return scene_count(packet, data);
+	if (seq_of(packet) == 9999)
+		mnfq_socket_stop(fixture.sock);
+	return count_packet(packet, data);
 }
 
 static int send_ten_thousand(int stream, void *arg)
 {
-	struct scene *scene = arg;
 	char byte;
 	uint32_t i;
 
+	(void)arg;
 	for (i = 0; i < 10000; i++) {
-		udp_send(&scene->udp, i);
+		udp_send(&fixture.udp, i);
 		if (i % 500 == 499 && read(stream, &byte, 1) != 1)
 			return 1;
 	}
@@ -181,130 +151,110 @@ static int send_ten_thousand(int stream, void *arg)
 static void *receive_ten_thousand(void *arg)
 {
 	void **args = arg;
-	struct scene *scene = args[0];
-	struct tally *tally = args[1];
-	struct child *child = args[2];
+	struct tally *tally = args[0];
+	struct child *child = args[1];
 	uint32_t i;
 
 	for (i = 500; i <= 10000; i += 500) {
-		if (!udp_drain_until(&scene->udp, tally, i) || write(child->fd, "", 1) != 1)
+		if (!udp_drain_until(&fixture.udp, tally, i) || write(child->fd, "", 1) != 1)
 			break;
 	}
 	return NULL;
 }
 
-Test(loop, a_thousand_signals_a_second)
+QueueTest(loop, a_thousand_signals_a_second)
 {
-	struct scene scene;
 	struct child child;
 	struct tally tally;
-	void *args[] = { &scene, &tally, &child };
+	void *args[] = { &tally, &child };
 	pthread_t receiver;
 	sigset_t set;
 
-	scene_open(&scene, 4);
-	scene_bind(&scene, NULL, stop_at_the_last);
+	fixture_bind(NULL, stop_at_the_last);
 	tally_init(&tally, 10000);
-	child = child_start(send_ten_thousand, &scene);
+	child = child_start(send_ten_thousand, &fixture);
 	sigemptyset(&set);
 	sigaddset(&set, SIGALRM);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	cr_assert(pthread_create(&receiver, NULL, receive_ten_thousand, args) == 0);
 	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 	every(1000, ignore_signal);
-	cr_assert(mnfq_socket_run(scene.sock) == 0);
+	cr_assert(mnfq_socket_run(fixture.sock) == 0);
 	no_more_signals();
 	pthread_join(receiver, NULL);
 	cr_assert(child_finish(&child) == 0);
-	cr_assert(scene.seen == 10000 && tally.count == 10000 && tally.repeated == 0);
-	cr_assert(scene_stats(&scene).lost == 0 && scene_stats(&scene).refused == 0);
+	cr_assert(fixture.seen == 10000 && tally.count == 10000 && tally.repeated == 0);
+	cr_assert(fixture_stats().lost == 0 && fixture_stats().refused == 0);
 	tally_free(&tally);
-	scene_close(&scene);
 }
 
 static enum mnfq_verdict dispatch_within(struct mnfq_packet *packet, void *data)
 {
-	struct scene *scene = data;
 	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
 
-	cr_assert(mnfq_socket_dispatch(scene->sock, 0) == -EBUSY);
-	cr_assert(mnfq_socket_dispatch(scene->sock, -1) == -EBUSY);
-	cr_assert(mnfq_socket_run(scene->sock) == -EBUSY);
-	cr_assert(mnfq_socket_feed(scene->sock, "", 1, (struct sockaddr *)&kernel,
+	cr_assert(mnfq_socket_dispatch(fixture.sock, 0) == -EBUSY);
+	cr_assert(mnfq_socket_dispatch(fixture.sock, -1) == -EBUSY);
+	cr_assert(mnfq_socket_run(fixture.sock) == -EBUSY);
+	cr_assert(mnfq_socket_feed(fixture.sock, "", 1, (struct sockaddr *)&kernel,
 				   sizeof(kernel)) == -EBUSY);
-	return scene_count(packet, data);
+	return count_packet(packet, data);
 }
 
-Test(loop, no_dispatch_within_a_callback)
+QueueTest(loop, no_dispatch_within_a_callback)
 {
-	struct scene scene;
-
-	scene_open(&scene, 4);
-	scene_bind(&scene, NULL, dispatch_within);
-	udp_send_many(&scene.udp, 0, 2);
-	scene_serve(&scene, 2);
-	scene_expect(&scene, 0);
-	scene_expect(&scene, 1);
-	scene_close(&scene);
+	fixture_bind(NULL, dispatch_within);
+	fixture_pass(0, 2);
 }
 
 static enum mnfq_verdict close_within(struct mnfq_packet *packet, void *data)
 {
-	struct scene *scene = data;
-
-	cr_assert(mnfq_socket_close(scene->sock) == NULL);
-	return scene_count(packet, data);
+	cr_assert(mnfq_socket_close(fixture.sock) == NULL);
+	return count_packet(packet, data);
 }
 
 /* The packet in the callback still gets its verdict; nobody sees those behind it. */
-Test(loop, closed_within_a_callback)
+QueueTest(loop, closed_within_a_callback)
 {
-	struct scene scene;
-
-	scene_open(&scene, 4);
-	scene_bind(&scene, NULL, close_within);
-	udp_send_many(&scene.udp, 0, 3);
-	cr_assert(mnfq_socket_dispatch(scene.sock, DEADLINE_MS) == -ECANCELED);
-	scene.sock = NULL;
-	cr_assert(scene.seen == 1);
-	scene_expect(&scene, 0);
-	scene_expect_nothing(&scene);
-	scene_close(&scene);
+	fixture_bind(NULL, close_within);
+	udp_send_many(&fixture.udp, 0, 3);
+	cr_assert(mnfq_socket_dispatch(fixture.sock, DEADLINE_MS) == -ECANCELED);
+	fixture.sock = NULL;
+	cr_assert(fixture.seen == 1);
+	fixture_expect(0, 1);
+	fixture_expect_nothing();
 }
 
 /* A loop that trusts the descriptor alone must not sleep over what came during the bind. */
-Test(loop, epoll_wakes_for_everything)
+QueueTest(loop, epoll_wakes_for_everything)
 {
 	struct epoll_event event = { .events = EPOLLIN };
 	struct mnfq_queue *other;
-	struct scene scene;
 	int epoll, served = 0;
 
-	scene_open(&scene, 4);
-	scene_bind(&scene, NULL, scene_count);
+	fixture_bind(NULL, count_packet);
 	epoll = epoll_create1(EPOLL_CLOEXEC);
 	cr_assert(epoll >= 0);
-	cr_assert(epoll_ctl(epoll, EPOLL_CTL_ADD, mnfq_socket_get_fd(scene.sock), &event) == 0);
+	cr_assert(epoll_ctl(epoll, EPOLL_CTL_ADD, mnfq_socket_get_fd(fixture.sock), &event) == 0);
 	cr_assert(epoll_wait(epoll, &event, 1, 0) == 0);
-	udp_send_many(&scene.udp, 0, 5);
-	scene_ok(scene.sock, mnfq_queue_bind(&other, scene.sock, 2, NULL, scene_count, &scene));
+	udp_send_many(&fixture.udp, 0, 5);
+	expect_ok(fixture.sock,
+		  mnfq_queue_bind(&other, fixture.sock, 2, NULL, count_packet, &fixture));
 	while (served < 5) {
 		int n;
 
 		cr_assert(epoll_wait(epoll, &event, 1, DEADLINE_MS) == 1, "%d of 5", served);
-		n = mnfq_socket_dispatch(scene.sock, 0);
+		n = mnfq_socket_dispatch(fixture.sock, 0);
 		cr_assert(n >= 0);
 		served += n;
 	}
-	cr_assert(mnfq_socket_dispatch(scene.sock, 0) == 0);
+	cr_assert(mnfq_socket_dispatch(fixture.sock, 0) == 0);
 	cr_assert(epoll_wait(epoll, &event, 1, 0) == 0, "readable with nothing to do");
 	close(epoll);
-	scene_close(&scene);
 }
 
 /* ---- datagrams that the caller received ---- */
 
-static int feed_next(struct scene *scene, uint32_t portid)
+static int feed_next(uint32_t portid)
 {
 	static uint8_t data[70000];
 	struct sockaddr_nl from = { 0 };
@@ -314,66 +264,55 @@ static int feed_next(struct scene *scene, uint32_t portid)
 	};
 	ssize_t len;
 
-	cr_assert(wait_readable(mnfq_socket_get_fd(scene->sock)));
-	len = recvmsg(mnfq_socket_get_fd(scene->sock), &msg, MSG_DONTWAIT);
+	cr_assert(wait_readable(mnfq_socket_get_fd(fixture.sock)));
+	len = recvmsg(mnfq_socket_get_fd(fixture.sock), &msg, MSG_DONTWAIT);
 	cr_assert(len > 0);
 	from.nl_pid = portid;
-	return mnfq_socket_feed(scene->sock, data + 1, (size_t)len, (struct sockaddr *)&from,
+	return mnfq_socket_feed(fixture.sock, data + 1, (size_t)len, (struct sockaddr *)&from,
 				msg.msg_namelen);
 }
 
-Test(loop, fed_packets_take_the_same_path)
+QueueTest(loop, fed_packets_take_the_same_path)
 {
-	struct scene scene;
-
-	scene_open(&scene, 4);
-	scene_bind(&scene, NULL, scene_count);
-	udp_send(&scene.udp, 1);
-	udp_send_sized(&scene.udp, 2, 60000);
-	cr_assert(feed_next(&scene, 0) == 1);
-	scene_expect(&scene, 1);
-	cr_assert(feed_next(&scene, 0) == 1);
-	scene_expect(&scene, 2);
-	cr_assert(scene.seen == 2 && scene_stats(&scene).accepted == 2);
-	scene_close(&scene);
+	fixture_bind(NULL, count_packet);
+	udp_send(&fixture.udp, 1);
+	udp_send_sized(&fixture.udp, 2, 60000);
+	cr_assert(feed_next(0) == 1);
+	fixture_expect(1, 1);
+	cr_assert(feed_next(0) == 1);
+	fixture_expect(2, 1);
+	cr_assert(fixture.seen == 2 && fixture_stats().accepted == 2);
 }
 
-Test(loop, fed_with_another_sender_it_is_forged)
+QueueTest(loop, fed_with_another_sender_it_is_forged)
 {
-	struct scene scene;
-
-	scene_open(&scene, 4);
-	scene_bind(&scene, NULL, scene_count);
-	udp_send(&scene.udp, 1);
-	cr_assert(feed_next(&scene, 4711) == 0);
-	cr_assert(scene.seen == 0 && scene_socket_stats(&scene).forged == 1);
-	scene_expect_nothing(&scene);
-	udp_send(&scene.udp, 2);
-	cr_assert(feed_next(&scene, 0) == 1);
-	scene_expect(&scene, 2);
-	cr_assert(scene_stats(&scene).lost == 1, "the packet that was called forged");
-	scene_close(&scene);
+	fixture_bind(NULL, count_packet);
+	udp_send(&fixture.udp, 1);
+	cr_assert(feed_next(4711) == 0);
+	cr_assert(fixture.seen == 0 && fixture_socket_stats().forged == 1);
+	fixture_expect_nothing();
+	udp_send(&fixture.udp, 2);
+	cr_assert(feed_next(0) == 1);
+	fixture_expect(2, 1);
+	cr_assert(fixture_stats().lost == 1, "the packet that was called forged");
 }
 
-Test(loop, fed_garbage_is_counted)
+QueueTest(loop, fed_garbage_is_counted)
 {
 	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
 	struct sockaddr *from = (struct sockaddr *)&kernel;
 	uint8_t garbage[64];
-	struct scene scene;
 
-	scene_open(&scene, 4);
-	scene_bind(&scene, NULL, scene_count);
+	fixture_bind(NULL, count_packet);
 	memset(garbage, 0xff, sizeof(garbage));
-	cr_assert(mnfq_socket_feed(scene.sock, garbage, sizeof(garbage), from, sizeof(kernel)) ==
-		  0);
-	cr_assert(mnfq_socket_feed(scene.sock, garbage, 3, from, sizeof(kernel)) == 0);
-	cr_assert(scene_socket_stats(&scene).malformed == 2);
-	cr_assert(mnfq_socket_feed(scene.sock, garbage, sizeof(garbage), NULL, 0) == 0);
-	cr_assert(mnfq_socket_feed(scene.sock, garbage, sizeof(garbage), from, 3) == 0);
-	cr_assert(scene_socket_stats(&scene).forged == 2);
-	cr_assert(mnfq_socket_feed(scene.sock, NULL, 1, from, sizeof(kernel)) == -EINVAL);
+	cr_assert(mnfq_socket_feed(fixture.sock, garbage, sizeof(garbage), from,
+				   sizeof(kernel)) == 0);
+	cr_assert(mnfq_socket_feed(fixture.sock, garbage, 3, from, sizeof(kernel)) == 0);
+	cr_assert(fixture_socket_stats().malformed == 2);
+	cr_assert(mnfq_socket_feed(fixture.sock, garbage, sizeof(garbage), NULL, 0) == 0);
+	cr_assert(mnfq_socket_feed(fixture.sock, garbage, sizeof(garbage), from, 3) == 0);
+	cr_assert(fixture_socket_stats().forged == 2);
+	cr_assert(mnfq_socket_feed(fixture.sock, NULL, 1, from, sizeof(kernel)) == -EINVAL);
 	cr_assert(mnfq_socket_feed(NULL, garbage, 1, from, sizeof(kernel)) == -EINVAL);
-	cr_assert(scene.seen == 0);
-	scene_close(&scene);
+	cr_assert(fixture.seen == 0);
 }

@@ -15,7 +15,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "scene.h"
+#include "kernel-fixture.h"
 
 /* What was seen; packet i % 256. */
 struct sight {
@@ -46,36 +46,34 @@ static enum mnfq_verdict look(struct mnfq_packet *packet, void *data)
 
 /* ---- priority ---- */
 
-static void expect_priority(struct scene *scene, uint32_t priority)
+static void expect_priority(uint32_t priority)
 {
 	sight_count = 0;
 	memset(sights, 0, sizeof(sights));
-	udp_send(&scene->udp, 1);
-	scene_serve(scene, 1);
+	udp_send(&fixture.udp, 1);
+	fixture_serve(1);
 	cr_assert(sights[0].priority == priority, "priority 0x%x, not 0x%x", sights[0].priority,
 		  priority);
 }
 
-static void set_priority(struct scene *scene, int priority)
+static void set_priority(int priority)
 {
-	cr_assert(setsockopt(scene->udp.tx, SOL_SOCKET, SO_PRIORITY, &priority,
+	cr_assert(setsockopt(fixture.udp.tx, SOL_SOCKET, SO_PRIORITY, &priority,
 			     sizeof(priority)) == 0);
 }
 
 static void priority_of_a_socket(int family)
 {
-	struct scene scene;
-
-	scene_open(&scene, family);
-	scene_bind(&scene, NULL, look);
-	expect_priority(&scene, 0);
-	set_priority(&scene, 6);
-	expect_priority(&scene, 6);
-	set_priority(&scene, 0x00120034);
-	expect_priority(&scene, 0x00120034);
-	set_priority(&scene, 0);
-	expect_priority(&scene, 0);
-	scene_close(&scene);
+	fixture_open(family);
+	fixture_bind(NULL, look);
+	expect_priority(0);
+	set_priority(6);
+	expect_priority(6);
+	set_priority(0x00120034);
+	expect_priority(0x00120034);
+	set_priority(0);
+	expect_priority(0);
+	fixture_close();
 }
 
 Test(meta, priority_of_a_socket_ipv4)
@@ -88,17 +86,13 @@ Test(meta, priority_of_a_socket_ipv6)
 	priority_of_a_socket(6);
 }
 
-Test(meta, priority_set_by_a_rule)
+QueueTest(meta, priority_set_by_a_rule)
 {
-	struct scene scene;
-
-	scene_open(&scene, 4);
-	netns_rule(scene.ns, 4, "-t mangle -A OUTPUT -p udp -j CLASSIFY --set-class 1:20");
-	scene_bind(&scene, NULL, look);
-	expect_priority(&scene, 0x00010020);
-	netns_rule(scene.ns, 4, "-t mangle -F OUTPUT");
-	expect_priority(&scene, 0);
-	scene_close(&scene);
+	netns_rule(fixture.ns, 4, "-t mangle -A OUTPUT -p udp -j CLASSIFY --set-class 1:20");
+	fixture_bind(NULL, look);
+	expect_priority(0x00010020);
+	netns_rule(fixture.ns, 4, "-t mangle -F OUTPUT");
+	expect_priority(0);
 }
 
 /* ---- class id ---- */
@@ -140,17 +134,17 @@ static int send_from_group(const char *top, const char *group, const struct udp 
 /* The hierarchy is mounted where nobody else sees it. Its sockets come along to the group. */
 static int send_classified(int stream, void *arg)
 {
-	struct scene *scene = arg;
 	char top[] = "/tmp/mnfq-net-cls-XXXXXX", group[64];
 	int result = NO_NET_CLS;
 
+	(void)arg;
 	(void)stream;
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
 	    !mkdtemp(top))
 		return 1;
 	if (mount("cgroup", top, "cgroup", 0, "net_cls") == 0) {
 		snprintf(group, sizeof(group), "%s/mnfq-%d", top, (int)getpid());
-		result = send_from_group(top, group, &scene->udp);
+		result = send_from_group(top, group, &fixture.udp);
 		umount(top);
 	}
 	rmdir(top);
@@ -167,21 +161,19 @@ static bool kernel_tells_classes(void)
 	return major > 6 || (major == 6 && minor >= 4);
 }
 
-Test(meta, class_of_the_senders_control_group)
+QueueTest(meta, class_of_the_senders_control_group)
 {
 	struct child child;
-	struct scene scene;
 	int status;
 
-	scene_open(&scene, 4);
-	netns_rule(scene.ns, 4, "-t mangle -A OUTPUT -p udp -j NFQUEUE --queue-num 1");
-	scene_bind(&scene, NULL, look);
-	child = child_start(send_classified, &scene);
+	netns_rule(fixture.ns, 4, "-t mangle -A OUTPUT -p udp -j NFQUEUE --queue-num 1");
+	fixture_bind(NULL, look);
+	child = child_start(send_classified, &fixture);
 	status = child_finish(&child);
 	if (status == NO_NET_CLS)
 		skip_or_fail("there is no control group net_cls (cgroup v1) to mount");
 	cr_assert(status == 0);
-	scene_serve(&scene, 2);
+	fixture_serve(2);
 	cr_assert_str_eq(sights[0].hook, "output");
 	if (kernel_tells_classes())
 		cr_assert(sights[0].classid == 0x00100001, "class 0x%x", sights[0].classid);
@@ -189,10 +181,9 @@ Test(meta, class_of_the_senders_control_group)
 		cr_assert(sights[0].classid == 0, "a kernel before 6.4 tells, too");
 	cr_assert_str_eq(sights[1].hook, "input");
 	cr_assert(sights[1].classid == 0, "the sender's is not the receiver's");
-	udp_send(&scene.udp, 2);
-	scene_serve(&scene, 2);
+	udp_send(&fixture.udp, 2);
+	fixture_serve(2);
 	cr_assert(sights[2].classid == 0);
-	scene_close(&scene);
 }
 
 /* ---- the socket behind it ---- */
@@ -204,8 +195,8 @@ static struct mnfq_socket *serve_tcp(struct netns *ns, struct tcp *tcp,
 	struct mnfq_queue *queue;
 	struct pollfd fds[2];
 
-	scene_ok(NULL, mnfq_socket_open_netns(&sock, ns->name, NULL));
-	scene_ok(sock, mnfq_queue_bind(&queue, sock, 1, options, look, NULL));
+	expect_ok(NULL, mnfq_socket_open_netns(&sock, ns->name, NULL));
+	expect_ok(sock, mnfq_queue_bind(&queue, sock, 1, options, look, NULL));
 	tcp_start(tcp);
 	fds[0] = (struct pollfd){ .fd = mnfq_socket_get_fd(sock), .events = POLLIN };
 	fds[1] = (struct pollfd){ .fd = tcp->done_fd, .events = POLLIN };
@@ -230,7 +221,7 @@ static void transfer(const struct mnfq_queue_options *options)
 	netns_rule(ns, 4, "-A OUTPUT -p tcp -j NFQUEUE --queue-num 1");
 	sock = serve_tcp(ns, &tcp, options);
 	if (!options) /* else a large packet, for the rule one, comes in segments */
-		scene_account(sock, ns, NULL);
+		fixture_account(sock, ns, NULL);
 	mnfq_socket_close(sock);
 	cr_assert(sight_count > 4);
 	if (sight_count > 256)
@@ -279,8 +270,8 @@ Test(meta, checksum_that_nobody_verified)
 
 	netns_rule(ns, 4, "-A OUTPUT -p icmp -j NFQUEUE --queue-num 1");
 	netns_rule(ns, 4, "-A INPUT -p icmp -j NFQUEUE --queue-num 1");
-	scene_ok(NULL, mnfq_socket_open_netns(&sock, ns->name, NULL));
-	scene_ok(sock, mnfq_queue_bind(&queue, sock, 1, NULL, look, NULL));
+	expect_ok(NULL, mnfq_socket_open_netns(&sock, ns->name, NULL));
+	expect_ok(sock, mnfq_queue_bind(&queue, sock, 1, NULL, look, NULL));
 	echo = icmp_open(ns, "127.0.0.1");
 	icmp_send(echo, 1);
 	while (sight_count < 2)
@@ -289,7 +280,7 @@ Test(meta, checksum_that_nobody_verified)
 	cr_assert(sights[0].skb_info == 0, "0x%x", sights[0].skb_info);
 	cr_assert_str_eq(sights[1].hook, "input");
 	cr_assert(sights[1].skb_info == MNFQ_SKB_CSUM_NOTVERIFIED, "0x%x", sights[1].skb_info);
-	scene_account(sock, ns, NULL);
+	fixture_account(sock, ns, NULL);
 	mnfq_socket_close(sock);
 	close(echo);
 }
@@ -319,9 +310,9 @@ Test(meta, owners_of_both_ends)
 	int client, listener = netns_socket(ns, AF_INET, SOCK_STREAM, 0);
 
 	netns_rule(ns, 4, "-A OUTPUT -p tcp -j NFQUEUE --queue-num 1");
-	scene_ok(NULL, mnfq_socket_open_netns(&sock, ns->name, NULL));
-	scene_ok(sock, mnfq_queue_bind(&queue, sock, 1,
-				       QUEUE_OPTIONS(.flags = MNFQ_QUEUE_UID_GID), look, NULL));
+	expect_ok(NULL, mnfq_socket_open_netns(&sock, ns->name, NULL));
+	expect_ok(sock, mnfq_queue_bind(&queue, sock, 1,
+					QUEUE_OPTIONS(.flags = MNFQ_QUEUE_UID_GID), look, NULL));
 	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	cr_assert(bind(listener, (struct sockaddr *)&address, sizeof(address)) == 0);
 	cr_assert(listen(listener, 1) == 0);
@@ -335,7 +326,7 @@ Test(meta, owners_of_both_ends)
 	cr_assert(sights[0].gid_err == 0 && sights[0].gid == 1234);
 	cr_assert(sights[1].uid_err == -ENODATA && sights[1].gid_err == -ENODATA, "SYN|ACK");
 	cr_assert(sights[2].uid_err == 0 && sights[2].uid == 4321, "ACK");
-	scene_account(sock, ns, NULL);
+	fixture_account(sock, ns, NULL);
 	mnfq_socket_close(sock);
 	close(client);
 	close(listener);

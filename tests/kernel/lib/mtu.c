@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "scene.h"
+#include "kernel-fixture.h"
 
 #define NARROW 1300u /* the MTU behind the router */
 #define SIZE   1000u /* of a datagram, which fits */
@@ -15,8 +15,7 @@
 
 struct road {
 	struct netns *left, *router, *right;
-	struct scene scene; /* of the router */
-	bool heedful;       /* edits only what fits afterwards */
+	bool heedful; /* edits only what fits afterwards */
 	unsigned int edits;
 };
 
@@ -43,34 +42,34 @@ static void open_road(struct road *road, const char *address, bool local)
 {
 	struct netns *ns;
 
-	*road = (struct road){ netns_new(), netns_new(), netns_new(), { 0 }, false, 0 };
+	*road = (struct road){ netns_new(), netns_new(), netns_new(), false, 0 };
 	ns = local ? road->left : road->router;
 	netns_route(road->left, road->router, road->right);
 	netns_run(ns, "ip link set %s mtu %u", local ? "eth0" : "right", NARROW);
 	netns_rule(ns, strchr(address, ':') ? 6 : 4,
 		   "-t mangle -A %s -p udp -j NFQUEUE --queue-num 1",
 		   local ? "OUTPUT" : "FORWARD");
-	udp_open(&road->scene.udp, road->left, road->right, address, PORT);
-	scene_ok(NULL, mnfq_socket_open_netns(&road->scene.sock, ns->name, NULL));
-	scene_ok(road->scene.sock,
-		 mnfq_queue_bind(&road->scene.queue, road->scene.sock, 1, NULL, grow, road));
+	udp_open(&fixture.udp, road->left, road->right, address, PORT);
+	expect_ok(NULL, mnfq_socket_open_netns(&fixture.sock, ns->name, NULL));
+	expect_ok(fixture.sock,
+		  mnfq_queue_bind(&fixture.queue, fixture.sock, 1, NULL, grow, road));
 }
 
 static void close_road(struct road *road)
 {
-	scene_account(road->scene.sock,
-		      netns_queued_packets(road->left) > 0 ? road->left : road->router, NULL);
-	mnfq_socket_close(road->scene.sock);
-	udp_close(&road->scene.udp);
+	fixture_account(fixture.sock,
+			netns_queued_packets(road->left) > 0 ? road->left : road->router, NULL);
+	mnfq_socket_close(fixture.sock);
+	udp_close(&fixture.udp);
 	netns_free(road->left);
 	netns_free(road->router);
 	netns_free(road->right);
 }
 
-static void pass(struct road *road, uint32_t seq, unsigned int edits)
+static void pass(const struct road *road, uint32_t seq, unsigned int edits)
 {
-	udp_send_sized(&road->scene.udp, seq, SIZE);
-	scene_serve(&road->scene, 1);
+	udp_send_sized(&fixture.udp, seq, SIZE);
+	fixture_serve(1);
 	cr_assert(road->edits == edits);
 }
 
@@ -92,10 +91,10 @@ static void is_dropped(const char *address)
 
 	open_road(&road, address, false);
 	pass(&road, 1, 1);
-	cr_assert(wait_until(is_told(road.scene.udp.tx)), "the sender was not told");
+	cr_assert(wait_until(is_told(fixture.udp.tx)), "the sender was not told");
 	road.heedful = true;
 	pass(&road, 2, 1);
-	cr_assert(udp_await(&road.scene.udp, &datagram));
+	cr_assert(udp_await(&fixture.udp, &datagram));
 	cr_assert(datagram.seq == 2 && datagram.intact && datagram.size == SIZE);
 	close_road(&road);
 }
@@ -117,10 +116,10 @@ static void is_fragmented(const char *address, bool local, int discover)
 
 	open_road(&road, address, local);
 	if (discover >= 0)
-		cr_assert(setsockopt(road.scene.udp.tx, IPPROTO_IP, IP_MTU_DISCOVER, &discover,
+		cr_assert(setsockopt(fixture.udp.tx, IPPROTO_IP, IP_MTU_DISCOVER, &discover,
 				     sizeof(discover)) == 0);
 	pass(&road, 1, 1);
-	cr_assert(udp_await(&road.scene.udp, &datagram));
+	cr_assert(udp_await(&fixture.udp, &datagram));
 	cr_assert(datagram.seq == 1 && datagram.size == SIZE + GROWTH);
 	close_road(&road);
 }
@@ -155,42 +154,38 @@ static enum mnfq_verdict find(struct mnfq_packet *packet, void *data)
 	return MNFQ_DEFER;
 }
 
-static void find_one(struct scene *scene, struct found *found, int err, uint32_t mtu)
+static void find_one(struct found *found, int err, uint32_t mtu)
 {
 	uint32_t later = 0;
 
-	udp_send(&scene->udp, 1);
-	scene_serve(scene, 1);
+	udp_send(&fixture.udp, 1);
+	fixture_serve(1);
 	cr_assert(found->err == err && found->mtu == mtu, "%d, %u", found->err, found->mtu);
 	cr_assert(mnfq_packet_get_mtu(found->kept, &later) == err && later == mtu);
 }
 
-Test(mtu, packets_that_come_in_have_none)
+QueueTest(mtu, packets_that_come_in_have_none)
 {
 	struct found found;
-	struct scene scene;
 
-	scene_open(&scene, 4);
-	scene_ok(scene.sock, mnfq_queue_bind(&scene.queue, scene.sock, 1, NULL, find, &found));
-	find_one(&scene, &found, -ENODATA, 0);
+	expect_ok(fixture.sock,
+		  mnfq_queue_bind(&fixture.queue, fixture.sock, 1, NULL, find, &found));
+	find_one(&found, -ENODATA, 0);
 	mnfq_packet_free(found.kept);
-	scene_close(&scene);
 }
 
-Test(mtu, it_is_gone_with_its_queue)
+QueueTest(mtu, it_is_gone_with_its_queue)
 {
 	struct found found;
-	struct scene scene;
 	uint32_t mtu;
 
-	scene_open(&scene, 4);
-	netns_rule(scene.ns, 4, "-t mangle -A OUTPUT -p udp -j NFQUEUE --queue-num 2");
-	scene_ok(scene.sock, mnfq_queue_bind(&scene.queue, scene.sock, 2, NULL, find, &found));
-	find_one(&scene, &found, 0, 65536);
-	netns_run(scene.ns, "ip link set lo mtu 1500");
+	netns_rule(fixture.ns, 4, "-t mangle -A OUTPUT -p udp -j NFQUEUE --queue-num 2");
+	expect_ok(fixture.sock,
+		  mnfq_queue_bind(&fixture.queue, fixture.sock, 2, NULL, find, &found));
+	find_one(&found, 0, 65536);
+	netns_run(fixture.ns, "ip link set lo mtu 1500");
 	cr_assert(mnfq_packet_get_mtu(found.kept, &mtu) == 0 && mtu == 1500);
-	mnfq_queue_unbind(scene.queue);
+	mnfq_queue_unbind(fixture.queue);
 	cr_assert(mnfq_packet_get_mtu(found.kept, &mtu) == -ENODEV);
 	mnfq_packet_free(found.kept);
-	scene_close(&scene);
 }

@@ -15,7 +15,7 @@
 
 #include <linux/netfilter.h> /* after netinet/in.h, which it would get in the way of */
 
-#include "scene.h"
+#include "kernel-fixture.h"
 
 /* What a callback saw, kept for the test. */
 struct sight {
@@ -44,7 +44,7 @@ static enum mnfq_verdict look(struct mnfq_packet *packet, void *data)
 	const uint8_t *hwaddr = mnfq_packet_get_hwaddr(packet, &s->hwaddr_len);
 
 	(void)data;
-	s->seq = scene_seq(packet);
+	s->seq = seq_of(packet);
 	snprintf(s->hook, sizeof(s->hook), "%s", mnfq_packet_get_hook_name(packet));
 	ifname(packet, mnfq_packet_get_indev(packet), s->in);
 	ifname(packet, mnfq_packet_get_outdev(packet), s->out);
@@ -93,8 +93,8 @@ static void road_open(struct road *road, int family)
 	for (i = 0; i < 5; i++)
 		netns_rule(road->router, family,
 			   "-t mangle -A %s -p udp -j NFQUEUE --queue-num 1", chains[i]);
-	scene_ok(NULL, mnfq_socket_open_netns(&road->sock, road->router->name, NULL));
-	scene_ok(road->sock, mnfq_queue_bind(&queue, road->sock, 1, NULL, look, NULL));
+	expect_ok(NULL, mnfq_socket_open_netns(&road->sock, road->router->name, NULL));
+	expect_ok(road->sock, mnfq_queue_bind(&queue, road->sock, 1, NULL, look, NULL));
 }
 
 /* One datagram, which meets @hooks hooks on its way. */
@@ -137,7 +137,7 @@ static void all_hooks(int family)
 		cr_assert(sights[i].hw_protocol == (family == 6 ? ETH_P_IPV6 : ETH_P_IP));
 		cr_assert(sights[i].seq == 42);
 	}
-	scene_account(road.sock, road.router, NULL);
+	fixture_account(road.sock, road.router, NULL);
 	mnfq_socket_close(road.sock);
 }
 
@@ -163,7 +163,7 @@ Test(packet, hwaddr_is_the_senders)
 	cr_assert(sights[0].hwaddr_len == 6 && memcmp(sights[0].hwaddr, address, 6) == 0);
 	travel(&road, road.router, road.right, "10.0.2.1", 2);
 	cr_assert(sights[0].hwaddr_len == 0, "a local packet has no sender's address");
-	scene_account(road.sock, road.router, NULL);
+	fixture_account(road.sock, road.router, NULL);
 	mnfq_socket_close(road.sock);
 }
 
@@ -178,32 +178,28 @@ Test(packet, bridge_ports_are_told)
 	netns_bridge(a, road.router, b);
 	netns_run(road.router, "echo 1 >/proc/sys/net/bridge/bridge-nf-call-iptables");
 	netns_rule(road.router, 4, "-A FORWARD -p udp -j NFQUEUE --queue-num 1");
-	scene_ok(NULL, mnfq_socket_open_netns(&road.sock, road.router->name, NULL));
-	scene_ok(road.sock, mnfq_queue_bind(&queue, road.sock, 1, NULL, look, NULL));
+	expect_ok(NULL, mnfq_socket_open_netns(&road.sock, road.router->name, NULL));
+	expect_ok(road.sock, mnfq_queue_bind(&queue, road.sock, 1, NULL, look, NULL));
 	travel(&road, a, b, "10.0.1.9", 1);
 	expect_hook(0, "forward", "br0", "br0");
 	cr_assert_str_eq(sights[0].physin, "p1");
 	cr_assert_str_eq(sights[0].physout, "p2");
-	scene_account(road.sock, road.router, NULL);
+	fixture_account(road.sock, road.router, NULL);
 	mnfq_socket_close(road.sock);
 }
 
 /* ---- the rest of the attributes, over `lo` ---- */
 
-Test(packet, mark_set_by_a_rule)
+QueueTest(packet, mark_set_by_a_rule)
 {
-	struct scene scene;
-
-	scene_open(&scene, 4);
-	netns_rule(scene.ns, 4, "-t mangle -I INPUT -j MARK --set-mark 0xfedcba98");
-	scene_bind(&scene, NULL, look);
-	udp_send(&scene.udp, 1);
-	scene_serve(&scene, 1);
-	netns_rule(scene.ns, 4, "-t mangle -D INPUT 1");
-	udp_send(&scene.udp, 2);
-	scene_serve(&scene, 1);
+	netns_rule(fixture.ns, 4, "-t mangle -I INPUT -j MARK --set-mark 0xfedcba98");
+	fixture_bind(NULL, look);
+	udp_send(&fixture.udp, 1);
+	fixture_serve(1);
+	netns_rule(fixture.ns, 4, "-t mangle -D INPUT 1");
+	udp_send(&fixture.udp, 2);
+	fixture_serve(1);
 	cr_assert(sights[0].mark == 0xfedcba98 && sights[1].mark == 0);
-	scene_close(&scene);
 }
 
 static int64_t now_usec(void)
@@ -214,27 +210,26 @@ static int64_t now_usec(void)
 	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
-static bool stamped(struct scene *scene)
+static bool stamped(void)
 {
 	sight_count = 0;
-	udp_send(&scene->udp, 1);
-	scene_serve(scene, 1);
+	udp_send(&fixture.udp, 1);
+	fixture_serve(1);
 	return sights[0].timestamp != 0;
 }
 
 /* The kernel begins to stamp a moment after somebody asked for it. */
 Test(packet, timestamp_where_the_kernel_stamps)
 {
-	struct scene scene;
 	int64_t begin = now_usec();
 	int one = 1;
 
-	scene_open(&scene, 4);
-	cr_assert(setsockopt(scene.udp.rx, SOL_SOCKET, SO_TIMESTAMP, &one, sizeof(one)) == 0);
-	scene_bind(&scene, NULL, look);
-	cr_assert(wait_until(stamped(&scene)));
+	fixture_open(4);
+	cr_assert(setsockopt(fixture.udp.rx, SOL_SOCKET, SO_TIMESTAMP, &one, sizeof(one)) == 0);
+	fixture_bind(NULL, look);
+	cr_assert(wait_until(stamped()));
 	cr_assert(sights[0].timestamp >= begin && sights[0].timestamp <= now_usec());
-	scene_close(&scene);
+	fixture_close();
 }
 
 /* System calls, because the functions change all threads. */
@@ -249,61 +244,56 @@ static int socket_of_somebody(void *arg)
 
 Test(packet, owner_of_the_local_sender)
 {
-	struct scene scene;
 	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(PORT) };
 
-	scene_open(&scene, 4);
-	netns_rule(scene.ns, 4, "-t mangle -A OUTPUT -p udp -j NFQUEUE --queue-num 1");
-	close(scene.udp.tx);
-	scene.udp.tx = netns_call(scene.ns, socket_of_somebody, NULL);
-	cr_assert(scene.udp.tx >= 0);
+	fixture_open(4);
+	netns_rule(fixture.ns, 4, "-t mangle -A OUTPUT -p udp -j NFQUEUE --queue-num 1");
+	close(fixture.udp.tx);
+	fixture.udp.tx = netns_call(fixture.ns, socket_of_somebody, NULL);
+	cr_assert(fixture.udp.tx >= 0);
 	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	cr_assert(connect(scene.udp.tx, (struct sockaddr *)&to, sizeof(to)) == 0);
-	scene_bind(&scene, QUEUE_OPTIONS(.flags = MNFQ_QUEUE_UID_GID), look);
-	udp_send(&scene.udp, 1);
-	scene_serve(&scene, 2);
+	cr_assert(connect(fixture.udp.tx, (struct sockaddr *)&to, sizeof(to)) == 0);
+	fixture_bind(QUEUE_OPTIONS(.flags = MNFQ_QUEUE_UID_GID), look);
+	udp_send(&fixture.udp, 1);
+	fixture_serve(2);
 	cr_assert_str_eq(sights[0].hook, "output");
 	cr_assert(sights[0].uid_err == 0 && sights[0].uid == 4321);
 	cr_assert(sights[0].gid_err == 0 && sights[0].gid == 1234);
 	cr_assert_str_eq(sights[1].hook, "input");
 	cr_assert(sights[1].uid_err == -ENODATA && sights[1].gid_err == -ENODATA);
-	scene_close(&scene);
+	fixture_close();
 }
 
-Test(packet, owner_is_not_told_unasked)
+QueueTest(packet, owner_is_not_told_unasked)
 {
-	struct scene scene;
-
-	scene_open(&scene, 4);
-	netns_rule(scene.ns, 4, "-t mangle -A OUTPUT -p udp -j NFQUEUE --queue-num 1");
-	scene_bind(&scene, NULL, look);
-	udp_send(&scene.udp, 1);
-	scene_serve(&scene, 2);
+	netns_rule(fixture.ns, 4, "-t mangle -A OUTPUT -p udp -j NFQUEUE --queue-num 1");
+	fixture_bind(NULL, look);
+	udp_send(&fixture.udp, 1);
+	fixture_serve(2);
 	cr_assert(sights[0].uid_err == -ENODATA && sights[0].gid_err == -ENODATA);
-	scene_close(&scene);
 }
 
 /* Five segments in one send, seen on OUTPUT with the GSO flag on or off. */
 static void send_segments(bool gso)
 {
-	struct scene scene;
 	int segment = 1000;
 
-	scene_open(&scene, 4);
-	netns_rule(scene.ns, 4, "-t mangle -F");
-	netns_rule(scene.ns, 4, "-t mangle -A OUTPUT -p udp -j NFQUEUE --queue-num 1");
-	cr_assert(setsockopt(scene.udp.tx, SOL_UDP, UDP_SEGMENT, &segment, sizeof(segment)) == 0);
-	scene_bind(&scene, QUEUE_OPTIONS(.flags = gso ? 0 : MNFQ_QUEUE_NO_GSO), look);
-	udp_send_sized(&scene.udp, 1, 5000);
-	scene_serve(&scene, gso ? 1 : 5);
+	fixture_open(4);
+	netns_rule(fixture.ns, 4, "-t mangle -F");
+	netns_rule(fixture.ns, 4, "-t mangle -A OUTPUT -p udp -j NFQUEUE --queue-num 1");
+	cr_assert(setsockopt(fixture.udp.tx, SOL_UDP, UDP_SEGMENT, &segment, sizeof(segment)) ==
+		  0);
+	fixture_bind(QUEUE_OPTIONS(.flags = gso ? 0 : MNFQ_QUEUE_NO_GSO), look);
+	udp_send_sized(&fixture.udp, 1, 5000);
+	fixture_serve(gso ? 1 : 5);
 	cr_assert(sight_count == (gso ? 1 : 5));
 	cr_assert_eq(sights[0].length, gso ? 5028 : 1028);
 	if (gso)
 		cr_assert(sights[0].skb_info == (MNFQ_SKB_GSO | MNFQ_SKB_CSUMNOTREADY));
 	else
 		cr_assert((sights[0].skb_info & (MNFQ_SKB_GSO | MNFQ_SKB_CSUMNOTREADY)) == 0);
-	scene.elsewhere = gso ? 0 : -4; /* for the rule five segments are one packet */
-	scene_close(&scene);
+	fixture.elsewhere = gso ? 0 : -4; /* for the rule five segments are one packet */
+	fixture_close();
 }
 
 Test(packet, large_packets_come_whole_with_gso)
@@ -322,19 +312,18 @@ static void big(int family, uint32_t range)
 {
 	const size_t head = family == 6 ? 48 : 28;
 	struct datagram datagram;
-	struct scene scene;
 
-	scene_open(&scene, family);
-	scene_bind(&scene, QUEUE_OPTIONS(.copy_range = range), look);
-	udp_send_sized(&scene.udp, 9, 60000);
-	scene_serve(&scene, 1);
+	fixture_open(family);
+	fixture_bind(QUEUE_OPTIONS(.copy_range = range), look);
+	udp_send_sized(&fixture.udp, 9, 60000);
+	fixture_serve(1);
 	cr_assert(sights[0].length_err == 0 && sights[0].length == 60000 + head);
 	cr_assert_eq(sights[0].payload_len, range ? range : 60000 + head);
-	cr_assert(udp_await(&scene.udp, &datagram));
+	cr_assert(udp_await(&fixture.udp, &datagram));
 	cr_assert(datagram.size == 60000 && datagram.seq == 9 && datagram.intact);
-	cr_assert(scene_stats(&scene).bytes == 60000 + head);
-	cr_assert(scene_stats(&scene).truncated == 0);
-	scene_close(&scene);
+	cr_assert(fixture_stats().bytes == 60000 + head);
+	cr_assert(fixture_stats().truncated == 0);
+	fixture_close();
 }
 
 Test(packet, sixty_thousand_bytes_whole)
@@ -361,47 +350,35 @@ static enum mnfq_verdict rewrite_unseen(struct mnfq_packet *packet, void *data)
 	return MNFQ_ACCEPT;
 }
 
-Test(packet, meta_mode_copies_nothing)
+QueueTest(packet, meta_mode_copies_nothing)
 {
-	struct scene scene;
-
-	scene_open(&scene, 4);
-	scene_bind(&scene, QUEUE_OPTIONS(.copy_mode = MNFQ_COPY_META), rewrite_unseen);
-	udp_send(&scene.udp, 1);
-	scene_serve(&scene, 1);
-	scene_expect(&scene, 1);
+	fixture_bind(QUEUE_OPTIONS(.copy_mode = MNFQ_COPY_META), rewrite_unseen);
+	fixture_pass(1, 1);
 	cr_assert(sights[0].payload_len == 0 && sights[0].length_err == -ENODATA);
 	cr_assert_str_eq(sights[0].in, "lo");
-	scene_close(&scene);
 }
 
 static enum mnfq_verdict check_ids(struct mnfq_packet *packet, void *data)
 {
-	struct scene *scene = data;
-
-	cr_assert(mnfq_packet_get_id(packet) == ++scene->seen);
-	cr_assert(mnfq_packet_get_queue(packet) == scene->queue);
+	(void)data;
+	cr_assert(mnfq_packet_get_id(packet) == ++fixture.seen);
+	cr_assert(mnfq_packet_get_queue(packet) == fixture.queue);
 	cr_assert(mnfq_packet_get_hook(packet) == NF_INET_LOCAL_IN);
 	return MNFQ_ACCEPT;
 }
 
-Test(packet, ids_count_up_from_one)
+QueueTest(packet, ids_count_up_from_one)
 {
-	struct scene scene;
-
-	scene_open(&scene, 4);
-	scene_bind(&scene, NULL, check_ids);
-	udp_send_many(&scene.udp, 0, 300);
-	scene_serve(&scene, 300);
-	cr_assert(scene.seen == 300);
-	scene_close(&scene);
+	fixture_bind(NULL, check_ids);
+	udp_send_many(&fixture.udp, 0, 300);
+	fixture_serve(300);
+	cr_assert(fixture.seen == 300);
 }
 
 /* Connections and echoes, not datagrams only. */
 static void talk(int family)
 {
 	struct netns *ns = netns_new();
-	struct scene scene = { .verdict = MNFQ_ACCEPT, .ns = ns };
 	const char *address = family == 6 ? "::1" : "127.0.0.1";
 	struct tcp tcp = {
 		.from = ns, .to = ns, .address = address, .port = 80, .size = 1000000
@@ -410,23 +387,23 @@ static void talk(int family)
 	int echo;
 
 	netns_rule(ns, family, "-A INPUT -j NFQUEUE --queue-num 1");
-	scene_ok(NULL, mnfq_socket_open_netns(&scene.sock, ns->name, NULL));
-	scene_bind(&scene, NULL, scene_count);
+	expect_ok(NULL, mnfq_socket_open_netns(&fixture.sock, ns->name, NULL));
+	fixture_bind(NULL, count_packet);
 	echo = icmp_open(ns, address);
 	icmp_send(echo, 7);
-	scene_serve(&scene, 2);
+	fixture_serve(2);
 	cr_assert(wait_until(icmp_replied(echo, 7)));
 	tcp_start(&tcp);
-	fds[0] = (struct pollfd){ .fd = mnfq_socket_get_fd(scene.sock), .events = POLLIN };
+	fds[0] = (struct pollfd){ .fd = mnfq_socket_get_fd(fixture.sock), .events = POLLIN };
 	fds[1] = (struct pollfd){ .fd = tcp.done_fd, .events = POLLIN };
 	do {
 		cr_assert(poll(fds, 2, DEADLINE_MS) > 0);
-		cr_assert(mnfq_socket_dispatch(scene.sock, 0) >= 0);
+		cr_assert(mnfq_socket_dispatch(fixture.sock, 0) >= 0);
 	} while (!fds[1].revents);
 	cr_assert(tcp_finish(&tcp) == 0);
-	cr_assert(scene_stats(&scene).lost == 0);
-	scene_account(scene.sock, ns, NULL);
-	mnfq_socket_close(scene.sock);
+	cr_assert(fixture_stats().lost == 0);
+	fixture_account(fixture.sock, ns, NULL);
+	mnfq_socket_close(fixture.sock);
 	close(echo);
 }
 

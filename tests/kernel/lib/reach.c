@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "scene.h"
+#include "kernel-fixture.h"
 
 static uint64_t own_netns(void)
 {
@@ -115,22 +115,22 @@ static enum mnfq_verdict drop_odd(struct mnfq_packet *packet, void *data)
 {
 	(void)data;
 	mnfq_packet_set_mark(packet, 3);
-	return scene_seq(packet) % 2 ? MNFQ_DROP : MNFQ_ACCEPT;
+	return seq_of(packet) % 2 ? MNFQ_DROP : MNFQ_ACCEPT;
 }
 
 /* Ten datagrams, every second dropped, the others marked. */
-static void serve(struct scene *scene)
+static void serve(void)
 {
 	struct mnfq_stats stats;
 	uint32_t i;
 
-	scene_bind(scene, NULL, drop_odd);
-	udp_send_many(&scene->udp, 0, 10);
-	scene_serve(scene, 10);
+	fixture_bind(NULL, drop_odd);
+	udp_send_many(&fixture.udp, 0, 10);
+	fixture_serve(10);
 	for (i = 0; i < 10; i += 2)
-		scene_expect(scene, i);
-	scene_expect_nothing(scene);
-	stats = scene_stats(scene);
+		fixture_expect(i, 1);
+	fixture_expect_nothing();
+	stats = fixture_stats();
 	cr_assert(stats.packets == 10 && stats.accepted == 5 && stats.dropped == 5);
 	cr_assert(stats.lost == 0 && stats.refused == 0 && stats.defaulted == 0);
 }
@@ -138,22 +138,21 @@ static void serve(struct scene *scene)
 static void reach(way open, int family)
 {
 	const uint64_t before = own_netns();
-	struct scene scene;
 	uint64_t inode;
 	char name[64];
 
-	scene_open(&scene, family);
-	netns_rule(scene.ns, family, "-A INPUT -m mark --mark 3");
-	mnfq_socket_close(scene.sock);
-	scene_ok(NULL, open(&scene.sock, scene.ns));
-	cr_assert(mnfq_socket_get_netns_inode(scene.sock, &inode) == 0);
-	cr_assert(inode == netns_inode(scene.ns));
-	cr_assert(mnfq_socket_get_netns_name(scene.sock, name, sizeof(name)) == 0);
-	cr_assert_str_eq(name, scene.ns->name);
-	serve(&scene);
-	cr_assert(netns_rule_packets(scene.ns, family, "filter", "INPUT", 1) == 5);
+	fixture_open(family);
+	netns_rule(fixture.ns, family, "-A INPUT -m mark --mark 3");
+	mnfq_socket_close(fixture.sock);
+	expect_ok(NULL, open(&fixture.sock, fixture.ns));
+	cr_assert(mnfq_socket_get_netns_inode(fixture.sock, &inode) == 0);
+	cr_assert(inode == netns_inode(fixture.ns));
+	cr_assert(mnfq_socket_get_netns_name(fixture.sock, name, sizeof(name)) == 0);
+	cr_assert_str_eq(name, fixture.ns->name);
+	serve();
+	cr_assert(netns_rule_packets(fixture.ns, family, "filter", "INPUT", 1) == 5);
 	cr_assert(own_netns() == (open == by_own ? inode : before));
-	scene_close(&scene);
+	fixture_close();
 }
 
 #define TEST_WAY(WAY)                                                                            \

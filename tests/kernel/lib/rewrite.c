@@ -76,9 +76,9 @@ void rewrite_open(struct rewrite *rewrite, const struct mnfq_queue_options *opti
 	netns_join(rewrite->left, "eth0", rewrite->right, "eth0", 1);
 	add_rules(rewrite->left);
 	rewrite->descriptors = descriptors();
-	scene_ok(NULL, mnfq_socket_open_netns(&rewrite->sock, rewrite->left->name, NULL));
-	scene_ok(rewrite->sock,
-		 mnfq_queue_bind(&rewrite->queue, rewrite->sock, 1, options, edit, rewrite));
+	expect_ok(NULL, mnfq_socket_open_netns(&rewrite->sock, rewrite->left->name, NULL));
+	expect_ok(rewrite->sock,
+		  mnfq_queue_bind(&rewrite->queue, rewrite->sock, 1, options, edit, rewrite));
 }
 
 void rewrite_close(struct rewrite *rewrite)
@@ -88,7 +88,7 @@ void rewrite_close(struct rewrite *rewrite)
 	/* Without GSO a rule counts a large packet once, and its segments come one by one. */
 	cr_assert(mnfq_queue_get_options(rewrite->queue, &options) == 0);
 	if (!(options.flags & MNFQ_QUEUE_NO_GSO))
-		scene_account(rewrite->sock, rewrite->left, NULL);
+		fixture_account(rewrite->sock, rewrite->left, NULL);
 	mnfq_socket_close(rewrite->sock);
 	check_descriptors(rewrite->descriptors);
 	netns_free(rewrite->left);

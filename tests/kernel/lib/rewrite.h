@@ -3,7 +3,7 @@
 #ifndef TEST_REWRITE_H
 #define TEST_REWRITE_H
 
-#include "scene.h"
+#include "kernel-fixture.h"
 
 struct rewrite {
 	struct netns *left,

@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "scene.h"
+#include "kernel-fixture.h"
 
 static int lose_capability(void)
 {
@@ -28,19 +28,18 @@ static int lose_capability(void)
 }
 
 /* Tries to bind queue 1, writes the sentence and returns the errno; for a child's end. */
-static int try_to_bind(int stream, struct scene *scene)
+static int try_to_bind(int stream)
 {
-	int err = mnfq_queue_bind(&scene->queue, scene->sock, 1, NULL, scene_count, scene);
+	int err = mnfq_queue_bind(&fixture.queue, fixture.sock, 1, NULL, count_packet, &fixture);
 
-	dprintf(stream, "%s", mnfq_socket_get_error(scene->sock));
+	dprintf(stream, "%s", mnfq_socket_get_error(fixture.sock));
 	return -err;
 }
 
 /* Runs a child that ends as with try_to_bind(); its errno and part of its sentence are expected. */
-static void refused(int (*function)(int stream, void *arg), struct scene *scene, int expected,
-		    const char *part)
+static void refused(int (*function)(int stream, void *arg), int expected, const char *part)
 {
-	struct child child = child_start(function, scene);
+	struct child child = child_start(function, &fixture);
 	char sentence[512] = "";
 
 	cr_assert(wait_readable(child.fd));
@@ -51,67 +50,58 @@ static void refused(int (*function)(int stream, void *arg), struct scene *scene,
 
 static int own_it(int stream, void *arg)
 {
-	struct scene *scene = arg;
 	struct mnfq_socket *sock;
 	struct mnfq_queue *queue;
 	char byte = 0;
 
+	(void)arg;
 	prctl(PR_SET_NAME, "the-owner");
-	if (mnfq_socket_open_netns(&sock, scene->ns->name, NULL) < 0 ||
-	    mnfq_queue_bind(&queue, sock, 1, NULL, scene_count, scene) < 0)
+	if (mnfq_socket_open_netns(&sock, fixture.ns->name, NULL) < 0 ||
+	    mnfq_queue_bind(&queue, sock, 1, NULL, count_packet, &fixture) < 0)
 		return 1;
 	return write(stream, &byte, 1) == 1 && read(stream, &byte, 1) == 0 ? 0 : 1;
 }
 
-Test(rights, owned_by_somebody_else_says_who)
+QueueTest(rights, owned_by_somebody_else_says_who)
 {
 	struct netns_queue kernel;
 	struct child child;
-	struct scene scene;
 	char expected[96];
 
-	scene_open(&scene, 4);
-	child = child_start(own_it, &scene);
+	child = child_start(own_it, &fixture);
 	child_await(&child);
-	cr_assert(mnfq_queue_bind(&scene.queue, scene.sock, 1, NULL, scene_count, NULL) ==
+	cr_assert(mnfq_queue_bind(&fixture.queue, fixture.sock, 1, NULL, count_packet, NULL) ==
 		  -EBUSY);
-	cr_assert(netns_get_queue(scene.ns, 1, &kernel));
+	cr_assert(netns_get_queue(fixture.ns, 1, &kernel));
 	snprintf(expected, sizeof(expected), "portid %u (pid %d, the-owner)", kernel.portid,
 		 (int)child.pid);
-	cr_assert(strstr(mnfq_socket_get_error(scene.sock), expected), "%s",
-		  mnfq_socket_get_error(scene.sock));
+	cr_assert(strstr(mnfq_socket_get_error(fixture.sock), expected), "%s",
+		  mnfq_socket_get_error(fixture.sock));
 	cr_assert(child_finish(&child) == 0);
-	scene_bind(&scene, NULL, scene_count);
-	scene_close(&scene);
+	fixture_bind(NULL, count_packet);
 }
 
 static int bind_powerless(int stream, void *arg)
 {
-	return lose_capability() < 0 ? 255 : try_to_bind(stream, arg);
+	(void)arg;
+	return lose_capability() < 0 ? 255 : try_to_bind(stream);
 }
 
-Test(rights, no_capability_says_so)
+QueueTest(rights, no_capability_says_so)
 {
-	struct scene scene;
-
-	scene_open(&scene, 4);
-	refused(bind_powerless, &scene, EPERM, "no CAP_NET_ADMIN");
-	scene_close(&scene);
+	refused(bind_powerless, EPERM, "no CAP_NET_ADMIN");
 }
 
 /* All capabilities, but over a user namespace to which the network namespace does not belong. */
 static int bind_from_elsewhere(int stream, void *arg)
 {
-	return unshare(CLONE_NEWUSER) < 0 ? 255 : try_to_bind(stream, arg);
+	(void)arg;
+	return unshare(CLONE_NEWUSER) < 0 ? 255 : try_to_bind(stream);
 }
 
-Test(rights, capability_over_another_user_namespace_says_so)
+QueueTest(rights, capability_over_another_user_namespace_says_so)
 {
-	struct scene scene;
-
-	scene_open(&scene, 4);
-	refused(bind_from_elsewhere, &scene, EPERM, "elsewhere");
-	scene_close(&scene);
+	refused(bind_from_elsewhere, EPERM, "elsewhere");
 }
 
 static int open_powerless(int stream, void *arg)
@@ -126,122 +116,112 @@ static int open_powerless(int stream, void *arg)
 }
 
 /* Whoever hands a socket over keeps a copy, and could read with it what our rights bind. */
-Test(rights, those_of_the_opener_are_needed_unless_they_are_lent)
+QueueTest(rights, those_of_the_opener_are_needed_unless_they_are_lent)
 {
 	struct netns_queue kernel;
-	struct scene scene;
 	struct child child;
 	int fd;
 
-	scene_open(&scene, 4);
-	child = child_start(open_powerless, scene.ns);
+	child = child_start(open_powerless, fixture.ns);
 	fd = receive_descriptor(child.fd);
 	cr_assert(fd >= 0 && child_finish(&child) == 0);
-	mnfq_socket_close(scene.sock);
-	scene_ok(NULL, mnfq_socket_adopt(&scene.sock, dup(fd), NULL));
-	cr_assert(mnfq_queue_bind(&scene.queue, scene.sock, 1, NULL, scene_count, &scene) ==
-		  -EPERM);
-	cr_assert(strstr(mnfq_socket_get_error(scene.sock), "that opened the socket had no CAP"));
-	cr_assert(!netns_get_queue(scene.ns, 1, &kernel));
-	mnfq_socket_close(scene.sock);
-	scene_ok(NULL,
-		 mnfq_socket_adopt(&scene.sock, fd, SOCKET_OPTIONS(.flags = MNFQ_SOCKET_LEND)));
-	scene_bind(&scene, NULL, scene_count);
-	udp_send(&scene.udp, 1);
-	scene_serve(&scene, 1);
-	scene_expect(&scene, 1);
-	scene_close(&scene);
+	mnfq_socket_close(fixture.sock);
+	expect_ok(NULL, mnfq_socket_adopt(&fixture.sock, dup(fd), NULL));
+	cr_assert(mnfq_queue_bind(&fixture.queue, fixture.sock, 1, NULL, count_packet,
+				  &fixture) == -EPERM);
+	cr_assert(
+		strstr(mnfq_socket_get_error(fixture.sock), "that opened the socket had no CAP"));
+	cr_assert(!netns_get_queue(fixture.ns, 1, &kernel));
+	mnfq_socket_close(fixture.sock);
+	expect_ok(NULL, mnfq_socket_adopt(&fixture.sock, fd,
+					  SOCKET_OPTIONS(.flags = MNFQ_SOCKET_LEND)));
+	fixture_bind(NULL, count_packet);
+	fixture_pass(1, 1);
 }
 
 static int serve_powerless(int stream, void *arg)
 {
-	struct scene *scene = arg;
 	char byte = 0;
 	int n;
 
-	if (mnfq_queue_bind(&scene->queue, scene->sock, 1, NULL, scene_count, scene) < 0 ||
+	(void)arg;
+	if (mnfq_queue_bind(&fixture.queue, fixture.sock, 1, NULL, count_packet, &fixture) < 0 ||
 	    lose_capability() < 0 || write(stream, &byte, 1) != 1)
 		return 1;
 	do {
-		n = mnfq_socket_dispatch(scene->sock, DEADLINE_MS);
+		n = mnfq_socket_dispatch(fixture.sock, DEADLINE_MS);
 	} while (n > 0);
-	dprintf(stream, "%s", mnfq_socket_get_error(scene->sock));
+	dprintf(stream, "%s", mnfq_socket_get_error(fixture.sock));
 	return -n;
 }
 
 /* Receiving needs no right, so that only the answers to the verdicts tell. */
-Test(rights, lost_while_serving)
+QueueTest(rights, lost_while_serving)
 {
 	char sentence[512] = "";
 	struct child child;
-	struct scene scene;
 
-	scene_open(&scene, 4);
-	child = child_start(serve_powerless, &scene);
+	child = child_start(serve_powerless, &fixture);
 	child_await(&child);
-	udp_send(&scene.udp, 1);
+	udp_send(&fixture.udp, 1);
 	cr_assert(wait_readable(child.fd));
 	cr_assert(read(child.fd, sentence, sizeof(sentence) - 1) > 0);
 	cr_assert_eq(child_finish(&child), EPERM);
 	cr_assert(strstr(sentence, "no CAP_NET_ADMIN"), "%s", sentence);
-	scene.sock = mnfq_socket_close(scene.sock);
-	scene_close(&scene);
+	fixture.sock = mnfq_socket_close(fixture.sock);
 }
 
 /* Returns how often it was told. */
 static int serve_on(int stream, void *arg)
 {
-	struct scene *scene = arg;
 	char byte = 0;
 	int i, told = 0;
 
-	if (mnfq_queue_bind(&scene->queue, scene->sock, 1, NULL, scene_count, scene) < 0 ||
+	(void)arg;
+	if (mnfq_queue_bind(&fixture.queue, fixture.sock, 1, NULL, count_packet, &fixture) < 0 ||
 	    lose_capability() < 0 || write(stream, &byte, 1) != 1)
 		return 101;
-	while (mnfq_socket_dispatch(scene->sock, DEADLINE_MS) != -EPERM)
+	while (mnfq_socket_dispatch(fixture.sock, DEADLINE_MS) != -EPERM)
 		;
 	for (i = 0, told = 1; i < 30; i++)
-		told += mnfq_socket_dispatch(scene->sock, 10) < 0;
+		told += mnfq_socket_dispatch(fixture.sock, 10) < 0;
 	return told;
 }
 
-Test(rights, lost_for_good_is_reported_once)
+QueueTest(rights, lost_for_good_is_reported_once)
 {
 	struct child child;
-	struct scene scene;
 
-	scene_open(&scene, 4);
-	child = child_start(serve_on, &scene);
+	child = child_start(serve_on, &fixture);
 	child_await(&child);
-	udp_send(&scene.udp, 1);
+	udp_send(&fixture.udp, 1);
 	cr_assert_eq(child_finish(&child), 1);
-	scene.sock = mnfq_socket_close(scene.sock);
-	scene_close(&scene);
+	fixture.sock = mnfq_socket_close(fixture.sock);
 }
 
 /* The kernel's counters: of another namespace only with the right to go there, or once it was used. */
-static int tell_counting(int stream, struct scene *scene)
+static int tell_counting(int stream)
 {
 	struct mnfq_kernel_stats stats = { .size = sizeof(stats) };
-	int err = mnfq_queue_get_kernel_stats(scene->queue, &stats);
+	int err = mnfq_queue_get_kernel_stats(fixture.queue, &stats);
 
-	dprintf(stream, "%d: %s", err, mnfq_socket_get_error(scene->sock));
+	dprintf(stream, "%d: %s", err, mnfq_socket_get_error(fixture.sock));
 	return -err;
 }
 
 static int count_powerless(int stream, void *arg)
 {
 	struct mnfq_kernel_stats stats = { .size = sizeof(stats) };
-	struct scene *scene = arg;
-	const bool asked_before = scene->seen;
+	const bool asked_before = fixture.seen;
 
-	if (mnfq_queue_bind(&scene->queue, scene->sock, 1, NULL, scene_count, scene) < 0)
+	(void)arg;
+	if (mnfq_queue_bind(&fixture.queue, fixture.sock, 1, NULL, count_packet, &fixture) < 0)
 		return 101;
-	if (asked_before && mnfq_queue_get_kernel_stats(scene->queue, &stats) < 0)
+	if (asked_before && mnfq_queue_get_kernel_stats(fixture.queue, &stats) < 0)
 		return 102;
 	if (lose_capability() < 0)
 		return 103;
-	return tell_counting(stream, scene);
+	return tell_counting(stream);
 }
 
 /* A user with the capability, and in the namespace: but the file is its root's. */
@@ -250,28 +230,27 @@ static int count_as_a_user(int stream, void *arg)
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct caps[2] = { { .effective = 1u << CAP_NET_ADMIN,
 						    .permitted = 1u << CAP_NET_ADMIN } };
-	struct scene *scene = arg;
 
-	netns_enter(scene->ns);
+	(void)arg;
+	netns_enter(fixture.ns);
 	if (prctl(PR_SET_KEEPCAPS, 1) < 0 || setgroups(0, NULL) < 0 ||
 	    setresgid(12345, 12345, 12345) < 0 || setresuid(12345, 12345, 12345) < 0 ||
 	    syscall(SYS_capset, &head, caps) < 0)
 		return 101;
-	if (mnfq_queue_bind(&scene->queue, scene->sock, 1, NULL, scene_count, scene) < 0)
+	if (mnfq_queue_bind(&fixture.queue, fixture.sock, 1, NULL, count_packet, &fixture) < 0)
 		return 102;
-	return tell_counting(stream, scene);
+	return tell_counting(stream);
 }
 
 static void expect_counting(int (*function)(int stream, void *arg), bool asked_before, int err,
 			    const char *part)
 {
-	struct scene scene;
 
-	scene_open(&scene, 4);
-	scene.seen = asked_before;
-	refused(function, &scene, err, part);
-	scene.sock = mnfq_socket_close(scene.sock);
-	scene_close(&scene);
+	fixture_open(4);
+	fixture.seen = asked_before;
+	refused(function, err, part);
+	fixture.sock = mnfq_socket_close(fixture.sock);
+	fixture_close();
 }
 
 Test(rights, the_kernels_counters)
@@ -284,14 +263,14 @@ Test(rights, the_kernels_counters)
 /* Somebody's own namespaces, in which he is root; nowhere else. */
 static int rule_at_home(int stream, void *arg)
 {
-	struct scene home = { 0 };
+	struct fixture home = { 0 };
 	char byte = 0;
 
 	(void)arg;
 	if (unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
 		return 1;
 	if (mnfq_socket_open(&home.sock, NULL) < 0 ||
-	    mnfq_queue_bind(&home.queue, home.sock, 1, NULL, scene_count, &home) < 0)
+	    mnfq_queue_bind(&home.queue, home.sock, 1, NULL, count_packet, &home) < 0)
 		return 2;
 	/* SO_RCVBUFFORCE is for the machine's root, so it is as large as the limit allows. */
 	if (mnfq_socket_get_receive_buffer(home.sock) <= 0 ||
@@ -311,9 +290,9 @@ Test(rights, root_of_a_user_namespace_serves_its_own)
 	(void)ns;
 	child_await(&child);
 	snprintf(pid, sizeof(pid), "%d", (int)child.pid);
-	scene_ok(NULL, mnfq_socket_open_netns(&sock, pid, NULL));
-	cr_assert(mnfq_queue_bind(&queue, sock, 1, NULL, scene_count, NULL) == -EBUSY);
-	scene_ok(sock, mnfq_queue_bind(&queue, sock, 2, NULL, scene_count, NULL));
+	expect_ok(NULL, mnfq_socket_open_netns(&sock, pid, NULL));
+	cr_assert(mnfq_queue_bind(&queue, sock, 1, NULL, count_packet, NULL) == -EBUSY);
+	expect_ok(sock, mnfq_queue_bind(&queue, sock, 2, NULL, count_packet, NULL));
 	mnfq_socket_close(sock);
 	cr_assert_eq(child_finish(&child), 0);
 }

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "container.h"
-#include "scene.h"
+#include "kernel-fixture.h"
 
 #define OWNER    12345
 #define STRANGER 12346
@@ -42,25 +42,24 @@ static int tell(int stream, const struct mnfq_socket *sock, int err)
 static int serve_one(int stream, void *arg)
 {
 	const struct server *server = arg;
-	struct scene scene = { .verdict = MNFQ_ACCEPT };
 	int n;
 
 	if (server->uid && become(server->uid) < 0)
 		return 255;
-	n = server->fd < 0 ? mnfq_socket_open(&scene.sock, NULL)
-			   : mnfq_socket_adopt(&scene.sock, server->fd,
+	n = server->fd < 0 ? mnfq_socket_open(&fixture.sock, NULL)
+			   : mnfq_socket_adopt(&fixture.sock, server->fd,
 					       SOCKET_OPTIONS(.flags = server->flags));
 	if (n < 0)
 		return -n;
-	n = mnfq_queue_bind(&scene.queue, scene.sock, 1, NULL, scene_count, &scene);
+	n = mnfq_queue_bind(&fixture.queue, fixture.sock, 1, NULL, count_packet, &fixture);
 	if (n < 0)
-		return tell(stream, scene.sock, n);
+		return tell(stream, fixture.sock, n);
 	if (write(stream, "+", 1) != 1)
 		return 255;
-	n = mnfq_socket_dispatch(scene.sock, DEADLINE_MS);
+	n = mnfq_socket_dispatch(fixture.sock, DEADLINE_MS);
 	if (n != 1)
-		return tell(stream, scene.sock, n);
-	mnfq_socket_close(scene.sock);
+		return tell(stream, fixture.sock, n);
+	mnfq_socket_close(fixture.sock);
 	return 0;
 }
 
@@ -395,7 +394,7 @@ static int bind_twice(int stream, void *arg)
 
 	if (become(OWNER) < 0 || mnfq_socket_adopt(&sock, container->socket, NULL) < 0)
 		return 255;
-	return tell(stream, sock, mnfq_queue_bind(&queue, sock, 1, NULL, scene_count, NULL));
+	return tell(stream, sock, mnfq_queue_bind(&queue, sock, 1, NULL, count_packet, NULL));
 }
 
 static int bind_and_wait(int stream, void *arg)
@@ -406,7 +405,7 @@ static int bind_and_wait(int stream, void *arg)
 	char byte;
 
 	if (mnfq_socket_open_netns_fd(&sock, container->ns.fd, NULL) < 0 ||
-	    mnfq_queue_bind(&queue, sock, 1, NULL, scene_count, NULL) < 0 ||
+	    mnfq_queue_bind(&queue, sock, 1, NULL, count_packet, NULL) < 0 ||
 	    write(stream, "", 1) != 1)
 		return 255;
 	return read(stream, &byte, 1) == 0 ? 0 : 255;

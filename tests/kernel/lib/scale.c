@@ -22,7 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "scene.h"
+#include "kernel-fixture.h"
 
 TestSuite(scale, .timeout = 500);
 
@@ -214,8 +214,8 @@ static void attach(struct place *place, uint32_t max_len)
 					    SOCKET_OPTIONS(.ring = ring, .error = sentence,
 							   .error_size = sizeof(sentence))) == 0,
 		  "%s", sentence);
-	scene_ok(place->sock, mnfq_queue_bind(&place->queue, place->sock, QUEUE,
-					      QUEUE_OPTIONS(.max_len = max_len), see, place));
+	expect_ok(place->sock, mnfq_queue_bind(&place->queue, place->sock, QUEUE,
+					       QUEUE_OPTIONS(.max_len = max_len), see, place));
 	cr_assert(epoll_ctl(epoll_fd, EPOLL_CTL_ADD, mnfq_socket_get_fd(place->sock), &event) ==
 		  0);
 }

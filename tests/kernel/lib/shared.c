@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "scene.h"
+#include "kernel-fixture.h"
 
 static void steal(int fd)
 {
@@ -22,29 +22,27 @@ static void steal(int fd)
 /* What never reached us is a gap, and is decided by default. */
 static void stolen(enum mnfq_verdict default_verdict)
 {
-	struct scene scene;
 	int copy;
 
-	scene_open(&scene, 4);
-	scene_bind(&scene, QUEUE_OPTIONS(.default_verdict = default_verdict), scene_count);
-	copy = fcntl(mnfq_socket_get_fd(scene.sock), F_DUPFD_CLOEXEC, 0);
-	udp_send(&scene.udp, 1);
-	scene_serve(&scene, 1);
-	udp_send_many(&scene.udp, 2, 2);
+	fixture_open(4);
+	fixture_bind(QUEUE_OPTIONS(.default_verdict = default_verdict), count_packet);
+	copy = fcntl(mnfq_socket_get_fd(fixture.sock), F_DUPFD_CLOEXEC, 0);
+	udp_send(&fixture.udp, 1);
+	fixture_serve(1);
+	udp_send_many(&fixture.udp, 2, 2);
 	steal(copy);
 	steal(copy);
-	udp_send(&scene.udp, 4);
-	scene_serve(&scene, 1);
-	scene_expect(&scene, 1);
+	udp_send(&fixture.udp, 4);
+	fixture_serve(1);
+	fixture_expect(1, 1);
 	if (default_verdict == MNFQ_ACCEPT) {
-		scene_expect(&scene, 2);
-		scene_expect(&scene, 3);
+		fixture_expect(2, 2);
 	}
-	scene_expect(&scene, 4);
-	scene_expect_nothing(&scene);
-	cr_assert(scene.seen == 2 && scene_stats(&scene).lost == 2);
+	fixture_expect(4, 1);
+	fixture_expect_nothing();
+	cr_assert(fixture.seen == 2 && fixture_stats().lost == 2);
 	close(copy);
-	scene_close(&scene);
+	fixture_close();
 }
 
 Test(shared, stolen_packets_are_counted_and_dropped)
@@ -58,34 +56,31 @@ Test(shared, stolen_packets_are_counted_and_accepted)
 }
 
 /* A held packet is no gap: the default for what was stolen must spare it. */
-Test(shared, the_default_for_stolen_ones_spares_held_ones)
+QueueTest(shared, the_default_for_stolen_ones_spares_held_ones)
 {
 	struct netns_queue kernel;
-	struct scene scene;
 	int copy;
 
-	scene_open(&scene, 4);
-	scene_bind(&scene, QUEUE_OPTIONS(.default_verdict = MNFQ_ACCEPT), scene_keep);
-	copy = fcntl(mnfq_socket_get_fd(scene.sock), F_DUPFD_CLOEXEC, 0);
-	udp_send(&scene.udp, 1);
-	scene_serve(&scene, 1);
-	udp_send(&scene.udp, 2);
+	fixture_bind(QUEUE_OPTIONS(.default_verdict = MNFQ_ACCEPT), retain_packet);
+	copy = fcntl(mnfq_socket_get_fd(fixture.sock), F_DUPFD_CLOEXEC, 0);
+	udp_send(&fixture.udp, 1);
+	fixture_serve(1);
+	udp_send(&fixture.udp, 2);
 	steal(copy);
-	udp_send(&scene.udp, 3);
-	scene_serve(&scene, 1);
-	cr_assert(netns_get_queue(scene.ns, 1, &kernel));
-	cr_assert(scene.kept_count == 2 && kernel.waiting >= 2);
-	cr_assert(mnfq_packet_decide(scene.kept[0], MNFQ_DROP) == 0);
-	cr_assert(mnfq_packet_decide(scene.kept[1], MNFQ_DROP) == 0);
-	mnfq_packet_free(scene.kept[0]);
-	mnfq_packet_free(scene.kept[1]);
-	cr_assert(netns_wait_waiting(scene.ns, 1, 0), "the stolen one is stuck");
-	scene_expect(&scene, 2);
-	scene_expect_nothing(&scene);
-	cr_assert(mnfq_socket_dispatch(scene.sock, 0) == 0);
-	cr_assert(scene_stats(&scene).refused == 0);
+	udp_send(&fixture.udp, 3);
+	fixture_serve(1);
+	cr_assert(netns_get_queue(fixture.ns, 1, &kernel));
+	cr_assert(fixture.retained_count == 2 && kernel.waiting >= 2);
+	cr_assert(mnfq_packet_decide(fixture.retained[0], MNFQ_DROP) == 0);
+	cr_assert(mnfq_packet_decide(fixture.retained[1], MNFQ_DROP) == 0);
+	mnfq_packet_free(fixture.retained[0]);
+	mnfq_packet_free(fixture.retained[1]);
+	cr_assert(netns_wait_waiting(fixture.ns, 1, 0), "the stolen one is stuck");
+	fixture_expect(2, 1);
+	fixture_expect_nothing();
+	cr_assert(mnfq_socket_dispatch(fixture.sock, 0) == 0);
+	cr_assert(fixture_stats().refused == 0);
 	close(copy);
-	scene_close(&scene);
 }
 
 struct thief {
@@ -107,11 +102,11 @@ static void *thief_thread(void *arg)
 	return NULL;
 }
 
-static pthread_t thief_start(struct thief *thief, struct scene *scene)
+static pthread_t thief_start(struct thief *thief)
 {
 	pthread_t thread;
 
-	*thief = (struct thief){ .fd = fcntl(mnfq_socket_get_fd(scene->sock), F_DUPFD_CLOEXEC,
+	*thief = (struct thief){ .fd = fcntl(mnfq_socket_get_fd(fixture.sock), F_DUPFD_CLOEXEC,
 					     0) };
 	cr_assert(pthread_create(&thread, NULL, thief_thread, thief) == 0);
 	return thread;
@@ -127,161 +122,140 @@ static void thief_stop(struct thief *thief, pthread_t thread)
 Test(shared, a_reader_beside_us_never_makes_us_block)
 {
 	const int64_t begin = now_ms();
-	struct scene scene;
 	struct tally tally;
 	struct thief thief;
 	pthread_t thread;
 	uint32_t i;
 
-	scene_open(&scene, 4);
+	fixture_open(4);
 	/* There is room for all, should the thief get them: a full queue sends nothing more. */
-	scene_bind(&scene, QUEUE_OPTIONS(.default_verdict = MNFQ_ACCEPT, .max_len = 4096),
-		   scene_count);
+	fixture_bind(QUEUE_OPTIONS(.default_verdict = MNFQ_ACCEPT, .max_len = 4096),
+		     count_packet);
 	tally_init(&tally, 3001);
-	thread = thief_start(&thief, &scene);
+	thread = thief_start(&thief);
 	for (i = 0; i < 3000; i++) {
-		udp_send(&scene.udp, i);
-		cr_assert(mnfq_socket_dispatch(scene.sock, i % 8 == 0) >= 0);
-		udp_drain(&scene.udp, &tally);
+		udp_send(&fixture.udp, i);
+		cr_assert(mnfq_socket_dispatch(fixture.sock, i % 8 == 0) >= 0);
+		udp_drain(&fixture.udp, &tally);
 	}
 	thief_stop(&thief, thread);
-	udp_send(&scene.udp, 3000);
+	udp_send(&fixture.udp, 3000);
 	while (tally.hits[3000] == 0) {
-		cr_assert(mnfq_socket_dispatch(scene.sock, DEADLINE_MS) > 0);
-		udp_drain(&scene.udp, &tally);
+		cr_assert(mnfq_socket_dispatch(fixture.sock, DEADLINE_MS) > 0);
+		udp_drain(&fixture.udp, &tally);
 	}
 	cr_assert(tally.count == 3001 && tally.repeated == 0 && tally.strange == 0);
-	cr_assert_eq(scene.seen + scene_stats(&scene).lost, 3001);
-	cr_assert(thief.loot >= scene_stats(&scene).lost);
+	cr_assert_eq(fixture.seen + fixture_stats().lost, 3001);
+	cr_assert(thief.loot >= fixture_stats().lost);
 	cr_assert(now_ms() - begin < 3 * DEADLINE_MS);
 	tally_free(&tally);
-	scene_close(&scene);
+	fixture_close();
 }
 
 /* The thief may get the acknowledgement: then another attempt succeeds, or the time is over. */
-Test(shared, requests_end_in_time_with_a_reader_beside_us)
+QueueTest(shared, requests_end_in_time_with_a_reader_beside_us)
 {
-	struct scene scene;
 	struct thief thief;
 	pthread_t thread;
 	unsigned int i;
 	int err;
 
-	scene_open(&scene, 4);
-	mnfq_socket_close(scene.sock);
-	scene_ok(NULL, mnfq_socket_open_netns(&scene.sock, scene.ns->name,
-					      SOCKET_OPTIONS(.timeout_ms = 50)));
-	thread = thief_start(&thief, &scene);
+	mnfq_socket_close(fixture.sock);
+	expect_ok(NULL, mnfq_socket_open_netns(&fixture.sock, fixture.ns->name,
+					       SOCKET_OPTIONS(.timeout_ms = 50)));
+	thread = thief_start(&thief);
 	for (i = 0; i < 50; i++) {
 		const int64_t begin = now_ms();
 
-		err = mnfq_queue_bind(&scene.queue, scene.sock, 1, NULL, scene_count, &scene);
+		err = mnfq_queue_bind(&fixture.queue, fixture.sock, 1, NULL, count_packet,
+				      &fixture);
 		cr_assert(err == 0 || err == -ETIMEDOUT, "%s", strerror(-err));
 		if (err == 0)
-			mnfq_queue_unbind(scene.queue);
+			mnfq_queue_unbind(fixture.queue);
 		cr_assert(now_ms() - begin < DEADLINE_MS);
 	}
 	thief_stop(&thief, thread);
-	scene_bind(&scene, NULL, scene_count);
-	udp_send(&scene.udp, 1);
-	scene_serve(&scene, 1);
-	scene_expect(&scene, 1);
-	scene_close(&scene);
+	fixture_bind(NULL, count_packet);
+	fixture_pass(1, 1);
 }
 
-Test(shared, a_copy_that_is_closed_changes_nothing)
+QueueTest(shared, a_copy_that_is_closed_changes_nothing)
 {
 	struct netns_queue kernel;
-	struct scene scene;
 	int copy;
 
-	scene_open(&scene, 4);
-	scene_bind(&scene, NULL, scene_count);
-	copy = fcntl(mnfq_socket_get_fd(scene.sock), F_DUPFD_CLOEXEC, 0);
+	fixture_bind(NULL, count_packet);
+	copy = fcntl(mnfq_socket_get_fd(fixture.sock), F_DUPFD_CLOEXEC, 0);
 	close(copy);
-	udp_send(&scene.udp, 1);
-	scene_serve(&scene, 1);
-	scene_expect(&scene, 1);
-	cr_assert(netns_get_queue(scene.ns, 1, &kernel));
-	scene_close(&scene);
+	fixture_pass(1, 1);
+	cr_assert(netns_get_queue(fixture.ns, 1, &kernel));
 }
 
 /* Our close ends the queue, although the kernel would keep it until the last copy is closed. */
-Test(shared, our_close_unbinds_although_a_copy_lives)
+QueueTest(shared, our_close_unbinds_although_a_copy_lives)
 {
 	struct netns_queue kernel;
-	struct scene scene;
 	int copy;
 
-	scene_open(&scene, 4);
-	scene_bind(&scene, NULL, scene_count);
-	copy = fcntl(mnfq_socket_get_fd(scene.sock), F_DUPFD_CLOEXEC, 0);
-	scene.sock = mnfq_socket_close(scene.sock);
-	cr_assert(!netns_get_queue(scene.ns, 1, &kernel));
+	fixture_bind(NULL, count_packet);
+	copy = fcntl(mnfq_socket_get_fd(fixture.sock), F_DUPFD_CLOEXEC, 0);
+	fixture.sock = mnfq_socket_close(fixture.sock);
+	cr_assert(!netns_get_queue(fixture.ns, 1, &kernel));
 	close(copy);
-	scene_close(&scene);
 }
 
 /* The other one takes the queue over and unbinds it. */
 static int unbind_ours(int stream, void *arg)
 {
-	struct scene *scene = arg;
 	struct mnfq_socket *sock;
 	struct mnfq_queue *queue;
 
+	(void)arg;
 	(void)stream;
-	if (mnfq_socket_adopt(&sock, dup(mnfq_socket_get_fd(scene->sock)), NULL) < 0 ||
-	    mnfq_queue_bind(&queue, sock, 1, NULL, scene_count, scene) < 0)
+	if (mnfq_socket_adopt(&sock, dup(mnfq_socket_get_fd(fixture.sock)), NULL) < 0 ||
+	    mnfq_queue_bind(&queue, sock, 1, NULL, count_packet, &fixture) < 0)
 		return 1;
 	mnfq_socket_close(sock);
 	return 0;
 }
 
-Test(shared, unbound_by_somebody_else_is_told)
+QueueTest(shared, unbound_by_somebody_else_is_told)
 {
 	struct child child;
-	struct scene scene;
 	int err;
 
-	scene_open(&scene, 4);
-	scene_bind(&scene, NULL, scene_keep);
-	udp_send(&scene.udp, 1);
-	scene_serve(&scene, 1);
-	child = child_start(unbind_ours, &scene);
+	fixture_bind(NULL, retain_packet);
+	udp_send(&fixture.udp, 1);
+	fixture_serve(1);
+	child = child_start(unbind_ours, &fixture);
 	cr_assert(child_finish(&child) == 0);
-	cr_assert(mnfq_packet_decide(scene.kept[0], MNFQ_ACCEPT) == 0);
-	err = mnfq_socket_dispatch(scene.sock, DEADLINE_MS);
+	cr_assert(mnfq_packet_decide(fixture.retained[0], MNFQ_ACCEPT) == 0);
+	err = mnfq_socket_dispatch(fixture.sock, DEADLINE_MS);
 	cr_assert(err == -ENODEV, "%s", strerror(-err));
-	cr_assert(strstr(mnfq_socket_get_error(scene.sock), "queue 1"));
-	cr_assert(scene_stats(&scene).refused == 1);
-	cr_assert(mnfq_queue_configure(scene.queue, NULL) == -ENODEV);
-	mnfq_packet_free(scene.kept[0]);
-	mnfq_queue_unbind(scene.queue);
-	scene_bind(&scene, NULL, scene_count);
-	udp_send(&scene.udp, 2);
-	scene_serve(&scene, 1);
-	scene_expect(&scene, 2);
-	scene_close(&scene);
+	cr_assert(strstr(mnfq_socket_get_error(fixture.sock), "queue 1"));
+	cr_assert(fixture_stats().refused == 1);
+	cr_assert(mnfq_queue_configure(fixture.queue, NULL) == -ENODEV);
+	mnfq_packet_free(fixture.retained[0]);
+	mnfq_queue_unbind(fixture.queue);
+	fixture_bind(NULL, count_packet);
+	fixture_pass(2, 1);
 }
 
 /* ---- what can be set on a socket, by whoever has a copy of it ---- */
 
-static int bind_copy(struct scene *scene, const struct mnfq_queue_options *options,
-		     mnfq_callback callback)
+static int bind_copy(const struct mnfq_queue_options *options, mnfq_callback callback)
 {
-	scene_open(scene, 4);
-	mnfq_socket_close(scene->sock);
-	scene_ok(NULL, mnfq_socket_open_netns(&scene->sock, scene->ns->name,
-					      SOCKET_OPTIONS(.timeout_ms = 50)));
-	scene_bind(scene, options, callback);
-	return fcntl(mnfq_socket_get_fd(scene->sock), F_DUPFD_CLOEXEC, 0);
+	fixture_open(4);
+	mnfq_socket_close(fixture.sock);
+	expect_ok(NULL, mnfq_socket_open_netns(&fixture.sock, fixture.ns->name,
+					       SOCKET_OPTIONS(.timeout_ms = 50)));
+	fixture_bind(options, callback);
+	return fcntl(mnfq_socket_get_fd(fixture.sock), F_DUPFD_CLOEXEC, 0);
 }
 
-static void one_more(struct scene *scene, uint32_t seq)
+static void one_more(uint32_t seq)
 {
-	udp_send(&scene->udp, seq);
-	scene_serve(scene, 1);
-	scene_expect(scene, seq);
+	fixture_pass(seq, 1);
 }
 
 /* The kernel then drops what it would deliver, answers too; we neither hang nor mistake anything. */
@@ -289,21 +263,20 @@ Test(shared, connected_by_somebody_else_and_back)
 {
 	struct sockaddr_nl peer = { .nl_family = AF_NETLINK, .nl_pid = 4711 };
 	struct sockaddr none = { .sa_family = AF_UNSPEC };
-	struct scene scene;
-	int copy = bind_copy(&scene, NULL, scene_count);
+	int copy = bind_copy(NULL, count_packet);
 
-	one_more(&scene, 1);
+	one_more(1);
 	cr_assert(connect(copy, (struct sockaddr *)&peer, sizeof(peer)) == 0);
-	udp_send_many(&scene.udp, 2, 2);
-	cr_assert(mnfq_socket_dispatch(scene.sock, 0) == 0);
-	cr_assert(mnfq_queue_configure(scene.queue, NULL) == -ETIMEDOUT);
-	cr_assert(strstr(mnfq_socket_get_error(scene.sock), "connected it to a peer"), "%s",
-		  mnfq_socket_get_error(scene.sock));
+	udp_send_many(&fixture.udp, 2, 2);
+	cr_assert(mnfq_socket_dispatch(fixture.sock, 0) == 0);
+	cr_assert(mnfq_queue_configure(fixture.queue, NULL) == -ETIMEDOUT);
+	cr_assert(strstr(mnfq_socket_get_error(fixture.sock), "connected it to a peer"), "%s",
+		  mnfq_socket_get_error(fixture.sock));
 	cr_assert(connect(copy, &none, sizeof(none)) == 0);
-	one_more(&scene, 4);
-	cr_assert(scene_stats(&scene).lost == 2 && scene.seen == 2);
+	one_more(4);
+	cr_assert(fixture_stats().lost == 2 && fixture.seen == 2);
 	close(copy);
-	scene_close(&scene);
+	fixture_close();
 }
 
 /* None of these keeps us from serving, or makes us wait. */
@@ -327,29 +300,28 @@ Test(shared, options_set_by_somebody_else)
 		{ SOL_NETLINK, NETLINK_GET_STRICT_CHK, { 1 }, 4 },
 		{ SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, { 1 }, 4 },
 	};
-	struct scene scene;
-	int copy = bind_copy(&scene, NULL, scene_count);
+	int copy = bind_copy(NULL, count_packet);
 	uint32_t i;
 
 	for (i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
 		cr_assert(setsockopt(copy, options[i].level, options[i].name, options[i].value,
 				     options[i].size) == 0,
 			  "option %u: %s", i, strerror(errno));
-		one_more(&scene, i);
-		scene_ok(scene.sock, mnfq_queue_configure(scene.queue, NULL));
+		one_more(i);
+		expect_ok(fixture.sock, mnfq_queue_configure(fixture.queue, NULL));
 	}
-	cr_assert(scene_stats(&scene).lost == 0 && scene_socket_stats(&scene).truncated == 0);
+	cr_assert(fixture_stats().lost == 0 && fixture_socket_stats().truncated == 0);
 	close(copy);
-	scene_close(&scene);
+	fixture_close();
 }
 
 static enum mnfq_verdict rewrite_all(struct mnfq_packet *packet, void *data)
 {
-	struct scene *scene = data;
 	size_t len;
 	const uint8_t *payload = mnfq_packet_get_payload(packet, &len);
 
-	scene->seen++;
+	(void)data;
+	fixture.seen++;
 	cr_assert(mnfq_packet_set_payload(packet, payload, len) == 0);
 	return MNFQ_DROP;
 }
@@ -357,24 +329,23 @@ static enum mnfq_verdict rewrite_all(struct mnfq_packet *packet, void *data)
 /* A verdict that does not fit any more is told, and the default one, which does, takes its place. */
 Test(shared, a_send_buffer_shrunk_by_somebody_else)
 {
-	struct scene scene;
 	struct datagram datagram = { 0 };
 	int tiny = 1, err;
-	int copy = bind_copy(&scene, QUEUE_OPTIONS(.default_verdict = MNFQ_ACCEPT), rewrite_all);
+	int copy = bind_copy(QUEUE_OPTIONS(.default_verdict = MNFQ_ACCEPT), rewrite_all);
 
 	cr_assert(setsockopt(copy, SOL_SOCKET, SO_SNDBUF, &tiny, sizeof(tiny)) == 0);
-	udp_send_sized(&scene.udp, 1, 20000);
-	err = mnfq_socket_dispatch(scene.sock, DEADLINE_MS);
+	udp_send_sized(&fixture.udp, 1, 20000);
+	err = mnfq_socket_dispatch(fixture.sock, DEADLINE_MS);
 	if (err == 1)
-		err = mnfq_socket_dispatch(scene.sock, 0);
+		err = mnfq_socket_dispatch(fixture.sock, 0);
 	cr_assert_eq(err, -EMSGSIZE);
-	cr_assert(scene_socket_stats(&scene).unsent == 1);
-	cr_assert(strstr(mnfq_socket_get_error(scene.sock), "default verdict"));
-	cr_assert(udp_await(&scene.udp, &datagram) && datagram.seq == 1 && datagram.intact);
-	udp_send(&scene.udp, 2);
-	scene_serve(&scene, 1);
-	cr_assert(scene.seen == 2);
-	scene_expect_nothing(&scene);
+	cr_assert(fixture_socket_stats().unsent == 1);
+	cr_assert(strstr(mnfq_socket_get_error(fixture.sock), "default verdict"));
+	cr_assert(udp_await(&fixture.udp, &datagram) && datagram.seq == 1 && datagram.intact);
+	udp_send(&fixture.udp, 2);
+	fixture_serve(1);
+	cr_assert(fixture.seen == 2);
+	fixture_expect_nothing();
 	close(copy);
-	scene_close(&scene);
+	fixture_close();
 }

@@ -14,30 +14,29 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "scene.h"
+#include "kernel-fixture.h"
 
-static void reopen(struct scene *scene, const struct mnfq_socket_options *options)
+static void reopen(const struct mnfq_socket_options *options)
 {
-	mnfq_socket_close(scene->sock);
-	scene_ok(NULL, mnfq_socket_open_netns(&scene->sock, scene->ns->name, options));
+	mnfq_socket_close(fixture.sock);
+	expect_ok(NULL, mnfq_socket_open_netns(&fixture.sock, fixture.ns->name, options));
 }
 
 static void with_batch(uint32_t batch, int at_most)
 {
-	struct scene scene;
 	int n, handled = 0;
 
-	scene_open(&scene, 4);
-	reopen(&scene, SOCKET_OPTIONS(.batch = batch));
-	scene_bind(&scene, NULL, scene_count);
-	udp_send_many(&scene.udp, 0, 200);
+	fixture_open(4);
+	reopen(SOCKET_OPTIONS(.batch = batch));
+	fixture_bind(NULL, count_packet);
+	udp_send_many(&fixture.udp, 0, 200);
 	while (handled < 200) {
-		n = mnfq_socket_dispatch(scene.sock, DEADLINE_MS);
+		n = mnfq_socket_dispatch(fixture.sock, DEADLINE_MS);
 		cr_assert(n > 0 && n <= at_most, "%d", n);
 		handled += n;
 	}
-	cr_assert(scene.seen == 200 && scene_stats(&scene).lost == 0);
-	scene_close(&scene);
+	cr_assert(fixture.seen == 200 && fixture_stats().lost == 0);
+	fixture_close();
 }
 
 Test(socket, a_batch_is_a_limit)
@@ -48,58 +47,50 @@ Test(socket, a_batch_is_a_limit)
 	with_batch(1024, 200);
 }
 
-Test(socket, receive_buffer_is_the_effective_one)
+QueueTest(socket, receive_buffer_is_the_effective_one)
 {
-	struct scene scene;
-
-	scene_open(&scene, 4);
-	cr_assert(mnfq_socket_get_receive_buffer(scene.sock) >= 64 << 20);
-	reopen(&scene, SOCKET_OPTIONS(.receive_buffer = 100000));
-	cr_assert(mnfq_socket_get_receive_buffer(scene.sock) == 100000);
-	scene_ok(scene.sock, mnfq_socket_set_receive_buffer(scene.sock, 200000));
-	cr_assert(mnfq_socket_get_receive_buffer(scene.sock) == 200000);
-	cr_assert(mnfq_socket_set_receive_buffer(scene.sock, 0x80000000u) == -EINVAL);
-	cr_assert(mnfq_socket_get_receive_buffer(scene.sock) == 200000);
-	scene_close(&scene);
+	cr_assert(mnfq_socket_get_receive_buffer(fixture.sock) >= 64 << 20);
+	reopen(SOCKET_OPTIONS(.receive_buffer = 100000));
+	cr_assert(mnfq_socket_get_receive_buffer(fixture.sock) == 100000);
+	expect_ok(fixture.sock, mnfq_socket_set_receive_buffer(fixture.sock, 200000));
+	cr_assert(mnfq_socket_get_receive_buffer(fixture.sock) == 200000);
+	cr_assert(mnfq_socket_set_receive_buffer(fixture.sock, 0x80000000u) == -EINVAL);
+	cr_assert(mnfq_socket_get_receive_buffer(fixture.sock) == 200000);
 }
 
 /* What is still on its way to a socket that was closed must not reach the next one. */
-Test(socket, a_port_id_is_not_used_again)
+QueueTest(socket, a_port_id_is_not_used_again)
 {
 	struct mnfq_socket *sock;
-	struct scene scene;
 	uint32_t portid;
 
-	scene_open(&scene, 4);
-	portid = mnfq_socket_get_portid(scene.sock);
-	scene.sock = mnfq_socket_close(scene.sock);
-	scene_ok(NULL, mnfq_socket_open_netns(&sock, scene.ns->name, NULL));
+	portid = mnfq_socket_get_portid(fixture.sock);
+	fixture.sock = mnfq_socket_close(fixture.sock);
+	expect_ok(NULL, mnfq_socket_open_netns(&sock, fixture.ns->name, NULL));
 	cr_assert(mnfq_socket_get_portid(sock) != portid, "%u again", portid);
 	mnfq_socket_close(sock);
-	scene_close(&scene);
 }
 
 Test(socket, names_of_interfaces_are_those_of_its_namespace)
 {
 	struct netns *peer = netns_new();
-	struct scene scene;
 	char name[IF_NAMESIZE];
 
-	scene_open(&scene, 4);
-	netns_run(scene.ns,
+	fixture_open(4);
+	netns_run(fixture.ns,
 		  "ip link add fifteen-letters index 4321 type veth peer name x netns %s",
 		  peer->name);
-	cr_assert(mnfq_socket_get_ifname(scene.sock, 1, name) == 0);
+	cr_assert(mnfq_socket_get_ifname(fixture.sock, 1, name) == 0);
 	cr_assert_str_eq(name, "lo");
-	cr_assert(mnfq_socket_get_ifname(scene.sock, 4321, name) == 0);
+	cr_assert(mnfq_socket_get_ifname(fixture.sock, 4321, name) == 0);
 	cr_assert_str_eq(name, "fifteen-letters");
-	cr_assert(mnfq_socket_get_ifname(scene.sock, 4322, name) == -ENODEV);
-	cr_assert(mnfq_socket_get_ifname(scene.sock, 0, name) < 0);
-	cr_assert(mnfq_socket_get_ifname(scene.sock, 1, NULL) == -EINVAL);
-	netns_run(scene.ns, "ip link del fifteen-letters");
-	cr_assert(wait_until(mnfq_socket_get_ifname(scene.sock, 4321, name) == -ENODEV),
+	cr_assert(mnfq_socket_get_ifname(fixture.sock, 4322, name) == -ENODEV);
+	cr_assert(mnfq_socket_get_ifname(fixture.sock, 0, name) < 0);
+	cr_assert(mnfq_socket_get_ifname(fixture.sock, 1, NULL) == -EINVAL);
+	netns_run(fixture.ns, "ip link del fifteen-letters");
+	cr_assert(wait_until(mnfq_socket_get_ifname(fixture.sock, 4321, name) == -ENODEV),
 		  "remembered for ever");
-	scene_close(&scene);
+	fixture_close();
 }
 
 /* The name of the device that its datagram came in by, as its own socket tells it. */
@@ -121,14 +112,14 @@ static void expect_device(struct netns *from, struct netns *to, const char *addr
 	struct udp udp;
 
 	netns_rule(to, 4, "-A INPUT -p udp -j NFQUEUE --queue-num 1");
-	scene_ok(NULL, mnfq_socket_open_netns(&sock, to->name, NULL));
-	scene_ok(sock, mnfq_queue_bind(&queue, sock, 1, NULL, name_device, name));
+	expect_ok(NULL, mnfq_socket_open_netns(&sock, to->name, NULL));
+	expect_ok(sock, mnfq_queue_bind(&queue, sock, 1, NULL, name_device, name));
 	udp_open(&udp, from, to, address, PORT);
 	udp_send(&udp, 1);
 	cr_assert(mnfq_socket_dispatch(sock, DEADLINE_MS) == 1);
 	cr_assert_str_eq(name, expected);
 	udp_close(&udp);
-	scene_account(sock, to, NULL);
+	fixture_account(sock, to, NULL);
 	mnfq_socket_close(sock);
 }
 
@@ -159,127 +150,117 @@ static int live_apart(int stream, void *arg)
 		       : 1;
 }
 
-Test(socket, a_namespace_without_a_name)
+QueueTest(socket, a_namespace_without_a_name)
 {
-	struct scene scene;
 	struct child child;
 	char name[64], expected[64], pid[16];
 	uint64_t inode;
 
-	scene_open(&scene, 4);
-	cr_assert(mnfq_socket_get_netns_name(scene.sock, name, 0) == -EINVAL);
+	cr_assert(mnfq_socket_get_netns_name(fixture.sock, name, 0) == -EINVAL);
 	child = child_start(live_apart, NULL);
 	child_await(&child);
 	snprintf(pid, sizeof(pid), "%d", (int)child.pid);
-	mnfq_socket_close(scene.sock);
-	scene_ok(NULL, mnfq_socket_open_netns(&scene.sock, pid, NULL));
+	mnfq_socket_close(fixture.sock);
+	expect_ok(NULL, mnfq_socket_open_netns(&fixture.sock, pid, NULL));
 	cr_assert(child_finish(&child) == 0);
-	cr_assert(mnfq_socket_get_netns_inode(scene.sock, &inode) == 0);
+	cr_assert(mnfq_socket_get_netns_inode(fixture.sock, &inode) == 0);
 	snprintf(expected, sizeof(expected), "net:[%llu]", (unsigned long long)inode);
-	cr_assert(mnfq_socket_get_netns_name(scene.sock, name, sizeof(name)) == 0);
+	cr_assert(mnfq_socket_get_netns_name(fixture.sock, name, sizeof(name)) == 0);
 	cr_assert_str_eq(name, expected);
 	strcpy(name, "as it was");
-	cr_assert(mnfq_socket_get_netns_name(scene.sock, name, strlen(expected)) == -ENOSPC);
+	cr_assert(mnfq_socket_get_netns_name(fixture.sock, name, strlen(expected)) == -ENOSPC);
 	cr_assert_str_eq(name, "as it was");
-	scene_close(&scene);
 }
 
 /* What somebody closes under our feet is told by whatever uses it, and closing stays harmless. */
-Test(socket, a_descriptor_that_somebody_closed)
+QueueTest(socket, a_descriptor_that_somebody_closed)
 {
 	struct mnfq_queue_options options = { .size = sizeof(options) };
 	struct mnfq_queue *other = NULL;
-	struct scene scene;
 	uint64_t inode;
 	char name[64];
 
-	scene_open(&scene, 4);
-	scene_bind(&scene, NULL, scene_keep);
-	udp_send(&scene.udp, 1);
-	scene_serve(&scene, 1);
-	close(mnfq_socket_get_fd(scene.sock));
-	cr_assert(mnfq_packet_decide(scene.kept[0], MNFQ_ACCEPT) == -EBADF);
-	cr_assert(mnfq_socket_dispatch(scene.sock, 0) == -EBADF);
-	cr_assert(mnfq_socket_dispatch(scene.sock, -1) == -EBADF);
-	cr_assert(mnfq_socket_run(scene.sock) == -EBADF);
-	mnfq_packet_free(scene.kept[0]);
-	cr_assert(mnfq_socket_get_ifname(scene.sock, 1, name) == -EBADF);
-	cr_assert(mnfq_socket_get_netns_inode(scene.sock, &inode) == -EBADF);
-	cr_assert(mnfq_socket_get_netns_name(scene.sock, name, sizeof(name)) == -EBADF);
-	cr_assert(mnfq_socket_get_receive_buffer(scene.sock) == -EBADF);
-	cr_assert(mnfq_queue_get_options(scene.queue, &options) == 0);
+	fixture_bind(NULL, retain_packet);
+	udp_send(&fixture.udp, 1);
+	fixture_serve(1);
+	close(mnfq_socket_get_fd(fixture.sock));
+	cr_assert(mnfq_packet_decide(fixture.retained[0], MNFQ_ACCEPT) == -EBADF);
+	cr_assert(mnfq_socket_dispatch(fixture.sock, 0) == -EBADF);
+	cr_assert(mnfq_socket_dispatch(fixture.sock, -1) == -EBADF);
+	cr_assert(mnfq_socket_run(fixture.sock) == -EBADF);
+	mnfq_packet_free(fixture.retained[0]);
+	cr_assert(mnfq_socket_get_ifname(fixture.sock, 1, name) == -EBADF);
+	cr_assert(mnfq_socket_get_netns_inode(fixture.sock, &inode) == -EBADF);
+	cr_assert(mnfq_socket_get_netns_name(fixture.sock, name, sizeof(name)) == -EBADF);
+	cr_assert(mnfq_socket_get_receive_buffer(fixture.sock) == -EBADF);
+	cr_assert(mnfq_queue_get_options(fixture.queue, &options) == 0);
 	cr_assert(options.max_len == MNFQ_MAX_LEN_DEFAULT);
-	cr_assert(mnfq_socket_set_receive_buffer(scene.sock, 1 << 20) == -EBADF);
-	cr_assert(strstr(mnfq_socket_get_error(scene.sock), "receive buffer"));
-	cr_assert(mnfq_queue_bind(&other, scene.sock, 2, NULL, scene_count, NULL) == -EBADF);
-	cr_assert(strstr(mnfq_socket_get_error(scene.sock), "queue 2: the socket's descriptor"),
-		  "%s", mnfq_socket_get_error(scene.sock));
-	cr_assert(mnfq_queue_configure(scene.queue, NULL) == -EBADF);
-	cr_assert(mnfq_queue_set_flags(scene.queue, 0, MNFQ_QUEUE_NO_GSO) == -EBADF);
-	cr_assert(strstr(mnfq_socket_get_error(scene.sock), "queue 1: the socket's descriptor"));
+	cr_assert(mnfq_socket_set_receive_buffer(fixture.sock, 1 << 20) == -EBADF);
+	cr_assert(strstr(mnfq_socket_get_error(fixture.sock), "receive buffer"));
+	cr_assert(mnfq_queue_bind(&other, fixture.sock, 2, NULL, count_packet, NULL) == -EBADF);
+	cr_assert(strstr(mnfq_socket_get_error(fixture.sock), "queue 2: the socket's descriptor"),
+		  "%s", mnfq_socket_get_error(fixture.sock));
+	cr_assert(mnfq_queue_configure(fixture.queue, NULL) == -EBADF);
+	cr_assert(mnfq_queue_set_flags(fixture.queue, 0, MNFQ_QUEUE_NO_GSO) == -EBADF);
+	cr_assert(
+		strstr(mnfq_socket_get_error(fixture.sock), "queue 1: the socket's descriptor"));
 	cr_assert(other == NULL);
-	scene.unaccounted = "nobody can ask a closed descriptor";
-	scene_close(&scene);
+	fixture.unaccounted = "nobody can ask a closed descriptor";
 }
 
 /* Also one that was adopted without the flag, and what is made on the way. */
-Test(socket, every_descriptor_is_close_on_exec)
+QueueTest(socket, every_descriptor_is_close_on_exec)
 {
 	bool there[256];
-	struct scene scene;
 	int i, fd;
 
-	scene_open(&scene, 4);
-	mnfq_socket_close(scene.sock);
+	mnfq_socket_close(fixture.sock);
 	for (i = 0; i < 256; i++)
 		there[i] = fcntl(i, F_GETFD) >= 0;
-	fd = netns_socket(scene.ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
+	fd = netns_socket(fixture.ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
 	cr_assert(fcntl(fd, F_SETFD, 0) == 0);
-	scene_ok(NULL, mnfq_socket_adopt(&scene.sock, fd, NULL));
-	scene_bind(&scene, NULL, scene_count);
-	cr_assert(mnfq_socket_dispatch(scene.sock, 1) == 0);
+	expect_ok(NULL, mnfq_socket_adopt(&fixture.sock, fd, NULL));
+	fixture_bind(NULL, count_packet);
+	cr_assert(mnfq_socket_dispatch(fixture.sock, 1) == 0);
 	for (i = 0; i < 256; i++) {
 		int flags = fcntl(i, F_GETFD);
 
 		cr_assert(there[i] || flags < 0 || flags & FD_CLOEXEC, "descriptor %d", i);
 	}
-	scene_close(&scene);
 }
 
 static void *serve_there(void *arg)
 {
-	scene_serve(arg, 100);
+	(void)arg;
+	fixture_serve(100);
 	return NULL;
 }
 
 /* There and back, with what waits and what is held. */
-Test(socket, it_moves_to_another_thread)
+QueueTest(socket, it_moves_to_another_thread)
 {
 	struct mnfq_ring *here, *there;
-	struct scene scene;
 	pthread_t thread;
 	uint32_t seq;
 
-	scene_open(&scene, 4);
 	cr_assert(mnfq_ring_new(&here, 16) == 0 && mnfq_ring_new(&there, 0) == 0);
-	reopen(&scene, SOCKET_OPTIONS(.ring = here));
-	scene_bind(&scene, NULL, scene_keep);
-	udp_send_many(&scene.udp, 0, 200);
-	scene_serve(&scene, 16);
-	scene_ok(scene.sock, mnfq_socket_set_ring(scene.sock, there));
+	reopen(SOCKET_OPTIONS(.ring = here));
+	fixture_bind(NULL, retain_packet);
+	udp_send_many(&fixture.udp, 0, 200);
+	fixture_serve(16);
+	expect_ok(fixture.sock, mnfq_socket_set_ring(fixture.sock, there));
 	mnfq_ring_free(there);
-	cr_assert(pthread_create(&thread, NULL, serve_there, &scene) == 0);
+	cr_assert(pthread_create(&thread, NULL, serve_there, &fixture) == 0);
 	pthread_join(thread, NULL);
-	scene_ok(scene.sock, mnfq_socket_set_ring(scene.sock, here));
+	expect_ok(fixture.sock, mnfq_socket_set_ring(fixture.sock, here));
 	mnfq_ring_free(here);
-	scene_serve(&scene, 200 - scene.handled);
-	cr_assert(scene.kept_count == 200 && scene_stats(&scene).lost == 0);
+	fixture_serve(200 - fixture.handled);
+	cr_assert(fixture.retained_count == 200 && fixture_stats().lost == 0);
 	for (seq = 0; seq < 200; seq++) {
-		cr_assert(mnfq_packet_decide(scene.kept[seq], MNFQ_ACCEPT) == 0);
-		mnfq_packet_free(scene.kept[seq]);
-		scene_expect(&scene, seq);
+		cr_assert(mnfq_packet_decide(fixture.retained[seq], MNFQ_ACCEPT) == 0);
+		mnfq_packet_free(fixture.retained[seq]);
+		fixture_expect(seq, 1);
 	}
-	scene_close(&scene);
 }
 
 static void refuse(const struct mnfq_socket_options *options, int expected)

@@ -4,90 +4,70 @@
 #include <errno.h>
 #include <string.h>
 
-#include "scene.h"
+#include "kernel-fixture.h"
 
 /* Sends number 1, which the callback decides, then 2, which must be the only one to arrive. */
 static enum mnfq_verdict only_the_first(struct mnfq_packet *packet, void *data)
 {
-	struct scene *scene = data;
-
-	return scene_seq(packet) == 1 ? scene->verdict : MNFQ_ACCEPT;
+	(void)data;
+	return seq_of(packet) == 1 ? fixture.verdict : MNFQ_ACCEPT;
 }
 
-static void expect_the_first_dropped(struct scene *scene)
+static void expect_the_first_dropped(void)
 {
-	udp_send_many(&scene->udp, 1, 2);
-	scene_serve(scene, 2);
-	scene_expect(scene, 2);
-	scene_expect_nothing(scene);
+	udp_send_many(&fixture.udp, 1, 2);
+	fixture_serve(2);
+	fixture_expect(2, 1);
+	fixture_expect_nothing();
 }
 
-Test(verdict, accept_delivers)
+QueueTest(verdict, accept_delivers)
 {
-	struct scene scene;
-
-	scene_open(&scene, 4);
-	scene_bind(&scene, NULL, scene_count);
-	udp_send_many(&scene.udp, 0, 2);
-	scene_serve(&scene, 2);
-	scene_expect(&scene, 0);
-	scene_expect(&scene, 1);
-	cr_assert(scene_stats(&scene).accepted == 2);
-	scene_close(&scene);
+	fixture_bind(NULL, count_packet);
+	fixture_pass(0, 2);
+	cr_assert(fixture_stats().accepted == 2);
 }
 
-Test(verdict, drop_reaches_nobody)
+QueueTest(verdict, drop_reaches_nobody)
 {
-	struct scene scene;
-
-	scene_open(&scene, 4);
-	scene.verdict = MNFQ_DROP;
-	scene_bind(&scene, NULL, only_the_first);
-	expect_the_first_dropped(&scene);
-	cr_assert(scene_stats(&scene).dropped == 1 && scene_stats(&scene).accepted == 1);
-	scene_close(&scene);
+	fixture.verdict = MNFQ_DROP;
+	fixture_bind(NULL, only_the_first);
+	expect_the_first_dropped();
+	cr_assert(fixture_stats().dropped == 1 && fixture_stats().accepted == 1);
 }
 
 static enum mnfq_verdict repeat_once(struct mnfq_packet *packet, void *data)
 {
-	struct scene *scene = data;
-
-	scene->seen++;
+	(void)data;
+	fixture.seen++;
 	mnfq_packet_set_mark(packet, 5);
 	return mnfq_packet_get_mark(packet) == 5 ? MNFQ_ACCEPT : MNFQ_REPEAT;
 }
 
 /* The second time it comes with the mark that it was given the first time. */
-Test(verdict, repeat_enters_the_hook_again_with_its_mark)
+QueueTest(verdict, repeat_enters_the_hook_again_with_its_mark)
 {
-	struct scene scene;
-
-	scene_open(&scene, 4);
-	scene_bind(&scene, NULL, repeat_once);
-	udp_send(&scene.udp, 1);
-	scene_serve(&scene, 2);
-	scene_expect(&scene, 1);
-	cr_assert(scene.seen == 2);
-	cr_assert(scene_stats(&scene).repeated == 1 && scene_stats(&scene).marked == 2);
-	scene_close(&scene);
+	fixture_bind(NULL, repeat_once);
+	udp_send(&fixture.udp, 1);
+	fixture_serve(2);
+	fixture_expect(1, 1);
+	cr_assert(fixture.seen == 2);
+	cr_assert(fixture_stats().repeated == 1 && fixture_stats().marked == 2);
 }
 
 /* The queue is in mangle, the rule that counts in filter, which comes later in the same hook. */
 static uint64_t passed_filter(enum mnfq_verdict verdict)
 {
-	struct scene scene;
 	uint64_t packets;
 
-	scene_open(&scene, 4);
-	scene.verdict = verdict;
-	netns_rule(scene.ns, 4, "-A INPUT -p udp --dport %d", PORT);
-	scene_bind(&scene, NULL, scene_count);
-	udp_send(&scene.udp, 1);
-	scene_serve(&scene, 1);
-	scene_expect(&scene, 1);
-	packets = netns_rule_packets(scene.ns, 4, "filter", "INPUT", 1);
-	cr_assert(scene_stats(&scene).stopped == (verdict == MNFQ_STOP));
-	scene_close(&scene);
+	fixture_open(4);
+	fixture.verdict = verdict;
+	netns_rule(fixture.ns, 4, "-A INPUT -p udp --dport %d", PORT);
+	fixture_bind(NULL, count_packet);
+	fixture_pass(1, 1);
+	packets = netns_rule_packets(fixture.ns, 4, "filter", "INPUT", 1);
+	cr_assert(fixture_stats().stopped == (verdict == MNFQ_STOP));
+	fixture_close();
 	return packets;
 }
 
@@ -101,76 +81,60 @@ Test(verdict, stop_skips_the_rest_of_the_hook)
 	cr_assert(passed_filter(MNFQ_STOP) == 0);
 }
 
-Test(verdict, another_queue_sees_the_packet)
+QueueTest(verdict, another_queue_sees_the_packet)
 {
-	struct scene scene;
-	struct scene second = { .verdict = MNFQ_ACCEPT };
+	struct fixture second = { .verdict = MNFQ_ACCEPT };
 	struct mnfq_queue *other;
 
-	scene_open(&scene, 4);
-	scene.verdict = mnfq_verdict_queue(700);
-	scene_bind(&scene, NULL, scene_count);
-	scene_ok(scene.sock,
-		 mnfq_queue_bind(&other, scene.sock, 700, NULL, scene_count, &second));
-	udp_send(&scene.udp, 1);
-	scene_serve(&scene, 2);
-	scene_expect(&scene, 1);
-	cr_assert(scene.seen == 1 && second.seen == 1);
-	cr_assert(scene_stats(&scene).requeued == 1 && scene_stats(&scene).accepted == 0);
-	scene.elsewhere = -1; /* in the other queue, by no rule */
-	scene_close(&scene);
+	fixture.verdict = mnfq_verdict_queue(700);
+	fixture_bind(NULL, count_packet);
+	expect_ok(fixture.sock,
+		  mnfq_queue_bind(&other, fixture.sock, 700, NULL, count_packet, &second));
+	udp_send(&fixture.udp, 1);
+	fixture_serve(2);
+	fixture_expect(1, 1);
+	cr_assert(fixture.seen == 1 && second.seen == 1);
+	cr_assert(fixture_stats().requeued == 1 && fixture_stats().accepted == 0);
+	fixture.elsewhere = -1; /* in the other queue, by no rule */
 }
 
-Test(verdict, another_queue_that_nobody_bound_drops)
+QueueTest(verdict, another_queue_that_nobody_bound_drops)
 {
-	struct scene scene;
-
-	scene_open(&scene, 4);
-	scene.verdict = mnfq_verdict_queue(700);
-	scene_bind(&scene, NULL, only_the_first);
-	expect_the_first_dropped(&scene);
-	cr_assert(scene_stats(&scene).refused == 0);
-	scene_close(&scene);
+	fixture.verdict = mnfq_verdict_queue(700);
+	fixture_bind(NULL, only_the_first);
+	expect_the_first_dropped();
+	cr_assert(fixture_stats().refused == 0);
 }
 
-Test(verdict, another_queue_that_nobody_bound_is_bypassed)
+QueueTest(verdict, another_queue_that_nobody_bound_is_bypassed)
 {
-	struct scene scene;
-
-	scene_open(&scene, 4);
-	scene.verdict = mnfq_verdict_queue_bypass(700);
-	netns_rule(scene.ns, 4, "-A INPUT -p udp --dport %d", PORT);
-	scene_bind(&scene, NULL, scene_count);
-	udp_send(&scene.udp, 1);
-	scene_serve(&scene, 1);
-	scene_expect(&scene, 1);
-	cr_assert(netns_rule_packets(scene.ns, 4, "filter", "INPUT", 1) == 1);
-	cr_assert(scene_stats(&scene).requeued == 1);
-	scene_close(&scene);
+	fixture.verdict = mnfq_verdict_queue_bypass(700);
+	netns_rule(fixture.ns, 4, "-A INPUT -p udp --dport %d", PORT);
+	fixture_bind(NULL, count_packet);
+	fixture_pass(1, 1);
+	cr_assert(netns_rule_packets(fixture.ns, 4, "filter", "INPUT", 1) == 1);
+	cr_assert(fixture_stats().requeued == 1);
 }
 
-Test(verdict, bypass_is_for_unbound_queues_only)
+QueueTest(verdict, bypass_is_for_unbound_queues_only)
 {
-	struct scene scene;
-	struct scene second = { .verdict = MNFQ_ACCEPT };
+	struct fixture second = { .verdict = MNFQ_ACCEPT };
 	struct mnfq_queue *other;
 
-	scene_open(&scene, 4);
-	scene.verdict = mnfq_verdict_queue_bypass(65535);
-	scene_bind(&scene, NULL, scene_count);
-	scene_ok(scene.sock,
-		 mnfq_queue_bind(&other, scene.sock, 65535, NULL, scene_count, &second));
-	udp_send(&scene.udp, 1);
-	scene_serve(&scene, 2);
-	scene_expect(&scene, 1);
+	fixture.verdict = mnfq_verdict_queue_bypass(65535);
+	fixture_bind(NULL, count_packet);
+	expect_ok(fixture.sock,
+		  mnfq_queue_bind(&other, fixture.sock, 65535, NULL, count_packet, &second));
+	udp_send(&fixture.udp, 1);
+	fixture_serve(2);
+	fixture_expect(1, 1);
 	cr_assert(second.seen == 1);
-	scene.elsewhere = -1; /* in the other queue, by no rule */
-	scene_close(&scene);
+	fixture.elsewhere = -1; /* in the other queue, by no rule */
 }
 
 static enum mnfq_verdict mark_by_number(struct mnfq_packet *packet, void *data)
 {
-	uint32_t seq = scene_seq(packet);
+	uint32_t seq = seq_of(packet);
 
 	(void)data;
 	cr_assert(mnfq_packet_set_mark(packet, seq == 1 ? 0xdeadbeef : seq) == 0);
@@ -178,22 +142,18 @@ static enum mnfq_verdict mark_by_number(struct mnfq_packet *packet, void *data)
 	return MNFQ_ACCEPT;
 }
 
-Test(verdict, marks_are_seen_by_later_rules)
+QueueTest(verdict, marks_are_seen_by_later_rules)
 {
-	struct scene scene;
-
-	scene_open(&scene, 4);
-	netns_rule(scene.ns, 4, "-A INPUT -m mark --mark 0xdeadbeef");
-	netns_rule(scene.ns, 4, "-A INPUT -m mark --mark 2");
-	netns_rule(scene.ns, 4, "-A INPUT -m mark --mark 0");
-	scene_bind(&scene, NULL, mark_by_number);
-	udp_send_many(&scene.udp, 0, 3);
-	scene_serve(&scene, 3);
-	cr_assert(netns_rule_packets(scene.ns, 4, "filter", "INPUT", 1) == 1);
-	cr_assert(netns_rule_packets(scene.ns, 4, "filter", "INPUT", 2) == 1);
-	cr_assert(netns_rule_packets(scene.ns, 4, "filter", "INPUT", 3) == 1);
-	cr_assert(scene_stats(&scene).marked == 3);
-	scene_close(&scene);
+	netns_rule(fixture.ns, 4, "-A INPUT -m mark --mark 0xdeadbeef");
+	netns_rule(fixture.ns, 4, "-A INPUT -m mark --mark 2");
+	netns_rule(fixture.ns, 4, "-A INPUT -m mark --mark 0");
+	fixture_bind(NULL, mark_by_number);
+	udp_send_many(&fixture.udp, 0, 3);
+	fixture_serve(3);
+	cr_assert(netns_rule_packets(fixture.ns, 4, "filter", "INPUT", 1) == 1);
+	cr_assert(netns_rule_packets(fixture.ns, 4, "filter", "INPUT", 2) == 1);
+	cr_assert(netns_rule_packets(fixture.ns, 4, "filter", "INPUT", 3) == 1);
+	cr_assert(fixture_stats().marked == 3);
 }
 
 /* ---- new payloads ---- */
@@ -211,7 +171,7 @@ static enum mnfq_verdict replace(struct mnfq_packet *packet, void *data)
 	size_t len, size, i, head;
 	const uint8_t *payload = mnfq_packet_get_payload(packet, &len);
 
-	if (scene_seq(packet) != 1)
+	if (seq_of(packet) != 1)
 		return MNFQ_ACCEPT;
 	(void)data;
 	memcpy(copy, payload, len);
@@ -232,20 +192,19 @@ static enum mnfq_verdict replace(struct mnfq_packet *packet, void *data)
 static void rewrite_to(int family, size_t udp_size)
 {
 	struct datagram datagram;
-	struct scene scene;
 
-	scene_open(&scene, family);
+	fixture_open(family);
 	rewrite.seq = 77;
 	rewrite.size = udp_size ? udp_size + (family == 6 ? 48 : 28) : 0;
 	rewrite.repair = true;
-	scene_bind(&scene, NULL, replace);
-	udp_send(&scene.udp, 1);
-	scene_serve(&scene, 1);
-	cr_assert(udp_await(&scene.udp, &datagram));
+	fixture_bind(NULL, replace);
+	udp_send(&fixture.udp, 1);
+	fixture_serve(1);
+	cr_assert(udp_await(&fixture.udp, &datagram));
 	cr_assert(datagram.seq == 77 && datagram.intact);
 	cr_assert_eq(datagram.size, udp_size ? udp_size : UDP_SIZE);
-	cr_assert(scene_stats(&scene).rewritten == 1);
-	scene_close(&scene);
+	cr_assert(fixture_stats().rewritten == 1);
+	fixture_close();
 }
 
 Test(verdict, payload_of_the_same_length)
@@ -284,15 +243,11 @@ Test(verdict, shorter_payload_ipv6)
 }
 
 /* The kernel takes the checksum as final, and UDP finds it wrong. */
-Test(verdict, checksums_are_not_repaired)
+QueueTest(verdict, checksums_are_not_repaired)
 {
-	struct scene scene;
-
-	scene_open(&scene, 4);
 	rewrite.seq = 77;
-	scene_bind(&scene, NULL, replace);
-	expect_the_first_dropped(&scene);
-	scene_close(&scene);
+	fixture_bind(NULL, replace);
+	expect_the_first_dropped();
 }
 
 static enum mnfq_verdict empty(struct mnfq_packet *packet, void *data)
@@ -300,49 +255,39 @@ static enum mnfq_verdict empty(struct mnfq_packet *packet, void *data)
 	size_t len = 1;
 
 	(void)data;
-	if (scene_seq(packet) == 1) {
+	if (seq_of(packet) == 1) {
 		cr_assert(mnfq_packet_set_payload(packet, NULL, 0) == 0);
 		cr_assert(mnfq_packet_get_payload(packet, &len) != NULL && len == 0);
 	}
 	return MNFQ_ACCEPT;
 }
 
-Test(verdict, empty_payload_is_accepted_and_dropped_by_the_kernel)
+QueueTest(verdict, empty_payload_is_accepted_and_dropped_by_the_kernel)
 {
-	struct scene scene;
-
-	scene_open(&scene, 4);
-	scene_bind(&scene, NULL, empty);
-	expect_the_first_dropped(&scene);
-	cr_assert(scene_stats(&scene).rewritten == 1 && scene_stats(&scene).refused == 0);
-	scene_close(&scene);
+	fixture_bind(NULL, empty);
+	expect_the_first_dropped();
+	cr_assert(fixture_stats().rewritten == 1 && fixture_stats().refused == 0);
 }
 
 static enum mnfq_verdict rewrite_truncated(struct mnfq_packet *packet, void *data)
 {
-	struct scene *scene = data;
 	static uint8_t bytes[MNFQ_COPY_RANGE_MAX + 1];
 	size_t len;
 
+	(void)data;
 	(void)mnfq_packet_get_payload(packet, &len);
 	cr_assert(len == 40);
 	cr_assert(mnfq_packet_set_payload(packet, bytes, len) == -EMSGSIZE);
-	scene->seen++;
+	fixture.seen++;
 	return MNFQ_ACCEPT;
 }
 
 /* A cut copy sent back would cut the packet. */
-Test(verdict, payload_of_a_truncated_packet_is_refused)
+QueueTest(verdict, payload_of_a_truncated_packet_is_refused)
 {
-	struct scene scene;
-
-	scene_open(&scene, 4);
-	scene_bind(&scene, QUEUE_OPTIONS(.copy_range = 40), rewrite_truncated);
-	udp_send(&scene.udp, 1);
-	scene_serve(&scene, 1);
-	scene_expect(&scene, 1);
-	cr_assert(scene.seen == 1 && scene_stats(&scene).rewritten == 0);
-	scene_close(&scene);
+	fixture_bind(QUEUE_OPTIONS(.copy_range = 40), rewrite_truncated);
+	fixture_pass(1, 1);
+	cr_assert(fixture.seen == 1 && fixture_stats().rewritten == 0);
 }
 
 static enum mnfq_verdict rewrite_too_long(struct mnfq_packet *packet, void *data)
@@ -355,16 +300,10 @@ static enum mnfq_verdict rewrite_too_long(struct mnfq_packet *packet, void *data
 	return MNFQ_ACCEPT;
 }
 
-Test(verdict, payload_out_of_range_changes_nothing)
+QueueTest(verdict, payload_out_of_range_changes_nothing)
 {
-	struct scene scene;
-
-	scene_open(&scene, 4);
-	scene_bind(&scene, NULL, rewrite_too_long);
-	udp_send(&scene.udp, 1);
-	scene_serve(&scene, 1);
-	scene_expect(&scene, 1);
-	scene_close(&scene);
+	fixture_bind(NULL, rewrite_too_long);
+	fixture_pass(1, 1);
 }
 
 /* ---- no verdict at all ---- */
@@ -372,20 +311,18 @@ Test(verdict, payload_out_of_range_changes_nothing)
 static void invalid(enum mnfq_verdict nonsense, enum mnfq_verdict default_verdict)
 {
 	struct mnfq_stats stats;
-	struct scene scene;
 
-	scene_open(&scene, 4);
-	scene.verdict = nonsense;
-	scene_bind(&scene, QUEUE_OPTIONS(.default_verdict = default_verdict), only_the_first);
-	udp_send_many(&scene.udp, 1, 2);
-	scene_serve(&scene, 2);
+	fixture_open(4);
+	fixture.verdict = nonsense;
+	fixture_bind(QUEUE_OPTIONS(.default_verdict = default_verdict), only_the_first);
+	udp_send_many(&fixture.udp, 1, 2);
+	fixture_serve(2);
 	if (default_verdict == MNFQ_ACCEPT)
-		scene_expect(&scene, 1);
-	scene_expect(&scene, 2);
-	stats = scene_stats(&scene);
+		fixture_expect(1, 2);
+	stats = fixture_stats();
 	cr_assert(stats.invalid == 1 && stats.defaulted == 1 && stats.refused == 0);
 	cr_assert(stats.dropped == (default_verdict == MNFQ_DROP));
-	scene_close(&scene);
+	fixture_close();
 }
 
 Test(verdict, nonsense_gets_the_default)

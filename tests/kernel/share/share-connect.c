@@ -29,24 +29,21 @@ static void expect_taken(void)
 	cr_assert_str_eq(tool_err(&tool), line);
 }
 
-Test(share_connect, offers_a_socket_and_ends)
+QueueTest(share_connect, offers_a_socket_and_ends)
 {
-	struct scene scene;
 	int listener, stream;
 
-	scene_open(&scene, 4);
 	listener = open_listener();
-	start_calling(scene.ns, "--label Küche");
+	start_calling(fixture.ns, "--label Küche");
 	stream = await_caller(listener);
-	take_socket(&scene, stream);
+	take_socket(stream);
 	cr_assert_str_eq(info.label, "Küche");
 	cr_assert(info.flags == 0 && info.uid == 0 && info.pid == (uint32_t)tool.pid);
 	expect_taken();
 	cr_assert_eq(tool_finish(&tool), 0);
 	close(stream);
 	close(listener);
-	serve_two(&scene, 0);
-	scene_close(&scene);
+	fixture_pass(0, 2);
 }
 
 Test(share_connect, waits_for_a_monitor)
@@ -114,24 +111,22 @@ Test(share_connect, a_signal_ends_the_waiting)
 	cr_assert_eq(tool_finish(&tool), 0);
 }
 
-Test(share_connect, is_kept_for_monitors_that_come_back)
+QueueTest(share_connect, is_kept_for_monitors_that_come_back)
 {
-	struct scene scene;
 	int listener, stream;
 
-	scene_open(&scene, 4);
 	listener = open_listener();
-	start_calling(scene.ns, "--keep");
+	start_calling(fixture.ns, "--keep");
 	stream = await_caller(listener);
-	take_socket(&scene, stream);
+	take_socket(stream);
 	cr_assert_eq(info.flags, MNFQ_HANDOVER_KEEP);
 	expect_taken();
-	serve_two(&scene, 0);
+	fixture_pass(0, 2);
 
 	/* The monitor is killed, and with it goes the queue: the sharer has no copy. */
-	close(mnfq_socket_get_fd(scene.sock));
-	cr_assert(!netns_get_queue(scene.ns, 1, &(struct netns_queue){ 0 }));
-	scene.sock = mnfq_socket_close(scene.sock);
+	close(mnfq_socket_get_fd(fixture.sock));
+	cr_assert(!netns_get_queue(fixture.ns, 1, &(struct netns_queue){ 0 }));
+	fixture.sock = mnfq_socket_close(fixture.sock);
 	close(listener);
 	unlink(path);
 	close(stream);
@@ -139,16 +134,15 @@ Test(share_connect, is_kept_for_monitors_that_come_back)
 
 	listener = open_listener();
 	stream = await_caller(listener);
-	take_socket(&scene, stream);
+	take_socket(stream);
 	expect_taken();
-	serve_two(&scene, 2);
+	fixture_pass(2, 2);
 	kill(tool.pid, SIGTERM);
 	expect_hang_up(stream); /* it is withdrawn */
 	cr_assert_str_eq(tool_err(&tool), "");
 	cr_assert_eq(tool_finish(&tool), 0);
 	close(listener);
-	scene.elsewhere = 2; /* by the first monitor */
-	scene_close(&scene);
+	fixture.elsewhere = 2; /* by the first monitor */
 }
 
 /* Also if it has no chance to say so. */

@@ -95,25 +95,18 @@ static bool is_unbound(int fd)
 
 uint32_t adopt_flags;
 
-/* Receives, adopts, binds queue 1 of the scene, answers. */
-void take_socket(struct scene *scene, int stream)
+/* Receives, adopts, binds queue 1 of the &fixture, answers. */
+void take_socket(int stream)
 {
 	int fd = receive_socket(stream);
 
 	cr_assert(fd >= 0, "%s: %s", strerror(-fd), sentence);
 	cr_assert(is_unbound(fd));
-	scene->sock = mnfq_socket_close(scene->sock);
-	scene_ok(NULL, mnfq_socket_adopt(&scene->sock, fd, SOCKET_OPTIONS(.flags = adopt_flags)));
-	scene_bind(scene, NULL, scene_count);
+	fixture.sock = mnfq_socket_close(fixture.sock);
+	expect_ok(NULL,
+		  mnfq_socket_adopt(&fixture.sock, fd, SOCKET_OPTIONS(.flags = adopt_flags)));
+	fixture_bind(NULL, count_packet);
 	cr_assert(mnfq_handover_answer(stream, &info, 0, NULL) == 0);
-}
-
-void serve_two(struct scene *scene, uint32_t first)
-{
-	udp_send_many(&scene->udp, first, 2);
-	scene_serve(scene, 2);
-	scene_expect(scene, first);
-	scene_expect(scene, first + 1);
 }
 
 /* Takes one and gives it back. */

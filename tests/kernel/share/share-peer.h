@@ -5,7 +5,7 @@
 
 #include <mnfq/handover.h>
 
-#include "scene.h"
+#include "kernel-fixture.h"
 #include "tool.h"
 
 /* A directory of the test, and the path in it at which both sides meet. */
@@ -31,14 +31,11 @@ extern struct mnfq_handover info;
 extern char sentence[256];
 int receive_socket(int stream);
 
-/* Receives one, and closes it; or binds queue 1 of the scene on it. Answers. */
+/* Receives one, and closes it; or binds queue 1 of the fixture on it. Answers. */
 void take_and_leave(int stream);
 /* How: MNFQ_SOCKET_LEND, or 0. */
 extern uint32_t adopt_flags;
-void take_socket(struct scene *scene, int stream);
-
-/* Two datagrams from @first on go through the scene's queue. */
-void serve_two(struct scene *scene, uint32_t first);
+void take_socket(int stream);
 
 /* The other side closes the stream, and says nothing before. */
 void expect_hang_up(int stream);

@@ -42,28 +42,25 @@ static void stop_listening(void)
 	cr_assert(access(path, F_OK) < 0);
 }
 
-Test(share, gives_a_socket_to_whoever_connects)
+QueueTest(share, gives_a_socket_to_whoever_connects)
 {
-	struct scene scene;
 	int stream, other;
 
-	scene_open(&scene, 4);
-	start_listening(scene.ns, "--label web-1");
+	start_listening(fixture.ns, "--label web-1");
 	cr_assert(strstr(tool.line, path) && strstr(tool.line, ", mode 0600"), "%s", tool.line);
 	stream = call();
 	other = call();
-	take_socket(&scene, stream);
+	take_socket(stream);
 	cr_assert_str_eq(info.label, "web-1");
 	cr_assert(info.flags == 0 && info.pid == (uint32_t)tool.pid);
 	expect_given(getpid(), 0);
 	expect_given(getpid(), 0);
-	serve_two(&scene, 0);
+	fixture_pass(0, 2);
 	take_and_leave(other);
 	expect_hang_up(stream);
 	expect_hang_up(other);
 	stop_listening();
-	serve_two(&scene, 2);
-	scene_close(&scene);
+	fixture_pass(2, 2);
 }
 
 /* The value behind @name in its /proc/PID/status. */
@@ -96,26 +93,23 @@ static void become_somebody(void)
 }
 
 /* To somebody who lends his rights. */
-Test(share, whoever_is_inside_can_share)
+QueueTest(share, whoever_is_inside_can_share)
 {
-	struct scene scene;
 	int stream;
 
-	scene_open(&scene, 4);
 	become_somebody();
-	start_listening(scene.ns, "--no-sandbox");
+	start_listening(fixture.ns, "--no-sandbox");
 	cr_assert_eq(get_status("CapPrm:"), 0);
 	cr_assert_eq(get_status("NoNewPrivs:"), 0);
 	stream = call();
 	adopt_flags = MNFQ_SOCKET_LEND;
-	take_socket(&scene, stream);
+	take_socket(stream);
 	cr_assert_eq(info.uid, SOMEBODY);
 	expect_given(getpid(), SOMEBODY);
-	serve_two(&scene, 0);
+	fixture_pass(0, 2);
 	expect_hang_up(stream);
 	stop_listening();
-	scene.unaccounted = "the user may not read the rules";
-	scene_close(&scene);
+	fixture.unaccounted = "the user may not read the rules";
 }
 
 /* With which it opens sockets that their receivers may serve. */

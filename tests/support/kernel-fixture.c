@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What most tests need: a namespace, a rule, numbered datagrams over `lo`, our socket, a queue. */
-#include "scene.h"
+#include "kernel-fixture.h"
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
@@ -13,63 +13,68 @@
 #include <string.h>
 #include <unistd.h>
 
-void scene_ok(const struct mnfq_socket *sock, int result)
+struct fixture fixture = { .verdict = MNFQ_ACCEPT };
+
+void expect_ok(const struct mnfq_socket *sock, int result)
 {
 	cr_assert(result == 0, "%s: %s", strerror(-result), mnfq_socket_get_error(sock));
 }
 
-void scene_open(struct scene *scene, int family)
+void fixture_open(int family)
 {
-	char sentence[512] = "";
+	char errmsg[MNFQ_ERRMSG_SIZE] = "";
 	int err;
 
-	memset(scene, 0, sizeof(*scene));
-	scene->ns = netns_new();
-	scene->verdict = MNFQ_ACCEPT;
-	netns_rule(scene->ns, family,
+	memset(&fixture, 0, sizeof(fixture));
+	fixture.ns = netns_new();
+	fixture.verdict = MNFQ_ACCEPT;
+	netns_rule(fixture.ns, family,
 		   "-t mangle -A INPUT -p udp --dport %d -j NFQUEUE --queue-num 1", PORT);
-	scene->descriptors = descriptors();
-	udp_open(&scene->udp, scene->ns, scene->ns, family == 6 ? "::1" : "127.0.0.1", PORT);
+	fixture.descriptors = descriptors();
+	udp_open(&fixture.udp, fixture.ns, fixture.ns, family == 6 ? "::1" : "127.0.0.1", PORT);
 	err = mnfq_socket_open_netns(
-		&scene->sock, scene->ns->name,
-		SOCKET_OPTIONS(.error = sentence, .error_size = sizeof(sentence)));
-	cr_assert(err == 0, "%s: %s", strerror(-err), sentence);
+		&fixture.sock, fixture.ns->name,
+		SOCKET_OPTIONS(.error = errmsg, .error_size = sizeof(errmsg)));
+	cr_assert(err == 0, "%s: %s", strerror(-err), errmsg);
 }
 
-void scene_bind(struct scene *scene, const struct mnfq_queue_options *options,
-		mnfq_callback callback)
+void fixture_bind(const struct mnfq_queue_options *options, mnfq_callback callback)
 {
-	scene_ok(scene->sock,
-		 mnfq_queue_bind(&scene->queue, scene->sock, 1, options, callback, scene));
+	expect_ok(fixture.sock,
+		  mnfq_queue_bind(&fixture.queue, fixture.sock, 1, options, callback, &fixture));
 }
 
-void scene_serve(struct scene *scene, unsigned int count)
+void fixture_serve(unsigned int count)
 {
-	const unsigned int goal = scene->handled + count;
+	const unsigned int goal = fixture.handled + count;
 
-	while (scene->handled < goal) {
-		int n = mnfq_socket_dispatch(scene->sock, DEADLINE_MS);
+	while (fixture.handled < goal) {
+		int n = mnfq_socket_dispatch(fixture.sock, DEADLINE_MS);
 
-		cr_assert(n > 0, "%d after %u of %u packets: %s", n, scene->handled, goal,
-			  mnfq_socket_get_error(scene->sock));
-		scene->handled += (unsigned int)n;
+		cr_assert(n > 0, "%d after %u of %u packets: %s", n, fixture.handled, goal,
+			  mnfq_socket_get_error(fixture.sock));
+		fixture.handled += (unsigned int)n;
 	}
 }
 
-void scene_expect(struct scene *scene, uint32_t seq)
+void fixture_expect(uint32_t first, unsigned int count)
 {
-	struct datagram datagram = { 0 };
-
-	cr_assert(udp_await(&scene->udp, &datagram), "datagram %u does not arrive", seq);
-	cr_assert(datagram.seq == seq && datagram.intact, "expected %u, got %u%s", seq,
-		  datagram.seq, datagram.intact ? "" : ", changed");
+	for (unsigned int i = 0; i < count; i++)
+		udp_expect(&fixture.udp, first + i);
 }
 
-void scene_expect_nothing(struct scene *scene)
+void fixture_pass(uint32_t first, unsigned int count)
+{
+	udp_send_many(&fixture.udp, first, count);
+	fixture_serve(count);
+	fixture_expect(first, count);
+}
+
+void fixture_expect_nothing(void)
 {
 	struct datagram datagram = { 0 };
 
-	cr_assert(!udp_receive(&scene->udp, &datagram), "datagram %u arrived", datagram.seq);
+	cr_assert(!udp_receive(&fixture.udp, &datagram), "datagram %u arrived", datagram.seq);
 }
 
 /* What a gap showed, and the kernel did not drop, somebody else has taken. */
@@ -81,8 +86,8 @@ static struct account count_all(struct mnfq_socket *sock, struct netns *ns,
 	struct account account = *rest;
 
 	account.sent = netns_queued_packets(ns);
-	scene_ok(sock, mnfq_socket_get_stats(sock, &stats));
-	scene_ok(sock, mnfq_socket_get_kernel_stats(sock, &kernel));
+	expect_ok(sock, mnfq_socket_get_stats(sock, &stats));
+	expect_ok(sock, mnfq_socket_get_kernel_stats(sock, &kernel));
 	account.decided =
 		stats.accepted + stats.dropped + stats.repeated + stats.stopped + stats.requeued;
 	account.waiting = kernel.waiting;
@@ -93,7 +98,7 @@ static struct account count_all(struct mnfq_socket *sock, struct netns *ns,
 	return account;
 }
 
-void scene_account(struct mnfq_socket *sock, struct netns *ns, const struct account *rest)
+void fixture_account(struct mnfq_socket *sock, struct netns *ns, const struct account *rest)
 {
 	static const struct account none;
 	struct account account;
@@ -104,58 +109,58 @@ void scene_account(struct mnfq_socket *sock, struct netns *ns, const struct acco
 	account_check(&account);
 }
 
-void scene_close(struct scene *scene)
+void fixture_close(void)
 {
 	struct netns_queue queue;
 
-	if (scene->sock && netns_get_queue(scene->ns, 1, &queue))
+	if (fixture.sock && netns_get_queue(fixture.ns, 1, &queue))
 		cr_expect(queue.waiting == 0, "%u packets wait for a verdict", queue.waiting);
-	if (scene->sock && !scene->unaccounted)
-		scene_account(scene->sock, scene->ns,
-			      &(struct account){ .elsewhere = scene->elsewhere,
-						 .failed_open = scene->failed_open });
-	mnfq_socket_close(scene->sock);
-	udp_close(&scene->udp);
-	check_descriptors(scene->descriptors);
-	netns_free(scene->ns);
+	if (fixture.sock && !fixture.unaccounted)
+		fixture_account(fixture.sock, fixture.ns,
+				&(struct account){ .elsewhere = fixture.elsewhere,
+						   .failed_open = fixture.failed_open });
+	mnfq_socket_close(fixture.sock);
+	udp_close(&fixture.udp);
+	check_descriptors(fixture.descriptors);
+	netns_free(fixture.ns);
 }
 
-struct mnfq_stats scene_stats(struct scene *scene)
+struct mnfq_stats fixture_stats(void)
 {
 	struct mnfq_stats stats = { .size = sizeof(stats) };
 
-	cr_assert(mnfq_queue_get_stats(scene->queue, &stats) == 0);
+	cr_assert(mnfq_queue_get_stats(fixture.queue, &stats) == 0);
 	return stats;
 }
 
-struct mnfq_stats scene_socket_stats(struct scene *scene)
+struct mnfq_stats fixture_socket_stats(void)
 {
 	struct mnfq_stats stats = { .size = sizeof(stats) };
 
-	cr_assert(mnfq_socket_get_stats(scene->sock, &stats) == 0);
+	cr_assert(mnfq_socket_get_stats(fixture.sock, &stats) == 0);
 	return stats;
 }
 
-enum mnfq_verdict scene_count(struct mnfq_packet *packet, void *data)
+enum mnfq_verdict count_packet(struct mnfq_packet *packet, void *data)
 {
-	struct scene *scene = data;
+	struct fixture *to = data;
 
 	(void)packet;
-	scene->seen++;
-	return scene->verdict;
+	to->seen++;
+	return to->verdict;
 }
 
-enum mnfq_verdict scene_keep(struct mnfq_packet *packet, void *data)
+enum mnfq_verdict retain_packet(struct mnfq_packet *packet, void *data)
 {
-	struct scene *scene = data;
+	struct fixture *to = data;
 
-	if (mnfq_packet_retain(&scene->kept[scene->kept_count], packet) < 0)
+	if (mnfq_packet_retain(&to->retained[to->retained_count], packet) < 0)
 		abort();
-	scene->kept_count++;
+	to->retained_count++;
 	return MNFQ_DEFER;
 }
 
-uint32_t scene_seq(const struct mnfq_packet *packet)
+uint32_t seq_of(const struct mnfq_packet *packet)
 {
 	size_t len;
 	const uint8_t *payload = mnfq_packet_get_payload(packet, &len);
@@ -170,7 +175,7 @@ bool kernel_has(struct netns *ns, uint32_t flag)
 	int err;
 
 	cr_assert_eq(mnfq_socket_open_netns(&sock, ns->name, NULL), 0);
-	err = mnfq_queue_bind(&queue, sock, 1, QUEUE_OPTIONS(.flags = flag), scene_count, NULL);
+	err = mnfq_queue_bind(&queue, sock, 1, QUEUE_OPTIONS(.flags = flag), count_packet, NULL);
 	cr_assert(err == 0 || err == -EOPNOTSUPP, "%s", mnfq_socket_get_error(sock));
 	mnfq_socket_close(sock);
 	return err == 0;
@@ -196,7 +201,7 @@ const char *kernel_lacks_for_conntrack(struct netns *ns)
 			 "CONFIG_NETFILTER_NETLINK_GLUE_CT)";
 }
 
-uint8_t *scene_raw_put(uint8_t *to, unsigned int type, const void *data, size_t len)
+uint8_t *raw_put(uint8_t *to, unsigned int type, const void *data, size_t len)
 {
 	struct nlattr attr = { .nla_len = (uint16_t)(sizeof(attr) + len),
 			       .nla_type = (uint16_t)type };
@@ -218,22 +223,21 @@ static void raw_verdict(int fd, uint16_t flags, uint32_t id, const void *attribu
 	} request = { .nlh = { .nlmsg_type = NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_VERDICT,
 			       .nlmsg_flags = NLM_F_REQUEST | flags },
 		      .nfg = { .res_id = htons(1) } };
-	uint8_t *end =
-		scene_raw_put(request.attributes, NFQA_VERDICT_HDR, &verdict, sizeof(verdict));
+	uint8_t *end = raw_put(request.attributes, NFQA_VERDICT_HDR, &verdict, sizeof(verdict));
 
 	memcpy(end, attributes, len);
 	request.nlh.nlmsg_len = (uint32_t)(end + len - (uint8_t *)&request);
 	cr_assert(send(fd, &request, request.nlh.nlmsg_len, 0) > 0);
 }
 
-void scene_raw_send(struct scene *scene, uint32_t id, const void *attributes, size_t len)
+void raw_send(uint32_t id, const void *attributes, size_t len)
 {
-	raw_verdict(mnfq_socket_get_fd(scene->sock), 0, id, attributes, len);
+	raw_verdict(mnfq_socket_get_fd(fixture.sock), 0, id, attributes, len);
 }
 
-int scene_raw_accept(struct scene *scene, uint32_t id, const void *attributes, size_t len)
+int raw_accept(uint32_t id, const void *attributes, size_t len)
 {
-	const int fd = mnfq_socket_get_fd(scene->sock);
+	const int fd = mnfq_socket_get_fd(fixture.sock);
 	struct {
 		struct nlmsghdr nlh;
 		struct nlmsgerr error;
