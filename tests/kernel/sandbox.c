@@ -344,14 +344,14 @@ static void expect_work(struct netns *ns, const struct udp *udp, struct job job)
 	cr_assert_str_eq(text, "+");
 	udp_send(udp, 0);
 	cr_assert_eq(child_finish(&child), 0);
-	road_expect(ns, udp, 1);
+	queued_ns_expect(ns, udp, 1);
 }
 
 Test(sandbox, who_serves_adopts_and_binds)
 {
 	struct job job = { .trial = { SANDBOX_SERVE, false, SANDBOX_CAP(CAP_NET_ADMIN) } };
 	struct udp udp;
-	struct netns *ns = road_open(&udp);
+	struct netns *ns = queued_ns_open(&udp);
 
 	job.fd = netns_socket(ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
 	expect_work(ns, &udp, job);
@@ -384,7 +384,7 @@ Test(sandbox, the_finder_opens_sockets_elsewhere)
 	struct job job = { .trial = { SANDBOX_SERVE, false, SANDBOX_CAP(CAP_NET_ADMIN) },
 			   .lend = true };
 	struct udp udp;
-	struct netns *ns = road_open(&udp);
+	struct netns *ns = queued_ns_open(&udp);
 	struct child child;
 
 	snprintf(errand.path, sizeof(errand.path), "/run/netns/%s", ns->name);
@@ -401,7 +401,7 @@ Test(sandbox, failures_are_still_explained)
 {
 	struct job job = { .trial = { SANDBOX_SERVE, false, SANDBOX_CAP(CAP_NET_ADMIN) } };
 	struct udp udp;
-	struct netns *ns = road_open(&udp);
+	struct netns *ns = queued_ns_open(&udp);
 	struct mnfq_socket *sock;
 	struct mnfq_queue *queue;
 	struct child child;

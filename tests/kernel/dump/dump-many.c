@@ -74,7 +74,7 @@ static void expect_packet(struct tool *tool, const char *part)
 Test(dump_many, several_names)
 {
 	struct udp udp[2];
-	struct netns *ns[2] = { road_open(&udp[0]), road_open(&udp[1]) };
+	struct netns *ns[2] = { queued_ns_open(&udp[0]), queued_ns_open(&udp[1]) };
 	char arguments[128], name[64];
 	struct tool tool;
 
@@ -86,9 +86,9 @@ Test(dump_many, several_names)
 		snprintf(name, sizeof(name), " netns %s ", ns[i]->name);
 		expect_packet(&tool, name);
 	}
-	road_expect(ns[0], &udp[0], 1);
-	road_expect(ns[1], &udp[1], 1);
-	tool_stop(&tool, "2 packets, 120 bytes, 2 accepted, 0 dropped");
+	queued_ns_expect(ns[0], &udp[0], 1);
+	queued_ns_expect(ns[1], &udp[1], 1);
+	tool_stop(&tool, .packets = 2, .accepted = 2);
 }
 
 /* Has the name lead to another namespace, with the same rules, and nothing of ours in the old one. */
@@ -126,7 +126,7 @@ static void make_one_anew(unsigned int count)
 	int left = 2;
 
 	for (unsigned int i = 0; i < count; i++) {
-		ns[i] = road_open(&udp[i]);
+		ns[i] = queued_ns_open(&udp[i]);
 		snprintf(arguments + strlen(arguments), 64, "-n %s ", ns[i]->name);
 	}
 	netns_join(ns[0], "eth0", other, "eth0", 1);
@@ -145,9 +145,9 @@ static void make_one_anew(unsigned int count)
 	expect_packet(&tool, count > 1 ? ns[0]->name : "~ queue 1 ");
 	cr_assert(wait_until(!has_device(other, "eth0")), "it is kept alive");
 	tool.unaccounted = "rules are gone with their namespaces";
-	tool_stop(&tool, "2 packets, 120 bytes, 2 accepted, 0 dropped, queue full unknown");
+	tool_stop(&tool, .packets = 2, .accepted = 2, .queue_full_unknown = true);
 	for (unsigned int i = 0; i < count; i++)
-		road_expect(ns[i], &udp[i], i == 0);
+		queued_ns_expect(ns[i], &udp[i], i == 0);
 }
 
 Test(dump_many, a_name_that_was_made_anew)
@@ -164,7 +164,7 @@ Test(dump_many, one_of_several_that_was_made_anew)
 Test(dump_many, the_only_one_whose_queue_is_taken_when_it_is_back)
 {
 	struct udp udp;
-	struct netns *ns = road_open(&udp);
+	struct netns *ns = queued_ns_open(&udp);
 	struct tool owner, tool;
 	char arguments[64], begin[96];
 
@@ -199,7 +199,7 @@ Test(dump_many, the_only_one_that_dies_ends_it)
 		snprintf(begin, sizeof(begin), "namespace %s: gone", ns->name);
 		netns_free(ns);
 		tool_await_err(&tool, begin);
-		tool_expect_end(&tool, "0 packets, 0 bytes, 0 accepted, 0 dropped");
+		tool_expect_end(&tool, .packets = 0);
 	}
 }
 
@@ -212,7 +212,7 @@ Test(dump_many, counters_when_asked)
 	struct tool tool;
 
 	for (int i = 0; i < 3; i++)
-		ns[i] = road_open(&udp[i]);
+		ns[i] = queued_ns_open(&udp[i]);
 	snprintf(arguments, sizeof(arguments), "-n %s -n %s -n %s", ns[0]->name, ns[1]->name,
 		 ns[2]->name);
 	start(&tool, arguments);
@@ -226,10 +226,10 @@ Test(dump_many, counters_when_asked)
 	tool_await_err(&tool, begin);
 	for (int i = 0; i < 2; i++) {
 		kill(tool.pid, SIGUSR1);
-		cr_assert_str_eq(tool_err(&tool), "3 packets, 180 bytes, 3 accepted, 0 dropped");
+		expect_summary(tool_err(&tool), .packets = 3, .accepted = 3);
 	}
 	tool.unaccounted = "rules are gone with their namespaces";
-	tool_stop(&tool, "3 packets, 180 bytes, 3 accepted, 0 dropped");
+	tool_stop(&tool, .packets = 3, .accepted = 3);
 }
 
 /* One namespace that cannot be served is no success. */
@@ -265,7 +265,7 @@ Test(dump_many, a_failure_names_the_namespace)
 Test(dump_many, those_that_die_are_left)
 {
 	struct udp udp[2];
-	struct netns *ns[2] = { road_open(&udp[0]), road_open(&udp[1]) };
+	struct netns *ns[2] = { queued_ns_open(&udp[0]), queued_ns_open(&udp[1]) };
 	struct tool tool;
 	char arguments[128], begin[64];
 
@@ -282,7 +282,7 @@ Test(dump_many, those_that_die_are_left)
 		tool_await_err(&tool, begin);
 	}
 	tool.unaccounted = "rules are gone with their namespaces";
-	tool_expect_end(&tool, "2 packets, 120 bytes, 2 accepted, 0 dropped");
+	tool_expect_end(&tool, .packets = 2, .accepted = 2);
 }
 
 /* ---- handed over ------------------------------------------------------------------------ */
@@ -390,7 +390,7 @@ static int start_insider(struct child *child, struct insider *insider, char sent
 Test(dump_many, takes_what_is_handed_over)
 {
 	struct udp udp[2];
-	struct netns *ns[2] = { road_open(&udp[0]), road_open(&udp[1]) };
+	struct netns *ns[2] = { queued_ns_open(&udp[0]), queued_ns_open(&udp[1]) };
 	/* Nothing but ASCII on a terminal, and nothing that looks like what we say. */
 	struct insider insider[2] = { { .ns = ns[0],
 					.label = "\", handed over by uid 0, pid 1\\" },
@@ -413,7 +413,7 @@ Test(dump_many, takes_what_is_handed_over)
 		snprintf(part, sizeof(part), " netns %s label %s queue", ns[i]->name, labels[i]);
 		expect_packet(&tool, part);
 	}
-	tool_stop(&tool, "2 packets, 120 bytes, 2 accepted, 0 dropped, queue full unknown");
+	tool_stop(&tool, .packets = 2, .accepted = 2, .queue_full_unknown = true);
 	remove_path();
 }
 
@@ -421,7 +421,7 @@ Test(dump_many, takes_what_is_handed_over)
 Test(dump_many, leaves_with_its_peer)
 {
 	struct udp udp;
-	struct netns *ns = road_open(&udp);
+	struct netns *ns = queued_ns_open(&udp);
 	struct insider insider = { .ns = ns, .flags = MNFQ_HANDOVER_KEEP };
 	struct netns_queue queue;
 	struct child child;
@@ -437,14 +437,14 @@ Test(dump_many, leaves_with_its_peer)
 	cr_assert_eq(start_insider(&child, &insider, NULL), 0, "it may come back");
 	cr_assert_eq(child_finish(&child), 0);
 	tool_await_err(&tool, "namespace ");
-	tool_stop(&tool, "0 packets, 0 bytes, 0 accepted, 0 dropped, queue full unknown");
+	tool_stop(&tool, .queue_full_unknown = true);
 	remove_path();
 }
 
 Test(dump_many, one_socket_a_namespace)
 {
 	struct udp udp;
-	struct netns *ns = road_open(&udp);
+	struct netns *ns = queued_ns_open(&udp);
 	struct insider insider = { .ns = ns };
 	struct child first, second;
 	char sentence[512];
@@ -470,7 +470,7 @@ Test(dump_many, one_socket_a_namespace)
 Test(dump_many, the_queue_of_another_program_is_told)
 {
 	struct udp udp;
-	struct netns *ns = road_open(&udp);
+	struct netns *ns = queued_ns_open(&udp);
 	struct insider insider = { .ns = ns };
 	struct tool owner, tool;
 	struct child child;
@@ -641,7 +641,7 @@ Test(dump_many, unless_they_are_lent)
 	cr_assert(chmod(directory, 0711) == 0);
 	cr_assert_eq(start_insider(&child, &stranger, sentence), 0, "%s", sentence);
 	cr_assert_eq(child_finish(&child), 0);
-	tool_stop(&tool, "0 packets, 0 bytes, 0 accepted, 0 dropped, queue full unknown");
+	tool_stop(&tool, .queue_full_unknown = true);
 	remove_path();
 }
 
@@ -660,7 +660,7 @@ static void send_plain(struct netns *ns)
 Test(dump_many, plain_descriptors)
 {
 	struct udp udp;
-	struct netns *ns = road_open(&udp);
+	struct netns *ns = queued_ns_open(&udp);
 	struct tool tool;
 
 	start_at_path(&tool, "--allow-plain");
@@ -668,7 +668,7 @@ Test(dump_many, plain_descriptors)
 	tool_await_err(&tool, "serving namespace ");
 	udp_send(&udp, 0);
 	expect_packet(&tool, ns->name);
-	tool_stop(&tool, "1 packet, 60 bytes, 1 accepted, 0 dropped, queue full unknown");
+	tool_stop(&tool, .packets = 1, .accepted = 1, .queue_full_unknown = true);
 	remove_path();
 }
 
@@ -692,7 +692,7 @@ Test(dump_many, plain_descriptors_only_if_allowed)
 Test(dump_many, packets_do_not_need_the_broker)
 {
 	struct udp udp;
-	struct netns *ns = road_open(&udp);
+	struct netns *ns = queued_ns_open(&udp);
 	struct insider insider = { .ns = ns };
 	struct child child;
 	struct tool tool;
@@ -754,7 +754,7 @@ static int give_away(int stream, void *arg)
 Test(dump_many, fetches_one)
 {
 	struct udp udp;
-	struct netns *ns = road_open(&udp);
+	struct netns *ns = queued_ns_open(&udp);
 	struct child child;
 	struct tool tool;
 
@@ -768,7 +768,7 @@ Test(dump_many, fetches_one)
 	cr_assert_eq(child_finish(&child), 0);
 	udp_send(&udp, 0);
 	tool_out(&tool);
-	tool_expect_end(&tool, "1 packet, 60 bytes, 1 accepted, 0 dropped");
+	tool_expect_end(&tool, .packets = 1, .accepted = 1);
 	remove_path();
 }
 

@@ -58,7 +58,7 @@ Test(dump_output, a_reader_that_stops_stops_no_packet)
 	const uint32_t count = 12000; /* some 5 MB of lines */
 	uint64_t printed, dropped;
 	struct udp udp;
-	struct netns *ns = road_open(&udp);
+	struct netns *ns = queued_ns_open(&udp);
 	struct tool tool;
 
 	start(&tool, ns, "--json");
@@ -85,7 +85,7 @@ Test(dump_output, what_was_kept_is_there_for_who_reads_again)
 	const uint32_t count = 12000;
 	uint64_t printed;
 	struct udp udp;
-	struct netns *ns = road_open(&udp);
+	struct netns *ns = queued_ns_open(&udp);
 	char options[64];
 	struct tool tool;
 
@@ -106,7 +106,7 @@ Test(dump_output, packets_may_wait_for_who_reads)
 {
 	const uint32_t count = 3000;
 	struct udp udp;
-	struct netns *ns = road_open(&udp);
+	struct netns *ns = queued_ns_open(&udp);
 	struct netns_queue queue;
 	struct tool tool;
 
@@ -129,7 +129,7 @@ Test(dump_output, packets_do_not_wait_after_a_signal)
 {
 	const uint32_t count = 3000;
 	struct udp udp;
-	struct netns *ns = road_open(&udp);
+	struct netns *ns = queued_ns_open(&udp);
 	uint64_t seen, dropped;
 	struct tool tool;
 
@@ -150,7 +150,7 @@ Test(dump_output, packets_do_not_wait_after_a_signal)
 Test(dump_output, a_reader_that_stops_may_be_the_end)
 {
 	struct udp udp;
-	struct netns *ns = road_open(&udp);
+	struct netns *ns = queued_ns_open(&udp);
 	struct pollfd ready = { .events = POLLIN };
 	uint64_t seen, dropped;
 	struct tool tool;
@@ -173,7 +173,7 @@ Test(dump_output, a_reader_that_stops_may_be_the_end)
 Test(dump_output, a_full_disk_is_the_end_after_the_verdicts)
 {
 	struct udp udp;
-	struct netns *ns = road_open(&udp);
+	struct netns *ns = queued_ns_open(&udp);
 	struct tool tool;
 
 	tool_start(&tool, NULL, -1, "dump -q 1 -n %s >/dev/full", ns->name);
@@ -187,7 +187,7 @@ Test(dump_output, a_full_disk_is_the_end_after_the_verdicts)
 	tool_account(tool_err(&tool), &(struct account){ .elsewhere = 0 });
 	cr_assert_str_eq(tool_err(&tool), "");
 	cr_assert_eq(tool_finish(&tool), 1);
-	road_expect(ns, &udp, BURST);
+	queued_ns_expect(ns, &udp, BURST);
 }
 
 /* ---- stderr ----------------------------------------------------------------------------- */
@@ -217,7 +217,7 @@ Test(dump_output, a_log_that_nobody_reads_stops_no_packet)
 	uint64_t count, left_out = 0;
 	struct datagram datagram;
 	struct udp udp;
-	struct netns *ns = road_open(&udp);
+	struct netns *ns = queued_ns_open(&udp);
 	struct tool tool;
 
 	start(&tool, ns, "--quiet");

@@ -114,16 +114,10 @@ Test(dump_sandbox, a_user_without_capabilities_can_enter_it)
 
 /* ---- the tool ---------------------------------------------------------------------------------- */
 
-static void tool_end(struct tool *tool, const char *summary)
-{
-	kill(tool->pid, SIGTERM);
-	tool_expect_end(tool, summary);
-}
-
 Test(dump_sandbox, dump_keeps_cap_net_admin)
 {
 	struct udp udp;
-	struct netns *ns = road_open(&udp);
+	struct netns *ns = queued_ns_open(&udp);
 	struct tool tool;
 
 	tool_start(&tool, NULL, -1, "dump -q 1 -n %s", ns->name);
@@ -131,8 +125,8 @@ Test(dump_sandbox, dump_keeps_cap_net_admin)
 	expect_rights(tool.pid, SANDBOX_CAP(CAP_NET_ADMIN));
 	udp_send(&udp, 0);
 	expect_contains(tool_out(&tool), " queue 1 id 1 output out lo: udp");
-	tool_end(&tool, "1 packet, 60 bytes, 1 accepted, 0 dropped");
-	road_expect(ns, &udp, 1);
+	tool_stop(&tool, .packets = 1, .accepted = 1);
+	queued_ns_expect(ns, &udp, 1);
 }
 
 /* Capabilities and the filter are each thread's own. */
@@ -159,7 +153,7 @@ static unsigned int expect_rights_of_threads(pid_t pid, uint64_t effective)
 Test(dump_sandbox, dump_with_threads_serves_in_each)
 {
 	struct udp udp;
-	struct netns *ns = road_open(&udp);
+	struct netns *ns = queued_ns_open(&udp);
 	struct tool tool;
 
 	tool_start(&tool, NULL, -1, "dump -q 0:3 --threads 4 -n %s", ns->name);
@@ -168,8 +162,8 @@ Test(dump_sandbox, dump_with_threads_serves_in_each)
 	expect_contains(tool_out(&tool), " queue 1 id 1 output out lo: udp");
 	cr_assert(wait_until(status_of(tool.pid, "Threads", 10) == 7)); /* two that write */
 	cr_assert_eq(expect_rights_of_threads(tool.pid, SANDBOX_CAP(CAP_NET_ADMIN)), 7);
-	tool_end(&tool, "1 packet, 60 bytes, 1 accepted, 0 dropped");
-	road_expect(ns, &udp, 1);
+	tool_stop(&tool, .packets = 1, .accepted = 1);
+	queued_ns_expect(ns, &udp, 1);
 }
 
 /* The owner of the container's user namespace needs no capability for verdicts. */
@@ -187,7 +181,7 @@ Test(dump_sandbox, dump_keeps_nothing_over_its_own_container)
 	expect_rights(tool.pid, 0);
 	udp_send(&udp, 0);
 	expect_contains(tool_out(&tool), " queue 1 id 1 output out lo: udp");
-	tool_end(&tool, "1 packet, 60 bytes, 1 accepted, 0 dropped");
+	tool_stop(&tool, .packets = 1, .accepted = 1);
 	udp_close(&udp);
 	cr_assert_eq(container_finish(&container), 0);
 }
@@ -202,7 +196,7 @@ Test(dump_sandbox, dump_keeps_cap_net_admin_over_other_containers)
 	tool_start(&tool, NULL, container.socket, "dump -q 1 --fd 7");
 	tool_listening(&tool);
 	expect_rights(tool.pid, SANDBOX_CAP(CAP_NET_ADMIN));
-	tool_end(&tool, "0 packets, 0 bytes, 0 accepted, 0 dropped");
+	tool_stop(&tool, .packets = 0);
 	cr_assert_eq(container_finish(&container), 0);
 }
 
@@ -215,7 +209,7 @@ Test(dump_sandbox, dump_does_without_it_if_told_to)
 	tool_listening(&tool);
 	cr_expect_eq(status_of(tool.pid, "CapEff", 16), status_of(getpid(), "CapEff", 16));
 	cr_expect_eq(status_of(tool.pid, "Seccomp", 10), status_of(getpid(), "Seccomp", 10));
-	tool_end(&tool, "0 packets, 0 bytes, 0 accepted, 0 dropped");
+	tool_stop(&tool, .packets = 0);
 }
 
 /* Those that could make a file, or reach a network. */
@@ -254,7 +248,7 @@ Test(dump_sandbox, dump_holds_no_socket_for_anything_else)
 	tool_start(&tool, NULL, -1, "dump -q 1 -n %s", ns->name);
 	tool_listening(&tool);
 	cr_assert_eq(count_usable_sockets(tool.pid), 0u);
-	tool_end(&tool, "0 packets, 0 bytes, 0 accepted, 0 dropped");
+	tool_stop(&tool, .packets = 0);
 }
 
 /* ---- whose namespace it is --------------------------------------------------------------------- */

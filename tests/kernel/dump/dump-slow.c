@@ -89,7 +89,7 @@ static struct quiet {
 
 static void open_quiet(void)
 {
-	quiet.ns = road_open(&quiet.udp);
+	quiet.ns = queued_ns_open(&quiet.udp);
 }
 
 static void make_trip(void)
@@ -307,7 +307,7 @@ static void expect_prompt_end(struct tool *tool)
 Test(dump_slow, rules_behind_the_queue_delay_nobody_else)
 {
 	struct udp udp;
-	struct netns *slow = road_open(&udp);
+	struct netns *slow = queued_ns_open(&udp);
 	char options[64];
 	struct tool tool;
 
@@ -341,7 +341,7 @@ static unsigned int count_threads(pid_t pid)
 Test(dump_slow, who_is_slow_gets_a_thread_that_counts)
 {
 	struct udp udp;
-	struct netns *slow = road_open(&udp);
+	struct netns *slow = queued_ns_open(&udp);
 	char options[64];
 	struct tool tool;
 
@@ -359,7 +359,7 @@ Test(dump_slow, who_is_slow_gets_a_thread_that_counts)
 	expect_contains(tool.line, " 200 accepted, 0 dropped");
 	udp_send_many(&udp, 200, 100);
 	cr_assert(netns_wait_waiting(slow, 1, 0));
-	tool_stop(&tool, "300 packets, 18000 bytes, 300 accepted, 0 dropped");
+	tool_stop(&tool, .packets = 300, .accepted = 300);
 	cr_assert(rmdir(directory) == 0);
 }
 

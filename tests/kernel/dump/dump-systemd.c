@@ -139,7 +139,7 @@ Test(dump_systemd, a_restart_loses_nothing)
 	int manager = open_manager(), listener = open_door(), kept;
 	char text[512], name[300] = "";
 	struct udp udp;
-	struct netns *ns = road_open(&udp);
+	struct netns *ns = queued_ns_open(&udp);
 	struct tool tool;
 
 	start(&tool, listener, "door", "--keep");
@@ -172,7 +172,7 @@ Test(dump_systemd, a_restart_loses_nothing)
 	kill(tool.pid, SIGTERM);
 	await_err(&tool, "2 packets, 120 bytes, 2 accepted, 0 dropped");
 	cr_assert_eq(tool_finish(&tool), 0);
-	road_expect(ns, &udp, 3);
+	queued_ns_expect(ns, &udp, 3);
 	close(kept);
 	tidy_up();
 }
@@ -208,7 +208,7 @@ Test(dump_systemd, an_end_is_an_end)
 	int manager = open_manager(), listener = open_door(), kept;
 	struct netns_queue queue;
 	struct udp udp;
-	struct netns *ns = road_open(&udp);
+	struct netns *ns = queued_ns_open(&udp);
 	struct tool tool;
 	char text[512];
 

@@ -20,40 +20,35 @@
 TestSuite(dump_threads, .timeout = 300);
 
 #define QUEUES 4u
-#define ROADS  64u /* so many that no queue goes without */
+#define FLOWS  64u /* so many that no queue goes without */
 #define EACH   40u
-#define ALL    (ROADS * EACH)
+#define ALL    (FLOWS * EACH)
 
 /* UDP to port 9 is spread over four queues, by its addresses. */
-static struct netns *open_balanced(struct udp udp[ROADS])
+static struct netns *open_balanced(struct udp udp[FLOWS])
 {
 	struct netns *ns = netns_new();
 	char address[16];
 
 	netns_rule(ns, 4, "-A OUTPUT -p udp --dport 9 -j NFQUEUE --queue-balance 0:3");
-	for (unsigned int i = 0; i < ROADS; i++) {
+	for (unsigned int i = 0; i < FLOWS; i++) {
 		snprintf(address, sizeof(address), "127.0.0.%u", i + 1);
 		udp_open(&udp[i], ns, ns, address, 9);
 	}
 	return ns;
 }
 
-static void send_all(const struct udp udp[ROADS])
+static void send_all(const struct udp udp[FLOWS])
 {
-	for (unsigned int i = 0; i < ROADS; i++)
+	for (unsigned int i = 0; i < FLOWS; i++)
 		udp_send_many(&udp[i], 0, EACH);
 }
 
-static void expect_all(const struct udp udp[ROADS])
+static void expect_all(const struct udp udp[FLOWS])
 {
-	struct datagram datagram;
-
-	for (unsigned int i = 0; i < ROADS; i++) {
-		for (uint32_t seq = 0; seq < EACH; seq++) {
-			cr_assert(udp_await(&udp[i], &datagram));
-			cr_assert(datagram.seq == seq && datagram.intact);
-		}
-	}
+	for (unsigned int i = 0; i < FLOWS; i++)
+		for (uint32_t seq = 0; seq < EACH; seq++)
+			udp_expect(&udp[i], seq);
 }
 
 /* Waits until all packets are in the queues of a tool that is frozen. */
@@ -95,9 +90,8 @@ static void expect_line(const char *line, bool seen[QUEUES][ALL])
 Test(dump_threads, print_each_packet_once_and_add_up)
 {
 	static bool seen[QUEUES][ALL];
-	struct udp udp[ROADS];
+	struct udp udp[FLOWS];
 	struct netns *ns = open_balanced(udp);
-	char summary[128];
 	struct tool tool;
 
 	start(&tool, ns, "");
@@ -108,9 +102,7 @@ Test(dump_threads, print_each_packet_once_and_add_up)
 		cr_expect(seen[num][0], "nothing came through queue %u", num);
 	kill(tool.pid, SIGTERM);
 	cr_assert_str_eq(tool_out(&tool), "");
-	snprintf(summary, sizeof(summary), "%u packets, %u bytes, %u accepted, 0 dropped", ALL,
-		 60 * ALL, ALL);
-	tool_expect_end(&tool, summary);
+	tool_expect_end(&tool, .packets = ALL, .accepted = ALL);
 	expect_all(udp);
 }
 
@@ -134,7 +126,7 @@ Test(dump_threads, share_the_queues)
 Test(dump_threads, end_after_count_packets_together)
 {
 	static bool seen[QUEUES][ALL];
-	struct udp udp[ROADS];
+	struct udp udp[FLOWS];
 	struct netns *ns = open_balanced(udp);
 	struct tool tool;
 
@@ -160,7 +152,7 @@ Test(dump_threads, end_with_signals)
 	for (unsigned int i = 0; i < 3; i++) {
 		start(&tool, ns, i ? "--quiet" : "");
 		kill(tool.pid, signals[i]);
-		tool_expect_end(&tool, "0 packets, 0 bytes, 0 accepted, 0 dropped");
+		tool_expect_end(&tool, .packets = 0);
 	}
 }
 
@@ -168,23 +160,20 @@ Test(dump_threads, end_with_signals)
 Test(dump_threads, tell_their_counters_together)
 {
 	static bool seen[QUEUES][ALL];
-	struct udp udp[ROADS];
+	struct udp udp[FLOWS];
 	struct netns *ns = open_balanced(udp);
-	char summary[128];
 	struct tool tool;
 
-	snprintf(summary, sizeof(summary), "%u packets, %u bytes, %u accepted, 0 dropped", ALL,
-		 60 * ALL, ALL);
 	start(&tool, ns, "");
 	kill(tool.pid, SIGUSR1);
-	cr_assert_str_eq(tool_err(&tool), "0 packets, 0 bytes, 0 accepted, 0 dropped");
+	expect_summary(tool_err(&tool), .packets = 0);
 	send_all(udp);
 	for (unsigned int i = 0; i < ALL; i++)
 		expect_line(tool_out(&tool), seen);
 	kill(tool.pid, SIGUSR1);
-	cr_assert_str_eq(tool_err(&tool), summary);
+	expect_summary(tool_err(&tool), .packets = ALL, .accepted = ALL);
 	kill(tool.pid, SIGTERM);
-	tool_expect_end(&tool, summary);
+	tool_expect_end(&tool, .packets = ALL, .accepted = ALL);
 	expect_all(udp);
 }
 
@@ -202,10 +191,10 @@ static void await_report(struct tool *tool, const char *begin)
 /* Of signals that come faster than threads look, some threads see more than others. */
 Test(dump_threads, tell_their_latest_counters)
 {
-	struct udp udp[ROADS];
+	struct udp udp[FLOWS];
 	struct netns *ns = open_balanced(udp);
 	struct datagram datagram;
-	char summary[128] = "";
+	char summary[128];
 	struct tool tool;
 
 	start(&tool, ns, "--quiet");
@@ -213,21 +202,21 @@ Test(dump_threads, tell_their_latest_counters)
 	for (unsigned int round = 1; round <= 50; round++) {
 		for (unsigned int i = 0; i < 200; i++)
 			kill(tool.pid, SIGUSR1);
-		for (unsigned int i = 0; i < ROADS; i++) {
+		for (unsigned int i = 0; i < FLOWS; i++) {
 			udp_send(&udp[i], round);
 			cr_assert(udp_await(&udp[i], &datagram));
 		}
 		kill(tool.pid, SIGUSR1);
 		snprintf(summary, sizeof(summary), "%u packets, %u bytes, %u accepted, 0 dropped",
-			 ROADS * round, 60 * ROADS * round, ROADS * round);
+			 FLOWS * round, 60 * FLOWS * round, FLOWS * round);
 		await_report(&tool, summary);
 	}
-	tool_stop(&tool, summary);
+	tool_stop(&tool, .packets = 50 * FLOWS, .accepted = 50 * FLOWS);
 }
 
 Test(dump_threads, end_while_nobody_reads_their_output)
 {
-	struct udp udp[ROADS];
+	struct udp udp[FLOWS];
 	struct netns *ns = open_balanced(udp);
 	struct tool tool;
 
@@ -243,7 +232,7 @@ Test(dump_threads, end_while_nobody_reads_their_output)
 
 Test(dump_threads, tell_once_that_output_cannot_be_written)
 {
-	struct udp udp[ROADS];
+	struct udp udp[FLOWS];
 	struct netns *ns = open_balanced(udp);
 	struct tool tool;
 
@@ -324,7 +313,7 @@ Test(dump_threads, one_that_fails_ends_the_others)
 Test(dump_threads, one_without_threads_that_fails)
 {
 	struct udp udp;
-	struct netns *ns = road_open(&udp);
+	struct netns *ns = queued_ns_open(&udp);
 	char begin[96];
 	struct tool tool;
 
@@ -353,5 +342,5 @@ Test(dump_threads, end_with_their_namespace)
 	snprintf(line, sizeof(line), "namespace %s: gone", ns->name);
 	netns_free(ns);
 	cr_assert_str_eq(tool_err(&tool), line);
-	tool_expect_end(&tool, "0 packets, 0 bytes, 0 accepted, 0 dropped");
+	tool_expect_end(&tool, .packets = 0);
 }

@@ -12,7 +12,7 @@ TestSuite(dump_verdicts, .timeout = 300);
 Test(dump_verdicts, ends_after_count_packets_and_accepts_the_rest)
 {
 	struct udp udp;
-	struct netns *ns = road_open(&udp);
+	struct netns *ns = queued_ns_open(&udp);
 	struct tool tool;
 
 	tool_start(&tool, NULL, -1, "dump -q 1 -n %s -c 5", ns->name);
@@ -25,13 +25,13 @@ Test(dump_verdicts, ends_after_count_packets_and_accepts_the_rest)
 		expect_contains(tool_out(&tool), ".9: length 60, ");
 	cr_assert_str_eq(tool_out(&tool), "");
 	cr_assert_eq(tool_finish(&tool), 0);
-	road_expect(ns, &udp, 200);
+	queued_ns_expect(ns, &udp, 200);
 }
 
 Test(dump_verdicts, drop_drops)
 {
 	struct udp udp;
-	struct netns *ns = road_open(&udp);
+	struct netns *ns = queued_ns_open(&udp);
 	struct tool tool;
 
 	tool_start(&tool, NULL, -1, "dump -q 1 -n %s -c 3 --verdict drop", ns->name);
@@ -43,29 +43,29 @@ Test(dump_verdicts, drop_drops)
 	expect_contains(tool_out(&tool), ", drop");
 	expect_contains(tool_err(&tool), " 0 accepted, ");
 	cr_assert_eq(tool_finish(&tool), 0);
-	road_expect(ns, &udp, 0);
+	queued_ns_expect(ns, &udp, 0);
 }
 
 Test(dump_verdicts, mark_is_seen_by_the_next_table)
 {
 	struct udp udp;
-	struct netns *ns = road_open(&udp);
+	struct netns *ns = queued_ns_open(&udp);
 	struct tool tool;
 
 	netns_rule(ns, 4, "-t mangle -A POSTROUTING -m mark --mark 0x2a");
 	tool_start(&tool, NULL, -1, "dump -q 1 -n %s -c 3 --mark 42", ns->name);
 	tool_listening(&tool);
 	udp_send_many(&udp, 0, 3);
-	tool_expect_end(&tool, "3 packets, 180 bytes, 3 accepted, 0 dropped, 3 marked");
+	tool_expect_end(&tool, .packets = 3, .accepted = 3, .marked = 3);
 	cr_assert_eq(netns_rule_packets(ns, 4, "mangle", "POSTROUTING", 1), 3);
-	road_expect(ns, &udp, 3);
+	queued_ns_expect(ns, &udp, 3);
 }
 
 /* The bits outside of the mask are those of the packet, whether it came with a mark or not. */
 Test(dump_verdicts, mark_within_a_mask)
 {
 	struct udp udp;
-	struct netns *ns = road_open(&udp);
+	struct netns *ns = queued_ns_open(&udp);
 	struct tool tool;
 
 	netns_rule(ns, 4,
@@ -78,17 +78,17 @@ Test(dump_verdicts, mark_within_a_mask)
 	udp_send_many(&udp, 0, 2);
 	expect_contains(tool_out(&tool), ".9: length 60, ");
 	expect_contains(tool_out(&tool), ", mark 0xff0f, ");
-	tool_expect_end(&tool, "2 packets, 120 bytes, 2 accepted, 0 dropped, 2 marked");
+	tool_expect_end(&tool, .packets = 2, .accepted = 2, .marked = 2);
 	cr_assert_eq(netns_rule_packets(ns, 4, "mangle", "POSTROUTING", 1), 1);
 	cr_assert_eq(netns_rule_packets(ns, 4, "mangle", "POSTROUTING", 2), 1);
-	road_expect(ns, &udp, 2);
+	queued_ns_expect(ns, &udp, 2);
 }
 
 /* In lines and in JSON it is always the same word. */
 Test(dump_verdicts, spelled_as_iptables_does)
 {
 	struct udp udp;
-	struct netns *ns = road_open(&udp);
+	struct netns *ns = queued_ns_open(&udp);
 	struct tool tool;
 
 	tool_start(&tool, NULL, -1, "dump -q 1 -n %s -c 1 --verdict DROP", ns->name);
@@ -96,8 +96,8 @@ Test(dump_verdicts, spelled_as_iptables_does)
 	expect_contains(tool.line, ", verdict drop");
 	udp_send(&udp, 0);
 	expect_contains(tool_out(&tool), ", drop");
-	tool_expect_end(&tool, "1 packet, 60 bytes, 0 accepted, 1 dropped");
-	road_expect(ns, &udp, 0);
+	tool_expect_end(&tool, .packets = 1, .dropped = 1);
+	queued_ns_expect(ns, &udp, 0);
 }
 
 static void set_priority(const struct udp *udp, int priority)
@@ -117,7 +117,7 @@ Test(dump_verdicts, priority_of_the_sender_and_another_one)
 		{ "--set-priority 0", ", priority 6, queue:2", "checksum not ready, accept" },
 	};
 	struct udp udp;
-	struct netns *ns = road_open(&udp);
+	struct netns *ns = queued_ns_open(&udp);
 	struct tool first, second;
 
 	set_priority(&udp, 6);
@@ -144,29 +144,28 @@ Test(dump_verdicts, says_what_it_changes)
 	tool_listening(&tool);
 	expect_contains(tool.line, ", verdict accept with mark 0x7, priority 1:10");
 	kill(tool.pid, SIGINT);
-	tool_expect_end(&tool, "0 packets, 0 bytes, 0 accepted, 0 dropped");
+	tool_expect_end(&tool, .packets = 0);
 }
 
 Test(dump_verdicts, repeat_with_a_mark_goes_through_the_rules_again)
 {
 	struct udp udp;
-	struct netns *ns = road_open(&udp);
+	struct netns *ns = queued_ns_open(&udp);
 	struct tool tool;
 
 	netns_run(ns, "iptables-legacy -I OUTPUT -m mark --mark 0x1 -j ACCEPT");
 	tool_start(&tool, NULL, -1, "dump -q 1 -n %s -c 2 --verdict repeat --mark 0x1", ns->name);
 	tool_listening(&tool);
 	udp_send_many(&udp, 0, 2);
-	tool_expect_end(&tool,
-			"2 packets, 120 bytes, 0 accepted, 0 dropped, 2 repeated, 2 marked");
+	tool_expect_end(&tool, .packets = 2, .repeated = 2, .marked = 2);
 	cr_assert_eq(netns_rule_packets(ns, 4, "filter", "OUTPUT", 1), 2);
-	road_expect(ns, &udp, 2);
+	queued_ns_expect(ns, &udp, 2);
 }
 
 Test(dump_verdicts, hands_packets_to_another_queue)
 {
 	struct udp udp;
-	struct netns *ns = road_open(&udp);
+	struct netns *ns = queued_ns_open(&udp);
 	struct tool first, second;
 
 	tool_start(&second, NULL, -1, "dump -q 2 -n %s -c 1", ns->name);
@@ -179,13 +178,13 @@ Test(dump_verdicts, hands_packets_to_another_queue)
 	expect_contains(tool_out(&second), " queue 2 id 1 ");
 	cr_assert_eq(tool_finish(&first), 0);
 	cr_assert_eq(tool_finish(&second), 0);
-	road_expect(ns, &udp, 1);
+	queued_ns_expect(ns, &udp, 1);
 }
 
 Test(dump_verdicts, a_full_queue_drops_unless_it_fails_open)
 {
 	struct udp udp;
-	struct netns *ns = road_open(&udp);
+	struct netns *ns = queued_ns_open(&udp);
 	struct datagram datagram;
 	struct tool tool;
 
@@ -211,5 +210,5 @@ Test(dump_verdicts, a_full_queue_drops_unless_it_fails_open)
 	kill(tool.pid, SIGCONT);
 	kill(tool.pid, SIGINT);
 	cr_assert_eq(tool_finish(&tool), 0);
-	road_expect(ns, &udp, 0);
+	queued_ns_expect(ns, &udp, 0);
 }

@@ -19,7 +19,7 @@ TestSuite(dump, .timeout = 300);
 Test(dump, prints_a_line_a_packet)
 {
 	struct udp udp;
-	struct netns *ns = road_open(&udp);
+	struct netns *ns = queued_ns_open(&udp);
 	struct tool tool;
 	const char *line;
 
@@ -37,8 +37,8 @@ Test(dump, prints_a_line_a_packet)
 	expect_contains(line, " > 127.0.0.1.9: length 60, checksum not ready, accept");
 	expect_contains(tool_out(&tool), " queue 1 id 2 output");
 	cr_assert_str_eq(tool_out(&tool), "");
-	tool_expect_end(&tool, "2 packets, 120 bytes, 2 accepted, 0 dropped");
-	road_expect(ns, &udp, 2);
+	tool_expect_end(&tool, .packets = 2, .accepted = 2);
+	queued_ns_expect(ns, &udp, 2);
 }
 
 /* Clock ticks that a process has spent. */
@@ -61,7 +61,7 @@ static unsigned long spent(pid_t pid)
 Test(dump, polls_busily)
 {
 	struct udp udp;
-	struct netns *ns = road_open(&udp);
+	struct netns *ns = queued_ns_open(&udp);
 	struct tool tool;
 
 	tool_start(&tool, NULL, -1, "dump -q 1 -n %s --busy-poll 1000000", ns->name);
@@ -70,8 +70,8 @@ Test(dump, polls_busily)
 	udp_send(&udp, 0);
 	expect_contains(tool_out(&tool), " queue 1 id 1 output");
 	kill(tool.pid, SIGTERM);
-	tool_expect_end(&tool, "1 packet, 60 bytes, 1 accepted, 0 dropped");
-	road_expect(ns, &udp, 1);
+	tool_expect_end(&tool, .packets = 1, .accepted = 1);
+	queued_ns_expect(ns, &udp, 1);
 }
 
 Test(dump, prints_tcp_flags_and_fragments)
@@ -108,7 +108,7 @@ Test(dump, prints_tcp_flags_and_fragments)
 Test(dump, lines_are_there_before_the_next_packet)
 {
 	struct udp udp;
-	struct netns *ns = road_open(&udp);
+	struct netns *ns = queued_ns_open(&udp);
 	struct tool tool;
 
 	tool_start(&tool, NULL, -1, "dump -q 1 -n %s", ns->name);
@@ -118,13 +118,13 @@ Test(dump, lines_are_there_before_the_next_packet)
 		expect_contains(tool_out(&tool), "udp 127.0.0.1.");
 	}
 	kill(tool.pid, SIGINT);
-	tool_expect_end(&tool, "3 packets, 180 bytes, 3 accepted, 0 dropped");
+	tool_expect_end(&tool, .packets = 3, .accepted = 3);
 }
 
 Test(dump, tells_what_was_captured)
 {
 	struct udp udp;
-	struct netns *ns = road_open(&udp);
+	struct netns *ns = queued_ns_open(&udp);
 	struct tool tool;
 
 	tool_start(&tool, NULL, -1, "dump -q 1 -n %s --copy packet:1", ns->name);
@@ -146,7 +146,7 @@ Test(dump, tells_what_was_captured)
 	udp_send(&udp, 1);
 	expect_contains(tool_out(&tool), ": ipv4: checksum not ready, uid 0, gid 0, accept");
 	cr_assert_eq(tool_finish(&tool), 0);
-	road_expect(ns, &udp, 2);
+	queued_ns_expect(ns, &udp, 2);
 }
 
 Test(dump, tells_that_a_checksum_is_bad)
@@ -168,14 +168,14 @@ Test(dump, tells_that_a_checksum_is_bad)
 Test(dump, quiet_prints_no_packets)
 {
 	struct udp udp;
-	struct netns *ns = road_open(&udp);
+	struct netns *ns = queued_ns_open(&udp);
 	struct tool tool;
 
 	tool_start(&tool, NULL, -1, "dump -q 1 -n %s -c 2 --quiet", ns->name);
 	tool_listening(&tool);
 	udp_send_many(&udp, 0, 2);
 	cr_assert_str_eq(tool_out(&tool), "");
-	tool_expect_end(&tool, "2 packets, 120 bytes, 2 accepted, 0 dropped");
+	tool_expect_end(&tool, .packets = 2, .accepted = 2);
 }
 
 Test(dump, names_of_devices_are_made_safe)
@@ -221,13 +221,13 @@ Test(dump, serves_a_range_of_queues)
 	udp_send(&udp, 1);
 	expect_contains(tool_out(&tool), " queue 6 id 1 ");
 	cr_assert_eq(tool_finish(&tool), 0);
-	road_expect(ns, &udp, 2);
+	queued_ns_expect(ns, &udp, 2);
 }
 
 Test(dump, serves_the_namespace_it_is_in)
 {
 	struct udp udp;
-	struct netns *ns = road_open(&udp);
+	struct netns *ns = queued_ns_open(&udp);
 	struct tool tool;
 
 	tool_start(&tool, ns, -1, "dump -q 1 -c 1");
@@ -236,13 +236,13 @@ Test(dump, serves_the_namespace_it_is_in)
 	udp_send(&udp, 0);
 	expect_contains(tool_out(&tool), "out lo: udp");
 	cr_assert_eq(tool_finish(&tool), 0);
-	road_expect(ns, &udp, 1);
+	queued_ns_expect(ns, &udp, 1);
 }
 
 Test(dump, serves_a_socket_passed_in)
 {
 	struct udp udp;
-	struct netns *ns = road_open(&udp);
+	struct netns *ns = queued_ns_open(&udp);
 	struct tool tool;
 	int fd = netns_socket(ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
 
@@ -253,7 +253,7 @@ Test(dump, serves_a_socket_passed_in)
 	udp_send(&udp, 0);
 	expect_contains(tool_out(&tool), "out lo: udp");
 	cr_assert_eq(tool_finish(&tool), 0);
-	road_expect(ns, &udp, 1);
+	queued_ns_expect(ns, &udp, 1);
 }
 
 /* ---- how it ends ---------------------------------------------------------------------------- */
@@ -268,7 +268,7 @@ Test(dump, signals_end_it_with_the_counters)
 		tool_start(&tool, NULL, -1, "dump -q 1 -n %s", ns->name);
 		tool_listening(&tool);
 		kill(tool.pid, signals[i]);
-		tool_expect_end(&tool, "0 packets, 0 bytes, 0 accepted, 0 dropped");
+		tool_expect_end(&tool, .packets = 0);
 	}
 }
 
@@ -276,7 +276,7 @@ Test(dump, signals_end_it_with_the_counters)
 Test(dump, nohup_keeps_it_from_hanging_up)
 {
 	struct udp udp;
-	struct netns *ns = road_open(&udp);
+	struct netns *ns = queued_ns_open(&udp);
 	struct tool tool;
 
 	tool_start_shell(&tool, NULL, -1, "trap '' HUP; exec \"$MNFQ_TOOL\" dump -q 1 -n %s -c 1",
@@ -285,14 +285,14 @@ Test(dump, nohup_keeps_it_from_hanging_up)
 	kill(tool.pid, SIGHUP);
 	udp_send(&udp, 0);
 	expect_contains(tool_out(&tool), " queue 1 id 1 ");
-	tool_expect_end(&tool, "1 packet, 60 bytes, 1 accepted, 0 dropped");
-	road_expect(ns, &udp, 1);
+	tool_expect_end(&tool, .packets = 1, .accepted = 1);
+	queued_ns_expect(ns, &udp, 1);
 }
 
 Test(dump, tells_its_counters_when_asked)
 {
 	struct udp udp;
-	struct netns *ns = road_open(&udp);
+	struct netns *ns = queued_ns_open(&udp);
 	struct tool tool;
 
 	tool_start(&tool, NULL, -1, "dump -q 1 -n %s", ns->name);
@@ -308,14 +308,14 @@ Test(dump, tells_its_counters_when_asked)
 		expect_contains(tool_err(&tool), expected);
 	}
 	kill(tool.pid, SIGTERM);
-	tool_expect_end(&tool, "3 packets, 180 bytes, 3 accepted, 0 dropped");
-	road_expect(ns, &udp, 3);
+	tool_expect_end(&tool, .packets = 3, .accepted = 3);
+	queued_ns_expect(ns, &udp, 3);
 }
 
 Test(dump, ends_when_the_reader_of_its_output_goes)
 {
 	struct udp udp;
-	struct netns *ns = road_open(&udp);
+	struct netns *ns = queued_ns_open(&udp);
 	struct tool tool;
 
 	tool_start(&tool, NULL, -1, "dump -q 1 -n %s", ns->name);
@@ -323,14 +323,14 @@ Test(dump, ends_when_the_reader_of_its_output_goes)
 	fclose(tool.out);
 	tool.out = fopen("/dev/null", "r");
 	udp_send(&udp, 0);
-	tool_expect_end(&tool, "1 packet, 60 bytes, 1 accepted, 0 dropped");
-	road_expect(ns, &udp, 1);
+	tool_expect_end(&tool, .packets = 1, .accepted = 1);
+	queued_ns_expect(ns, &udp, 1);
 }
 
 Test(dump, ends_while_nobody_reads_its_output)
 {
 	struct udp udp;
-	struct netns *ns = road_open(&udp);
+	struct netns *ns = queued_ns_open(&udp);
 	struct tool tool;
 
 	tool_start(&tool, NULL, -1, "dump -q 1 -n %s", ns->name);
@@ -341,13 +341,13 @@ Test(dump, ends_while_nobody_reads_its_output)
 	kill(tool.pid, SIGINT);
 	expect_contains(tool_err(&tool), " packets, ");
 	cr_assert_eq(tool_finish(&tool), 0);
-	road_expect(ns, &udp, 500);
+	queued_ns_expect(ns, &udp, 500);
 }
 
 Test(dump, tells_that_output_cannot_be_written)
 {
 	struct udp udp;
-	struct netns *ns = road_open(&udp);
+	struct netns *ns = queued_ns_open(&udp);
 	struct tool tool;
 
 	for (int closed = 0; closed < 2; closed++) {
@@ -360,7 +360,7 @@ Test(dump, tells_that_output_cannot_be_written)
 		expect_contains(tool_err(&tool), "1 packet, ");
 		cr_assert_eq(tool_finish(&tool), 1);
 	}
-	road_expect(ns, &udp, 2);
+	queued_ns_expect(ns, &udp, 2);
 }
 
 Test(dump, warns_that_copy_none_drops)
@@ -374,7 +374,7 @@ Test(dump, warns_that_copy_none_drops)
 	cr_assert_null(strstr(tool.line, "accept"), "%s", tool.line);
 	expect_contains(tool_err(&tool), "warning: ");
 	kill(tool.pid, SIGINT);
-	tool_expect_end(&tool, "0 packets, 0 bytes, 0 accepted, 0 dropped");
+	tool_expect_end(&tool, .packets = 0);
 }
 
 Test(dump, help_and_version)
