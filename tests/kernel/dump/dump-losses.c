@@ -5,14 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tool.h"
-#include "wait.h"
+#include "dump-fixture.h"
 
 TestSuite(dump_losses, .timeout = 300);
-
-static struct netns *ns;
-static struct udp udp;
-static struct tool tool;
 
 /* Queue 1 on INPUT, where senders do not wait for room; @options besides. */
 static void start_at(const char *queues, const char *options)

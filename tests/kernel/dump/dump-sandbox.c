@@ -15,9 +15,8 @@
 #include <unistd.h>
 
 #include "container.h"
+#include "dump-fixture.h"
 #include "sandbox/sandbox.h"
-#include "tool.h"
-#include "wait.h"
 
 TestSuite(dump_sandbox, .timeout = 300);
 
@@ -116,17 +115,12 @@ Test(dump_sandbox, a_user_without_capabilities_can_enter_it)
 
 Test(dump_sandbox, dump_keeps_cap_net_admin)
 {
-	struct udp udp;
-	struct netns *ns = queued_ns_open(&udp);
-	struct tool tool;
-
-	tool_start(&tool, NULL, -1, "dump -q 1 -n %s", ns->name);
-	tool_listening(&tool);
+	dump_open_and_start("");
 	expect_rights(tool.pid, SANDBOX_CAP(CAP_NET_ADMIN));
 	udp_send(&udp, 0);
 	expect_contains(tool_out(&tool), " queue 1 id 1 output out lo: udp");
 	tool_stop(&tool, .packets = 1, .accepted = 1);
-	queued_ns_expect(ns, &udp, 1);
+	dump_expect(1);
 }
 
 /* Capabilities and the filter are each thread's own. */
@@ -152,10 +146,7 @@ static unsigned int expect_rights_of_threads(pid_t pid, uint64_t effective)
 
 Test(dump_sandbox, dump_with_threads_serves_in_each)
 {
-	struct udp udp;
-	struct netns *ns = queued_ns_open(&udp);
-	struct tool tool;
-
+	dump_open();
 	tool_start(&tool, NULL, -1, "dump -q 0:3 --threads 4 -n %s", ns->name);
 	tool_listening(&tool);
 	udp_send(&udp, 0);
@@ -163,15 +154,13 @@ Test(dump_sandbox, dump_with_threads_serves_in_each)
 	cr_assert(wait_until(status_of(tool.pid, "Threads", 10) == 7)); /* two that write */
 	cr_assert_eq(expect_rights_of_threads(tool.pid, SANDBOX_CAP(CAP_NET_ADMIN)), 7);
 	tool_stop(&tool, .packets = 1, .accepted = 1);
-	queued_ns_expect(ns, &udp, 1);
+	dump_expect(1);
 }
 
 /* The owner of the container's user namespace needs no capability for verdicts. */
 Test(dump_sandbox, dump_keeps_nothing_over_its_own_container)
 {
 	struct container container;
-	struct tool tool;
-	struct udp udp;
 
 	container_start_idle(&container, 0);
 	netns_rule(&container.ns, 4, "-A OUTPUT -p udp --dport 9 -j NFQUEUE --queue-num 1");
@@ -190,7 +179,6 @@ Test(dump_sandbox, dump_keeps_nothing_over_its_own_container)
 Test(dump_sandbox, dump_keeps_cap_net_admin_over_other_containers)
 {
 	struct container container;
-	struct tool tool;
 
 	container_start_idle(&container, 12345);
 	tool_start(&tool, NULL, container.socket, "dump -q 1 --fd 7");
@@ -202,9 +190,7 @@ Test(dump_sandbox, dump_keeps_cap_net_admin_over_other_containers)
 
 Test(dump_sandbox, dump_does_without_it_if_told_to)
 {
-	struct netns *ns = netns_new();
-	struct tool tool;
-
+	ns = netns_new();
 	tool_start(&tool, NULL, -1, "dump -q 1 --no-sandbox -n %s", ns->name);
 	tool_listening(&tool);
 	cr_expect_eq(status_of(tool.pid, "CapEff", 16), status_of(getpid(), "CapEff", 16));
@@ -242,11 +228,8 @@ static unsigned int count_usable_sockets(pid_t pid)
 
 Test(dump_sandbox, dump_holds_no_socket_for_anything_else)
 {
-	struct netns *ns = netns_new();
-	struct tool tool;
-
-	tool_start(&tool, NULL, -1, "dump -q 1 -n %s", ns->name);
-	tool_listening(&tool);
+	ns = netns_new();
+	dump_start("");
 	cr_assert_eq(count_usable_sockets(tool.pid), 0u);
 	tool_stop(&tool, .packets = 0);
 }
@@ -272,10 +255,11 @@ static int answer(int fd)
 
 Test(dump_sandbox, the_owner_is_told_from_others)
 {
-	struct netns *ns = netns_new();
 	struct container mine, other;
-	int fd = netns_socket(ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
+	int fd;
 
+	ns = netns_new();
+	fd = netns_socket(ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
 	container_start_idle(&mine, 12345);
 	container_start_idle(&other, 12346);
 	cr_expect_eq(answer(mine.socket), 1);

@@ -9,8 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "tool.h"
-#include "wait.h"
+#include "dump-fixture.h"
 
 TestSuite(dump, .timeout = 300);
 
@@ -18,13 +17,9 @@ TestSuite(dump, .timeout = 300);
 
 Test(dump, prints_a_line_a_packet)
 {
-	struct udp udp;
-	struct netns *ns = queued_ns_open(&udp);
-	struct tool tool;
 	const char *line;
 
-	tool_start(&tool, NULL, -1, "dump -q 1 -n %s -c 2", ns->name);
-	tool_listening(&tool);
+	dump_open_and_start("-c 2");
 	expect_contains(tool.line, "listening on queue 1 of namespace ");
 	expect_contains(tool.line, ns->name);
 	expect_contains(tool.line, "whole packets");
@@ -38,7 +33,7 @@ Test(dump, prints_a_line_a_packet)
 	expect_contains(tool_out(&tool), " queue 1 id 2 output");
 	cr_assert_str_eq(tool_out(&tool), "");
 	tool_expect_end(&tool, .packets = 2, .accepted = 2);
-	queued_ns_expect(ns, &udp, 2);
+	dump_expect(2);
 }
 
 /* Clock ticks that a process has spent. */
@@ -60,25 +55,18 @@ static unsigned long spent(pid_t pid)
 /* It is busy though there is nothing to do, decides what comes, and can be ended. */
 Test(dump, polls_busily)
 {
-	struct udp udp;
-	struct netns *ns = queued_ns_open(&udp);
-	struct tool tool;
-
-	tool_start(&tool, NULL, -1, "dump -q 1 -n %s --busy-poll 1000000", ns->name);
-	tool_listening(&tool);
+	dump_open_and_start("--busy-poll 1000000");
 	cr_assert(wait_until(spent(tool.pid) >= 5), "it sleeps");
 	udp_send(&udp, 0);
 	expect_contains(tool_out(&tool), " queue 1 id 1 output");
 	kill(tool.pid, SIGTERM);
 	tool_expect_end(&tool, .packets = 1, .accepted = 1);
-	queued_ns_expect(ns, &udp, 1);
+	dump_expect(1);
 }
 
 Test(dump, prints_tcp_flags_and_fragments)
 {
 	struct netns *left = netns_new(), *right = netns_new();
-	struct tool tool;
-	struct udp udp;
 	struct tcp tcp;
 
 	netns_join(left, "eth0", right, "eth0", 1);
@@ -101,18 +89,12 @@ Test(dump, prints_tcp_flags_and_fragments)
 	expect_contains(tool_out(&tool), " > 10.0.1.2.80: Flags [S], length 60, ");
 	expect_contains(tool_out(&tool), " > 10.0.1.2.80: Flags [.], length 52, ");
 	cr_assert_eq(tcp_finish(&tcp), 0);
-	kill(tool.pid, SIGINT);
-	cr_assert_eq(tool_finish(&tool), 0);
+	dump_end(SIGINT);
 }
 
 Test(dump, lines_are_there_before_the_next_packet)
 {
-	struct udp udp;
-	struct netns *ns = queued_ns_open(&udp);
-	struct tool tool;
-
-	tool_start(&tool, NULL, -1, "dump -q 1 -n %s", ns->name);
-	tool_listening(&tool);
+	dump_open_and_start("");
 	for (uint32_t seq = 0; seq < 3; seq++) {
 		udp_send(&udp, seq);
 		expect_contains(tool_out(&tool), "udp 127.0.0.1.");
@@ -123,41 +105,31 @@ Test(dump, lines_are_there_before_the_next_packet)
 
 Test(dump, tells_what_was_captured)
 {
-	struct udp udp;
-	struct netns *ns = queued_ns_open(&udp);
-	struct tool tool;
-
-	tool_start(&tool, NULL, -1, "dump -q 1 -n %s --copy packet:1", ns->name);
-	tool_listening(&tool);
+	dump_open_and_start("--copy packet:1");
 	expect_contains(tool.line, "first 1 byte,");
-	kill(tool.pid, SIGTERM);
-	cr_assert_eq(tool_finish(&tool), 0);
+	dump_end(SIGTERM);
 
-	tool_start(&tool, NULL, -1, "dump -q 1 -n %s -c 1 --copy packet:24", ns->name);
-	tool_listening(&tool);
+	dump_start("-c 1 --copy packet:24");
 	expect_contains(tool.line, "first 24 bytes");
 	udp_send(&udp, 0);
 	expect_contains(tool_out(&tool), ".9: cut short, length 60, captured 24, ");
 	cr_assert_eq(tool_finish(&tool), 0);
 
-	tool_start(&tool, NULL, -1, "dump -q 1 -n %s -c 1 --copy meta --uid-gid", ns->name);
-	tool_listening(&tool);
+	dump_start("-c 1 --copy meta --uid-gid");
 	expect_contains(tool.line, "no payload");
 	udp_send(&udp, 1);
 	expect_contains(tool_out(&tool), ": ipv4: checksum not ready, uid 0, gid 0, accept");
 	cr_assert_eq(tool_finish(&tool), 0);
-	queued_ns_expect(ns, &udp, 2);
+	dump_expect(2);
 }
 
 Test(dump, tells_that_a_checksum_is_bad)
 {
-	struct netns *ns = netns_new();
-	struct tool tool;
 	int fd;
 
+	ns = netns_new();
 	netns_rule(ns, 4, "-A OUTPUT -p icmp -j NFQUEUE --queue-num 1");
-	tool_start(&tool, NULL, -1, "dump -q 1 -n %s -c 1", ns->name);
-	tool_listening(&tool);
+	dump_start("-c 1");
 	fd = icmp_open(ns, "127.0.0.1");
 	cr_assert_eq(send(fd, "\x08\0\xf7\xfe\0\0\0\0", 8, 0), 8);
 	expect_contains(tool_out(&tool), ": echo request, length 28, checksum bad, accept");
@@ -167,12 +139,7 @@ Test(dump, tells_that_a_checksum_is_bad)
 
 Test(dump, quiet_prints_no_packets)
 {
-	struct udp udp;
-	struct netns *ns = queued_ns_open(&udp);
-	struct tool tool;
-
-	tool_start(&tool, NULL, -1, "dump -q 1 -n %s -c 2 --quiet", ns->name);
-	tool_listening(&tool);
+	dump_open_and_start("-c 2 --quiet");
 	udp_send_many(&udp, 0, 2);
 	cr_assert_str_eq(tool_out(&tool), "");
 	tool_expect_end(&tool, .packets = 2, .accepted = 2);
@@ -180,10 +147,9 @@ Test(dump, quiet_prints_no_packets)
 
 Test(dump, names_of_devices_are_made_safe)
 {
-	struct netns *ns = netns_new(), *other = netns_new();
-	struct tool tool;
-	struct udp udp;
+	struct netns *other = netns_new();
 
+	ns = netns_new();
 	netns_join(ns, "plain", other, "eth0", 1);
 	netns_run(
 		ns,
@@ -206,10 +172,7 @@ Test(dump, names_of_devices_are_made_safe)
 
 Test(dump, serves_a_range_of_queues)
 {
-	struct netns *ns = netns_new();
-	struct tool tool;
-	struct udp udp;
-
+	ns = netns_new();
 	netns_rule(ns, 4, "-A OUTPUT -p udp -m u32 --u32 28=0 -j NFQUEUE --queue-num 4");
 	netns_rule(ns, 4, "-A OUTPUT -p udp -j NFQUEUE --queue-num 6");
 	udp_open(&udp, ns, ns, "127.0.0.1", 9);
@@ -221,31 +184,27 @@ Test(dump, serves_a_range_of_queues)
 	udp_send(&udp, 1);
 	expect_contains(tool_out(&tool), " queue 6 id 1 ");
 	cr_assert_eq(tool_finish(&tool), 0);
-	queued_ns_expect(ns, &udp, 2);
+	dump_expect(2);
 }
 
 Test(dump, serves_the_namespace_it_is_in)
 {
-	struct udp udp;
-	struct netns *ns = queued_ns_open(&udp);
-	struct tool tool;
-
+	dump_open();
 	tool_start(&tool, ns, -1, "dump -q 1 -c 1");
 	tool_listening(&tool);
 	expect_contains(tool.line, ns->name);
 	udp_send(&udp, 0);
 	expect_contains(tool_out(&tool), "out lo: udp");
 	cr_assert_eq(tool_finish(&tool), 0);
-	queued_ns_expect(ns, &udp, 1);
+	dump_expect(1);
 }
 
 Test(dump, serves_a_socket_passed_in)
 {
-	struct udp udp;
-	struct netns *ns = queued_ns_open(&udp);
-	struct tool tool;
-	int fd = netns_socket(ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
+	int fd;
 
+	dump_open();
+	fd = netns_socket(ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
 	tool_start(&tool, NULL, fd, "dump -q 1 --fd 7 -c 1");
 	close(fd);
 	tool_listening(&tool);
@@ -253,7 +212,7 @@ Test(dump, serves_a_socket_passed_in)
 	udp_send(&udp, 0);
 	expect_contains(tool_out(&tool), "out lo: udp");
 	cr_assert_eq(tool_finish(&tool), 0);
-	queued_ns_expect(ns, &udp, 1);
+	dump_expect(1);
 }
 
 /* ---- how it ends ---------------------------------------------------------------------------- */
@@ -261,12 +220,10 @@ Test(dump, serves_a_socket_passed_in)
 Test(dump, signals_end_it_with_the_counters)
 {
 	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
-	struct netns *ns = netns_new();
-	struct tool tool;
 
+	ns = netns_new();
 	for (size_t i = 0; i < 3; i++) {
-		tool_start(&tool, NULL, -1, "dump -q 1 -n %s", ns->name);
-		tool_listening(&tool);
+		dump_start("");
 		kill(tool.pid, signals[i]);
 		tool_expect_end(&tool, .packets = 0);
 	}
@@ -275,10 +232,7 @@ Test(dump, signals_end_it_with_the_counters)
 /* What was queued meanwhile would be lost: that it goes on shows in the next packet. */
 Test(dump, nohup_keeps_it_from_hanging_up)
 {
-	struct udp udp;
-	struct netns *ns = queued_ns_open(&udp);
-	struct tool tool;
-
+	dump_open();
 	tool_start_shell(&tool, NULL, -1, "trap '' HUP; exec \"$MNFQ_TOOL\" dump -q 1 -n %s -c 1",
 			 ns->name);
 	tool_listening(&tool);
@@ -286,17 +240,12 @@ Test(dump, nohup_keeps_it_from_hanging_up)
 	udp_send(&udp, 0);
 	expect_contains(tool_out(&tool), " queue 1 id 1 ");
 	tool_expect_end(&tool, .packets = 1, .accepted = 1);
-	queued_ns_expect(ns, &udp, 1);
+	dump_expect(1);
 }
 
 Test(dump, tells_its_counters_when_asked)
 {
-	struct udp udp;
-	struct netns *ns = queued_ns_open(&udp);
-	struct tool tool;
-
-	tool_start(&tool, NULL, -1, "dump -q 1 -n %s", ns->name);
-	tool_listening(&tool);
+	dump_open_and_start("");
 	for (uint32_t seq = 0; seq < 3; seq++) {
 		char expected[64];
 
@@ -309,47 +258,34 @@ Test(dump, tells_its_counters_when_asked)
 	}
 	kill(tool.pid, SIGTERM);
 	tool_expect_end(&tool, .packets = 3, .accepted = 3);
-	queued_ns_expect(ns, &udp, 3);
+	dump_expect(3);
 }
 
 Test(dump, ends_when_the_reader_of_its_output_goes)
 {
-	struct udp udp;
-	struct netns *ns = queued_ns_open(&udp);
-	struct tool tool;
-
-	tool_start(&tool, NULL, -1, "dump -q 1 -n %s", ns->name);
-	tool_listening(&tool);
+	dump_open_and_start("");
 	fclose(tool.out);
 	tool.out = fopen("/dev/null", "r");
 	udp_send(&udp, 0);
 	tool_expect_end(&tool, .packets = 1, .accepted = 1);
-	queued_ns_expect(ns, &udp, 1);
+	dump_expect(1);
 }
 
 Test(dump, ends_while_nobody_reads_its_output)
 {
-	struct udp udp;
-	struct netns *ns = queued_ns_open(&udp);
-	struct tool tool;
-
-	tool_start(&tool, NULL, -1, "dump -q 1 -n %s", ns->name);
-	tool_listening(&tool);
+	dump_open_and_start("");
 	cr_assert(fcntl(fileno(tool.out), F_SETPIPE_SZ, 4096) >= 0);
 	udp_send_many(&udp, 0, 500);
 	cr_assert(wait_until(tool_is_stalled(&tool)));
 	kill(tool.pid, SIGINT);
 	expect_contains(tool_err(&tool), " packets, ");
 	cr_assert_eq(tool_finish(&tool), 0);
-	queued_ns_expect(ns, &udp, 500);
+	dump_expect(500);
 }
 
 Test(dump, tells_that_output_cannot_be_written)
 {
-	struct udp udp;
-	struct netns *ns = queued_ns_open(&udp);
-	struct tool tool;
-
+	dump_open();
 	for (int closed = 0; closed < 2; closed++) {
 		tool_start(&tool, NULL, -1, "dump -q 1 -n %s %s", ns->name,
 			   closed ? ">&-" : ">/dev/full");
@@ -360,16 +296,13 @@ Test(dump, tells_that_output_cannot_be_written)
 		expect_contains(tool_err(&tool), "1 packet, ");
 		cr_assert_eq(tool_finish(&tool), 1);
 	}
-	queued_ns_expect(ns, &udp, 2);
+	dump_expect(2);
 }
 
 Test(dump, warns_that_copy_none_drops)
 {
-	struct netns *ns = netns_new();
-	struct tool tool;
-
-	tool_start(&tool, NULL, -1, "dump -q 1 -n %s --copy none", ns->name);
-	tool_listening(&tool);
+	ns = netns_new();
+	dump_start("--copy none");
 	expect_contains(tool.line, ", verdict drop by the kernel");
 	cr_assert_null(strstr(tool.line, "accept"), "%s", tool.line);
 	expect_contains(tool_err(&tool), "warning: ");
@@ -380,7 +313,6 @@ Test(dump, warns_that_copy_none_drops)
 Test(dump, help_and_version)
 {
 	static const char *const arguments[] = { "--help", "dump --help", "--version" };
-	struct tool tool;
 
 	for (size_t i = 0; i < 3; i++) {
 		tool_start(&tool, NULL, -1, "%s", arguments[i]);
