@@ -3,6 +3,7 @@
 #include "child.h"
 
 #include <criterion/criterion.h>
+#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -176,4 +177,39 @@ unsigned int count_children(pid_t parent, const char *name)
 	pid_t last;
 
 	return find_children(parent, name, true, &last);
+}
+
+unsigned int process_count(pid_t pid, const char *folder)
+{
+	unsigned int count = 0;
+	char path[64];
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, folder);
+	dir = opendir(path);
+	cr_assert(dir, "%s: %s", path, strerror(errno));
+	while (readdir(dir))
+		count++;
+	closedir(dir);
+	return count - 2; /* . and .. */
+}
+
+unsigned long long process_status(pid_t pid, const char *key, int base)
+{
+	const size_t len = strlen(key);
+	unsigned long long value = 0;
+	char path[64], line[256];
+	bool found = false;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	file = fopen(path, "re");
+	cr_assert(file, "%s: %s", path, strerror(errno));
+	while (!found && fgets(line, sizeof(line), file)) {
+		found = strncmp(line, key, len) == 0 && line[len] == ':';
+		value = strtoull(line + len + 1, NULL, base);
+	}
+	fclose(file);
+	cr_assert(found, "no %s", key);
+	return value;
 }

@@ -35,6 +35,12 @@ unsigned int count_children(pid_t parent, const char *name);
 /* As ps(1) shows it: S for one that sleeps, T for one that was stopped, 0 for one that is gone. */
 char process_state(pid_t pid);
 
+/* How many entries a folder of /proc/PID has: fd, task. */
+unsigned int process_count(pid_t pid, const char *folder);
+
+/* A number of /proc/PID/status, such as CapEff; fails the test if it is not there. */
+unsigned long long process_status(pid_t pid, const char *key, int base);
+
 /* Hands a descriptor over a stream, by SCM_RIGHTS. Returns 0 or a negative errno. */
 int send_descriptor(int stream, int fd);
 

@@ -15,9 +15,7 @@
 
 #include <mnfq/mnfq.h>
 
-#include "child.h"
-#include "tool.h"
-#include "wait.h"
+#include "listener.h"
 
 TestSuite(dump_log, .timeout = 300);
 
@@ -25,26 +23,6 @@ TestSuite(dump_log, .timeout = 300);
 #define ATTACK_MS 3000
 #define BURST     20   /* lines on a user at once */
 #define LINE_MS   6000 /* and then one each */
-
-static char directory[64];
-static struct sockaddr_un address = { .sun_family = AF_UNIX };
-
-static void start(struct tool *tool)
-{
-	strcpy(directory, "/tmp/mnfq-test-XXXXXX");
-	cr_assert(mkdtemp(directory) && chmod(directory, 0711) == 0);
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s/sock", directory);
-	tool_start(tool, NULL, -1, "dump -q 1 --listen %s --mode 0666", address.sun_path);
-	tool_await_err(tool, "listening on queue 1 of ");
-}
-
-static int connect_to_tool(void)
-{
-	int stream = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	return connect(stream, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno
-										 : stream;
-}
 
 /* Hands a socket over, until the stream is closed. Returns the answer. */
 static int offer(int stream, int fd)
@@ -75,7 +53,7 @@ static int join_and_leave(int parent, void *arg)
 	if (become_attacker() < 0)
 		return 1;
 	do {
-		const int first = connect_to_tool(), second = connect_to_tool();
+		const int first = listener_connect(), second = listener_connect();
 
 		lines += offer(first, fd) == 0 ? 2 : 1; /* he may not have left yet */
 		lines += offer(second, fd) == 0 ? 2 : 1;
@@ -97,7 +75,7 @@ static int send_nonsense(int parent, void *arg)
 	if (become_attacker() < 0)
 		return 1;
 	do {
-		stream = connect_to_tool();
+		stream = listener_connect();
 		if (stream >= 0 && send(stream, "nonsense", 8, MSG_NOSIGNAL) == 8) {
 			(void)!read(stream, &byte, 1);
 			lines++;
@@ -115,10 +93,9 @@ static _Atomic unsigned long long left_out;
 /* Reads all of it, so that nobody waits for us. */
 static void *read_log(void *arg)
 {
-	struct tool *tool = arg;
-
-	while (*tool_err(tool)) {
-		const char *line = tool->line;
+	(void)arg;
+	while (*tool_err(&tool)) {
+		const char *line = tool.line;
 
 		if (strstr(line, " lines on user 12345 were left out"))
 			left_out += strtoull(line, NULL, 10);
@@ -148,21 +125,20 @@ Test(dump_log, who_joins_and_leaves_all_the_time_has_some_lines)
 	unsigned int lines;
 	struct child child;
 	pthread_t thread;
-	struct tool tool;
 	int stream;
 
-	start(&tool);
-	cr_assert(pthread_create(&thread, NULL, read_log, &tool) == 0);
+	listener_start("--mode 0666");
+	cr_assert(pthread_create(&thread, NULL, read_log, NULL) == 0);
 	child = child_start(join_and_leave, &fd);
 	cr_assert(wait_until(on_attacker >= BURST));
-	stream = connect_to_tool();
+	stream = listener_connect();
 	cr_assert_eq(offer(stream, good), 0);
-	cr_assert_lt(offer(connect_to_tool(), good), 0);
+	cr_assert_lt(offer(listener_connect(), good), 0);
 	cr_assert(wait_until(honest_joins == 1 && honest_refusals == 1));
 	cr_assert(wait_readable(child.fd));
 	cr_assert(read(child.fd, &lines, sizeof(lines)) == sizeof(lines));
 	cr_assert_eq(child_finish(&child), 0);
-	cr_assert_lt(offer(connect_to_tool(), good), 0);
+	cr_assert_lt(offer(listener_connect(), good), 0);
 	cr_assert(wait_until(honest_refusals == 2), "it is left out");
 	kill(tool.pid, SIGTERM);
 	pthread_join(thread, NULL);
@@ -174,7 +150,7 @@ Test(dump_log, who_joins_and_leaves_all_the_time_has_some_lines)
 	cr_assert_geq(on_attacker + left_out, lines - 1, "%u lines and %llu left out of %u",
 		      on_attacker, left_out, lines);
 	cr_assert_eq(tool_finish(&tool), 0);
-	rmdir(directory);
+	listener_remove();
 }
 
 Test(dump_log, who_is_refused_all_the_time_has_some_lines)
@@ -184,13 +160,12 @@ Test(dump_log, who_is_refused_all_the_time_has_some_lines)
 	unsigned int lines;
 	struct child child;
 	pthread_t thread;
-	struct tool tool;
 
-	start(&tool);
-	cr_assert(pthread_create(&thread, NULL, read_log, &tool) == 0);
+	listener_start("--mode 0666");
+	cr_assert(pthread_create(&thread, NULL, read_log, NULL) == 0);
 	child = child_start(send_nonsense, NULL);
 	cr_assert(wait_until(on_attacker >= BURST), "%u", on_attacker);
-	cr_assert_lt(offer(connect_to_tool(), honest), 0);
+	cr_assert_lt(offer(listener_connect(), honest), 0);
 	cr_assert(wait_until(honest_refusals == 1));
 	cr_assert(wait_readable(child.fd));
 	cr_assert(read(child.fd, &lines, sizeof(lines)) == sizeof(lines));
@@ -200,5 +175,5 @@ Test(dump_log, who_is_refused_all_the_time_has_some_lines)
 	expect_limit(now_ms() - since);
 	cr_assert_gt(lines, 3 * BURST, "it was no attack");
 	cr_assert_eq(tool_finish(&tool), 0);
-	rmdir(directory);
+	listener_remove();
 }

@@ -4,14 +4,13 @@
 #include <signal.h>
 #include <string.h>
 
+#include "dump-fixture.h"
 #include "kernel-fixture.h"
-#include "tool.h"
 
 TestSuite(dump_refusals, .timeout = 300);
 
 static void expect_refused(const char *arguments, int status, const char *part)
 {
-	struct tool tool;
 
 	tool_start(&tool, NULL, -1, "%s", arguments);
 	tool_err(&tool);
@@ -97,8 +96,6 @@ Test(dump_refusals, what_cannot_be_opened)
 /* Not a line a namespace, and not a wait for what cannot come. */
 Test(dump_refusals, all_namespaces_without_rights)
 {
-	struct tool tool;
-
 	netns_new();
 	tool_start_shell(
 		&tool, NULL, -1,
@@ -112,8 +109,6 @@ Test(dump_refusals, all_namespaces_without_rights)
 /* It has all of them in a user namespace that owns no network namespace. */
 Test(dump_refusals, all_namespaces_without_rights_over_any)
 {
-	struct tool tool;
-
 	netns_new();
 	tool_start_shell(&tool, NULL, -1,
 			 "exec unshare -U -r \"$MNFQ_TOOL\" dump -q 1 --all-netns");
@@ -127,10 +122,9 @@ Test(dump_refusals, all_namespaces_without_rights_over_any)
 /* What the kernel can do must run. */
 static void expect_refused_unless(uint32_t flag, const char *option, const char *part)
 {
-	struct netns *ns = netns_new();
-	struct tool tool;
+	struct netns *space = netns_new();
 
-	tool_start(&tool, NULL, -1, "dump -q 1 -n %s %s", ns->name, option);
+	tool_start(&tool, NULL, -1, "dump -q 1 -n %s %s", space->name, option);
 	if (kernel_has(netns_new(), flag)) {
 		tool_listening(&tool);
 		kill(tool.pid, SIGTERM);
@@ -155,10 +149,10 @@ Test(dump_refusals, what_the_kernel_lacks)
 
 Test(dump_refusals, says_who_owns_the_queue)
 {
-	struct netns *ns = netns_new();
-	struct tool owner, tool;
+	struct tool owner;
 	char begin[96], pid[32];
 
+	ns = netns_new();
 	tool_start(&owner, NULL, -1, "dump -q 2 -n %s", ns->name);
 	tool_listening(&owner);
 	tool_start(&tool, NULL, -1, "dump -q 1:3 -n %s", ns->name);

@@ -22,27 +22,6 @@ TestSuite(dump_sandbox, .timeout = 300);
 
 /* ---- capabilities ------------------------------------------------------------------------------ */
 
-/* A number of /proc/PID/status. */
-static unsigned long long status_of(pid_t pid, const char *key, int base)
-{
-	const size_t len = strlen(key);
-	unsigned long long value = 0;
-	char path[64], line[256];
-	bool found = false;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-	file = fopen(path, "re");
-	cr_assert(file, "%s: %s", path, strerror(errno));
-	while (!found && fgets(line, sizeof(line), file)) {
-		found = strncmp(line, key, len) == 0 && line[len] == ':';
-		value = strtoull(line + len + 1, NULL, base);
-	}
-	fclose(file);
-	cr_assert(found, "no %s", key);
-	return value;
-}
-
 /* These capabilities and no more, now and later. */
 static void expect_rights(pid_t pid, uint64_t effective)
 {
@@ -50,12 +29,13 @@ static void expect_rights(pid_t pid, uint64_t effective)
 	struct rlimit core;
 
 	for (size_t i = 0; i < 3; i++)
-		cr_expect(status_of(pid, sets[i], 16) == effective, "%s %llx", sets[i],
-			  status_of(pid, sets[i], 16));
-	cr_expect(status_of(pid, "CapInh", 16) == 0 && status_of(pid, "CapAmb", 16) == 0);
-	cr_expect(status_of(pid, "NoNewPrivs", 10) == 1);
-	cr_expect(status_of(pid, "Seccomp", 10) ==
-		  (sandbox_has_seccomp ? 2 : status_of(getpid(), "Seccomp", 10)));
+		cr_expect(process_status(pid, sets[i], 16) == effective, "%s %llx", sets[i],
+			  process_status(pid, sets[i], 16));
+	cr_expect(process_status(pid, "CapInh", 16) == 0 &&
+		  process_status(pid, "CapAmb", 16) == 0);
+	cr_expect(process_status(pid, "NoNewPrivs", 10) == 1);
+	cr_expect(process_status(pid, "Seccomp", 10) ==
+		  (sandbox_has_seccomp ? 2 : process_status(getpid(), "Seccomp", 10)));
 	cr_assert(prlimit(pid, RLIMIT_CORE, NULL, &core) == 0);
 	cr_expect(core.rlim_cur == 0 && core.rlim_max == 0);
 }
@@ -103,8 +83,8 @@ Test(dump_sandbox, a_user_without_capabilities_can_enter_it)
 	netns_require();
 	child = child_start(enter_as_user, &keep);
 	child_await(&child);
-	cr_expect(status_of(child.pid, "CapEff", 16) == 0);
-	cr_expect(status_of(child.pid, "NoNewPrivs", 10) == 1);
+	cr_expect(process_status(child.pid, "CapEff", 16) == 0);
+	cr_expect(process_status(child.pid, "NoNewPrivs", 10) == 1);
 	snprintf(path, sizeof(path), "/proc/%d/environ", (int)child.pid);
 	cr_assert(stat(path, &st) == 0);
 	cr_expect(st.st_uid == 0, "it is dumpable");
@@ -151,7 +131,7 @@ Test(dump_sandbox, dump_with_threads_serves_in_each)
 	tool_listening(&tool);
 	udp_send(&udp, 0);
 	expect_contains(tool_out(&tool), " queue 1 id 1 output out lo: udp");
-	cr_assert(wait_until(status_of(tool.pid, "Threads", 10) == 7)); /* two that write */
+	cr_assert(wait_until(process_status(tool.pid, "Threads", 10) == 7)); /* two that write */
 	cr_assert_eq(expect_rights_of_threads(tool.pid, SANDBOX_CAP(CAP_NET_ADMIN)), 7);
 	tool_stop(&tool, .packets = 1, .accepted = 1);
 	dump_expect(1);
@@ -193,8 +173,10 @@ Test(dump_sandbox, dump_does_without_it_if_told_to)
 	ns = netns_new();
 	tool_start(&tool, NULL, -1, "dump -q 1 --no-sandbox -n %s", ns->name);
 	tool_listening(&tool);
-	cr_expect_eq(status_of(tool.pid, "CapEff", 16), status_of(getpid(), "CapEff", 16));
-	cr_expect_eq(status_of(tool.pid, "Seccomp", 10), status_of(getpid(), "Seccomp", 10));
+	cr_expect_eq(process_status(tool.pid, "CapEff", 16),
+		     process_status(getpid(), "CapEff", 16));
+	cr_expect_eq(process_status(tool.pid, "Seccomp", 10),
+		     process_status(getpid(), "Seccomp", 10));
 	tool_stop(&tool, .packets = 0);
 }
 

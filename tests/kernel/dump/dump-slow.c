@@ -24,10 +24,8 @@
 
 #include <mnfq/mnfq.h>
 
-#include "child.h"
 #include "container.h"
-#include "tool.h"
-#include "wait.h"
+#include "listener.h"
 
 TestSuite(dump_slow, .timeout = 300);
 
@@ -40,33 +38,27 @@ TestSuite(dump_slow, .timeout = 300);
  */
 #define LATE_NS 20000000
 
-static char directory[64];
-static struct sockaddr_un address = { .sun_family = AF_UNIX };
-
-static void start(struct tool *tool, const struct netns *quiet, unsigned int queues,
-		  const char *options)
+static void start(const struct netns *quiet, unsigned int queues, const char *options)
 {
-	strcpy(directory, "/tmp/mnfq-test-XXXXXX");
-	cr_assert(mkdtemp(directory) && chmod(directory, 0711) == 0);
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s/sock", directory);
-	tool_start(tool, NULL, -1, "dump -q 1:%u --quiet --listen %s --mode 0666 -n %s %s",
-		   queues, address.sun_path, quiet->name, options);
-	tool_await_err(tool, "listening on queue");
+	listener_make_path();
+	tool_start(&tool, NULL, -1, "dump -q 1:%u --quiet --listen %s --mode 0666 -n %s %s",
+		   queues, LISTENER_PATH, quiet->name, options);
+	tool_await_err(&tool, "listening on queue");
 }
 
-static void stop(struct tool *tool)
+static void stop(void)
 {
-	char last[sizeof(tool->line)] = "";
+	char last[sizeof(tool.line)] = "";
 
-	kill(tool->pid, SIGTERM);
-	while (tool_err(tool)[0])
-		if (strstr(tool->line, " accepted, "))
-			strcpy(last, tool->line);
+	kill(tool.pid, SIGTERM);
+	while (tool_err(&tool)[0])
+		if (strstr(tool.line, " accepted, "))
+			strcpy(last, tool.line);
 	cr_assert(last[0], "no summary");
-	if (!tool->unaccounted)
-		tool_account(last, &(struct account){ .elsewhere = tool->elsewhere });
-	cr_assert_eq(tool_finish(tool), 0);
-	cr_assert(rmdir(directory) == 0);
+	if (!tool.unaccounted)
+		tool_account(last, &(struct account){ .elsewhere = tool.elsewhere });
+	cr_assert_eq(tool_finish(&tool), 0);
+	listener_remove();
 }
 
 /* ---- the quiet one ---------------------------------------------------------------------- */
@@ -155,11 +147,9 @@ static int hand_over(int fd, unsigned int flags, char *sentence, size_t size)
 	struct mnfq_handover_options options = {
 		.size = sizeof(options), .flags = flags, .error = sentence, .error_size = size
 	};
-	int stream = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), err;
+	int stream = listener_connect();
+	int err = stream < 0 ? stream : mnfq_handover_send(stream, fd, DEADLINE_MS, &options);
 
-	if (connect(stream, (struct sockaddr *)&address, sizeof(address)) < 0)
-		return -errno;
-	err = mnfq_handover_send(stream, fd, DEADLINE_MS, &options);
 	return err < 0 ? err : stream;
 }
 
@@ -252,11 +242,10 @@ static void expect_honest_one_served(void)
 Test(dump_slow, whoever_steals_answers_delays_nobody)
 {
 	struct container thieves[THIEVES];
-	struct tool tool;
 
 	share_successes();
 	open_quiet();
-	start(&tool, quiet.ns, QUEUES, "");
+	start(quiet.ns, QUEUES, "");
 	measure_quiet("alone", 0);
 	for (unsigned int i = 0; i < THIEVES; i++)
 		container_start(&thieves[i], ATTACKER + i, steal_answers, NULL);
@@ -267,7 +256,7 @@ Test(dump_slow, whoever_steals_answers_delays_nobody)
 		child_tell(&thieves[i].child);
 	for (unsigned int i = 0; i < THIEVES; i++)
 		cr_assert_eq(container_finish(&thieves[i]), 0);
-	stop(&tool);
+	stop();
 }
 
 /* ---- rules behind the queue ------------------------------------------------------------- */
@@ -276,83 +265,64 @@ Test(dump_slow, whoever_steals_answers_delays_nobody)
 #define TOO_MANY 400000 /* for a packet to have more than its share on any machine */
 
 /* In a table that packets which were accepted still visit. */
-static void add_rules(struct netns *ns, unsigned int count)
+static void add_rules(struct netns *space, unsigned int count)
 {
 	netns_run(
-		ns,
+		space,
 		"(echo '*mangle'; i=0; while [ $i -lt %u ]; do i=$((i+1)); "
 		"echo '-A POSTROUTING -s 10.9.9.9 -p udp --dport 1 -j DROP'; done; echo COMMIT) | "
 		"iptables-legacy-restore --noflush",
 		count);
 }
 
-static void expect_prompt_end(struct tool *tool)
+static void expect_prompt_end(void)
 {
-	char last[sizeof(tool->line)] = "";
+	char last[sizeof(tool.line)] = "";
 	int64_t since = now_ms(), took;
 
-	kill(tool->pid, SIGINT);
-	while (tool_err(tool)[0])
-		if (strstr(tool->line, " accepted, "))
-			strcpy(last, tool->line);
-	cr_assert_eq(tool_finish(tool), 0);
+	kill(tool.pid, SIGINT);
+	while (tool_err(&tool)[0])
+		if (strstr(tool.line, " accepted, "))
+			strcpy(last, tool.line);
+	cr_assert_eq(tool_finish(&tool), 0);
 	took = now_ms() - since;
 	if (getenv("MNFQ_TEST_FIGURES"))
 		cr_log_warn("the end took %lld ms: %s", (long long)took, last);
 	cr_expect(took < 2000, "the end took %lld ms", (long long)took);
 	tool_account(last, &(struct account){ .sent = 0 });
-	cr_assert(rmdir(directory) == 0);
+	listener_remove();
 }
 
 Test(dump_slow, rules_behind_the_queue_delay_nobody_else)
 {
-	struct udp udp;
 	struct netns *slow = queued_ns_open(&udp);
 	char options[64];
-	struct tool tool;
 
 	add_rules(slow, RULES);
 	open_quiet();
 	snprintf(options, sizeof(options), "-n %s", slow->name);
-	start(&tool, quiet.ns, 1, options);
+	start(quiet.ns, 1, options);
 	udp_send_many(&udp, 0, 1000);
 	measure_quiet("beside 60,000 rules", 0);
 	expect_quiet();
 	udp_send_many(&udp, 1000, 500);
-	expect_prompt_end(&tool);
-}
-
-static unsigned int count_threads(pid_t pid)
-{
-	unsigned int count = 0;
-	char path[64];
-	DIR *dir;
-
-	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
-	dir = opendir(path);
-	cr_assert(dir);
-	while (readdir(dir))
-		count++;
-	closedir(dir);
-	return count - 2; /* . and .. */
+	expect_prompt_end();
 }
 
 /* Its thread decides all of them, and tells what it has counted while it goes on, and at the end. */
 Test(dump_slow, who_is_slow_gets_a_thread_that_counts)
 {
-	struct udp udp;
 	struct netns *slow = queued_ns_open(&udp);
 	char options[64];
-	struct tool tool;
 
 	add_rules(slow, TOO_MANY);
 	open_quiet();
 	snprintf(options, sizeof(options), "-n %s", slow->name);
-	start(&tool, quiet.ns, 1, options);
-	cr_assert(wait_until(count_threads(tool.pid) == 2),
+	start(quiet.ns, 1, options);
+	cr_assert(wait_until(process_count(tool.pid, "task") == 2),
 		  "besides one that logs"); /* others open */
 	udp_send_many(&udp, 0, 200);
-	cr_assert(wait_until(count_threads(tool.pid) == 3), "it is not slow enough");
+	cr_assert(wait_until(process_count(tool.pid, "task") == 3), "it is not slow enough");
 	cr_assert(netns_wait_waiting(slow, 1, 0));
 	kill(tool.pid, SIGUSR1);
 	tool_await_err(&tool, "200 packets, ");
@@ -360,7 +330,7 @@ Test(dump_slow, who_is_slow_gets_a_thread_that_counts)
 	udp_send_many(&udp, 200, 100);
 	cr_assert(netns_wait_waiting(slow, 1, 0));
 	tool_stop(&tool, .packets = 300, .accepted = 300);
-	cr_assert(rmdir(directory) == 0);
+	listener_remove();
 }
 
 /* ---- leaving ---------------------------------------------------------------------------- */
@@ -373,13 +343,13 @@ static void send_to_queues(void)
 				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 
 	for (int i = 0; i < 10; i++) {
-		int udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		int way = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
 		to.sin_port = htons((uint16_t)(9 + i % 2));
 		for (int j = 0; j < 100; j++) /* there is room for them in a send buffer */
-			(void)sendto(udp, "?", 1, MSG_DONTWAIT, (struct sockaddr *)&to,
+			(void)sendto(way, "?", 1, MSG_DONTWAIT, (struct sockaddr *)&to,
 				     sizeof(to));
-		close(udp);
+		close(way);
 	}
 }
 
@@ -415,11 +385,10 @@ static int leave_full_queues(int stream, void *arg)
 Test(dump_slow, whoever_leaves_full_queues_delays_nobody)
 {
 	struct container attacker;
-	struct tool tool;
 
 	share_successes();
 	open_quiet();
-	start(&tool, quiet.ns, 2, "");
+	start(quiet.ns, 2, "");
 	container_start(&attacker, ATTACKER, leave_full_queues, NULL);
 	add_rules(&attacker.ns, RULES);
 	netns_rule(&attacker.ns, 4, "-A OUTPUT -p udp --dport 9 -j NFQUEUE --queue-num 1");
@@ -429,5 +398,5 @@ Test(dump_slow, whoever_leaves_full_queues_delays_nobody)
 	expect_quiet();
 	cr_assert_eq(container_finish(&attacker), 0);
 	tool.unaccounted = "what there was no time for was dropped by the kernel";
-	stop(&tool);
+	stop();
 }

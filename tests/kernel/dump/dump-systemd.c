@@ -16,8 +16,7 @@
 #include <mnfq/mnfq.h>
 
 #include "child.h"
-#include "tool.h"
-#include "wait.h"
+#include "dump-fixture.h"
 
 TestSuite(dump_systemd, .timeout = 300);
 
@@ -60,18 +59,20 @@ static void tidy_up(void)
 }
 
 /* As a service manager starts it, with @fd as the only descriptor passed, called @name. */
-static void start(struct tool *tool, int fd, const char *name, const char *arguments)
+static void start(int fd, const char *name, const char *arguments)
 {
-	tool_start_shell(tool, NULL, fd,
+	tool_start_shell(&tool, NULL, fd,
 			 "exec 3<&7 7<&-; export NOTIFY_SOCKET=%s LISTEN_FDS=1 LISTEN_PID=$$ "
 			 "LISTEN_FDNAMES=%s; exec \"$MNFQ_TOOL\" dump -q 1 %s",
 			 manager_path, name, arguments);
 }
 
-static void await_err(struct tool *tool, const char *begin)
+/* Ends it before it has served a packet. */
+static void stop(void)
 {
-	while (strncmp(tool_err(tool), begin, strlen(begin)) != 0)
-		cr_assert(tool->line[0], "no line '%s'", begin);
+	kill(tool.pid, SIGTERM);
+	tool_await_err(&tool, "0 packets");
+	cr_assert_eq(tool_finish(&tool), 0);
 }
 
 /* Whether something comes meanwhile. */
@@ -107,14 +108,14 @@ static int hear(int manager, char text[512])
 }
 
 /* Somebody in the namespace hands a socket over at the door. Returns the stream. */
-static int hand_over_with(struct netns *ns, uint32_t flags, const char *label)
+static int hand_over_with(struct netns *space, uint32_t flags, const char *label)
 {
 	struct mnfq_handover_options options = { .size = sizeof(options),
 						 .flags = flags,
 						 .label = label };
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	int stream = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int fd = netns_socket(ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
+	int fd = netns_socket(space, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
 
 	strcpy(addr.sun_path, door);
 	cr_assert(connect(stream, (struct sockaddr *)&addr, sizeof(addr)) == 0);
@@ -125,9 +126,9 @@ static int hand_over_with(struct netns *ns, uint32_t flags, const char *label)
 }
 
 /* And is gone. */
-static void hand_over(struct netns *ns, const char *label)
+static void hand_over(struct netns *space, const char *label)
 {
-	close(hand_over_with(ns, 0, label));
+	close(hand_over_with(space, 0, label));
 }
 
 /*
@@ -138,12 +139,10 @@ Test(dump_systemd, a_restart_loses_nothing)
 {
 	int manager = open_manager(), listener = open_door(), kept;
 	char text[512], name[300] = "";
-	struct udp udp;
-	struct netns *ns = queued_ns_open(&udp);
-	struct tool tool;
 
-	start(&tool, listener, "door", "--keep");
-	await_err(&tool, "listening on queue 1 of 0 namespaces");
+	dump_open();
+	start(listener, "door", "--keep");
+	tool_await_err(&tool, "listening on queue 1 of 0 namespaces");
 	cr_assert_eq(hear(manager, text), -1);
 	cr_assert_str_eq(text, "READY=1\n");
 	hand_over(ns, "a:label b");
@@ -156,7 +155,7 @@ Test(dump_systemd, a_restart_loses_nothing)
 	udp_send(&udp, 0);
 	tool_out(&tool);
 	kill(tool.pid, SIGTERM);
-	await_err(&tool, "1 packet, 60 bytes, 1 accepted");
+	tool_await_err(&tool, "1 packet, 60 bytes, 1 accepted");
 	cr_assert_eq(tool_finish(&tool), 0);
 	cr_assert_eq(hear(manager, text), -1);
 	cr_assert_str_eq(text, "STOPPING=1\n");
@@ -164,13 +163,13 @@ Test(dump_systemd, a_restart_loses_nothing)
 	udp_send(&udp, 1);
 	udp_send(&udp, 2);
 	cr_assert(netns_wait_waiting(ns, 1, 2));
-	start(&tool, kept, name, "");
-	await_err(&tool, "serving namespace ");
+	start(kept, name, "");
+	tool_await_err(&tool, "serving namespace ");
 	expect_contains(tool.line, ", label \"a_label_b\"");
 	for (int i = 0; i < 2; i++)
 		expect_contains(tool_out(&tool), "label \"a_label_b\" queue 1");
 	kill(tool.pid, SIGTERM);
-	await_err(&tool, "2 packets, 120 bytes, 2 accepted, 0 dropped");
+	tool_await_err(&tool, "2 packets, 120 bytes, 2 accepted, 0 dropped");
 	cr_assert_eq(tool_finish(&tool), 0);
 	queued_ns_expect(ns, &udp, 3);
 	close(kept);
@@ -184,20 +183,19 @@ Test(dump_systemd, a_restart_loses_nothing)
 Test(dump_systemd, what_can_be_withdrawn_is_not_kept)
 {
 	int manager = open_manager(), listener = open_door(), stream;
-	struct netns *ns = netns_new();
-	struct tool tool;
 	char text[512];
 
-	start(&tool, listener, "door", "--keep");
+	ns = netns_new();
+	start(listener, "door", "--keep");
 	hear(manager, text);
 	stream = hand_over_with(ns, MNFQ_HANDOVER_KEEP, NULL);
 	close(stream);
-	await_err(&tool, "namespace ");
+	tool_await_err(&tool, "namespace ");
 	expect_contains(tool.line, ": gone: ");
 	kill(tool.pid, SIGTERM);
 	cr_assert_eq(hear(manager, text), -1);
 	cr_assert_str_eq(text, "STOPPING=1\n");
-	await_err(&tool, "0 packets");
+	tool_await_err(&tool, "0 packets");
 	cr_assert_eq(tool_finish(&tool), 0);
 	tidy_up();
 }
@@ -207,19 +205,15 @@ Test(dump_systemd, an_end_is_an_end)
 {
 	int manager = open_manager(), listener = open_door(), kept;
 	struct netns_queue queue;
-	struct udp udp;
-	struct netns *ns = queued_ns_open(&udp);
-	struct tool tool;
 	char text[512];
 
-	start(&tool, listener, "door", "");
+	dump_open();
+	start(listener, "door", "");
 	hear(manager, text);
 	hand_over(ns, NULL);
 	kept = hear(manager, text);
 	cr_assert(kept >= 0 && netns_get_queue(ns, 1, &queue));
-	kill(tool.pid, SIGTERM);
-	await_err(&tool, "0 packets");
-	cr_assert_eq(tool_finish(&tool), 0);
+	stop();
 	cr_assert(!netns_get_queue(ns, 1, &queue));
 	close(kept);
 	tidy_up();
@@ -243,25 +237,22 @@ static void write_to_itself(int fd)
 Test(dump_systemd, what_is_gone_is_not_kept)
 {
 	int manager = open_manager(), listener = open_door(), kept;
-	struct netns *ns = netns_new(), *other = netns_new();
-	struct tool tool;
+	struct netns *space = netns_new(), *other = netns_new();
 	char text[512], stored[512];
 
-	start(&tool, listener, "door", "");
+	start(listener, "door", "");
 	hear(manager, text);
-	hand_over(ns, NULL);
+	hand_over(space, NULL);
 	kept = hear(manager, stored);
-	netns_free(ns);
+	netns_free(space);
 	cr_assert_eq(hear(manager, text), -1);
 	expect_contains(text, "FDSTOREREMOVE=1\n");
 	cr_assert_str_eq(strstr(text, "FDNAME="), strstr(stored, "FDNAME="));
-	await_err(&tool, "namespace ");
+	tool_await_err(&tool, "namespace ");
 	write_to_itself(kept);
 	hand_over(other, NULL);
-	await_err(&tool, "serving namespace ");
-	kill(tool.pid, SIGTERM);
-	await_err(&tool, "0 packets");
-	cr_assert_eq(tool_finish(&tool), 0);
+	tool_await_err(&tool, "serving namespace ");
+	stop();
 	close(kept);
 	tidy_up();
 }
@@ -270,23 +261,22 @@ Test(dump_systemd, what_is_gone_is_not_kept)
 Test(dump_systemd, what_is_named_is_not_kept)
 {
 	int manager = open_manager();
-	struct netns *ns[2] = { netns_new(), netns_new() };
+	struct netns *spaces[2] = { netns_new(), netns_new() };
 	struct netns_queue queue;
-	struct tool tool;
 	char text[512];
 
 	tool_start_shell(
 		&tool, NULL, -1,
 		"export NOTIFY_SOCKET=%s; exec \"$MNFQ_TOOL\" dump -q 1 -n %s -n %s --keep",
-		manager_path, ns[0]->name, ns[1]->name);
+		manager_path, spaces[0]->name, spaces[1]->name);
 	cr_assert_eq(hear(manager, text), -1);
 	cr_assert_str_eq(text, "READY=1\n");
 	kill(tool.pid, SIGTERM);
 	cr_assert_eq(hear(manager, text), -1);
 	cr_assert_str_eq(text, "STOPPING=1\n");
-	await_err(&tool, "0 packets");
+	tool_await_err(&tool, "0 packets");
 	cr_assert_eq(tool_finish(&tool), 0);
-	cr_assert(!netns_get_queue(ns[0], 1, &queue));
+	cr_assert(!netns_get_queue(spaces[0], 1, &queue));
 	tidy_up();
 }
 
@@ -294,14 +284,13 @@ Test(dump_systemd, what_is_named_is_not_kept)
 Test(dump_systemd, strange_descriptors)
 {
 	int manager = open_manager(), ends[2];
-	struct tool tool;
 
 	cr_assert(pipe2(ends, O_CLOEXEC) == 0);
-	start(&tool, ends[0], "pipe", "");
+	start(ends[0], "pipe", "");
 	expect_contains(tool_err(&tool), "not a socket");
-	await_err(&tool, "listening on queue 1 of 0 namespaces");
+	tool_await_err(&tool, "listening on queue 1 of 0 namespaces");
 	kill(tool.pid, SIGTERM);
-	await_err(&tool, "0 packets");
+	tool_await_err(&tool, "0 packets");
 	tool_finish(&tool);
 	close(manager);
 	close(ends[0]);
@@ -309,33 +298,27 @@ Test(dump_systemd, strange_descriptors)
 	tidy_up();
 }
 
-static void expect_here(struct tool *tool)
+static void expect_here(void)
 {
-	tool_listening(tool);
-	expect_contains(tool->line, "listening on queue 1 of namespace ");
-	kill(tool->pid, SIGTERM);
-	await_err(tool, "0 packets");
-	cr_assert_eq(tool_finish(tool), 0);
+	tool_listening(&tool);
+	expect_contains(tool.line, "listening on queue 1 of namespace ");
+	stop();
 }
 
 /* Meant for another process: a child of ours, or a shell in between. */
 Test(dump_systemd, what_was_passed_to_others)
 {
-	struct netns *ns = netns_new();
-	struct tool tool;
-
+	ns = netns_new();
 	tool_start_shell(&tool, ns, -1,
 			 "export LISTEN_FDS=1 LISTEN_PID=1; exec \"$MNFQ_TOOL\" dump -q 1");
-	expect_here(&tool);
+	expect_here();
 	tool_start_shell(&tool, ns, -1,
 			 "export LISTEN_FDS=x LISTEN_PID=$$; exec \"$MNFQ_TOOL\" dump -q 1");
-	expect_here(&tool);
+	expect_here();
 }
 
 Test(dump_systemd, what_was_not_passed)
 {
-	struct tool tool;
-
 	tool_start_shell(&tool, NULL, -1,
 			 "export LISTEN_FDS=2 LISTEN_PID=$$; exec \"$MNFQ_TOOL\" dump -q 1");
 	expect_contains(tool_err(&tool), "descriptor 3 is not open");
@@ -348,12 +331,11 @@ Test(dump_systemd, it_hears_that_all_is_well)
 {
 	int manager = open_manager(), listener = open_door();
 	pid_t keeper, broker;
-	struct tool tool;
 	char text[512];
 
 	cr_assert(setenv("WATCHDOG_USEC", "400000", 1) == 0);
-	start(&tool, listener, "door", "");
-	await_err(&tool, "listening on queue 1 of 0 namespaces");
+	start(listener, "door", "");
+	tool_await_err(&tool, "listening on queue 1 of 0 namespaces");
 	cr_assert_eq(hear(manager, text), -1);
 	cr_assert_str_eq(text, "READY=1\n");
 	for (int i = 0; i < 3; i++) {
@@ -371,9 +353,7 @@ Test(dump_systemd, it_hears_that_all_is_well)
 	kill(keeper, SIGCONT);
 	cr_assert_eq(hear(manager, text), -1);
 	cr_assert_str_eq(text, "WATCHDOG=1\n");
-	kill(tool.pid, SIGTERM);
-	await_err(&tool, "0 packets");
-	cr_assert_eq(tool_finish(&tool), 0);
+	stop();
 	close(manager);
 	close(listener);
 	tidy_up();

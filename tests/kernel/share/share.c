@@ -63,22 +63,6 @@ QueueTest(share, gives_a_socket_to_whoever_connects)
 	fixture_pass(2, 2);
 }
 
-/* The value behind @name in its /proc/PID/status. */
-static unsigned long long get_status(const char *name)
-{
-	char file[64], line[256];
-	unsigned long long value = 0;
-	FILE *status;
-
-	snprintf(file, sizeof(file), "/proc/%d/status", (int)tool.pid);
-	status = fopen(file, "re");
-	while (status && fgets(line, sizeof(line), status))
-		if (strncmp(line, name, strlen(name)) == 0)
-			value = strtoull(line + strlen(name), NULL, 16);
-	fclose(status);
-	return value;
-}
-
 /*
  * Another user, who has made no descriptors that are on their way, and no rights that a program
  * would inherit; this process keeps its own.
@@ -99,8 +83,8 @@ QueueTest(share, whoever_is_inside_can_share)
 
 	become_somebody();
 	start_listening(fixture.ns, "--no-sandbox");
-	cr_assert_eq(get_status("CapPrm:"), 0);
-	cr_assert_eq(get_status("NoNewPrivs:"), 0);
+	cr_assert_eq(process_status(tool.pid, "CapPrm", 16), 0);
+	cr_assert_eq(process_status(tool.pid, "NoNewPrivs", 16), 0);
 	stream = call();
 	adopt_flags = MNFQ_SOCKET_LEND;
 	take_socket(stream);
@@ -118,10 +102,10 @@ Test(share, keeps_cap_net_admin_alone)
 	int stream;
 
 	start_listening(netns_new(), "");
-	cr_assert_eq(get_status("CapEff:"), 1 << CAP_NET_ADMIN);
-	cr_assert_eq(get_status("CapPrm:"), 1 << CAP_NET_ADMIN);
-	cr_assert_eq(get_status("CapBnd:"), 1 << CAP_NET_ADMIN);
-	cr_assert_eq(get_status("NoNewPrivs:"), 1);
+	cr_assert_eq(process_status(tool.pid, "CapEff", 16), 1 << CAP_NET_ADMIN);
+	cr_assert_eq(process_status(tool.pid, "CapPrm", 16), 1 << CAP_NET_ADMIN);
+	cr_assert_eq(process_status(tool.pid, "CapBnd", 16), 1 << CAP_NET_ADMIN);
+	cr_assert_eq(process_status(tool.pid, "NoNewPrivs", 16), 1);
 	stream = call();
 	take_and_leave(stream);
 	close(stream);
@@ -190,22 +174,6 @@ Test(share, tells_who_has_not_taken_it)
 	stop_listening();
 }
 
-/* Descriptors that the tool has open. */
-static unsigned int count_open(void)
-{
-	unsigned int count = 0;
-	char name[64];
-	DIR *dir;
-
-	snprintf(name, sizeof(name), "/proc/%d/fd", (int)tool.pid);
-	dir = opendir(name);
-	cr_assert(dir);
-	while (readdir(dir))
-		count++;
-	closedir(dir);
-	return count - 2;
-}
-
 #define SILENT 300 /* more than it remembers */
 
 Test(share, silent_peers_delay_nobody)
@@ -214,7 +182,7 @@ Test(share, silent_peers_delay_nobody)
 	unsigned int before;
 
 	start_listening(netns_new(), "");
-	before = count_open();
+	before = process_count(tool.pid, "fd");
 	for (int i = 0; i < SILENT; i++) {
 		silent[i] = call();
 		expect_given(getpid(), 0);
@@ -225,7 +193,8 @@ Test(share, silent_peers_delay_nobody)
 			expect_given(getpid(), 0);
 		}
 	}
-	cr_assert(wait_until(count_open() == before + 256), "%u are open", count_open() - before);
+	cr_assert(wait_until(process_count(tool.pid, "fd") == before + 256), "%u are open",
+		  process_count(tool.pid, "fd") - before);
 	/* The first ones had to go; even so they got what they came for. */
 	fd = receive_socket(silent[0]);
 	cr_assert(fd >= 0);
@@ -233,7 +202,7 @@ Test(share, silent_peers_delay_nobody)
 	expect_hang_up(silent[0]);
 	for (int i = 1; i < SILENT; i++)
 		close(silent[i]);
-	cr_assert(wait_until(count_open() == before));
+	cr_assert(wait_until(process_count(tool.pid, "fd") == before));
 	stop_listening();
 }
 
@@ -305,7 +274,7 @@ Test(share, few_descriptors_are_enough)
 
 	become_somebody();
 	start_listening(ns, "");
-	few.rlim_cur = few.rlim_max = count_open() + 3;
+	few.rlim_cur = few.rlim_max = process_count(tool.pid, "fd") + 3;
 	cr_assert(prlimit(tool.pid, RLIMIT_NOFILE, &few, NULL) == 0);
 	for (int i = 0; i < 20; i++) {
 		silent[i] = call();
