@@ -27,7 +27,8 @@ void share_setup(void)
 void share_teardown(void)
 {
 	unlink(path);
-	cr_expect(rmdir(directory) == 0, "%s", strerror(errno));
+	if (rmdir(directory) < 0)
+		abort(); /* Criterion ignores assertions in a .fini, but not this */
 }
 
 static int unix_socket(struct sockaddr_un *addr)
