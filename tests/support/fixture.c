@@ -78,6 +78,24 @@ void expect_verdict(uint32_t id, uint32_t verdict)
 	cr_expect(eq(u32, fake_decision(fake_queue(7), id)->verdict, verdict), "packet %u", id);
 }
 
+void expect_each_verdict(uint32_t first, uint32_t last, uint32_t verdict)
+{
+	for (uint32_t id = first; id <= last; id++)
+		expect_verdict(id, verdict);
+}
+
+void enqueue_packets(unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++)
+		fake_packet(7, 60, true);
+}
+
+void pass_packets(unsigned int count)
+{
+	enqueue_packets(count);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), (int)count));
+}
+
 void rebind_seven(mnfq_callback callback, enum mnfq_verdict fallback)
 {
 	queue = mnfq_queue_unbind(queue);

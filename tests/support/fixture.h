@@ -38,8 +38,13 @@ void teardown_fail(const char *expected);
 struct mnfq_stats stats(void);
 struct mnfq_stats queue_stats(struct mnfq_queue *of);
 
-/* What became of packet @id of queue 7. */
+/* What became of packet @id of queue 7, and of those from @first to @last. */
 void expect_verdict(uint32_t id, uint32_t verdict);
+void expect_each_verdict(uint32_t first, uint32_t last, uint32_t verdict);
+
+/* Packets of 60 bytes for queue 7; and all of them handled by the next round. */
+void enqueue_packets(unsigned int count);
+void pass_packets(unsigned int count);
 
 /* Feeds what is in `msg`, as if from the kernel. */
 int feed(void);

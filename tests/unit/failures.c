@@ -22,19 +22,14 @@ static enum mnfq_verdict drop_two(struct mnfq_packet *packet, void *data)
 static void lose_two_verdicts(void)
 {
 	rebind_seven(drop_two, MNFQ_STOP);
-	fake_packet(7, 60, true);
-	fake_packet(7, 60, true);
+	enqueue_packets(2);
 }
 
 static void expect_default_for_two(void)
 {
-	fake_packet(7, 60, true);
-	fake_packet(7, 60, true);
-	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 2));
-	expect_verdict(1, MNFQ_STOP);
-	expect_verdict(2, MNFQ_STOP);
-	expect_verdict(3, MNFQ_ACCEPT);
-	expect_verdict(4, MNFQ_ACCEPT);
+	pass_packets(2);
+	expect_each_verdict(1, 2, MNFQ_STOP);
+	expect_each_verdict(3, 4, MNFQ_ACCEPT);
 }
 
 Test(failures, verdicts_that_could_not_be_sent_become_the_default)
@@ -102,8 +97,7 @@ Test(failures, what_was_refused_is_tried_again_after_a_pause)
 	cr_expect(le(u32, tries, 15), "the pauses get longer");
 	fake.verdict_error = 0;
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 1000), 0));
-	expect_verdict(1, MNFQ_STOP);
-	expect_verdict(2, MNFQ_STOP);
+	expect_each_verdict(1, 2, MNFQ_STOP);
 }
 
 /* As after setuid(): the loop neither spins nor fills a log, and the timeout holds. */
@@ -129,8 +123,7 @@ Test(failures, a_lasting_failure_is_reported_once)
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 2000), 0));
 	cr_expect(eq(u32, fake_queued(7), 0));
 	fake.no_right = true;
-	fake_packet(7, 60, true);
-	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	pass_packets(1);
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -EPERM), "it worked meanwhile");
 	fake.no_right = false;
 }
@@ -152,8 +145,7 @@ Test(failures, a_queue_that_is_lost_does_not_disturb_another)
 	while (mnfq_socket_dispatch(sock, 0) > 0)
 		;
 	cr_expect(eq(u32, failures, 1));
-	for (i = 1; i <= 100; i++)
-		expect_verdict(i, MNFQ_ACCEPT);
+	expect_each_verdict(1, 100, MNFQ_ACCEPT);
 }
 
 Test(failures, each_queue_reports_its_own_failure)
@@ -215,8 +207,7 @@ Test(failures, a_run_that_is_open_does_not_reach_over_refused_verdicts)
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 3));
 	expect_verdict(1, MNFQ_STOP);
 	expect_verdict(2, MNFQ_DROP);
-	expect_verdict(3, MNFQ_ACCEPT);
-	expect_verdict(4, MNFQ_ACCEPT);
+	expect_each_verdict(3, 4, MNFQ_ACCEPT);
 	cr_expect(eq(u32, fake_queued(7), 0));
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -EPERM));
 }
@@ -252,8 +243,7 @@ static enum mnfq_verdict decide_nothing(struct mnfq_packet *packet, void *data)
 Test(failures, default_verdicts_that_could_not_be_sent_are_not_unsent)
 {
 	rebind_seven(decide_nothing, MNFQ_STOP);
-	fake_packet(7, 60, true);
-	fake_packet(7, 60, true);
+	enqueue_packets(2);
 	fake.send_error = EMSGSIZE;
 	fake.send_errors = 2;
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 2));
@@ -311,9 +301,7 @@ Test(failures, what_is_too_large_by_itself_is_decided_by_default)
 	rebind_seven(rewrite_twenty, MNFQ_STOP);
 	shrink();
 	sock->send_max = mnfq_i_get_send_max(sock->fd);
-	for (id = 1; id <= 40; id++)
-		fake_packet(7, 60, true);
-	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 40));
+	pass_packets(40);
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -EMSGSIZE));
 	for (id = 1; id <= 40; id++)
 		expect_verdict(id, id == 20 ? MNFQ_STOP : MNFQ_ACCEPT);
@@ -322,8 +310,7 @@ Test(failures, what_is_too_large_by_itself_is_decided_by_default)
 	cr_expect(eq(u64, stats().accepted, 39));
 	cr_expect(eq(u64, stats().rewritten, 1));
 	fake.send_buffer = 0;
-	for (id = 41; id <= 60; id++)
-		fake_packet(7, 60, true);
+	enqueue_packets(20);
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 20), "and later ones are sent");
 	cr_expect(eq(u64, stats().rewritten, 2));
 }
@@ -373,8 +360,7 @@ Test(failures, a_refusal_for_one_queue_leaves_the_verdicts_of_another)
 		fake_datagram(msg.bytes, msg.len, 0);
 	}
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 40));
-	for (id = 1; id <= 40; id++)
-		expect_verdict(id, MNFQ_ACCEPT);
+	expect_each_verdict(1, 40, MNFQ_ACCEPT);
 	cr_expect(eq(u64, queue_stats(queue).accepted, 40));
 	cr_expect(eq(u64, stats().unsent, 0));
 }
@@ -383,8 +369,7 @@ Test(failures, a_failure_makes_the_descriptor_readable)
 {
 	fake.send_error = EMSGSIZE;
 	fake.send_errors = 2; /* in parts, too */
-	fake_packet(7, 60, true);
-	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	pass_packets(1);
 	cr_expect(ne(sz, fake_unread(), 0));
 }
 
@@ -402,16 +387,12 @@ static enum mnfq_verdict drop_and_rewrite(struct mnfq_packet *packet, void *data
 /* While the verdicts for 1 to 3 are lost, 4 and 5 are about to become a batch. */
 Test(failures, a_run_that_is_open_does_not_reach_over_lost_verdicts)
 {
-	uint32_t id;
-
 	rebind_seven(drop_and_rewrite, MNFQ_STOP);
-	for (id = 1; id <= 6; id++)
-		fake_packet(7, 60, true);
+	enqueue_packets(6);
 	fake.send_error = EMSGSIZE;
 	fake.send_errors = 2; /* in parts, too */
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 6));
-	for (id = 1; id <= 5; id++)
-		expect_verdict(id, MNFQ_STOP);
+	expect_each_verdict(1, 5, MNFQ_STOP);
 	expect_verdict(6, MNFQ_ACCEPT);
 	cr_expect(eq(u64, stats().unsent, 5));
 }

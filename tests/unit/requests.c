@@ -154,11 +154,9 @@ Test(requests, a_queue_belongs_to_its_socket)
 
 Test(requests, what_a_former_queue_left_is_not_its_successors)
 {
-	fake_packet(7, 60, true);
-	fake_packet(7, 60, true);
+	enqueue_packets(2);
 	rebind_seven(accept_all, MNFQ_DROP);
-	fake_packet(7, 60, true);
-	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	pass_packets(1);
 	cr_expect(eq(u32, last_id, 1));
 	cr_expect(eq(u64, stats().lost, 0));
 }
@@ -313,10 +311,8 @@ Test(requests, an_answer_to_somebody_else_is_not_ours)
 Test(requests, a_failure_ends_with_its_queue)
 {
 	fake.verdict_error = -ENODEV;
-	fake_packet(7, 60, true);
-	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
-	fake_packet(7, 60, true);
-	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1)); /* with the error for the first */
+	pass_packets(1);
+	pass_packets(1); /* with the error for the first */
 	fake.verdict_error = 0;
 	rebind_seven(accept_all, MNFQ_DROP);
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 0));
@@ -358,8 +354,7 @@ Test(requests, a_callback_for_a_packet_of_the_backlog_may_unbind_another)
 
 	fake.packets_on_bind = 1;
 	cr_assert(eq(int, mnfq_queue_bind(&other, sock, 8, NULL, unbind_me, &queue), 0));
-	fake_packet(7, 60, true);
-	fake_packet(7, 60, true);
+	enqueue_packets(2);
 	cr_assert(eq(int, mnfq_queue_configure(other, NULL), 0)); /* puts them into the backlog */
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
 	cr_expect(eq(ptr, fake_queue(7), NULL));
@@ -368,8 +363,7 @@ Test(requests, a_callback_for_a_packet_of_the_backlog_may_unbind_another)
 Test(requests, a_failure_that_a_request_met_makes_the_descriptor_readable)
 {
 	fake.verdict_error = -EPERM;
-	fake_packet(7, 60, true);
-	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	pass_packets(1);
 	cr_assert(eq(int, mnfq_queue_configure(queue, NULL), 0)); /* reads the refusal */
 	cr_expect(ne(sz, fake_unread(), 0));
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -EPERM));
@@ -455,8 +449,7 @@ static enum mnfq_verdict release_it(struct mnfq_packet *packet, void *data)
 Test(requests, a_socket_is_not_released_within_a_callback)
 {
 	rebind_seven(release_it, MNFQ_DROP);
-	fake_packet(7, 60, true);
-	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	pass_packets(1);
 	expect_verdict(1, MNFQ_ACCEPT);
 }
 

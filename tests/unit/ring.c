@@ -166,13 +166,11 @@ Test(ring, is_used_by_one_socket_at_a_time)
 {
 	inside = use_other;
 	other->single_packet = true; /* as after a packet that came alone */
-	fake_packet(7, 60, true);
-	fake_packet(7, 60, true);
+	enqueue_packets(2);
 	fake_packet(8, 60, true);
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 2));
 	cr_expect(eq(uint, seen, 2), "the other socket's callback was not called");
-	expect_verdict(1, MNFQ_DROP);
-	expect_verdict(2, MNFQ_DROP);
+	expect_each_verdict(1, 2, MNFQ_DROP);
 	cr_expect(eq(uint, fake_queued(8), 1));
 	cr_expect(eq(int, mnfq_socket_dispatch(other, 0), 1), "and nothing is lost");
 	cr_expect(eq(u64, stats().malformed, 0));
@@ -188,8 +186,7 @@ static enum mnfq_verdict stop_other(struct mnfq_packet *packet)
 Test(ring, a_refused_call_does_not_take_the_stop)
 {
 	inside = stop_other;
-	fake_packet(7, 60, true);
-	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	pass_packets(1);
 	cr_expect(eq(int, mnfq_socket_dispatch(other, 0), -ECANCELED));
 }
 
@@ -247,8 +244,7 @@ Test(ring, freed_before_its_sockets)
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
 	other = mnfq_socket_close(other);
 	cr_expect(eq(int, (int)before->refs, 1));
-	fake_packet(7, 60, true);
-	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	pass_packets(1);
 }
 
 Test(ring, freed_after_its_sockets)
@@ -269,8 +265,7 @@ static enum mnfq_verdict free_ring(struct mnfq_packet *packet)
 Test(ring, freed_in_a_callback)
 {
 	inside = free_ring;
-	fake_packet(7, 60, true);
-	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	pass_packets(1);
 	cr_expect(eq(sz, fake_queue(7)->decisions[1].payload_len, 3));
 }
 
@@ -424,8 +419,7 @@ Test(ring, no_socket_moves_during_a_round)
 	inside = move;
 	cr_assert(eq(int, mnfq_ring_new(&elsewhere, 4), 0));
 	cr_assert(eq(int, open_with(&third, elsewhere), 0));
-	fake_packet(7, 60, true);
-	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	pass_packets(1);
 	expect_verdict(1, MNFQ_ACCEPT);
 	cr_expect(eq(int, (int)ring->refs, 3));
 	cr_expect(eq(int, (int)elsewhere->refs, 2));
@@ -450,8 +444,7 @@ Test(ring, a_move_that_fails_changes_nothing)
 Test(ring, a_retained_packet_moves_along)
 {
 	inside = keep;
-	fake_packet(7, 60, true);
-	cr_assert(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	pass_packets(1);
 	cr_assert(eq(int, mnfq_socket_set_ring(sock, NULL), 0));
 	ring = mnfq_ring_free(ring);
 	cr_expect(eq(int, mnfq_packet_decide(kept, MNFQ_ACCEPT), 0));

@@ -13,11 +13,9 @@ TestSuite(rounds, .init = setup, .fini = teardown);
 
 Test(rounds, a_batch_costs_two_system_calls)
 {
-	unsigned int i, sends = fake.sends;
+	unsigned int sends = fake.sends;
 
-	for (i = 0; i < 64; i++)
-		fake_packet(7, 60, true);
-	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 64));
+	pass_packets(64);
 	cr_expect(eq(u32, fake.sends - sends, 1));
 	cr_expect(eq(u32, fake.batch_verdicts, 1));
 	cr_expect(eq(u32, fake_queued(7), 0));
@@ -45,8 +43,7 @@ Test(rounds, a_gap_is_counted_and_decided_by_default)
 Test(rounds, what_was_lost_is_not_refused_as_well)
 {
 	fake_overrun(7);
-	fake_packet(7, 60, true);
-	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	pass_packets(1);
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 0));
 	cr_expect(eq(u64, stats().lost, 1));
 	cr_expect(eq(u64, stats().refused, 0), "ENOENT for what was lost is no news");
@@ -59,8 +56,7 @@ Test(rounds, what_is_not_from_the_kernel_is_forged)
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 0));
 	cr_expect(eq(u32, seen, 0));
 	cr_expect(eq(u64, stats().forged, 1));
-	fake_packet(7, 60, true);
-	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	pass_packets(1);
 	cr_expect(eq(u64, stats().lost, 0));
 }
 
@@ -106,20 +102,17 @@ Test(rounds, packets_of_other_queues_are_unclaimed)
 Test(rounds, refused_verdicts_are_counted_and_told)
 {
 	fake.verdict_error = -ENOENT;
-	fake_packet(7, 60, true);
-	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	pass_packets(1);
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 0), "a flushed packet is normal life");
 	cr_expect(eq(u64, stats().refused, 1));
 
 	fake.verdict_error = -ENODEV;
-	fake_packet(7, 60, true);
-	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	pass_packets(1);
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -ENODEV));
 	cr_expect(eq(u64, stats().refused, 2));
 
 	fake.verdict_error = -EPERM;
-	fake_packet(7, 60, true);
-	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	pass_packets(1);
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -EPERM));
 	fake.verdict_error = 0;
 	fake_packet(7, 60, true);
@@ -130,8 +123,7 @@ Test(rounds, a_want_of_memory_is_waited_for)
 {
 	fake.send_error = ENOBUFS;
 	fake.send_errors = 3;
-	fake_packet(7, 60, true);
-	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	pass_packets(1);
 	expect_verdict(1, MNFQ_ACCEPT);
 }
 
@@ -139,8 +131,7 @@ Test(rounds, a_send_that_fails_for_good_is_told)
 {
 	fake.send_error = EMSGSIZE;
 	fake.send_errors = 2; /* in parts, too */
-	fake_packet(7, 60, true);
-	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	pass_packets(1);
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -EMSGSIZE));
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 0));
 }
@@ -164,14 +155,9 @@ static enum mnfq_verdict misbehave(struct mnfq_packet *packet, void *data)
 
 Test(rounds, what_is_no_verdict_becomes_the_default)
 {
-	unsigned int i;
-
 	rebind_seven(misbehave, MNFQ_REPEAT);
-	for (i = 0; i < 5; i++)
-		fake_packet(7, 60, true);
-	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 5));
-	for (i = 1; i <= 5; i++)
-		expect_verdict(i, MNFQ_REPEAT);
+	pass_packets(5);
+	expect_each_verdict(1, 5, MNFQ_REPEAT);
 	cr_expect(eq(u64, stats().invalid, 5));
 	cr_expect(eq(u64, stats().defaulted, 5));
 }
@@ -189,8 +175,7 @@ static enum mnfq_verdict reenter(struct mnfq_packet *packet, void *data)
 Test(rounds, a_callback_cannot_dispatch)
 {
 	rebind_seven(reenter, MNFQ_DROP);
-	fake_packet(7, 60, true);
-	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	pass_packets(1);
 	expect_verdict(1, MNFQ_ACCEPT);
 }
 
@@ -213,11 +198,8 @@ static void configure_default(enum mnfq_verdict fallback)
 
 Test(rounds, a_callback_may_unbind_its_queue)
 {
-	unsigned int i;
-
 	rebind_seven(unbind_at_two, MNFQ_STOP);
-	for (i = 0; i < 4; i++)
-		fake_packet(7, 60, true);
+	enqueue_packets(4);
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 2));
 	cr_expect(eq(u32, seen, 2));
 	cr_expect(not(fake.queues[0].bound));
@@ -239,8 +221,7 @@ static void end_with_unread(enum mnfq_verdict fallback)
 	rebind_seven(accept_all, fallback);
 	fake_packet(7, 60, true);
 	configure_default(fallback); /* the packet goes into the backlog */
-	for (id = 2; id <= 5; id++)
-		fake_packet(7, 60, true);
+	enqueue_packets(4);
 	queue = mnfq_queue_unbind(queue);
 	cr_expect(eq(u64, stats().packets, 0));
 	cr_expect(eq(u64, stats().defaulted, 5));
@@ -271,11 +252,8 @@ static enum mnfq_verdict close_at_two(struct mnfq_packet *packet, void *data)
 
 Test(rounds, a_callback_may_close_its_socket)
 {
-	unsigned int i;
-
 	rebind_seven(close_at_two, MNFQ_STOP);
-	for (i = 0; i < 4; i++)
-		fake_packet(7, 60, true);
+	enqueue_packets(4);
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -ECANCELED));
 	sock = NULL;
 	cr_expect(eq(u32, seen, 2));
@@ -325,8 +303,7 @@ static enum mnfq_verdict stop_and_dispatch(struct mnfq_packet *packet, void *dat
 Test(rounds, misuse_in_a_callback_does_not_eat_the_stop)
 {
 	rebind_seven(stop_and_dispatch, MNFQ_DROP);
-	fake_packet(7, 60, true);
-	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	pass_packets(1);
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -ECANCELED));
 }
 
@@ -376,8 +353,7 @@ Test(rounds, fed_datagrams_keep_their_order)
 	}
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
 	cr_expect(eq(u64, stats().lost, 0));
-	for (id = 1; id <= 4; id++)
-		expect_verdict(id, MNFQ_ACCEPT);
+	expect_each_verdict(1, 4, MNFQ_ACCEPT);
 }
 
 static enum mnfq_verdict unbind_at_once(struct mnfq_packet *packet, void *data)
@@ -422,7 +398,6 @@ static int feed_packet(uint16_t num, uint32_t id)
 Test(rounds, fed_datagrams_keep_their_order_across_queues)
 {
 	struct mnfq_queue *other;
-	uint32_t id;
 
 	rebind_seven(configure_at_first, MNFQ_DROP);
 	cr_assert(eq(int, mnfq_queue_bind(&other, sock, 8, NULL, configure_at_first, NULL), 0));
@@ -435,8 +410,7 @@ Test(rounds, fed_datagrams_keep_their_order_across_queues)
 	cr_expect(eq(int, feed_packet(7, 2), 1));
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
 	cr_expect(eq(u64, stats().lost, 0));
-	for (id = 1; id <= 3; id++)
-		expect_verdict(id, MNFQ_ACCEPT);
+	expect_each_verdict(1, 3, MNFQ_ACCEPT);
 }
 
 /* Feeding what is no packet, such as the answer that woke the caller, serves the backlog. */

@@ -62,8 +62,7 @@ Test(spin, single_packets_are_waited_for_at_once)
 	cr_expect(eq(uint, looks(0), 1), "the first");
 	cr_expect(eq(uint, looks(0), 0));
 	cr_expect(eq(uint, looks(0), 0));
-	fake_packet(7, 60, true);
-	cr_assert(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	pass_packets(1);
 	fake_packet(7, 60, true);
 	cr_assert(eq(int, mnfq_socket_dispatch(sock, -1), 2), "and the one of the poll");
 	cr_expect(eq(uint, looks(0), 1), "after two at once there may be more");
@@ -77,8 +76,7 @@ Test(spin, a_full_batch_is_followed_by_a_look)
 	fake_reset();
 	cr_assert(eq(int, mnfq_socket_open(&sock, &options), 0));
 	bind_seven(accept_all, MNFQ_DROP);
-	fake_packet(7, 60, true);
-	fake_packet(7, 60, true);
+	enqueue_packets(2);
 	cr_assert(eq(int, mnfq_socket_dispatch(sock, -1), 1));
 	cr_assert(eq(int, mnfq_socket_dispatch(sock, -1), 1));
 	cr_expect(eq(uint, fake.polls, 0));
