@@ -120,6 +120,7 @@ Test(requests, wrong_options_change_nothing)
 		{ { .size = sizeof(wrong[0].options), .flags_optional = 0x20 }, 0 },
 		{ { .size = sizeof(wrong[0].options), .default_verdict = 2 }, 0 },
 		{ { .size = sizeof(wrong[0].options), .default_verdict = MNFQ_DEFER }, 0 },
+		{ { .size = sizeof(wrong[0].options), .default_verdict = 99 }, 0 },
 	};
 	struct mnfq_queue *other = NULL;
 	unsigned int sends = fake.sends;
@@ -133,6 +134,8 @@ Test(requests, wrong_options_change_nothing)
 		cr_expect(i > 0 || strstr(mnfq_socket_get_error(sock), "set .size"), "forgotten");
 	}
 	cr_expect(eq(int, mnfq_queue_bind(&other, sock, 65536, NULL, accept_all, NULL), -EINVAL));
+	cr_expect(eq(int, mnfq_queue_bind(&other, sock, ~0u, NULL, accept_all, NULL), -EINVAL));
+	cr_expect(eq(int, mnfq_queue_bind(&other, NULL, 8, NULL, accept_all, NULL), -EINVAL));
 	cr_expect(eq(int, mnfq_queue_bind(&other, sock, 7, NULL, accept_all, NULL), -EEXIST));
 	cr_expect(eq(int, mnfq_queue_bind(&other, sock, 8, NULL, NULL, NULL), -EINVAL));
 	cr_expect(strstr(mnfq_socket_get_error(sock), "no callback") != NULL);
@@ -142,6 +145,24 @@ Test(requests, wrong_options_change_nothing)
 	wrong[1].future = 0;
 	cr_expect(eq(int, mnfq_queue_bind(&other, sock, 8, &wrong[1].options, accept_all, NULL),
 		     0));
+}
+
+Test(requests, wrong_settings_change_nothing_of_a_queue)
+{
+	struct mnfq_queue_options before = { .size = sizeof(before), .copy_range = 300 }, after;
+	const struct mnfq_queue_options wrong[] = {
+		{ .size = sizeof(before), .copy_range = 70000 },
+		{ .size = sizeof(before), .flags = MNFQ_QUEUE_SECCTX | 0x40 },
+	};
+
+	cr_assert(eq(int, mnfq_queue_configure(queue, &before), 0));
+	cr_assert(eq(int, mnfq_queue_get_options(queue, &before), 0));
+	after = before;
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		cr_expect(eq(int, mnfq_queue_configure(queue, &wrong[i]), -EINVAL));
+	cr_assert(eq(int, mnfq_queue_get_options(queue, &after), 0));
+	cr_expect(memcmp(&before, &after, sizeof(before)) == 0);
+	cr_expect(eq(u32, fake_queue(7)->copy_range, 300));
 }
 
 Test(requests, a_queue_belongs_to_its_socket)

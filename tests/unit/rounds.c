@@ -141,25 +141,33 @@ Test(rounds, stop_ends_the_next_wait)
 	mnfq_socket_stop(sock);
 	cr_expect(eq(int, mnfq_socket_run(sock), 0));
 	mnfq_socket_stop(sock);
+	mnfq_socket_stop(sock);
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, -1), -ECANCELED));
-	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 0));
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 0), "two are one");
 }
 
 static enum mnfq_verdict misbehave(struct mnfq_packet *packet, void *data)
 {
-	static const uint32_t wrong[] = { 2, 99, MNFQ_DEFER, UINT32_MAX, 0x10001 };
+	static const uint32_t wrong[] = { 2, 99, MNFQ_DEFER, UINT32_MAX, 0x70001, 3 | 0x100 };
 
 	(void)data;
-	return (enum mnfq_verdict)wrong[mnfq_packet_get_id(packet) % 5];
+	return (enum mnfq_verdict)wrong[mnfq_packet_get_id(packet) % 6];
+}
+
+static void expect_default(enum mnfq_verdict fallback)
+{
+	rebind_seven(misbehave, fallback);
+	pass_packets(6);
+	expect_each_verdict(1, 6, fallback);
+	cr_expect(eq(u64, queue_stats(queue).invalid, 6));
+	cr_expect(eq(u64, queue_stats(queue).defaulted, 6));
 }
 
 Test(rounds, what_is_no_verdict_becomes_the_default)
 {
-	rebind_seven(misbehave, MNFQ_REPEAT);
-	pass_packets(5);
-	expect_each_verdict(1, 5, MNFQ_REPEAT);
-	cr_expect(eq(u64, stats().invalid, 5));
-	cr_expect(eq(u64, stats().defaulted, 5));
+	expect_default(MNFQ_DROP);
+	expect_default(MNFQ_ACCEPT);
+	expect_default(MNFQ_REPEAT);
 }
 
 static enum mnfq_verdict reenter(struct mnfq_packet *packet, void *data)
@@ -168,6 +176,8 @@ static enum mnfq_verdict reenter(struct mnfq_packet *packet, void *data)
 
 	(void)data, (void)packet;
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -EBUSY));
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, -1), -EBUSY));
+	cr_expect(eq(int, mnfq_socket_run(sock), -EBUSY));
 	cr_expect(eq(int, mnfq_socket_feed(sock, &msg, 1, (void *)&from, sizeof(from)), -EBUSY));
 	return MNFQ_ACCEPT;
 }
@@ -177,6 +187,30 @@ Test(rounds, a_callback_cannot_dispatch)
 	rebind_seven(reenter, MNFQ_DROP);
 	pass_packets(1);
 	expect_verdict(1, MNFQ_ACCEPT);
+}
+
+static struct mnfq_packet *copy;
+
+static enum mnfq_verdict retain_and_misuse(struct mnfq_packet *packet, void *data)
+{
+	struct mnfq_packet *again;
+
+	(void)data;
+	cr_assert(eq(int, mnfq_packet_retain(&copy, packet), 0));
+	cr_expect(eq(int, mnfq_packet_decide(packet, MNFQ_ACCEPT), -EINVAL),
+		  "the copy is decided");
+	cr_expect(eq(int, mnfq_packet_retain(&again, copy), -EINVAL));
+	return MNFQ_DEFER;
+}
+
+Test(rounds, what_is_retained_cannot_be_decided_by_the_original)
+{
+	rebind_seven(retain_and_misuse, MNFQ_DROP);
+	pass_packets(1);
+	expect_verdict(1, FAKE_UNDECIDED);
+	cr_expect(eq(int, mnfq_packet_decide(copy, MNFQ_ACCEPT), 0));
+	expect_verdict(1, MNFQ_ACCEPT);
+	mnfq_packet_free(copy);
 }
 
 static enum mnfq_verdict unbind_at_two(struct mnfq_packet *packet, void *data)
@@ -261,26 +295,50 @@ Test(rounds, a_callback_may_close_its_socket)
 	cr_expect(eq(u32, fake.queues[0].decisions[4].verdict, MNFQ_STOP));
 }
 
+static int feed_from(const void *bytes, size_t len, uint32_t portid, socklen_t size)
+{
+	struct sockaddr_nl from = { .nl_family = AF_NETLINK, .nl_pid = portid };
+
+	return mnfq_socket_feed(sock, bytes, len, size ? (struct sockaddr *)&from : NULL, size);
+}
+
 Test(rounds, feeding_is_receiving)
 {
-	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
-	struct sockaddr_nl other = { .nl_family = AF_NETLINK, .nl_pid = 1 };
-	uint8_t *odd = malloc(msg.len + sizeof(msg.bytes) + 1);
+	const socklen_t whole = sizeof(struct sockaddr_nl);
+	uint8_t *odd = malloc(sizeof(msg.bytes) + 1);
 	uint32_t id = fake_packet(7, 60, false);
 
 	message_packet(&msg, 7, id, 60);
 	memcpy(odd + 1, msg.bytes, msg.len);
-	cr_expect(eq(int, mnfq_socket_feed(sock, odd + 1, msg.len, (void *)&other, sizeof(other)),
-		     0));
-	cr_expect(eq(int, mnfq_socket_feed(sock, odd + 1, msg.len, NULL, 0), 0));
-	cr_expect(eq(u64, stats().forged, 2));
-	cr_expect(eq(int,
-		     mnfq_socket_feed(sock, odd + 1, msg.len, (void *)&kernel, sizeof(kernel)),
-		     1));
+	cr_expect(eq(int, feed_from(odd + 1, msg.len, 1, whole), 0));
+	cr_expect(eq(int, feed_from(odd + 1, msg.len, 0, 3), 0));
+	cr_expect(eq(int, feed_from(odd + 1, msg.len, 0, 0), 0));
+	cr_expect(eq(u64, stats().forged, 3));
+	cr_expect(eq(int, feed_from(odd + 1, msg.len, 0, whole), 1));
 	expect_verdict(id, MNFQ_ACCEPT);
-	cr_expect(eq(int, mnfq_socket_feed(sock, NULL, 1, (void *)&kernel, sizeof(kernel)),
-		     -EINVAL));
 	free(odd);
+}
+
+Test(rounds, fed_garbage_is_counted_or_refused)
+{
+	const socklen_t whole = sizeof(struct sockaddr_nl);
+	uint8_t garbage[64];
+
+	memset(garbage, 0xff, sizeof(garbage));
+	cr_expect(eq(int, feed_from(garbage, sizeof(garbage), 0, whole), 0));
+	cr_expect(eq(int, feed_from(garbage, 3, 0, whole), 0));
+	cr_expect(eq(u64, stats().malformed, 2));
+	cr_expect(eq(int, feed_from(NULL, 1, 0, whole), -EINVAL));
+	cr_expect(eq(int, mnfq_socket_feed(NULL, garbage, 1, NULL, 0), -EINVAL));
+	cr_expect(eq(u32, seen, 0));
+}
+
+Test(rounds, what_was_called_forged_is_lost)
+{
+	message_packet(&msg, 7, fake_packet(7, 60, false), 60);
+	cr_expect(eq(int, feed_from(msg.bytes, msg.len, 4711, sizeof(struct sockaddr_nl)), 0));
+	pass_packets(1);
+	cr_expect(eq(u64, stats().lost, 1));
 }
 
 Test(rounds, errors_for_others_on_the_descriptor_are_not_ours)

@@ -23,18 +23,6 @@ QueueTest(loop, dispatch_ends_in_time)
 	cr_assert(mnfq_socket_dispatch(NULL, 0) == -EINVAL);
 }
 
-QueueTest(loop, a_stop_is_consumed_once)
-{
-	fixture_bind(NULL, count_packet);
-	mnfq_socket_stop(fixture.sock);
-	mnfq_socket_stop(fixture.sock);
-	cr_assert(mnfq_socket_dispatch(fixture.sock, -1) == -ECANCELED);
-	cr_assert(mnfq_socket_dispatch(fixture.sock, 0) == 0);
-	mnfq_socket_stop(fixture.sock);
-	cr_assert(mnfq_socket_run(fixture.sock) == 0);
-	fixture_pass(1, 1);
-}
-
 static enum mnfq_verdict stop_at_ten(struct mnfq_packet *packet, void *data)
 {
 	(void)data;
@@ -188,42 +176,6 @@ QueueTest(loop, a_thousand_signals_a_second)
 	tally_free(&tally);
 }
 
-static enum mnfq_verdict dispatch_within(struct mnfq_packet *packet, void *data)
-{
-	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
-
-	cr_assert(mnfq_socket_dispatch(fixture.sock, 0) == -EBUSY);
-	cr_assert(mnfq_socket_dispatch(fixture.sock, -1) == -EBUSY);
-	cr_assert(mnfq_socket_run(fixture.sock) == -EBUSY);
-	cr_assert(mnfq_socket_feed(fixture.sock, "", 1, (struct sockaddr *)&kernel,
-				   sizeof(kernel)) == -EBUSY);
-	return count_packet(packet, data);
-}
-
-QueueTest(loop, no_dispatch_within_a_callback)
-{
-	fixture_bind(NULL, dispatch_within);
-	fixture_pass(0, 2);
-}
-
-static enum mnfq_verdict close_within(struct mnfq_packet *packet, void *data)
-{
-	cr_assert(mnfq_socket_close(fixture.sock) == NULL);
-	return count_packet(packet, data);
-}
-
-/* The packet in the callback still gets its verdict; nobody sees those behind it. */
-QueueTest(loop, closed_within_a_callback)
-{
-	fixture_bind(NULL, close_within);
-	udp_send_many(&fixture.udp, 0, 3);
-	cr_assert(mnfq_socket_dispatch(fixture.sock, DEADLINE_MS) == -ECANCELED);
-	fixture.sock = NULL;
-	cr_assert(fixture.seen == 1);
-	fixture_expect(0, 1);
-	fixture_expect_nothing();
-}
-
 /* A loop that trusts the descriptor alone must not sleep over what came during the bind. */
 QueueTest(loop, epoll_wakes_for_everything)
 {
@@ -282,37 +234,4 @@ QueueTest(loop, fed_packets_take_the_same_path)
 	cr_assert(feed_next(0) == 1);
 	fixture_expect(2, 1);
 	cr_assert(fixture.seen == 2 && fixture_stats().accepted == 2);
-}
-
-QueueTest(loop, fed_with_another_sender_it_is_forged)
-{
-	fixture_bind(NULL, count_packet);
-	udp_send(&fixture.udp, 1);
-	cr_assert(feed_next(4711) == 0);
-	cr_assert(fixture.seen == 0 && fixture_socket_stats().forged == 1);
-	fixture_expect_nothing();
-	udp_send(&fixture.udp, 2);
-	cr_assert(feed_next(0) == 1);
-	fixture_expect(2, 1);
-	cr_assert(fixture_stats().lost == 1, "the packet that was called forged");
-}
-
-QueueTest(loop, fed_garbage_is_counted)
-{
-	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
-	struct sockaddr *from = (struct sockaddr *)&kernel;
-	uint8_t garbage[64];
-
-	fixture_bind(NULL, count_packet);
-	memset(garbage, 0xff, sizeof(garbage));
-	cr_assert(mnfq_socket_feed(fixture.sock, garbage, sizeof(garbage), from,
-				   sizeof(kernel)) == 0);
-	cr_assert(mnfq_socket_feed(fixture.sock, garbage, 3, from, sizeof(kernel)) == 0);
-	cr_assert(fixture_socket_stats().malformed == 2);
-	cr_assert(mnfq_socket_feed(fixture.sock, garbage, sizeof(garbage), NULL, 0) == 0);
-	cr_assert(mnfq_socket_feed(fixture.sock, garbage, sizeof(garbage), from, 3) == 0);
-	cr_assert(fixture_socket_stats().forged == 2);
-	cr_assert(mnfq_socket_feed(fixture.sock, NULL, 1, from, sizeof(kernel)) == -EINVAL);
-	cr_assert(mnfq_socket_feed(NULL, garbage, 1, from, sizeof(kernel)) == -EINVAL);
-	cr_assert(fixture.seen == 0);
 }

@@ -66,54 +66,6 @@ QueueTest(queue, copy_none_lets_the_kernel_drop)
 	fixture.elsewhere = 1; /* dropped: the kernel has no counter for that */
 }
 
-static void refuse(unsigned int num, const struct mnfq_queue_options *options, int expected)
-{
-	struct mnfq_queue *untouched = (struct mnfq_queue *)&fixture, *queue = untouched;
-	int err = mnfq_queue_bind(&queue, fixture.sock, num, options, count_packet, &fixture);
-
-	cr_assert(err == expected, "%s, not %s: %s", strerror(-err), strerror(-expected),
-		  mnfq_socket_get_error(fixture.sock));
-	cr_assert(queue == untouched);
-	cr_assert(mnfq_socket_get_error(fixture.sock)[0] != '\0');
-}
-
-/* Nothing has been changed: the queue can be bound afterwards, and was not bound meanwhile. */
-QueueTest(queue, what_is_out_of_range_is_refused)
-{
-	struct netns_queue kernel;
-
-	refuse(65536, NULL, -EINVAL);
-	refuse(~0u, NULL, -EINVAL);
-	refuse(1, QUEUE_OPTIONS(.copy_mode = (enum mnfq_copy)4), -EINVAL);
-	refuse(1, QUEUE_OPTIONS(.copy_range = MNFQ_COPY_RANGE_MAX + 1), -EINVAL);
-	refuse(1, QUEUE_OPTIONS(.flags_optional = 0x20), -EINVAL);
-	refuse(1, QUEUE_OPTIONS(.flags = 0x20), -EINVAL);
-	refuse(1, QUEUE_OPTIONS(.default_verdict = MNFQ_DEFER), -EINVAL);
-	refuse(1, QUEUE_OPTIONS(.default_verdict = (enum mnfq_verdict)2), -EINVAL);
-	refuse(1, QUEUE_OPTIONS(.default_verdict = (enum mnfq_verdict)99), -EINVAL);
-	refuse(1, &(struct mnfq_queue_options){ .size = 3 }, -EINVAL);
-	cr_assert(mnfq_queue_bind(&fixture.queue, NULL, 1, NULL, count_packet, NULL) == -EINVAL);
-	cr_assert(mnfq_queue_bind(&fixture.queue, fixture.sock, 1, NULL, NULL, NULL) == -EINVAL);
-	cr_assert(!netns_get_queue(fixture.ns, 1, &kernel));
-	fixture_bind(NULL, count_packet);
-	refuse(1, NULL, -EEXIST);
-	cr_assert(netns_get_queue(fixture.ns, 1, &kernel));
-}
-
-/* A newer program with fields that we do not know. */
-QueueTest(queue, options_of_another_version)
-{
-	struct {
-		struct mnfq_queue_options known;
-		uint64_t unknown;
-	} options = { .known.size = sizeof(options) };
-
-	options.unknown = 1;
-	refuse(1, &options.known, -E2BIG);
-	options.unknown = 0;
-	fixture_bind(&options.known, count_packet);
-}
-
 /* Connection tracking data: kernels are built with it or without. */
 QueueTest(queue, a_flag_that_the_kernel_may_lack)
 {
@@ -131,22 +83,6 @@ QueueTest(queue, a_flag_that_the_kernel_may_lack)
 	}
 	fixture_bind(NULL, count_packet);
 	fixture_pass(1, 1);
-}
-
-QueueTest(queue, configure_fails_as_a_whole)
-{
-	struct mnfq_queue_options before = { .size = sizeof(before) }, after = before;
-	struct netns_queue kernel;
-
-	fixture_bind(QUEUE_OPTIONS(.copy_range = 300), count_packet);
-	cr_assert(mnfq_queue_get_options(fixture.queue, &before) == 0);
-	cr_assert(mnfq_queue_configure(fixture.queue, QUEUE_OPTIONS(.copy_range = 70000)) ==
-		  -EINVAL);
-	cr_assert(mnfq_queue_configure(fixture.queue, QUEUE_OPTIONS(.flags = MNFQ_QUEUE_SECCTX |
-									     0x40)) == -EINVAL);
-	cr_assert(mnfq_queue_get_options(fixture.queue, &after) == 0);
-	cr_assert(memcmp(&before, &after, sizeof(before)) == 0);
-	cr_assert(netns_get_queue(fixture.ns, 1, &kernel) && kernel.copy_range == 300);
 }
 
 /* ---- several queues ---- */
@@ -275,96 +211,6 @@ QueueTest(queue, an_empty_queue_is_unbound_in_silence)
 	cr_assert(mnfq_socket_dispatch(fixture.sock, 0) == 0);
 	cr_assert(fixture_socket_stats().refused == 0);
 	cr_assert(mnfq_socket_get_error(fixture.sock)[0] == '\0');
-}
-
-static enum mnfq_verdict unbind_itself(struct mnfq_packet *packet, void *data)
-{
-	(void)data;
-	(void)packet;
-	fixture.seen++;
-	fixture.queue = mnfq_queue_unbind(fixture.queue);
-	return MNFQ_ACCEPT;
-}
-
-/* The packet in the callback still gets its verdict, those behind it the default. */
-static void unbound_within(enum mnfq_verdict default_verdict)
-{
-	struct netns_queue kernel;
-
-	fixture_open(4);
-	fixture_bind(QUEUE_OPTIONS(.default_verdict = default_verdict), unbind_itself);
-	udp_send_many(&fixture.udp, 0, 3);
-	cr_assert(mnfq_socket_dispatch(fixture.sock, DEADLINE_MS) > 0);
-	cr_assert(fixture.seen == 1 && fixture.queue == NULL);
-	cr_assert(!netns_get_queue(fixture.ns, 1, &kernel));
-	fixture_expect(0, 1);
-	if (default_verdict == MNFQ_ACCEPT) {
-		fixture_expect(1, 2);
-	}
-	fixture_expect_nothing();
-	fixture_bind(NULL, count_packet);
-	fixture_pass(4, 1);
-	fixture_close();
-}
-
-Test(queue, unbound_within_its_callback)
-{
-	unbound_within(MNFQ_DROP);
-	unbound_within(MNFQ_ACCEPT);
-}
-
-static enum mnfq_verdict bind_it_again(struct mnfq_packet *packet, void *data)
-{
-	(void)data;
-	(void)packet;
-	cr_assert(mnfq_queue_bind(&fixture.queue, fixture.sock, 1, NULL, count_packet,
-				  &fixture) == 0);
-	return MNFQ_ACCEPT;
-}
-
-/* All in one batch: the last one belongs to the life that is over. */
-QueueTest(queue, bound_again_within_a_batch)
-{
-	struct mnfq_queue *other;
-	struct udp udp;
-
-	netns_rule(fixture.ns, 4, "-A INPUT -p udp --dport 7001 -j NFQUEUE --queue-num 2");
-	udp_open(&udp, fixture.ns, fixture.ns, "127.0.0.1", 7001);
-	fixture_bind(NULL, unbind_itself);
-	expect_ok(fixture.sock,
-		  mnfq_queue_bind(&other, fixture.sock, 2, NULL, bind_it_again, &fixture));
-	udp_send(&fixture.udp, 1);
-	udp_send(&udp, 2);
-	udp_send_many(&fixture.udp, 3, 2);
-	cr_assert(mnfq_socket_dispatch(fixture.sock, DEADLINE_MS) == 2);
-	fixture_expect(1, 1);
-	fixture_pass(5, 1);
-	fixture_expect_nothing();
-	cr_assert(fixture.seen == 2 && fixture_stats().lost == 0);
-	udp_close(&udp);
-}
-
-static enum mnfq_verdict bind_another(struct mnfq_packet *packet, void *data)
-{
-	struct mnfq_queue *queue;
-
-	(void)data;
-	(void)packet;
-	cr_assert(mnfq_queue_bind(&queue, fixture.sock, 50 + fixture.seen, NULL, count_packet,
-				  &fixture) == 0);
-	fixture.seen++;
-	return MNFQ_ACCEPT;
-}
-
-QueueTest(queue, bound_within_a_callback)
-{
-	struct netns_queue kernel;
-
-	fixture_bind(NULL, bind_another);
-	udp_send_many(&fixture.udp, 0, 3);
-	fixture_serve(3);
-	cr_assert(netns_get_queue(fixture.ns, 52, &kernel));
-	fixture_expect(0, 3);
 }
 
 /* ---- full ---- */

@@ -202,50 +202,6 @@ Test(retain, close_applies_the_default)
 	orphaned(MNFQ_ACCEPT, true);
 }
 
-static enum mnfq_verdict keep_twice(struct mnfq_packet *packet, void *data)
-{
-	struct mnfq_packet *again;
-
-	(void)retain_packet(packet, data);
-	cr_assert(mnfq_packet_retain(&again, packet) == -EEXIST);
-	cr_assert(mnfq_packet_decide(packet, MNFQ_ACCEPT) == -EINVAL);
-	return MNFQ_DEFER;
-}
-
-QueueTest(retain, misuse_is_refused_and_changes_nothing)
-{
-	struct mnfq_packet *again;
-
-	fixture_bind(NULL, keep_twice);
-	udp_send(&fixture.udp, 0);
-	fixture_serve(1);
-	cr_assert(mnfq_packet_retain(&again, fixture.retained[0]) == -EINVAL);
-	cr_assert(mnfq_packet_decide(fixture.retained[0], MNFQ_DEFER) == -EINVAL);
-	cr_assert(mnfq_packet_decide(fixture.retained[0], (enum mnfq_verdict)99) == -EINVAL);
-	cr_assert(mnfq_packet_decide(fixture.retained[0], (enum mnfq_verdict)2) == -EINVAL);
-	cr_assert(mnfq_packet_decide(fixture.retained[0], MNFQ_ACCEPT) == 0);
-	fixture_expect(0, 1);
-	cr_assert(mnfq_packet_decide(fixture.retained[0], MNFQ_DROP) == -EALREADY);
-	mnfq_packet_free(fixture.retained[0]);
-	cr_assert(fixture_stats().accepted == 1 && fixture_stats().dropped == 0);
-}
-
-static enum mnfq_verdict keep_but_decide(struct mnfq_packet *packet, void *data)
-{
-	(void)retain_packet(packet, data);
-	return MNFQ_ACCEPT;
-}
-
-QueueTest(retain, the_verdict_of_the_callback_wins)
-{
-	fixture_bind(NULL, keep_but_decide);
-	fixture_pass(5, 1);
-	cr_assert(seq_of(fixture.retained[0]) == 5);
-	cr_assert(mnfq_packet_decide(fixture.retained[0], MNFQ_DROP) == -EALREADY);
-	mnfq_packet_free(fixture.retained[0]);
-	cr_assert(fixture_stats().accepted == 1 && fixture_stats().defaulted == 0);
-}
-
 static enum mnfq_verdict decide_previous(struct mnfq_packet *packet, void *data)
 {
 	if (fixture.retained_count > 0)
@@ -267,24 +223,6 @@ QueueTest(retain, decided_within_a_later_callback)
 	for (i = 0; i < 100; i++)
 		mnfq_packet_free(fixture.retained[i]);
 	cr_assert(fixture_stats().accepted == 99 && fixture_stats().defaulted == 1);
-}
-
-static enum mnfq_verdict keep_and_free(struct mnfq_packet *packet, void *data)
-{
-	(void)retain_packet(packet, data);
-	mnfq_packet_free(fixture.retained[--fixture.retained_count]);
-	return mnfq_packet_get_id(packet) == 2 ? MNFQ_DEFER : MNFQ_ACCEPT;
-}
-
-QueueTest(retain, freed_within_its_own_callback)
-{
-	fixture_bind(NULL, keep_and_free);
-	udp_send_many(&fixture.udp, 0, 3);
-	fixture_serve(3);
-	fixture_expect(0, 1);
-	fixture_expect(2, 1);
-	fixture_expect_nothing();
-	cr_assert(fixture_stats().accepted == 2 && fixture_stats().defaulted == 1);
 }
 
 /* The settings of the callback go into the copy, and can be made on it as well. */

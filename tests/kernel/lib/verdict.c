@@ -207,39 +207,15 @@ static void rewrite_to(int family, size_t udp_size)
 	fixture_close();
 }
 
-Test(verdict, payload_of_the_same_length)
+/* Sizes of the datagram; 0: as it came. */
+Test(verdict, payloads_of_any_length_replace_the_packets)
 {
-	rewrite_to(4, 0);
-}
+	static const size_t sizes[] = { 0, 7, 1000, 65000 }, sizes6[] = { 0, 4, 1001 };
 
-Test(verdict, payload_of_the_same_length_ipv6)
-{
-	rewrite_to(6, 0);
-}
-
-Test(verdict, longer_payload)
-{
-	rewrite_to(4, 1000);
-}
-
-Test(verdict, longer_payload_ipv6)
-{
-	rewrite_to(6, 1001);
-}
-
-Test(verdict, much_longer_payload)
-{
-	rewrite_to(4, 65000);
-}
-
-Test(verdict, shorter_payload)
-{
-	rewrite_to(4, 7);
-}
-
-Test(verdict, shorter_payload_ipv6)
-{
-	rewrite_to(6, 4);
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+		rewrite_to(4, sizes[i]);
+	for (size_t i = 0; i < sizeof(sizes6) / sizeof(sizes6[0]); i++)
+		rewrite_to(6, sizes6[i]);
 }
 
 /* The kernel takes the checksum as final, and UDP finds it wrong. */
@@ -267,88 +243,4 @@ QueueTest(verdict, empty_payload_is_accepted_and_dropped_by_the_kernel)
 	fixture_bind(NULL, empty);
 	expect_the_first_dropped();
 	cr_assert(fixture_stats().rewritten == 1 && fixture_stats().refused == 0);
-}
-
-static enum mnfq_verdict rewrite_truncated(struct mnfq_packet *packet, void *data)
-{
-	static uint8_t bytes[MNFQ_COPY_RANGE_MAX + 1];
-	size_t len;
-
-	(void)data;
-	(void)mnfq_packet_get_payload(packet, &len);
-	cr_assert(len == 40);
-	cr_assert(mnfq_packet_set_payload(packet, bytes, len) == -EMSGSIZE);
-	fixture.seen++;
-	return MNFQ_ACCEPT;
-}
-
-/* A cut copy sent back would cut the packet. */
-QueueTest(verdict, payload_of_a_truncated_packet_is_refused)
-{
-	fixture_bind(QUEUE_OPTIONS(.copy_range = 40), rewrite_truncated);
-	fixture_pass(1, 1);
-	cr_assert(fixture.seen == 1 && fixture_stats().rewritten == 0);
-}
-
-static enum mnfq_verdict rewrite_too_long(struct mnfq_packet *packet, void *data)
-{
-	static uint8_t bytes[MNFQ_COPY_RANGE_MAX + 1];
-
-	(void)data;
-	cr_assert(mnfq_packet_set_payload(packet, bytes, sizeof(bytes)) == -EMSGSIZE);
-	cr_assert(mnfq_packet_set_payload(packet, NULL, 1) == -EINVAL);
-	return MNFQ_ACCEPT;
-}
-
-QueueTest(verdict, payload_out_of_range_changes_nothing)
-{
-	fixture_bind(NULL, rewrite_too_long);
-	fixture_pass(1, 1);
-}
-
-/* ---- no verdict at all ---- */
-
-static void invalid(enum mnfq_verdict nonsense, enum mnfq_verdict default_verdict)
-{
-	struct mnfq_stats stats;
-
-	fixture_open(4);
-	fixture.verdict = nonsense;
-	fixture_bind(QUEUE_OPTIONS(.default_verdict = default_verdict), only_the_first);
-	udp_send_many(&fixture.udp, 1, 2);
-	fixture_serve(2);
-	if (default_verdict == MNFQ_ACCEPT)
-		fixture_expect(1, 2);
-	stats = fixture_stats();
-	cr_assert(stats.invalid == 1 && stats.defaulted == 1 && stats.refused == 0);
-	cr_assert(stats.dropped == (default_verdict == MNFQ_DROP));
-	fixture_close();
-}
-
-Test(verdict, nonsense_gets_the_default)
-{
-	invalid((enum mnfq_verdict)99, MNFQ_DROP);
-	invalid((enum mnfq_verdict)99, MNFQ_ACCEPT);
-}
-
-Test(verdict, stolen_gets_the_default)
-{
-	invalid((enum mnfq_verdict)2, MNFQ_DROP);
-	invalid((enum mnfq_verdict)2, MNFQ_ACCEPT);
-}
-
-Test(verdict, a_queue_with_garbage_gets_the_default)
-{
-	invalid((enum mnfq_verdict)(3 | 0x100), MNFQ_ACCEPT);
-}
-
-Test(verdict, accept_with_garbage_gets_the_default)
-{
-	invalid((enum mnfq_verdict)(MNFQ_ACCEPT | 7 << 16), MNFQ_DROP);
-}
-
-Test(verdict, defer_without_retain_gets_the_default)
-{
-	invalid(MNFQ_DEFER, MNFQ_DROP);
-	invalid(MNFQ_DEFER, MNFQ_ACCEPT);
 }
