@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* What goes wrong in real life: nothing stops the service, and the counters tell what was lost. */
-#include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <linux/netfilter/nfnetlink.h>
-#include <linux/netfilter/nfnetlink_queue.h>
 #include <linux/netlink.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "hostile.h"
 #include "kernel-fixture.h"
 
 /* ---- a receiver that dies ---- */
@@ -253,40 +251,14 @@ QueueTest(faults, a_request_with_a_full_buffer)
 
 /* ---- forged messages ---- */
 
-/* As the kernel would send it, for queue 1 with the id that comes next. */
-static size_t forge(uint8_t *buf, uint32_t id)
-{
-	struct nlmsghdr *nlh = (struct nlmsghdr *)buf;
-	struct nfgenmsg *nfg = (struct nfgenmsg *)(nlh + 1);
-	struct nlattr *attr = (struct nlattr *)(nfg + 1);
-	struct nfqnl_msg_packet_hdr *header = (struct nfqnl_msg_packet_hdr *)(attr + 1);
-
-	memset(buf, 0, 64);
-	nlh->nlmsg_type = NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_PACKET;
-	nlh->nlmsg_len = NLMSG_ALIGN(
-		(uint32_t)(sizeof(*nlh) + sizeof(*nfg) + sizeof(*attr) + sizeof(*header)));
-	nfg->res_id = htons(1);
-	attr->nla_type = NFQA_PACKET_HDR;
-	attr->nla_len = (uint16_t)(sizeof(*attr) + sizeof(*header));
-	header->packet_id = htonl(id);
-	return nlh->nlmsg_len;
-}
-
 QueueTest(faults, forged_messages_reach_no_callback)
 {
-	struct sockaddr_nl to = { .nl_family = AF_NETLINK };
-	uint8_t buf[64] __attribute__((aligned(4)));
-	uint32_t i;
-	int fd;
+	const uint32_t portid = mnfq_socket_get_portid(fixture.sock);
+	int fd = netns_socket(fixture.ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
 
 	fixture_bind(NULL, count_packet);
-	to.nl_pid = mnfq_socket_get_portid(fixture.sock);
-	fd = netns_socket(fixture.ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
-	for (i = 0; i < 100000; i++) {
-		size_t len = forge(buf, i / 100 + 1);
-
-		cr_assert(sendto(fd, buf, len, 0, (struct sockaddr *)&to, sizeof(to)) ==
-			  (ssize_t)len);
+	for (uint32_t i = 0; i < 100000; i++) {
+		hostile_forge_packet(fd, portid, i / 100 + 1); /* the id that comes next */
 		if (i % 100 == 50)
 			udp_send(&fixture.udp, i);
 		if (i % 100 == 99) {
@@ -304,27 +276,11 @@ QueueTest(faults, forged_messages_reach_no_callback)
 /* Forged answers in the socket neither confirm nor deny a request. */
 QueueTest(faults, forged_messages_do_not_disturb_requests)
 {
-	struct sockaddr_nl to = { .nl_family = AF_NETLINK };
-	uint8_t buf[64] __attribute__((aligned(4)));
-	struct nlmsghdr *nlh = (struct nlmsghdr *)buf;
-	struct nlmsgerr *answer = (struct nlmsgerr *)(nlh + 1);
+	int fd = netns_socket(fixture.ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
 	struct netns_queue kernel;
-	uint32_t i;
-	int fd;
 
-	to.nl_pid = mnfq_socket_get_portid(fixture.sock);
-	fd = netns_socket(fixture.ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
-	for (i = 0; i < 200; i++) {
-		memset(buf, 0, sizeof(buf));
-		nlh->nlmsg_type = NLMSG_ERROR;
-		nlh->nlmsg_len = NLMSG_LENGTH(sizeof(*answer));
-		nlh->nlmsg_seq = i;
-		answer->error = -EPERM;
-		answer->msg.nlmsg_type = NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_CONFIG;
-		answer->msg.nlmsg_seq = i;
-		cr_assert(sendto(fd, buf, nlh->nlmsg_len, 0, (struct sockaddr *)&to, sizeof(to)) >
-			  0);
-	}
+	for (uint32_t seq = 0; seq < 200; seq++)
+		hostile_forge_answer(fd, mnfq_socket_get_portid(fixture.sock), seq, -EPERM);
 	fixture_bind(NULL, count_packet);
 	cr_assert(netns_get_queue(fixture.ns, 1, &kernel) && kernel.copy_mode == 2);
 	drain();

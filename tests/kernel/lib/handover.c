@@ -15,11 +15,12 @@
 #include <unistd.h>
 
 #include "container.h"
+#include "hostile.h"
 #include "kernel-fixture.h"
 
 TestSuite(handover, .timeout = 300);
 
-#define LETTER 512
+#define MSG_SIZE 512
 
 #define HANDOVER_OPTIONS(...)                                                                    \
 	(&(struct mnfq_handover_options){ .size = sizeof(struct mnfq_handover_options),          \
@@ -28,7 +29,7 @@ TestSuite(handover, .timeout = 300);
 /* ---- what works: packets of a namespace are served by a process that never was in it ---- */
 
 /* Who is in the namespace: nothing but what is said here. */
-struct insider {
+struct container_peer {
 	struct netns *ns;
 	const char *path; /* NULL: over the stream of the child */
 	bool listens;
@@ -59,15 +60,15 @@ static int listen_at(const char *path)
 											 : fd;
 }
 
-static int get_stream(const struct insider *insider, int stream)
+static int get_stream(const struct container_peer *container_peer, int stream)
 {
 	int listener, fd;
 
-	if (!insider->path)
+	if (!container_peer->path)
 		return stream;
-	if (!insider->listens)
-		return connect_to(insider->path);
-	listener = listen_at(insider->path);
+	if (!container_peer->listens)
+		return connect_to(container_peer->path);
+	listener = listen_at(container_peer->path);
 	if (listener < 0 || write(stream, "", 1) != 1)
 		return -1;
 	fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
@@ -78,16 +79,16 @@ static int get_stream(const struct insider *insider, int stream)
 /* Exits with 0 as soon as the socket was taken, or with the errno of the refusal. */
 static int be_inside(int child_stream, void *arg)
 {
-	struct insider *insider = arg;
+	struct container_peer *container_peer = arg;
 	int stream, fd, err;
 
-	netns_enter(insider->ns);
+	netns_enter(container_peer->ns);
 	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
-	stream = get_stream(insider, child_stream);
+	stream = get_stream(container_peer, child_stream);
 	if (fd < 0 || stream < 0)
 		return 255;
 	err = mnfq_handover_send(stream, fd, DEADLINE_MS,
-				 HANDOVER_OPTIONS(.label = insider->label));
+				 HANDOVER_OPTIONS(.label = container_peer->label));
 	close(fd); /* the copy on its way stays */
 	if (err == 0)
 		err = mnfq_handover_wait(stream, DEADLINE_MS, NULL);
@@ -124,25 +125,25 @@ static void serve(void)
 		fixture_expect(i, 1);
 }
 
-static void hand_over(struct insider *insider)
+static void hand_over(struct container_peer *container_peer)
 {
 	struct mnfq_handover info;
 	struct child child;
 	int stream;
 
 	fixture_open(4);
-	insider->ns = fixture.ns;
-	child = child_start(be_inside, insider);
+	container_peer->ns = fixture.ns;
+	child = child_start(be_inside, container_peer);
 	stream = child.fd;
-	if (insider->path) {
+	if (container_peer->path) {
 		child_await(&child);
-		stream = connect_to(insider->path);
+		stream = connect_to(container_peer->path);
 		cr_assert(stream >= 0);
 	}
 	info = take(stream, 0);
-	cr_assert_str_eq(info.label, insider->label);
+	cr_assert_str_eq(info.label, container_peer->label);
 	cr_assert_eq(info.flags, 0);
-	if (insider->path)
+	if (container_peer->path)
 		close(stream);
 	cr_assert_eq(child_finish(&child), 0);
 	serve(); /* though the one inside has gone */
@@ -151,7 +152,7 @@ static void hand_over(struct insider *insider)
 
 Test(handover, over_an_inherited_stream)
 {
-	hand_over(&(struct insider){ .label = "web-1" });
+	hand_over(&(struct container_peer){ .label = "web-1" });
 }
 
 static char *new_path(void)
@@ -175,23 +176,23 @@ Test(handover, to_whoever_fetches_it)
 {
 	char *path = new_path();
 
-	hand_over(&(struct insider){ .path = path, .listens = true, .label = "Küche" });
+	hand_over(&(struct container_peer){ .path = path, .listens = true, .label = "Küche" });
 	remove_path(path);
 }
 
 Test(handover, to_whom_one_brings_it)
 {
 	char *path = new_path();
-	struct insider insider = { .path = path, .label = "" };
+	struct container_peer container_peer = { .path = path, .label = "" };
 	struct mnfq_handover info;
 	struct child child;
 	int listener, stream;
 
 	fixture_open(4);
-	insider.ns = fixture.ns;
+	container_peer.ns = fixture.ns;
 	listener = listen_at(path);
 	cr_assert(listener >= 0);
-	child = child_start(be_inside, &insider);
+	child = child_start(be_inside, &container_peer);
 	cr_assert(wait_readable(listener));
 	stream = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 	info = take(stream, 0);
@@ -206,9 +207,9 @@ Test(handover, to_whom_one_brings_it)
 
 Test(handover, a_refusal_reaches_the_one_inside)
 {
-	struct insider insider = { .ns = netns_new() };
+	struct container_peer container_peer = { .ns = netns_new() };
 	struct mnfq_handover info = { .size = sizeof(info) };
-	struct child child = child_start(be_inside, &insider);
+	struct child child = child_start(be_inside, &container_peer);
 	int fd;
 
 	expect_ok(NULL, mnfq_handover_receive(&fd, child.fd, DEADLINE_MS, &info, NULL));
@@ -221,9 +222,9 @@ Test(handover, a_refusal_reaches_the_one_inside)
 
 static int be_python(int stream, void *arg)
 {
-	struct insider *insider = arg;
+	struct container_peer *container_peer = arg;
 
-	netns_enter(insider->ns);
+	netns_enter(container_peer->ns);
 	dup2(stream, 0);
 	execlp("python3", "python3", "-c",
 	       "import socket\n"
@@ -238,14 +239,14 @@ static int be_python(int stream, void *arg)
 Test(handover, from_python)
 {
 	struct mnfq_handover info;
-	struct insider insider;
+	struct container_peer container_peer;
 	struct child child;
 
 	if (system("python3 -c 'import socket; socket.send_fds' 2>/dev/null") != 0)
 		cr_skip_test("this needs python3 with socket.send_fds (3.9)");
 	fixture_open(4);
-	insider.ns = fixture.ns;
-	child = child_start(be_python, &insider);
+	container_peer.ns = fixture.ns;
+	child = child_start(be_python, &container_peer);
 	info = take(child.fd, MNFQ_HANDOVER_PLAIN);
 	cr_assert_eq(info.flags, MNFQ_HANDOVER_PLAIN);
 	cr_assert_eq(info.pid, (uint32_t)getpid(), "who made the pair of sockets");
@@ -256,7 +257,7 @@ Test(handover, from_python)
 
 /* ---- what comes instead of a socket ---- */
 
-/* What an enemy sends: a good letter with a good socket but for what is said here. */
+/* What a hostile peer sends: a good message with a good socket but for what is said here. */
 struct abuse {
 	const char *what;
 	int expected;             /* what becomes of it */
@@ -266,26 +267,26 @@ struct abuse {
 	bool passcred, tight; /* of the receiver: asks for credentials, has no room */
 };
 
-struct arena {
+struct exchange {
 	int ours, theirs;
-	uint8_t letter[LETTER]; /* a good one, for a socket of namespace a */
-	int good;               /* that socket */
+	uint8_t handover_msg[MSG_SIZE]; /* a good one, for a socket of namespace a */
+	int good;                       /* that socket */
 	struct netns *a, *b;
 };
 
-static void open_pair(struct arena *arena)
+static void open_pair(struct exchange *exchange)
 {
 	int ends[2];
 
 	cr_assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
-	arena->ours = ends[0];
-	arena->theirs = ends[1];
+	exchange->ours = ends[0];
+	exchange->theirs = ends[1];
 }
 
-static void close_pair(struct arena *arena)
+static void close_pair(struct exchange *exchange)
 {
-	close(arena->ours);
-	close(arena->theirs);
+	close(exchange->ours);
+	close(exchange->theirs);
 }
 
 static int netlink_in(struct netns *ns)
@@ -293,42 +294,27 @@ static int netlink_in(struct netns *ns)
 	return netns_socket(ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
 }
 
-static void open_arena(struct arena *arena)
+static void open_exchange(struct exchange *exchange)
 {
-	arena->a = netns_new();
-	arena->b = netns_new();
-	arena->good = netlink_in(arena->a);
-	open_pair(arena);
-	expect_ok(NULL, mnfq_handover_send(arena->ours, arena->good, 0, NULL));
-	cr_assert(recv(arena->theirs, arena->letter, LETTER, 0) == LETTER);
-	close_pair(arena);
+	exchange->a = netns_new();
+	exchange->b = netns_new();
+	exchange->good = netlink_in(exchange->a);
+	open_pair(exchange);
+	expect_ok(NULL, mnfq_handover_send(exchange->ours, exchange->good, 0, NULL));
+	cr_assert(recv(exchange->theirs, exchange->handover_msg, MSG_SIZE, 0) == MSG_SIZE);
+	close_pair(exchange);
 }
 
-static void throw(const struct arena *arena, const struct abuse *abuse)
+static void send_abuse(const struct exchange *exchange, const struct abuse *abuse)
 {
-	char control[CMSG_SPACE(253 * sizeof(int))] __attribute__((aligned(8))) = { 0 };
-	const size_t len = abuse->len ? abuse->len : LETTER;
-	const size_t count = abuse->count ? abuse->count : !abuse->bare;
-	const int fd = abuse->fd ? abuse->fd : arena->good;
 	uint8_t bytes[1024] = "";
-	struct iovec iov = { .iov_base = bytes, .iov_len = len };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-	struct cmsghdr *cmsg = (struct cmsghdr *)control;
 
-	memcpy(bytes, arena->letter, LETTER);
+	memcpy(bytes, exchange->handover_msg, MSG_SIZE);
 	if (abuse->spoil)
 		bytes[abuse->spoil] ^= 0x40;
-	if (count > 0) {
-		msg.msg_control = control;
-		msg.msg_controllen = CMSG_SPACE(count * sizeof(int));
-		cmsg->cmsg_level = SOL_SOCKET;
-		cmsg->cmsg_type = SCM_RIGHTS;
-		cmsg->cmsg_len = CMSG_LEN(count * sizeof(int));
-		for (size_t i = 0; i < count; i++)
-			memcpy(CMSG_DATA(cmsg) + i * sizeof(int), &fd, sizeof(int));
-	}
-	cr_assert(sendmsg(arena->ours, &msg, MSG_NOSIGNAL) == (ssize_t)len, "%s: %s", abuse->what,
-		  strerror(errno));
+	hostile_send(exchange->ours, bytes, abuse->len ? abuse->len : MSG_SIZE,
+		     abuse->fd ? abuse->fd : exchange->good,
+		     abuse->count ? abuse->count : !abuse->bare);
 }
 
 /* Takes the socket without any right over its namespace, so the kernel refuses the bind. */
@@ -390,7 +376,7 @@ static int receive_tightly(int *fd, int stream, struct mnfq_handover *info,
 	return err;
 }
 
-static void receive(const struct arena *arena, const struct abuse *abuse)
+static void receive(const struct exchange *exchange, const struct abuse *abuse)
 {
 	struct mnfq_handover info = { .size = sizeof(info) };
 	char sentence[256] = "";
@@ -399,11 +385,11 @@ static void receive(const struct arena *arena, const struct abuse *abuse)
 				 .error_size = sizeof(sentence));
 	int fd = -1, on = abuse->passcred, err;
 
-	cr_assert(setsockopt(arena->theirs, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) == 0);
+	cr_assert(setsockopt(exchange->theirs, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) == 0);
 	if (abuse->tight)
-		err = receive_tightly(&fd, arena->theirs, &info, options);
+		err = receive_tightly(&fd, exchange->theirs, &info, options);
 	else
-		err = mnfq_handover_receive(&fd, arena->theirs, 0, &info, options);
+		err = mnfq_handover_receive(&fd, exchange->theirs, 0, &info, options);
 	cr_assert(err == abuse->expected, "%s: %s, not %s: %s", abuse->what, strerror(-err),
 		  strerror(-abuse->expected), sentence);
 	if (err == 0)
@@ -445,15 +431,15 @@ static int pipe_end(void)
 /* Whatever is thrown at it, a receiver is as it was before, and takes the next good one. */
 Test(handover, abuse_leaves_nothing_behind)
 {
-	struct arena arena;
+	struct exchange exchange;
 	unsigned int i, round, rounds;
 
-	open_arena(&arena);
+	open_exchange(&exchange);
 	const struct abuse abuses[] = {
 		{ "nothing", -ECONNRESET, .silent = true },
 		{ "too much", -EBADMSG, .len = 1000 },
-		{ "one byte more", -EBADMSG, .len = LETTER + 1 },
-		{ "one byte less", -EBADMSG, .len = LETTER - 1 },
+		{ "one byte more", -EBADMSG, .len = MSG_SIZE + 1 },
+		{ "one byte less", -EBADMSG, .len = MSG_SIZE - 1 },
 		{ "no descriptor", -EBADMSG, .bare = true },
 		{ "two", -EBADMSG, .count = 2 },
 		{ "253", -EBADMSG, .count = 253 },
@@ -464,13 +450,13 @@ Test(handover, abuse_leaves_nothing_behind)
 		{ "another type", -EBADMSG, .spoil = 6 },
 		{ "unknown flags", -EBADMSG, .spoil = 8 },
 		{ "a lying cookie", -ESTALE, .spoil = 16 },
-		{ "a letter for b", -ESTALE, .fd = netlink_in(arena.b) },
+		{ "a socket of b", -ESTALE, .fd = netlink_in(exchange.b) },
 		{ "a device", -ENOTSOCK, .fd = open("/dev/null", O_RDONLY | O_CLOEXEC) },
 		{ "a pipe", -ENOTSOCK, .fd = pipe_end() },
 		{ "an internet socket", -EAFNOSUPPORT, .fd = socket(AF_INET, SOCK_DGRAM, 0) },
 		{ "another netlink", -EPROTONOSUPPORT, .fd = socket(AF_NETLINK, SOCK_RAW, 0) },
-		{ "a connected one", -EISCONN, .fd = connected(arena.a) },
-		{ "a filtered one", -EBADFD, .fd = filtered(arena.a) },
+		{ "a connected one", -EISCONN, .fd = connected(exchange.a) },
+		{ "a filtered one", -EBADFD, .fd = filtered(exchange.a) },
 		{ "a plain pipe", -ENOTSOCK, .fd = pipe_end(), .spoil = 1 },
 		{ "a good one", 0, .passcred = true },
 	};
@@ -479,13 +465,13 @@ Test(handover, abuse_leaves_nothing_behind)
 	rounds = BAD_MESSAGES / (sizeof(abuses) / sizeof(*abuses) - 1) + 1;
 	for (round = 0; round < rounds; round++) {
 		for (i = 0; i < sizeof(abuses) / sizeof(*abuses); i++) {
-			open_pair(&arena);
+			open_pair(&exchange);
 			if (abuses[i].silent)
-				shutdown(arena.ours, SHUT_WR);
+				shutdown(exchange.ours, SHUT_WR);
 			else
-				throw(&arena, &abuses[i]);
-			receive(&arena, &abuses[i]);
-			close_pair(&arena);
+				send_abuse(&exchange, &abuses[i]);
+			receive(&exchange, &abuses[i]);
+			close_pair(&exchange);
 		}
 	}
 	check_descriptors(before);
