@@ -107,7 +107,7 @@ Test(flags, a_failure_leaves_them_as_they_were)
 	}
 }
 
-Test(flags, what_is_lacking_is_told)
+Test(flags, what_is_lacking_is_reported)
 {
 	fake.unsupported_flags = MNFQ_QUEUE_CONNTRACK | MNFQ_QUEUE_SECCTX;
 	cr_expect(eq(int, bind_eight(MNFQ_QUEUE_CONNTRACK, 0), -EOPNOTSUPP));
@@ -288,7 +288,7 @@ Test(flags, a_lost_answer_changes_nothing)
 }
 
 /* Whether the kernel lacks an optional flag remains unknown: that is no reason to leave it out. */
-Test(flags, what_could_not_be_found_out_is_told)
+Test(flags, what_could_not_be_found_out_is_reported)
 {
 	fake.unsupported_flags = MNFQ_QUEUE_SECCTX;
 	fake.keep_answers = 2;  /* to all of it, and to what is not optional */
@@ -299,7 +299,7 @@ Test(flags, what_could_not_be_found_out_is_told)
 }
 
 /* Packets come between the requests by which the kernel's mind is found out. */
-Test(flags, packets_meanwhile_are_kept)
+Test(flags, packets_meanwhile_are_not_lost)
 {
 	fake.unsupported_flags = MNFQ_QUEUE_SECCTX;
 	fake_packet(7, 60, true);

@@ -112,7 +112,7 @@ Test(handover, over_packets)
 }
 
 /* What a stream is set to bring, and needs room. */
-Test(handover, over_a_stream_that_tells_more)
+Test(handover, over_a_stream_with_more_control_data)
 {
 	int on = 1;
 
@@ -505,7 +505,7 @@ static void refuse_unread(int type)
 	expect(mnfq_handover_wait(ours, 0, OPTIONS()), -ECONNRESET, "gone");
 }
 
-Test(handover, a_refusal_is_heard_though_nobody_read)
+Test(handover, a_refusal_arrives_although_the_message_was_not_read)
 {
 	refuse_unread(SOCK_STREAM);
 	refuse_unread(SOCK_SEQPACKET);
@@ -579,7 +579,7 @@ static void fill(int timeout_ms, int expected)
 	expect(err, expected, "");
 }
 
-Test(handover, nobody_reads)
+Test(handover, a_peer_that_does_not_read)
 {
 	fill(0, -EAGAIN);
 	fill(20, -ETIMEDOUT);

@@ -138,7 +138,7 @@ Test(names, a_failure_is_not_remembered)
 	expect_calls(3);
 }
 
-Test(names, wrong_arguments_ask_nobody)
+Test(names, wrong_arguments_cost_no_call)
 {
 	expect_none(0, -EINVAL);
 	cr_expect(eq(int, mnfq_socket_get_ifname(NULL, 1, name), -EINVAL));
@@ -221,7 +221,7 @@ Test(names, an_mtu_is_asked_for_once)
 	cr_expect(eq(u32, fake.mtu_calls, 2));
 }
 
-Test(names, nobody_asks_for_an_mtu_unasked)
+Test(names, an_mtu_is_asked_for_only_on_request)
 {
 	expect_name(3, "eth3");
 	cr_expect(eq(u32, fake.mtu_calls, 0));

@@ -50,7 +50,7 @@ Test(opening, a_system_that_refuses)
 }
 
 /* A buffer for the message that is left as it was would be printed as it is. */
-Test(opening, what_is_missing_is_told)
+Test(opening, what_is_missing_is_reported)
 {
 	struct mnfq_socket_options unsized = { .error = errmsg, .error_size = sizeof(errmsg) };
 	struct mnfq_socket *new = untouched;
@@ -79,7 +79,7 @@ Test(opening, a_file_that_cannot_be_opened)
 }
 
 /* Between our look and our bind(2), which the kernel refuses then. */
-Test(opening, a_port_id_that_somebody_else_chose)
+Test(opening, a_port_id_that_another_process_chose)
 {
 	struct mnfq_socket *new = untouched;
 	struct mnfq_queue *eight;

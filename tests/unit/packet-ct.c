@@ -32,7 +32,7 @@ static void expect_side(enum mnfq_ct_direction direction, const struct side *sid
 	cr_expect(eq(u8, found.type | found.code, 0));
 }
 
-Test(conntrack, a_connection_is_told_whole)
+Test(conntrack, a_connection_is_read_whole)
 {
 	const uint8_t *bits;
 	uint32_t number;
@@ -248,7 +248,7 @@ Test(conntrack, states_and_directions_have_names)
 
 /* ---- what is not there ---- */
 
-Test(conntrack, an_untracked_packet_tells_nothing)
+Test(conntrack, an_untracked_packet_has_no_connection)
 {
 	uint32_t number;
 	size_t len = 4711;

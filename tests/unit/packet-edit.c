@@ -714,7 +714,7 @@ static void tell_tuple(struct mnfq_packet *packet)
 	cr_expect(eq(int, mnfq_packet_get_tuple(NULL, &t), -EINVAL));
 }
 
-Test(edit, a_tuple_tells_the_flow)
+Test(edit, a_tuple_names_the_flow)
 {
 	static const uint8_t protocols[] = { IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP };
 	size_t i;

@@ -409,7 +409,7 @@ Test(changes, a_reset_copy_carries_nothing)
 	mnfq_packet_free(held);
 }
 
-Test(changes, what_nobody_decided_is_not_changed)
+Test(changes, an_undecided_packet_is_not_changed)
 {
 	hand_over(change_and_hold);
 	mnfq_packet_free(held);

@@ -100,7 +100,7 @@ Test(packet, every_attribute_is_read)
 	cr_expect(eq(sz, len, 7));
 }
 
-Test(packet, what_is_not_there_is_told)
+Test(packet, what_is_absent_is_reported_as_absent)
 {
 	uint32_t number;
 	size_t len;
@@ -201,7 +201,7 @@ Test(packet, hooks_have_names)
 	}
 }
 
-Test(packet, a_cut_message_is_told_from_a_malformed_one)
+Test(packet, a_cut_message_is_distinguished_from_a_malformed_one)
 {
 	size_t len;
 
@@ -274,7 +274,7 @@ Test(packet, random_bytes_are_survived)
 	}
 }
 
-Test(packet, a_new_payload_is_kept_apart_from_the_old_one)
+Test(packet, a_new_payload_leaves_the_old_one_as_it_was)
 {
 	uint8_t scratch[65536];
 	const uint8_t *payload;
@@ -339,7 +339,7 @@ static void begin(void)
 	message_hdr(&msg, 1, 0x0800, NF_INET_FORWARD);
 }
 
-Test(packet, what_newer_kernels_tell_is_read)
+Test(packet, attributes_of_newer_kernels_are_read)
 {
 	const uint8_t *l2hdr;
 	const char *secctx;
@@ -370,7 +370,7 @@ Test(packet, what_newer_kernels_tell_is_read)
 	cr_expect(memcmp(secctx, "system_u", 8) == 0);
 }
 
-Test(packet, what_newer_kernels_do_not_tell_is_not_there)
+Test(packet, what_newer_kernels_do_not_send_is_absent)
 {
 	uint16_t tci = 4711, protocol = 4711;
 	size_t len = 4711;
@@ -388,7 +388,7 @@ Test(packet, what_newer_kernels_do_not_tell_is_not_there)
 	cr_expect(eq(u32, mnfq_packet_get_cgroup_classid(&packet), 0));
 }
 
-Test(packet, what_newer_kernels_tell_takes_a_packet)
+Test(packet, attributes_of_newer_kernels_take_a_packet)
 {
 	uint16_t tci;
 	size_t len = 4711;

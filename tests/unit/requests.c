@@ -12,7 +12,7 @@
 
 TestSuite(requests, .init = setup, .fini = teardown);
 
-Test(requests, packets_before_an_acknowledgement_are_kept)
+Test(requests, packets_before_an_acknowledgement_are_not_lost)
 {
 	struct mnfq_queue *other;
 
@@ -190,7 +190,7 @@ static enum mnfq_verdict bind_once(struct mnfq_packet *packet, void *data)
 	return MNFQ_ACCEPT;
 }
 
-Test(requests, a_queue_born_in_a_round_takes_no_part_in_it)
+Test(requests, a_queue_bound_in_a_round_takes_no_part_in_it)
 {
 	struct mnfq_queue *other;
 
@@ -220,7 +220,7 @@ Test(requests, a_bind_that_timed_out_leaves_no_packets)
 	cr_expect(eq(u32, seen, 0));
 }
 
-Test(requests, what_somebody_elses_queue_left_is_not_ours)
+Test(requests, what_a_queue_of_another_user_left_is_not_ours)
 {
 	struct mnfq_queue *other;
 
@@ -315,7 +315,7 @@ Test(requests, a_take_over_that_fails_leaves_the_queue)
 	cr_expect(eq(u64, stats().lost, 0), "taken over, not lost");
 }
 
-Test(requests, an_answer_to_somebody_else_is_not_ours)
+Test(requests, an_answer_to_another_request_is_not_ours)
 {
 	struct mnfq_queue *other = NULL;
 	uint32_t seq;
@@ -427,7 +427,7 @@ Test(requests, an_owner_that_ends_meanwhile_is_no_owner)
 }
 
 /* What the kernel answers to a bind, and what becomes of it. */
-Test(requests, each_refusal_has_its_errno_and_sentence)
+Test(requests, each_refusal_has_its_errno_and_message)
 {
 	static const struct {
 		int answer, expected;

@@ -97,7 +97,7 @@ Test(ring, a_thousand_sockets_take_no_ring_each)
 	mnfq_socket_close(shares);
 }
 
-Test(ring, no_descriptor_for_waking_before_somebody_waits)
+Test(ring, no_descriptor_for_waking_before_a_wait)
 {
 	inside = accept_it;
 	send_to_both(1);
@@ -224,7 +224,7 @@ static enum mnfq_verdict use_in_thread(struct mnfq_packet *packet)
 	return MNFQ_ACCEPT;
 }
 
-Test(ring, another_thread_is_told)
+Test(ring, use_by_another_thread_is_reported)
 {
 	inside = use_in_thread;
 	send_to_both(1);
@@ -337,7 +337,7 @@ Test(ring, a_retained_packet_is_decided_in_another_sockets_callback)
 	kept = mnfq_packet_free(kept);
 }
 
-Test(ring, running_out_of_memory_is_told_and_survived)
+Test(ring, running_out_of_memory_is_reported_and_survived)
 {
 	struct mnfq_ring *some = NULL;
 	struct mnfq_socket *one = NULL;

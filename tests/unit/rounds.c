@@ -99,7 +99,7 @@ Test(rounds, packets_of_other_queues_are_unclaimed)
 	cr_expect(eq(u64, stats().unclaimed, 1));
 }
 
-Test(rounds, refused_verdicts_are_counted_and_told)
+Test(rounds, refused_verdicts_are_counted_and_reported)
 {
 	fake.verdict_error = -ENOENT;
 	pass_packets(1);
@@ -127,7 +127,7 @@ Test(rounds, a_want_of_memory_is_waited_for)
 	expect_verdict(1, MNFQ_ACCEPT);
 }
 
-Test(rounds, a_send_that_fails_for_good_is_told)
+Test(rounds, a_send_that_fails_for_good_is_reported)
 {
 	fake.send_error = EMSGSIZE;
 	fake.send_errors = 2; /* in parts, too */
@@ -265,12 +265,12 @@ static void end_with_unread(enum mnfq_verdict fallback)
 	cr_expect(eq(u32, fake.queues[0].max_len, 0), "nothing could come in between");
 }
 
-Test(rounds, what_nobody_read_is_counted_when_its_queue_ends)
+Test(rounds, what_was_not_read_is_counted_when_its_queue_ends)
 {
 	end_with_unread(MNFQ_DROP);
 }
 
-Test(rounds, what_nobody_read_gets_the_default_verdict)
+Test(rounds, what_was_not_read_gets_the_default_verdict)
 {
 	end_with_unread(MNFQ_ACCEPT);
 }
@@ -539,7 +539,7 @@ Test(rounds, overruns_from_before_a_socket_was_ours_are_not_counted)
 	bind_seven(accept_all, MNFQ_DROP);
 }
 
-Test(rounds, overruns_that_the_kernel_does_not_tell_are_unknown)
+Test(rounds, overruns_that_the_kernel_does_not_count_are_unknown)
 {
 	fake.no_meminfo = true;
 	cr_expect(eq(u64, stats().overruns, MNFQ_UNKNOWN));

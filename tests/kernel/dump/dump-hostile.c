@@ -98,7 +98,7 @@ Test(dump_hostile, sockets_that_turn_bad_are_closed)
 }
 
 /* Who refuses tells it, and nobody else again. */
-Test(dump_hostile, a_refusal_is_told_once)
+Test(dump_hostile, a_refusal_is_logged_once)
 {
 	struct netns *space = netns_new(), *other = netns_new();
 	int fd = netns_socket(space, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
@@ -152,7 +152,7 @@ static unsigned int count_receivers(void)
  * A process that closes a file of FUSE cannot be ended. Meanwhile others hand over; and when the program
  * ends another one can listen where it did.
  */
-Test(dump_hostile, files_that_cannot_be_closed_keep_nobody_out)
+Test(dump_hostile, files_that_cannot_be_closed_lock_no_peer_out)
 {
 	struct files files = { .count = 50 };
 	int64_t worst = 0, before;

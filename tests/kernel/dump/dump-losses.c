@@ -48,7 +48,7 @@ static void end_at_once(void)
 	tool_err(&tool);
 }
 
-Test(dump_losses, a_full_queue_is_told_with_what_helps)
+Test(dump_losses, a_full_queue_is_reported_with_advice)
 {
 	start("--max-len 100");
 	tool_freeze(&tool);
@@ -77,7 +77,7 @@ Test(dump_losses, the_longest_queue_that_is_full)
 	cr_assert_eq(tool_finish(&tool), 0);
 }
 
-Test(dump_losses, a_full_buffer_is_told_with_what_helps)
+Test(dump_losses, a_full_buffer_is_reported_with_advice)
 {
 	start("--receive-buffer 20000");
 	expect_contains(tool.line, "receive buffer 20000 bytes");
@@ -93,7 +93,7 @@ Test(dump_losses, a_full_buffer_is_told_with_what_helps)
 }
 
 /* What the kernel accepted by itself nobody counts: the rest of what was sent. */
-Test(dump_losses, fail_open_is_told)
+Test(dump_losses, fail_open_is_reported)
 {
 	start("--max-len 100 --fail-open");
 	tool_freeze(&tool);

@@ -408,7 +408,7 @@ Test(dump_many, one_socket_a_namespace)
 	listener_stop("1 socket was refused");
 }
 
-Test(dump_many, the_queue_of_another_program_is_told)
+Test(dump_many, a_queue_of_another_program_is_reported)
 {
 	struct tool owner;
 	struct child child;
@@ -444,7 +444,7 @@ Test(dump_many, only_those_who_are_allowed)
 }
 
 /* Whoever is let in borrows our rights: nobody whom they would help to read what others queue. */
-Test(dump_many, nobody_borrows_rights)
+Test(dump_many, no_peer_borrows_rights)
 {
 	struct child child;
 
@@ -691,7 +691,7 @@ Test(dump_many, says_which_one_cannot_be_served)
 	listener_remove();
 }
 
-Test(dump_many, nobody_gives_one)
+Test(dump_many, no_listener_is_an_error)
 {
 	listener_make_path();
 	tool_start(&tool, NULL, -1, "dump -q 1 --from %s", LISTENER_PATH);

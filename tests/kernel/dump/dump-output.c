@@ -75,7 +75,7 @@ Test(dump_output, a_reader_that_stops_stops_no_packet)
 }
 
 /* At the end of COUNT packets there is somebody who reads again, and who gets what was kept. */
-Test(dump_output, what_was_kept_is_there_for_who_reads_again)
+Test(dump_output, a_reader_that_resumes_gets_what_was_buffered)
 {
 	const uint32_t count = 12000;
 	uint64_t printed;
@@ -187,7 +187,7 @@ static uint64_t count_log(uint64_t *left_out)
 	return count;
 }
 
-Test(dump_output, a_log_that_nobody_reads_stops_no_packet)
+Test(dump_output, an_unread_log_stops_no_packet)
 {
 	uint64_t count, left_out = 0;
 	struct datagram datagram;

@@ -51,7 +51,7 @@ static int enter_and_wait(int stream, void *arg)
 	return read(stream, &byte, 1) == 0 ? 0 : 2;
 }
 
-Test(dump_sandbox, keeps_the_capabilities_it_is_told_to)
+Test(dump_sandbox, keeps_the_requested_capabilities)
 {
 	static const uint64_t keep[] = { 0, SANDBOX_CAP(CAP_NET_ADMIN),
 					 SANDBOX_CAP(CAP_SYS_ADMIN) |
@@ -168,7 +168,7 @@ Test(dump_sandbox, dump_keeps_cap_net_admin_over_other_containers)
 	cr_assert_eq(container_finish(&container), 0);
 }
 
-Test(dump_sandbox, dump_does_without_it_if_told_to)
+Test(dump_sandbox, dump_does_without_it_on_request)
 {
 	ns = netns_new();
 	tool_start(&tool, NULL, -1, "dump -q 1 --no-sandbox -n %s", ns->name);
@@ -235,7 +235,7 @@ static int answer(int fd)
 	return child_finish(&child);
 }
 
-Test(dump_sandbox, the_owner_is_told_from_others)
+Test(dump_sandbox, the_owner_is_distinguished_from_others)
 {
 	struct container mine, other;
 	int fd;

@@ -239,7 +239,7 @@ static void expect_honest_one_served(void)
 	cr_assert_eq(container_finish(&honest), 0);
 }
 
-Test(dump_slow, whoever_steals_answers_delays_nobody)
+Test(dump_slow, stolen_answers_delay_no_other_namespace)
 {
 	struct container thieves[THIEVES];
 
@@ -293,7 +293,7 @@ static void expect_prompt_end(void)
 	listener_remove();
 }
 
-Test(dump_slow, rules_behind_the_queue_delay_nobody_else)
+Test(dump_slow, rules_behind_the_queue_delay_no_other_namespace)
 {
 	struct netns *slow = queued_ns_open(&udp);
 	char options[64];
@@ -382,7 +382,7 @@ static int leave_full_queues(int stream, void *arg)
 	return read(stream, &byte, 1) == 0 ? 0 : 3;
 }
 
-Test(dump_slow, whoever_leaves_full_queues_delays_nobody)
+Test(dump_slow, full_queues_left_behind_delay_no_other_namespace)
 {
 	struct container attacker;
 

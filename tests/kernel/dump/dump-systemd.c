@@ -180,7 +180,7 @@ Test(dump_systemd, a_restart_loses_nothing)
  * Who stays to be able to withdraw its socket could not if somebody else had it, and comes again by
  * itself after a restart.
  */
-Test(dump_systemd, what_can_be_withdrawn_is_not_kept)
+Test(dump_systemd, what_can_be_withdrawn_is_not_stored)
 {
 	int manager = open_manager(), listener = open_door(), stream;
 	char text[512];
@@ -234,7 +234,7 @@ static void write_to_itself(int fd)
  * A namespace that is gone is not worth keeping. Somebody has a copy of its descriptor still, at
  * which things go on happening: they are nobody's business any more.
  */
-Test(dump_systemd, what_is_gone_is_not_kept)
+Test(dump_systemd, what_is_gone_is_not_stored)
 {
 	int manager = open_manager(), listener = open_door(), kept;
 	struct netns *space = netns_new(), *other = netns_new();
@@ -258,7 +258,7 @@ Test(dump_systemd, what_is_gone_is_not_kept)
 }
 
 /* What the command line names is opened again, and must not be in the way of that. */
-Test(dump_systemd, what_is_named_is_not_kept)
+Test(dump_systemd, what_is_named_is_not_stored)
 {
 	int manager = open_manager();
 	struct netns *spaces[2] = { netns_new(), netns_new() };

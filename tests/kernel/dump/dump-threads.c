@@ -150,7 +150,7 @@ Test(dump_threads, end_with_signals)
 }
 
 /* One line, with the packets of all threads. */
-Test(dump_threads, tell_their_counters_together)
+Test(dump_threads, report_their_counters_together)
 {
 	static bool seen[QUEUES][ALL];
 
@@ -180,7 +180,7 @@ static void await_report(const char *begin)
 }
 
 /* Of signals that come faster than threads look, some threads see more than others. */
-Test(dump_threads, tell_their_latest_counters)
+Test(dump_threads, report_their_latest_counters)
 {
 	struct datagram datagram;
 	char summary[128];
@@ -203,7 +203,7 @@ Test(dump_threads, tell_their_latest_counters)
 	tool_stop(&tool, .packets = 50 * FLOWS, .accepted = 50 * FLOWS);
 }
 
-Test(dump_threads, end_while_nobody_reads_their_output)
+Test(dump_threads, end_although_their_output_is_not_read)
 {
 	open_balanced();
 	start("");
@@ -216,7 +216,7 @@ Test(dump_threads, end_while_nobody_reads_their_output)
 	expect_all();
 }
 
-Test(dump_threads, tell_once_that_output_cannot_be_written)
+Test(dump_threads, report_once_that_output_cannot_be_written)
 {
 	open_balanced();
 	start(">/dev/full");

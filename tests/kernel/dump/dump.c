@@ -103,7 +103,7 @@ Test(dump, lines_are_there_before_the_next_packet)
 	tool_expect_end(&tool, .packets = 3, .accepted = 3);
 }
 
-Test(dump, tells_what_was_captured)
+Test(dump, shows_what_was_captured)
 {
 	dump_open_and_start("--copy packet:1");
 	expect_contains(tool.line, "first 1 byte,");
@@ -123,7 +123,7 @@ Test(dump, tells_what_was_captured)
 	dump_expect(2);
 }
 
-Test(dump, tells_that_a_checksum_is_bad)
+Test(dump, shows_that_a_checksum_is_bad)
 {
 	int fd;
 
@@ -243,7 +243,7 @@ Test(dump, nohup_keeps_it_from_hanging_up)
 	dump_expect(1);
 }
 
-Test(dump, tells_its_counters_when_asked)
+Test(dump, reports_its_counters_on_sigusr1)
 {
 	dump_open_and_start("");
 	for (uint32_t seq = 0; seq < 3; seq++) {
@@ -271,7 +271,7 @@ Test(dump, ends_when_the_reader_of_its_output_goes)
 	dump_expect(1);
 }
 
-Test(dump, ends_while_nobody_reads_its_output)
+Test(dump, ends_although_its_output_is_not_read)
 {
 	dump_open_and_start("");
 	cr_assert(fcntl(fileno(tool.out), F_SETPIPE_SZ, 4096) >= 0);
@@ -283,7 +283,7 @@ Test(dump, ends_while_nobody_reads_its_output)
 	dump_expect(500);
 }
 
-Test(dump, tells_that_output_cannot_be_written)
+Test(dump, reports_output_that_cannot_be_written)
 {
 	dump_open();
 	for (int closed = 0; closed < 2; closed++) {

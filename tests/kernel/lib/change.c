@@ -223,7 +223,7 @@ Test(change, link_layer_header_of_a_packet_of_no_bridge_is_ignored)
 	accept_past_the_library(attributes, (size_t)(end - attributes));
 }
 
-Test(change, mark_of_a_connection_that_nobody_tracks_is_ignored)
+Test(change, mark_of_an_untracked_connection_is_ignored)
 {
 	const uint32_t mark = htonl(1);
 	uint8_t nest[32], attributes[64], *end = nest;

@@ -321,7 +321,7 @@ Test(edit, a_truncated_packet_is_refused)
 }
 
 /* The largest datagram there is: no setting makes a message carry all of it. */
-Test(edit, nobody_is_told_to_raise_what_is_at_its_maximum)
+Test(edit, no_advice_to_raise_what_is_at_its_maximum)
 {
 	static char text[65507];
 	struct rewrite rewrite;

@@ -213,7 +213,7 @@ Test(flags, optional_ones_are_in_force_where_they_can)
 }
 
 /* Without being optional it fails, and the queue goes on as it was. */
-Test(flags, a_lacking_one_is_told)
+Test(flags, a_lacking_one_is_reported)
 {
 	bool has;
 	int err;

@@ -172,7 +172,7 @@ static void remove_path(char *path)
 	cr_expect(rmdir(path) == 0);
 }
 
-Test(handover, to_whoever_fetches_it)
+Test(handover, to_a_process_that_fetches_it)
 {
 	char *path = new_path();
 

@@ -261,7 +261,7 @@ Test(meta, tcp_without_gso)
 }
 
 /* A raw socket's checksum was made by the sender, and is still to be looked at by the receiver. */
-Test(meta, checksum_that_nobody_verified)
+Test(meta, checksum_that_was_not_verified)
 {
 	struct netns *ns = netns_new();
 	struct mnfq_socket *sock;

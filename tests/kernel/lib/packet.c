@@ -167,7 +167,7 @@ Test(packet, hwaddr_is_the_senders)
 	mnfq_socket_close(road.sock);
 }
 
-Test(packet, bridge_ports_are_told)
+Test(packet, bridge_ports_are_reported)
 {
 	struct netns *a = netns_new(), *b = netns_new();
 	struct road road = { .router = netns_new() };
@@ -264,7 +264,7 @@ Test(packet, owner_of_the_local_sender)
 	fixture_close();
 }
 
-QueueTest(packet, owner_is_not_told_unasked)
+QueueTest(packet, the_owner_is_reported_only_on_request)
 {
 	netns_rule(fixture.ns, 4, "-t mangle -A OUTPUT -p udp -j NFQUEUE --queue-num 1");
 	fixture_bind(NULL, look);

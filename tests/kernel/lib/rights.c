@@ -62,7 +62,7 @@ static int own_it(int stream, void *arg)
 	return write(stream, &byte, 1) == 1 && read(stream, &byte, 1) == 0 ? 0 : 1;
 }
 
-QueueTest(rights, owned_by_somebody_else_says_who)
+QueueTest(rights, the_owner_of_a_queue_is_named)
 {
 	struct netns_queue kernel;
 	struct child child;

@@ -353,7 +353,7 @@ Test(rootless, what_its_owner_can_do_beside)
 	all_steps(OWNER);
 }
 
-Test(rootless, what_a_stranger_can_do)
+Test(rootless, what_another_user_can_do)
 {
 	all_steps(STRANGER);
 }

@@ -219,7 +219,7 @@ static int unbind_ours(int stream, void *arg)
 	return 0;
 }
 
-QueueTest(shared, unbound_by_somebody_else_is_told)
+QueueTest(shared, unbound_by_another_user_is_reported)
 {
 	struct child child;
 	int err;
@@ -259,7 +259,7 @@ static void one_more(uint32_t seq)
 }
 
 /* The kernel then drops what it would deliver, answers too; we neither hang nor mistake anything. */
-Test(shared, connected_by_somebody_else_and_back)
+Test(shared, connected_by_another_user_and_back)
 {
 	struct sockaddr_nl peer = { .nl_family = AF_NETLINK, .nl_pid = 4711 };
 	struct sockaddr none = { .sa_family = AF_UNSPEC };
@@ -280,7 +280,7 @@ Test(shared, connected_by_somebody_else_and_back)
 }
 
 /* None of these keeps us from serving, or makes us wait. */
-Test(shared, options_set_by_somebody_else)
+Test(shared, options_set_by_another_user)
 {
 	static const struct {
 		int level, name, value[4];
@@ -327,7 +327,7 @@ static enum mnfq_verdict rewrite_all(struct mnfq_packet *packet, void *data)
 }
 
 /* A verdict that does not fit any more is told, and the default one, which does, takes its place. */
-Test(shared, a_send_buffer_shrunk_by_somebody_else)
+Test(shared, a_send_buffer_shrunk_by_another_user)
 {
 	struct datagram datagram = { 0 };
 	int tiny = 1, err;

@@ -107,7 +107,7 @@ static void end_in_time(mnfq_callback callback, unsigned int handled)
 	fixture_close();
 }
 
-Test(slow_path, what_nobody_read_delays_the_end_no_longer_than_its_deadline)
+Test(slow_path, what_was_not_read_delays_the_end_no_longer_than_its_deadline)
 {
 	end_in_time(count_packet, 0);
 }
@@ -326,7 +326,7 @@ static void may_enter(bool may)
 }
 
 /* Who cannot know which packets were taken has the kernel drop them, and begins anew. */
-Test(slow_path, what_nobody_can_find_is_dropped_by_a_successor)
+Test(slow_path, what_cannot_be_found_is_dropped_by_a_successor)
 {
 	int err;
 

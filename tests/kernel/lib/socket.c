@@ -173,7 +173,7 @@ QueueTest(socket, a_namespace_without_a_name)
 }
 
 /* What somebody closes under our feet is told by whatever uses it, and closing stays harmless. */
-QueueTest(socket, a_descriptor_that_somebody_closed)
+QueueTest(socket, a_descriptor_closed_behind_our_back)
 {
 	struct mnfq_queue_options options = { .size = sizeof(options) };
 	struct mnfq_queue *other = NULL;

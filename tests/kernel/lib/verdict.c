@@ -28,7 +28,7 @@ QueueTest(verdict, accept_delivers)
 	cr_assert(fixture_stats().accepted == 2);
 }
 
-QueueTest(verdict, drop_reaches_nobody)
+QueueTest(verdict, drop_delivers_nothing)
 {
 	fixture.verdict = MNFQ_DROP;
 	fixture_bind(NULL, only_the_first);
@@ -98,7 +98,7 @@ QueueTest(verdict, another_queue_sees_the_packet)
 	fixture.elsewhere = -1; /* in the other queue, by no rule */
 }
 
-QueueTest(verdict, another_queue_that_nobody_bound_drops)
+QueueTest(verdict, another_queue_that_is_not_bound_drops)
 {
 	fixture.verdict = mnfq_verdict_queue(700);
 	fixture_bind(NULL, only_the_first);
@@ -106,7 +106,7 @@ QueueTest(verdict, another_queue_that_nobody_bound_drops)
 	cr_assert(fixture_stats().refused == 0);
 }
 
-QueueTest(verdict, another_queue_that_nobody_bound_is_bypassed)
+QueueTest(verdict, another_queue_that_is_not_bound_is_bypassed)
 {
 	fixture.verdict = mnfq_verdict_queue_bypass(700);
 	netns_rule(fixture.ns, 4, "-A INPUT -p udp --dport %d", PORT);

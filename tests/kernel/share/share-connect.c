@@ -65,7 +65,7 @@ Test(share_connect, waits_for_a_monitor)
 	close(listener);
 }
 
-Test(share_connect, does_not_wait_for_ever_if_told_so)
+Test(share_connect, waits_no_longer_than_its_timeout)
 {
 	int listener, stream;
 
@@ -111,7 +111,7 @@ Test(share_connect, a_signal_ends_the_waiting)
 	cr_assert_eq(tool_finish(&tool), 0);
 }
 
-QueueTest(share_connect, is_kept_for_monitors_that_come_back)
+QueueTest(share_connect, stays_for_monitors_that_come_back)
 {
 	int listener, stream;
 
@@ -146,7 +146,7 @@ QueueTest(share_connect, is_kept_for_monitors_that_come_back)
 }
 
 /* Also if it has no chance to say so. */
-Test(share_connect, what_is_kept_is_withdrawn_if_it_is_killed)
+Test(share_connect, a_persistent_socket_is_withdrawn_if_it_is_killed)
 {
 	int listener = open_listener(), stream;
 

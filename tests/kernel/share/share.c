@@ -42,7 +42,7 @@ static void stop_listening(void)
 	cr_assert(access(path, F_OK) < 0);
 }
 
-QueueTest(share, gives_a_socket_to_whoever_connects)
+QueueTest(share, gives_a_socket_to_each_client)
 {
 	int stream, other;
 
@@ -77,7 +77,7 @@ static void become_somebody(void)
 }
 
 /* To somebody who lends his rights. */
-QueueTest(share, whoever_is_inside_can_share)
+QueueTest(share, any_user_inside_can_share)
 {
 	int stream;
 
@@ -158,7 +158,7 @@ Test(share, gives_to_those_who_are_allowed)
 	stop_listening();
 }
 
-Test(share, tells_who_has_not_taken_it)
+Test(share, reports_a_peer_that_refused_the_socket)
 {
 	int fd, stream;
 
@@ -176,7 +176,7 @@ Test(share, tells_who_has_not_taken_it)
 
 #define SILENT 300 /* more than it remembers */
 
-Test(share, silent_peers_delay_nobody)
+Test(share, silent_peers_delay_no_other)
 {
 	int silent[SILENT], stream, fd;
 	unsigned int before;
@@ -220,7 +220,7 @@ Test(share, silent_peers_have_a_deadline)
 	stop_listening();
 }
 
-Test(share, noisy_peers_delay_nobody)
+Test(share, noisy_peers_delay_no_other)
 {
 	char noise[100000] = "";
 	int noisy, stream;
@@ -240,7 +240,7 @@ Test(share, noisy_peers_delay_nobody)
 #define UNREAD 1500 /* more than the usual limit of open files */
 
 /* What lies in their buffers counts against the limit of who sent it. */
-Test(share, peers_who_do_not_read_delay_nobody)
+Test(share, peers_that_do_not_read_delay_no_other)
 {
 	struct rlimit many;
 	int unread[UNREAD], stream;
