@@ -362,16 +362,16 @@ static unsigned int add_up(const struct child *child, long threads)
 {
 	char output[4096] = "", *line = output;
 	unsigned int sum = 0, packets;
-	long num = 0, told;
+	long num = 0, printed;
 	size_t len = 0;
 	ssize_t got;
 
 	while ((got = read(child->fd, output + len, sizeof(output) - 1 - len)) > 0)
 		len += (size_t)got;
 	for (; *line; line = strchr(line, '\n') + 1) {
-		cr_assert(sscanf(line, "queue %ld: %u packets\n", &told, &packets) == 2, "%s",
+		cr_assert(sscanf(line, "queue %ld: %u packets\n", &printed, &packets) == 2, "%s",
 			  output);
-		cr_expect(told == num && packets > 0, "each thread sees some: %s", line);
+		cr_expect(printed == num && packets > 0, "each thread sees some: %s", line);
 		sum += packets;
 		num++;
 	}

@@ -13,7 +13,7 @@ struct account {
 	uint64_t waiting; /* in the kernel, for a verdict */
 	uint64_t queue_full, buffer_full; /* dropped by the kernel */
 	uint64_t failed_open;             /* accepted by the kernel, unseen */
-	uint64_t taken;                   /* read from the socket by somebody else */
+	uint64_t taken;                   /* read from the socket by another process */
 	int64_t elsewhere; /* decided, but not in those counters; negative: not of those
 					   * rules */
 };

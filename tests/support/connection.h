@@ -32,7 +32,7 @@ extern const uint8_t labels[MNFQ_CT_LABELS_SIZE];
 #define CT (MNFQ_I_HDRLEN + 12 + 8)
 void put_connection(void);
 
-/* Nothing is told of the connection; of its tuples this error. */
+/* Nothing is known of the connection; of its tuples this error. */
 void expect_all(int tuples);
 
 #endif

@@ -95,8 +95,8 @@ void container_start(struct container *container, uid_t uid,
 }
 
 /*
- * The kernel counts what a user's processes have sent and nobody has received yet, against the limit
- * of who sends: somebody else's test may be at it.
+ * The kernel counts what a user's processes have sent and that was not received yet, against the limit
+ * of who sends: another test may be at it.
  */
 static int container_open_socket(int stream, void *arg)
 {

@@ -24,7 +24,7 @@ struct container {
 void container_start(struct container *container, uid_t uid,
 		     int (*function)(int stream, void *arg), void *arg);
 
-/* The same with somebody in it who does nothing but open a netlink socket, and pass it out. */
+/* The same with a process in it that does nothing but open a netlink socket, and pass it out. */
 void container_start_idle(struct container *container, uid_t uid);
 
 /* Closes what is ours of it, and waits for the exit status of its root. */

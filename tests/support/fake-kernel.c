@@ -110,7 +110,7 @@ int __wrap_getsockname(int fd, struct sockaddr *addr, socklen_t *len)
 	return 0;
 }
 
-/* Connected to nobody. */
+/* Not connected. */
 int __wrap_getpeername(int fd, struct sockaddr *addr, socklen_t *len)
 {
 	(void)fd, (void)len;

@@ -40,10 +40,10 @@ struct fake_queue {
 struct fake_kernel {
 	struct fake_queue queues[2];
 	unsigned int sends, sends_refused, batch_verdicts, single_verdicts, receives;
-	int socket_error;             /* instead of a new socket */
-	uint32_t portid_taken;        /* somebody gives the next socket this port id before us */
-	int bind_error;               /* answered to a BIND instead of obeying */
-	int verdict_error;            /* answered to each verdict instead of obeying */
+	int socket_error;      /* instead of a new socket */
+	uint32_t portid_taken; /* another process gives the next socket this port id before us */
+	int bind_error;        /* answered to a BIND instead of obeying */
+	int verdict_error;     /* answered to each verdict instead of obeying */
 	int send_error, send_errors;  /* so many sends fail with that errno */
 	int send_buffer;              /* SO_SNDBUF; 0: 1 MiB */
 	bool no_right;                /* a send is answered -EPERM, by its first message alone */
@@ -62,7 +62,7 @@ struct fake_kernel {
 	int name_error;               /* answered to a question for a name instead */
 	unsigned int name_calls;      /* questions for a name */
 	unsigned int mtu_calls; /* questions for the MTU, which is 1000 more than the index */
-	int64_t clock_ms;       /* goes on only while somebody waits */
+	int64_t clock_ms;       /* goes on only while a call waits */
 	int64_t clock_ns, clock_step; /* beyond that; a step whenever the exact clock is read */
 	int poll_timeout;             /* of the last poll */
 	unsigned int fills, polls;    /* calls of recvmmsg and poll; what happens during one: */
@@ -85,7 +85,7 @@ void fake_set_base(uint16_t num, uint32_t base);
 /* What became of packet @id. */
 struct fake_decision *fake_decision(struct fake_queue *queue, uint32_t id);
 
-/* Queues a packet; if not @sent its message is lost on the way, or taken by somebody else. */
+/* Queues a packet; if not @sent its message is lost on the way, or taken by another process. */
 uint32_t fake_packet(uint16_t num, size_t len, bool sent);
 /* As a full receive buffer: an id is used, but nothing is queued. */
 void fake_overrun(uint16_t num);

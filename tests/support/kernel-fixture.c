@@ -77,7 +77,7 @@ void fixture_expect_nothing(void)
 	cr_assert(!udp_receive(&fixture.udp, &datagram), "datagram %u arrived", datagram.seq);
 }
 
-/* What a gap showed, and the kernel did not drop, somebody else has taken. */
+/* What a gap showed, and the kernel did not drop, another process has taken. */
 static struct account count_all(struct mnfq_socket *sock, struct netns *ns,
 				const struct account *rest)
 {

@@ -26,7 +26,7 @@ struct netns *netns_new(void);
 /* In a forked child: leave it to the parent to tidy up, and do not keep it waiting. */
 void netns_forget(void);
 
-/* Removes its name now; the namespace lives on while somebody is in it. Returns NULL. */
+/* Removes its name now; the namespace lives on while a process is in it. Returns NULL. */
 struct netns *netns_free(struct netns *ns);
 
 /*

@@ -30,7 +30,7 @@ static void run_child(struct netns *ns, int fd, const char *command, const int o
 
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	signal(SIGHUP, SIG_DFL); /* whoever started the tests may be under nohup */
+	signal(SIGHUP, SIG_DFL); /* the tests may run under nohup */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	dup2(out[1], STDOUT_FILENO);
 	dup2(err[1], STDERR_FILENO);

@@ -375,7 +375,7 @@ static void advised(struct mnfq_packet *packet)
 		  advice->lacks);
 }
 
-/* Advice to do what has been done already helps nobody. */
+/* Advice to do what has been done already is of no use. */
 Test(edit, advice_depends_on_what_is_in_force)
 {
 	for (size_t i = 0; i < sizeof(advices) / sizeof(advices[0]); i++) {
@@ -425,7 +425,7 @@ static void adjusted_by_the_caller(struct mnfq_packet *packet)
 	cr_expect(not(is_adjusted(packet)));
 }
 
-/* The same bytes, put together by somebody else. */
+/* The same bytes, put together by another process. */
 static int rebuild(struct mnfq_packet *packet, const char *data)
 {
 	struct build built = { .len = 0 };
@@ -491,7 +491,7 @@ static void other_length_adjusted(struct mnfq_packet *packet)
 	cr_expect(is_adjusted(packet));
 }
 
-/* Whoever follows the advice to switch GSO off would be told the same again. */
+/* A program that switches GSO off, as advised, would get the same advice again. */
 static void no_resize_of_large(struct mnfq_packet *packet)
 {
 	cr_expect(eq(int, mnfq_packet_edit(packet, 40, 0, "x", 1), -EOPNOTSUPP));

@@ -216,7 +216,7 @@ Test(change, a_payload_has_limits)
 	begin(ALL & ~PAYLOAD);
 	expect_refused("payload", mnfq_packet_set_payload(&packet, "new", 3), -ENODATA);
 	expect_refused("payload", mnfq_packet_set_payload(&packet, NULL, 0), -ENODATA);
-	/* Whatever is allowed: nobody knows what would be replaced. */
+	/* Whatever is allowed: it is unknown what would be replaced. */
 	expect_done("allow", mnfq_packet_allow(&packet, MNFQ_ALLOW_CUT));
 	expect_refused("payload", mnfq_packet_set_payload(&packet, "new", 3), -ENODATA);
 }

@@ -176,7 +176,7 @@ Test(ring, is_used_by_one_socket_at_a_time)
 	cr_expect(eq(u64, stats().malformed, 0));
 }
 
-/* What was there to be told is not used up by a call that is refused. */
+/* A pending report is not used up by a call that is refused. */
 static enum mnfq_verdict stop_other(struct mnfq_packet *packet)
 {
 	mnfq_socket_stop(other);
@@ -193,7 +193,7 @@ Test(ring, a_refused_call_does_not_take_the_stop)
 Test(ring, is_free_after_whatever_ended_a_round)
 {
 	inside = accept_it;
-	/* Nothing there; a receive that fails; a send that fails; a stranger's datagram. */
+	/* Nothing there; a receive that fails; a send that fails; a datagram of another process. */
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 0));
 	fake_packet(7, 60, true);
 	fake.send_error = EPERM;

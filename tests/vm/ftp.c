@@ -167,7 +167,7 @@ static void say(int from, int to, const char *word, unsigned int n)
 	receive(to, expected, edited(expected, sizeof(expected), word, n));
 }
 
-/* Much that nobody edits; as much at a time as there is room for. */
+/* Much that is not edited; as much at a time as there is room for. */
 static void say_much(int from, int to)
 {
 	static char text[60000];

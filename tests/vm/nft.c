@@ -11,7 +11,7 @@
 
 #include "kernel-fixture.h"
 
-/* What the last packet told. */
+/* What the last packet had. */
 static struct sight {
 	uint8_t family;
 	uint16_t hw_protocol;

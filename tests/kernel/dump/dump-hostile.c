@@ -74,7 +74,7 @@ static bool has_something_to_read(int link)
 /* What the broker found good may be no good any more when its turn comes. */
 Test(dump_hostile, sockets_that_turn_bad_are_closed)
 {
-	struct sockaddr_nl nobody = { .nl_family = AF_NETLINK, .nl_pid = 4711 };
+	struct sockaddr_nl nowhere = { .nl_family = AF_NETLINK, .nl_pid = 4711 };
 	unsigned int before;
 	char errmsg[256];
 	int fd, stream, link;
@@ -88,7 +88,7 @@ Test(dump_hostile, sockets_that_turn_bad_are_closed)
 		tool_freeze(&tool);
 		stream = listener_offer(fd);
 		cr_assert(wait_until(has_something_to_read(link)));
-		cr_assert(connect(fd, (struct sockaddr *)&nobody, sizeof(nobody)) == 0);
+		cr_assert(connect(fd, (struct sockaddr *)&nowhere, sizeof(nowhere)) == 0);
 		kill(tool.pid, SIGCONT);
 		cr_assert_eq(listener_answer(stream, errmsg), -EISCONN);
 		close(fd);
@@ -97,14 +97,14 @@ Test(dump_hostile, sockets_that_turn_bad_are_closed)
 	listener_stop("0 packets");
 }
 
-/* Who refuses tells it, and nobody else again. */
+/* By the process that refuses, and not again by another. */
 Test(dump_hostile, a_refusal_is_logged_once)
 {
 	struct netns *space = netns_new(), *other = netns_new();
 	int fd = netns_socket(space, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
 	int fd_of_other = netns_socket(other, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
 	char errmsg[256];
-	unsigned int told = 0;
+	unsigned int logged = 0;
 
 	listener_start("");
 	cr_assert_eq(listener_answer(listener_offer(fd), errmsg), 0);
@@ -112,8 +112,8 @@ Test(dump_hostile, a_refusal_is_logged_once)
 	cr_assert_eq(listener_answer(listener_offer(fd_of_other), errmsg), 0);
 	tool_await_err(&tool, "serving namespace ");
 	while (strncmp(tool_err(&tool), "serving namespace ", 18) != 0)
-		told += strstr(tool.line, "served already") != NULL;
-	cr_assert_eq(told, 1u);
+		logged += strstr(tool.line, "served already") != NULL;
+	cr_assert_eq(logged, 1u);
 	close(fd);
 	close(fd_of_other);
 	listener_stop("0 packets");
@@ -194,7 +194,7 @@ Test(dump_hostile, files_that_cannot_be_closed_lock_no_peer_out)
 	listener_remove();
 }
 
-/* Whoever is killed cannot tidy up. */
+/* A process that is killed cannot tidy up. */
 Test(dump_hostile, the_door_is_closed_when_the_program_is_killed)
 {
 	pid_t keeper;
@@ -292,7 +292,7 @@ static void drain(FILE *file)
 	while (read(fileno(file), scrap, sizeof(scrap)) > 0);
 }
 
-/* A broker in the hands of a stranger does not keep us from ending. */
+/* A broker that was taken over does not keep us from ending. */
 Test(dump_hostile, a_broker_that_goes_on_talking)
 {
 	struct child talker;
@@ -406,7 +406,7 @@ Test(dump_hostile, no_descriptor_is_left_for_a_check)
 	close(link);
 }
 
-/* So that nobody takes all there is room for. */
+/* So that no user takes all there is room for. */
 Test(dump_hostile, a_user_has_a_quota)
 {
 	struct ipc_msg message;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* mnfq dump: nobody fills the log, or keeps lines on others out of it. */
+/* mnfq dump: no user can fill the log, or keep lines on others out of it. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <linux/netlink.h>
@@ -90,7 +90,7 @@ static int send_nonsense(int parent, void *arg)
 static atomic_uint on_attacker, honest_joins, honest_refusals;
 static _Atomic unsigned long long left_out;
 
-/* Reads all of it, so that nobody waits for us. */
+/* Reads all of it, so that no writer waits for us. */
 static void *read_log(void *arg)
 {
 	(void)arg;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* mnfq dump: what its summary says of packets that were lost, or that nobody saw. */
+/* mnfq dump: what its summary says of packets that were lost, or that were not seen. */
 #include <criterion/criterion.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -40,7 +40,7 @@ static void serve_and_end(void)
 	tool_err(&tool);
 }
 
-/* Frozen, it cannot decide anything before it is told to end. */
+/* Frozen, it cannot decide anything before the signal. */
 static void end_at_once(void)
 {
 	kill(tool.pid, SIGTERM);
@@ -92,7 +92,7 @@ Test(dump_losses, a_full_buffer_is_reported_with_advice)
 	cr_assert_eq(tool_finish(&tool), 0);
 }
 
-/* What the kernel accepted by itself nobody counts: the rest of what was sent. */
+/* The kernel does not count what it accepted by itself: the rest of what was sent. */
 Test(dump_losses, fail_open_is_reported)
 {
 	start("--max-len 100 --fail-open");

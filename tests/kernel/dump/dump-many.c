@@ -83,7 +83,7 @@ static bool has_device(struct netns *space, const char *device)
 	return has;
 }
 
-/* Whether one is served or two: told, freed, and served again. That it is freed shows in its device. */
+/* Whether one is served or two: logged, freed, and served again. That it is freed shows in its device. */
 static void make_one_anew(unsigned int count)
 {
 	struct netns *spaces[2], *other = netns_new();
@@ -253,7 +253,7 @@ struct container_peer {
 	uint32_t flags;
 	uid_t uid;
 	bool own;    /* in namespaces that this user makes, not in @ns */
-	bool mapped; /* likewise, but somebody else made them, and he is their root */
+	bool mapped; /* likewise, but made by us, with this user as their root */
 };
 
 /* In our parent's user namespace: its root is to be @uid out here. */
@@ -271,7 +271,7 @@ static int map_parent(int stream, uid_t uid)
 	return !ok;
 }
 
-/* Namespaces that we made, and whose root is somebody else, as with subordinate ids. */
+/* Namespaces that we made, and whose root is another user, as with subordinate ids. */
 static int enter_mapped(uid_t uid)
 {
 	int ends[2], status = 1;
@@ -290,7 +290,7 @@ static int enter_mapped(uid_t uid)
 	return setresuid(0, 0, 0);
 }
 
-/* Writes the answer's errno and message to us, and stays until told to go. */
+/* Writes the answer's errno and message to us, and stays until the stream ends. */
 static int hand_over_and_stay(int stream, void *arg)
 {
 	const struct container_peer *self = arg;
@@ -443,7 +443,7 @@ Test(dump_many, only_those_who_are_allowed)
 	listener_stop("1 socket was refused");
 }
 
-/* Whoever is let in borrows our rights: nobody whom they would help to read what others queue. */
+/* A peer that is let in borrows our rights: none may whom they would help to read what others queue. */
 Test(dump_many, no_peer_borrows_rights)
 {
 	struct child child;
@@ -460,7 +460,7 @@ Test(dump_many, no_peer_borrows_rights)
 	listener_stop("1 socket was refused");
 }
 
-/* A copy of sleep(1) that runs as root, whoever starts it. */
+/* A copy of sleep(1) that runs as root for every user. */
 static const char *make_set_uid_program(void)
 {
 	static char program[sizeof(LISTENER_PATH) + 8];
@@ -522,7 +522,7 @@ static void signal_broker(int signal)
 	kill(broker, signal);
 }
 
-/* What a process may do when somebody looks says nothing of who opened the socket. */
+/* What a process may do when we look says nothing of who opened the socket. */
 Test(dump_many, rights_are_not_those_of_the_program_that_a_peer_becomes)
 {
 	struct container_peer attacker = { .uid = 12345 };
@@ -618,7 +618,7 @@ Test(dump_many, packets_do_not_need_the_broker)
 	listener_remove_stale();
 }
 
-/* With nobody left to serve and nobody who could come there is nothing to wait for. */
+/* Without a namespace, and without a process that could bring one, there is nothing to wait for. */
 Test(dump_many, ends_without_namespaces_and_broker)
 {
 	listener_start("");
@@ -630,7 +630,7 @@ Test(dump_many, ends_without_namespaces_and_broker)
 
 /* ---- fetched ---------------------------------------------------------------------------- */
 
-/* Gives one socket of its namespace to whoever connects. */
+/* Gives one socket of its namespace to the first client. */
 static int give_away(int stream, void *arg)
 {
 	struct mnfq_handover_options options = { .size = sizeof(options), .label = "given" };
@@ -668,7 +668,7 @@ Test(dump_many, fetches_one)
 	listener_remove();
 }
 
-/* Without the right, nobody tells us its namespace: with several of them that would say little. */
+/* Without the right, its namespace remains unknown: with several of them that would say little. */
 Test(dump_many, says_which_one_cannot_be_served)
 {
 	struct child child;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* mnfq dump while nobody reads what it prints: packets get their verdicts. */
+/* mnfq dump while its output is not read: packets get their verdicts. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -74,7 +74,7 @@ Test(dump_output, a_reader_that_stops_stops_no_packet)
 	cr_assert_eq(tool_finish(&tool), 0);
 }
 
-/* At the end of COUNT packets there is somebody who reads again, and who gets what was kept. */
+/* A reader that resumes at the end of COUNT packets gets what was buffered. */
 Test(dump_output, a_reader_that_resumes_gets_what_was_buffered)
 {
 	const uint32_t count = 12000;

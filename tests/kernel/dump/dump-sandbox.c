@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Which rights are left once mnfq dump serves, and whoever else enters the sandbox. */
+/* Which rights are left once mnfq dump serves, and who else enters the sandbox. */
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <errno.h>
@@ -155,7 +155,7 @@ Test(dump_sandbox, dump_keeps_nothing_over_its_own_container)
 	cr_assert_eq(container_finish(&container), 0);
 }
 
-/* Somebody else's container is none of ours, even if we are root. */
+/* Another user's container is none of ours, even if we are root. */
 Test(dump_sandbox, dump_keeps_cap_net_admin_over_other_containers)
 {
 	struct container container;

@@ -142,10 +142,10 @@ static void expect_quiet(void)
 #define THIEVES 2
 #define QUEUES  64
 
-static int hand_over(int fd, unsigned int flags, char *sentence, size_t size)
+static int hand_over(int fd, unsigned int flags, char *errmsg, size_t size)
 {
 	struct mnfq_handover_options options = {
-		.size = sizeof(options), .flags = flags, .error = sentence, .error_size = size
+		.size = sizeof(options), .flags = flags, .error = errmsg, .error_size = size
 	};
 	int stream = listener_connect();
 	int err = stream < 0 ? stream : mnfq_handover_send(stream, fd, DEADLINE_MS, &options);
@@ -160,7 +160,7 @@ static bool is_answered(int stream)
 	return recv(stream, &byte, 1, MSG_DONTWAIT | MSG_PEEK) >= 0;
 }
 
-/* Without a pause once there may be one, so that few are left for whoever asked. */
+/* Without a pause once there may be one, so that few are left for the tool. */
 static void take_answers(int fd, int stream)
 {
 	const struct timespec pause = { .tv_nsec = 50000 };
@@ -176,13 +176,13 @@ static void take_answers(int fd, int stream)
 			(void)recv(fd, answer, sizeof(answer), MSG_DONTWAIT);
 }
 
-/* Again and again until told to end, in a new namespace whenever one has been served. */
+/* Again and again until its stream ends, in a new namespace whenever one has been served. */
 static int steal_answers(int stream, void *arg)
 {
-	char byte, sentence[MNFQ_ERRMSG_SIZE];
+	char byte, errmsg[MNFQ_ERRMSG_SIZE];
 	struct mnfq_handover_options options = { .size = sizeof(options),
-						 .error = sentence,
-						 .error_size = sizeof(sentence) };
+						 .error = errmsg,
+						 .error_size = sizeof(errmsg) };
 	int err = 0;
 
 	(void)arg;
@@ -192,7 +192,7 @@ static int steal_answers(int stream, void *arg)
 		if (err == 0 && unshare(CLONE_NEWNET) < 0)
 			return 1;
 		fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
-		peer = hand_over(fd, 0, sentence, sizeof(sentence));
+		peer = hand_over(fd, 0, errmsg, sizeof(errmsg));
 		if (peer < 0)
 			return 2;
 		take_answers(fd, peer);
@@ -208,17 +208,17 @@ static int steal_answers(int stream, void *arg)
 /* Hands a socket over, and says how many milliseconds that took. */
 static int hand_over_honestly(int stream, void *arg)
 {
-	char byte, sentence[MNFQ_ERRMSG_SIZE] = "";
+	char byte, errmsg[MNFQ_ERRMSG_SIZE] = "";
 	struct mnfq_handover_options options = { .size = sizeof(options),
-						 .error = sentence,
-						 .error_size = sizeof(sentence) };
+						 .error = errmsg,
+						 .error_size = sizeof(errmsg) };
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER), peer, err;
 	int64_t since = now_ms();
 
 	(void)arg;
-	peer = hand_over(fd, 0, sentence, sizeof(sentence));
+	peer = hand_over(fd, 0, errmsg, sizeof(errmsg));
 	err = peer < 0 ? peer : mnfq_handover_wait(peer, DEADLINE_MS, &options);
-	dprintf(stream, "%d %lld %s", err, (long long)(now_ms() - since), sentence);
+	dprintf(stream, "%d %lld %s", err, (long long)(now_ms() - since), errmsg);
 	return read(stream, &byte, 1) == 0 ? 0 : 2;
 }
 
@@ -356,10 +356,10 @@ static void send_to_queues(void)
 /* Joins, has packets wait, and leaves at once, so that they are decided on the way out. */
 static int leave_full_queues(int stream, void *arg)
 {
-	char byte, sentence[MNFQ_ERRMSG_SIZE];
+	char byte, errmsg[MNFQ_ERRMSG_SIZE];
 	struct mnfq_handover_options options = { .size = sizeof(options),
-						 .error = sentence,
-						 .error_size = sizeof(sentence) };
+						 .error = errmsg,
+						 .error_size = sizeof(errmsg) };
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER), peer, err;
 
 	(void)arg;
@@ -367,7 +367,7 @@ static int leave_full_queues(int stream, void *arg)
 		return 1;
 	for (int i = 0; i < LEAVES; i++) {
 		do { /* it may not be known yet that we left */
-			peer = hand_over(fd, MNFQ_HANDOVER_KEEP, sentence, sizeof(sentence));
+			peer = hand_over(fd, MNFQ_HANDOVER_KEEP, errmsg, sizeof(errmsg));
 			if (peer < 0)
 				return 2;
 			err = mnfq_handover_wait(peer, DEADLINE_MS, &options);
@@ -394,7 +394,7 @@ Test(dump_slow, full_queues_left_behind_delay_no_other_namespace)
 	netns_rule(&attacker.ns, 4, "-A OUTPUT -p udp --dport 9 -j NFQUEUE --queue-num 1");
 	netns_rule(&attacker.ns, 4, "-A OUTPUT -p udp --dport 10 -j NFQUEUE --queue-num 2");
 	child_tell(&attacker.child);
-	measure_quiet("while somebody leaves full queues", LEAVES);
+	measure_quiet("while full queues are left", LEAVES);
 	expect_quiet();
 	cr_assert_eq(container_finish(&attacker), 0);
 	tool.unaccounted = "what there was no time for was dropped by the kernel";

@@ -83,7 +83,7 @@ static bool wait_readable_for(int fd, int ms)
 	return poll(&ready, 1, ms) == 1;
 }
 
-/* The next thing that the manager is told; with the descriptor that came along, or -1. */
+/* The next message to the manager; returns the descriptor that came along, or -1. */
 static int hear(int manager, char text[512])
 {
 	union {
@@ -107,7 +107,7 @@ static int hear(int manager, char text[512])
 	return fd;
 }
 
-/* Somebody in the namespace hands a socket over at the door. Returns the stream. */
+/* Hands a socket of the namespace over at the door. Returns the stream. */
 static int hand_over_with(struct netns *space, uint32_t flags, const char *label)
 {
 	struct mnfq_handover_options options = { .size = sizeof(options),
@@ -177,7 +177,7 @@ Test(dump_systemd, a_restart_loses_nothing)
 }
 
 /*
- * Who stays to be able to withdraw its socket could not if somebody else had it, and comes again by
+ * Who stays to be able to withdraw its socket could not if another process had it, and comes again by
  * itself after a restart.
  */
 Test(dump_systemd, what_can_be_withdrawn_is_not_stored)
@@ -231,8 +231,8 @@ static void write_to_itself(int fd)
 }
 
 /*
- * A namespace that is gone is not worth keeping. Somebody has a copy of its descriptor still, at
- * which things go on happening: they are nobody's business any more.
+ * A namespace that is gone is not worth keeping. A copy of its descriptor is still open, at
+ * which things go on happening: they are not looked at any more.
  */
 Test(dump_systemd, what_is_gone_is_not_stored)
 {
@@ -280,7 +280,7 @@ Test(dump_systemd, what_is_named_is_not_stored)
 	tidy_up();
 }
 
-/* One that was kept and is of no use is told, and no reason to serve nobody. */
+/* A stored descriptor that is of no use is reported, and the program serves on. */
 Test(dump_systemd, strange_descriptors)
 {
 	int manager = open_manager(), ends[2];

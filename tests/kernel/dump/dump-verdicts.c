@@ -79,7 +79,7 @@ static void set_priority(int priority)
 Test(dump_verdicts, priority_of_the_sender_and_another_one)
 {
 	static const struct {
-		const char *option, *seen, *told;
+		const char *option, *seen, *changed;
 	} cases[] = {
 		{ "", ", priority 6, queue:2", ", priority 6, accept" },
 		{ "--set-priority 1:10", ", priority 6, queue:2", ", priority 1:10, accept" },
@@ -98,7 +98,7 @@ Test(dump_verdicts, priority_of_the_sender_and_another_one)
 		tool_listening(&first);
 		udp_send(&udp, i);
 		expect_contains(tool_out(&first), cases[i].seen);
-		expect_contains(tool_out(&second), cases[i].told);
+		expect_contains(tool_out(&second), cases[i].changed);
 		cr_assert_eq(tool_finish(&first), 0);
 		cr_assert_eq(tool_finish(&second), 0);
 	}

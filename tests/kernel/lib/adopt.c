@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Descriptors that somebody else opened: which are refused and how, and which work. */
+/* Descriptors that another process opened: which are refused and how, and which work. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -14,28 +14,27 @@
 #include "kernel-fixture.h"
 
 /*
- * Refused, with a sentence that says @part, and the caller's descriptors are as they were. What
+ * Refused, with a message that says @part, and the caller's descriptors are as they were. What
  * cannot be adopted cannot be handed over either.
  */
 static void refuse_and_leave(int fd, int expected, const char *part)
 {
-	char *before = descriptors(), sentence[256] = "";
+	char *before = descriptors(), errmsg[256] = "";
 	struct mnfq_socket *const untouched = (struct mnfq_socket *)&untouched, *sock = untouched;
 	const int fd_flags = fcntl(fd, F_GETFD), flags = fcntl(fd, F_GETFL);
-	int ends[2], err = mnfq_socket_adopt(
-			     &sock, fd,
-			     SOCKET_OPTIONS(.error = sentence, .error_size = sizeof(sentence)));
+	int ends[2],
+		err = mnfq_socket_adopt(
+			&sock, fd, SOCKET_OPTIONS(.error = errmsg, .error_size = sizeof(errmsg)));
 
-	cr_assert(err == expected, "%s, not %s: %s", strerror(-err), strerror(-expected),
-		  sentence);
-	cr_assert(sock == untouched && strstr(sentence, part), "%s", sentence);
+	cr_assert(err == expected, "%s, not %s: %s", strerror(-err), strerror(-expected), errmsg);
+	cr_assert(sock == untouched && strstr(errmsg, part), "%s", errmsg);
 	cr_assert(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
 	err = mnfq_handover_send(
 		ends[0], fd, 0,
 		&(struct mnfq_handover_options){ .size = sizeof(struct mnfq_handover_options),
-						 .error = sentence,
-						 .error_size = sizeof(sentence) });
-	cr_assert(err == expected && strstr(sentence, part), "%s: %s", strerror(-err), sentence);
+						 .error = errmsg,
+						 .error_size = sizeof(errmsg) });
+	cr_assert(err == expected && strstr(errmsg, part), "%s: %s", strerror(-err), errmsg);
 	close(ends[0]);
 	close(ends[1]);
 	cr_assert(fcntl(fd, F_GETFD) == fd_flags && fcntl(fd, F_GETFL) == flags);
@@ -229,7 +228,7 @@ Test(adopt, leaves_the_status_flags_alone)
 	fixture_close();
 }
 
-/* Otherwise whoever holds a copy could make packets vanish later. */
+/* Otherwise a process with a copy could make packets vanish later. */
 Test(adopt, locks_the_filter)
 {
 	struct sock_filter reject = BPF_STMT(BPF_RET | BPF_K, 0);
@@ -289,7 +288,7 @@ static int former_reader(int stream, void *arg)
 	return write(stream, &byte, 1) == 1 && read(stream, &byte, 1) == 0 ? 0 : 4;
 }
 
-/* Datagrams 0 to 4 are left in the kernel by somebody who is gone. */
+/* Datagrams 0 to 4 are left in the kernel by a reader that is gone. */
 static void leave_five(void)
 {
 	struct child child;

@@ -269,7 +269,7 @@ Test(capture, datagrams_of_all_kinds)
 		rewrite.to = texts[i];
 		send_all(&rewrite);
 	}
-	cr_assert(rewrite.refused == 0, "%s", rewrite.sentence);
+	cr_assert(rewrite.refused == 0, "%s", rewrite.errmsg);
 	cr_assert(rewrite.edits >= 3 * (5 + 24), "%u", rewrite.edits);
 	settle(&rewrite);
 	/* Echoes are answered; UDP-Lite counts as UDP. */

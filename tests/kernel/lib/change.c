@@ -173,7 +173,7 @@ Test(change, a_truncated_packet_is_cut_later)
 /* ---- what the kernel would have done ----
  *
  * The library refuses to set what the kernel would take without a word and not do. Each of these
- * sends the verdict past the library, and sees that it changes nothing and that nobody is told.
+ * sends the verdict past the library, and sees that it changes nothing and that nothing is reported.
  */
 
 static enum mnfq_verdict keep_refused(struct mnfq_packet *packet, void *data)

@@ -101,7 +101,7 @@ static void lengthen_and_shorten(struct rewrite *rewrite, const struct udp *udp)
 	rewrite->to = "considerably larger";
 	send_text(udp, "a little text, with little in it");
 	rewrite_serve(rewrite, 1);
-	cr_assert(rewrite->edits == 2, "%s", rewrite->sentence);
+	cr_assert(rewrite->edits == 2, "%s", rewrite->errmsg);
 	expect_text(udp->rx, "a considerably larger text, with considerably larger in it");
 	rewrite->to = "";
 	send_text(udp, "a little text");
@@ -232,7 +232,7 @@ static void echo(const char *address, const char *to)
 	request.head.checksum = v6 ? 0 : naive_sum((const uint8_t *)&request, sizeof(request));
 	cr_assert(send(fd, &request, sizeof(request), 0) == sizeof(request));
 	rewrite_serve(&rewrite, 1);
-	cr_assert(rewrite.edits == 1, "%s", rewrite.sentence);
+	cr_assert(rewrite.edits == 1, "%s", rewrite.errmsg);
 	expect_text(fd, expected); /* who answers has checked the checksum */
 	cr_assert(bad_checksums(rewrite.right) == 0);
 	close(fd);
@@ -259,8 +259,7 @@ static void expect_refused(struct rewrite *rewrite, const struct udp *udp, const
 {
 	rewrite_serve(rewrite, 1);
 	cr_assert(rewrite->refused == 1 && rewrite->edits == 0);
-	cr_assert(rewrite->error == error, "%s: %s", strerror(-rewrite->error),
-		  rewrite->sentence);
+	cr_assert(rewrite->error == error, "%s: %s", strerror(-rewrite->error), rewrite->errmsg);
 	expect_text(udp->rx, text);
 }
 
@@ -278,8 +277,8 @@ Test(edit, large_packets_of_udp_are_refused)
 	rewrite.to = "four";
 	send_text(&udp, "one1two2");
 	expect_refused(&rewrite, &udp, "one1", -EOPNOTSUPP);
-	cr_assert(rewrite.large == 1 && strstr(rewrite.sentence, "MNFQ_QUEUE_NO_GSO"), "%s",
-		  rewrite.sentence);
+	cr_assert(rewrite.large == 1 && strstr(rewrite.errmsg, "MNFQ_QUEUE_NO_GSO"), "%s",
+		  rewrite.errmsg);
 	expect_text(udp.rx, "two2");
 	udp_close(&udp);
 	rewrite_close(&rewrite);
@@ -334,10 +333,9 @@ Test(edit, no_advice_to_raise_what_is_at_its_maximum)
 	memcpy(text, "it begins", 9);
 	cr_assert(send(udp.tx, text, sizeof(text), 0) == (ssize_t)sizeof(text));
 	rewrite_serve(&rewrite, 1);
-	cr_assert(rewrite.refused == 1 && rewrite.error == -EMSGSIZE, "%s", rewrite.sentence);
-	cr_assert(strstr(rewrite.sentence, "65531 bytes") &&
-			  !strstr(rewrite.sentence, "copy_range"),
-		  "%s", rewrite.sentence);
+	cr_assert(rewrite.refused == 1 && rewrite.error == -EMSGSIZE, "%s", rewrite.errmsg);
+	cr_assert(strstr(rewrite.errmsg, "65531 bytes") && !strstr(rewrite.errmsg, "copy_range"),
+		  "%s", rewrite.errmsg);
 	udp_close(&udp);
 	rewrite_close(&rewrite);
 }
@@ -417,7 +415,7 @@ Test(edit, of_fragments_is_edited_what_can_be)
 	rewrite.to = "PART";
 	send_ip(&rewrite, IPPROTO_UDP, IP_MF, datagram, first);
 	rewrite_serve(&rewrite, 1);
-	cr_assert(rewrite.edits == 1, "%s", rewrite.sentence);
+	cr_assert(rewrite.edits == 1, "%s", rewrite.errmsg);
 
 	/* The second one goes on as it is: its layers show no data, and an edit is refused. */
 	rewrite.from = "rest";
@@ -444,12 +442,12 @@ Test(edit, a_damaged_packet_stays_damaged)
 	rewrite.to = "EX";
 	send_ip(&rewrite, IPPROTO_UDP, 0, datagram, sizeof(datagram));
 	rewrite_serve(&rewrite, 1);
-	cr_assert(rewrite.edits == 1, "%s", rewrite.sentence);
+	cr_assert(rewrite.edits == 1, "%s", rewrite.errmsg);
 	cr_assert(wait_until(bad_checksums(rewrite.right) == 1));
 	rewrite.to = "longer";
 	send_ip(&rewrite, IPPROTO_UDP, 0, datagram, sizeof(datagram));
 	rewrite_serve(&rewrite, 1);
-	cr_assert(rewrite.refused == 1 && rewrite.error == -EBADMSG, "%s", rewrite.sentence);
+	cr_assert(rewrite.refused == 1 && rewrite.error == -EBADMSG, "%s", rewrite.errmsg);
 	cr_assert(wait_until(bad_checksums(rewrite.right) == 2));
 	udp_close(&udp);
 	rewrite_close(&rewrite);
@@ -472,7 +470,7 @@ Test(edit, another_length_of_tcp_is_refused)
 	rewrite.to = "prose";
 	send_ip(&rewrite, IPPROTO_TCP, 0, segment, sizeof(segment));
 	rewrite_serve(&rewrite, 1);
-	cr_assert(rewrite.refused == 1 && rewrite.error == -EOPNOTSUPP, "%s", rewrite.sentence);
+	cr_assert(rewrite.refused == 1 && rewrite.error == -EOPNOTSUPP, "%s", rewrite.errmsg);
 	rewrite_close(&rewrite);
 }
 

@@ -162,22 +162,22 @@ QueueTest(faults, the_kernels_counters_of_each_of_many_queues)
 QueueTest(faults, the_kernels_counters_of_all_queues_of_a_socket)
 {
 	struct mnfq_kernel_stats stats = { .size = sizeof(stats) };
-	struct mnfq_socket *stranger;
+	struct mnfq_socket *owner;
 	struct mnfq_queue *other;
 
 	fixture_bind(QUEUE_OPTIONS(.max_len = 4), count_packet);
 	expect_ok(fixture.sock,
 		  mnfq_queue_bind(&other, fixture.sock, 2, QUEUE_OPTIONS(.max_len = 3),
 				  count_packet, &fixture));
-	expect_ok(NULL, mnfq_socket_open_netns(&stranger, fixture.ns->name, NULL));
+	expect_ok(NULL, mnfq_socket_open_netns(&owner, fixture.ns->name, NULL));
 	netns_rule(fixture.ns, 4,
 		   "-t mangle -I INPUT -p udp -m statistic --mode nth --every 3 "
 		   "--packet 0 -j NFQUEUE --queue-num 2");
 	netns_rule(fixture.ns, 4,
 		   "-t mangle -I INPUT -p udp -m statistic --mode nth --every 3 "
 		   "--packet 0 -j NFQUEUE --queue-num 3");
-	expect_ok(stranger, mnfq_queue_bind(&other, stranger, 3, QUEUE_OPTIONS(.max_len = 1),
-					    count_packet, &fixture));
+	expect_ok(owner, mnfq_queue_bind(&other, owner, 3, QUEUE_OPTIONS(.max_len = 1),
+					 count_packet, &fixture));
 	udp_send_many(&fixture.udp, 0, 45);
 	expect_ok(fixture.sock, mnfq_socket_get_kernel_stats(fixture.sock, &stats));
 	cr_assert(stats.waiting == 7, "%" PRIu64, stats.waiting);
@@ -185,11 +185,11 @@ QueueTest(faults, the_kernels_counters_of_all_queues_of_a_socket)
 	cr_assert(stats.portid == mnfq_socket_get_portid(fixture.sock) && stats.last_id == 0);
 	cr_assert_eq(stats.queues, 2);
 	drain();
-	mnfq_socket_close(stranger);
-	fixture.elsewhere = 15; /* the stranger's */
+	mnfq_socket_close(owner);
+	fixture.elsewhere = 15; /* of the other socket */
 }
 
-/* By somebody who shares the socket. */
+/* By another user of the socket. */
 QueueTest(faults, an_overrun_of_a_shrunk_buffer_is_counted_exactly)
 {
 	int tiny = 1, copy;
@@ -216,7 +216,7 @@ QueueTest(faults, an_overrun_with_enobufs_is_counted_exactly)
 	check_overrun(501);
 }
 
-/* What the kernel let pass by itself is told as lost, although it arrived. */
+/* What the kernel let pass by itself counts as lost, although it arrived. */
 QueueTest(faults, an_overrun_with_fail_open_loses_no_datagram)
 {
 	struct tally tally;

@@ -9,7 +9,7 @@
 
 #include "kernel-fixture.h"
 
-/* What the last packet told, and how many there were. */
+/* What the last packet had, and how many there were. */
 static struct {
 	unsigned int count;
 	size_t length;
@@ -87,12 +87,12 @@ Test(flags, gso_off_and_on)
 	fixture_close();
 }
 
-static void expect_owner(bool told)
+static void expect_owner(bool known)
 {
 	udp_send(&fixture.udp, 1);
 	fixture_serve(1);
-	cr_assert(last.uid_err == (told ? 0 : -ENODATA));
-	cr_assert(last.gid_err == (told ? 0 : -ENODATA));
+	cr_assert(last.uid_err == (known ? 0 : -ENODATA));
+	cr_assert(last.gid_err == (known ? 0 : -ENODATA));
 }
 
 /* Each flag leaves the others as they are: in the kernel, not only in our books. */

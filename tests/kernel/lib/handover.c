@@ -99,13 +99,13 @@ static int be_inside(int child_stream, void *arg)
 static struct mnfq_handover take(int stream, uint32_t flags)
 {
 	struct mnfq_handover info = { .size = sizeof(info) };
-	char sentence[256] = "";
+	char errmsg[256] = "";
 	int fd, err;
 
-	err = mnfq_handover_receive(&fd, stream, DEADLINE_MS, &info,
-				    HANDOVER_OPTIONS(.flags = flags, .error = sentence,
-						     .error_size = sizeof(sentence)));
-	cr_assert(err == 0, "%s: %s", strerror(-err), sentence);
+	err = mnfq_handover_receive(
+		&fd, stream, DEADLINE_MS, &info,
+		HANDOVER_OPTIONS(.flags = flags, .error = errmsg, .error_size = sizeof(errmsg)));
+	cr_assert(err == 0, "%s: %s", strerror(-err), errmsg);
 	fixture.sock = mnfq_socket_close(fixture.sock);
 	expect_ok(NULL, mnfq_socket_adopt(&fixture.sock, fd, NULL));
 	fixture_bind(NULL, count_packet);
@@ -340,7 +340,7 @@ static int refuse_powerless(int stream, void *arg)
 	return -err;
 }
 
-/* The longest of the usual sentences: what it says to do about it stands at its end. */
+/* The longest of the usual messages: what it says to do about it stands at its end. */
 Test(handover, why_it_was_refused_arrives_whole)
 {
 	char heard[512] = "", said[512] = "";
@@ -379,10 +379,10 @@ static int receive_tightly(int *fd, int stream, struct mnfq_handover *info,
 static void receive(const struct exchange *exchange, const struct abuse *abuse)
 {
 	struct mnfq_handover info = { .size = sizeof(info) };
-	char sentence[256] = "";
+	char errmsg[256] = "";
 	const struct mnfq_handover_options *options =
-		HANDOVER_OPTIONS(.flags = MNFQ_HANDOVER_PLAIN, .error = sentence,
-				 .error_size = sizeof(sentence));
+		HANDOVER_OPTIONS(.flags = MNFQ_HANDOVER_PLAIN, .error = errmsg,
+				 .error_size = sizeof(errmsg));
 	int fd = -1, on = abuse->passcred, err;
 
 	cr_assert(setsockopt(exchange->theirs, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) == 0);
@@ -391,11 +391,11 @@ static void receive(const struct exchange *exchange, const struct abuse *abuse)
 	else
 		err = mnfq_handover_receive(&fd, exchange->theirs, 0, &info, options);
 	cr_assert(err == abuse->expected, "%s: %s, not %s: %s", abuse->what, strerror(-err),
-		  strerror(-abuse->expected), sentence);
+		  strerror(-abuse->expected), errmsg);
 	if (err == 0)
 		close(fd);
 	else
-		cr_assert(fd == -1 && sentence[0], "%s", abuse->what);
+		cr_assert(fd == -1 && errmsg[0], "%s", abuse->what);
 }
 
 static int connected(struct netns *ns)

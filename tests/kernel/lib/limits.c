@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the limits of a process do to us: the errno says which, the sentence what to raise. */
+/* What the limits of a process do to us: the errno says which, the message what to raise. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +13,7 @@
 #include "container.h"
 #include "kernel-fixture.h"
 
-static char sentence[256];
+static char errmsg[256];
 
 /* From now on @spare more descriptors can be open than there are. */
 static void limit_descriptors(unsigned int spare)
@@ -37,13 +37,13 @@ static void open_expecting(const char *netns, int fd, int expected, const char *
 {
 	struct mnfq_socket *const untouched = (struct mnfq_socket *)&untouched, *sock = untouched;
 	const struct mnfq_socket_options *options =
-		SOCKET_OPTIONS(.error = sentence, .error_size = sizeof(sentence));
+		SOCKET_OPTIONS(.error = errmsg, .error_size = sizeof(errmsg));
 	int err = netns     ? mnfq_socket_open_netns(&sock, netns, options)
 		  : fd >= 0 ? mnfq_socket_open_netns_fd(&sock, fd, options)
 			    : mnfq_socket_open(&sock, options);
 
 	cr_assert(err == expected, "%s, not %s", strerror(-err), strerror(-expected));
-	cr_assert(strstr(sentence, part), "%s", sentence);
+	cr_assert(strstr(errmsg, part), "%s", errmsg);
 	cr_assert(sock == untouched);
 }
 
@@ -93,16 +93,16 @@ QueueTest(limits, a_queue_without_a_descriptor_left)
 
 /* ---- what binds users without rights only ---- */
 
-/* Runs as a user without rights; the errno and the sentence are expected. */
+/* Runs as a user without rights; the errno and the message are expected. */
 static void as_user(int (*function)(int stream, void *arg), void *arg, int expected,
 		    const char *part)
 {
 	struct child child = child_start(function, arg);
 
-	memset(sentence, 0, sizeof(sentence));
-	cr_assert(wait_readable(child.fd) && read(child.fd, sentence, sizeof(sentence) - 1) > 0);
+	memset(errmsg, 0, sizeof(errmsg));
+	cr_assert(wait_readable(child.fd) && read(child.fd, errmsg, sizeof(errmsg) - 1) > 0);
 	cr_assert_eq(child_finish(&child), expected);
-	cr_assert(strstr(sentence, part), "%s", sentence);
+	cr_assert(strstr(errmsg, part), "%s", errmsg);
 }
 
 static int open_without_threads(int stream, void *arg)
@@ -115,8 +115,8 @@ static int open_without_threads(int stream, void *arg)
 	if (setrlimit(RLIMIT_NPROC, &none) < 0 || become(4242) < 0)
 		return 255;
 	err = mnfq_socket_open_netns_fd(
-		&sock, ns->fd, SOCKET_OPTIONS(.error = sentence, .error_size = sizeof(sentence)));
-	dprintf(stream, "%s", sentence);
+		&sock, ns->fd, SOCKET_OPTIONS(.error = errmsg, .error_size = sizeof(errmsg)));
+	dprintf(stream, "%s", errmsg);
 	return -err;
 }
 
@@ -134,8 +134,8 @@ static int open_that_of_root(int stream, void *arg)
 	if (become(4242) < 0)
 		return 255;
 	err = mnfq_socket_open_netns(
-		&sock, "1", SOCKET_OPTIONS(.error = sentence, .error_size = sizeof(sentence)));
-	dprintf(stream, "%s", sentence);
+		&sock, "1", SOCKET_OPTIONS(.error = errmsg, .error_size = sizeof(errmsg)));
+	dprintf(stream, "%s", errmsg);
 	return -err;
 }
 
@@ -144,13 +144,13 @@ Test(limits, a_namespace_that_may_not_be_opened)
 	as_user(open_that_of_root, netns_new(), EACCES, "run as root");
 }
 
-/* Nobody takes what is sent; each is on its way. */
+/* What is sent is not received; each is on its way. */
 static int send_too_many(int stream, void *arg)
 {
 	const struct rlimit few = { 16, 16 };
 	const struct mnfq_handover_options options = { .size = sizeof(options),
-						       .error = sentence,
-						       .error_size = sizeof(sentence) };
+						       .error = errmsg,
+						       .error_size = sizeof(errmsg) };
 	int ends[2], i, err = 0, fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
 
 	(void)arg;
@@ -159,7 +159,7 @@ static int send_too_many(int stream, void *arg)
 		return 255;
 	for (i = 0; i < 100 && err == 0; i++)
 		err = mnfq_handover_send(ends[0], fd, 0, &options);
-	dprintf(stream, "%s", sentence);
+	dprintf(stream, "%s", errmsg);
 	return -err;
 }
 

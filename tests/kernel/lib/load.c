@@ -129,7 +129,7 @@ Test(load, hundred_thousand_with_exact_counts_ipv6)
 
 #define SHARED 40000u
 
-/* What is held goes through a pipe, and with it whoever takes it out. */
+/* What is held goes through a pipe, and with it to the thread that decides it. */
 struct office {
 	int pipe[2];
 	atomic_uint failures;
@@ -243,7 +243,7 @@ static void flood_start(struct flood *flood)
 	cr_assert(pthread_create(&flood->thread, NULL, flood_thread, flood) == 0);
 }
 
-/* Nobody is bound any more: what was seen has arrived, exactly. */
+/* No queue is bound any more: what was seen has arrived, exactly. */
 static void flood_stop(struct flood *flood)
 {
 	uint32_t i, wrong = 0;
@@ -310,7 +310,7 @@ QueueTest(load, bound_and_unbound_under_load)
 	stats = fixture_socket_stats();
 	cr_assert(stats.packets == fixture.seen);
 	check_clean(&stats);
-	fixture.unaccounted = "nobody counts while no queue is bound";
+	fixture.unaccounted = "nothing counts while no queue is bound";
 }
 
 QueueTest(load, thousand_set_ups_under_load)

@@ -131,7 +131,7 @@ static int send_from_group(const char *top, const char *group, const struct udp 
 	return rmdir(group) == 0 ? result : 1;
 }
 
-/* The hierarchy is mounted where nobody else sees it. Its sockets come along to the group. */
+/* The hierarchy is mounted where no other process sees it. Its sockets come along to the group. */
 static int send_classified(int stream, void *arg)
 {
 	char top[] = "/tmp/mnfq-net-cls-XXXXXX", group[64];

@@ -218,7 +218,7 @@ static bool stamped(void)
 	return sights[0].timestamp != 0;
 }
 
-/* The kernel begins to stamp a moment after somebody asked for it. */
+/* The kernel begins to stamp a moment after it was asked to. */
 Test(packet, timestamp_where_the_kernel_stamps)
 {
 	int64_t begin = now_usec();

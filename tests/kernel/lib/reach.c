@@ -22,7 +22,7 @@ static uint64_t own_netns(void)
 	return st.st_ino;
 }
 
-/* Somebody to name by process id: goes there and stays until we close our end. */
+/* A process to name by its id: goes there and stays until we close our end. */
 static int live_there(int fd, void *arg)
 {
 	char byte = 0;
@@ -233,13 +233,13 @@ Test(reach, a_name_in_digits_wins_over_a_process_id)
 static void refuse(const char *netns, int expected)
 {
 	struct mnfq_socket *const untouched = (struct mnfq_socket *)&untouched, *sock = untouched;
-	char sentence[256] = "";
+	char errmsg[256] = "";
 	int err = mnfq_socket_open_netns(
-		&sock, netns, SOCKET_OPTIONS(.error = sentence, .error_size = sizeof(sentence)));
+		&sock, netns, SOCKET_OPTIONS(.error = errmsg, .error_size = sizeof(errmsg)));
 
 	cr_assert(err == expected, "'%s': %s, not %s", netns, strerror(-err),
 		  strerror(-expected));
-	cr_assert(sentence[0] != '\0' && sock == untouched);
+	cr_assert(errmsg[0] != '\0' && sock == untouched);
 }
 
 Test(reach, what_is_no_namespace_is_refused)
@@ -271,13 +271,13 @@ Test(reach, a_process_that_has_ended_is_nowhere)
 	struct child child = inhabitant(netns_new());
 	int fd = (int)syscall(SYS_pidfd_open, child.pid, 0);
 	struct mnfq_socket *sock;
-	char sentence[256] = "";
+	char errmsg[256] = "";
 
 	cr_assert(fd >= 0 && child_finish(&child) == 0);
 	cr_assert(mnfq_socket_open_netns_fd(
 			  &sock, fd,
-			  SOCKET_OPTIONS(.error = sentence, .error_size = sizeof(sentence))) ==
+			  SOCKET_OPTIONS(.error = errmsg, .error_size = sizeof(errmsg))) ==
 		  -ENOENT);
-	cr_assert(strstr(sentence, "has ended"), "%s", sentence);
+	cr_assert(strstr(errmsg, "has ended"), "%s", errmsg);
 	close(fd);
 }

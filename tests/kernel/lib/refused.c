@@ -79,7 +79,7 @@ Test(refused, a_batch_is_told_by_its_last_packet)
 	fixture_close();
 }
 
-/* Somebody who has a copy of the descriptor takes the queue over, and lets it go. */
+/* A process with a copy of the descriptor takes the queue over, and lets it go. */
 static int unbind_ours(int stream, void *arg)
 {
 	struct mnfq_socket *sock;
@@ -137,7 +137,7 @@ Test(refused, the_default_for_what_was_lost_is_not_heard)
 	fixture_close();
 }
 
-/* It may unbind the queue that it is told about. */
+/* It may unbind the queue that it hears about. */
 static void hear_and_unbind(struct mnfq_queue *queue, uint32_t id, int error, void *data)
 {
 	hear(queue, id, error, data);

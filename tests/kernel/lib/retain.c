@@ -210,7 +210,7 @@ static enum mnfq_verdict decide_previous(struct mnfq_packet *packet, void *data)
 	return retain_packet(packet, data);
 }
 
-/* Each packet lets its predecessor go; nobody overtakes. */
+/* Each packet lets its predecessor go; none is overtaken. */
 QueueTest(retain, decided_within_a_later_callback)
 {
 	uint32_t i;

@@ -30,7 +30,7 @@ static void replace_all(struct rewrite *rewrite, struct mnfq_packet *packet)
 		if (err < 0) {
 			rewrite->refused++;
 			rewrite->error = err;
-			snprintf(rewrite->sentence, sizeof(rewrite->sentence), "%s",
+			snprintf(rewrite->errmsg, sizeof(rewrite->errmsg), "%s",
 				 mnfq_packet_get_error(packet));
 			break;
 		}
@@ -194,7 +194,7 @@ void rewrite_tcp(struct rewrite *rewrite, const char *address)
 	rewrite_serve_until(rewrite, tcp.done_fd);
 	result = tcp_finish(&tcp);
 	cr_assert(result == 0, "%s", strerror(-result));
-	cr_assert(rewrite->refused == 0, "%s", rewrite->sentence);
+	cr_assert(rewrite->refused == 0, "%s", rewrite->errmsg);
 	/* A boundary cuts at most one text in two; there are at most 1500 bytes between them. */
 	cr_assert(replaced >= lines * 9 / 10, "%zu of %zu", replaced, lines);
 }

@@ -17,7 +17,7 @@ struct rewrite {
 	unsigned int edits;   /* that were done */
 	unsigned int refused; /* that were not */
 	int error;            /* of the last one that was refused */
-	char sentence[256];
+	char errmsg[256];
 	unsigned int large; /* packets that the kernel had still to split */
 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Who may bind a queue; and what the others are told, so that they know what to do about it. */
+/* Who may bind a queue; and the messages that say to others what to do about it. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <grp.h>
@@ -27,7 +27,7 @@ static int lose_capability(void)
 	return (int)syscall(SYS_capset, &head, caps);
 }
 
-/* Tries to bind queue 1, writes the sentence and returns the errno; for a child's end. */
+/* Tries to bind queue 1, writes the message and returns the errno; for a child's end. */
 static int try_to_bind(int stream)
 {
 	int err = mnfq_queue_bind(&fixture.queue, fixture.sock, 1, NULL, count_packet, &fixture);
@@ -36,16 +36,16 @@ static int try_to_bind(int stream)
 	return -err;
 }
 
-/* Runs a child that ends as with try_to_bind(); its errno and part of its sentence are expected. */
+/* Runs a child that ends as with try_to_bind(); its errno and part of its message are expected. */
 static void refused(int (*function)(int stream, void *arg), int expected, const char *part)
 {
 	struct child child = child_start(function, &fixture);
-	char sentence[512] = "";
+	char errmsg[512] = "";
 
 	cr_assert(wait_readable(child.fd));
-	cr_assert(read(child.fd, sentence, sizeof(sentence) - 1) > 0, "it said nothing");
+	cr_assert(read(child.fd, errmsg, sizeof(errmsg) - 1) > 0, "it said nothing");
 	cr_assert_eq(child_finish(&child), expected);
-	cr_assert(strstr(sentence, part), "%s", sentence);
+	cr_assert(strstr(errmsg, part), "%s", errmsg);
 }
 
 static int own_it(int stream, void *arg)
@@ -115,7 +115,7 @@ static int open_powerless(int stream, void *arg)
 	return fd < 0 || send_descriptor(stream, fd) < 0;
 }
 
-/* Whoever hands a socket over keeps a copy, and could read with it what our rights bind. */
+/* A process that hands a socket over has a copy, and could read with it what our rights bind. */
 QueueTest(rights, those_of_the_opener_are_needed_unless_they_are_lent)
 {
 	struct netns_queue kernel;
@@ -158,24 +158,24 @@ static int serve_powerless(int stream, void *arg)
 /* Receiving needs no right, so that only the answers to the verdicts tell. */
 QueueTest(rights, lost_while_serving)
 {
-	char sentence[512] = "";
+	char errmsg[512] = "";
 	struct child child;
 
 	child = child_start(serve_powerless, &fixture);
 	child_await(&child);
 	udp_send(&fixture.udp, 1);
 	cr_assert(wait_readable(child.fd));
-	cr_assert(read(child.fd, sentence, sizeof(sentence) - 1) > 0);
+	cr_assert(read(child.fd, errmsg, sizeof(errmsg) - 1) > 0);
 	cr_assert_eq(child_finish(&child), EPERM);
-	cr_assert(strstr(sentence, "no CAP_NET_ADMIN"), "%s", sentence);
+	cr_assert(strstr(errmsg, "no CAP_NET_ADMIN"), "%s", errmsg);
 	fixture.sock = mnfq_socket_close(fixture.sock);
 }
 
-/* Returns how often it was told. */
+/* Returns how often it was reported. */
 static int serve_on(int stream, void *arg)
 {
 	char byte = 0;
-	int i, told = 0;
+	int i, reported = 0;
 
 	(void)arg;
 	if (mnfq_queue_bind(&fixture.queue, fixture.sock, 1, NULL, count_packet, &fixture) < 0 ||
@@ -183,9 +183,9 @@ static int serve_on(int stream, void *arg)
 		return 101;
 	while (mnfq_socket_dispatch(fixture.sock, DEADLINE_MS) != -EPERM)
 		;
-	for (i = 0, told = 1; i < 30; i++)
-		told += mnfq_socket_dispatch(fixture.sock, 10) < 0;
-	return told;
+	for (i = 0, reported = 1; i < 30; i++)
+		reported += mnfq_socket_dispatch(fixture.sock, 10) < 0;
+	return reported;
 }
 
 QueueTest(rights, lost_for_good_is_reported_once)
@@ -260,7 +260,7 @@ Test(rights, the_kernels_counters)
 	expect_counting(count_as_a_user, false, ENODATA, "only root of the network namespace");
 }
 
-/* Somebody's own namespaces, in which he is root; nowhere else. */
+/* A user's own namespaces, in which he is root; nowhere else. */
 static int rule_at_home(int stream, void *arg)
 {
 	struct fixture home = { 0 };

@@ -22,7 +22,7 @@
 #define OWNER    12345
 #define STRANGER 12346
 
-/* ---- somebody who serves queue 1 ---------------------------------------------------------------- */
+/* ---- a process that serves queue 1 ---------------------------------------------------------------- */
 
 struct server {
 	uid_t uid; /* 0: stays what it is */
@@ -31,7 +31,7 @@ struct server {
 	int64_t buffer;
 };
 
-/* Says what went wrong, in a sentence, and ends with the errno. */
+/* Says what went wrong, in a message, and ends with the errno. */
 static int tell(int stream, const struct mnfq_socket *sock, int err)
 {
 	dprintf(stream, "%s", mnfq_socket_get_error(sock));
@@ -248,7 +248,7 @@ Test(rootless, an_opener_with_rights_and_a_sender_without)
 
 /* ---- the other rows ----------------------------------------------------------------------------- */
 
-/* From nobody to nobody, within the process; the namespace is told by its cookie. */
+/* Within this process; the cookie tells which namespace it is. */
 static bool hands_over(int fd)
 {
 	struct mnfq_handover info = { .size = sizeof(info) };
@@ -274,7 +274,7 @@ static bool hands_over(int fd)
 static int step_by_step(uid_t uid, int fd, int netns_fd, bool owner)
 {
 	struct mnfq_socket *sock, *other;
-	char name[16], netns[64], sentence[512] = "";
+	char name[16], netns[64], errmsg[512] = "";
 	uint64_t inode;
 	int err;
 
@@ -297,9 +297,8 @@ static int step_by_step(uid_t uid, int fd, int netns_fd, bool owner)
 		return 6;
 	/* row "open one in another namespace": being its owner is not enough */
 	err = mnfq_socket_open_netns_fd(
-		&other, netns_fd,
-		SOCKET_OPTIONS(.error = sentence, .error_size = sizeof(sentence)));
-	if (err != -EPERM || !strstr(sentence, "no CAP_SYS_ADMIN to enter"))
+		&other, netns_fd, SOCKET_OPTIONS(.error = errmsg, .error_size = sizeof(errmsg)));
+	if (err != -EPERM || !strstr(errmsg, "no CAP_SYS_ADMIN to enter"))
 		return 7;
 	/* row "a receive buffer beyond net.core.rmem_max" */
 	if (mnfq_socket_set_receive_buffer(sock, 64 << 20) < 0 ||

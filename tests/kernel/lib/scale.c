@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A thousand namespaces in one process and one thread, which share a ring: all are served, none
- * costs much, nobody is woken for nothing, a noisy one starves nobody, and nothing stays behind.
+ * costs much, no thread is woken for nothing, a noisy one starves no other, and nothing stays behind.
  */
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
@@ -133,7 +133,7 @@ static unsigned int fill_up(unsigned int count)
 	return made;
 }
 
-/* Exits with 0 if all that were made are gone once it was told that they should be. */
+/* Exits with 0 if all that were made are gone once its stream has ended. */
 static int make_all(int stream, void *arg)
 {
 	unsigned int i, wanted = *(unsigned int *)arg;
@@ -184,7 +184,7 @@ static void make_places(unsigned int wanted)
 	struct netns *ns = netns_new(); /* or there is nothing to test here */
 	unsigned int i;
 
-	/* Loads the modules, which nobody in another user namespace may. */
+	/* Loads the modules, which a process of another user namespace may not. */
 	netns_rule(ns, 4, "-t mangle -A INPUT -p udp --dport %d -j NFQUEUE", PORT);
 	netns_free(ns);
 	count = wanted;
@@ -208,12 +208,12 @@ static enum mnfq_verdict see(struct mnfq_packet *packet, void *data)
 static void attach(struct place *place, uint32_t max_len)
 {
 	struct epoll_event event = { .events = EPOLLIN, .data.ptr = place };
-	char sentence[256] = "";
+	char errmsg[256] = "";
 
 	cr_assert(mnfq_socket_open_netns_fd(&place->sock, place->ns,
-					    SOCKET_OPTIONS(.ring = ring, .error = sentence,
-							   .error_size = sizeof(sentence))) == 0,
-		  "%s", sentence);
+					    SOCKET_OPTIONS(.ring = ring, .error = errmsg,
+							   .error_size = sizeof(errmsg))) == 0,
+		  "%s", errmsg);
 	expect_ok(place->sock, mnfq_queue_bind(&place->queue, place->sock, QUEUE,
 					       QUEUE_OPTIONS(.max_len = max_len), see, place));
 	cr_assert(epoll_ctl(epoll_fd, EPOLL_CTL_ADD, mnfq_socket_get_fd(place->sock), &event) ==
@@ -382,7 +382,7 @@ static void send_unqueued(void)
 	unsigned int i;
 
 	for (i = 0; i < count; i++)
-		/* Nobody is there, which the next attempt is told. */
+		/* No receiver is there, which the next attempt reports. */
 		(void)sendto(places[i].udp.tx, "?", 1, 0, (struct sockaddr *)&to, sizeof(to));
 }
 
@@ -527,7 +527,7 @@ Test(scale, a_noisy_namespace_goes_to_the_end_of_the_line)
 	expect_quiet_served();
 }
 
-/* A socket keeps a namespace alive that has nobody and no name, and serves it; closing ends it. */
+/* A socket keeps a namespace alive that has no process and no name, and serves it; closing ends it. */
 Test(scale, one_that_is_closed_is_freed_while_others_go_on)
 {
 	struct epoll_event unused = { 0 };

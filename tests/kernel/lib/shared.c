@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Somebody else holds the descriptor too: reads from it, sets its flags, unbinds, closes. */
+/* Another process holds the descriptor too: reads from it, sets its flags, unbinds, closes. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -241,7 +241,7 @@ QueueTest(shared, unbound_by_another_user_is_reported)
 	fixture_pass(2, 1);
 }
 
-/* ---- what can be set on a socket, by whoever has a copy of it ---- */
+/* ---- what can be set on a socket, by a process with a copy of it ---- */
 
 static int bind_copy(const struct mnfq_queue_options *options, mnfq_callback callback)
 {
@@ -326,7 +326,7 @@ static enum mnfq_verdict rewrite_all(struct mnfq_packet *packet, void *data)
 	return MNFQ_DROP;
 }
 
-/* A verdict that does not fit any more is told, and the default one, which does, takes its place. */
+/* A verdict that does not fit any more is reported, and the default one, which does, takes its place. */
 Test(shared, a_send_buffer_shrunk_by_another_user)
 {
 	struct datagram datagram = { 0 };

@@ -250,7 +250,7 @@ Test(slow_path, what_a_copy_took_does_not_make_a_verdict_long)
 
 /* ---- what a former reader left ---- */
 
-/* All but the last @unread were taken by somebody who is gone, and whose socket we get. */
+/* All but the last @unread were taken by a former reader, whose socket we get. */
 static void open_left(unsigned int unread)
 {
 	int copy, fd;
@@ -312,7 +312,7 @@ Test(slow_path, a_former_reader_that_took_all_delays_its_successor_no_longer_tha
 	take_over(0);
 }
 
-/* Gives up or takes back CAP_SYS_ADMIN, without which nobody enters the namespace. */
+/* Gives up or takes back CAP_SYS_ADMIN, without which no process enters the namespace. */
 static void may_enter(bool may)
 {
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };

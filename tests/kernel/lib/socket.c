@@ -172,7 +172,7 @@ QueueTest(socket, a_namespace_without_a_name)
 	cr_assert_str_eq(name, "as it was");
 }
 
-/* What somebody closes under our feet is told by whatever uses it, and closing stays harmless. */
+/* Whatever uses it reports that it is closed, and closing stays harmless. */
 QueueTest(socket, a_descriptor_closed_behind_our_back)
 {
 	struct mnfq_queue_options options = { .size = sizeof(options) };
@@ -276,16 +276,16 @@ Test(socket, options_out_of_range_are_refused)
 		struct mnfq_socket_options known;
 		uint64_t unknown;
 	} newer = { .known.size = sizeof(newer), .unknown = 1 };
-	char *before = descriptors(), sentence[8] = "";
+	char *before = descriptors(), errmsg[8] = "";
 
 	refuse(SOCKET_OPTIONS(.batch = 1025), -EINVAL);
 	refuse(SOCKET_OPTIONS(.receive_buffer = 0xffffffff), -EINVAL);
 	refuse(SOCKET_OPTIONS(.timeout_ms = 0xffffffff), -EINVAL);
 	refuse(&newer.known, -E2BIG);
 	refuse(&(struct mnfq_socket_options){ .size = 1 }, -EINVAL);
-	refuse(SOCKET_OPTIONS(.batch = 1025, .error = sentence, .error_size = sizeof(sentence)),
+	refuse(SOCKET_OPTIONS(.batch = 1025, .error = errmsg, .error_size = sizeof(errmsg)),
 	       -EINVAL);
-	cr_assert(strlen(sentence) == sizeof(sentence) - 1, "cut, but terminated");
+	cr_assert(strlen(errmsg) == sizeof(errmsg) - 1, "cut, but terminated");
 	check_descriptors(before);
 }
 

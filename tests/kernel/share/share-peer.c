@@ -13,7 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-char directory[] = "/tmp/mnfq-test-XXXXXX", path[64], sentence[256];
+char directory[] = "/tmp/mnfq-test-XXXXXX", path[64], errmsg[256];
 struct tool tool;
 struct mnfq_handover info;
 
@@ -71,18 +71,18 @@ int await_caller(int listener)
 	return accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 }
 
-/* What comes over @stream: a descriptor, or a negative errno with its sentence. */
+/* What comes over @stream: a descriptor, or a negative errno with its message. */
 int receive_socket(int stream)
 {
 	int fd, err;
 
 	info = (struct mnfq_handover){ .size = sizeof(info) };
-	sentence[0] = '\0';
+	errmsg[0] = '\0';
 	err = mnfq_handover_receive(
 		&fd, stream, DEADLINE_MS, &info,
 		&(struct mnfq_handover_options){ .size = sizeof(struct mnfq_handover_options),
-						 .error = sentence,
-						 .error_size = sizeof(sentence) });
+						 .error = errmsg,
+						 .error_size = sizeof(errmsg) });
 	return err < 0 ? err : fd;
 }
 
@@ -101,7 +101,7 @@ void take_socket(int stream)
 {
 	int fd = receive_socket(stream);
 
-	cr_assert(fd >= 0, "%s: %s", strerror(-fd), sentence);
+	cr_assert(fd >= 0, "%s: %s", strerror(-fd), errmsg);
 	cr_assert(is_unbound(fd));
 	fixture.sock = mnfq_socket_close(fixture.sock);
 	expect_ok(NULL,
@@ -115,7 +115,7 @@ void take_and_leave(int stream)
 {
 	int fd = receive_socket(stream);
 
-	cr_assert(fd >= 0, "%s: %s", strerror(-fd), sentence);
+	cr_assert(fd >= 0, "%s: %s", strerror(-fd), errmsg);
 	cr_assert(is_unbound(fd));
 	close(fd);
 	cr_assert(mnfq_handover_answer(stream, &info, 0, NULL) == 0);
@@ -125,7 +125,7 @@ void take_and_leave(int stream)
 void expect_hang_up(int stream)
 {
 	cr_assert(wait_readable(stream), "it stays");
-	cr_assert(recv(stream, sentence, 1, 0) <= 0, "it says something");
+	cr_assert(recv(stream, errmsg, 1, 0) <= 0, "it says something");
 	close(stream);
 }
 

@@ -22,13 +22,13 @@ void expect_failure(int status, const char *part);
 int try_call(void);
 int call(void);
 
-/* Listens there in place of whoever did; waits for the next who connects. */
+/* Listens there in place of the program that did; waits for the next client. */
 int open_listener(void);
 int await_caller(int listener);
 
 /* What comes over @stream: a descriptor and what is known of it, or a negative errno and why. */
 extern struct mnfq_handover info;
-extern char sentence[256];
+extern char errmsg[256];
 int receive_socket(int stream);
 
 /* Receives one, and closes it; or binds queue 1 of the fixture on it. Answers. */

@@ -76,7 +76,7 @@ static void become_somebody(void)
 	cr_assert(setresuid(SOMEBODY, SOMEBODY, SOMEBODY) == 0);
 }
 
-/* To somebody who lends his rights. */
+/* To a receiver that lends its rights. */
 QueueTest(share, any_user_inside_can_share)
 {
 	int stream;
@@ -145,7 +145,7 @@ Test(share, gives_to_those_who_are_allowed)
 	start_listening(netns_new(), "--mode 0666 --allow-uid 7 --allow-uid 65534");
 	stream = call();
 	cr_assert(receive_socket(stream) == -EACCES);
-	expect_contains(sentence, "user 0 may not fetch sockets here");
+	expect_contains(errmsg, "user 0 may not fetch sockets here");
 	expect_hang_up(stream);
 	expect_contains(tool_err(&tool), "uid 0: user 0 may not");
 	child = child_start(fetch_as_nobody, NULL);

@@ -121,7 +121,7 @@ Test(flags, what_is_lacking_is_reported)
 	expect_flags(GSO);
 }
 
-/* What is loaded need not be. A socket to which nobody answers cannot tell, and says both. */
+/* What is loaded need not be. Without an answer it is unknown, and the message says both. */
 Test(flags, a_module_is_named_only_where_it_is_not_loaded)
 {
 	fake.unsupported_flags = MNFQ_QUEUE_CONNTRACK;

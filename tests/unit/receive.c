@@ -27,7 +27,7 @@ Test(rounds, a_batch_costs_two_system_calls)
 Test(rounds, a_gap_is_counted_and_decided_by_default)
 {
 	fake_packet(7, 60, true);
-	fake_packet(7, 60, false); /* taken by somebody else */
+	fake_packet(7, 60, false); /* taken by another process */
 	fake_overrun(7);
 	fake_packet(7, 60, true);
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 2));

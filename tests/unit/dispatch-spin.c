@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* loop.c: looking for packets again and again before sleeping, by a clock of our own. */
+/* dispatch.c: looking for packets again and again before sleeping, by a clock of our own. */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <errno.h>

@@ -51,7 +51,7 @@ Test(requests, no_acknowledgement_at_all_ends_by_the_deadline)
 	cr_expect(eq(int, mnfq_queue_bind(&other, sock, 8, NULL, accept_all, NULL), 0));
 }
 
-/* The machine is slow, and nobody stole the answer. */
+/* The machine is slow, and the answer was not stolen. */
 Test(requests, an_answer_is_read_however_long_sending_took)
 {
 	struct mnfq_queue *other;
@@ -281,7 +281,7 @@ Test(requests, a_queue_bound_for_a_packet_of_the_backlog_misses_none)
 	cr_expect(eq(u64, stats().unclaimed, 0));
 }
 
-/* A full queue sends no packet by which its ids could be told. */
+/* A full queue sends no packet which would show its ids. */
 Test(requests, a_full_queue_is_taken_over)
 {
 	struct mnfq_queue *other;

@@ -165,7 +165,7 @@ Test(failures, each_queue_reports_its_own_failure)
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 0));
 }
 
-/* Somebody steals the kernel's answers, the one to a question of ours, too. */
+/* Another process steals the kernel's answers, the one to a question of ours, too. */
 Test(failures, an_explanation_does_not_wait)
 {
 	int64_t before = fake.clock_ms;
@@ -252,7 +252,7 @@ Test(failures, default_verdicts_that_could_not_be_sent_are_not_unsent)
 	cr_expect(eq(u64, stats().unsent, 0));
 }
 
-/* ---- somebody who shares the socket shrinks its send buffer ---- */
+/* ---- another user of the socket shrinks its send buffer ---- */
 
 static void shrink(void)
 {
@@ -315,7 +315,7 @@ Test(failures, what_is_too_large_by_itself_is_decided_by_default)
 	cr_expect(eq(u64, stats().rewritten, 2));
 }
 
-/* Of a whole round one verdict is too large, which nobody knew when the others were made. */
+/* Of a whole round one verdict is too large, which was not known when the others were made. */
 Test(failures, what_has_become_too_large_costs_the_others_nothing)
 {
 	struct mnfq_queue *other;

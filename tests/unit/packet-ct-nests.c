@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* conntrack.c: nests that are cut, lie about their lengths, or lack something. */
+/* packet-ct.c: nests that are cut, lie about their lengths, or lack something. */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <errno.h>
@@ -8,7 +8,7 @@
 
 #include "support/connection.h"
 
-/* Asks everything: what makes no sense is told, or something is said, but nothing else. */
+/* Asks everything: what is malformed is an error, or there is a value. */
 static void expect_sane(const char *what, size_t where)
 {
 	struct mnfq_tuple found = { .size = sizeof(found) };
