@@ -103,12 +103,11 @@ Test(examples, acceptor)
 	struct program program = { .argv = { "acceptor", "1" } };
 	struct queued_ns queued;
 	struct child child;
-	uint32_t seq;
 
 	child = start_in(&queued, &program);
-	for (seq = 1; seq <= 20; seq++)
+	for (uint32_t seq = 1; seq <= 20; seq++)
 		udp_send(&queued.udp, seq);
-	for (seq = 1; seq <= 20; seq++)
+	for (uint32_t seq = 1; seq <= 20; seq++)
 		udp_expect(&queued.udp, seq);
 	child_kill(&child);
 	queued_close(&queued);
@@ -135,25 +134,24 @@ Test(examples, many)
 	struct queued_ns spaces[3];
 	struct child child;
 	char text[3 * 64] = "";
-	uint32_t i, seq;
 
-	for (i = 0; i < 3; i++) {
+	for (uint32_t i = 0; i < 3; i++) {
 		queued_open(&spaces[i]);
 		program.argv[2 + i] = spaces[i].ns->name;
 		sprintf(text + strlen(text), "%s: %u packets\n", spaces[i].ns->name, 100 * i + 1);
 	}
 	child = start(&program);
-	for (i = 0; i < 3; i++) {
+	for (uint32_t i = 0; i < 3; i++) {
 		await_bound(&spaces[i]);
-		for (seq = 0; seq <= 100 * i; seq++)
+		for (uint32_t seq = 0; seq <= 100 * i; seq++)
 			udp_send(&spaces[i].udp, seq);
-		for (seq = 0; seq <= 100 * i; seq++)
+		for (uint32_t seq = 0; seq <= 100 * i; seq++)
 			udp_expect(&spaces[i].udp, seq);
 	}
 	kill(child.pid, SIGTERM);
 	await_text(&child, text);
 	cr_expect_eq(child_finish(&child), 0);
-	for (i = 0; i < 3; i++)
+	for (uint32_t i = 0; i < 3; i++)
 		queued_close(&spaces[i]);
 }
 
@@ -222,10 +220,9 @@ static void open_big(struct netns *ns, int ends[2])
 				   .sin6_port = htons(PORT) };
 	char *refused = netns_output(
 		ns, "ip link set lo gso_max_size 185000 gro_max_size 185000 2>&1 || true");
-	int listener = netns_socket(ns, AF_INET6, SOCK_STREAM, 0), i;
+	int listener = netns_socket(ns, AF_INET6, SOCK_STREAM, 0);
 	static uint8_t bytes[1 << 20];
 	ssize_t got;
-	size_t left;
 
 	if (*refused)
 		cr_skip_test("no BIG TCP here: this needs iproute2 5.19 and Linux 5.19");
@@ -236,9 +233,9 @@ static void open_big(struct netns *ns, int ends[2])
 		  connect(ends[0], (struct sockaddr *)&at, sizeof(at)) == 0);
 	ends[1] = accept(listener, NULL, NULL);
 	close(listener);
-	for (i = 0; i < 20; i++) {
+	for (int i = 0; i < 20; i++) {
 		cr_assert_eq(send(ends[0], bytes, sizeof(bytes) / 4, 0), sizeof(bytes) / 4);
-		for (left = sizeof(bytes) / 4; left > 0; left -= (size_t)got) {
+		for (size_t left = sizeof(bytes) / 4; left > 0; left -= (size_t)got) {
 			got = recv(ends[1], bytes, left, 0);
 			cr_assert(got > 0);
 		}
@@ -313,13 +310,11 @@ Test(examples, reorder)
 	struct program program = { .argv = { "reorder", "1" } };
 	struct queued_ns queued;
 	struct child child;
-	uint32_t seq;
-	size_t i;
 
 	child = start_in(&queued, &program);
-	for (seq = 1; seq <= 9; seq++)
+	for (uint32_t seq = 1; seq <= 9; seq++)
 		udp_send(&queued.udp, seq);
-	for (i = 0; i < sizeof(order) / sizeof(*order); i++)
+	for (size_t i = 0; i < sizeof(order) / sizeof(*order); i++)
 		udp_expect(&queued.udp, order[i]);
 	stop(&child); /* which lets go what is not a whole group */
 	udp_expect(&queued.udp, 9);

@@ -97,9 +97,7 @@ void build_transport(struct build *b, uint8_t protocol, const char *data, size_t
 
 static uint32_t add(const uint8_t *p, size_t len, uint32_t sum)
 {
-	size_t i;
-
-	for (i = 0; i < len; i++)
+	for (size_t i = 0; i < len; i++)
 		sum += i % 2 ? p[i] : (uint32_t)p[i] << 8;
 	return sum;
 }
@@ -131,12 +129,10 @@ uint16_t build_sum(const struct build *b, const uint8_t *p, size_t len, size_t c
 uint32_t build_crc32c(const struct build *b, const uint8_t *p, size_t len)
 {
 	uint32_t crc = ~0u;
-	size_t i;
-	int bit;
 
-	for (i = b->transport; i < len; i++) {
+	for (size_t i = b->transport; i < len; i++) {
 		crc ^= i - b->transport - 8 < 4 ? 0 : p[i];
-		for (bit = 0; bit < 8; bit++)
+		for (int bit = 0; bit < 8; bit++)
 			crc = crc >> 1 ^ (crc & 1 ? 0x82f63b78 : 0);
 	}
 	return ~crc;
@@ -175,9 +171,8 @@ void build_end(struct build *b)
 void build(struct build *b, uint8_t family, uint8_t protocol, size_t len)
 {
 	static char data[65536];
-	size_t i;
 
-	for (i = 0; i < len; i++)
+	for (size_t i = 0; i < len; i++)
 		data[i] = (char)(i * 7 + i / 251);
 	b->len = 0;
 	if (family == AF_INET)

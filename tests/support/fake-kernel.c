@@ -234,9 +234,7 @@ void fake_reset(void)
 
 struct fake_queue *fake_queue(uint16_t num)
 {
-	size_t i;
-
-	for (i = 0; i < 2; i++)
+	for (size_t i = 0; i < 2; i++)
 		if (fake.queues[i].bound && fake.queues[i].num == num)
 			return &fake.queues[i];
 	return NULL;
@@ -304,9 +302,8 @@ unsigned int fake_queued(uint16_t num)
 {
 	struct fake_queue *queue = fake_queue(num);
 	unsigned int n = 0;
-	uint32_t id;
 
-	for (id = queue ? queue->base + 1 : 0; queue && id != queue->next_id; id++)
+	for (uint32_t id = queue ? queue->base + 1 : 0; queue && id != queue->next_id; id++)
 		n += fake_decision(queue, id)->queued;
 	return n;
 }
@@ -371,7 +368,7 @@ static int verdict(const struct nlmsghdr *nlh, struct fake_queue *queue, bool ba
 {
 	const struct nlattr *attr = find(nlh, NFQA_VERDICT_HDR);
 	uint32_t value = mnfq_i_be32(attr + 1), id = mnfq_i_be32((const uint8_t *)(attr + 1) + 4);
-	uint32_t i, found = 0;
+	uint32_t found = 0;
 
 	if (batch)
 		fake.batch_verdicts++;
@@ -383,7 +380,7 @@ static int verdict(const struct nlmsghdr *nlh, struct fake_queue *queue, bool ba
 		return -ENODEV;
 	if (queue->error)
 		return queue->error;
-	for (i = batch ? queue->base + 1 : id; mnfq_i_after(queue->next_id, i); i++) {
+	for (uint32_t i = batch ? queue->base + 1 : id; mnfq_i_after(queue->next_id, i); i++) {
 		if (mnfq_i_after(i, id) || i - queue->base >= FAKE_IDS)
 			break;
 		if (fake_decision(queue, i)->queued) {
@@ -396,9 +393,7 @@ static int verdict(const struct nlmsghdr *nlh, struct fake_queue *queue, bool ba
 
 static int bind_queue(uint16_t num)
 {
-	size_t i;
-
-	for (i = 0; i < 2; i++) {
+	for (size_t i = 0; i < 2; i++) {
 		if (fake.queues[i].bound)
 			continue;
 		memset(&fake.queues[i], 0, sizeof(fake.queues[i]));
@@ -447,7 +442,6 @@ static int config(const struct nlmsghdr *nlh, uint16_t num)
 	const struct nlattr *attr = find(nlh, NFQA_CFG_CMD);
 	uint8_t command = attr ? *(const uint8_t *)(attr + 1) : 0;
 	struct fake_queue *queue = fake_queue(num);
-	unsigned int i;
 	int err = check_flags(nlh);
 
 	if (command == NFQNL_CFG_CMD_PF_BIND && fake.on_probe)
@@ -469,7 +463,7 @@ static int config(const struct nlmsghdr *nlh, uint16_t num)
 		return 0;
 	}
 	set_params(nlh, queue);
-	for (i = 0; command == NFQNL_CFG_CMD_BIND && i < fake.packets_on_bind; i++)
+	for (unsigned int i = 0; command == NFQNL_CFG_CMD_BIND && i < fake.packets_on_bind; i++)
 		fake_packet(num, 60, true);
 	return 0;
 }
@@ -523,7 +517,7 @@ static bool obey(const struct nlmsghdr *nlh)
 ssize_t __wrap_sendmsg(int fd, const struct msghdr *msg, int flags)
 {
 	static _Alignas(8) uint8_t bytes[1 << 20];
-	size_t len = 0, at = 0, i;
+	size_t len = 0, at = 0;
 
 	(void)flags;
 	if (fd < 0) {
@@ -536,7 +530,7 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *msg, int flags)
 		errno = fake.send_error;
 		return -1;
 	}
-	for (i = 0; i < msg->msg_iovlen; i++)
+	for (size_t i = 0; i < msg->msg_iovlen; i++)
 		len += msg->msg_iov[i].iov_len;
 	if (fake.send_buffer && len > (size_t)fake.send_buffer - 32) {
 		errno = EMSGSIZE;
@@ -548,7 +542,7 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *msg, int flags)
 		fake.send_swallowed--;
 		return 1;
 	}
-	for (i = 0; i < msg->msg_iovlen; i++) {
+	for (size_t i = 0; i < msg->msg_iovlen; i++) {
 		memcpy(bytes + len, msg->msg_iov[i].iov_base, msg->msg_iov[i].iov_len);
 		len += msg->msg_iov[i].iov_len;
 	}

@@ -74,9 +74,8 @@ void message_hdr(struct message *message, uint32_t id, uint16_t protocol, uint8_
 void message_packet(struct message *message, uint16_t queue, uint32_t id, size_t len)
 {
 	static uint8_t payload[65536];
-	size_t i;
 
-	for (i = 0; i < len; i++)
+	for (size_t i = 0; i < len; i++)
 		payload[i] = (uint8_t)i;
 	message_begin(message, queue);
 	message_hdr(message, id, 0x0800, NF_INET_LOCAL_OUT);

@@ -60,11 +60,11 @@ static void remove_name(const char *name)
 static void reaper_main(int fd)
 {
 	char names[256][32];
-	unsigned int i, n = 0;
+	unsigned int n = 0;
 
 	while (n < 256 && read(fd, names[n], sizeof(names[n])) == sizeof(names[n]))
 		n++;
-	for (i = 0; i < n; i++)
+	for (unsigned int i = 0; i < n; i++)
 		remove_name(names[i]);
 }
 

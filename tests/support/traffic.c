@@ -70,10 +70,9 @@ void udp_close(struct udp *udp)
 static void fill(uint8_t *data, uint32_t seq, size_t size)
 {
 	const uint32_t wire = htonl(seq);
-	size_t i;
 
 	memcpy(data, &wire, size < sizeof(wire) ? size : sizeof(wire));
-	for (i = sizeof(wire); i < size; i++)
+	for (size_t i = sizeof(wire); i < size; i++)
 		data[i] = (uint8_t)(seq + i);
 }
 
@@ -93,9 +92,7 @@ void udp_send(const struct udp *udp, uint32_t seq)
 
 void udp_send_many(const struct udp *udp, uint32_t first, unsigned int count)
 {
-	unsigned int i;
-
-	for (i = 0; i < count; i++)
+	for (unsigned int i = 0; i < count; i++)
 		udp_send(udp, first + i);
 }
 
@@ -273,9 +270,8 @@ int tcp_finish(struct tcp *tcp)
 static uint32_t sum(const void *data, size_t len, uint32_t start)
 {
 	const uint8_t *bytes = data;
-	size_t i;
 
-	for (i = 0; i + 1 < len; i += 2)
+	for (size_t i = 0; i + 1 < len; i += 2)
 		start += (uint32_t)bytes[i] << 8 | bytes[i + 1];
 	if (len & 1)
 		start += (uint32_t)bytes[len - 1] << 8;

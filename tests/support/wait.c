@@ -43,9 +43,8 @@ char *descriptors(void)
 	char path[64], target[256], *list = NULL;
 	size_t size = 0;
 	FILE *out = open_memstream(&list, &size);
-	int fd;
 
-	for (fd = 0; fd < 1024; fd++) {
+	for (int fd = 0; fd < 1024; fd++) {
 		ssize_t len;
 
 		if (fcntl(fd, F_GETFD) < 0)

@@ -112,12 +112,12 @@ Test(spin, what_comes_meanwhile_needs_no_sleep)
 /* Each long sleep halves it, until there is none. */
 Test(spin, it_ceases_when_packets_are_rare)
 {
-	unsigned int before, now, i;
+	unsigned int before, now;
 
 	open_with(1000);
 	before = looks(5000000);
 	cr_expect(eq(uint, before, 1001));
-	for (i = 0; i < 8; i++) {
+	for (unsigned int i = 0; i < 8; i++) {
 		now = looks(5000000);
 		cr_expect(now <= before / 2 + 1, "%u after %u", now, before);
 		before = now;
@@ -127,13 +127,11 @@ Test(spin, it_ceases_when_packets_are_rare)
 
 Test(spin, it_comes_back_when_packets_do)
 {
-	unsigned int i;
-
 	open_with(1000);
-	for (i = 0; i < 10; i++)
+	for (unsigned int i = 0; i < 10; i++)
 		(void)looks(5000000);
 	cr_assert(eq(uint, looks(2000), 1));
-	for (i = 0; i < 7; i++)
+	for (unsigned int i = 0; i < 7; i++)
 		(void)looks(2000);
 	cr_expect(eq(uint, looks(2000), 1001));
 }

@@ -547,9 +547,8 @@ static void leave_unread(int type)
 Test(handover, it_went_with_a_message_unread)
 {
 	static const int types[] = { SOCK_STREAM, SOCK_SEQPACKET };
-	size_t i;
 
-	for (i = 0; i < 2; i++) {
+	for (size_t i = 0; i < 2; i++) {
 		leave_unread(types[i]);
 		expect(mnfq_handover_wait(ours, -1, OPTIONS()), -ECONNRESET, "gone");
 		leave_unread(types[i]);

@@ -38,9 +38,7 @@ static void expect_calls(unsigned int calls)
 
 Test(names, one_is_asked_for_once)
 {
-	unsigned int i;
-
-	for (i = 0; i < 100; i++)
+	for (unsigned int i = 0; i < 100; i++)
 		expect_name(3, "eth3");
 	expect_calls(1);
 	expect_name(4, "eth4");
@@ -51,9 +49,7 @@ Test(names, one_is_asked_for_once)
 /* An index may be any number, and what is near each other by chance shares its places. */
 Test(names, four_that_share_a_set_do_not_push_each_other_out)
 {
-	unsigned int i;
-
-	for (i = 0; i < 100; i++) {
+	for (unsigned int i = 0; i < 100; i++) {
 		expect_name(5, "eth5");
 		expect_name(21, "eth21");
 		expect_name(37, "eth37");
@@ -65,10 +61,9 @@ Test(names, four_that_share_a_set_do_not_push_each_other_out)
 Test(names, many_are_asked_for_once)
 {
 	char expected[16];
-	unsigned int i, j;
 
-	for (j = 0; j < 10; j++) {
-		for (i = 1; i <= 64; i++) {
+	for (unsigned int j = 0; j < 10; j++) {
+		for (unsigned int i = 1; i <= 64; i++) {
 			snprintf(expected, sizeof(expected), "eth%u", i);
 			expect_name(i, expected);
 		}
@@ -78,16 +73,14 @@ Test(names, many_are_asked_for_once)
 
 Test(names, a_fifth_takes_the_place_of_the_oldest)
 {
-	uint32_t i;
-
-	for (i = 0; i < 4; i++) {
+	for (uint32_t i = 0; i < 4; i++) {
 		fake.clock_ms += 10;
 		cr_expect(eq(int, mnfq_socket_get_ifname(sock, 16 * i + 1, name), 0));
 	}
 	expect_calls(4);
 	expect_name(65, "eth65");
 	expect_calls(5);
-	for (i = 1; i <= 4; i++)
+	for (uint32_t i = 1; i <= 4; i++)
 		cr_expect(eq(int, mnfq_socket_get_ifname(sock, 16 * i + 1, name), 0));
 	expect_calls(5);
 	expect_name(1, "eth1");
@@ -96,9 +89,7 @@ Test(names, a_fifth_takes_the_place_of_the_oldest)
 
 Test(names, that_there_is_none_is_remembered)
 {
-	unsigned int i;
-
-	for (i = 0; i < 100; i++) {
+	for (unsigned int i = 0; i < 100; i++) {
 		expect_none(1001, -ENODEV);
 		expect_none(UINT32_MAX, -ENODEV);
 	}
@@ -206,10 +197,8 @@ static void expect_mtu(int err, uint32_t expected)
 
 Test(names, an_mtu_is_asked_for_once)
 {
-	unsigned int i;
-
 	leave_by(3, 0);
-	for (i = 0; i < 100; i++)
+	for (unsigned int i = 0; i < 100; i++)
 		expect_mtu(0, 1003);
 	expect_name(3, "eth3");
 	expect_calls(1);

@@ -15,14 +15,14 @@ static void expect_sane(const char *what, size_t where)
 	int answers[2] = { mnfq_packet_get_ct_tuple(&packet, MNFQ_CT_ORIGINAL, &found),
 			   mnfq_packet_get_ct_tuple(&packet, MNFQ_CT_REPLY, &found) };
 	const uint8_t *bits;
-	size_t i, len;
+	size_t len;
 
 	(void)mnfq_packet_get_ct_id(&packet);
 	(void)mnfq_packet_get_ct_zone(&packet);
 	(void)mnfq_i_packet_seq_adjustable(&packet);
 	bits = mnfq_packet_get_ct_labels(&packet, &len);
 	cr_expect(bits == NULL || bits + len <= msg.bytes + msg.len, "%s, byte %zu", what, where);
-	for (i = 0; i < 2; i++)
+	for (size_t i = 0; i < 2; i++)
 		cr_expect(answers[i] == 0 || answers[i] == -ENODATA || answers[i] == -EBADMSG,
 			  "%s, byte %zu: tuple %zu answers %d", what, where, i, answers[i]);
 }
@@ -35,11 +35,9 @@ static struct nlattr *attr_at(size_t at)
 /* Ends the message at @end, and with it the attributes at @nests, each within the one before. */
 static void end_at(size_t end, const size_t *nests, size_t n)
 {
-	size_t i;
-
 	msg.len = end;
 	((struct nlmsghdr *)msg.bytes)->nlmsg_len = (uint32_t)end;
-	for (i = 0; i < n && nests[i] + 4 <= end; i++)
+	for (size_t i = 0; i < n && nests[i] + 4 <= end; i++)
 		attr_at(nests[i])->nla_len = (uint16_t)(end - nests[i]);
 }
 
@@ -90,11 +88,11 @@ static const uint16_t lies[] = { 0, 1, 3, 0x7fff, 0xffff };
 /* A lie at the top spoils everything. */
 Test(nests, lengths_that_lie)
 {
-	size_t at, end, i;
+	size_t at, end;
 
 	put_connection();
 	for (end = msg.len, at = CT + 4; at < end; at += NLA_ALIGN(attr_at(at)->nla_len)) {
-		for (i = 0; i < LIES; i++) {
+		for (size_t i = 0; i < LIES; i++) {
 			put_connection();
 			attr_at(at)->nla_len = lies[i];
 			cr_assert(eq(int, parse(), 0));
@@ -108,10 +106,9 @@ Test(nests, lengths_that_lie)
 Test(nests, lengths_that_lie_in_a_tuple)
 {
 	static const size_t within[] = { 8, 12, 20, 28, 32, 40, 48 };
-	size_t i, j;
 
-	for (i = 0; i < sizeof(within) / sizeof(within[0]); i++) {
-		for (j = 0; j < LIES; j++) {
+	for (size_t i = 0; i < sizeof(within) / sizeof(within[0]); i++) {
+		for (size_t j = 0; j < LIES; j++) {
 			put_connection();
 			attr_at(CT + within[i])->nla_len = lies[j];
 			cr_assert(eq(int, parse(), 0));
@@ -167,9 +164,9 @@ Test(nests, values_that_are_too_short)
 {
 	static const uint16_t types[] = { CTA_ID, CTA_STATUS, CTA_MARK, CTA_ZONE };
 	uint32_t number;
-	size_t i, ct;
+	size_t ct;
 
-	for (i = 0; i < 4; i++) {
+	for (size_t i = 0; i < 4; i++) {
 		begin();
 		ct = message_open(&msg, NFQA_CT);
 		message_attr(&msg, types[i], "abc", types[i] == CTA_ZONE ? 1 : 3);

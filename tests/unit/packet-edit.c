@@ -717,9 +717,8 @@ static void tell_tuple(struct mnfq_packet *packet)
 Test(edit, a_tuple_names_the_flow)
 {
 	static const uint8_t protocols[] = { IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP };
-	size_t i;
 
-	for (i = 0; i < sizeof(protocols); i++) {
+	for (size_t i = 0; i < sizeof(protocols); i++) {
 		expected_protocol = protocols[i];
 		build(&b, AF_INET, protocols[i], 4);
 		begin(NFPROTO_IPV4, 0x0800);

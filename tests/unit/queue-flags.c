@@ -67,11 +67,10 @@ static int bind_eight(uint32_t flags, uint32_t optional)
 /* Every kernel, and everything that can be asked of it. */
 Test(flags, exactly_what_the_kernel_lacks_is_left_out)
 {
-	uint32_t lacking, optional;
 	int err;
 
-	for (lacking = 0; lacking <= ALL; lacking++) {
-		for (optional = 0; optional <= ALL; optional++) {
+	for (uint32_t lacking = 0; lacking <= ALL; lacking++) {
+		for (uint32_t optional = 0; optional <= ALL; optional++) {
 			fake.unsupported_flags = lacking;
 			err = bind_eight(ALL, optional);
 			cr_assert(eq(int, err, lacking & ~optional ? -EOPNOTSUPP : 0),
@@ -90,12 +89,11 @@ Test(flags, exactly_what_the_kernel_lacks_is_left_out)
 
 Test(flags, a_failure_leaves_them_as_they_were)
 {
-	uint32_t before, lacking, optional;
 	int err;
 
-	for (before = 0; before <= ALL; before += ALL) {
-		for (lacking = 0; lacking <= ALL; lacking++) {
-			for (optional = 0; optional <= ALL; optional++) {
+	for (uint32_t before = 0; before <= ALL; before += ALL) {
+		for (uint32_t lacking = 0; lacking <= ALL; lacking++) {
+			for (uint32_t optional = 0; optional <= ALL; optional++) {
 				fake.unsupported_flags = 0;
 				cr_assert(eq(int, configure(before, 0), 0));
 				fake.unsupported_flags = lacking;
@@ -191,11 +189,11 @@ Test(flags, what_is_in_force_can_be_set_again)
 
 Test(flags, only_those_of_the_mask_are_set_and_cleared)
 {
-	uint32_t before = 0x15, flags, mask;
+	uint32_t before = 0x15;
 
 	cr_assert(eq(int, configure(before, 0), 0));
-	for (mask = 0; mask <= ALL; mask++) {
-		for (flags = 0; flags <= ALL; flags++) {
+	for (uint32_t mask = 0; mask <= ALL; mask++) {
+		for (uint32_t flags = 0; flags <= ALL; flags++) {
 			int err = set_flags(flags, mask);
 
 			cr_assert(eq(int, err, flags & ~mask ? -EINVAL : 0));
@@ -268,10 +266,9 @@ static void lose(unsigned int nth)
 Test(flags, a_lost_answer_changes_nothing)
 {
 	const uint32_t wanted = ALL & ~MNFQ_QUEUE_SECCTX & ~MNFQ_QUEUE_CONNTRACK;
-	unsigned int nth;
 
 	fake.unsupported_flags = MNFQ_QUEUE_SECCTX | MNFQ_QUEUE_CONNTRACK;
-	for (nth = 1; nth < 20; nth++) {
+	for (unsigned int nth = 1; nth < 20; nth++) {
 		lose(nth);
 		cr_assert(eq(int, bind_eight(ALL, ALL), 0), "answer %u", nth);
 		cr_expect(eq(u32, fake_queue(8)->flags, wanted), "answer %u", nth);

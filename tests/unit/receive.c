@@ -250,8 +250,6 @@ Test(rounds, a_callback_may_unbind_its_queue)
 
 static void end_with_unread(enum mnfq_verdict fallback)
 {
-	uint32_t id;
-
 	rebind_seven(accept_all, fallback);
 	fake_packet(7, 60, true);
 	configure_default(fallback); /* the packet goes into the backlog */
@@ -260,7 +258,7 @@ static void end_with_unread(enum mnfq_verdict fallback)
 	cr_expect(eq(u64, stats().packets, 0));
 	cr_expect(eq(u64, stats().defaulted, 5));
 	cr_expect(eq(u64, fallback ? stats().accepted : stats().dropped, 5));
-	for (id = 1; fallback && id <= 5; id++)
+	for (uint32_t id = 1; fallback && id <= 5; id++)
 		cr_expect(eq(u32, fake.queues[0].decisions[id].verdict, fallback));
 	cr_expect(eq(u32, fake.queues[0].max_len, 0), "nothing could come in between");
 }
@@ -399,13 +397,11 @@ static enum mnfq_verdict configure_at_one(struct mnfq_packet *packet, void *data
 /* The caller took 1 to 3 at once; the library takes 4 while it handles 1. */
 Test(rounds, fed_datagrams_keep_their_order)
 {
-	uint32_t id;
-
 	rebind_seven(configure_at_one, MNFQ_DROP);
-	for (id = 1; id <= 3; id++)
+	for (uint32_t id = 1; id <= 3; id++)
 		fake_packet(7, 60, false);
 	fake_packet(7, 60, true);
-	for (id = 1; id <= 3; id++) {
+	for (uint32_t id = 1; id <= 3; id++) {
 		message_packet(&msg, 7, id, 60);
 		cr_expect(eq(int, feed(), 1));
 	}
@@ -498,13 +494,13 @@ static enum mnfq_verdict mark_some(struct mnfq_packet *packet, void *data)
 /* And there are two system calls for a batch, not for a packet. */
 Test(rounds, nothing_is_allocated_for_a_packet)
 {
-	unsigned int i, allocations, sends;
+	unsigned int allocations, sends;
 
 	rebind_seven(mark_some, MNFQ_DROP);
 	allocations = fake.allocations;
 	sends = fake.sends;
 	seen = 0;
-	for (i = 0; i < 640; i++)
+	for (unsigned int i = 0; i < 640; i++)
 		fake_packet(7, i % 2 ? 60 : 60000, true);
 	while (seen < 640)
 		cr_assert(mnfq_socket_dispatch(sock, 0) > 0);

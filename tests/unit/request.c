@@ -124,10 +124,9 @@ Test(requests, wrong_options_change_nothing)
 	};
 	struct mnfq_queue *other = NULL;
 	unsigned int sends = fake.sends;
-	size_t i;
 	int err;
 
-	for (i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		err = mnfq_queue_bind(&other, sock, 8, &wrong[i].options, accept_all, NULL);
 		cr_expect(eq(int, err, i == 1 ? -E2BIG : -EINVAL), "case %zu", i);
 		cr_expect(mnfq_socket_get_error(sock)[0] != 0);
@@ -236,13 +235,13 @@ Test(requests, what_a_queue_of_another_user_left_is_not_ours)
 Test(requests, more_than_a_batch_may_come_before_the_answer)
 {
 	struct mnfq_queue *other;
-	int i, handled = 0;
+	int handled = 0;
 
 	fake.packets_on_bind = 150;
 	cr_assert(eq(int, mnfq_queue_bind(&other, sock, 8, NULL, accept_all, NULL), 0));
-	for (i = 0; i < 10; i++)
+	for (int i = 0; i < 10; i++)
 		fake_packet(8, 60, true);
-	for (i = 0; i < 10; i++) {
+	for (int i = 0; i < 10; i++) {
 		int n = mnfq_socket_dispatch(sock, 0);
 
 		cr_expect(le(int, n, 64));
@@ -285,10 +284,9 @@ Test(requests, a_queue_bound_for_a_packet_of_the_backlog_misses_none)
 Test(requests, a_full_queue_is_taken_over)
 {
 	struct mnfq_queue *other;
-	unsigned int i;
 
 	mnfq_i_request_send(sock, 9, NFQNL_CFG_CMD_BIND, NULL);
-	for (i = 0; i < 100; i++)
+	for (unsigned int i = 0; i < 100; i++)
 		fake_packet(9, 60, false);
 	cr_assert(eq(int, mnfq_queue_bind(&other, sock, 9, NULL, accept_all, NULL), 0));
 	cr_expect(eq(u32, fake_queued(9), 0));
@@ -318,9 +316,8 @@ Test(requests, a_take_over_that_fails_leaves_the_queue)
 Test(requests, an_answer_to_another_request_is_not_ours)
 {
 	struct mnfq_queue *other = NULL;
-	uint32_t seq;
 
-	for (seq = 0; seq < 16; seq++) {
+	for (uint32_t seq = 0; seq < 16; seq++) {
 		message_error(&msg, 0, MNFQ_I_MSG(NFQNL_MSG_CONFIG), seq, 0);
 		fake_datagram(msg.bytes, msg.len, 0);
 	}
@@ -441,9 +438,8 @@ Test(requests, each_refusal_has_its_errno_and_message)
 		{ -ENOMEM, -ENOMEM, "queue 8: Cannot allocate memory" },
 	};
 	struct mnfq_queue *other = NULL;
-	size_t i;
 
-	for (i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
+	for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
 		fake.bind_error = refusals[i].answer;
 		cr_expect(eq(int, mnfq_queue_bind(&other, sock, 8, NULL, accept_all, NULL),
 			     refusals[i].expected));

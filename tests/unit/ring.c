@@ -63,11 +63,9 @@ static void send_to_both(unsigned int n)
 
 Test(ring, sockets_take_turns_with_it)
 {
-	unsigned int turn;
-
 	inside = accept_it;
 	send_to_both(6);
-	for (turn = 0; turn < 2; turn++) {
+	for (unsigned int turn = 0; turn < 2; turn++) {
 		cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), turn ? 2 : 4),
 			  "the batch is the ring's");
 		cr_expect(eq(int, mnfq_socket_dispatch(other, 0), turn ? 2 : 4));
@@ -130,10 +128,9 @@ Test(ring, wrong_arguments)
 
 Test(ring, from_one_packet_to_1024)
 {
-	unsigned int batch;
 	struct mnfq_ring *some;
 
-	for (batch = 0; batch <= 1024; batch += batch ? batch : 1) {
+	for (unsigned int batch = 0; batch <= 1024; batch += batch ? batch : 1) {
 		cr_assert(eq(int, mnfq_ring_new(&some, batch), 0));
 		cr_expect(eq(uint, some->slots, batch ? batch : 64));
 		mnfq_ring_free(some);
@@ -341,9 +338,8 @@ Test(ring, running_out_of_memory_is_reported_and_survived)
 {
 	struct mnfq_ring *some = NULL;
 	struct mnfq_socket *one = NULL;
-	unsigned int nth;
 
-	for (nth = 1; nth <= 5; nth++) {
+	for (unsigned int nth = 1; nth <= 5; nth++) {
 		fake.fail_allocation = nth;
 		cr_expect(eq(int, mnfq_ring_new(&some, 8), -ENOMEM), "allocation %u", nth);
 		cr_expect(eq(ptr, some, NULL));

@@ -103,13 +103,13 @@ Test(failures, what_was_refused_is_tried_again_after_a_pause)
 /* As after setuid(): the loop neither spins nor fills a log, and the timeout holds. */
 Test(failures, a_lasting_failure_is_reported_once)
 {
-	unsigned int i, failures = 0, polls = fake.polls;
+	unsigned int failures = 0, polls = fake.polls;
 	int64_t before = fake.clock_ms;
 	int n;
 
 	fake.no_right = true;
 	fake_packet(7, 60, true);
-	for (i = 0; i < 20; i++) {
+	for (unsigned int i = 0; i < 20; i++) {
 		n = mnfq_socket_dispatch(sock, 200);
 		cr_assert(n >= 0 || n == -EPERM);
 		failures += n < 0;
@@ -131,13 +131,13 @@ Test(failures, a_lasting_failure_is_reported_once)
 Test(failures, a_queue_that_is_lost_does_not_disturb_another)
 {
 	struct mnfq_queue *other;
-	unsigned int i, failures = 0;
+	unsigned int failures = 0;
 	int n;
 
 	cr_assert(eq(int, mnfq_queue_bind(&other, sock, 8, NULL, accept_all, NULL), 0));
 	fake_queue(8)->error = -EPERM;
 	fake_packet(8, 60, true);
-	for (i = 0; i < 100; i++) {
+	for (unsigned int i = 0; i < 100; i++) {
 		fake_packet(7, 60, true);
 		n = mnfq_socket_dispatch(sock, 10);
 		failures += n < 0;
@@ -196,10 +196,8 @@ Test(failures, a_refusal_is_for_all_queues)
 /* The refusal for 1 is read behind packets 2 and 3, which are about to become a batch. */
 Test(failures, a_run_that_is_open_does_not_reach_over_refused_verdicts)
 {
-	uint32_t id;
-
 	rebind_seven(drop_two, MNFQ_STOP);
-	for (id = 1; id <= 4; id++)
+	for (uint32_t id = 1; id <= 4; id++)
 		fake_packet(7, 60, id != 1);
 	message_error(&msg, -EPERM, MNFQ_I_MSG(NFQNL_MSG_VERDICT), 1, queue->tag);
 	fake_datagram(msg.bytes, msg.len, 0);
@@ -216,10 +214,9 @@ Test(failures, a_run_that_is_open_does_not_reach_over_refused_verdicts)
 Test(failures, each_queue_counts_what_could_not_be_sent)
 {
 	struct mnfq_queue *other;
-	unsigned int i;
 
 	cr_assert(eq(int, mnfq_queue_bind(&other, sock, 8, NULL, accept_all, NULL), 0));
-	for (i = 0; i < 5; i++)
+	for (unsigned int i = 0; i < 5; i++)
 		fake_packet(i % 2 ? 7 : 8, 60, true);
 	fake.send_error = EMSGSIZE;
 	fake.send_errors = 2;
@@ -271,18 +268,16 @@ static enum mnfq_verdict rewrite_all(struct mnfq_packet *packet, void *data)
 
 Test(failures, what_has_become_too_large_is_sent_in_parts)
 {
-	uint32_t id;
-
 	rebind_seven(rewrite_all, MNFQ_STOP);
 	fake.on_fill = shrink;
-	for (id = 1; id <= 64; id++)
+	for (uint32_t id = 1; id <= 64; id++)
 		if (id == 20)
 			fake_overrun(7);
 		else
 			fake_packet(7, 60, true);
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 63));
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 0), "no failure");
-	for (id = 1; id <= 64; id++)
+	for (uint32_t id = 1; id <= 64; id++)
 		if (id != 20)
 			expect_verdict(id, MNFQ_ACCEPT);
 	cr_expect(eq(u64, stats().unsent, 0));
@@ -296,14 +291,12 @@ static enum mnfq_verdict rewrite_twenty(struct mnfq_packet *packet, void *data)
 
 Test(failures, what_is_too_large_by_itself_is_decided_by_default)
 {
-	uint32_t id;
-
 	rebind_seven(rewrite_twenty, MNFQ_STOP);
 	shrink();
 	sock->send_max = mnfq_i_get_send_max(sock->fd);
 	pass_packets(40);
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -EMSGSIZE));
-	for (id = 1; id <= 40; id++)
+	for (uint32_t id = 1; id <= 40; id++)
 		expect_verdict(id, id == 20 ? MNFQ_STOP : MNFQ_ACCEPT);
 	cr_expect(eq(u64, stats().unsent, 1));
 	cr_expect(eq(u64, stats().defaulted, 1));
@@ -319,18 +312,17 @@ Test(failures, what_is_too_large_by_itself_is_decided_by_default)
 Test(failures, what_has_become_too_large_costs_the_others_nothing)
 {
 	struct mnfq_queue *other;
-	uint32_t id;
 
 	rebind_seven(rewrite_twenty, MNFQ_STOP);
 	cr_assert(eq(int, mnfq_queue_bind(&other, sock, 8, NULL, accept_all, NULL), 0));
 	fake.on_fill = shrink;
-	for (id = 1; id <= 30; id++) {
+	for (uint32_t id = 1; id <= 30; id++) {
 		fake_packet(7, 60, true);
 		fake_packet(8, 60, true);
 	}
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 60));
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -EMSGSIZE));
-	for (id = 1; id <= 30; id++) {
+	for (uint32_t id = 1; id <= 30; id++) {
 		expect_verdict(id, id == 20 ? MNFQ_STOP : MNFQ_ACCEPT);
 		cr_expect(eq(u32, fake_queue(8)->decisions[id].verdict, MNFQ_ACCEPT));
 	}
@@ -348,11 +340,10 @@ Test(failures, what_has_become_too_large_costs_the_others_nothing)
 Test(failures, a_refusal_for_one_queue_leaves_the_verdicts_of_another)
 {
 	struct mnfq_queue *other;
-	uint32_t id;
 
 	cr_assert(eq(int, mnfq_queue_bind(&other, sock, 8, NULL, accept_all, NULL), 0));
 	fake_queue(8)->error = -EPERM; /* bound by another socket */
-	for (id = 1; id <= 40; id++) {
+	for (uint32_t id = 1; id <= 40; id++) {
 		fake_packet(7, 60, true);
 		if (id % 10 != 5)
 			continue;

@@ -40,9 +40,8 @@ Test(opening, a_system_that_refuses)
 		{ ENOMEM, "Cannot allocate memory" },
 	};
 	struct mnfq_socket *new = untouched;
-	size_t i;
 
-	for (i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
+	for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
 		fake.socket_error = refusals[i].error;
 		expect(mnfq_socket_open(&new, OPTIONS()), -refusals[i].error, refusals[i].part);
 		cr_expect(new == untouched);

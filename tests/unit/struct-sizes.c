@@ -195,11 +195,10 @@ Test(sizes, garbage_is_refused)
 				   3 * half, 11 * half, LIMIT + 1,    LIMIT + sizeof(size_t),
 				   1 << 20,  SIZE_MAX,  SIZE_MAX - 7, SIZE_MAX / 2 + 1 };
 	uint8_t before[LIMIT];
-	size_t i, j;
 	void *p;
 
-	for (i = 0; i < CALLS; i++) {
-		for (j = 0; j < sizeof(garbage) / sizeof(garbage[0]); j++) {
+	for (size_t i = 0; i < CALLS; i++) {
+		for (size_t j = 0; j < sizeof(garbage) / sizeof(garbage[0]); j++) {
 			p = room(calls[i].size);
 			/* Where the size was forgotten, options say where the message goes. */
 			memset(p, garbage[j] ? 0x5a : 0, calls[i].size);
@@ -216,13 +215,13 @@ Test(sizes, garbage_is_refused)
 /* Of this version, of the smallest, and of one far in the future. */
 Test(sizes, any_version_is_served)
 {
-	size_t i, j, size;
+	size_t size;
 	void *p;
 
-	for (i = 0; i < CALLS; i++) {
+	for (size_t i = 0; i < CALLS; i++) {
 		const size_t sizes[] = { calls[i].size, sizeof(size_t), LIMIT };
 
-		for (j = 0; j < 3; j++) {
+		for (size_t j = 0; j < 3; j++) {
 			p = room(sizes[j]);
 			memcpy(p, &sizes[j], sizeof(sizes[j]));
 			if (calls[i].right != 1) /* which needs a right */

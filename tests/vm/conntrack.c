@@ -160,7 +160,6 @@ Test(conntrack, life_of_a_tcp_connection)
 {
 	const uint32_t known = IPS_SEEN_REPLY | IPS_CONFIRMED;
 	struct pair pair;
-	unsigned int i;
 
 	pair_open(&pair, 4, "tcp");
 	life_of_tcp(&pair);
@@ -174,7 +173,7 @@ Test(conntrack, life_of_a_tcp_connection)
 	see_state(2, "prerouting", "original", "established");
 	cr_assert(sights[2].tcp_flags == TH_ACK && sights[2].info == IP_CT_ESTABLISHED);
 	cr_assert(sights[2].status & IPS_ASSURED, "0x%x", sights[2].status);
-	for (i = 0; i < sight_count; i++) {
+	for (unsigned int i = 0; i < sight_count; i++) {
 		cr_assert(sights[i].id != 0 && sights[i].id == sights[0].id);
 		cr_assert(sights[i].mark == 0 && sights[i].zone == 0);
 		cr_assert(sights[i].original.protocol == IPPROTO_TCP);
@@ -218,7 +217,6 @@ static void echo(int family, uint8_t request, uint8_t reply)
 	const char *const src = family == 6 ? "fd00:0:0:1::1" : "10.0.1.1";
 	const char *const dst = family == 6 ? "fd00:0:0:1::2" : "10.0.1.2";
 	struct pair pair;
-	unsigned int i;
 	int fd;
 
 	pair_open(&pair, family, family == 6 ? "icmpv6 --icmpv6-type echo-request" : "icmp");
@@ -232,7 +230,7 @@ static void echo(int family, uint8_t request, uint8_t reply)
 	cr_assert(wait_until(icmp_replied(fd, 1)));
 	see_state(0, "prerouting", "original", "new");
 	see_state(1, "output", "reply", "established");
-	for (i = 0; i < 2; i++) {
+	for (unsigned int i = 0; i < 2; i++) {
 		see_addresses(&sights[i].original, src, dst);
 		see_addresses(&sights[i].reply, dst, src);
 		cr_assert(sights[i].original.id == 0x4d4e);

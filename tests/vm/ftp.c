@@ -172,10 +172,10 @@ static void say_much(int from, int to)
 {
 	static char text[60000];
 	char received[4096];
-	size_t sent = 0, got = 0, i;
+	size_t sent = 0, got = 0;
 	ssize_t n;
 
-	for (i = 0; i < sizeof(text); i++)
+	for (size_t i = 0; i < sizeof(text); i++)
 		text[i] = (char)('A' + i % 23);
 	while (got < sizeof(text)) {
 		n = send(from, text + sent, sizeof(text) - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -200,11 +200,10 @@ static void hang_up(int from, int to)
 static void talk(int family, bool answers)
 {
 	struct mnfq_stats stats = { .size = sizeof(stats) };
-	unsigned int n;
 
 	router_open(family);
 	call_open(family);
-	for (n = 0; n < 30; n++) {
+	for (unsigned int n = 0; n < 30; n++) {
 		say(call.client, call.server, "cmd", n);
 		if (answers)
 			say(call.server, call.client, "ans", n + 1);

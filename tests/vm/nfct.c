@@ -31,7 +31,6 @@ static enum mnfq_verdict look(struct mnfq_packet *packet, void *data)
 {
 	const int family = mnfq_packet_get_family(packet);
 	const void *attributes;
-	unsigned int i;
 	size_t len;
 
 	(void)data;
@@ -39,7 +38,7 @@ static enum mnfq_verdict look(struct mnfq_packet *packet, void *data)
 	attributes = mnfq_packet_get_ct(packet, &len);
 	cr_assert(attributes != NULL);
 	cr_assert(nfct_payload_parse(attributes, len, (uint16_t)family, sight.ct) == 0);
-	for (i = 0; i < 2; i++) {
+	for (unsigned int i = 0; i < 2; i++) {
 		sight.tuples[i].size = sizeof(sight.tuples[i]);
 		cr_assert(mnfq_packet_get_ct_tuple(packet, i, &sight.tuples[i]) == 0);
 	}
@@ -68,10 +67,9 @@ static void expect_tuple(const struct mnfq_tuple *tuple, enum nf_conntrack_attr 
 static void expect_labels(void)
 {
 	const struct nfct_bitmask *theirs = nfct_get_attr(sight.ct, ATTR_CONNLABELS);
-	unsigned int i;
 
 	cr_assert(theirs && nfct_bitmask_maxbit(theirs) == 127);
-	for (i = 0; i < 128; i++)
+	for (unsigned int i = 0; i < 128; i++)
 		cr_assert(nfct_bitmask_test_bit(theirs, i) == (sight.labels[i / 8] >> i % 8 & 1),
 			  "label %u", i);
 	cr_assert(sight.labels[2] == 1 << 1, "nothing was compared");

@@ -212,13 +212,13 @@ Test(nft, repeat)
 Test(nft, balance)
 {
 	struct fixture queues[4] = { 0 };
-	unsigned int i, sum = 0, used = 0;
+	unsigned int sum = 0, used = 0;
 
 	open_with_rules(4, CHAIN("inet", "input", "udp dport 7000 counter queue num 0-3"));
-	for (i = 0; i < 4; i++)
+	for (unsigned int i = 0; i < 4; i++)
 		expect_ok(fixture.sock, mnfq_queue_bind(&queues[i].queue, fixture.sock, i, NULL,
 							count_packet, &queues[i]));
-	for (i = 1; i <= 32; i++) {
+	for (unsigned int i = 1; i <= 32; i++) {
 		char address[16];
 
 		snprintf(address, sizeof(address), "127.0.%u.%u", i, i);
@@ -226,7 +226,7 @@ Test(nft, balance)
 		udp_send_many(&fixture.udp, 0, 4);
 		fixture_serve(4);
 	}
-	for (i = 0; i < 4; i++) {
+	for (unsigned int i = 0; i < 4; i++) {
 		cr_assert(queues[i].seen % 4 == 0, "a flow was torn apart");
 		sum += queues[i].seen;
 		used += queues[i].seen > 0;

@@ -215,7 +215,7 @@ Test(dump_hostile, another_broker_takes_its_place)
 	struct mnfq_handover_options keep = { .size = sizeof(keep), .flags = MNFQ_HANDOVER_KEEP };
 	int stream = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	char errmsg[256] = "";
-	int fd, i;
+	int fd;
 
 	listener_start("");
 	fd = netns_socket(space, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
@@ -226,7 +226,7 @@ Test(dump_hostile, another_broker_takes_its_place)
 			  sizeof(listener_address)) == 0);
 	cr_assert_eq(mnfq_handover_send(stream, fd, DEADLINE_MS, &keep), 0);
 	cr_assert_eq(mnfq_handover_wait(stream, DEADLINE_MS, NULL), 0);
-	for (i = 0; i < 2; i++)
+	for (int i = 0; i < 2; i++)
 		tool_await_err(&tool, "serving namespace ");
 	kill(child_named(keeper_of(), "mnfq-broker"), SIGKILL);
 	tool_await_err(&tool, "the process that takes sockets and watches namespaces has failed");
@@ -374,9 +374,8 @@ Test(dump_hostile, no_descriptor_is_left)
 static unsigned int next_descriptor(pid_t pid)
 {
 	char path[64];
-	unsigned int fd;
 
-	for (fd = 0;; fd++) {
+	for (unsigned int fd = 0;; fd++) {
 		snprintf(path, sizeof(path), "/proc/%d/fd/%u", (int)pid, fd);
 		if (access(path, F_OK) < 0)
 			return fd;

@@ -299,7 +299,8 @@ Test(dump_threads, one_without_threads_that_fails)
 	udp_send(&udp, 0);
 	unbind_behind_its_back(1);
 	kill(tool.pid, SIGCONT);
-	snprintf(begin, sizeof(begin), "mnfq dump: namespace %s: queue 1: another user ", ns->name);
+	snprintf(begin, sizeof(begin), "mnfq dump: namespace %s: queue 1: another user ",
+		 ns->name);
 	cr_assert(strncmp(tool_err(&tool), begin, strlen(begin)) == 0, "%s", tool.line);
 	expect_contains(tool_err(&tool), "1 packet, ");
 	expect_contains(tool.line, ", queue full unknown"); /* it went with the queue */

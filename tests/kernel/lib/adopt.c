@@ -304,14 +304,12 @@ static void leave_five(void)
 
 static void take_over(enum mnfq_verdict default_verdict)
 {
-	uint32_t i;
-
 	leave_five();
 	udp_send_many(&fixture.udp, 5, 2);
 	cr_assert(netns_wait_waiting(fixture.ns, 1, 7));
 	fixture_bind(QUEUE_OPTIONS(.default_verdict = default_verdict), count_packet);
 	fixture_serve(2);
-	for (i = default_verdict == MNFQ_ACCEPT ? 0 : 5; i < 7; i++)
+	for (uint32_t i = default_verdict == MNFQ_ACCEPT ? 0 : 5; i < 7; i++)
 		fixture_expect(i, 1);
 	fixture_expect_nothing();
 	cr_assert(fixture.seen == 2 && fixture_stats().lost == 0);

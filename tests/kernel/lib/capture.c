@@ -96,9 +96,8 @@ static void read_line(struct judgement *judgement, char *line)
 {
 	bool same = strstr(line, "0xffff");
 	char *status;
-	size_t i;
 
-	for (i = 0; i < PROTOCOLS && (status = strsep(&line, "\t")); i++) {
+	for (size_t i = 0; i < PROTOCOLS && (status = strsep(&line, "\t")); i++) {
 		judgement->bad[i] += strchr(status, '0') && !(i == 1 && same);
 		judgement->good[i] += strchr(status, '1') != NULL;
 	}
@@ -108,9 +107,8 @@ static struct judgement judge(const char *path)
 {
 	struct judgement judgement = { { 0 }, { 0 } };
 	char fields[512] = "", *output, *rest, *line;
-	size_t i;
 
-	for (i = 0; i < PROTOCOLS; i++)
+	for (size_t i = 0; i < PROTOCOLS; i++)
 		sprintf(fields + strlen(fields), "-e %s.checksum.status ", protocols[i]);
 	rest = output = netns_output(
 		NULL,
@@ -131,12 +129,11 @@ static void expect_good(int fd, const unsigned int least[PROTOCOLS])
 	FILE *file = fdopen(mkstemp(path), "w");
 	struct judgement judgement;
 	unsigned int packets;
-	size_t i;
 
 	cr_assert(file);
 	packets = capture_write(fd, file);
 	judgement = judge(path);
-	for (i = 0; i < PROTOCOLS; i++) {
+	for (size_t i = 0; i < PROTOCOLS; i++) {
 		cr_expect(judgement.bad[i] == 0, "%u of %u packets have a bad checksum of %s",
 			  judgement.bad[i], packets, protocols[i]);
 		cr_expect(judgement.good[i] >= least[i],
@@ -209,10 +206,10 @@ static const struct {
 static void send_raw(struct rewrite *rewrite, const char *address, int protocol, const char *hex)
 {
 	int fd = raw_open(rewrite->left, address, protocol);
-	size_t len = strlen(hex) / 2, i;
+	size_t len = strlen(hex) / 2;
 	uint8_t bytes[128];
 
-	for (i = 0; i < len; i++)
+	for (size_t i = 0; i < len; i++)
 		cr_assert(sscanf(hex + 2 * i, "%2hhx", &bytes[i]) == 1);
 	cr_assert(send(fd, bytes, len, 0) == (ssize_t)len, "%s", strerror(errno));
 	rewrite_serve(rewrite, 1);
@@ -224,12 +221,11 @@ static void send_datagrams(struct rewrite *rewrite, const char *address, void (*
 {
 	static const char text[] = "a little datagram, with a little text";
 	struct udp udp;
-	size_t i;
 
 	udp_open(&udp, rewrite->left, rewrite->right, address, PORT);
 	if (prepare)
 		prepare(udp.tx);
-	for (i = 0; i < 8; i++)
+	for (size_t i = 0; i < 8; i++)
 		cr_assert(send(udp.tx, text, strlen(text) - i, 0) > 0);
 	rewrite_serve(rewrite, 8);
 	udp_close(&udp);
@@ -244,9 +240,7 @@ static void add_extension_header(int fd)
 
 static void send_all(struct rewrite *rewrite)
 {
-	size_t i;
-
-	for (i = 0; i < sizeof(raw_packets) / sizeof(raw_packets[0]); i++)
+	for (size_t i = 0; i < sizeof(raw_packets) / sizeof(raw_packets[0]); i++)
 		send_raw(rewrite, "10.0.1.2", raw_packets[i].protocol, raw_packets[i].hex);
 	/* The kernel writes the checksum of ICMPv6. */
 	send_raw(rewrite, "fd00:0:0:1::2", IPPROTO_ICMPV6,
@@ -262,10 +256,9 @@ Test(capture, datagrams_of_all_kinds)
 	static const char *const texts[] = { "LITTLE", "considerably larger", "big" };
 	struct rewrite rewrite;
 	int fd = open_capture(&rewrite, NULL);
-	size_t i;
 
 	rewrite.from = "little";
-	for (i = 0; i < 3; i++) {
+	for (size_t i = 0; i < 3; i++) {
 		rewrite.to = texts[i];
 		send_all(&rewrite);
 	}

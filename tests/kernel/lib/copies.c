@@ -107,20 +107,18 @@ Test(copies, both_serve_packets)
 {
 	struct server servers[2] = { { .copy = copy_functions() }, { .copy = load_plug_in() } };
 	struct netns *ns = netns_new();
-	uint32_t seq;
-	unsigned int i;
 
 	cr_assert(servers[0].copy.dispatch != servers[1].copy.dispatch,
 		  "the plug-in got the functions of the program");
-	for (i = 0; i < 2; i++)
+	for (unsigned int i = 0; i < 2; i++)
 		server_open(&servers[i], ns, (uint16_t)(7000 + i), (uint16_t)(1 + i));
-	for (i = 0; i < 2; i++)
+	for (unsigned int i = 0; i < 2; i++)
 		cr_assert(pthread_create(&servers[i].thread, NULL, serve, &servers[i]) == 0);
-	for (seq = 0; seq < PACKETS; seq++) {
+	for (uint32_t seq = 0; seq < PACKETS; seq++) {
 		udp_send(&servers[0].udp, seq);
 		udp_send(&servers[1].udp, seq);
 	}
-	for (i = 0; i < 2; i++) {
+	for (unsigned int i = 0; i < 2; i++) {
 		server_check(&servers[i]);
 		cr_expect_eq(netns_rule_packets(ns, 4, "filter", "INPUT", i + 1), PACKETS,
 			     "packets without the mark");

@@ -195,9 +195,8 @@ Test(edit, no_checksum_stays_none)
 static uint16_t naive_sum(const uint8_t *bytes, size_t len)
 {
 	uint32_t sum = 0;
-	size_t i;
 
-	for (i = 0; i < len; i++)
+	for (size_t i = 0; i < len; i++)
 		sum += i & 1 ? bytes[i] : (uint32_t)bytes[i] << 8;
 	while (sum >> 16)
 		sum = (sum & 0xffff) + (sum >> 16);

@@ -34,9 +34,8 @@ static int hold_and_wait(int stream, void *arg)
 QueueTest(faults, a_receiver_is_killed_and_another_binds_at_once)
 {
 	struct child child;
-	uint32_t round;
 
-	for (round = 0; round < 10; round++) {
+	for (uint32_t round = 0; round < 10; round++) {
 		child = child_start(hold_and_wait, &fixture);
 		child_await(&child);
 		udp_send_many(&fixture.udp, 0, 100);
@@ -143,14 +142,13 @@ QueueTest(faults, the_kernels_counters_of_each_of_many_queues)
 {
 	struct mnfq_kernel_stats stats = { .size = sizeof(stats) };
 	struct mnfq_queue *queues[200];
-	unsigned int i;
 
-	for (i = 0; i < 200; i++)
+	for (unsigned int i = 0; i < 200; i++)
 		expect_ok(fixture.sock, mnfq_queue_bind(&queues[i], fixture.sock, i + 100, NULL,
 							count_packet, &fixture));
 	fixture_bind(NULL, count_packet);
 	udp_send_many(&fixture.udp, 0, 5);
-	for (i = 0; i < 200; i++) {
+	for (unsigned int i = 0; i < 200; i++) {
 		expect_ok(fixture.sock, mnfq_queue_get_kernel_stats(queues[i], &stats));
 		cr_assert(stats.waiting == 0 && stats.last_id == 0);
 	}
@@ -292,9 +290,7 @@ QueueTest(faults, forged_messages_do_not_disturb_requests)
 
 static void decide_all(void)
 {
-	unsigned int i;
-
-	for (i = 0; i < fixture.retained_count; i++) {
+	for (unsigned int i = 0; i < fixture.retained_count; i++) {
 		cr_assert(mnfq_packet_decide(fixture.retained[i], MNFQ_ACCEPT) == 0);
 		mnfq_packet_free(fixture.retained[i]);
 	}

@@ -135,11 +135,9 @@ static enum mnfq_verdict look_by_number(struct mnfq_packet *packet, void *data)
 /* What is on its way to us already is as it was when the kernel sent it. */
 Test(flags, packets_that_wait_stay_as_they_are)
 {
-	uint32_t i;
-
 	open_on_output();
 	fixture_bind(NULL, look_by_number);
-	for (i = 0; i < 300; i++) {
+	for (uint32_t i = 0; i < 300; i++) {
 		udp_send(&fixture.udp, i);
 		set_flags(i & 1 ? 0 : MNFQ_QUEUE_UID_GID, MNFQ_QUEUE_UID_GID);
 	}

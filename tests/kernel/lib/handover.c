@@ -432,7 +432,7 @@ static int pipe_end(void)
 Test(handover, abuse_leaves_nothing_behind)
 {
 	struct exchange exchange;
-	unsigned int i, round, rounds;
+	unsigned int rounds;
 
 	open_exchange(&exchange);
 	const struct abuse abuses[] = {
@@ -463,8 +463,8 @@ Test(handover, abuse_leaves_nothing_behind)
 	char *before = descriptors();
 
 	rounds = BAD_MESSAGES / (sizeof(abuses) / sizeof(*abuses) - 1) + 1;
-	for (round = 0; round < rounds; round++) {
-		for (i = 0; i < sizeof(abuses) / sizeof(*abuses); i++) {
+	for (unsigned int round = 0; round < rounds; round++) {
+		for (unsigned int i = 0; i < sizeof(abuses) / sizeof(*abuses); i++) {
 			open_pair(&exchange);
 			if (abuses[i].silent)
 				shutdown(exchange.ours, SHUT_WR);

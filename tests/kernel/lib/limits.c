@@ -52,9 +52,8 @@ QueueTest(limits, no_descriptor_left)
 	uint64_t inode = 4711;
 	char name[64] = "as it was";
 	struct mnfq_kernel_stats kernel = { .size = sizeof(kernel) };
-	unsigned int spare;
 
-	for (spare = 0; spare < 2; spare++) {
+	for (unsigned int spare = 0; spare < 2; spare++) {
 		limit_descriptors(spare);
 		open_expecting(fixture.ns->name, -1, -EMFILE, "ulimit -n"); /* takes two */
 		open_expecting("/proc/self/ns/net", -1, -EMFILE, "ulimit -n");
@@ -151,13 +150,13 @@ static int send_too_many(int stream, void *arg)
 	const struct mnfq_handover_options options = { .size = sizeof(options),
 						       .error = errmsg,
 						       .error_size = sizeof(errmsg) };
-	int ends[2], i, err = 0, fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
+	int ends[2], err = 0, fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
 
 	(void)arg;
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) < 0 || setrlimit(RLIMIT_NOFILE, &few) < 0 ||
 	    become(4242) < 0)
 		return 255;
-	for (i = 0; i < 100 && err == 0; i++)
+	for (int i = 0; i < 100 && err == 0; i++)
 		err = mnfq_handover_send(ends[0], fd, 0, &options);
 	dprintf(stream, "%s", errmsg);
 	return -err;

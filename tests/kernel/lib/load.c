@@ -82,12 +82,11 @@ static void check_all(struct tally *tally, int family)
 {
 	struct mnfq_stats stats = fixture_stats();
 	struct netns_queue kernel;
-	uint32_t i;
 
 	cr_assert(udp_drain_until(&fixture.udp, tally, PACKETS / 10 * 9));
 	cr_assert(tally->count == PACKETS / 10 * 9);
 	cr_assert(tally->repeated == 0 && tally->strange == 0);
-	for (i = 0; i < PACKETS; i++)
+	for (uint32_t i = 0; i < PACKETS; i++)
 		cr_assert(tally->hits[i] == (i % 10 != 0), "datagram %u", i);
 	cr_assert_eq(netns_rule_packets(fixture.ns, family, "filter", "INPUT", 1), PACKETS / 10);
 	cr_assert(mnfq_socket_dispatch(fixture.sock, 0) == 0);
@@ -172,13 +171,13 @@ QueueTest(load, four_threads_decide_what_one_receives)
 	struct mnfq_stats stats;
 	struct tally tally;
 	pthread_t clerks[4];
-	uint32_t i, sent = 0;
+	uint32_t sent = 0;
 
 	cr_assert(pipe(office.pipe) == 0);
 	expect_ok(fixture.sock,
 		  mnfq_queue_bind(&fixture.queue, fixture.sock, 1, NULL, hand_over, &office));
 	tally_init(&tally, SHARED);
-	for (i = 0; i < 4; i++)
+	for (uint32_t i = 0; i < 4; i++)
 		cr_assert(pthread_create(&clerks[i], NULL, clerk, &office) == 0);
 	while (fixture.seen < SHARED) {
 		/* At most 1,024 may wait in the kernel, those in the pipe included. */
@@ -188,7 +187,7 @@ QueueTest(load, four_threads_decide_what_one_receives)
 		udp_drain(&fixture.udp, &tally);
 	}
 	close(office.pipe[1]);
-	for (i = 0; i < 4; i++)
+	for (uint32_t i = 0; i < 4; i++)
 		pthread_join(clerks[i], NULL);
 	close(office.pipe[0]);
 	cr_assert(udp_drain_until(&fixture.udp, &tally, SHARED / 10 * 9));
@@ -246,12 +245,12 @@ static void flood_start(struct flood *flood)
 /* No queue is bound any more: what was seen has arrived, exactly. */
 static void flood_stop(struct flood *flood)
 {
-	uint32_t i, wrong = 0;
+	uint32_t wrong = 0;
 
 	flood->stop = true;
 	pthread_join(flood->thread, NULL);
 	udp_drain(&fixture.udp, &flood->tally);
-	for (i = 0; i < FLOOD_MAX; i++)
+	for (uint32_t i = 0; i < FLOOD_MAX; i++)
 		wrong += flood->tally.hits[i] != flood->seen[i];
 	cr_assert(wrong == 0, "%u of %u", wrong, flood->sent);
 	cr_assert(flood->tally.repeated == 0 && flood->tally.strange == 0);
@@ -300,10 +299,9 @@ QueueTest(load, bound_and_unbound_under_load)
 {
 	struct mnfq_stats stats;
 	struct flood flood;
-	unsigned int i;
 
 	flood_start(&flood);
-	for (i = 0; i < ROUNDS / 4; i++)
+	for (unsigned int i = 0; i < ROUNDS / 4; i++)
 		one_life(&flood, fixture.sock);
 	flood_stop(&flood);
 	cr_assert(mnfq_socket_dispatch(fixture.sock, 0) == 0);
@@ -317,11 +315,10 @@ QueueTest(load, thousand_set_ups_under_load)
 {
 	struct mnfq_stats stats;
 	struct flood flood;
-	unsigned int i;
 
 	fixture.sock = mnfq_socket_close(fixture.sock);
 	flood_start(&flood);
-	for (i = 0; i < ROUNDS; i++) {
+	for (unsigned int i = 0; i < ROUNDS; i++) {
 		expect_ok(NULL, mnfq_socket_open_netns(&fixture.sock, fixture.ns->name, NULL));
 		one_life(&flood, fixture.sock);
 		stats = fixture_socket_stats();

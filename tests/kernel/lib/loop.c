@@ -51,10 +51,9 @@ QueueTest(loop, stopped_by_another_thread)
 {
 	pthread_t thread;
 	void *result;
-	uint32_t i;
 
 	fixture_bind(NULL, count_packet);
-	for (i = 0; i < 200; i++) {
+	for (uint32_t i = 0; i < 200; i++) {
 		cr_assert(pthread_create(&thread, NULL, run_thread, fixture.sock) == 0);
 		if (i % 2) {
 			udp_send(&fixture.udp, i);
@@ -124,10 +123,9 @@ static enum mnfq_verdict stop_at_the_last(struct mnfq_packet *packet, void *data
 static int send_ten_thousand(int stream, void *arg)
 {
 	char byte;
-	uint32_t i;
 
 	(void)arg;
-	for (i = 0; i < 10000; i++) {
+	for (uint32_t i = 0; i < 10000; i++) {
 		udp_send(&fixture.udp, i);
 		if (i % 500 == 499 && read(stream, &byte, 1) != 1)
 			return 1;
@@ -141,9 +139,8 @@ static void *receive_ten_thousand(void *arg)
 	void **args = arg;
 	struct tally *tally = args[0];
 	struct child *child = args[1];
-	uint32_t i;
 
-	for (i = 500; i <= 10000; i += 500) {
+	for (uint32_t i = 500; i <= 10000; i += 500) {
 		if (!udp_drain_until(&fixture.udp, tally, i) || write(child->fd, "", 1) != 1)
 			break;
 	}

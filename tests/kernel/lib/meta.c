@@ -231,10 +231,10 @@ static void transfer(const struct mnfq_queue_options *options)
 /* Segments leave in large packets, and a checksum is left to the device, which never does it. */
 Test(meta, tcp_with_gso)
 {
-	unsigned int i, large = 0;
+	unsigned int large = 0;
 
 	transfer(NULL);
-	for (i = 0; i < sight_count; i++) {
+	for (unsigned int i = 0; i < sight_count; i++) {
 		cr_assert(!(sights[i].skb_info & MNFQ_SKB_CSUM_NOTVERIFIED), "it is leaving");
 		if (sights[i].length <= 1500) {
 			cr_assert(!(sights[i].skb_info & MNFQ_SKB_GSO), "packet %u", i);
@@ -250,10 +250,8 @@ Test(meta, tcp_with_gso)
 
 Test(meta, tcp_without_gso)
 {
-	unsigned int i;
-
 	transfer(QUEUE_OPTIONS(.flags = MNFQ_QUEUE_NO_GSO));
-	for (i = 0; i < sight_count; i++) {
+	for (unsigned int i = 0; i < sight_count; i++) {
 		cr_assert(sights[i].length <= 1500, "%zu bytes", sights[i].length);
 		cr_assert(sights[i].skb_info == 0, "packet %u of %zu bytes: flags 0x%x", i,
 			  sights[i].length, sights[i].skb_info);

@@ -84,13 +84,12 @@ static void road_open(struct road *road, int family)
 	static const char *const chains[] = { "PREROUTING", "INPUT", "FORWARD", "OUTPUT",
 					      "POSTROUTING" };
 	struct mnfq_queue *queue;
-	size_t i;
 
 	road->left = netns_new();
 	road->router = netns_new();
 	road->right = netns_new();
 	netns_route(road->left, road->router, road->right);
-	for (i = 0; i < 5; i++)
+	for (size_t i = 0; i < 5; i++)
 		netns_rule(road->router, family,
 			   "-t mangle -A %s -p udp -j NFQUEUE --queue-num 1", chains[i]);
 	expect_ok(NULL, mnfq_socket_open_netns(&road->sock, road->router->name, NULL));
@@ -119,7 +118,6 @@ static void travel(struct road *road, struct netns *from, struct netns *to, cons
 static void all_hooks(int family)
 {
 	struct road road;
-	unsigned int i;
 
 	road_open(&road, family);
 	travel(&road, road.left, road.right, family == 6 ? "fd00:0:0:2::1" : "10.0.2.1", 3);
@@ -132,7 +130,7 @@ static void all_hooks(int family)
 	travel(&road, road.router, road.right, family == 6 ? "fd00:0:0:2::1" : "10.0.2.1", 2);
 	expect_hook(0, "output", "", "right");
 	expect_hook(1, "postrouting", "", "right");
-	for (i = 0; i < 2; i++) {
+	for (unsigned int i = 0; i < 2; i++) {
 		cr_assert(sights[i].family == (family == 6 ? NFPROTO_IPV6 : NFPROTO_IPV4));
 		cr_assert(sights[i].hw_protocol == (family == 6 ? ETH_P_IPV6 : ETH_P_IP));
 		cr_assert(sights[i].seq == 42);

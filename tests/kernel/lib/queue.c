@@ -116,17 +116,17 @@ QueueTest(queue, a_balanced_range_on_one_socket)
 {
 	struct fixture queues[4] = { 0 };
 	struct mnfq_queue *queue;
-	unsigned int i, sum = 0, used = 0;
+	unsigned int sum = 0, used = 0;
 	struct udp udp;
 
 	netns_rule(fixture.ns, 4, "-t mangle -F");
 	netns_rule(fixture.ns, 4, "-A INPUT -p udp -j NFQUEUE --queue-balance 10:13");
-	for (i = 0; i < 4; i++) {
+	for (unsigned int i = 0; i < 4; i++) {
 		queues[i].verdict = MNFQ_ACCEPT;
 		expect_ok(fixture.sock, mnfq_queue_bind(&queue, fixture.sock, 10 + i, NULL,
 							count_packet, &queues[i]));
 	}
-	for (i = 1; i < 33; i++) {
+	for (unsigned int i = 1; i < 33; i++) {
 		char address[16];
 
 		snprintf(address, sizeof(address), "127.0.%u.%u", i, i);
@@ -135,7 +135,7 @@ QueueTest(queue, a_balanced_range_on_one_socket)
 		fixture_serve(4);
 		udp_close(&udp);
 	}
-	for (i = 0; i < 4; i++) {
+	for (unsigned int i = 0; i < 4; i++) {
 		cr_assert(queues[i].seen % 4 == 0, "a flow was torn apart");
 		sum += queues[i].seen;
 		used += queues[i].seen > 0;
@@ -149,10 +149,9 @@ QueueTest(queue, a_balanced_range_on_one_socket)
 QueueTest(queue, packets_that_arrive_while_another_is_bound)
 {
 	struct mnfq_queue *other;
-	unsigned int i;
 
 	fixture_bind(NULL, count_packet);
-	for (i = 0; i < 50; i++) {
+	for (unsigned int i = 0; i < 50; i++) {
 		udp_send_many(&fixture.udp, i * 3, 3);
 		expect_ok(fixture.sock, mnfq_queue_bind(&other, fixture.sock, 100 + i, NULL,
 							count_packet, &fixture));
@@ -186,9 +185,7 @@ QueueTest(queue, unbound_means_unbound)
 /* Ids begin at 1 again: what is left of the first life must not be taken for the second's. */
 QueueTest(queue, bound_again_with_old_packets_in_the_socket)
 {
-	unsigned int i;
-
-	for (i = 0; i < 100; i++) {
+	for (unsigned int i = 0; i < 100; i++) {
 		fixture_bind(NULL, count_packet);
 		udp_send_many(&fixture.udp, 1000, 5);
 		cr_assert(netns_wait_waiting(fixture.ns, 1, 5));
@@ -249,7 +246,6 @@ QueueTest(queue, full_and_fail_open_accepts_unseen)
 static void end_with_unread(enum mnfq_verdict default_verdict)
 {
 	struct mnfq_stats stats;
-	uint32_t seq;
 
 	fixture_open(4);
 	fixture_bind(QUEUE_OPTIONS(.default_verdict = default_verdict), count_packet);
@@ -259,7 +255,7 @@ static void end_with_unread(enum mnfq_verdict default_verdict)
 	stats = fixture_socket_stats();
 	cr_assert(stats.packets == 0 && stats.defaulted == 800, "%" PRIu64, stats.defaulted);
 	cr_assert((default_verdict == MNFQ_DROP ? stats.dropped : stats.accepted) == 800);
-	for (seq = 0; seq < 800 && default_verdict == MNFQ_ACCEPT; seq++)
+	for (uint32_t seq = 0; seq < 800 && default_verdict == MNFQ_ACCEPT; seq++)
 		fixture_expect(seq, 1);
 	fixture_expect_nothing();
 	fixture_close();

@@ -122,12 +122,11 @@ static enum mnfq_verdict drop_odd(struct mnfq_packet *packet, void *data)
 static void serve(void)
 {
 	struct mnfq_stats stats;
-	uint32_t i;
 
 	fixture_bind(NULL, drop_odd);
 	udp_send_many(&fixture.udp, 0, 10);
 	fixture_serve(10);
-	for (i = 0; i < 10; i += 2)
+	for (uint32_t i = 0; i < 10; i += 2)
 		fixture_expect(i, 1);
 	fixture_expect_nothing();
 	stats = fixture_stats();
@@ -193,10 +192,10 @@ Test(reach, opening_elsewhere_never_moves_a_thread)
 	struct mnfq_socket *sock;
 	pthread_t thread;
 	void *changes;
-	int i, stop = 0;
+	int stop = 0;
 
 	cr_assert(pthread_create(&thread, NULL, watch, &stop) == 0);
-	for (i = 0; i < 200; i++) {
+	for (int i = 0; i < 200; i++) {
 		cr_assert(mnfq_socket_open_netns(&sock, ns->name, NULL) == 0);
 		cr_assert(own_netns() == before);
 		mnfq_socket_close(sock);

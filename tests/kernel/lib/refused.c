@@ -40,25 +40,23 @@ static void open_and_hear(mnfq_callback callback)
 /* Each of them by an id of its own. */
 Test(refused, packets_flushed_by_a_link_that_goes_down)
 {
-	unsigned int i;
-
 	open_and_hear(retain_packet);
 	udp_send_many(&fixture.udp, 0, 5);
 	fixture_serve(5);
 	cr_assert(mnfq_packet_decide(fixture.retained[1], MNFQ_ACCEPT) == 0);
 	netns_run(fixture.ns, "ip link set lo down");
 	cr_assert(netns_wait_waiting(fixture.ns, 1, 0));
-	for (i = 0; i < 5; i++)
+	for (unsigned int i = 0; i < 5; i++)
 		if (i != 1)
 			cr_assert(mnfq_packet_decide(fixture.retained[i], MNFQ_ACCEPT) == 0);
 	cr_assert(heard.count == 0, "from within a dispatch only");
 	cr_assert(mnfq_socket_dispatch(fixture.sock, 0) == 0);
 	cr_assert(heard.count == 4 && heard.counted == 4 && heard.queue == fixture.queue);
-	for (i = 0; i < 4; i++) {
+	for (unsigned int i = 0; i < 4; i++) {
 		cr_assert(heard.ids[i] == (i == 0 ? 1 : i + 2), "id %u", heard.ids[i]);
 		cr_assert(heard.errors[i] == -ENOENT, "%s", strerror(-heard.errors[i]));
 	}
-	for (i = 0; i < 5; i++)
+	for (unsigned int i = 0; i < 5; i++)
 		mnfq_packet_free(fixture.retained[i]);
 	fixture_close();
 }

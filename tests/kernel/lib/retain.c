@@ -20,10 +20,10 @@ static void keep(int family, enum mnfq_verdict default_verdict, unsigned int cou
 
 static void shuffle(void)
 {
-	unsigned int i, j;
+	unsigned int j;
 
 	srand(4711);
-	for (i = fixture.retained_count - 1; i > 0; i--) {
+	for (unsigned int i = fixture.retained_count - 1; i > 0; i--) {
 		struct mnfq_packet *other = fixture.retained[i];
 
 		j = (unsigned int)rand() % (i + 1);
@@ -34,11 +34,9 @@ static void shuffle(void)
 
 static void in_random_order(int family)
 {
-	unsigned int i;
-
 	keep(family, MNFQ_DROP, 300);
 	shuffle();
-	for (i = 0; i < 300; i++) {
+	for (unsigned int i = 0; i < 300; i++) {
 		uint32_t seq = seq_of(fixture.retained[i]);
 
 		cr_assert(mnfq_packet_decide(fixture.retained[i],
@@ -71,9 +69,8 @@ struct share {
 static void *decide_share(void *arg)
 {
 	struct share *share = arg;
-	unsigned int i;
 
-	for (i = share->first; i < fixture.retained_count; i += 4) {
+	for (unsigned int i = share->first; i < fixture.retained_count; i += 4) {
 		share->failures += mnfq_packet_decide(fixture.retained[i], MNFQ_ACCEPT) != 0;
 		mnfq_packet_free(fixture.retained[i]);
 	}
@@ -85,15 +82,14 @@ Test(retain, decided_by_four_threads)
 	struct share shares[4];
 	pthread_t threads[4];
 	struct tally tally;
-	unsigned int i;
 
 	keep(4, MNFQ_DROP, 1000);
 	shuffle();
-	for (i = 0; i < 4; i++) {
+	for (unsigned int i = 0; i < 4; i++) {
 		shares[i] = (struct share){ .first = i };
 		cr_assert(pthread_create(&threads[i], NULL, decide_share, &shares[i]) == 0);
 	}
-	for (i = 0; i < 4; i++) {
+	for (unsigned int i = 0; i < 4; i++) {
 		pthread_join(threads[i], NULL);
 		cr_assert(shares[i].failures == 0);
 	}
@@ -115,17 +111,16 @@ QueueTest(retain, a_batch_does_not_decide_what_is_held)
 {
 	struct netns_queue queue;
 	struct tally tally;
-	unsigned int i;
 
 	fixture_bind(NULL, keep_some);
 	udp_send_many(&fixture.udp, 0, 500);
 	fixture_serve(500);
 	tally_init(&tally, 500);
 	cr_assert(udp_drain_until(&fixture.udp, &tally, 450));
-	for (i = 0; i < 500; i++)
+	for (unsigned int i = 0; i < 500; i++)
 		cr_assert(tally.hits[i] == (i % 10 != 3), "datagram %u", i);
 	cr_assert(netns_get_queue(fixture.ns, 1, &queue) && queue.waiting == 50);
-	for (i = 0; i < 50; i++) {
+	for (unsigned int i = 0; i < 50; i++) {
 		cr_assert(mnfq_packet_decide(fixture.retained[i], MNFQ_ACCEPT) == 0);
 		mnfq_packet_free(fixture.retained[i]);
 	}
@@ -136,10 +131,9 @@ QueueTest(retain, a_batch_does_not_decide_what_is_held)
 static void freed_undecided(enum mnfq_verdict default_verdict)
 {
 	struct mnfq_stats stats;
-	unsigned int i;
 
 	keep(4, default_verdict, 3);
-	for (i = 3; i > 0; i--) {
+	for (unsigned int i = 3; i > 0; i--) {
 		cr_assert(mnfq_packet_free(fixture.retained[i - 1]) == NULL);
 		if (default_verdict == MNFQ_ACCEPT)
 			fixture_expect(i - 1, 1);
@@ -168,8 +162,6 @@ static void check_orphan(struct mnfq_packet *packet, uint32_t seq)
 
 static void orphaned(enum mnfq_verdict default_verdict, bool by_close)
 {
-	uint32_t i;
-
 	keep(4, default_verdict, 5);
 	udp_send_many(&fixture.udp, 5, 2); /* these wait in the socket, unseen */
 	cr_assert(netns_wait_waiting(fixture.ns, 1, 7));
@@ -177,10 +169,10 @@ static void orphaned(enum mnfq_verdict default_verdict, bool by_close)
 		fixture.sock = mnfq_socket_close(fixture.sock);
 	else
 		fixture.queue = mnfq_queue_unbind(fixture.queue);
-	for (i = 0; default_verdict == MNFQ_ACCEPT && i < 7; i++)
+	for (uint32_t i = 0; default_verdict == MNFQ_ACCEPT && i < 7; i++)
 		fixture_expect(i, 1);
 	fixture_expect_nothing();
-	for (i = 0; i < 5; i++)
+	for (uint32_t i = 0; i < 5; i++)
 		check_orphan(fixture.retained[i], i);
 	if (!by_close) {
 		cr_assert(fixture_socket_stats().defaulted == 7);
@@ -213,14 +205,12 @@ static enum mnfq_verdict decide_previous(struct mnfq_packet *packet, void *data)
 /* Each packet lets its predecessor go; none is overtaken. */
 QueueTest(retain, decided_within_a_later_callback)
 {
-	uint32_t i;
-
 	fixture_bind(NULL, decide_previous);
 	udp_send_many(&fixture.udp, 0, 100);
 	fixture_serve(100);
 	fixture_expect(0, 99);
 	fixture_expect_nothing();
-	for (i = 0; i < 100; i++)
+	for (uint32_t i = 0; i < 100; i++)
 		mnfq_packet_free(fixture.retained[i]);
 	cr_assert(fixture_stats().accepted == 99 && fixture_stats().defaulted == 1);
 }
@@ -234,13 +224,13 @@ static enum mnfq_verdict mark_and_keep(struct mnfq_packet *packet, void *data)
 
 static void rewrite_kept(struct mnfq_packet *packet, uint8_t seq)
 {
-	size_t len, i;
+	size_t len;
 	const uint8_t *payload = mnfq_packet_get_payload(packet, &len);
 	uint8_t copy[256];
 
 	memcpy(copy, payload, len);
 	copy[31] = seq;
-	for (i = 32; i < len; i++)
+	for (size_t i = 32; i < len; i++)
 		copy[i] = (uint8_t)(seq + i - 28);
 	packet_repair(copy, len);
 	cr_assert(mnfq_packet_set_payload(packet, copy, len) == 0);

@@ -54,9 +54,8 @@ static enum mnfq_verdict edit(struct mnfq_packet *packet, void *data)
 static void add_rules(struct netns *ns)
 {
 	static const char *const matches[] = { "tcp", "udp", "udplite", "sctp" };
-	size_t i;
 
-	for (i = 0; i < 2 * sizeof(matches) / sizeof(matches[0]); i++)
+	for (size_t i = 0; i < 2 * sizeof(matches) / sizeof(matches[0]); i++)
 		netns_rule(ns, i & 1 ? 6 : 4,
 			   "-t mangle -A OUTPUT -o eth0 -p %s -j NFQUEUE --queue-num 1",
 			   matches[i / 2]);

@@ -136,13 +136,13 @@ static unsigned int fill_up(unsigned int count)
 /* Exits with 0 if all that were made are gone once its stream has ended. */
 static int make_all(int stream, void *arg)
 {
-	unsigned int i, wanted = *(unsigned int *)arg;
+	unsigned int wanted = *(unsigned int *)arg;
 	char byte;
 
 	/* The one that it is in counts, too. */
 	if (!enter_user_namespace(wanted + 1))
 		return 2;
-	for (i = 0; i < wanted; i++)
+	for (unsigned int i = 0; i < wanted; i++)
 		if (!make_one(stream))
 			return 3;
 	if (unshare(CLONE_NEWNET) < 0)
@@ -182,7 +182,6 @@ static int wait_for_descriptor(void)
 static void make_places(unsigned int wanted)
 {
 	struct netns *ns = netns_new(); /* or there is nothing to test here */
-	unsigned int i;
 
 	/* Loads the modules, which a process of another user namespace may not. */
 	netns_rule(ns, 4, "-t mangle -A INPUT -p udp --dport %d -j NFQUEUE", PORT);
@@ -190,7 +189,7 @@ static void make_places(unsigned int wanted)
 	count = wanted;
 	places = calloc(count, sizeof(*places));
 	maker = child_start(make_all, &count);
-	for (i = 0; i < count; i++) {
+	for (unsigned int i = 0; i < count; i++) {
 		places[i].ns = wait_for_descriptor();
 		places[i].udp.tx = places[i].udp.rx = wait_for_descriptor();
 	}
@@ -222,11 +221,9 @@ static void attach(struct place *place, uint32_t max_len)
 
 static void attach_all(uint32_t max_len)
 {
-	unsigned int i;
-
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	cr_assert(mnfq_ring_new(&ring, 0) == 0);
-	for (i = 0; i < count; i++)
+	for (unsigned int i = 0; i < count; i++)
 		attach(&places[i], max_len);
 	ring = mnfq_ring_free(ring);
 }
@@ -235,11 +232,11 @@ static void attach_all(uint32_t max_len)
 static unsigned int turn(int timeout_ms)
 {
 	struct epoll_event *events = calloc(count, sizeof(*events));
-	int n = epoll_wait(epoll_fd, events, (int)count, timeout_ms), i, err;
+	int n = epoll_wait(epoll_fd, events, (int)count, timeout_ms), err;
 	unsigned int handled = 0;
 
 	cr_assert(n >= 0);
-	for (i = 0; i < n; i++) {
+	for (int i = 0; i < n; i++) {
 		struct place *place = events[i].data.ptr;
 
 		err = mnfq_socket_dispatch(place->sock, 0);
@@ -264,9 +261,7 @@ static void serve(unsigned int packets)
 
 static void close_all(void)
 {
-	unsigned int i;
-
-	for (i = 0; i < count; i++) {
+	for (unsigned int i = 0; i < count; i++) {
 		mnfq_socket_close(places[i].sock);
 		close(places[i].udp.tx);
 		close(places[i].ns);
@@ -379,9 +374,8 @@ static void send_unqueued(void)
 	struct sockaddr_in to = { .sin_family = AF_INET,
 				  .sin_port = htons(QUIET_PORT),
 				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	unsigned int i;
 
-	for (i = 0; i < count; i++)
+	for (unsigned int i = 0; i < count; i++)
 		/* No receiver is there, which the next attempt reports. */
 		(void)sendto(places[i].udp.tx, "?", 1, 0, (struct sockaddr *)&to, sizeof(to));
 }
@@ -419,12 +413,11 @@ static void expect_idle(void)
 static void expect_all_served(void)
 {
 	struct datagram datagram;
-	unsigned int i;
 
-	for (i = 0; i < count; i++)
+	for (unsigned int i = 0; i < count; i++)
 		udp_send(&places[i].udp, i);
 	serve(count);
-	for (i = 0; i < count; i++) {
+	for (unsigned int i = 0; i < count; i++) {
 		cr_expect_eq(places[i].seen, 1, "namespace %u: %u packets", i, places[i].seen);
 		cr_expect(udp_await(&places[i].udp, &datagram) && datagram.seq == i &&
 				  datagram.intact,
@@ -484,20 +477,16 @@ Test(scale, a_thousand_namespaces_in_one_thread)
 
 static void make_noise(void)
 {
-	unsigned int i;
-
 	make_places(1 + QUIET);
 	attach_all(2 * NOISE);
 	udp_send_many(&places[0].udp, 0, NOISE);
-	for (i = 1; i <= QUIET; i++)
+	for (unsigned int i = 1; i <= QUIET; i++)
 		udp_send(&places[i].udp, i);
 }
 
 static void expect_quiet_served(void)
 {
-	unsigned int i;
-
-	for (i = 1; i <= QUIET; i++)
+	for (unsigned int i = 1; i <= QUIET; i++)
 		cr_expect_eq(places[i].seen, 1, "quiet namespace %u was not served", i);
 	cr_expect(places[0].seen <= BATCH, "the noisy one got %u packets", places[0].seen);
 	serve(NOISE - places[0].seen);
@@ -517,10 +506,9 @@ Test(scale, a_noisy_namespace_gets_a_batch_a_turn)
 Test(scale, a_noisy_namespace_goes_to_the_end_of_the_line)
 {
 	struct epoll_event event;
-	int i;
 
 	make_noise();
-	for (i = 0; i < 1 + QUIET; i++) {
+	for (int i = 0; i < 1 + QUIET; i++) {
 		cr_assert_eq(epoll_wait(epoll_fd, &event, 1, 0), 1);
 		(void)mnfq_socket_dispatch(((struct place *)event.data.ptr)->sock, 0);
 	}

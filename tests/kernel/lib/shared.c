@@ -125,7 +125,6 @@ Test(shared, a_reader_beside_us_never_makes_us_block)
 	struct tally tally;
 	struct thief thief;
 	pthread_t thread;
-	uint32_t i;
 
 	fixture_open(4);
 	/* There is room for all, should the thief get them: a full queue sends nothing more. */
@@ -133,7 +132,7 @@ Test(shared, a_reader_beside_us_never_makes_us_block)
 		     count_packet);
 	tally_init(&tally, 3001);
 	thread = thief_start(&thief);
-	for (i = 0; i < 3000; i++) {
+	for (uint32_t i = 0; i < 3000; i++) {
 		udp_send(&fixture.udp, i);
 		cr_assert(mnfq_socket_dispatch(fixture.sock, i % 8 == 0) >= 0);
 		udp_drain(&fixture.udp, &tally);
@@ -157,14 +156,13 @@ QueueTest(shared, requests_end_in_time_with_a_reader_beside_us)
 {
 	struct thief thief;
 	pthread_t thread;
-	unsigned int i;
 	int err;
 
 	mnfq_socket_close(fixture.sock);
 	expect_ok(NULL, mnfq_socket_open_netns(&fixture.sock, fixture.ns->name,
 					       SOCKET_OPTIONS(.timeout_ms = 50)));
 	thread = thief_start(&thief);
-	for (i = 0; i < 50; i++) {
+	for (unsigned int i = 0; i < 50; i++) {
 		const int64_t begin = now_ms();
 
 		err = mnfq_queue_bind(&fixture.queue, fixture.sock, 1, NULL, count_packet,
@@ -301,9 +299,8 @@ Test(shared, options_set_by_another_user)
 		{ SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, { 1 }, 4 },
 	};
 	int copy = bind_copy(NULL, count_packet);
-	uint32_t i;
 
-	for (i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+	for (uint32_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
 		cr_assert(setsockopt(copy, options[i].level, options[i].name, options[i].value,
 				     options[i].size) == 0,
 			  "option %u: %s", i, strerror(errno));

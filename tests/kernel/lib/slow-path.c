@@ -35,7 +35,7 @@ TestSuite(slow_path, .timeout = 300);
 QueueTest(slow_path, a_round_has_as_many_packets_as_its_time_allows)
 {
 	int n, most = 0;
-	uint32_t seq = 0, i;
+	uint32_t seq = 0;
 
 	mnfq_socket_close(fixture.sock);
 	expect_ok(NULL, mnfq_socket_open_netns(&fixture.sock, fixture.ns->name,
@@ -46,7 +46,7 @@ QueueTest(slow_path, a_round_has_as_many_packets_as_its_time_allows)
 	for (; seq < 50; seq++)
 		cr_assert_eq(mnfq_socket_dispatch(fixture.sock, DEADLINE_MS), 1);
 	speed_up();
-	for (i = 0; i < 100 && most < 8; i++) {
+	for (uint32_t i = 0; i < 100 && most < 8; i++) {
 		udp_send_many(&fixture.udp, seq, 100);
 		for (seq += 100; fixture.seen<seq; most = n> most ? n : most) {
 			n = mnfq_socket_dispatch(fixture.sock, DEADLINE_MS);

@@ -212,17 +212,17 @@ QueueTest(socket, a_descriptor_closed_behind_our_back)
 QueueTest(socket, every_descriptor_is_close_on_exec)
 {
 	bool there[256];
-	int i, fd;
+	int fd;
 
 	mnfq_socket_close(fixture.sock);
-	for (i = 0; i < 256; i++)
+	for (int i = 0; i < 256; i++)
 		there[i] = fcntl(i, F_GETFD) >= 0;
 	fd = netns_socket(fixture.ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
 	cr_assert(fcntl(fd, F_SETFD, 0) == 0);
 	expect_ok(NULL, mnfq_socket_adopt(&fixture.sock, fd, NULL));
 	fixture_bind(NULL, count_packet);
 	cr_assert(mnfq_socket_dispatch(fixture.sock, 1) == 0);
-	for (i = 0; i < 256; i++) {
+	for (int i = 0; i < 256; i++) {
 		int flags = fcntl(i, F_GETFD);
 
 		cr_assert(there[i] || flags < 0 || flags & FD_CLOEXEC, "descriptor %d", i);
@@ -241,7 +241,6 @@ QueueTest(socket, it_moves_to_another_thread)
 {
 	struct mnfq_ring *here, *there;
 	pthread_t thread;
-	uint32_t seq;
 
 	cr_assert(mnfq_ring_new(&here, 16) == 0 && mnfq_ring_new(&there, 0) == 0);
 	reopen(SOCKET_OPTIONS(.ring = here));
@@ -256,7 +255,7 @@ QueueTest(socket, it_moves_to_another_thread)
 	mnfq_ring_free(here);
 	fixture_serve(200 - fixture.handled);
 	cr_assert(fixture.retained_count == 200 && fixture_stats().lost == 0);
-	for (seq = 0; seq < 200; seq++) {
+	for (uint32_t seq = 0; seq < 200; seq++) {
 		cr_assert(mnfq_packet_decide(fixture.retained[seq], MNFQ_ACCEPT) == 0);
 		mnfq_packet_free(fixture.retained[seq]);
 		fixture_expect(seq, 1);

@@ -168,7 +168,7 @@ static struct {
 static enum mnfq_verdict replace(struct mnfq_packet *packet, void *data)
 {
 	static uint8_t copy[65536];
-	size_t len, size, i, head;
+	size_t len, size, head;
 	const uint8_t *payload = mnfq_packet_get_payload(packet, &len);
 
 	if (seq_of(packet) != 1)
@@ -179,7 +179,7 @@ static enum mnfq_verdict replace(struct mnfq_packet *packet, void *data)
 	head = copy[0] >> 4 == 6 ? 48 : 28;
 	memset(copy + head, 0, 4);
 	copy[head + 3] = (uint8_t)rewrite.seq;
-	for (i = head + 4; i < size; i++)
+	for (size_t i = head + 4; i < size; i++)
 		copy[i] = (uint8_t)(rewrite.seq + i - head);
 	if (rewrite.repair)
 		packet_repair(copy, size);
