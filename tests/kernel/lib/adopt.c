@@ -161,18 +161,9 @@ static int fresh(void)
 	return netns_socket(fixture.ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
 }
 
-static void set_option(int fd, int option)
-{
-	int one = 1;
-
-	cr_assert(setsockopt(fd, SOL_NETLINK, option, &one, sizeof(one)) == 0);
-}
-
 Test(adopt, takes_an_unbound_one)
 {
-	int fd = fresh();
-
-	serve(fd);
+	serve(fresh());
 }
 
 Test(adopt, takes_a_bound_one)
@@ -184,20 +175,16 @@ Test(adopt, takes_a_bound_one)
 	serve(fd);
 }
 
-Test(adopt, takes_one_with_cap_ack)
+Test(adopt, takes_one_with_options_for_acknowledgements)
 {
-	int fd = fresh();
+	static const int options[] = { NETLINK_CAP_ACK, NETLINK_EXT_ACK };
 
-	set_option(fd, NETLINK_CAP_ACK);
-	serve(fd);
-}
+	for (size_t i = 0; i < 2; i++) {
+		int one = 1, fd = fresh();
 
-Test(adopt, takes_one_with_ext_ack)
-{
-	int fd = fresh();
-
-	set_option(fd, NETLINK_EXT_ACK);
-	serve(fd);
+		cr_assert(setsockopt(fd, SOL_NETLINK, options[i], &one, sizeof(one)) == 0);
+		serve(fd);
+	}
 }
 
 Test(adopt, takes_a_member_of_a_group)

@@ -13,7 +13,7 @@
 #define SIZE   1000u /* of a datagram, which fits */
 #define GROWTH 400u  /* with which it does not */
 
-struct road {
+struct route {
 	struct netns *left, *router, *right;
 	bool heedful; /* edits only what fits afterwards */
 	unsigned int edits;
@@ -23,54 +23,55 @@ static enum mnfq_verdict grow(struct mnfq_packet *packet, void *data)
 {
 	static const uint8_t more[GROWTH];
 	struct mnfq_layers at = { .size = sizeof(at) };
-	struct road *road = data;
+	struct route *route = data;
 	uint32_t mtu = 0;
 
 	cr_assert(mnfq_packet_get_layers(packet, &at) == 0);
 	cr_assert(mnfq_packet_get_mtu(packet, &mtu) == 0);
 	cr_assert(mtu == NARROW, "%u", mtu);
-	if (road->heedful && at.end + GROWTH > mtu)
+	if (route->heedful && at.end + GROWTH > mtu)
 		return MNFQ_ACCEPT;
 	cr_assert(mnfq_packet_edit(packet, at.end, 0, more, GROWTH) == 0, "%s",
 		  mnfq_packet_get_error(packet));
-	road->edits++;
+	route->edits++;
 	return MNFQ_ACCEPT;
 }
 
 /* With the queue on the router, or on the left one, which then has a narrow way out. */
-static void open_road(struct road *road, const char *address, bool local)
+static void open_route(struct route *route, const char *address, bool local)
 {
 	struct netns *ns;
 
-	*road = (struct road){ netns_new(), netns_new(), netns_new(), false, 0 };
-	ns = local ? road->left : road->router;
-	netns_route(road->left, road->router, road->right);
+	*route = (struct route){ netns_new(), netns_new(), netns_new(), false, 0 };
+	ns = local ? route->left : route->router;
+	netns_route(route->left, route->router, route->right);
 	netns_run(ns, "ip link set %s mtu %u", local ? "eth0" : "right", NARROW);
 	netns_rule(ns, strchr(address, ':') ? 6 : 4,
 		   "-t mangle -A %s -p udp -j NFQUEUE --queue-num 1",
 		   local ? "OUTPUT" : "FORWARD");
-	udp_open(&fixture.udp, road->left, road->right, address, PORT);
+	udp_open(&fixture.udp, route->left, route->right, address, PORT);
 	expect_ok(NULL, mnfq_socket_open_netns(&fixture.sock, ns->name, NULL));
 	expect_ok(fixture.sock,
-		  mnfq_queue_bind(&fixture.queue, fixture.sock, 1, NULL, grow, road));
+		  mnfq_queue_bind(&fixture.queue, fixture.sock, 1, NULL, grow, route));
 }
 
-static void close_road(struct road *road)
+static void close_route(struct route *route)
 {
 	fixture_account(fixture.sock,
-			netns_queued_packets(road->left) > 0 ? road->left : road->router, NULL);
+			netns_queued_packets(route->left) > 0 ? route->left : route->router,
+			NULL);
 	mnfq_socket_close(fixture.sock);
 	udp_close(&fixture.udp);
-	netns_free(road->left);
-	netns_free(road->router);
-	netns_free(road->right);
+	netns_free(route->left);
+	netns_free(route->router);
+	netns_free(route->right);
 }
 
-static void pass(const struct road *road, uint32_t seq, unsigned int edits)
+static void pass(const struct route *route, uint32_t seq, unsigned int edits)
 {
 	udp_send_sized(&fixture.udp, seq, SIZE);
 	fixture_serve(1);
-	cr_assert(road->edits == edits);
+	cr_assert(route->edits == edits);
 }
 
 static bool is_told(int fd)
@@ -86,17 +87,17 @@ static bool is_told(int fd)
 /* The router drops it, and its sender hears of a packet too big that it never sent. */
 static void is_dropped(const char *address)
 {
-	struct road road;
+	struct route route;
 	struct datagram datagram;
 
-	open_road(&road, address, false);
-	pass(&road, 1, 1);
+	open_route(&route, address, false);
+	pass(&route, 1, 1);
 	cr_assert(wait_until(is_told(fixture.udp.tx)), "the sender was not told");
-	road.heedful = true;
-	pass(&road, 2, 1);
+	route.heedful = true;
+	pass(&route, 2, 1);
 	cr_assert(udp_await(&fixture.udp, &datagram));
 	cr_assert(datagram.seq == 2 && datagram.intact && datagram.size == SIZE);
-	close_road(&road);
+	close_route(&route);
 }
 
 Test(mtu, a_forwarded_packet_that_may_not_be_fragmented_is_dropped)
@@ -112,16 +113,16 @@ Test(mtu, a_forwarded_packet_of_ipv6_is_dropped)
 static void is_fragmented(const char *address, bool local, int discover)
 {
 	struct datagram datagram;
-	struct road road;
+	struct route route;
 
-	open_road(&road, address, local);
+	open_route(&route, address, local);
 	if (discover >= 0)
 		cr_assert(setsockopt(fixture.udp.tx, IPPROTO_IP, IP_MTU_DISCOVER, &discover,
 				     sizeof(discover)) == 0);
-	pass(&road, 1, 1);
+	pass(&route, 1, 1);
 	cr_assert(udp_await(&fixture.udp, &datagram));
 	cr_assert(datagram.seq == 1 && datagram.size == SIZE + GROWTH);
-	close_road(&road);
+	close_route(&route);
 }
 
 Test(mtu, a_forwarded_packet_that_may_be_fragmented_arrives)

@@ -73,31 +73,31 @@ static void expect_hook(unsigned int i, const char *hook, const char *in, const 
 
 /* ---- hooks and devices ---- */
 
-struct road {
+struct route {
 	struct netns *left, *router, *right;
 	struct mnfq_socket *sock;
 };
 
 /* Every hook of the router leads UDP to queue 1. */
-static void road_open(struct road *road, int family)
+static void route_open(struct route *route, int family)
 {
 	static const char *const chains[] = { "PREROUTING", "INPUT", "FORWARD", "OUTPUT",
 					      "POSTROUTING" };
 	struct mnfq_queue *queue;
 
-	road->left = netns_new();
-	road->router = netns_new();
-	road->right = netns_new();
-	netns_route(road->left, road->router, road->right);
+	route->left = netns_new();
+	route->router = netns_new();
+	route->right = netns_new();
+	netns_route(route->left, route->router, route->right);
 	for (size_t i = 0; i < 5; i++)
-		netns_rule(road->router, family,
+		netns_rule(route->router, family,
 			   "-t mangle -A %s -p udp -j NFQUEUE --queue-num 1", chains[i]);
-	expect_ok(NULL, mnfq_socket_open_netns(&road->sock, road->router->name, NULL));
-	expect_ok(road->sock, mnfq_queue_bind(&queue, road->sock, 1, NULL, look, NULL));
+	expect_ok(NULL, mnfq_socket_open_netns(&route->sock, route->router->name, NULL));
+	expect_ok(route->sock, mnfq_queue_bind(&queue, route->sock, 1, NULL, look, NULL));
 }
 
 /* One datagram, which meets @hooks hooks on its way. */
-static void travel(struct road *road, struct netns *from, struct netns *to, const char *address,
+static void travel(struct route *route, struct netns *from, struct netns *to, const char *address,
 		   unsigned int hooks)
 {
 	struct datagram datagram;
@@ -108,7 +108,7 @@ static void travel(struct road *road, struct netns *from, struct netns *to, cons
 	memset(sights, 0, sizeof(sights));
 	udp_send(&udp, 42);
 	while (sight_count < hooks)
-		cr_assert(mnfq_socket_dispatch(road->sock, DEADLINE_MS) > 0);
+		cr_assert(mnfq_socket_dispatch(route->sock, DEADLINE_MS) > 0);
 	cr_assert(udp_await(&udp, &datagram) && datagram.seq == 42 && datagram.intact);
 	cr_assert(sight_count == hooks);
 	udp_close(&udp);
@@ -117,17 +117,17 @@ static void travel(struct road *road, struct netns *from, struct netns *to, cons
 /* A forwarded packet still has its input device in POSTROUTING with some kernels. */
 static void all_hooks(int family)
 {
-	struct road road;
+	struct route route;
 
-	road_open(&road, family);
-	travel(&road, road.left, road.right, family == 6 ? "fd00:0:0:2::1" : "10.0.2.1", 3);
+	route_open(&route, family);
+	travel(&route, route.left, route.right, family == 6 ? "fd00:0:0:2::1" : "10.0.2.1", 3);
 	expect_hook(0, "prerouting", "left", "");
 	expect_hook(1, "forward", "left", "right");
 	expect_hook(2, "postrouting", NULL, "right");
-	travel(&road, road.left, road.router, family == 6 ? "fd00:0:0:1::2" : "10.0.1.2", 2);
+	travel(&route, route.left, route.router, family == 6 ? "fd00:0:0:1::2" : "10.0.1.2", 2);
 	expect_hook(0, "prerouting", "left", "");
 	expect_hook(1, "input", "left", "");
-	travel(&road, road.router, road.right, family == 6 ? "fd00:0:0:2::1" : "10.0.2.1", 2);
+	travel(&route, route.router, route.right, family == 6 ? "fd00:0:0:2::1" : "10.0.2.1", 2);
 	expect_hook(0, "output", "", "right");
 	expect_hook(1, "postrouting", "", "right");
 	for (unsigned int i = 0; i < 2; i++) {
@@ -135,8 +135,8 @@ static void all_hooks(int family)
 		cr_assert(sights[i].hw_protocol == (family == 6 ? ETH_P_IPV6 : ETH_P_IP));
 		cr_assert(sights[i].seq == 42);
 	}
-	fixture_account(road.sock, road.router, NULL);
-	mnfq_socket_close(road.sock);
+	fixture_account(route.sock, route.router, NULL);
+	mnfq_socket_close(route.sock);
 }
 
 Test(packet, all_hooks_and_devices_ipv4)
@@ -152,38 +152,38 @@ Test(packet, all_hooks_and_devices_ipv6)
 Test(packet, hwaddr_is_the_senders)
 {
 	static const uint8_t address[6] = { 2, 0x11, 0x22, 0x33, 0x44, 0x55 };
-	struct road road;
+	struct route route;
 
-	road_open(&road, 4);
-	netns_run(road.left, "ip link set eth0 down address 02:11:22:33:44:55 && "
-			     "ip link set eth0 up && ip route add 10.0.2.0/24 via 10.0.1.2");
-	travel(&road, road.left, road.right, "10.0.2.1", 3);
+	route_open(&route, 4);
+	netns_run(route.left, "ip link set eth0 down address 02:11:22:33:44:55 && "
+			      "ip link set eth0 up && ip route add 10.0.2.0/24 via 10.0.1.2");
+	travel(&route, route.left, route.right, "10.0.2.1", 3);
 	cr_assert(sights[0].hwaddr_len == 6 && memcmp(sights[0].hwaddr, address, 6) == 0);
-	travel(&road, road.router, road.right, "10.0.2.1", 2);
+	travel(&route, route.router, route.right, "10.0.2.1", 2);
 	cr_assert(sights[0].hwaddr_len == 0, "a local packet has no sender's address");
-	fixture_account(road.sock, road.router, NULL);
-	mnfq_socket_close(road.sock);
+	fixture_account(route.sock, route.router, NULL);
+	mnfq_socket_close(route.sock);
 }
 
 Test(packet, bridge_ports_are_reported)
 {
 	struct netns *a = netns_new(), *b = netns_new();
-	struct road road = { .router = netns_new() };
+	struct route route = { .router = netns_new() };
 	struct mnfq_queue *queue;
 
 	if (access("/proc/sys/net/bridge", F_OK) < 0 && system("modprobe -q br_netfilter") != 0)
 		skip_or_fail("this kernel has no br_netfilter");
-	netns_bridge(a, road.router, b);
-	netns_run(road.router, "echo 1 >/proc/sys/net/bridge/bridge-nf-call-iptables");
-	netns_rule(road.router, 4, "-A FORWARD -p udp -j NFQUEUE --queue-num 1");
-	expect_ok(NULL, mnfq_socket_open_netns(&road.sock, road.router->name, NULL));
-	expect_ok(road.sock, mnfq_queue_bind(&queue, road.sock, 1, NULL, look, NULL));
-	travel(&road, a, b, "10.0.1.9", 1);
+	netns_bridge(a, route.router, b);
+	netns_run(route.router, "echo 1 >/proc/sys/net/bridge/bridge-nf-call-iptables");
+	netns_rule(route.router, 4, "-A FORWARD -p udp -j NFQUEUE --queue-num 1");
+	expect_ok(NULL, mnfq_socket_open_netns(&route.sock, route.router->name, NULL));
+	expect_ok(route.sock, mnfq_queue_bind(&queue, route.sock, 1, NULL, look, NULL));
+	travel(&route, a, b, "10.0.1.9", 1);
 	expect_hook(0, "forward", "br0", "br0");
 	cr_assert_str_eq(sights[0].physin, "p1");
 	cr_assert_str_eq(sights[0].physout, "p2");
-	fixture_account(road.sock, road.router, NULL);
-	mnfq_socket_close(road.sock);
+	fixture_account(route.sock, route.router, NULL);
+	mnfq_socket_close(route.sock);
 }
 
 /* ---- the rest of the attributes, over `lo` ---- */

@@ -63,7 +63,7 @@ static int serve_one(int stream, void *arg)
 	return 0;
 }
 
-static void open_road(struct container *container, struct udp *udp)
+static void open_queued(struct container *container, struct udp *udp)
 {
 	netns_rule(&container->ns, 4, "-A INPUT -p udp --dport %d -j NFQUEUE --queue-num 1",
 		   PORT);
@@ -115,7 +115,7 @@ Test(rootless, root_of_a_container_serves_its_own)
 	struct udp udp;
 
 	container_start(&container, OWNER, serve_one, &server);
-	open_road(&container, &udp);
+	open_queued(&container, &udp);
 	expect_served(&udp, container.child.fd);
 	udp_close(&udp);
 	cr_assert_eq(container_finish(&container), 0);
@@ -128,7 +128,7 @@ Test(rootless, the_user_who_made_it_serves_it_from_outside)
 	struct udp udp;
 
 	container_start_idle(&container, OWNER);
-	open_road(&container, &udp);
+	open_queued(&container, &udp);
 	served(&udp, (struct server){ .uid = OWNER, .fd = container.socket });
 	udp_close(&udp);
 	cr_assert_eq(container_finish(&container), 0);
@@ -141,7 +141,7 @@ Test(rootless, root_of_the_machine_serves_it)
 	struct udp udp;
 
 	container_start_idle(&container, OWNER);
-	open_road(&container, &udp);
+	open_queued(&container, &udp);
 	served(&udp, (struct server){ .fd = container.socket });
 	udp_close(&udp);
 	cr_assert_eq(container_finish(&container), 0);
@@ -223,7 +223,7 @@ Test(rootless, an_opener_without_rights_and_a_sender_with_them)
 	int fd;
 
 	container_start_idle(&container, OWNER);
-	open_road(&container, &udp);
+	open_queued(&container, &udp);
 	fd = opened_by_stranger(&container);
 	not_served((struct server){ .uid = OWNER, .fd = fd }, "that opened the socket");
 	served(&udp, (struct server){ .uid = OWNER, .fd = fd, .flags = MNFQ_SOCKET_LEND });

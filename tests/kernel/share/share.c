@@ -33,6 +33,16 @@ static void expect_given(pid_t pid, uid_t uid)
 	cr_assert_str_eq(tool_err(&tool), line);
 }
 
+/* The next client, of this process, gets a socket. */
+static void expect_service(uid_t uid)
+{
+	int stream = call();
+
+	take_and_leave(stream);
+	expect_given(getpid(), uid);
+	expect_hang_up(stream);
+}
+
 /* Nothing more was to be said, and its socket is gone. */
 static void stop_listening(void)
 {
@@ -67,13 +77,13 @@ QueueTest(share, gives_a_socket_to_each_client)
  * Another user, who has made no descriptors that are on their way, and no rights that a program
  * would inherit; this process keeps its own.
  */
-#define SOMEBODY 54321
+#define USER 54321
 
-static void become_somebody(void)
+static void become_user(void)
 {
-	cr_assert(chown(directory, SOMEBODY, SOMEBODY) == 0);
+	cr_assert(chown(directory, USER, USER) == 0);
 	cr_assert(prctl(PR_SET_SECUREBITS, 1 << 2 /* SECBIT_NO_SETUID_FIXUP */, 0, 0, 0) == 0);
-	cr_assert(setresuid(SOMEBODY, SOMEBODY, SOMEBODY) == 0);
+	cr_assert(setresuid(USER, USER, USER) == 0);
 }
 
 /* To a receiver that lends its rights. */
@@ -81,15 +91,15 @@ QueueTest(share, any_user_inside_can_share)
 {
 	int stream;
 
-	become_somebody();
+	become_user();
 	start_listening(fixture.ns, "--no-sandbox");
 	cr_assert_eq(process_status(tool.pid, "CapPrm", 16), 0);
 	cr_assert_eq(process_status(tool.pid, "NoNewPrivs", 16), 0);
 	stream = call();
 	adopt_flags = MNFQ_SOCKET_LEND;
 	take_socket(stream);
-	cr_assert_eq(info.uid, SOMEBODY);
-	expect_given(getpid(), SOMEBODY);
+	cr_assert_eq(info.uid, USER);
+	expect_given(getpid(), USER);
 	fixture_pass(0, 2);
 	expect_hang_up(stream);
 	stop_listening();
@@ -99,17 +109,12 @@ QueueTest(share, any_user_inside_can_share)
 /* With which it opens sockets that their receivers may serve. */
 Test(share, keeps_cap_net_admin_alone)
 {
-	int stream;
-
 	start_listening(netns_new(), "");
 	cr_assert_eq(process_status(tool.pid, "CapEff", 16), 1 << CAP_NET_ADMIN);
 	cr_assert_eq(process_status(tool.pid, "CapPrm", 16), 1 << CAP_NET_ADMIN);
 	cr_assert_eq(process_status(tool.pid, "CapBnd", 16), 1 << CAP_NET_ADMIN);
 	cr_assert_eq(process_status(tool.pid, "NoNewPrivs", 16), 1);
-	stream = call();
-	take_and_leave(stream);
-	close(stream);
-	expect_given(getpid(), 0);
+	expect_service(0);
 	stop_listening();
 }
 
@@ -123,7 +128,7 @@ Test(share, has_the_mode_that_was_asked_for)
 }
 
 /* Exits with 0 if it got one, else with the errno. */
-static int fetch_as_nobody(int stream, void *arg)
+static int fetch_as_user(int stream, void *arg)
 {
 	int fd;
 
@@ -148,12 +153,12 @@ Test(share, gives_to_those_who_are_allowed)
 	expect_contains(errmsg, "user 0 may not fetch sockets here");
 	expect_hang_up(stream);
 	expect_contains(tool_err(&tool), "uid 0: user 0 may not");
-	child = child_start(fetch_as_nobody, NULL);
+	child = child_start(fetch_as_user, NULL);
 	expect_given(child.pid, 65534);
 	cr_assert_eq(child_finish(&child), 0);
 	stop_listening();
 	start_listening(netns_new(), "");
-	child = child_start(fetch_as_nobody, NULL);
+	child = child_start(fetch_as_user, NULL);
 	cr_assert_eq(child_finish(&child), EACCES, "past mode 0600");
 	stop_listening();
 }
@@ -178,7 +183,7 @@ Test(share, reports_a_peer_that_refused_the_socket)
 
 Test(share, silent_peers_delay_no_other)
 {
-	int silent[SILENT], stream, fd;
+	int silent[SILENT], fd;
 	unsigned int before;
 
 	start_listening(netns_new(), "");
@@ -187,10 +192,7 @@ Test(share, silent_peers_delay_no_other)
 		silent[i] = call();
 		expect_given(getpid(), 0);
 		if (i % 50 == 0) {
-			stream = call();
-			take_and_leave(stream);
-			expect_hang_up(stream);
-			expect_given(getpid(), 0);
+			expect_service(0);
 		}
 	}
 	cr_assert(wait_until(process_count(tool.pid, "fd") == before + 256), "%u are open",
@@ -223,16 +225,13 @@ Test(share, silent_peers_have_a_deadline)
 Test(share, noisy_peers_delay_no_other)
 {
 	char noise[100000] = "";
-	int noisy, stream;
+	int noisy;
 
 	start_listening(netns_new(), "");
 	noisy = call();
 	expect_given(getpid(), 0);
 	cr_assert(send(noisy, noise, sizeof(noise), MSG_DONTWAIT | MSG_NOSIGNAL) > 0);
-	stream = call();
-	take_and_leave(stream);
-	expect_given(getpid(), 0);
-	expect_hang_up(stream);
+	expect_service(0);
 	close(noisy);
 	stop_listening();
 }
@@ -243,7 +242,7 @@ Test(share, noisy_peers_delay_no_other)
 Test(share, peers_that_do_not_read_delay_no_other)
 {
 	struct rlimit many;
-	int unread[UNREAD], stream;
+	int unread[UNREAD];
 
 	cr_assert(getrlimit(RLIMIT_NOFILE, &many) == 0);
 	if (many.rlim_max < 2 * UNREAD)
@@ -257,10 +256,7 @@ Test(share, peers_that_do_not_read_delay_no_other)
 		unread[i] = call();
 		expect_given(getpid(), 0);
 	}
-	stream = call();
-	take_and_leave(stream);
-	expect_given(getpid(), 0);
-	expect_hang_up(stream);
+	expect_service(0);
 	for (int i = 0; i < UNREAD; i++)
 		close(unread[i]);
 	stop_listening();
@@ -269,22 +265,19 @@ Test(share, peers_that_do_not_read_delay_no_other)
 Test(share, few_descriptors_are_enough)
 {
 	struct netns *ns = netns_new();
-	int silent[20], stream;
+	int silent[20];
 	struct rlimit few;
 
-	become_somebody();
+	become_user();
 	start_listening(ns, "");
 	few.rlim_cur = few.rlim_max = process_count(tool.pid, "fd") + 3;
 	cr_assert(prlimit(tool.pid, RLIMIT_NOFILE, &few, NULL) == 0);
 	for (int i = 0; i < 20; i++) {
 		silent[i] = call();
 		close(receive_socket(silent[i]));
-		expect_given(getpid(), SOMEBODY);
+		expect_given(getpid(), USER);
 	}
-	stream = call();
-	take_and_leave(stream);
-	expect_given(getpid(), SOMEBODY);
-	expect_hang_up(stream);
+	expect_service(USER);
 	for (int i = 0; i < 20; i++)
 		close(silent[i]);
 	stop_listening();
