@@ -109,6 +109,12 @@ void fixture_account(struct mnfq_socket *sock, struct netns *ns, const struct ac
 	account_check(&account);
 }
 
+void close_accounted(struct mnfq_socket *sock, struct netns *ns)
+{
+	fixture_account(sock, ns, NULL);
+	mnfq_socket_close(sock);
+}
+
 void fixture_close(void)
 {
 	struct netns_queue queue;

@@ -88,6 +88,9 @@ void fixture_expect_nothing(void);
  */
 void fixture_account(struct mnfq_socket *sock, struct netns *ns, const struct account *rest);
 
+/* With nothing besides; then closes it. */
+void close_accounted(struct mnfq_socket *sock, struct netns *ns);
+
 /* The counters of queue 1 and of the socket. */
 struct mnfq_stats fixture_stats(void);
 struct mnfq_stats fixture_socket_stats(void);

@@ -92,8 +92,7 @@ static void span_close(void)
 
 	cr_assert(mnfq_queue_get_stats(span.queue, &stats) == 0);
 	cr_assert(stats.refused == 0 && stats.lost == 0);
-	fixture_account(span.sock, span.middle, NULL);
-	mnfq_socket_close(span.sock);
+	close_accounted(span.sock, span.middle);
 	close(span.tx);
 	close(span.rx);
 }

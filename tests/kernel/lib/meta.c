@@ -278,8 +278,7 @@ Test(meta, checksum_that_was_not_verified)
 	cr_assert(sights[0].skb_info == 0, "0x%x", sights[0].skb_info);
 	cr_assert_str_eq(sights[1].hook, "input");
 	cr_assert(sights[1].skb_info == MNFQ_SKB_CSUM_NOTVERIFIED, "0x%x", sights[1].skb_info);
-	fixture_account(sock, ns, NULL);
-	mnfq_socket_close(sock);
+	close_accounted(sock, ns);
 	close(echo);
 }
 
@@ -324,8 +323,7 @@ Test(meta, owners_of_both_ends)
 	cr_assert(sights[0].gid_err == 0 && sights[0].gid == 1234);
 	cr_assert(sights[1].uid_err == -ENODATA && sights[1].gid_err == -ENODATA, "SYN|ACK");
 	cr_assert(sights[2].uid_err == 0 && sights[2].uid == 4321, "ACK");
-	fixture_account(sock, ns, NULL);
-	mnfq_socket_close(sock);
+	close_accounted(sock, ns);
 	close(client);
 	close(listener);
 }

@@ -135,8 +135,7 @@ static void all_hooks(int family)
 		cr_assert(sights[i].hw_protocol == (family == 6 ? ETH_P_IPV6 : ETH_P_IP));
 		cr_assert(sights[i].seq == 42);
 	}
-	fixture_account(route.sock, route.router, NULL);
-	mnfq_socket_close(route.sock);
+	close_accounted(route.sock, route.router);
 }
 
 Test(packet, all_hooks_and_devices_ipv4)
@@ -161,8 +160,7 @@ Test(packet, hwaddr_is_the_senders)
 	cr_assert(sights[0].hwaddr_len == 6 && memcmp(sights[0].hwaddr, address, 6) == 0);
 	travel(&route, route.router, route.right, "10.0.2.1", 2);
 	cr_assert(sights[0].hwaddr_len == 0, "a local packet has no sender's address");
-	fixture_account(route.sock, route.router, NULL);
-	mnfq_socket_close(route.sock);
+	close_accounted(route.sock, route.router);
 }
 
 Test(packet, bridge_ports_are_reported)
@@ -182,8 +180,7 @@ Test(packet, bridge_ports_are_reported)
 	expect_hook(0, "forward", "br0", "br0");
 	cr_assert_str_eq(sights[0].physin, "p1");
 	cr_assert_str_eq(sights[0].physout, "p2");
-	fixture_account(route.sock, route.router, NULL);
-	mnfq_socket_close(route.sock);
+	close_accounted(route.sock, route.router);
 }
 
 /* ---- the rest of the attributes, over `lo` ---- */
@@ -400,8 +397,7 @@ static void talk(int family)
 	} while (!fds[1].revents);
 	cr_assert(tcp_finish(&tcp) == 0);
 	cr_assert(fixture_stats().lost == 0);
-	fixture_account(fixture.sock, ns, NULL);
-	mnfq_socket_close(fixture.sock);
+	close_accounted(fixture.sock, ns);
 	close(echo);
 }
 

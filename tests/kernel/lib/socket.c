@@ -119,8 +119,7 @@ static void expect_device(struct netns *from, struct netns *to, const char *addr
 	cr_assert(mnfq_socket_dispatch(sock, DEADLINE_MS) == 1);
 	cr_assert_str_eq(name, expected);
 	udp_close(&udp);
-	fixture_account(sock, to, NULL);
-	mnfq_socket_close(sock);
+	close_accounted(sock, to);
 }
 
 /* Both ends of the pair have the same index, and so has a device of the namespace that asks. */
