@@ -147,6 +147,44 @@ struct mnfq_stats fixture_socket_stats(void)
 	return stats;
 }
 
+void check_counts(const struct counts *expected)
+{
+	const struct mnfq_stats stats = fixture_stats();
+	const struct {
+		const char *name;
+		uint64_t is, expected;
+		bool always;
+	} counters[] = {
+		{ "seen", fixture.seen, expected->seen, false },
+#define COUNTER(name, always) { #name, stats.name, expected->name, always }
+		COUNTER(packets, false),
+		COUNTER(bytes, false),
+		COUNTER(accepted, false),
+		COUNTER(dropped, false),
+		COUNTER(repeated, false),
+		COUNTER(stopped, false),
+		COUNTER(requeued, false),
+		COUNTER(marked, false),
+		COUNTER(rewritten, false),
+		COUNTER(defaulted, false),
+		COUNTER(deferred, false),
+		COUNTER(held, true),
+		COUNTER(invalid, true),
+		COUNTER(lost, true),
+		COUNTER(truncated, true),
+		COUNTER(refused, true),
+		COUNTER(unsent, true),
+#undef COUNTER
+	};
+
+	for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++)
+		cr_assert(counters[i].is == counters[i].expected ||
+				  (!counters[i].always && counters[i].expected == 0),
+			  "%s: %llu, not %llu", counters[i].name,
+			  (unsigned long long)counters[i].is,
+			  (unsigned long long)counters[i].expected);
+}
+
 enum mnfq_verdict count_packet(struct mnfq_packet *packet, void *data)
 {
 	struct fixture *to = data;

@@ -67,6 +67,19 @@ void fixture_close(void);
 	}                                                                                        \
 	static void suite##_##name##_body(void)
 
+/* Two tests, NAME_ipv4 and NAME_ipv6, of a function with the family (4, 6) as @family. */
+#define FamilyTest(suite, name)                                                                  \
+	static void suite##_##name##_body(int family);                                           \
+	Test(suite, name##_ipv4)                                                                 \
+	{                                                                                        \
+		suite##_##name##_body(4);                                                        \
+	}                                                                                        \
+	Test(suite, name##_ipv6)                                                                 \
+	{                                                                                        \
+		suite##_##name##_body(6);                                                        \
+	}                                                                                        \
+	static void suite##_##name##_body(int family)
+
 /* Binds queue 1 with the fixture as data; fails the test with the library's message. */
 void fixture_bind(const struct mnfq_queue_options *options, mnfq_callback callback);
 
@@ -94,6 +107,18 @@ void close_accounted(struct mnfq_socket *sock, struct netns *ns);
 /* The counters of queue 1 and of the socket. */
 struct mnfq_stats fixture_stats(void);
 struct mnfq_stats fixture_socket_stats(void);
+
+/*
+ * Fails the test unless the counters of queue 1, and fixture.seen, are these, such as .accepted = 2. Those that are
+ * not named are not looked at, but for what should not happen: invalid, lost, truncated, refused, unsent are 0 then,
+ * and held.
+ */
+struct counts {
+	uint64_t seen, packets, bytes, accepted, dropped, repeated, stopped, requeued, marked,
+		rewritten, defaulted, deferred, held, invalid, lost, truncated, refused, unsent;
+};
+#define expect_counts(...) check_counts(&(struct counts){ __VA_ARGS__ })
+void check_counts(const struct counts *expected);
 
 /* Callbacks with a struct fixture as data. This one counts in its @seen and returns its @verdict. */
 enum mnfq_verdict count_packet(struct mnfq_packet *packet, void *data);

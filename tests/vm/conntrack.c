@@ -248,7 +248,7 @@ Test(conntrack, icmpv6_echo)
 }
 
 /* Through a router that sends what is for its own port 7777 on: the directions differ. */
-static void destination_nat(int family)
+FamilyTest(conntrack, addresses_with_nat)
 {
 	const char *const src = family == 6 ? "fd00:0:0:1::1" : "10.0.1.1";
 	const char *const router = family == 6 ? "fd00:0:0:1::2" : "10.0.1.2";
@@ -277,16 +277,6 @@ static void destination_nat(int family)
 	udp_close(&in);
 	udp_close(&out);
 	close_accounted(pair.sock, middle);
-}
-
-Test(conntrack, addresses_with_nat_ipv4)
-{
-	destination_nat(4);
-}
-
-Test(conntrack, addresses_with_nat_ipv6)
-{
-	destination_nat(6);
 }
 
 /* ---- zone, mark, labels ---- */

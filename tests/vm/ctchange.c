@@ -49,7 +49,7 @@ static void open_tracked(int family, mnfq_callback callback)
 static void pass(uint32_t seq)
 {
 	fixture_pass(seq, 1);
-	cr_assert(fixture_stats().refused == 0);
+	expect_counts(.refused = 0);
 }
 
 /* The mark of the only connection of the namespace. */
@@ -64,7 +64,7 @@ static uint32_t mark_in_proc(void)
 	return mark;
 }
 
-static void mark_is_seen(int family)
+FamilyTest(ctchange, mark_is_seen_by_rules_and_in_proc)
 {
 	open_tracked(family, set);
 	netns_rule(fixture.ns, family, "-I INPUT -m connmark --mark 0xfedcba98");
@@ -81,16 +81,6 @@ static void mark_is_seen(int family)
 	cr_assert(mark_in_proc() == 0xfedcba98, "it stays with the connection");
 	cr_assert(netns_rule_packets(fixture.ns, family, "filter", "INPUT", 1) == 2);
 	fixture_close();
-}
-
-Test(ctchange, mark_is_seen_by_rules_and_in_proc_ipv4)
-{
-	mark_is_seen(4);
-}
-
-Test(ctchange, mark_is_seen_by_rules_and_in_proc_ipv6)
-{
-	mark_is_seen(6);
 }
 
 /* Also those bits of the new one that are outside of the mask. */

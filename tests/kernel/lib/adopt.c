@@ -299,7 +299,7 @@ static void take_over(enum mnfq_verdict default_verdict)
 	for (uint32_t i = default_verdict == MNFQ_ACCEPT ? 0 : 5; i < 7; i++)
 		fixture_expect(i, 1);
 	fixture_expect_nothing();
-	cr_assert(fixture.seen == 2 && fixture_stats().lost == 0);
+	expect_counts(.seen = 2);
 	fixture_pass(8, 1);
 	fixture.elsewhere = 5; /* by the release of what the former reader left */
 	fixture_close();

@@ -99,7 +99,7 @@ static void check_all(struct tally *tally, int family)
 	cr_assert(kernel.waiting == 0 && kernel.dropped == 0 && kernel.user_dropped == 0);
 }
 
-static void hundred_thousand(int family)
+FamilyTest(load, hundred_thousand_with_exact_counts)
 {
 	struct tally tally;
 
@@ -112,16 +112,6 @@ static void hundred_thousand(int family)
 	check_all(&tally, family);
 	tally_free(&tally);
 	fixture_close();
-}
-
-Test(load, hundred_thousand_with_exact_counts_ipv4)
-{
-	hundred_thousand(4);
-}
-
-Test(load, hundred_thousand_with_exact_counts_ipv6)
-{
-	hundred_thousand(6);
 }
 
 /* ---- one receives, four decide ---- */

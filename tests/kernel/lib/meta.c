@@ -62,7 +62,7 @@ static void set_priority(int priority)
 			     sizeof(priority)) == 0);
 }
 
-static void priority_of_a_socket(int family)
+FamilyTest(meta, priority_of_a_socket)
 {
 	fixture_open(family);
 	fixture_bind(NULL, look);
@@ -74,16 +74,6 @@ static void priority_of_a_socket(int family)
 	set_priority(0);
 	expect_priority(0);
 	fixture_close();
-}
-
-Test(meta, priority_of_a_socket_ipv4)
-{
-	priority_of_a_socket(4);
-}
-
-Test(meta, priority_of_a_socket_ipv6)
-{
-	priority_of_a_socket(6);
 }
 
 QueueTest(meta, priority_set_by_a_rule)

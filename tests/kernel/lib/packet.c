@@ -115,7 +115,7 @@ static void travel(struct route *route, struct netns *from, struct netns *to, co
 }
 
 /* A forwarded packet still has its input device in POSTROUTING with some kernels. */
-static void all_hooks(int family)
+FamilyTest(packet, all_hooks_and_devices)
 {
 	struct route route;
 
@@ -136,16 +136,6 @@ static void all_hooks(int family)
 		cr_assert(sights[i].seq == 42);
 	}
 	close_accounted(route.sock, route.router);
-}
-
-Test(packet, all_hooks_and_devices_ipv4)
-{
-	all_hooks(4);
-}
-
-Test(packet, all_hooks_and_devices_ipv6)
-{
-	all_hooks(6);
 }
 
 Test(packet, hwaddr_is_the_senders)
@@ -317,7 +307,7 @@ static void big(int family, uint32_t range)
 	cr_assert(udp_await(&fixture.udp, &datagram));
 	cr_assert(datagram.size == 60000 && datagram.seq == 9 && datagram.intact);
 	cr_assert(fixture_stats().bytes == 60000 + head);
-	cr_assert(fixture_stats().truncated == 0);
+	expect_counts(.truncated = 0);
 	fixture_close();
 }
 
@@ -371,7 +361,7 @@ QueueTest(packet, ids_count_up_from_one)
 }
 
 /* Connections and echoes, not datagrams only. */
-static void talk(int family)
+FamilyTest(packet, tcp_and_icmp)
 {
 	struct netns *ns = netns_new();
 	const char *address = family == 6 ? "::1" : "127.0.0.1";
@@ -396,17 +386,7 @@ static void talk(int family)
 		cr_assert(mnfq_socket_dispatch(fixture.sock, 0) >= 0);
 	} while (!fds[1].revents);
 	cr_assert(tcp_finish(&tcp) == 0);
-	cr_assert(fixture_stats().lost == 0);
+	expect_counts(.lost = 0);
 	close_accounted(fixture.sock, ns);
 	close(echo);
-}
-
-Test(packet, tcp_and_icmp_ipv4)
-{
-	talk(4);
-}
-
-Test(packet, tcp_and_icmp_ipv6)
-{
-	talk(6);
 }

@@ -40,7 +40,7 @@ static void stolen(enum mnfq_verdict default_verdict)
 	}
 	fixture_expect(4, 1);
 	fixture_expect_nothing();
-	cr_assert(fixture.seen == 2 && fixture_stats().lost == 2);
+	expect_counts(.seen = 2, .lost = 2);
 	close(copy);
 	fixture_close();
 }
@@ -79,7 +79,7 @@ QueueTest(shared, the_default_for_stolen_ones_spares_held_ones)
 	fixture_expect(2, 1);
 	fixture_expect_nothing();
 	cr_assert(mnfq_socket_dispatch(fixture.sock, 0) == 0);
-	cr_assert(fixture_stats().refused == 0);
+	expect_counts(.lost = 1);
 	close(copy);
 }
 
@@ -231,7 +231,7 @@ QueueTest(shared, unbound_by_another_user_is_reported)
 	err = mnfq_socket_dispatch(fixture.sock, DEADLINE_MS);
 	cr_assert(err == -ENODEV, "%s", strerror(-err));
 	cr_assert(strstr(mnfq_socket_get_error(fixture.sock), "queue 1"));
-	cr_assert(fixture_stats().refused == 1);
+	expect_counts(.refused = 1);
 	cr_assert(mnfq_queue_configure(fixture.queue, NULL) == -ENODEV);
 	mnfq_packet_free(fixture.retained[0]);
 	mnfq_queue_unbind(fixture.queue);
@@ -272,7 +272,7 @@ Test(shared, connected_by_another_user_and_back)
 		  mnfq_socket_get_error(fixture.sock));
 	cr_assert(connect(copy, &none, sizeof(none)) == 0);
 	one_more(4);
-	cr_assert(fixture_stats().lost == 2 && fixture.seen == 2);
+	expect_counts(.lost = 2, .seen = 2);
 	close(copy);
 	fixture_close();
 }

@@ -35,7 +35,7 @@ static void with_batch(uint32_t batch, int at_most)
 		cr_assert(n > 0 && n <= at_most, "%d", n);
 		handled += n;
 	}
-	cr_assert(fixture.seen == 200 && fixture_stats().lost == 0);
+	expect_counts(.seen = 200);
 	fixture_close();
 }
 

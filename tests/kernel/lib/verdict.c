@@ -25,7 +25,7 @@ QueueTest(verdict, accept_delivers)
 {
 	fixture_bind(NULL, count_packet);
 	fixture_pass(0, 2);
-	cr_assert(fixture_stats().accepted == 2);
+	expect_counts(.accepted = 2);
 }
 
 QueueTest(verdict, drop_delivers_nothing)
@@ -33,7 +33,7 @@ QueueTest(verdict, drop_delivers_nothing)
 	fixture.verdict = MNFQ_DROP;
 	fixture_bind(NULL, only_the_first);
 	expect_the_first_dropped();
-	cr_assert(fixture_stats().dropped == 1 && fixture_stats().accepted == 1);
+	expect_counts(.dropped = 1, .accepted = 1);
 }
 
 static enum mnfq_verdict repeat_once(struct mnfq_packet *packet, void *data)
@@ -51,8 +51,7 @@ QueueTest(verdict, repeat_enters_the_hook_again_with_its_mark)
 	udp_send(&fixture.udp, 1);
 	fixture_serve(2);
 	fixture_expect(1, 1);
-	cr_assert(fixture.seen == 2);
-	cr_assert(fixture_stats().repeated == 1 && fixture_stats().marked == 2);
+	expect_counts(.seen = 2, .repeated = 1, .marked = 2);
 }
 
 /* The queue is in mangle, the rule that counts in filter, which comes later in the same hook. */
@@ -103,7 +102,7 @@ QueueTest(verdict, another_queue_that_is_not_bound_drops)
 	fixture.verdict = mnfq_verdict_queue(700);
 	fixture_bind(NULL, only_the_first);
 	expect_the_first_dropped();
-	cr_assert(fixture_stats().refused == 0);
+	expect_counts(.refused = 0);
 }
 
 QueueTest(verdict, another_queue_that_is_not_bound_is_bypassed)
@@ -113,7 +112,7 @@ QueueTest(verdict, another_queue_that_is_not_bound_is_bypassed)
 	fixture_bind(NULL, count_packet);
 	fixture_pass(1, 1);
 	cr_assert(netns_rule_packets(fixture.ns, 4, "filter", "INPUT", 1) == 1);
-	cr_assert(fixture_stats().requeued == 1);
+	expect_counts(.requeued = 1);
 }
 
 QueueTest(verdict, bypass_is_for_unbound_queues_only)
@@ -153,7 +152,7 @@ QueueTest(verdict, marks_are_seen_by_later_rules)
 	cr_assert(netns_rule_packets(fixture.ns, 4, "filter", "INPUT", 1) == 1);
 	cr_assert(netns_rule_packets(fixture.ns, 4, "filter", "INPUT", 2) == 1);
 	cr_assert(netns_rule_packets(fixture.ns, 4, "filter", "INPUT", 3) == 1);
-	cr_assert(fixture_stats().marked == 3);
+	expect_counts(.marked = 3);
 }
 
 /* ---- new payloads ---- */
@@ -203,7 +202,7 @@ static void rewrite_to(int family, size_t udp_size)
 	cr_assert(udp_await(&fixture.udp, &datagram));
 	cr_assert(datagram.seq == 77 && datagram.intact);
 	cr_assert_eq(datagram.size, udp_size ? udp_size : UDP_SIZE);
-	cr_assert(fixture_stats().rewritten == 1);
+	expect_counts(.rewritten = 1);
 	fixture_close();
 }
 
@@ -242,5 +241,5 @@ QueueTest(verdict, empty_payload_is_accepted_and_dropped_by_the_kernel)
 {
 	fixture_bind(NULL, empty);
 	expect_the_first_dropped();
-	cr_assert(fixture_stats().rewritten == 1 && fixture_stats().refused == 0);
+	expect_counts(.rewritten = 1);
 }
