@@ -27,14 +27,14 @@ static int index_of_eth0(void *arg)
 }
 
 /* From now on, everything that the right host receives and sends. */
-static int capture_open(struct rewrite *rewrite)
+static int capture_open(void)
 {
 	const int buffer = 256 << 20;
-	int fd = netns_socket(rewrite->right, AF_PACKET, SOCK_RAW | SOCK_NONBLOCK, 0);
+	int fd = netns_socket(rewrite.right, AF_PACKET, SOCK_RAW | SOCK_NONBLOCK, 0);
 	struct sockaddr_ll eth0 = { .sll_family = AF_PACKET,
 				    .sll_protocol = htons(ETH_P_ALL),
 				    .sll_ifindex =
-					    netns_call(rewrite->right, index_of_eth0, NULL) };
+					    netns_call(rewrite.right, index_of_eth0, NULL) };
 
 	cr_assert(setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof(buffer)) == 0);
 	cr_assert(bind(fd, (struct sockaddr *)&eth0, sizeof(eth0)) == 0);
@@ -42,13 +42,11 @@ static int capture_open(struct rewrite *rewrite)
 }
 
 /* What was sent before this has arrived behind it: the first packet waits for its neighbour's address. */
-static void settle(struct rewrite *rewrite)
+static void settle(void)
 {
-	struct udp udp;
-
-	udp_open(&udp, rewrite->left, rewrite->right, "10.0.1.2", PORT + 1);
+	udp_open(&udp, rewrite.left, rewrite.right, "10.0.1.2", PORT + 1);
 	udp_send(&udp, 1);
-	rewrite_serve(rewrite, 1);
+	rewrite_serve(1);
 	cr_assert(wait_readable(udp.rx));
 	udp_close(&udp);
 }
@@ -146,29 +144,28 @@ static void expect_good(int fd, const unsigned int least[PROTOCOLS])
 
 /* ---- traffic ---- */
 
-static int open_capture(struct rewrite *rewrite, const struct mnfq_queue_options *options)
+static int open_capture(const struct mnfq_queue_options *options)
 {
 	if (system("command -v tshark ethtool >/dev/null") != 0)
 		skip_or_fail("this needs the commands tshark and ethtool");
-	rewrite_open(rewrite, options);
-	netns_run(rewrite->left, "ethtool -K eth0 tx off");
-	netns_run(rewrite->right, "ethtool -K eth0 tx off");
-	return capture_open(rewrite);
+	rewrite_open(options);
+	netns_run(rewrite.left, "ethtool -K eth0 tx off");
+	netns_run(rewrite.right, "ethtool -K eth0 tx off");
+	return capture_open();
 }
 
 static void tcp(const char *address, const struct mnfq_queue_options *options,
 		const unsigned int least[PROTOCOLS])
 {
-	struct rewrite rewrite;
-	int fd = open_capture(&rewrite, options);
+	int fd = open_capture(options);
 
 	rewrite.from = "the quick brown fox";
 	rewrite.to = "ThE qUiCk BrOwN fOx";
-	rewrite_tcp(&rewrite, address);
+	rewrite_tcp(address);
 	cr_assert((rewrite.large > 0) == !options, "%u large packets", rewrite.large);
 	expect_good(fd, least);
 	close(fd);
-	rewrite_close(&rewrite);
+	rewrite_close();
 }
 
 /* 10 MB are 6,906 segments of 1,448 bytes, or 7,003 of 1,428 with IPv6, and acknowledgements. */
@@ -203,31 +200,30 @@ static const struct {
 	{ IPPROTO_UDPLITE, "10001b5800100f9461206c6974746c65206c697465" },
 };
 
-static void send_raw(struct rewrite *rewrite, const char *address, int protocol, const char *hex)
+static void send_raw(const char *address, int protocol, const char *hex)
 {
-	int fd = raw_open(rewrite->left, address, protocol);
+	int fd = raw_open(rewrite.left, address, protocol);
 	size_t len = strlen(hex) / 2;
 	uint8_t bytes[128];
 
 	for (size_t i = 0; i < len; i++)
 		cr_assert(sscanf(hex + 2 * i, "%2hhx", &bytes[i]) == 1);
 	cr_assert(send(fd, bytes, len, 0) == (ssize_t)len, "%s", strerror(errno));
-	rewrite_serve(rewrite, 1);
+	rewrite_serve(1);
 	close(fd);
 }
 
 /* Texts of eight lengths. */
-static void send_datagrams(struct rewrite *rewrite, const char *address, void (*prepare)(int fd))
+static void send_datagrams(const char *address, void (*prepare)(int fd))
 {
 	static const char text[] = "a little datagram, with a little text";
-	struct udp udp;
 
-	udp_open(&udp, rewrite->left, rewrite->right, address, PORT);
+	udp_open(&udp, rewrite.left, rewrite.right, address, PORT);
 	if (prepare)
 		prepare(udp.tx);
 	for (size_t i = 0; i < 8; i++)
 		cr_assert(send(udp.tx, text, strlen(text) - i, 0) > 0);
-	rewrite_serve(rewrite, 8);
+	rewrite_serve(8);
 	udp_close(&udp);
 }
 
@@ -238,55 +234,51 @@ static void add_extension_header(int fd)
 	cr_assert(setsockopt(fd, IPPROTO_IPV6, IPV6_DSTOPTS, options, sizeof(options)) == 0);
 }
 
-static void send_all(struct rewrite *rewrite)
+static void send_all(void)
 {
 	for (size_t i = 0; i < sizeof(raw_packets) / sizeof(raw_packets[0]); i++)
-		send_raw(rewrite, "10.0.1.2", raw_packets[i].protocol, raw_packets[i].hex);
+		send_raw("10.0.1.2", raw_packets[i].protocol, raw_packets[i].hex);
 	/* The kernel writes the checksum of ICMPv6. */
-	send_raw(rewrite, "fd00:0:0:1::2", IPPROTO_ICMPV6,
-		 "800000004d4e000161206c6974746c65206563686f");
-	send_datagrams(rewrite, "10.0.1.2", NULL);
-	send_datagrams(rewrite, "fd00:0:0:1::2", NULL);
-	send_datagrams(rewrite, "fd00:0:0:1::2", add_extension_header);
+	send_raw("fd00:0:0:1::2", IPPROTO_ICMPV6, "800000004d4e000161206c6974746c65206563686f");
+	send_datagrams("10.0.1.2", NULL);
+	send_datagrams("fd00:0:0:1::2", NULL);
+	send_datagrams("fd00:0:0:1::2", add_extension_header);
 }
 
 /* Sent three times: edited to the same length, to a larger one, to a smaller one. */
 Test(capture, datagrams_of_all_kinds)
 {
 	static const char *const texts[] = { "LITTLE", "considerably larger", "big" };
-	struct rewrite rewrite;
-	int fd = open_capture(&rewrite, NULL);
+	int fd = open_capture(NULL);
 
 	rewrite.from = "little";
 	for (size_t i = 0; i < 3; i++) {
 		rewrite.to = texts[i];
-		send_all(&rewrite);
+		send_all();
 	}
 	cr_assert(rewrite.refused == 0, "%s", rewrite.errmsg);
 	cr_assert(rewrite.edits >= 3 * (5 + 24), "%u", rewrite.edits);
-	settle(&rewrite);
+	settle();
 	/* Echoes are answered; UDP-Lite counts as UDP. */
 	expect_good(fd, (unsigned int[PROTOCOLS]){ 3 * 13, 0, 3 * (24 + 2), 3 * 2, 3 * 2, 3 });
 	close(fd);
-	rewrite_close(&rewrite);
+	rewrite_close();
 }
 
 /* The judge does judge: a checksum that is wrong on purpose is found. */
 Test(capture, a_bad_checksum_is_found)
 {
 	char path[] = "/tmp/mnfq-capture-XXXXXX";
-	struct rewrite rewrite;
-	int fd = open_capture(&rewrite, NULL);
+	int fd = open_capture(NULL);
 	FILE *file = fdopen(mkstemp(path), "w");
 	struct judgement judgement;
 
 	cr_assert(file);
-	send_raw(&rewrite, "10.0.1.2", IPPROTO_ICMP,
-		 "0800097e4d4e000161206c6974746c65206563686f");
-	send_raw(&rewrite, "10.0.1.2", IPPROTO_SCTP,
+	send_raw("10.0.1.2", IPPROTO_ICMP, "0800097e4d4e000161206c6974746c65206563686f");
+	send_raw("10.0.1.2", IPPROTO_SCTP,
 		 "03e807d000000001859910410000001e000000010000000000000000"
 		 "61206c6974746c65206368756e6b0000");
-	settle(&rewrite);
+	settle();
 	capture_write(fd, file);
 	/* The answer that there is no SCTP quotes the packet. */
 	judgement = judge(path);
@@ -294,5 +286,5 @@ Test(capture, a_bad_checksum_is_found)
 	fclose(file);
 	unlink(path);
 	close(fd);
-	rewrite_close(&rewrite);
+	rewrite_close();
 }

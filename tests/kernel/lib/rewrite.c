@@ -10,10 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void replace_all(struct rewrite *rewrite, struct mnfq_packet *packet)
+struct rewrite rewrite;
+struct udp udp;
+
+static void replace_all(struct mnfq_packet *packet)
 {
 	struct mnfq_layers at = { .size = sizeof(at) };
-	size_t len, from = strlen(rewrite->from), to = strlen(rewrite->to), offset = 0;
+	size_t len, from = strlen(rewrite.from), to = strlen(rewrite.to), offset = 0;
 	const uint8_t *bytes, *hit;
 	int err;
 
@@ -21,32 +24,31 @@ static void replace_all(struct rewrite *rewrite, struct mnfq_packet *packet)
 		bytes = mnfq_packet_get_payload(packet, &len);
 		offset = offset > at.data ? offset : at.data;
 		hit = at.end > offset
-			      ? memmem(bytes + offset, at.end - offset, rewrite->from, from)
+			      ? memmem(bytes + offset, at.end - offset, rewrite.from, from)
 			      : NULL;
 		if (!hit)
 			break;
 		offset = (size_t)(hit - bytes);
-		err = mnfq_packet_edit(packet, offset, from, rewrite->to, to);
+		err = mnfq_packet_edit(packet, offset, from, rewrite.to, to);
 		if (err < 0) {
-			rewrite->refused++;
-			rewrite->error = err;
-			snprintf(rewrite->errmsg, sizeof(rewrite->errmsg), "%s",
+			rewrite.refused++;
+			rewrite.error = err;
+			snprintf(rewrite.errmsg, sizeof(rewrite.errmsg), "%s",
 				 mnfq_packet_get_error(packet));
 			break;
 		}
-		rewrite->edits++;
+		rewrite.edits++;
 		offset += to;
 	}
 }
 
 static enum mnfq_verdict edit(struct mnfq_packet *packet, void *data)
 {
-	struct rewrite *rewrite = data;
-
+	(void)data;
 	if (mnfq_packet_get_skb_info(packet) & MNFQ_SKB_GSO)
-		rewrite->large++;
-	if (rewrite->from)
-		replace_all(rewrite, packet);
+		rewrite.large++;
+	if (rewrite.from)
+		replace_all(packet);
 	return MNFQ_ACCEPT;
 }
 
@@ -67,54 +69,62 @@ static void add_rules(struct netns *ns)
 		   "--queue-num 1");
 }
 
-void rewrite_open(struct rewrite *rewrite, const struct mnfq_queue_options *options)
+void rewrite_open(const struct mnfq_queue_options *options)
 {
-	memset(rewrite, 0, sizeof(*rewrite));
-	rewrite->left = netns_new();
-	rewrite->right = netns_new();
-	netns_join(rewrite->left, "eth0", rewrite->right, "eth0", 1);
-	add_rules(rewrite->left);
-	rewrite->descriptors = descriptors();
-	expect_ok(NULL, mnfq_socket_open_netns(&rewrite->sock, rewrite->left->name, NULL));
-	expect_ok(rewrite->sock,
-		  mnfq_queue_bind(&rewrite->queue, rewrite->sock, 1, options, edit, rewrite));
+	memset(&rewrite, 0, sizeof(rewrite));
+	rewrite.left = netns_new();
+	rewrite.right = netns_new();
+	netns_join(rewrite.left, "eth0", rewrite.right, "eth0", 1);
+	add_rules(rewrite.left);
+	rewrite.descriptors = descriptors();
+	expect_ok(NULL, mnfq_socket_open_netns(&rewrite.sock, rewrite.left->name, NULL));
+	expect_ok(rewrite.sock,
+		  mnfq_queue_bind(&rewrite.queue, rewrite.sock, 1, options, edit, &rewrite));
 }
 
-void rewrite_close(struct rewrite *rewrite)
+void rewrite_open_udp(const struct mnfq_queue_options *options, const char *address)
+{
+	rewrite_open(options);
+	udp_open(&udp, rewrite.left, rewrite.right, address, PORT);
+}
+
+void rewrite_close(void)
 {
 	struct mnfq_queue_options options = { .size = sizeof(options) };
 
+	if (udp.rx > 0)
+		udp_close(&udp);
 	/* Without GSO a rule counts a large packet once, and its segments come one by one. */
-	cr_assert(mnfq_queue_get_options(rewrite->queue, &options) == 0);
+	cr_assert(mnfq_queue_get_options(rewrite.queue, &options) == 0);
 	if (!(options.flags & MNFQ_QUEUE_NO_GSO))
-		fixture_account(rewrite->sock, rewrite->left, NULL);
-	mnfq_socket_close(rewrite->sock);
-	check_descriptors(rewrite->descriptors);
-	netns_free(rewrite->left);
-	netns_free(rewrite->right);
+		fixture_account(rewrite.sock, rewrite.left, NULL);
+	mnfq_socket_close(rewrite.sock);
+	check_descriptors(rewrite.descriptors);
+	netns_free(rewrite.left);
+	netns_free(rewrite.right);
 }
 
-void rewrite_serve_until(struct rewrite *rewrite, int fd)
+void rewrite_serve_until(int fd)
 {
-	struct pollfd fds[2] = { { .fd = mnfq_socket_get_fd(rewrite->sock), .events = POLLIN },
+	struct pollfd fds[2] = { { .fd = mnfq_socket_get_fd(rewrite.sock), .events = POLLIN },
 				 { .fd = fd, .events = POLLIN } };
 	int n;
 
 	while (!(fds[1].revents & POLLIN)) {
 		cr_assert(poll(fds, 2, DEADLINE_MS) > 0, "nothing happens any more");
-		n = mnfq_socket_dispatch(rewrite->sock, 0);
-		cr_assert(n >= 0, "%s", mnfq_socket_get_error(rewrite->sock));
+		n = mnfq_socket_dispatch(rewrite.sock, 0);
+		cr_assert(n >= 0, "%s", mnfq_socket_get_error(rewrite.sock));
 	}
 }
 
-void rewrite_serve(struct rewrite *rewrite, unsigned int packets)
+void rewrite_serve(unsigned int packets)
 {
 	int n;
 
 	while (packets > 0) {
-		n = mnfq_socket_dispatch(rewrite->sock, DEADLINE_MS);
+		n = mnfq_socket_dispatch(rewrite.sock, DEADLINE_MS);
 		cr_assert(n > 0 && (unsigned int)n <= packets, "%d: %s", n,
-			  mnfq_socket_get_error(rewrite->sock));
+			  mnfq_socket_get_error(rewrite.sock));
 		packets -= (unsigned int)n;
 	}
 }
@@ -152,15 +162,14 @@ uint64_t bad_checksums(struct netns *ns)
 
 #define TEXT_EVERY 1000u /* bytes */
 
-static const struct rewrite *current;
 static size_t replaced;
 
 static uint8_t text_byte(size_t at)
 {
 	size_t in_line = at % TEXT_EVERY;
 
-	if (in_line < strlen(current->from))
-		return (uint8_t)current->from[in_line];
+	if (in_line < strlen(rewrite.from))
+		return (uint8_t)rewrite.from[in_line];
 	return (uint8_t)('0' + at / TEXT_EVERY % 10);
 }
 
@@ -168,17 +177,17 @@ static bool text_fits(size_t at, uint8_t byte)
 {
 	size_t in_line = at % TEXT_EVERY;
 
-	if (in_line == 0 && byte == (uint8_t)current->to[0])
+	if (in_line == 0 && byte == (uint8_t)rewrite.to[0])
 		replaced++;
-	if (in_line < strlen(current->from) && byte == (uint8_t)current->to[in_line])
+	if (in_line < strlen(rewrite.from) && byte == (uint8_t)rewrite.to[in_line])
 		return true;
 	return byte == text_byte(at);
 }
 
-void rewrite_tcp(struct rewrite *rewrite, const char *address)
+void rewrite_tcp(const char *address)
 {
-	struct tcp tcp = { .from = rewrite->left,
-			   .to = rewrite->right,
+	struct tcp tcp = { .from = rewrite.left,
+			   .to = rewrite.right,
 			   .address = address,
 			   .port = PORT,
 			   .size = 10000000,
@@ -187,13 +196,12 @@ void rewrite_tcp(struct rewrite *rewrite, const char *address)
 	size_t lines = tcp.size / TEXT_EVERY;
 	int result;
 
-	current = rewrite;
 	replaced = 0;
 	tcp_start(&tcp);
-	rewrite_serve_until(rewrite, tcp.done_fd);
+	rewrite_serve_until(tcp.done_fd);
 	result = tcp_finish(&tcp);
 	cr_assert(result == 0, "%s", strerror(-result));
-	cr_assert(rewrite->refused == 0, "%s", rewrite->errmsg);
+	cr_assert(rewrite.refused == 0, "%s", rewrite.errmsg);
 	/* A boundary cuts at most one text in two; there are at most 1500 bytes between them. */
 	cr_assert(replaced >= lines * 9 / 10, "%zu of %zu", replaced, lines);
 }

@@ -21,14 +21,23 @@ struct rewrite {
 	unsigned int large; /* packets that the kernel had still to split */
 };
 
-void rewrite_open(struct rewrite *rewrite, const struct mnfq_queue_options *options);
-void rewrite_close(struct rewrite *rewrite);
+/* Those of the test: each test is a process. */
+extern struct rewrite rewrite;
+extern struct udp udp;
+
+void rewrite_open(const struct mnfq_queue_options *options);
+
+/* The same, and @udp from left to right, PORT. */
+void rewrite_open_udp(const struct mnfq_queue_options *options, const char *address);
+
+/* Closes both. */
+void rewrite_close(void);
 
 /* Serves the queue until @fd is readable; fails the test when nothing happens for too long. */
-void rewrite_serve_until(struct rewrite *rewrite, int fd);
+void rewrite_serve_until(int fd);
 
 /* Serves exactly @packets. */
-void rewrite_serve(struct rewrite *rewrite, unsigned int packets);
+void rewrite_serve(unsigned int packets);
 
 /* Packets that @ns received and dropped because of their checksum, of all protocols, so far. */
 uint64_t bad_checksums(struct netns *ns);
@@ -37,7 +46,7 @@ uint64_t bad_checksums(struct netns *ns);
  * 10 MB of text over TCP to @address, in which all of @from that no packet boundary cuts in two gets
  * replaced by @to, of the same length.
  */
-void rewrite_tcp(struct rewrite *rewrite, const char *address);
+void rewrite_tcp(const char *address);
 
 /* A raw socket in @ns for @protocol, bound to nothing, connected to @address. */
 int raw_open(struct netns *ns, const char *address, int protocol);
