@@ -143,14 +143,14 @@ static void *clerk(void *arg)
 static enum mnfq_verdict hand_over(struct mnfq_packet *packet, void *data)
 {
 	struct office *office = data;
-	struct mnfq_packet *kept;
+	struct mnfq_packet *copy;
 	uint32_t seq = seq_of(packet);
 
 	fixture.seen++;
 	if (seq % 4 == 0)
 		return seq % 10 ? MNFQ_ACCEPT : MNFQ_DROP;
-	if (mnfq_packet_retain(&kept, packet) < 0 ||
-	    write(office->pipe[1], &kept, sizeof(kept)) != sizeof(kept))
+	if (mnfq_packet_retain(&copy, packet) < 0 ||
+	    write(office->pipe[1], &copy, sizeof(copy)) != sizeof(copy))
 		abort();
 	return MNFQ_DEFER;
 }
