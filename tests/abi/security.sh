@@ -9,7 +9,7 @@ named=$(grep -o '`[a-z_]*/[a-z0-9_]*`' "$SOURCE/SECURITY.md" | tr -d '`' | sort 
 [ -n "$named" ] || fail "SECURITY.md names no test"
 missing=
 for test in $named; do
-	grep -q "^Test(${test%/*}, ${test#*/}[,)]" "$SOURCE"/tests/kernel/*.c "$SOURCE"/tests/unit/*.c ||
+	grep -q "^\(Queue\)\?Test(${test%/*}, ${test#*/}[,)]" "$SOURCE"/tests/kernel/*.c "$SOURCE"/tests/kernel/*/*.c "$SOURCE"/tests/unit/*.c ||
 		missing="$missing $test"
 done
 [ -z "$missing" ] || fail "SECURITY.md names tests that do not exist:$missing"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Copies of the library in one process keep apart: the static one is not exported by what it was
 # linked into, and the shared one uses its own functions, whatever others have these names.
-# (tests/kernel/copies.c has two that serve packets.)
+# (tests/kernel/lib/copies.c has two that serve packets.)
 # shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
 temporary

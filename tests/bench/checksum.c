@@ -19,9 +19,8 @@ static volatile uint32_t sink;
 static uint32_t by_bytes(const uint8_t *p, size_t len)
 {
 	uint32_t sum = 0;
-	size_t i;
 
-	for (i = 0; i < len; i++)
+	for (size_t i = 0; i < len; i++)
 		sum += i & 1 ? p[i] : (uint32_t)p[i] << 8;
 	return mnfq_i_sum_fold(sum);
 }
@@ -46,12 +45,10 @@ static uint32_t ours(const uint8_t *p, size_t len)
 static uint32_t crc_by_bits(const uint8_t *p, size_t len)
 {
 	uint32_t crc = ~0u;
-	size_t i;
-	int bit;
 
-	for (i = 0; i < len; i++) {
+	for (size_t i = 0; i < len; i++) {
 		crc ^= p[i];
-		for (bit = 0; bit < 8; bit++)
+		for (int bit = 0; bit < 8; bit++)
 			crc = crc >> 1 ^ (0x82f63b78 & (0u - (crc & 1)));
 	}
 	return ~crc;
@@ -141,10 +138,7 @@ static int compare(const void *a, const void *b)
 
 static void compete(struct way *ways, size_t n, size_t len)
 {
-	size_t i;
-	int round;
-
-	for (i = 0; i < n; i++) {
+	for (size_t i = 0; i < n; i++) {
 		ways[i].calls = 1;
 		measure(&ways[i], len, 0);
 		while (ways[i].ns[0] * (double)ways[i].calls < ROUND_NS) {
@@ -152,12 +146,12 @@ static void compete(struct way *ways, size_t n, size_t len)
 			measure(&ways[i], len, 0);
 		}
 	}
-	for (round = 0; round < ROUNDS; round++)
-		for (i = 0; i < n; i++)
+	for (int round = 0; round < ROUNDS; round++)
+		for (size_t i = 0; i < n; i++)
 			measure(&ways[i], len, round);
-	for (i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++)
 		qsort(ways[i].ns, ROUNDS, sizeof(double), compare);
-	for (i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++)
 		printf("%6zu bytes  %-22s %10.1f ns %8.2f GB/s %8.2f times the first\n", len,
 		       ways[i].name, ways[i].ns[ROUNDS / 2], (double)len / ways[i].ns[ROUNDS / 2],
 		       ways[0].ns[ROUNDS / 2] / ways[i].ns[ROUNDS / 2]);
@@ -177,13 +171,12 @@ int main(void)
 		{ .name = "edit, other length", .function = edit_other_length },
 		{ .name = "edit, same length", .function = edit_same_length }
 	};
-	size_t i;
 
-	for (i = 0; i < sizeof(bytes); i++)
+	for (size_t i = 0; i < sizeof(bytes); i++)
 		bytes[i] = (uint8_t)(i * 2654435761u >> 13);
-	for (i = 0; i < 3; i++)
+	for (size_t i = 0; i < 3; i++)
 		compete(sums, 3, lengths[i]);
-	for (i = 0; i < 3; i++)
+	for (size_t i = 0; i < 3; i++)
 		compete(crcs, 2, lengths[i]);
 	compete(updates, 2, 1500);
 	make_packet();

@@ -6,7 +6,7 @@
 #include "packet.h"
 #include "print/decode.h"
 #include "print/print.h"
-#include "unit/support/message.h"
+#include "support/message.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

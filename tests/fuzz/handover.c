@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* handover-msg.c with any bytes, as a stranger may send them: as an offer, and as an answer. */
+/* handover-msg.c with any bytes, as a hostile peer may send them: as an offer, and as an answer. */
 #include <stdlib.h>
 #include <string.h>
 

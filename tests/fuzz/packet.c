@@ -14,9 +14,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static uint8_t read_all(const void *bytes, size_t len)
 {
 	uint8_t sum = 0;
-	size_t i;
 
-	for (i = 0; i < len; i++)
+	for (size_t i = 0; i < len; i++)
 		sum ^= ((const uint8_t *)bytes)[i];
 	return sum;
 }

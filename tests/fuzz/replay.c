@@ -80,9 +80,8 @@ static unsigned long replay_directory(const char *path)
 int main(int argc, char **argv)
 {
 	unsigned long runs = 0;
-	int i;
 
-	for (i = 1; i < argc; i++)
+	for (int i = 1; i < argc; i++)
 		runs += replay_directory(argv[i]);
 	printf("%lu runs\n", runs);
 	if (runs == 0)

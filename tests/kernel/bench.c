@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * mnfq-bench in miniature: each scenario runs and loses nothing, reports can be read by machines,
- * nothing stays behind. How fast it was is nobody's business here.
+ * nothing stays behind. How fast it was is not asked here.
  */
 #include <criterion/criterion.h>
 #include <jansson.h>

@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "scene.h"
+#include "kernel-fixture.h"
 
 struct program {
 	struct netns *ns; /* where it runs; NULL: outside */
@@ -54,26 +54,42 @@ static void await_text(const struct child *child, const char *text)
 }
 
 /* A namespace, datagrams to queue 1 over its `lo`. */
-static void open_road(struct scene *scene)
+struct queued_ns {
+	struct netns *ns;
+	struct udp udp;
+};
+
+static void queued_open(struct queued_ns *queued)
 {
-	memset(scene, 0, sizeof(*scene));
-	scene->ns = netns_new();
-	netns_rule(scene->ns, 4, "-t mangle -A INPUT -p udp --dport %d -j NFQUEUE --queue-num 1",
+	queued->ns = netns_new();
+	netns_rule(queued->ns, 4, "-t mangle -A INPUT -p udp --dport %d -j NFQUEUE --queue-num 1",
 		   PORT);
-	udp_open(&scene->udp, scene->ns, scene->ns, "127.0.0.1", PORT);
+	udp_open(&queued->udp, queued->ns, queued->ns, "127.0.0.1", PORT);
 }
 
-static void await_bound(struct scene *scene)
+static void await_bound(struct queued_ns *queued)
 {
 	struct netns_queue queue;
 
-	cr_assert(wait_until(netns_get_queue(scene->ns, 1, &queue)), "queue 1 was not bound");
+	cr_assert(wait_until(netns_get_queue(queued->ns, 1, &queue)), "queue 1 was not bound");
 }
 
-static void close_road(struct scene *scene)
+static void queued_close(struct queued_ns *queued)
 {
-	udp_close(&scene->udp);
-	netns_free(scene->ns);
+	udp_close(&queued->udp);
+	netns_free(queued->ns);
+}
+
+/* Opens the namespace, and starts the program in it. */
+static struct child start_in(struct queued_ns *queued, struct program *program)
+{
+	struct child child;
+
+	queued_open(queued);
+	program->ns = queued->ns;
+	child = start(program);
+	await_bound(queued);
+	return child;
 }
 
 static void stop(struct child *child)
@@ -85,117 +101,103 @@ static void stop(struct child *child)
 Test(examples, acceptor)
 {
 	struct program program = { .argv = { "acceptor", "1" } };
-	struct scene scene;
+	struct queued_ns queued;
 	struct child child;
-	uint32_t seq;
 
-	open_road(&scene);
-	program.ns = scene.ns;
-	child = start(&program);
-	await_bound(&scene);
-	for (seq = 1; seq <= 20; seq++)
-		udp_send(&scene.udp, seq);
-	for (seq = 1; seq <= 20; seq++)
-		scene_expect(&scene, seq);
+	child = start_in(&queued, &program);
+	for (uint32_t seq = 1; seq <= 20; seq++)
+		udp_send(&queued.udp, seq);
+	for (uint32_t seq = 1; seq <= 20; seq++)
+		udp_expect(&queued.udp, seq);
 	child_kill(&child);
-	close_road(&scene);
+	queued_close(&queued);
 }
 
 Test(examples, epoll)
 {
 	struct program program = { .argv = { "epoll", "1" } };
-	struct scene scene;
+	struct queued_ns queued;
 	struct child child;
 
-	open_road(&scene);
-	program.ns = scene.ns;
-	child = start(&program);
-	await_bound(&scene);
-	udp_send(&scene.udp, 1);
-	scene_expect(&scene, 1);
+	child = start_in(&queued, &program);
+	udp_send(&queued.udp, 1);
+	udp_expect(&queued.udp, 1);
 	await_text(&child, "packet 1, 60 bytes\n");
 	stop(&child);
-	close_road(&scene);
+	queued_close(&queued);
 }
 
 /* Three namespaces with 1, 101 and 201 packets. */
 Test(examples, many)
 {
 	struct program program = { .argv = { "many", "1" } };
-	struct scene scenes[3];
+	struct queued_ns spaces[3];
 	struct child child;
 	char text[3 * 64] = "";
-	uint32_t i, seq;
 
-	for (i = 0; i < 3; i++) {
-		open_road(&scenes[i]);
-		program.argv[2 + i] = scenes[i].ns->name;
-		sprintf(text + strlen(text), "%s: %u packets\n", scenes[i].ns->name, 100 * i + 1);
+	for (uint32_t i = 0; i < 3; i++) {
+		queued_open(&spaces[i]);
+		program.argv[2 + i] = spaces[i].ns->name;
+		sprintf(text + strlen(text), "%s: %u packets\n", spaces[i].ns->name, 100 * i + 1);
 	}
 	child = start(&program);
-	for (i = 0; i < 3; i++) {
-		await_bound(&scenes[i]);
-		for (seq = 0; seq <= 100 * i; seq++)
-			udp_send(&scenes[i].udp, seq);
-		for (seq = 0; seq <= 100 * i; seq++)
-			scene_expect(&scenes[i], seq);
+	for (uint32_t i = 0; i < 3; i++) {
+		await_bound(&spaces[i]);
+		for (uint32_t seq = 0; seq <= 100 * i; seq++)
+			udp_send(&spaces[i].udp, seq);
+		for (uint32_t seq = 0; seq <= 100 * i; seq++)
+			udp_expect(&spaces[i].udp, seq);
 	}
 	kill(child.pid, SIGTERM);
 	await_text(&child, text);
 	cr_expect_eq(child_finish(&child), 0);
-	for (i = 0; i < 3; i++)
-		close_road(&scenes[i]);
+	for (uint32_t i = 0; i < 3; i++)
+		queued_close(&spaces[i]);
 }
 
 Test(examples, drop_content)
 {
 	/* The bytes of a datagram begin with its number. */
 	struct program program = { .argv = { "drop-content", "1", "XYZ!" } };
-	struct scene scene;
+	struct queued_ns queued;
 	struct child child;
 
-	open_road(&scene);
-	program.ns = scene.ns;
-	child = start(&program);
-	await_bound(&scene);
-	udp_send(&scene.udp, 1);
-	udp_send(&scene.udp, 0x58595a21);
-	udp_send(&scene.udp, 2);
-	scene_expect(&scene, 1);
-	scene_expect(&scene, 2);
+	child = start_in(&queued, &program);
+	udp_send(&queued.udp, 1);
+	udp_send(&queued.udp, 0x58595a21);
+	udp_send(&queued.udp, 2);
+	udp_expect(&queued.udp, 1);
+	udp_expect(&queued.udp, 2);
 	kill(child.pid, SIGTERM);
 	await_text(&child, "2 accepted, 1 dropped\n");
 	cr_expect_eq(child_finish(&child), 0);
-	close_road(&scene);
+	queued_close(&queued);
 }
 
 /* The largest datagram there is: a message has no room for its last 4 bytes, nor for this text. */
-static void send_unseen(struct scene *scene, const char *text)
+static void send_unseen(struct queued_ns *queued, const char *text)
 {
 	static uint8_t bytes[65507];
 
 	memcpy(bytes + sizeof(bytes) - strlen(text), text, strlen(text));
-	cr_assert_eq(send(scene->udp.tx, bytes, sizeof(bytes), 0), (ssize_t)sizeof(bytes));
+	cr_assert_eq(send(queued->udp.tx, bytes, sizeof(bytes), 0), (ssize_t)sizeof(bytes));
 }
 
 /* It is not delivered, but the next one is. */
 static void expect_unseen_dropped(struct program *program, const char *output)
 {
-	struct scene scene;
+	struct queued_ns queued;
 	struct child child;
 
-	open_road(&scene);
-	program->ns = scene.ns;
-	child = start(program);
-	await_bound(&scene);
-	send_unseen(&scene, "secret");
-	udp_send(&scene.udp, 1);
-	scene_expect(&scene, 1);
+	child = start_in(&queued, program);
+	send_unseen(&queued, "secret");
+	udp_send(&queued.udp, 1);
+	udp_expect(&queued.udp, 1);
 	kill(child.pid, SIGTERM);
 	if (output)
 		await_text(&child, output);
 	cr_expect_eq(child_finish(&child), 0);
-	close_road(&scene);
+	queued_close(&queued);
 }
 
 Test(examples, drop_content_lets_nothing_pass_unseen)
@@ -218,10 +220,9 @@ static void open_big(struct netns *ns, int ends[2])
 				   .sin6_port = htons(PORT) };
 	char *refused = netns_output(
 		ns, "ip link set lo gso_max_size 185000 gro_max_size 185000 2>&1 || true");
-	int listener = netns_socket(ns, AF_INET6, SOCK_STREAM, 0), i;
+	int listener = netns_socket(ns, AF_INET6, SOCK_STREAM, 0);
 	static uint8_t bytes[1 << 20];
 	ssize_t got;
-	size_t left;
 
 	if (*refused)
 		cr_skip_test("no BIG TCP here: this needs iproute2 5.19 and Linux 5.19");
@@ -232,9 +233,9 @@ static void open_big(struct netns *ns, int ends[2])
 		  connect(ends[0], (struct sockaddr *)&at, sizeof(at)) == 0);
 	ends[1] = accept(listener, NULL, NULL);
 	close(listener);
-	for (i = 0; i < 20; i++) {
+	for (int i = 0; i < 20; i++) {
 		cr_assert_eq(send(ends[0], bytes, sizeof(bytes) / 4, 0), sizeof(bytes) / 4);
-		for (left = sizeof(bytes) / 4; left > 0; left -= (size_t)got) {
+		for (size_t left = sizeof(bytes) / 4; left > 0; left -= (size_t)got) {
 			got = recv(ends[1], bytes, left, 0);
 			cr_assert(got > 0);
 		}
@@ -264,33 +265,34 @@ Test(examples, drop_content_lets_nothing_pass_in_big_tcp)
 {
 	struct program program = { .argv = { "drop-content", "1", "secret" } };
 	static uint8_t bytes[BIG];
-	struct scene scene = { .ns = netns_new() };
+	struct queued_ns queued = { .ns = netns_new() };
+	struct mnfq_socket *sock;
+	struct mnfq_queue *queue;
 	struct child child;
 	size_t length = 0;
 	ssize_t len;
 	int ends[2];
 
-	open_big(scene.ns, ends);
-	udp_open(&scene.udp, scene.ns, scene.ns, "::1", PORT);
-	netns_rule(scene.ns, 6, "-t mangle -A INPUT -p tcp --dport %d -j NFQUEUE --queue-num 1",
+	open_big(queued.ns, ends);
+	udp_open(&queued.udp, queued.ns, queued.ns, "::1", PORT);
+	netns_rule(queued.ns, 6, "-t mangle -A INPUT -p tcp --dport %d -j NFQUEUE --queue-num 1",
 		   PORT);
-	netns_rule(scene.ns, 6, "-t mangle -A INPUT -p udp --dport %d -j NFQUEUE --queue-num 1",
+	netns_rule(queued.ns, 6, "-t mangle -A INPUT -p udp --dport %d -j NFQUEUE --queue-num 1",
 		   PORT);
-	netns_rule(scene.ns, 6, "-t mangle -A OUTPUT -p tcp --dport %d -j NFQUEUE --queue-num 2",
+	netns_rule(queued.ns, 6, "-t mangle -A OUTPUT -p tcp --dport %d -j NFQUEUE --queue-num 2",
 		   PORT);
-	scene_ok(NULL, mnfq_socket_open_netns(&scene.sock, scene.ns->name, NULL));
-	scene_ok(scene.sock,
-		 mnfq_queue_bind(&scene.queue, scene.sock, 2, NULL, witness, &length));
-	program.ns = scene.ns;
+	expect_ok(NULL, mnfq_socket_open_netns(&sock, queued.ns->name, NULL));
+	expect_ok(sock, mnfq_queue_bind(&queue, sock, 2, NULL, witness, &length));
+	program.ns = queued.ns;
 	child = start(&program);
-	await_bound(&scene);
+	await_bound(&queued);
 	memcpy(bytes + 100000, "secret", 6);
 	cr_assert_eq(send(ends[0], bytes, sizeof(bytes), 0), (ssize_t)sizeof(bytes));
-	scene_serve(&scene, 1);
+	cr_assert_eq(mnfq_socket_dispatch(sock, DEADLINE_MS), 1);
 	cr_assert(length > BIG, "a packet of %zu bytes is not big", length);
-	cr_assert(wait_until(is_queued(scene.ns)));
-	udp_send(&scene.udp, 1); /* is decided after it */
-	scene_expect(&scene, 1);
+	cr_assert(wait_until(is_queued(queued.ns)));
+	udp_send(&queued.udp, 1); /* is decided after it */
+	udp_expect(&queued.udp, 1);
 	while ((len = recv(ends[1], bytes, sizeof(bytes), MSG_DONTWAIT)) > 0)
 		cr_expect(!memmem(bytes, (size_t)len, "secret", 6), "it passed unseen");
 	close(ends[0]);
@@ -298,60 +300,52 @@ Test(examples, drop_content_lets_nothing_pass_in_big_tcp)
 	kill(child.pid, SIGTERM);
 	await_text(&child, " dropped\n");
 	cr_expect_eq(child_finish(&child), 0);
-	mnfq_socket_close(scene.sock);
-	close_road(&scene);
+	mnfq_socket_close(sock);
+	queued_close(&queued);
 }
 
 Test(examples, reorder)
 {
 	static const uint32_t order[] = { 4, 3, 2, 1, 8, 7, 6, 5 };
 	struct program program = { .argv = { "reorder", "1" } };
-	struct scene scene;
+	struct queued_ns queued;
 	struct child child;
-	uint32_t seq;
-	size_t i;
 
-	open_road(&scene);
-	program.ns = scene.ns;
-	child = start(&program);
-	await_bound(&scene);
-	for (seq = 1; seq <= 9; seq++)
-		udp_send(&scene.udp, seq);
-	for (i = 0; i < sizeof(order) / sizeof(*order); i++)
-		scene_expect(&scene, order[i]);
+	child = start_in(&queued, &program);
+	for (uint32_t seq = 1; seq <= 9; seq++)
+		udp_send(&queued.udp, seq);
+	for (size_t i = 0; i < sizeof(order) / sizeof(*order); i++)
+		udp_expect(&queued.udp, order[i]);
 	stop(&child); /* which lets go what is not a whole group */
-	scene_expect(&scene, 9);
-	close_road(&scene);
+	udp_expect(&queued.udp, 9);
+	queued_close(&queued);
 }
 
 Test(examples, replace)
 {
 	struct program program = { .argv = { "replace", "1", "small", "considerable" } };
 	char text[] = "a small change, and another small one", received[128] = "";
-	struct scene scene;
+	struct queued_ns queued;
 	struct child child;
 
-	open_road(&scene);
-	program.ns = scene.ns;
-	child = start(&program);
-	await_bound(&scene);
-	cr_assert(send(scene.udp.tx, text, strlen(text), 0) == (ssize_t)strlen(text));
-	cr_assert(wait_readable(scene.udp.rx));
-	cr_assert(recv(scene.udp.rx, received, sizeof(received) - 1, 0) > 0);
+	child = start_in(&queued, &program);
+	cr_assert(send(queued.udp.tx, text, strlen(text), 0) == (ssize_t)strlen(text));
+	cr_assert(wait_readable(queued.udp.rx));
+	cr_assert(recv(queued.udp.rx, received, sizeof(received) - 1, 0) > 0);
 	cr_assert_str_eq(received, "a considerable change, and another considerable one");
 	stop(&child);
-	close_road(&scene);
+	queued_close(&queued);
 }
 
 /* The queue depends on the addresses: so many that none of up to 64 goes without. */
-#define ROADS 1000
+#define FLOWS 1000
 
-static void send_on_roads(struct scene *scene)
+static void send_flows(struct queued_ns *queued)
 {
 	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(PORT) };
-	int fd = netns_socket(scene->ns, AF_INET, SOCK_DGRAM, 0);
+	int fd = netns_socket(queued->ns, AF_INET, SOCK_DGRAM, 0);
 
-	for (uint32_t i = 0; i < ROADS; i++) {
+	for (uint32_t i = 0; i < FLOWS; i++) {
 		to.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + i);
 		cr_assert_eq(sendto(fd, "", 1, 0, (struct sockaddr *)&to, sizeof(to)), 1);
 	}
@@ -363,16 +357,16 @@ static unsigned int add_up(const struct child *child, long threads)
 {
 	char output[4096] = "", *line = output;
 	unsigned int sum = 0, packets;
-	long num = 0, told;
+	long num = 0, printed;
 	size_t len = 0;
 	ssize_t got;
 
 	while ((got = read(child->fd, output + len, sizeof(output) - 1 - len)) > 0)
 		len += (size_t)got;
 	for (; *line; line = strchr(line, '\n') + 1) {
-		cr_assert(sscanf(line, "queue %ld: %u packets\n", &told, &packets) == 2, "%s",
+		cr_assert(sscanf(line, "queue %ld: %u packets\n", &printed, &packets) == 2, "%s",
 			  output);
-		cr_expect(told == num && packets > 0, "each thread sees some: %s", line);
+		cr_expect(printed == num && packets > 0, "each thread sees some: %s", line);
 		sum += packets;
 		num++;
 	}
@@ -385,25 +379,25 @@ Test(examples, balance)
 	long threads = sysconf(_SC_NPROCESSORS_ONLN);
 	struct program program = { .argv = { "balance", "0" } };
 	struct netns_queue queue;
-	struct scene scene;
+	struct queued_ns queued;
 	struct child child;
 
-	open_road(&scene);
-	netns_run(scene.ns, "iptables-legacy -t mangle -F INPUT");
-	netns_rule(scene.ns, 4,
+	queued_open(&queued);
+	netns_run(queued.ns, "iptables-legacy -t mangle -F INPUT");
+	netns_rule(queued.ns, 4,
 		   threads > 1 ? "-A OUTPUT -p udp -j NFQUEUE --queue-balance 0:%ld"
 			       : "-A OUTPUT -p udp -j NFQUEUE --queue-num %ld",
 		   threads - 1);
-	netns_rule(scene.ns, 4, "-A INPUT -p udp -d 127.0.0.0/8");
-	program.ns = scene.ns;
+	netns_rule(queued.ns, 4, "-A INPUT -p udp -d 127.0.0.0/8");
+	program.ns = queued.ns;
 	child = start(&program);
-	cr_assert(wait_until(netns_get_queue(scene.ns, (unsigned int)threads - 1, &queue)));
-	send_on_roads(&scene);
-	cr_assert(wait_until(netns_rule_packets(scene.ns, 4, "filter", "INPUT", 1) == ROADS));
+	cr_assert(wait_until(netns_get_queue(queued.ns, (unsigned int)threads - 1, &queue)));
+	send_flows(&queued);
+	cr_assert(wait_until(netns_rule_packets(queued.ns, 4, "filter", "INPUT", 1) == FLOWS));
 	kill(child.pid, SIGTERM);
-	cr_expect_eq(add_up(&child, threads), ROADS);
+	cr_expect_eq(add_up(&child, threads), FLOWS);
 	cr_expect_eq(child_finish(&child), 0);
-	close_road(&scene);
+	queued_close(&queued);
 }
 
 #define TRANSFER (8u << 20)
@@ -454,28 +448,28 @@ Test(examples, decide_once)
 /* A program that asks for connection tracking data says what is missing where there is none. */
 static void run_tracking(struct program *program, bool looks, const char *output)
 {
-	struct scene scene;
+	struct queued_ns queued;
 	struct child child;
 
-	open_road(&scene);
-	netns_run(scene.ns, "iptables-legacy -A OUTPUT -m conntrack --ctstate NEW || true");
-	program->ns = scene.ns;
-	if (!kernel_has(scene.ns, MNFQ_QUEUE_CONNTRACK)) {
+	queued_open(&queued);
+	netns_run(queued.ns, "iptables-legacy -A OUTPUT -m conntrack --ctstate NEW || true");
+	program->ns = queued.ns;
+	if (!kernel_has(queued.ns, MNFQ_QUEUE_CONNTRACK)) {
 		child = start(program);
-		await_text(&child, kernel_lacks_for_conntrack(scene.ns));
+		await_text(&child, kernel_lacks_for_conntrack(queued.ns));
 		cr_expect_eq(child_finish(&child), 1);
 	} else {
 		child = start(program);
-		await_bound(&scene);
+		await_bound(&queued);
 		if (looks) /* that is not delivered */
-			send_unseen(&scene, "XYZ!");
-		udp_send(&scene.udp, 0x58595a21);
-		scene_expect(&scene, 0x58595a21);
+			send_unseen(&queued, "XYZ!");
+		udp_send(&queued.udp, 0x58595a21);
+		udp_expect(&queued.udp, 0x58595a21);
 		kill(child.pid, SIGTERM);
 		await_text(&child, output);
 		cr_expect_eq(child_finish(&child), 0);
 	}
-	close_road(&scene);
+	queued_close(&queued);
 }
 
 Test(examples, conntrack)
@@ -496,36 +490,36 @@ Test(examples, mark_flow)
 	run_tracking(&program, true, "1 packets marked their connections\n");
 }
 
-/* Hands a socket of the scene's namespace over to a program that waits outside. */
-static void pass_socket(struct scene *scene, const struct child *receiver, const char *path)
+/* Hands a socket of its namespace over to a program that waits outside. */
+static void pass_socket(struct queued_ns *queued, const struct child *receiver, const char *path)
 {
-	struct program sender = { .ns = scene->ns, .argv = { "pass-socket", "send", path } };
+	struct program sender = { .ns = queued->ns, .argv = { "pass-socket", "send", path } };
 	struct child child;
 
 	await_text(receiver, "waiting for a socket");
 	child = start(&sender);
 	cr_assert_eq(child_finish(&child), 0);
-	await_bound(scene);
+	await_bound(queued);
 }
 
 Test(examples, received_socket)
 {
 	char directory[] = "/tmp/mnfq-test-XXXXXX", path[64];
 	struct program program = { .argv = { "received-socket", path, "1" } };
-	struct scene scene;
+	struct queued_ns queued;
 	struct child child;
 
-	open_road(&scene);
+	queued_open(&queued);
 	cr_assert(mkdtemp(directory));
 	snprintf(path, sizeof(path), "%s/socket", directory);
 	child = start(&program);
-	pass_socket(&scene, &child, path);
-	udp_send(&scene.udp, 1);
-	scene_expect(&scene, 1);
+	pass_socket(&queued, &child, path);
+	udp_send(&queued.udp, 1);
+	udp_expect(&queued.udp, 1);
 	await_text(&child, "packet 1 from lo, 60 bytes\n");
 	stop(&child);
 	cr_expect_eq(rmdir(directory), 0);
-	close_road(&scene);
+	queued_close(&queued);
 }
 
 Test(examples, pass_socket_to_a_command)

@@ -16,9 +16,7 @@ static uint32_t roll(uint32_t n)
 
 static void fill(uint8_t *bytes, size_t len)
 {
-	size_t i;
-
-	for (i = 0; i < len; i++)
+	for (size_t i = 0; i < len; i++)
 		bytes[i] = (uint8_t)(roll(8) == 0 ? 0xff * roll(2) : roll(256));
 }
 
@@ -26,9 +24,8 @@ static void fill(uint8_t *bytes, size_t len)
 static uint32_t naive_sum(const uint8_t *bytes, size_t len)
 {
 	uint32_t sum = 0;
-	size_t i;
 
-	for (i = 0; i < len; i++)
+	for (size_t i = 0; i < len; i++)
 		sum += i % 2 ? bytes[i] : (uint32_t)bytes[i] << 8;
 	while (sum >> 16)
 		sum = (sum & 0xffff) + (sum >> 16);
@@ -38,12 +35,10 @@ static uint32_t naive_sum(const uint8_t *bytes, size_t len)
 static uint32_t naive_crc(const uint8_t *bytes, size_t len)
 {
 	uint32_t crc = ~0u;
-	size_t i;
-	int bit;
 
-	for (i = 0; i < len; i++) {
+	for (size_t i = 0; i < len; i++) {
 		crc ^= bytes[i];
-		for (bit = 0; bit < 8; bit++)
+		for (int bit = 0; bit < 8; bit++)
 			crc = crc >> 1 ^ (crc & 1 ? 0x82f63b78 : 0);
 	}
 	return ~crc;
@@ -52,11 +47,10 @@ static uint32_t naive_crc(const uint8_t *bytes, size_t len)
 Test(checksum, sums_of_all_lengths_and_alignments)
 {
 	static uint8_t bytes[400];
-	size_t start, len;
 
 	fill(bytes, sizeof(bytes));
-	for (start = 0; start < 32; start++)
-		for (len = 0; len <= sizeof(bytes) - start; len++)
+	for (size_t start = 0; start < 32; start++)
+		for (size_t len = 0; len <= sizeof(bytes) - start; len++)
 			cr_assert(eq(u16, ntohs((uint16_t)mnfq_i_sum(bytes + start, len)),
 				     (uint16_t)naive_sum(bytes + start, len)),
 				  "%zu bytes from %zu", len, start);
@@ -65,9 +59,8 @@ Test(checksum, sums_of_all_lengths_and_alignments)
 Test(checksum, sums_of_random_bytes)
 {
 	static uint8_t bytes[65536 + 16];
-	int round;
 
-	for (round = 0; round < 2000; round++) {
+	for (int round = 0; round < 2000; round++) {
 		size_t start = roll(16), len = roll(round % 20 ? 2000 : 65536);
 
 		fill(bytes + start, round % 20 ? len : 100);
@@ -108,9 +101,8 @@ Test(checksum, an_update_as_in_the_rfc)
 Test(checksum, updates_are_what_a_new_sum_is)
 {
 	uint8_t bytes[64];
-	int round;
 
-	for (round = 0; round < 100000; round++) {
+	for (int round = 0; round < 100000; round++) {
 		size_t len = 2 + 2 * roll(31), at = 2 * roll((uint32_t)len / 2);
 		size_t n = 2 + 2 * roll((uint32_t)(len - at) / 2);
 		uint32_t before, after;
@@ -135,12 +127,11 @@ Test(checksum, updates_are_what_a_new_sum_is)
 Test(checksum, crc32c_of_known_data)
 {
 	uint8_t bytes[32] = { 0 };
-	size_t i;
 
 	cr_expect(eq(u32, ~mnfq_i_crc32c(~0u, bytes, 32), 0x8a9136aa));
 	memset(bytes, 0xff, 32);
 	cr_expect(eq(u32, ~mnfq_i_crc32c(~0u, bytes, 32), 0x62a8ab43));
-	for (i = 0; i < 32; i++)
+	for (size_t i = 0; i < 32; i++)
 		bytes[i] = (uint8_t)i;
 	cr_expect(eq(u32, ~mnfq_i_crc32c(~0u, bytes, 32), 0x46dd794e));
 	cr_expect(eq(u32, ~mnfq_i_crc32c(~0u, "123456789", 9), 0xe3069283));
@@ -149,11 +140,11 @@ Test(checksum, crc32c_of_known_data)
 Test(checksum, crc32c_of_all_lengths_and_alignments)
 {
 	static uint8_t bytes[300];
-	size_t start, len, half;
+	size_t half;
 
 	fill(bytes, sizeof(bytes));
-	for (start = 0; start < 9; start++) {
-		for (len = 0; len <= sizeof(bytes) - start; len++) {
+	for (size_t start = 0; start < 9; start++) {
+		for (size_t len = 0; len <= sizeof(bytes) - start; len++) {
 			uint32_t whole = naive_crc(bytes + start, len);
 
 			cr_assert(eq(u32, ~mnfq_i_crc32c(~0u, bytes + start, len), whole));

@@ -163,7 +163,7 @@ Test(decode, names_each_protocol)
 	}
 }
 
-Test(decode, tells_every_cut)
+Test(decode, every_cut_is_reported)
 {
 	for (size_t i = 0; i < SAMPLES; i++) {
 		for (size_t len = 1; len <= samples[i].len; len++) {
@@ -330,7 +330,7 @@ Test(decode, later_fragments_have_no_ports)
 	cr_expect(decoded.more_fragments && !decoded.has_ports);
 }
 
-Test(decode, lies_about_lengths_are_told)
+Test(decode, lies_about_lengths_are_reported)
 {
 	expect_problem(decode_changed("udp over ipv4", 0, 0x65), "bad IP version");
 	expect_problem(decode_changed("udp over ipv6", 0, 0x45), "bad IP version");

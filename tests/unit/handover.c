@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "handover-msg.h"
+#include "support/hostile.h"
 #include "wire.h"
 
 #define OPTIONS(...)                                                                             \
@@ -111,7 +112,7 @@ Test(handover, over_packets)
 }
 
 /* What a stream is set to bring, and needs room. */
-Test(handover, over_a_stream_that_tells_more)
+Test(handover, over_a_stream_with_more_control_data)
 {
 	int on = 1;
 
@@ -218,31 +219,11 @@ Test(handover, wrong_arguments)
 
 /* ---- what a receiver refuses ---- */
 
-/* As a stranger would: any bytes, any number of copies of @fd. */
-static void throw(const void *bytes, size_t len, int fd, size_t count)
-{
-	char control[CMSG_SPACE(253 * sizeof(int))] __attribute__((aligned(8))) = { 0 };
-	struct iovec iov = { .iov_base = (void *)bytes, .iov_len = len };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-	struct cmsghdr *cmsg = (struct cmsghdr *)control;
-
-	if (count > 0) {
-		msg.msg_control = control;
-		msg.msg_controllen = CMSG_SPACE(count * sizeof(int));
-		cmsg->cmsg_level = SOL_SOCKET;
-		cmsg->cmsg_type = SCM_RIGHTS;
-		cmsg->cmsg_len = CMSG_LEN(count * sizeof(int));
-		for (size_t i = 0; i < count; i++)
-			memcpy(CMSG_DATA(cmsg) + i * sizeof(int), &fd, sizeof(int));
-	}
-	cr_assert(sendmsg(ours, &msg, MSG_NOSIGNAL) == (ssize_t)len);
-}
-
 static struct mnfq_i_handover_msg offer(void)
 {
 	struct mnfq_i_handover_msg message;
 
-	mnfq_i_handover_msg_offer(&message, 0, 0, "stranger");
+	mnfq_i_handover_msg_offer(&message, 0, 0, "peer");
 	return message;
 }
 
@@ -250,7 +231,7 @@ static struct mnfq_i_handover_msg offer(void)
 static void expect_refused(const struct mnfq_i_handover_msg *message, size_t count, int err,
 			   const char *part)
 {
-	throw(message, sizeof(*message), netlink, count);
+	hostile_send(ours, message, sizeof(*message), netlink, count);
 	expect(receive_with(MNFQ_HANDOVER_PLAIN), err, part);
 	expect(mnfq_handover_wait(ours, 0, OPTIONS()), err, part);
 }
@@ -261,7 +242,7 @@ Test(handover, another_version_is_refused)
 
 	message.version = 2;
 	expect_refused(&message, 1, -EPROTONOSUPPORT, "version 2");
-	throw(&message, 100, netlink, 1);
+	hostile_send(ours, &message, 100, netlink, 1);
 	expect(receive_with(0), -EPROTONOSUPPORT, "version 2");
 }
 
@@ -307,7 +288,7 @@ Test(handover, wrong_sizes_are_refused)
 
 	memcpy(bytes, &message, sizeof(message));
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
-		throw(bytes, sizes[i], netlink, 1);
+		hostile_send(ours, bytes, sizes[i], netlink, 1);
 		expect(receive_with(MNFQ_HANDOVER_PLAIN), -EBADMSG, "512 bytes");
 		close(ours);
 		close(theirs);
@@ -320,10 +301,10 @@ Test(handover, pieces_are_refused)
 {
 	struct mnfq_i_handover_msg message = offer();
 
-	throw(&message, 256, netlink, 0);
+	hostile_send(ours, &message, 256, netlink, 0);
 	expect(receive_with(0), -EBADMSG, "512 bytes");
-	throw(&message, sizeof(message), netlink, 0);
-	throw(&message, sizeof(message), netlink, 1);
+	hostile_send(ours, &message, sizeof(message), netlink, 0);
+	hostile_send(ours, &message, sizeof(message), netlink, 1);
 	expect(receive_with(0), -EBADMSG, "512 bytes");
 }
 
@@ -338,7 +319,7 @@ Test(handover, a_lie_about_the_namespace_is_refused)
 	message.netns_cookie = cookie + 1;
 	expect_refused(&message, 1, -ESTALE, "another network namespace");
 	message.netns_cookie = cookie;
-	throw(&message, sizeof(message), netlink, 1);
+	hostile_send(ours, &message, sizeof(message), netlink, 1);
 	close(receive_with(0));
 	cr_assert(info.netns_cookie == cookie);
 }
@@ -349,12 +330,12 @@ Test(handover, something_else_is_refused)
 	int ends[2];
 
 	cr_assert(pipe(ends) == 0);
-	throw(&message, sizeof(message), ends[0], 1);
+	hostile_send(ours, &message, sizeof(message), ends[0], 1);
 	expect(receive_with(0), -ENOTSOCK, "not a socket");
 	expect(mnfq_handover_wait(ours, 0, OPTIONS()), -ENOTSOCK, "not a socket");
-	throw(&message, sizeof(message), ours, 1);
+	hostile_send(ours, &message, sizeof(message), ours, 1);
 	expect(receive_with(0), -EAFNOSUPPORT, "AF_NETLINK");
-	throw("x", 1, ours, 1);
+	hostile_send(ours, "x", 1, ours, 1);
 	expect(receive_with(MNFQ_HANDOVER_PLAIN), -EAFNOSUPPORT, "AF_NETLINK");
 }
 
@@ -386,7 +367,7 @@ Test(handover, without_a_free_descriptor)
 	none = (struct rlimit){ .rlim_cur = LIMITED, .rlim_max = limit.rlim_max };
 	setrlimit(RLIMIT_NOFILE, &none);
 	skip_unless_kernel_limits();
-	throw(&message, sizeof(message), netlink, 1);
+	hostile_send(ours, &message, sizeof(message), netlink, 1);
 	none = (struct rlimit){ .rlim_cur = 1, .rlim_max = limit.rlim_max };
 	info.size = sizeof(info);
 	setrlimit(RLIMIT_NOFILE, &none);
@@ -400,7 +381,7 @@ Test(handover, without_a_free_descriptor)
 
 Test(handover, plain_ones_have_to_be_allowed)
 {
-	throw("x", 1, netlink, 1);
+	hostile_send(ours, "x", 1, netlink, 1);
 	expect(receive_with(0), -EBADMSG, "not of the protocol");
 	cr_assert(recv(ours, errmsg, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN, "answered");
 }
@@ -410,7 +391,7 @@ Test(handover, plain_ones_are_taken_where_allowed)
 	char bytes[513] = "MNF";
 	int fd;
 
-	throw("x", 1, netlink, 1);
+	hostile_send(ours, "x", 1, netlink, 1);
 	fd = receive_with(MNFQ_HANDOVER_PLAIN);
 	cr_assert(fd >= 0 && same_socket(fd, netlink), "%s", errmsg);
 	cr_assert(info.flags == MNFQ_HANDOVER_PLAIN && info.label[0] == '\0');
@@ -418,19 +399,19 @@ Test(handover, plain_ones_are_taken_where_allowed)
 	cr_assert(mnfq_handover_answer(theirs, &info, -EPERM, "unheard") == 0);
 	cr_assert(recv(ours, errmsg, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN, "answered");
 	close(fd);
-	throw(bytes, 512, netlink, 1);
+	hostile_send(ours, bytes, 512, netlink, 1);
 	close(receive_with(MNFQ_HANDOVER_PLAIN));
-	throw(bytes, 513, netlink, 1);
+	hostile_send(ours, bytes, 513, netlink, 1);
 	expect(receive_with(MNFQ_HANDOVER_PLAIN), -EBADMSG, "not of the protocol");
 }
 
 Test(handover, plain_ones_are_counted_too)
 {
-	throw("x", 1, netlink, 0);
+	hostile_send(ours, "x", 1, netlink, 0);
 	expect(receive_with(MNFQ_HANDOVER_PLAIN), -EBADMSG, "exactly one");
-	throw("x", 1, netlink, 2);
+	hostile_send(ours, "x", 1, netlink, 2);
 	expect(receive_with(MNFQ_HANDOVER_PLAIN), -EBADMSG, "exactly one");
-	throw("x", 1, netlink, 253);
+	hostile_send(ours, "x", 1, netlink, 253);
 	expect(receive_with(MNFQ_HANDOVER_PLAIN), -EBADMSG, "cut");
 }
 
@@ -524,7 +505,7 @@ static void refuse_unread(int type)
 	expect(mnfq_handover_wait(ours, 0, OPTIONS()), -ECONNRESET, "gone");
 }
 
-Test(handover, a_refusal_is_heard_though_nobody_read)
+Test(handover, a_refusal_arrives_although_the_message_was_not_read)
 {
 	refuse_unread(SOCK_STREAM);
 	refuse_unread(SOCK_SEQPACKET);
@@ -539,7 +520,7 @@ Test(handover, descriptors_with_an_answer_are_closed)
 	close(next);
 	ours = theirs;
 	mnfq_i_handover_msg_answer(&message, 0, "");
-	throw(&message, sizeof(message), netlink, 5);
+	hostile_send(ours, &message, sizeof(message), netlink, 5);
 	expect(mnfq_handover_wait(swap, 0, OPTIONS()), 0, "");
 	cr_assert(dup(0) == next);
 }
@@ -566,9 +547,8 @@ static void leave_unread(int type)
 Test(handover, it_went_with_a_message_unread)
 {
 	static const int types[] = { SOCK_STREAM, SOCK_SEQPACKET };
-	size_t i;
 
-	for (i = 0; i < 2; i++) {
+	for (size_t i = 0; i < 2; i++) {
 		leave_unread(types[i]);
 		expect(mnfq_handover_wait(ours, -1, OPTIONS()), -ECONNRESET, "gone");
 		leave_unread(types[i]);
@@ -598,7 +578,7 @@ static void fill(int timeout_ms, int expected)
 	expect(err, expected, "");
 }
 
-Test(handover, nobody_reads)
+Test(handover, a_peer_that_does_not_read)
 {
 	fill(0, -EAGAIN);
 	fill(20, -ETIMEDOUT);

@@ -57,9 +57,7 @@ static const size_t lengths[] = { 20, 8, 8, 8, 12 };
 
 Test(layers, transports)
 {
-	size_t i;
-
-	for (i = 0; i < 5; i++) {
+	for (size_t i = 0; i < 5; i++) {
 		build(&b, AF_INET, protocols4[i], 33);
 		expect_layers(protocols4[i], 0, 20, 20 + lengths[i]);
 		cr_expect(eq(sz, l.check, 20 + build_check(protocols4[i])));
@@ -79,9 +77,8 @@ Test(layers, unknown_transports)
 			{ AF_INET, 253 },           { AF_INET6, IPPROTO_ESP },
 			{ AF_INET6, IPPROTO_AH },   { AF_INET6, IPPROTO_ICMP },
 			{ AF_INET6, IPPROTO_NONE }, { AF_INET, IPPROTO_ROUTING } };
-	size_t i;
 
-	for (i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++) {
+	for (size_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++) {
 		size_t header = unknown[i].family == AF_INET ? 20 : 40;
 
 		build(&b, unknown[i].family, IPPROTO_UDP, 20);
@@ -109,14 +106,13 @@ Test(layers, ipv4_options_and_source_routes)
 	static const uint8_t padding[] = { 1, 1, 1, 0 };
 	uint8_t route[] = { 131, 11, 4, 9, 9, 9, 1, 9, 9, 9, 2, 0 };
 	const uint8_t kinds[] = { 131, 137 };
-	size_t i;
 
 	b.len = 0;
 	build_ipv4(&b, IPPROTO_UDP, padding, 4);
 	build_transport(&b, IPPROTO_UDP, "data", 4);
 	build_end(&b);
 	expect_layers(IPPROTO_UDP, 0, 24, 32);
-	for (i = 0; i < 2; i++) {
+	for (size_t i = 0; i < 2; i++) {
 		route[0] = kinds[i];
 		b.len = 0;
 		build_ipv4(&b, IPPROTO_UDP, route, 12);
@@ -149,11 +145,11 @@ static void add_extension(uint8_t next, size_t words, const void *content, size_
 Test(layers, extension_headers)
 {
 	static const uint8_t kinds[] = { IPPROTO_HOPOPTS, IPPROTO_DSTOPTS, IPPROTO_ROUTING };
-	size_t i, at = 40;
+	size_t at = 40;
 
 	b.len = 0;
 	build_ipv6(&b, kinds[0]);
-	for (i = 0; i < sizeof(kinds); i++) {
+	for (size_t i = 0; i < sizeof(kinds); i++) {
 		add_extension(i + 1 < sizeof(kinds) ? kinds[i + 1] : IPPROTO_TCP, i, NULL, 0);
 		at += 8 + 8 * i;
 	}
@@ -166,9 +162,8 @@ Test(layers, extension_headers)
 Test(layers, headers_with_a_checksum_are_not_passed_over)
 {
 	static const uint8_t kinds[] = { 135, 139, 140 };
-	size_t i;
 
-	for (i = 0; i < sizeof(kinds); i++) {
+	for (size_t i = 0; i < sizeof(kinds); i++) {
 		b.len = 0;
 		build_ipv6(&b, IPPROTO_DSTOPTS);
 		add_extension(kinds[i], 0, NULL, 0);
@@ -180,11 +175,9 @@ Test(layers, headers_with_a_checksum_are_not_passed_over)
 
 Test(layers, too_many_extension_headers_are_not_walked_along)
 {
-	int i;
-
 	b.len = 0;
 	build_ipv6(&b, IPPROTO_DSTOPTS);
-	for (i = 0; i < 16; i++)
+	for (int i = 0; i < 16; i++)
 		add_extension(i < 15 ? IPPROTO_DSTOPTS : IPPROTO_UDP, 0, NULL, 0);
 	build_transport(&b, IPPROTO_UDP, "data", 4);
 	build_end(&b);
@@ -196,10 +189,9 @@ Test(layers, too_many_extension_headers_are_not_walked_along)
 static void routed(const uint8_t *head, size_t addresses)
 {
 	uint8_t content[6 + 16 * 3] = { 0 };
-	size_t i;
 
 	memcpy(content, head, 6);
-	for (i = 0; i < addresses; i++)
+	for (size_t i = 0; i < addresses; i++)
 		content[6 + 16 * i + 15] = (uint8_t)(i + 1);
 	b.len = 0;
 	build_ipv6(&b, IPPROTO_ROUTING);
@@ -313,7 +305,6 @@ Test(layers, tags_in_the_frame)
 {
 	static const uint8_t two[] = { 0, 5, 0x81, 0, 0, 6, 8, 0 };
 	static const uint8_t three[] = { 0, 5, 0x81, 0, 0, 6, 0x81, 0, 0, 7, 8, 0 };
-	size_t i;
 
 	b.len = 0;
 	build_add(&b, two, 8);
@@ -324,7 +315,7 @@ Test(layers, tags_in_the_frame)
 	cr_expect(eq(sz, l.at.network, 8));
 	cr_expect(eq(sz, l.at.transport, 28));
 	cr_expect(eq(int, find_in(b.len, b.len, 0x0806), -EPROTONOSUPPORT));
-	for (i = 0; i < 8; i++)
+	for (size_t i = 0; i < 8; i++)
 		cr_expect(eq(int, find_in(i, i, 0x88a8), -EBADMSG));
 	cr_expect(eq(int, find_in(5, 60, 0x88a8), -EMSGSIZE));
 	b.len = 0;
@@ -336,15 +327,13 @@ Test(layers, tags_in_the_frame)
 Test(layers, every_cut_is_seen)
 {
 	const uint8_t type0[] = { 0, 1, 0, 0, 0, 0 };
-	size_t len;
-	int v6;
 
-	for (v6 = 0; v6 < 2; v6++) {
+	for (int v6 = 0; v6 < 2; v6++) {
 		if (v6)
 			routed(type0, 1);
 		else
 			build(&b, AF_INET, IPPROTO_TCP, 30);
-		for (len = 0; len < b.len; len++) {
+		for (size_t len = 0; len < b.len; len++) {
 			size_t headers = v6 ? 64 : 20, data = v6 ? 72 : 40;
 			int err;
 

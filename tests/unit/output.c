@@ -241,7 +241,7 @@ static void give_up(int number)
 	output_give_up(output);
 }
 
-/* What nobody reads is given up, and no part of a line is left in the pipe. */
+/* What no reader takes is given up, and no part of a line is left in the pipe. */
 Test(output, a_signal_ends_the_waiting)
 {
 	signal(SIGALRM, give_up);

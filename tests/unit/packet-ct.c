@@ -32,7 +32,7 @@ static void expect_side(enum mnfq_ct_direction direction, const struct side *sid
 	cr_expect(eq(u8, found.type | found.code, 0));
 }
 
-Test(conntrack, a_connection_is_told_whole)
+Test(conntrack, a_connection_is_read_whole)
 {
 	const uint8_t *bits;
 	uint32_t number;
@@ -224,9 +224,8 @@ Test(conntrack, states_and_directions_have_names)
 		{ "unknown", NULL },           { "untracked", NULL },     { "unknown", NULL },
 	};
 	const char *name;
-	uint32_t info;
 
-	for (info = 0; info < 9; info++) {
+	for (uint32_t info = 0; info < 9; info++) {
 		begin();
 		message_attr32(&msg, NFQA_CT_INFO, info);
 		cr_assert(eq(int, parse(), 0));
@@ -248,7 +247,7 @@ Test(conntrack, states_and_directions_have_names)
 
 /* ---- what is not there ---- */
 
-Test(conntrack, an_untracked_packet_tells_nothing)
+Test(conntrack, an_untracked_packet_has_no_connection)
 {
 	uint32_t number;
 	size_t len = 4711;
@@ -275,9 +274,9 @@ Test(conntrack, labels_of_another_length)
 {
 	static const uint8_t wide[24] = { 1, 2, 3, 4, [15] = 15, [16] = 16 };
 	const uint8_t *bits;
-	size_t len, found, ct;
+	size_t found, ct;
 
-	for (len = 0; len <= sizeof(wide); len += 4) {
+	for (size_t len = 0; len <= sizeof(wide); len += 4) {
 		begin();
 		ct = message_open(&msg, NFQA_CT);
 		message_attr(&msg, MNFQ_I_CTA_LABELS, wide, len);

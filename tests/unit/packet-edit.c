@@ -12,14 +12,14 @@
 
 static struct build b;
 static void (*check)(struct mnfq_packet *packet);
-static struct mnfq_packet *kept;
+static struct mnfq_packet *retained;
 
 static enum mnfq_verdict call_check(struct mnfq_packet *packet, void *data)
 {
 	(void)data;
 	seen++;
 	check(packet);
-	return kept ? MNFQ_DEFER : MNFQ_ACCEPT;
+	return retained ? MNFQ_DEFER : MNFQ_ACCEPT;
 }
 
 static void bind_check(void)
@@ -102,7 +102,7 @@ Test(edit, edits_add_up)
 static void retain_and_edit(struct mnfq_packet *packet)
 {
 	cr_assert(eq(int, mnfq_packet_edit(packet, 28, 0, "data", 4), 0));
-	cr_assert(eq(int, mnfq_packet_retain(&kept, packet), 0));
+	cr_assert(eq(int, mnfq_packet_retain(&retained, packet), 0));
 	cr_assert(eq(int, mnfq_packet_edit(packet, 28, 0, "more", 4), 0));
 }
 
@@ -111,23 +111,23 @@ Test(edit, retained_packets)
 	make_udp("data");
 	begin(NFPROTO_IPV4, 0x0800);
 	deliver(retain_and_edit);
-	expect_good(kept, "datadata");
-	edit_often(kept);
-	cr_expect(eq(int, mnfq_packet_edit(kept, 5000, 0, "x", 1), -EINVAL));
-	expect_good(kept, "abcdef!");
+	expect_good(retained, "datadata");
+	edit_often(retained);
+	cr_expect(eq(int, mnfq_packet_edit(retained, 5000, 0, "x", 1), -EINVAL));
+	expect_good(retained, "abcdef!");
 	fake.fail_allocation = 1;
-	cr_expect(eq(int, mnfq_packet_edit(kept, 28, 1, "x", 1), -ENOMEM));
+	cr_expect(eq(int, mnfq_packet_edit(retained, 28, 1, "x", 1), -ENOMEM));
 	fake.fail_allocation = 1;
-	cr_expect(eq(int, mnfq_packet_repair(kept), -ENOMEM));
+	cr_expect(eq(int, mnfq_packet_repair(retained), -ENOMEM));
 	fake.fail_allocation = 0;
-	expect_good(kept, "data");
-	cr_assert(eq(int, mnfq_packet_edit(kept, 28, 0, "data", 4), 0));
-	edit_often(kept);
-	cr_expect(eq(int, mnfq_packet_decide(kept, MNFQ_ACCEPT), 0));
+	expect_good(retained, "data");
+	cr_assert(eq(int, mnfq_packet_edit(retained, 28, 0, "data", 4), 0));
+	edit_often(retained);
+	cr_expect(eq(int, mnfq_packet_decide(retained, MNFQ_ACCEPT), 0));
 	cr_expect(eq(sz, fake_queue(7)->decisions[1].payload_len, 35));
-	cr_expect(eq(int, mnfq_packet_edit(kept, 28, 1, "x", 1), -EALREADY));
-	cr_expect(eq(int, mnfq_packet_repair(kept), -EALREADY));
-	kept = mnfq_packet_free(kept);
+	cr_expect(eq(int, mnfq_packet_edit(retained, 28, 1, "x", 1), -EALREADY));
+	cr_expect(eq(int, mnfq_packet_repair(retained), -EALREADY));
+	retained = mnfq_packet_free(retained);
 }
 
 static void refuse(struct mnfq_packet *packet)
@@ -375,7 +375,7 @@ static void advised(struct mnfq_packet *packet)
 		  advice->lacks);
 }
 
-/* Advice to do what has been done already helps nobody. */
+/* Advice to do what has been done already is of no use. */
 Test(edit, advice_depends_on_what_is_in_force)
 {
 	for (size_t i = 0; i < sizeof(advices) / sizeof(advices[0]); i++) {
@@ -425,7 +425,7 @@ static void adjusted_by_the_caller(struct mnfq_packet *packet)
 	cr_expect(not(is_adjusted(packet)));
 }
 
-/* The same bytes, put together by somebody else. */
+/* The same bytes, put together by another process. */
 static int rebuild(struct mnfq_packet *packet, const char *data)
 {
 	struct build built = { .len = 0 };
@@ -481,7 +481,7 @@ static void adjusted_and_refused(struct mnfq_packet *packet)
 static void refused_and_retained(struct mnfq_packet *packet)
 {
 	cr_assert(eq(int, mnfq_packet_set_payload(packet, "bad", 3), 0));
-	cr_assert(eq(int, mnfq_packet_retain(&kept, packet), 0));
+	cr_assert(eq(int, mnfq_packet_retain(&retained, packet), 0));
 }
 
 static void other_length_adjusted(struct mnfq_packet *packet)
@@ -491,7 +491,7 @@ static void other_length_adjusted(struct mnfq_packet *packet)
 	cr_expect(is_adjusted(packet));
 }
 
-/* Whoever follows the advice to switch GSO off would be told the same again. */
+/* A program that switches GSO off, as advised, would get the same advice again. */
 static void no_resize_of_large(struct mnfq_packet *packet)
 {
 	cr_expect(eq(int, mnfq_packet_edit(packet, 40, 0, "x", 1), -EOPNOTSUPP));
@@ -562,11 +562,11 @@ Test(edit, a_refused_repair_puts_the_payload_back)
 	cr_expect(eq(sz, d[2].ct_len, SIZE_MAX), "no numbers are adjusted");
 	begin(NFPROTO_IPV4, 0x0800);
 	deliver(refused_and_retained);
-	cr_expect(eq(int, mnfq_packet_repair(kept), -EBADMSG));
-	expect_received(kept);
-	cr_expect(eq(int, mnfq_packet_decide(kept, MNFQ_ACCEPT), 0));
+	cr_expect(eq(int, mnfq_packet_repair(retained), -EBADMSG));
+	expect_received(retained);
+	cr_expect(eq(int, mnfq_packet_decide(retained, MNFQ_ACCEPT), 0));
 	cr_expect(eq(sz, d[3].payload_len, SIZE_MAX));
-	kept = mnfq_packet_free(kept);
+	retained = mnfq_packet_free(retained);
 }
 
 static void no_resize_of_ipv6(struct mnfq_packet *packet)
@@ -714,12 +714,11 @@ static void tell_tuple(struct mnfq_packet *packet)
 	cr_expect(eq(int, mnfq_packet_get_tuple(NULL, &t), -EINVAL));
 }
 
-Test(edit, a_tuple_tells_the_flow)
+Test(edit, a_tuple_names_the_flow)
 {
 	static const uint8_t protocols[] = { IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP };
-	size_t i;
 
-	for (i = 0; i < sizeof(protocols); i++) {
+	for (size_t i = 0; i < sizeof(protocols); i++) {
 		expected_protocol = protocols[i];
 		build(&b, AF_INET, protocols[i], 4);
 		begin(NFPROTO_IPV4, 0x0800);

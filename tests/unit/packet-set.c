@@ -137,10 +137,9 @@ Test(change, link_layers_are_of_bridges_only)
 Test(change, vlan_tags_are_of_two_protocols)
 {
 	static const uint16_t wrong[] = { 0, 0x0081, 0xa888, 0x0800, 0x9100, 0xffff };
-	size_t i;
 
 	begin(ALL);
-	for (i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
 		expect_refused("vlan", mnfq_packet_set_vlan(&packet, 1, wrong[i]), -EINVAL);
 	expect_done("802.1Q", mnfq_packet_set_vlan(&packet, 0xffff, 0x8100));
 	expect_done("802.1ad", mnfq_packet_set_vlan(&packet, 0, 0x88a8));
@@ -149,10 +148,9 @@ Test(change, vlan_tags_are_of_two_protocols)
 Test(change, a_link_layer_header_keeps_its_length)
 {
 	static const uint8_t large[2 * MNFQ_I_L2HDR_MAX];
-	size_t len;
 
 	begin(ALL);
-	for (len = 0; len <= sizeof(large); len++)
+	for (size_t len = 0; len <= sizeof(large); len++)
 		if (len != 14)
 			expect_refused("l2hdr", mnfq_packet_set_l2hdr(&packet, large, len),
 				       -EMSGSIZE);
@@ -216,7 +214,7 @@ Test(change, a_payload_has_limits)
 	begin(ALL & ~PAYLOAD);
 	expect_refused("payload", mnfq_packet_set_payload(&packet, "new", 3), -ENODATA);
 	expect_refused("payload", mnfq_packet_set_payload(&packet, NULL, 0), -ENODATA);
-	/* Whatever is allowed: nobody knows what would be replaced. */
+	/* Whatever is allowed: it is unknown what would be replaced. */
 	expect_done("allow", mnfq_packet_allow(&packet, MNFQ_ALLOW_CUT));
 	expect_refused("payload", mnfq_packet_set_payload(&packet, "new", 3), -ENODATA);
 }
@@ -409,7 +407,7 @@ Test(changes, a_reset_copy_carries_nothing)
 	mnfq_packet_free(held);
 }
 
-Test(changes, what_nobody_decided_is_not_changed)
+Test(changes, an_undecided_packet_is_not_changed)
 {
 	hand_over(change_and_hold);
 	mnfq_packet_free(held);

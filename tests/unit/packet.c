@@ -124,7 +124,7 @@ Test(packet, every_attribute_is_read)
 	cr_expect(eq(sz, len, 7));
 }
 
-Test(packet, what_is_not_there_is_told)
+Test(packet, what_is_absent_is_reported_as_absent)
 {
 	uint32_t number;
 	size_t len;
@@ -213,9 +213,8 @@ Test(packet, hooks_have_names)
 		{ NFPROTO_NETDEV, 1, "egress" },    { NFPROTO_NETDEV, 2, "unknown" },
 		{ NFPROTO_IPV4, 255, "unknown" },
 	};
-	size_t i;
 
-	for (i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
 		message_begin(&msg, 7);
 		((struct nfgenmsg *)(msg.bytes + NLMSG_HDRLEN))->nfgen_family = known[i].family;
 		message_hdr(&msg, 1, 0x0800, known[i].hook);
@@ -225,12 +224,10 @@ Test(packet, hooks_have_names)
 	}
 }
 
-Test(packet, a_cut_message_is_told_from_a_malformed_one)
+Test(packet, a_cut_message_is_distinguished_from_a_malformed_one)
 {
-	size_t len;
-
 	put_everything();
-	for (len = NLMSG_HDRLEN; len < msg.len; len++) {
+	for (size_t len = NLMSG_HDRLEN; len < msg.len; len++) {
 		cr_expect(eq(int, parse_exactly(len), -EMSGSIZE), "cut to %zu bytes", len);
 		/* The id is known as soon as the header's attribute is whole. */
 		cr_expect(eq(int, !!(packet.present & 1u << NFQA_PACKET_HDR),
@@ -243,9 +240,8 @@ Test(packet, attributes_that_lie_about_their_length_are_refused)
 {
 	static const uint16_t lies[] = { 0, 1, 3, 0xffff, 0x7fff };
 	struct nlattr *attr;
-	size_t i;
 
-	for (i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
 		message_packet(&msg, 7, 1, 20);
 		attr = (struct nlattr *)(msg.bytes + MNFQ_I_HDRLEN);
 		attr->nla_len = lies[i];
@@ -260,9 +256,8 @@ Test(packet, attributes_that_are_too_short_are_refused)
 		NFQA_HWADDR,     NFQA_CAP_LEN, NFQA_SKB_INFO,        NFQA_UID,
 		NFQA_GID,        NFQA_CT_INFO, MNFQ_I_NFQA_PRIORITY, MNFQ_I_NFQA_CGROUP_CLASSID
 	};
-	size_t i;
 
-	for (i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
 		message_begin(&msg, 7);
 		message_hdr(&msg, 1, 0x0800, 0);
 		message_attr(&msg, types[i], "abc", 3);
@@ -282,9 +277,9 @@ Test(packet, without_a_header_there_is_no_packet)
 
 Test(packet, random_bytes_are_survived)
 {
-	uint32_t seed = 1, round;
+	uint32_t seed = 1;
 
-	for (round = 0; round < 20000; round++) {
+	for (uint32_t round = 0; round < 20000; round++) {
 		size_t i, at;
 
 		put_everything();
@@ -298,7 +293,7 @@ Test(packet, random_bytes_are_survived)
 	}
 }
 
-Test(packet, a_new_payload_is_kept_apart_from_the_old_one)
+Test(packet, a_new_payload_leaves_the_old_one_as_it_was)
 {
 	uint8_t scratch[65536];
 	const uint8_t *payload;
@@ -363,7 +358,7 @@ static void begin(void)
 	message_hdr(&msg, 1, 0x0800, NF_INET_FORWARD);
 }
 
-Test(packet, what_newer_kernels_tell_is_read)
+Test(packet, attributes_of_newer_kernels_are_read)
 {
 	const uint8_t *l2hdr;
 	const char *secctx;
@@ -394,7 +389,7 @@ Test(packet, what_newer_kernels_tell_is_read)
 	cr_expect(memcmp(secctx, "system_u", 8) == 0);
 }
 
-Test(packet, what_newer_kernels_do_not_tell_is_not_there)
+Test(packet, what_newer_kernels_do_not_send_is_absent)
 {
 	uint16_t tci = 4711, protocol = 4711;
 	size_t len = 4711;
@@ -412,7 +407,7 @@ Test(packet, what_newer_kernels_do_not_tell_is_not_there)
 	cr_expect(eq(u32, mnfq_packet_get_cgroup_classid(&packet), 0));
 }
 
-Test(packet, what_newer_kernels_tell_takes_a_packet)
+Test(packet, attributes_of_newer_kernels_take_a_packet)
 {
 	uint16_t tci;
 	size_t len = 4711;
@@ -490,9 +485,8 @@ static const struct {
 Test(packet, a_vlan_tag_is_whole_or_makes_no_sense)
 {
 	uint16_t tci, protocol;
-	size_t i;
 
-	for (i = 0; i < sizeof(vlans) / sizeof(vlans[0]); i++) {
+	for (size_t i = 0; i < sizeof(vlans) / sizeof(vlans[0]); i++) {
 		tci = protocol = 4711;
 		begin();
 		message_attr(&msg, MNFQ_I_NFQA_VLAN, vlans[i].bytes, vlans[i].len);
@@ -507,9 +501,8 @@ Test(packet, a_vlan_tag_is_whole_or_makes_no_sense)
 Test(packet, a_vlan_tag_is_survived_at_every_cut)
 {
 	uint16_t tci, protocol;
-	size_t len;
 
-	for (len = 0; len < 16; len++) {
+	for (size_t len = 0; len < 16; len++) {
 		begin();
 		message_attr(&msg, MNFQ_I_NFQA_VLAN, TCI PROTO, len);
 		cr_assert(eq(int, parse_copy(), 0));

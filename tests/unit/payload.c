@@ -87,11 +87,9 @@ static size_t header_len(void)
 Test(payload, other_lengths)
 {
 	uint8_t data[64];
-	size_t i;
-	int round;
 
-	for (i = 0; i < BUILD_KINDS; i++) {
-		for (round = 0; round < 1000; round++) {
+	for (size_t i = 0; i < BUILD_KINDS; i++) {
+		for (int round = 0; round < 1000; round++) {
 			size_t len = roll(100), at = roll((uint32_t)len + 1), insert = roll(40);
 			size_t remove = roll((uint32_t)(len - at) + 1), j;
 
@@ -112,11 +110,9 @@ Test(payload, other_lengths)
 Test(payload, same_lengths)
 {
 	static uint8_t data[256];
-	size_t i;
-	int round;
 
-	for (i = 0; i < BUILD_KINDS; i++) {
-		for (round = 0; round < 10000; round++) {
+	for (size_t i = 0; i < BUILD_KINDS; i++) {
+		for (int round = 0; round < 10000; round++) {
 			size_t len = roll(100), at, n, j;
 
 			make(build_kinds[i].family, build_kinds[i].protocol, len);
@@ -137,16 +133,14 @@ Test(payload, addresses_and_times_to_live)
 {
 	static const uint8_t ttl[] = { 7 };
 	uint8_t addresses[32];
-	size_t i, j;
-	int round;
 
-	for (i = 0; i < BUILD_KINDS; i++) {
-		for (round = 0; round < 200; round++) {
+	for (size_t i = 0; i < BUILD_KINDS; i++) {
+		for (int round = 0; round < 200; round++) {
 			size_t at = build_kinds[i].family == AF_INET ? 12 : 8;
 			size_t n = build_kinds[i].family == AF_INET ? 8 : 32;
 
 			make(build_kinds[i].family, build_kinds[i].protocol, roll(50));
-			for (j = 0; j < n; j++)
+			for (size_t j = 0; j < n; j++)
 				addresses[j] = (uint8_t)roll(256);
 			cr_assert(eq(int, edit(at, n, addresses, n), 0), "%s", s.why);
 			expect_edited(at, n, addresses, n);
@@ -171,9 +165,8 @@ Test(payload, headers_keep_their_structure)
 		{ AF_INET6, 6, 6 },    { AF_INET6, 6, IPPROTO_UDPLITE },
 	};
 	uint8_t header[28];
-	size_t i;
 
-	for (i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
+	for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
 		make(broken[i].family, IPPROTO_UDP, 40);
 		cr_expect(eq(int, edit(broken[i].at, 1, &broken[i].value, 1), -EINVAL), "%zu", i);
 	}
@@ -232,9 +225,7 @@ Test(payload, the_largest_packet)
 
 Test(payload, what_was_damaged_stays_damaged)
 {
-	size_t i;
-
-	for (i = 0; i < BUILD_KINDS; i++) {
+	for (size_t i = 0; i < BUILD_KINDS; i++) {
 		make(build_kinds[i].family, build_kinds[i].protocol, 21);
 		b.p[b.len - 3] ^= 0x10;
 		cr_expect(eq(int, mnfq_i_verify(&s), -EBADMSG));
@@ -261,9 +252,7 @@ Test(payload, what_was_damaged_stays_damaged)
 
 Test(payload, udp_without_a_checksum)
 {
-	int v6;
-
-	for (v6 = 0; v6 < 2; v6++) {
+	for (int v6 = 0; v6 < 2; v6++) {
 		make(v6 ? AF_INET6 : AF_INET, IPPROTO_UDP, 10);
 		put16(b.p + b.transport + 6, 0);
 		cr_expect(eq(int, mnfq_i_verify(&s), -ENODATA));
@@ -360,9 +349,8 @@ Test(payload, coverage_of_udp_lite)
 Test(payload, an_unfinished_checksum_is_completed)
 {
 	static const uint8_t ttl[] = { 3 };
-	size_t i;
 
-	for (i = 0; i < BUILD_KINDS; i++) {
+	for (size_t i = 0; i < BUILD_KINDS; i++) {
 		if (build_kinds[i].protocol == IPPROTO_ICMP ||
 		    build_kinds[i].protocol == IPPROTO_SCTP)
 			continue;
@@ -487,9 +475,8 @@ Test(payload, later_fragments)
 Test(payload, truncated_packets)
 {
 	static const uint8_t protocols[] = { IPPROTO_UDP, IPPROTO_TCP, IPPROTO_SCTP };
-	size_t i;
 
-	for (i = 0; i < 3; i++) {
+	for (size_t i = 0; i < 3; i++) {
 		make(AF_INET, protocols[i], 100);
 		s.bytes.len = b.len = 70;
 		cr_expect(eq(int, mnfq_i_verify(&s), -ENODATA));
@@ -520,9 +507,8 @@ Test(payload, truncated_packets)
 Test(payload, other_protocols)
 {
 	static const uint8_t none[] = { IPPROTO_GRE, IPPROTO_ESP, IPPROTO_IPIP, IPPROTO_NONE };
-	size_t i;
 
-	for (i = 0; i < 4; i++) {
+	for (size_t i = 0; i < 4; i++) {
 		make(AF_INET, IPPROTO_UDP, 20);
 		b.p[9] = none[i];
 		put16(b.p + 10, build_header_sum(&b, b.p));

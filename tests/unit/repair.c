@@ -48,9 +48,7 @@ static void repaired(const char *what)
 
 Test(repair, repairs)
 {
-	size_t i;
-
-	for (i = 0; i < BUILD_KINDS; i++) {
+	for (size_t i = 0; i < BUILD_KINDS; i++) {
 		make(build_kinds[i].family, build_kinds[i].protocol, 33);
 		b.p[b.len - 1] ^= 1;
 		repaired("damaged");
@@ -110,12 +108,10 @@ Test(repair, refused_repairs)
 
 Test(repair, verified)
 {
-	size_t i, j;
-
-	for (i = 0; i < BUILD_KINDS; i++) {
+	for (size_t i = 0; i < BUILD_KINDS; i++) {
 		make(build_kinds[i].family, build_kinds[i].protocol, 21);
 		cr_expect(eq(int, mnfq_i_verify(&s), 0), "%zu", i);
-		for (j = b.transport + 4; j < b.len; j++) {
+		for (size_t j = b.transport + 4; j < b.len; j++) {
 			b.p[j] ^= 4;
 			if (b.protocol != IPPROTO_TCP || j != b.transport + 12)
 				cr_expect(eq(int, mnfq_i_verify(&s), -EBADMSG), "%zu %zu", i, j);

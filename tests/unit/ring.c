@@ -63,11 +63,9 @@ static void send_to_both(unsigned int n)
 
 Test(ring, sockets_take_turns_with_it)
 {
-	unsigned int turn;
-
 	inside = accept_it;
 	send_to_both(6);
-	for (turn = 0; turn < 2; turn++) {
+	for (unsigned int turn = 0; turn < 2; turn++) {
 		cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), turn ? 2 : 4),
 			  "the batch is the ring's");
 		cr_expect(eq(int, mnfq_socket_dispatch(other, 0), turn ? 2 : 4));
@@ -97,7 +95,7 @@ Test(ring, a_thousand_sockets_take_no_ring_each)
 	mnfq_socket_close(shares);
 }
 
-Test(ring, no_descriptor_for_waking_before_somebody_waits)
+Test(ring, no_descriptor_for_waking_before_a_wait)
 {
 	inside = accept_it;
 	send_to_both(1);
@@ -130,10 +128,9 @@ Test(ring, wrong_arguments)
 
 Test(ring, from_one_packet_to_1024)
 {
-	unsigned int batch;
 	struct mnfq_ring *some;
 
-	for (batch = 0; batch <= 1024; batch += batch ? batch : 1) {
+	for (unsigned int batch = 0; batch <= 1024; batch += batch ? batch : 1) {
 		cr_assert(eq(int, mnfq_ring_new(&some, batch), 0));
 		cr_expect(eq(uint, some->slots, batch ? batch : 64));
 		mnfq_ring_free(some);
@@ -166,19 +163,17 @@ Test(ring, is_used_by_one_socket_at_a_time)
 {
 	inside = use_other;
 	other->single_packet = true; /* as after a packet that came alone */
-	fake_packet(7, 60, true);
-	fake_packet(7, 60, true);
+	enqueue_packets(2);
 	fake_packet(8, 60, true);
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 2));
 	cr_expect(eq(uint, seen, 2), "the other socket's callback was not called");
-	expect_verdict(1, MNFQ_DROP);
-	expect_verdict(2, MNFQ_DROP);
+	expect_each_verdict(1, 2, MNFQ_DROP);
 	cr_expect(eq(uint, fake_queued(8), 1));
 	cr_expect(eq(int, mnfq_socket_dispatch(other, 0), 1), "and nothing is lost");
 	cr_expect(eq(u64, stats().malformed, 0));
 }
 
-/* What was there to be told is not used up by a call that is refused. */
+/* A pending report is not used up by a call that is refused. */
 static enum mnfq_verdict stop_other(struct mnfq_packet *packet)
 {
 	mnfq_socket_stop(other);
@@ -188,15 +183,14 @@ static enum mnfq_verdict stop_other(struct mnfq_packet *packet)
 Test(ring, a_refused_call_does_not_take_the_stop)
 {
 	inside = stop_other;
-	fake_packet(7, 60, true);
-	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	pass_packets(1);
 	cr_expect(eq(int, mnfq_socket_dispatch(other, 0), -ECANCELED));
 }
 
 Test(ring, is_free_after_whatever_ended_a_round)
 {
 	inside = accept_it;
-	/* Nothing there; a receive that fails; a send that fails; a stranger's datagram. */
+	/* Nothing there; a receive that fails; a send that fails; a datagram of another process. */
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 0));
 	fake_packet(7, 60, true);
 	fake.send_error = EPERM;
@@ -227,7 +221,7 @@ static enum mnfq_verdict use_in_thread(struct mnfq_packet *packet)
 	return MNFQ_ACCEPT;
 }
 
-Test(ring, another_thread_is_told)
+Test(ring, use_by_another_thread_is_reported)
 {
 	inside = use_in_thread;
 	send_to_both(1);
@@ -247,8 +241,7 @@ Test(ring, freed_before_its_sockets)
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
 	other = mnfq_socket_close(other);
 	cr_expect(eq(int, (int)before->refs, 1));
-	fake_packet(7, 60, true);
-	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	pass_packets(1);
 }
 
 Test(ring, freed_after_its_sockets)
@@ -269,8 +262,7 @@ static enum mnfq_verdict free_ring(struct mnfq_packet *packet)
 Test(ring, freed_in_a_callback)
 {
 	inside = free_ring;
-	fake_packet(7, 60, true);
-	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	pass_packets(1);
 	cr_expect(eq(sz, fake_queue(7)->decisions[1].payload_len, 3));
 }
 
@@ -342,13 +334,12 @@ Test(ring, a_retained_packet_is_decided_in_another_sockets_callback)
 	kept = mnfq_packet_free(kept);
 }
 
-Test(ring, running_out_of_memory_is_told_and_survived)
+Test(ring, running_out_of_memory_is_reported_and_survived)
 {
 	struct mnfq_ring *some = NULL;
 	struct mnfq_socket *one = NULL;
-	unsigned int nth;
 
-	for (nth = 1; nth <= 5; nth++) {
+	for (unsigned int nth = 1; nth <= 5; nth++) {
 		fake.fail_allocation = nth;
 		cr_expect(eq(int, mnfq_ring_new(&some, 8), -ENOMEM), "allocation %u", nth);
 		cr_expect(eq(ptr, some, NULL));
@@ -424,8 +415,7 @@ Test(ring, no_socket_moves_during_a_round)
 	inside = move;
 	cr_assert(eq(int, mnfq_ring_new(&elsewhere, 4), 0));
 	cr_assert(eq(int, open_with(&third, elsewhere), 0));
-	fake_packet(7, 60, true);
-	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	pass_packets(1);
 	expect_verdict(1, MNFQ_ACCEPT);
 	cr_expect(eq(int, (int)ring->refs, 3));
 	cr_expect(eq(int, (int)elsewhere->refs, 2));
@@ -450,8 +440,7 @@ Test(ring, a_move_that_fails_changes_nothing)
 Test(ring, a_retained_packet_moves_along)
 {
 	inside = keep;
-	fake_packet(7, 60, true);
-	cr_assert(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	pass_packets(1);
 	cr_assert(eq(int, mnfq_socket_set_ring(sock, NULL), 0));
 	ring = mnfq_ring_free(ring);
 	cr_expect(eq(int, mnfq_packet_decide(kept, MNFQ_ACCEPT), 0));

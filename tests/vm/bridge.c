@@ -14,7 +14,7 @@
 
 #include <linux/netfilter.h> /* after netinet/in.h, which it would get in the way of */
 
-#include "scene.h"
+#include "kernel-fixture.h"
 
 #define MAC_A "\x02\0\0\0\0\x0a"
 #define MAC_B "\x02\0\0\0\0\x0b"
@@ -82,8 +82,8 @@ static void span_open(mnfq_callback callback, void *data)
 	end_of(span.b, "p2", "02:00:00:00:00:0b");
 	span.tx = open_frames(span.a);
 	span.rx = open_frames(span.b);
-	scene_ok(NULL, mnfq_socket_open_netns(&span.sock, span.middle->name, NULL));
-	scene_ok(span.sock, mnfq_queue_bind(&span.queue, span.sock, 1, NULL, callback, data));
+	expect_ok(NULL, mnfq_socket_open_netns(&span.sock, span.middle->name, NULL));
+	expect_ok(span.sock, mnfq_queue_bind(&span.queue, span.sock, 1, NULL, callback, data));
 }
 
 static void span_close(void)
@@ -92,8 +92,7 @@ static void span_close(void)
 
 	cr_assert(mnfq_queue_get_stats(span.queue, &stats) == 0);
 	cr_assert(stats.refused == 0 && stats.lost == 0);
-	scene_account(span.sock, span.middle, NULL);
-	mnfq_socket_close(span.sock);
+	close_accounted(span.sock, span.middle);
 	close(span.tx);
 	close(span.rx);
 }

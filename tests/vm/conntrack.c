@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "scene.h"
+#include "kernel-fixture.h"
 
 struct sight {
 	uint8_t tcp_flags;
@@ -76,18 +76,18 @@ static enum mnfq_verdict look(struct mnfq_packet *packet, void *data)
 
 /* ---- a -- b, and what b sees ---- */
 
-struct pair {
+static struct pair {
 	struct netns *a, *b;
 	struct mnfq_socket *sock;
 	struct mnfq_queue *queue;
-};
+} pair;
 
-static void bind_tracking(struct pair *pair, struct netns *ns, mnfq_callback callback)
+static void bind_tracking(struct netns *ns, mnfq_callback callback)
 {
-	scene_ok(NULL, mnfq_socket_open_netns(&pair->sock, ns->name, NULL));
-	scene_ok(pair->sock,
-		 mnfq_queue_bind(&pair->queue, pair->sock, 1,
-				 QUEUE_OPTIONS(.flags = MNFQ_QUEUE_CONNTRACK), callback, pair));
+	expect_ok(NULL, mnfq_socket_open_netns(&pair.sock, ns->name, NULL));
+	expect_ok(pair.sock,
+		  mnfq_queue_bind(&pair.queue, pair.sock, 1,
+				  QUEUE_OPTIONS(.flags = MNFQ_QUEUE_CONNTRACK), callback, &pair));
 }
 
 /* A rule that asks for the state is what makes the kernel track connections in a namespace. */
@@ -96,23 +96,23 @@ static void track(struct netns *ns, int family)
 	netns_rule(ns, family, "-A INPUT -m conntrack --ctstate INVALID");
 }
 
-static void pair_open(struct pair *pair, int family, const char *protocol)
+static void pair_open(int family, const char *protocol)
 {
-	*pair = (struct pair){ .a = netns_new(), .b = netns_new() };
-	netns_join(pair->a, "eth0", pair->b, "eth0", 1);
-	track(pair->b, family);
-	netns_rule(pair->b, family, "-t mangle -A PREROUTING -p %s -j NFQUEUE --queue-num 1",
+	pair = (struct pair){ .a = netns_new(), .b = netns_new() };
+	netns_join(pair.a, "eth0", pair.b, "eth0", 1);
+	track(pair.b, family);
+	netns_rule(pair.b, family, "-t mangle -A PREROUTING -p %s -j NFQUEUE --queue-num 1",
 		   protocol);
-	netns_rule(pair->b, family, "-t mangle -A OUTPUT -p %s -j NFQUEUE --queue-num 1",
+	netns_rule(pair.b, family, "-t mangle -A OUTPUT -p %s -j NFQUEUE --queue-num 1",
 		   protocol);
-	bind_tracking(pair, pair->b, look);
+	bind_tracking(pair.b, look);
 }
 
-static void see(struct pair *pair, unsigned int count)
+static void see(unsigned int count)
 {
 	while (sight_count < count)
-		cr_assert(mnfq_socket_dispatch(pair->sock, DEADLINE_MS) > 0, "%s",
-			  mnfq_socket_get_error(pair->sock));
+		cr_assert(mnfq_socket_dispatch(pair.sock, DEADLINE_MS) > 0, "%s",
+			  mnfq_socket_get_error(pair.sock));
 }
 
 static void see_state(unsigned int i, const char *hook, const char *direction, const char *state)
@@ -138,19 +138,19 @@ static void see_addresses(const struct mnfq_tuple *tuple, const char *src, const
 
 /* ---- states ---- */
 
-static void life_of_tcp(struct pair *pair)
+static void life_of_tcp(void)
 {
 	struct tcp tcp = {
-		.from = pair->a, .to = pair->b, .address = "10.0.1.2", .port = 80, .size = 1
+		.from = pair.a, .to = pair.b, .address = "10.0.1.2", .port = 80, .size = 1
 	};
 	struct pollfd fds[2];
 
 	tcp_start(&tcp);
-	fds[0] = (struct pollfd){ .fd = mnfq_socket_get_fd(pair->sock), .events = POLLIN };
+	fds[0] = (struct pollfd){ .fd = mnfq_socket_get_fd(pair.sock), .events = POLLIN };
 	fds[1] = (struct pollfd){ .fd = tcp.done_fd, .events = POLLIN };
 	do {
 		cr_assert(poll(fds, 2, DEADLINE_MS) > 0);
-		cr_assert(mnfq_socket_dispatch(pair->sock, 0) >= 0);
+		cr_assert(mnfq_socket_dispatch(pair.sock, 0) >= 0);
 	} while (!fds[1].revents);
 	cr_assert(tcp_finish(&tcp) == 0);
 	cr_assert(sight_count > 3 && sight_count <= 64);
@@ -159,11 +159,8 @@ static void life_of_tcp(struct pair *pair)
 Test(conntrack, life_of_a_tcp_connection)
 {
 	const uint32_t known = IPS_SEEN_REPLY | IPS_CONFIRMED;
-	struct pair pair;
-	unsigned int i;
-
-	pair_open(&pair, 4, "tcp");
-	life_of_tcp(&pair);
+	pair_open(4, "tcp");
+	life_of_tcp();
 	see_state(0, "prerouting", "original", "new");
 	cr_assert(sights[0].tcp_flags == TH_SYN && sights[0].info == IP_CT_NEW);
 	cr_assert((sights[0].status & (known | IPS_ASSURED)) == 0, "0x%x", sights[0].status);
@@ -174,7 +171,7 @@ Test(conntrack, life_of_a_tcp_connection)
 	see_state(2, "prerouting", "original", "established");
 	cr_assert(sights[2].tcp_flags == TH_ACK && sights[2].info == IP_CT_ESTABLISHED);
 	cr_assert(sights[2].status & IPS_ASSURED, "0x%x", sights[2].status);
-	for (i = 0; i < sight_count; i++) {
+	for (unsigned int i = 0; i < sight_count; i++) {
 		cr_assert(sights[i].id != 0 && sights[i].id == sights[0].id);
 		cr_assert(sights[i].mark == 0 && sights[i].zone == 0);
 		cr_assert(sights[i].original.protocol == IPPROTO_TCP);
@@ -183,23 +180,21 @@ Test(conntrack, life_of_a_tcp_connection)
 		cr_assert(sights[i].original.dport == 80 && sights[i].reply.sport == 80);
 		cr_assert(sights[i].original.sport == sights[i].reply.dport);
 	}
-	scene_account(pair.sock, pair.b, NULL);
-	mnfq_socket_close(pair.sock);
+	close_accounted(pair.sock, pair.b);
 }
 
 /* The error belongs to the connection of the datagram that it is about. */
 Test(conntrack, an_icmp_error_is_related)
 {
-	struct pair pair;
 	struct udp udp;
 
-	pair_open(&pair, 4, "udp");
+	pair_open(4, "udp");
 	netns_rule(pair.b, 4, "-t mangle -A OUTPUT -p icmp -j NFQUEUE --queue-num 1");
 	udp_open(&udp, pair.a, pair.b, "10.0.1.2", PORT);
 	close(udp.rx);
 	udp.rx = -1;
 	udp_send(&udp, 1);
-	see(&pair, 2);
+	see(2);
 	see_state(0, "prerouting", "original", "new");
 	see_state(1, "output", "reply", "related");
 	cr_assert(sights[1].info == IP_CT_RELATED + IP_CT_IS_REPLY);
@@ -207,8 +202,7 @@ Test(conntrack, an_icmp_error_is_related)
 	cr_assert(sights[1].original.protocol == IPPROTO_UDP);
 	cr_assert(sights[1].original.dport == PORT && sights[1].original.sport != 0);
 	close(udp.tx);
-	scene_account(pair.sock, pair.b, NULL);
-	mnfq_socket_close(pair.sock);
+	close_accounted(pair.sock, pair.b);
 }
 
 /* ---- addresses ---- */
@@ -217,22 +211,20 @@ static void echo(int family, uint8_t request, uint8_t reply)
 {
 	const char *const src = family == 6 ? "fd00:0:0:1::1" : "10.0.1.1";
 	const char *const dst = family == 6 ? "fd00:0:0:1::2" : "10.0.1.2";
-	struct pair pair;
-	unsigned int i;
 	int fd;
 
-	pair_open(&pair, family, family == 6 ? "icmpv6 --icmpv6-type echo-request" : "icmp");
+	pair_open(family, family == 6 ? "icmpv6 --icmpv6-type echo-request" : "icmp");
 	if (family == 6)
 		netns_rule(pair.b, 6,
 			   "-t mangle -A OUTPUT -p icmpv6 --icmpv6-type echo-reply "
 			   "-j NFQUEUE --queue-num 1");
 	fd = icmp_open(pair.a, dst);
 	icmp_send(fd, 1);
-	see(&pair, 2);
+	see(2);
 	cr_assert(wait_until(icmp_replied(fd, 1)));
 	see_state(0, "prerouting", "original", "new");
 	see_state(1, "output", "reply", "established");
-	for (i = 0; i < 2; i++) {
+	for (unsigned int i = 0; i < 2; i++) {
 		see_addresses(&sights[i].original, src, dst);
 		see_addresses(&sights[i].reply, dst, src);
 		cr_assert(sights[i].original.id == 0x4d4e);
@@ -242,8 +234,7 @@ static void echo(int family, uint8_t request, uint8_t reply)
 		cr_assert(sights[i].original.code == 0 && sights[i].original.sport == 0);
 	}
 	close(fd);
-	scene_account(pair.sock, pair.b, NULL);
-	mnfq_socket_close(pair.sock);
+	close_accounted(pair.sock, pair.b);
 }
 
 Test(conntrack, icmp_echo)
@@ -257,14 +248,13 @@ Test(conntrack, icmpv6_echo)
 }
 
 /* Through a router that sends what is for its own port 7777 on: the directions differ. */
-static void destination_nat(int family)
+FamilyTest(conntrack, addresses_with_nat)
 {
 	const char *const src = family == 6 ? "fd00:0:0:1::1" : "10.0.1.1";
 	const char *const router = family == 6 ? "fd00:0:0:1::2" : "10.0.1.2";
 	const char *const dst = family == 6 ? "fd00:0:0:2::1" : "10.0.2.1";
 	struct netns *left = netns_new(), *middle = netns_new(), *right = netns_new();
 	struct datagram datagram;
-	struct pair pair;
 	struct udp in, out;
 
 	netns_route(left, middle, right);
@@ -272,11 +262,11 @@ static void destination_nat(int family)
 		   "-t nat -A PREROUTING -p udp --dport 7777 -j DNAT --to-destination %s%s%s:%d",
 		   family == 6 ? "[" : "", dst, family == 6 ? "]" : "", PORT);
 	netns_rule(middle, family, "-A FORWARD -p udp -j NFQUEUE --queue-num 1");
-	bind_tracking(&pair, middle, look);
+	bind_tracking(middle, look);
 	udp_open(&out, left, right, dst, PORT);
 	udp_open(&in, left, middle, router, 7777);
 	udp_send(&in, 5);
-	see(&pair, 1);
+	see(1);
 	cr_assert(udp_await(&out, &datagram) && datagram.seq == 5);
 	see_state(0, "forward", "original", "new");
 	see_addresses(&sights[0].original, src, router);
@@ -286,83 +276,60 @@ static void destination_nat(int family)
 	cr_assert((sights[0].status & IPS_NAT_MASK) == IPS_DST_NAT, "0x%x", sights[0].status);
 	udp_close(&in);
 	udp_close(&out);
-	scene_account(pair.sock, middle, NULL);
-	mnfq_socket_close(pair.sock);
-}
-
-Test(conntrack, addresses_with_nat_ipv4)
-{
-	destination_nat(4);
-}
-
-Test(conntrack, addresses_with_nat_ipv6)
-{
-	destination_nat(6);
+	close_accounted(pair.sock, middle);
 }
 
 /* ---- zone, mark, labels ---- */
 
-static void one_datagram(struct pair *pair)
+static void one_datagram(void)
 {
 	struct udp udp;
 
-	udp_open(&udp, pair->a, pair->b, "10.0.1.2", PORT);
+	udp_open(&udp, pair.a, pair.b, "10.0.1.2", PORT);
 	sight_count = 0;
 	udp_send(&udp, 1);
-	see(pair, 1);
+	see(1);
 	udp_close(&udp);
 }
 
 Test(conntrack, zone)
 {
-	struct pair pair;
-
-	pair_open(&pair, 4, "udp");
+	pair_open(4, "udp");
 	netns_rule(pair.b, 4, "-t raw -A PREROUTING -p udp -j CT --zone 7");
-	one_datagram(&pair);
+	one_datagram();
 	cr_assert(sights[0].zone == 7, "%u", sights[0].zone);
 	cr_assert(sights[0].original.zone == 0 && sights[0].reply.zone == 0);
-	scene_account(pair.sock, pair.b, NULL);
-	mnfq_socket_close(pair.sock);
+	close_accounted(pair.sock, pair.b);
 }
 
 Test(conntrack, zone_of_one_direction)
 {
-	struct pair pair;
-
-	pair_open(&pair, 4, "udp");
+	pair_open(4, "udp");
 	netns_rule(pair.b, 4, "-t raw -A PREROUTING -p udp -j CT --zone-orig 9");
-	one_datagram(&pair);
+	one_datagram();
 	cr_assert(sights[0].zone == 0, "%u", sights[0].zone);
 	cr_assert(sights[0].original.zone == 9 && sights[0].reply.zone == 0);
-	scene_account(pair.sock, pair.b, NULL);
-	mnfq_socket_close(pair.sock);
+	close_accounted(pair.sock, pair.b);
 }
 
 Test(conntrack, mark)
 {
-	struct pair pair;
-
-	pair_open(&pair, 4, "udp");
+	pair_open(4, "udp");
 	netns_rule(pair.b, 4, "-t mangle -I PREROUTING -j CONNMARK --set-mark 0xfedcba98");
-	one_datagram(&pair);
+	one_datagram();
 	cr_assert(sights[0].mark == 0xfedcba98, "0x%x", sights[0].mark);
-	scene_account(pair.sock, pair.b, NULL);
-	mnfq_socket_close(pair.sock);
+	close_accounted(pair.sock, pair.b);
 }
 
 Test(conntrack, labels)
 {
-	struct pair pair;
-
-	pair_open(&pair, 4, "udp");
+	pair_open(4, "udp");
 	netns_rule(pair.b, 4, "-t mangle -I PREROUTING -m connlabel --label 5 --set");
 	netns_rule(pair.b, 4, "-t mangle -I PREROUTING -m connlabel --label 127 --set");
-	one_datagram(&pair);
+	one_datagram();
 	cr_assert(sights[0].labels[0] == 1 << 5 && sights[0].labels[15] == 1 << 7);
 	cr_assert(sights[0].labels[1] == 0 && sights[0].labels[14] == 0);
-	scene_account(pair.sock, pair.b, NULL);
-	mnfq_socket_close(pair.sock);
+	close_accounted(pair.sock, pair.b);
 }
 
 /* ---- what is not tracked ---- */
@@ -389,18 +356,16 @@ static enum mnfq_verdict look_untracked(struct mnfq_packet *packet, void *data)
 
 static void expect_untracked(const char *exempt)
 {
-	struct pair pair = { .a = netns_new(), .b = netns_new() };
-
+	pair = (struct pair){ .a = netns_new(), .b = netns_new() };
 	netns_join(pair.a, "eth0", pair.b, "eth0", 1);
 	if (exempt) {
 		track(pair.b, 4);
 		netns_rule(pair.b, 4, "%s", exempt);
 	}
 	netns_rule(pair.b, 4, "-t mangle -A PREROUTING -p udp -j NFQUEUE --queue-num 1");
-	bind_tracking(&pair, pair.b, look_untracked);
-	one_datagram(&pair);
-	scene_account(pair.sock, pair.b, NULL);
-	mnfq_socket_close(pair.sock);
+	bind_tracking(pair.b, look_untracked);
+	one_datagram();
+	close_accounted(pair.sock, pair.b);
 }
 
 Test(conntrack, packets_that_a_rule_exempts)

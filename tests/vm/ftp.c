@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "scene.h"
+#include "kernel-fixture.h"
 
 /* left -- router -- right: who is left talks to an FTP server, through NAT. */
 static struct {
@@ -151,10 +151,10 @@ static void router_open(int family)
 		   "-t raw -A PREROUTING -p tcp --dport 21 -j CT --helper ftp");
 	netns_rule(call.router, family, "-t nat -A POSTROUTING -o right -j MASQUERADE");
 	netns_rule(call.router, family, "-A FORWARD -p tcp -j NFQUEUE --queue-num 1");
-	scene_ok(NULL, mnfq_socket_open_netns(&call.sock, call.router->name, NULL));
-	scene_ok(call.sock,
-		 mnfq_queue_bind(&call.queue, call.sock, 1,
-				 QUEUE_OPTIONS(.flags = MNFQ_QUEUE_CONNTRACK), edit, NULL));
+	expect_ok(NULL, mnfq_socket_open_netns(&call.sock, call.router->name, NULL));
+	expect_ok(call.sock,
+		  mnfq_queue_bind(&call.queue, call.sock, 1,
+				  QUEUE_OPTIONS(.flags = MNFQ_QUEUE_CONNTRACK), edit, NULL));
 }
 
 /* One of them says a line, which arrives as it was edited. */
@@ -167,15 +167,15 @@ static void say(int from, int to, const char *word, unsigned int n)
 	receive(to, expected, edited(expected, sizeof(expected), word, n));
 }
 
-/* Much that nobody edits; as much at a time as there is room for. */
+/* Much that is not edited; as much at a time as there is room for. */
 static void say_much(int from, int to)
 {
 	static char text[60000];
 	char received[4096];
-	size_t sent = 0, got = 0, i;
+	size_t sent = 0, got = 0;
 	ssize_t n;
 
-	for (i = 0; i < sizeof(text); i++)
+	for (size_t i = 0; i < sizeof(text); i++)
 		text[i] = (char)('A' + i % 23);
 	while (got < sizeof(text)) {
 		n = send(from, text + sent, sizeof(text) - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -199,12 +199,11 @@ static void hang_up(int from, int to)
 
 static void talk(int family, bool answers)
 {
-	struct mnfq_stats stats = MNFQ_INIT(stats);
-	unsigned int n;
+	struct mnfq_stats stats = { .size = sizeof(stats) };
 
 	router_open(family);
 	call_open(family);
-	for (n = 0; n < 30; n++) {
+	for (unsigned int n = 0; n < 30; n++) {
 		say(call.client, call.server, "cmd", n);
 		if (answers)
 			say(call.server, call.client, "ans", n + 1);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "scene.h"
+#include "kernel-fixture.h"
 
 static struct {
 	struct nf_conntrack *ct; /* as the library parsed it */
@@ -31,7 +31,6 @@ static enum mnfq_verdict look(struct mnfq_packet *packet, void *data)
 {
 	const int family = mnfq_packet_get_family(packet);
 	const void *attributes;
-	unsigned int i;
 	size_t len;
 
 	(void)data;
@@ -39,7 +38,7 @@ static enum mnfq_verdict look(struct mnfq_packet *packet, void *data)
 	attributes = mnfq_packet_get_ct(packet, &len);
 	cr_assert(attributes != NULL);
 	cr_assert(nfct_payload_parse(attributes, len, (uint16_t)family, sight.ct) == 0);
-	for (i = 0; i < 2; i++) {
+	for (unsigned int i = 0; i < 2; i++) {
 		sight.tuples[i].size = sizeof(sight.tuples[i]);
 		cr_assert(mnfq_packet_get_ct_tuple(packet, i, &sight.tuples[i]) == 0);
 	}
@@ -68,10 +67,9 @@ static void expect_tuple(const struct mnfq_tuple *tuple, enum nf_conntrack_attr 
 static void expect_labels(void)
 {
 	const struct nfct_bitmask *theirs = nfct_get_attr(sight.ct, ATTR_CONNLABELS);
-	unsigned int i;
 
 	cr_assert(theirs && nfct_bitmask_maxbit(theirs) == 127);
-	for (i = 0; i < 128; i++)
+	for (unsigned int i = 0; i < 128; i++)
 		cr_assert(nfct_bitmask_test_bit(theirs, i) == (sight.labels[i / 8] >> i % 8 & 1),
 			  "label %u", i);
 	cr_assert(sight.labels[2] == 1 << 1, "nothing was compared");
@@ -104,15 +102,14 @@ static int dump(void *arg)
 static void compare(int family)
 {
 	unsigned int found = 0;
-	struct scene scene;
 
-	scene_open(&scene, family);
-	netns_rule(scene.ns, family, "-t raw -A OUTPUT -p udp -j CT --zone 3");
-	netns_rule(scene.ns, family, "-t mangle -A OUTPUT -j CONNMARK --set-mark 0x12345678");
-	netns_rule(scene.ns, family, "-t mangle -A OUTPUT -m connlabel --label 17 --set");
-	scene_bind(&scene, QUEUE_OPTIONS(.flags = MNFQ_QUEUE_CONNTRACK), look);
-	udp_send(&scene.udp, 1);
-	scene_serve(&scene, 1);
+	fixture_open(family);
+	netns_rule(fixture.ns, family, "-t raw -A OUTPUT -p udp -j CT --zone 3");
+	netns_rule(fixture.ns, family, "-t mangle -A OUTPUT -j CONNMARK --set-mark 0x12345678");
+	netns_rule(fixture.ns, family, "-t mangle -A OUTPUT -m connlabel --label 17 --set");
+	fixture_bind(QUEUE_OPTIONS(.flags = MNFQ_QUEUE_CONNTRACK), look);
+	udp_send(&fixture.udp, 1);
+	fixture_serve(1);
 	cr_assert(sight.tuples[0].dport == PORT && sight.tuples[0].protocol == IPPROTO_UDP);
 	expect_tuple(&sight.tuples[0], ATTR_ORIG_IPV4_SRC, ATTR_ORIG_IPV6_SRC,
 		     ATTR_ORIG_PORT_SRC);
@@ -124,10 +121,10 @@ static void compare(int family)
 	cr_assert(nfct_get_attr_u32(sight.ct, ATTR_STATUS) == sight.status);
 	cr_assert(nfct_get_attr_u16(sight.ct, ATTR_ZONE) == sight.zone && sight.zone == 3);
 	expect_labels();
-	cr_assert(netns_call(scene.ns, dump, &found) == 0);
+	cr_assert(netns_call(fixture.ns, dump, &found) == 0);
 	cr_assert(found == 1, "%u connections in the table have its id", found);
 	nfct_destroy(sight.ct);
-	scene_close(&scene);
+	fixture_close();
 }
 
 Test(nfct, ipv4)

@@ -9,34 +9,32 @@
 
 #include <linux/netfilter.h> /* after netinet/in.h, which it would get in the way of */
 
-#include "scene.h"
+#include "kernel-fixture.h"
 
-/* What the last packet told. */
+/* What the last packet had. */
 static struct sight {
 	uint8_t family;
 	uint16_t hw_protocol;
 	char hook[16], in[16], out[16], physin[16], physout[16];
 } sight;
 
-static void ifname(const struct scene *scene, uint32_t index, char *name)
+static void ifname(uint32_t index, char *name)
 {
 	name[0] = '\0';
-	if (index != 0 && mnfq_socket_get_ifname(scene->sock, index, name) < 0)
+	if (index != 0 && mnfq_socket_get_ifname(fixture.sock, index, name) < 0)
 		strcpy(name, "unknown");
 }
 
 static enum mnfq_verdict look(struct mnfq_packet *packet, void *data)
 {
-	struct scene *scene = data;
-
 	sight.family = mnfq_packet_get_family(packet);
 	sight.hw_protocol = mnfq_packet_get_hw_protocol(packet);
 	snprintf(sight.hook, sizeof(sight.hook), "%s", mnfq_packet_get_hook_name(packet));
-	ifname(scene, mnfq_packet_get_indev(packet), sight.in);
-	ifname(scene, mnfq_packet_get_outdev(packet), sight.out);
-	ifname(scene, mnfq_packet_get_physindev(packet), sight.physin);
-	ifname(scene, mnfq_packet_get_physoutdev(packet), sight.physout);
-	return scene_count(packet, data);
+	ifname(mnfq_packet_get_indev(packet), sight.in);
+	ifname(mnfq_packet_get_outdev(packet), sight.out);
+	ifname(mnfq_packet_get_physindev(packet), sight.physin);
+	ifname(mnfq_packet_get_physoutdev(packet), sight.physout);
+	return count_packet(packet, data);
 }
 
 static enum mnfq_verdict repeat_marked(struct mnfq_packet *packet, void *data)
@@ -70,102 +68,93 @@ static void require_nft(struct netns *ns)
 		skip_or_fail("this needs nft and its queue statement");
 }
 
-/* The scene without the rule of iptables; its datagrams go over `lo`. */
-static void open_scene(struct scene *scene, int family, const char *rules)
+/* The fixture without the rule of iptables; its datagrams go over `lo`. */
+static void open_with_rules(int family, const char *rules)
 {
-	scene_open(scene, family);
-	netns_rule(scene->ns, family, "-t mangle -F");
-	require_nft(scene->ns);
-	netns_run(scene->ns, "nft '%s'", rules);
+	fixture_open(family);
+	netns_rule(fixture.ns, family, "-t mangle -F");
+	require_nft(fixture.ns);
+	netns_run(fixture.ns, "nft '%s'", rules);
 }
 
 /* Other datagrams, from @from to @to. */
-static void reroute(struct scene *scene, struct netns *from, struct netns *to,
-		    const char *address)
+static void reroute(struct netns *from, struct netns *to, const char *address)
 {
-	udp_close(&scene->udp);
-	udp_open(&scene->udp, from, to, address, PORT);
+	udp_close(&fixture.udp);
+	udp_open(&fixture.udp, from, to, address, PORT);
 }
 
 /* Two datagrams: the one that is dropped does not arrive, the one that is accepted does. */
-static void expect_decided(struct scene *scene)
+static void expect_decided(void)
 {
-	scene->verdict = MNFQ_DROP;
-	udp_send(&scene->udp, 1);
-	scene_serve(scene, 1);
-	scene->verdict = MNFQ_ACCEPT;
-	udp_send(&scene->udp, 2);
-	scene_serve(scene, 1);
-	scene_expect(scene, 2);
-	scene_expect_nothing(scene);
-	cr_assert_eq(scene->seen, 2);
+	fixture.verdict = MNFQ_DROP;
+	udp_send(&fixture.udp, 1);
+	fixture_serve(1);
+	fixture.verdict = MNFQ_ACCEPT;
+	fixture_pass(2, 1);
+	fixture_expect_nothing();
+	cr_assert_eq(fixture.seen, 2);
 }
 
 Test(nft, ip)
 {
-	struct scene scene;
-
-	open_scene(&scene, 4, CHAIN("ip", "input", "udp dport 7000 counter queue num 1"));
-	scene_bind(&scene, NULL, look);
-	expect_decided(&scene);
+	open_with_rules(4, CHAIN("ip", "input", "udp dport 7000 counter queue num 1"));
+	fixture_bind(NULL, look);
+	expect_decided();
 	expect_sight(NFPROTO_IPV4, "input", "lo", "");
-	scene_close(&scene);
+	fixture_close();
 }
 
 Test(nft, ip6)
 {
-	struct scene scene;
-
-	open_scene(&scene, 6, CHAIN("ip6", "output", "udp dport 7000 counter queue num 1"));
-	scene_bind(&scene, NULL, look);
-	expect_decided(&scene);
+	open_with_rules(6, CHAIN("ip6", "output", "udp dport 7000 counter queue num 1"));
+	fixture_bind(NULL, look);
+	expect_decided();
 	expect_sight(NFPROTO_IPV6, "output", "", "lo");
-	scene_close(&scene);
+	fixture_close();
 }
 
 /* One chain for both; the packet has the family that it is of. */
 Test(nft, inet)
 {
 	struct netns *left, *right;
-	struct scene scene;
 
-	open_scene(&scene, 4, CHAIN("inet", "forward", "udp dport 7000 counter queue num 1"));
+	open_with_rules(4, CHAIN("inet", "forward", "udp dport 7000 counter queue num 1"));
 	left = netns_new();
 	right = netns_new();
-	netns_route(left, scene.ns, right);
-	scene_bind(&scene, NULL, look);
-	reroute(&scene, left, right, "10.0.2.1");
-	expect_decided(&scene);
+	netns_route(left, fixture.ns, right);
+	fixture_bind(NULL, look);
+	reroute(left, right, "10.0.2.1");
+	expect_decided();
 	expect_sight(NFPROTO_IPV4, "forward", "left", "right");
-	reroute(&scene, right, left, "fd00:0:0:1::1");
-	scene.seen = 0;
-	expect_decided(&scene);
+	reroute(right, left, "fd00:0:0:1::1");
+	fixture.seen = 0;
+	expect_decided();
 	expect_sight(NFPROTO_IPV6, "forward", "right", "left");
 	netns_free(left);
 	netns_free(right);
-	scene_close(&scene);
+	fixture_close();
 }
 
 /* The bridge's own hooks, which IP does not get to see. */
 static void bridge(const char *address, uint16_t protocol)
 {
 	struct netns *left, *right;
-	struct scene scene;
 
-	open_scene(&scene, 4, CHAIN("bridge", "forward", "udp dport 7000 counter queue num 1"));
+	open_with_rules(4, CHAIN("bridge", "forward", "udp dport 7000 counter queue num 1"));
 	left = netns_new();
 	right = netns_new();
-	netns_bridge(left, scene.ns, right);
-	scene_bind(&scene, NULL, look);
-	reroute(&scene, left, right, address);
-	expect_decided(&scene);
+	netns_bridge(left, fixture.ns, right);
+	fixture_bind(NULL, look);
+	reroute(left, right, address);
+	expect_decided();
 	expect_sight(NFPROTO_BRIDGE, "forward", "br0", "br0");
 	cr_assert_str_eq(sight.physin, "p1");
 	cr_assert_str_eq(sight.physout, "p2");
 	cr_assert(sight.hw_protocol == protocol, "protocol 0x%x", sight.hw_protocol);
 	netns_free(left);
 	netns_free(right);
-	scene_close(&scene);
+	fixture_close();
 }
 
 Test(nft, bridge_ipv4)
@@ -181,73 +170,67 @@ Test(nft, bridge_ipv6)
 /* Without a program the packet passes, and with `bypass` alone. */
 Test(nft, bypass)
 {
-	struct scene scene;
-
-	open_scene(&scene, 4, CHAIN("inet", "input", "udp dport 7000 queue flags bypass to 1"));
-	udp_send(&scene.udp, 1);
-	scene_expect(&scene, 1);
-	scene_bind(&scene, NULL, look);
-	expect_decided(&scene);
-	scene.queue = mnfq_queue_unbind(scene.queue);
-	udp_send(&scene.udp, 3);
-	scene_expect(&scene, 3);
-	netns_run(scene.ns,
+	open_with_rules(4, CHAIN("inet", "input", "udp dport 7000 queue flags bypass to 1"));
+	udp_send(&fixture.udp, 1);
+	fixture_expect(1, 1);
+	fixture_bind(NULL, look);
+	expect_decided();
+	fixture.queue = mnfq_queue_unbind(fixture.queue);
+	udp_send(&fixture.udp, 3);
+	fixture_expect(3, 1);
+	netns_run(fixture.ns,
 		  "nft 'flush table inet t; add rule inet t c udp dport 7000 queue to 1'");
-	udp_send(&scene.udp, 4);
-	scene_expect_nothing(&scene);
-	scene.unaccounted = "nobody counts while no queue is bound";
-	scene_close(&scene);
+	udp_send(&fixture.udp, 4);
+	fixture_expect_nothing();
+	fixture.unaccounted = "nobody counts while no queue is bound";
+	fixture_close();
 }
 
 /* The rules of the same chain, from its first on; other chains see the packet once. */
 Test(nft, repeat)
 {
-	struct scene scene;
 	char *rules;
 
-	open_scene(
-		&scene, 4,
+	open_with_rules(
+		4,
 		CHAIN("inet", "input",
 		      "meta mark 7 counter accept") ";"
 						    " add rule inet t c udp dport 7000 counter queue to 1;"
 						    " add chain inet t before { type filter hook input priority -1; };"
 						    " add rule inet t before udp dport 7000 counter");
-	scene_bind(&scene, NULL, repeat_marked);
-	udp_send_many(&scene.udp, 1, 2);
-	scene_serve(&scene, 2);
-	scene_expect(&scene, 1);
-	scene_expect(&scene, 2);
-	rules = netns_output(scene.ns, "nft list table inet t");
+	fixture_bind(NULL, repeat_marked);
+	fixture_pass(1, 2);
+	rules = netns_output(fixture.ns, "nft list table inet t");
 	cr_assert(strstr(rules, "mark 0x00000007 counter packets 2 "), "%s", rules);
 	cr_assert(strstr(rules, "dport 7000 counter packets 2 bytes 120 queue"), "%s", rules);
 	cr_assert(strstr(rules, "dport 7000 counter packets 2 bytes 120\n"), "%s", rules);
 	free(rules);
-	scene_close(&scene);
+	fixture_close();
 }
 
 /* Flows are spread over the queues; each flow stays in one. */
 Test(nft, balance)
 {
-	struct scene scene, queues[4] = { 0 };
-	unsigned int i, sum = 0, used = 0;
+	struct fixture queues[4] = { 0 };
+	unsigned int sum = 0, used = 0;
 
-	open_scene(&scene, 4, CHAIN("inet", "input", "udp dport 7000 counter queue num 0-3"));
-	for (i = 0; i < 4; i++)
-		scene_ok(scene.sock, mnfq_queue_bind(&queues[i].queue, scene.sock, i, NULL,
-						     scene_count, &queues[i]));
-	for (i = 1; i <= 32; i++) {
+	open_with_rules(4, CHAIN("inet", "input", "udp dport 7000 counter queue num 0-3"));
+	for (unsigned int i = 0; i < 4; i++)
+		expect_ok(fixture.sock, mnfq_queue_bind(&queues[i].queue, fixture.sock, i, NULL,
+							count_packet, &queues[i]));
+	for (unsigned int i = 1; i <= 32; i++) {
 		char address[16];
 
 		snprintf(address, sizeof(address), "127.0.%u.%u", i, i);
-		reroute(&scene, scene.ns, scene.ns, address);
-		udp_send_many(&scene.udp, 0, 4);
-		scene_serve(&scene, 4);
+		reroute(fixture.ns, fixture.ns, address);
+		udp_send_many(&fixture.udp, 0, 4);
+		fixture_serve(4);
 	}
-	for (i = 0; i < 4; i++) {
+	for (unsigned int i = 0; i < 4; i++) {
 		cr_assert(queues[i].seen % 4 == 0, "a flow was torn apart");
 		sum += queues[i].seen;
 		used += queues[i].seen > 0;
 	}
 	cr_assert(sum == 128 && used > 1);
-	scene_close(&scene);
+	fixture_close();
 }

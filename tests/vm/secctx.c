@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "scene.h"
+#include "kernel-fixture.h"
 
 static struct {
 	unsigned int count;
@@ -31,20 +31,20 @@ static enum mnfq_verdict look(struct mnfq_packet *packet, void *data)
 }
 
 /* What this process runs as is a context that the module knows, also without any policy. */
-static char *own_context(struct scene *scene)
+static char *own_context(void)
 {
-	char *context = netns_output(scene->ns, "cat /proc/self/attr/current");
+	char *context = netns_output(fixture.ns, "cat /proc/self/attr/current");
 
 	context[strcspn(context, " \n")] = '\0';
 	return context;
 }
 
-static void expect(struct scene *scene, const char *hook, const char *context)
+static void expect(const char *hook, const char *context)
 {
 	const unsigned int before = last.count;
 
-	udp_send(&scene->udp, 1);
-	scene_serve(scene, 1);
+	udp_send(&fixture.udp, 1);
+	fixture_serve(1);
 	cr_assert(last.count == before + 1);
 	cr_assert_str_eq(last.hook, hook);
 	if (!context) {
@@ -56,38 +56,32 @@ static void expect(struct scene *scene, const char *hook, const char *context)
 	cr_assert(last.len - strlen(context) <= 1, "%zu bytes", last.len);
 }
 
-Test(secctx, of_packets_with_a_secmark)
+QueueTest(secctx, of_packets_with_a_secmark)
 {
-	struct scene scene;
 	char *context;
 
-	scene_open(&scene, 4);
-	context = own_context(&scene);
-	netns_rule(scene.ns, 4, "-t mangle -F INPUT");
-	netns_rule(scene.ns, 4, "-t security -A OUTPUT -p udp -j NFQUEUE --queue-num 1");
-	scene_bind(&scene, QUEUE_OPTIONS(.flags = MNFQ_QUEUE_SECCTX), look);
-	expect(&scene, "output", NULL);
-	netns_rule(scene.ns, 4, "-t security -I OUTPUT -j SECMARK --selctx %s", context);
-	expect(&scene, "output", context);
-	scene_ok(scene.sock, mnfq_queue_set_flags(scene.queue, 0, MNFQ_QUEUE_SECCTX));
-	expect(&scene, "output", NULL);
+	context = own_context();
+	netns_rule(fixture.ns, 4, "-t mangle -F INPUT");
+	netns_rule(fixture.ns, 4, "-t security -A OUTPUT -p udp -j NFQUEUE --queue-num 1");
+	fixture_bind(QUEUE_OPTIONS(.flags = MNFQ_QUEUE_SECCTX), look);
+	expect("output", NULL);
+	netns_rule(fixture.ns, 4, "-t security -I OUTPUT -j SECMARK --selctx %s", context);
+	expect("output", context);
+	expect_ok(fixture.sock, mnfq_queue_set_flags(fixture.queue, 0, MNFQ_QUEUE_SECCTX));
+	expect("output", NULL);
 	free(context);
-	scene_close(&scene);
 }
 
 /* It has a SECMARK, but no socket of a local sender behind it. */
-Test(secctx, not_of_packets_that_arrive)
+QueueTest(secctx, not_of_packets_that_arrive)
 {
-	struct scene scene;
 	char *context;
 
-	scene_open(&scene, 4);
-	context = own_context(&scene);
-	netns_rule(scene.ns, 4, "-t mangle -F INPUT");
-	netns_rule(scene.ns, 4, "-t security -A INPUT -j SECMARK --selctx %s", context);
-	netns_rule(scene.ns, 4, "-t security -A INPUT -p udp -j NFQUEUE --queue-num 1");
-	scene_bind(&scene, QUEUE_OPTIONS(.flags = MNFQ_QUEUE_SECCTX), look);
-	expect(&scene, "input", NULL);
+	context = own_context();
+	netns_rule(fixture.ns, 4, "-t mangle -F INPUT");
+	netns_rule(fixture.ns, 4, "-t security -A INPUT -j SECMARK --selctx %s", context);
+	netns_rule(fixture.ns, 4, "-t security -A INPUT -p udp -j NFQUEUE --queue-num 1");
+	fixture_bind(QUEUE_OPTIONS(.flags = MNFQ_QUEUE_SECCTX), look);
+	expect("input", NULL);
 	free(context);
-	scene_close(&scene);
 }
