@@ -15,12 +15,12 @@
 
 #include "common/sys.h"
 
-#define RECEIVERS_MAX 64                      /* with those that do not end */
-#define WORKING_MAX   4                       /* at a time */
-#define LATE_MS       (RECEIVER_JOB_MS + 100) /* after that it should have ended by itself */
-#define LIFE_MS       25000                   /* whatever it reports */
-#define RETRY_MS      100                     /* after one could not be started */
-#define RESERVE_COUNT 2
+#define RECEIVERS_MAX  64                      /* with those that do not end */
+#define WORKING_MAX    4                       /* at a time */
+#define LATE_MS        (RECEIVER_JOB_MS + 100) /* after that it should have ended by itself */
+#define LIFE_MS        25000                   /* whatever it reports */
+#define START_RETRY_MS 100                     /* after one could not be started */
+#define RESERVE_COUNT  2
 /* Each job has one result, and those of all are taken before another one starts. */
 #define RESULTS_MAX (WORKING_MAX * RECEIVER_JOBS_MAX)
 
@@ -254,7 +254,7 @@ int receivers_start(struct receivers *receivers, uint32_t uid, const struct rece
 
 	if (!receiver) {
 		peer_find_user(receivers->users, uid, 0)->busy = false;
-		receivers->retry_at = clock_ms() + RETRY_MS;
+		receivers->retry_at = clock_ms() + START_RETRY_MS;
 		return -EAGAIN;
 	}
 	receiver->working = true;
