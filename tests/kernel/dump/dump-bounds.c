@@ -169,7 +169,8 @@ Test(dump_bounds, so_many_of_a_user_wait)
 	for (uint32_t id = 2; id < 2 + WAITING + 1; id++)
 		pass(passed.link, id, USER, fd);
 	answer = await_answer(passed.link);
-	cr_assert_eq(answer.id, IPC_BROKER_ID | (2 + WAITING), "id %x", answer.id);
+	cr_assert_eq(answer.id, IPC_BROKER_ID | (2 + WAITING), "id %llx",
+		     (unsigned long long)answer.id);
 	cr_assert_eq(answer.error, -EBUSY);
 	expect_contains(answer.text, "so many of your user's sockets wait already");
 	pass(passed.link, 1000, USER + 1, fd);
