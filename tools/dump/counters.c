@@ -34,6 +34,7 @@ static const struct {
 	{ COUNTER(unclaimed), false },
 #undef COUNTER
 	{ "untracked", NULL, offsetof(struct counters, untracked), false },
+	{ "queues uncounted", "queue uncounted", offsetof(struct counters, uncounted), false },
 	{ "lines dropped", "line dropped", offsetof(struct counters, lines_dropped), false },
 };
 

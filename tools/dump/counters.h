@@ -14,6 +14,7 @@ struct counters {
 	uint64_t untracked;          /* packets without a connection that --ct-mark could mark */
 	uint64_t queue_full;         /* packets dropped by the kernel, as far as known */
 	uint64_t queue_full_unknown; /* sockets for which it is unknown, of some queue */
+	uint64_t uncounted;          /* queues closed without counting what waited there */
 	uint64_t lines_dropped;      /* of stdout, since it blocked */
 };
 

@@ -181,14 +181,15 @@ void handle_read_counters(struct counters *counters, const struct dump_handle *h
  * A process that steals the kernel's acknowledgements must not delay us once per queue, nor thousands of
  * queues all others: closing the socket unbinds the rest without acknowledgements, and without counting what
  * was queued. The first unbind also reads all that is queued, which may take long. No acknowledgement can be
- * stolen from a private socket.
+ * stolen from a private socket. Returns how many queues are left.
  */
-static void unbind_queues(struct dump_handle *handle, int timeout_ms)
+static size_t unbind_queues(struct dump_handle *handle, int timeout_ms)
 {
 	const int64_t end = clock_ms() + timeout_ms;
 	unsigned int slow = 0;
+	size_t i;
 
-	for (size_t i = handle->queue_count; i > 0 && slow < 2; i--) {
+	for (i = handle->queue_count; i > 0 && slow < 2; i--) {
 		const int64_t since = clock_ms();
 
 		if (timeout_ms > 0 && since >= end)
@@ -196,6 +197,7 @@ static void unbind_queues(struct dump_handle *handle, int timeout_ms)
 		mnfq_queue_unbind(handle->queues[i - 1]);
 		slow += !spec_is_private(&handle->spec) && clock_ms() - since >= SLOW_UNBIND_MS;
 	}
+	return i;
 }
 
 void handle_close(struct dump_handle *handle, int timeout_ms, bool leave_queues)
@@ -209,7 +211,7 @@ void handle_close(struct dump_handle *handle, int timeout_ms, bool leave_queues)
 	if (handle->queue_count > 0)
 		counters_read_kernel(&counters, handle->sock, handle->queue_count);
 	if (!leave_queues)
-		unbind_queues(handle, timeout_ms);
+		counters.uncounted = unbind_queues(handle, timeout_ms);
 	free(handle->queues);
 	counters_read_library(&counters, handle->sock);
 	handle->counters = counters;

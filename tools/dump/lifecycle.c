@@ -399,7 +399,7 @@ void lifecycle_run(struct dump_multi *multi)
 void lifecycle_close_all(struct dump_multi *multi)
 {
 	struct pollfd woken = { .fd = multi->dump->wake, .events = POLLIN };
-	int64_t left = END_MS + (int64_t)options_queue_count(multi->dump->opts);
+	int64_t left = END_MS + ENTRY_QUEUE_MS * (int64_t)options_queue_count(multi->dump->opts);
 	const int64_t end = clock_ms() + left;
 	uint64_t count;
 

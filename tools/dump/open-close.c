@@ -15,7 +15,7 @@
 #define PRIVATE_MS 500 /* of a private socket: the kernel's own work */
 #define ROUND_US   500
 #define BIND_MS    500 /* all queues of a socket that was handed over */
-#define CLOSE_MS   500 /* and 1 ms for each queue */
+#define CLOSE_MS   500 /* and ENTRY_QUEUE_MS for each queue */
 
 static int open_socket(struct netns_entry *entry, struct mnfq_ring *ring)
 {
@@ -82,6 +82,6 @@ void entry_close(struct netns_entry *entry)
 	if (!entry->handle.sock && spec->kind == SPEC_FD && spec->fd >= 0)
 		close(spec->fd);
 	spec->fd = -1;
-	handle_close(&entry->handle, CLOSE_MS + (int)options_queue_count(opts),
+	handle_close(&entry->handle, CLOSE_MS + ENTRY_QUEUE_MS * (int)options_queue_count(opts),
 		     entry->leave_queues);
 }

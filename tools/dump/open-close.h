@@ -5,6 +5,9 @@
 
 #include "dump/entries.h"
 
+/* To close a queue; far more than it takes unless the machine is slow. */
+#define ENTRY_QUEUE_MS 4
+
 /**
  * Open the socket of its spec and bind the queues. @ring: NULL in a thread. Returns 0 or a negative errno with
  * the reason; entry_close() has to follow.
