@@ -22,7 +22,7 @@
 #define STUCK_MAX   2 /* that a user has made hang and that have not ended */
 #define LATE_MS     (RECEIVER_JOB_MS + 100) /* it should have ended by itself */
 #define WORK_MS     25000                   /* whatever it says */
-#define RETRY_MS    100                     /* after one could not be started */
+#define START_AGAIN_MS 100                  /* after one could not be started */
 
 static struct peer_user *user_of(struct broker *broker, uint32_t uid, int64_t now)
 {
@@ -190,7 +190,7 @@ int receivers_start(struct broker *broker, uint32_t uid, const struct receiver_j
 
 	if (!receiver) {
 		user_of(broker, uid, 0)->busy = false;
-		broker->receivers.retry_at = clock_ms() + RETRY_MS;
+		broker->receivers.retry_at = clock_ms() + START_AGAIN_MS;
 		return -EAGAIN;
 	}
 	receiver->working = true;
