@@ -39,7 +39,7 @@ static void publish_counters(struct netns_entry *entry)
 	struct dump_handle *handle = &entry->handle;
 	const unsigned int request = atomic_load(&multi->dump->report_requests);
 	const uint64_t one = 1;
-	struct counters counters;
+	struct counters counters = { .uncounted = 0 };
 
 	handle_read_counters(&counters, handle);
 	pthread_mutex_lock(&multi->lock);
@@ -134,7 +134,7 @@ void turns_run(struct dump_multi *multi, const struct epoll_event *events, int c
 static bool add_counters(struct dump_multi *multi, struct counters *sum)
 {
 	const unsigned int request = atomic_load(&multi->dump->report_requests);
-	struct counters counters;
+	struct counters counters = { .uncounted = 0 };
 	bool all = true;
 
 	for (struct netns_entry *each = multi->entries; each; each = each->next) {
