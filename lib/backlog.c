@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * Messages that arrived while an acknowledgement was awaited: packets, and refused verdicts, because the
- * user may be told of them, who may do anything then. They wait for the next round in the order of their
+ * user, who may do anything then, may be informed. They wait for the next round in the order of their
  * arrival. Those for one queue are linked, too, so that the end of a queue looks at no others.
  */
 #include "backlog.h"
@@ -137,7 +137,7 @@ unsigned int mnfq_i_backlog_count(const struct mnfq_socket *sock, uint16_t num, 
 	return count;
 }
 
-/* Takes up to @max packets of queue @num, and tells their ids. Returns how many. */
+/* Takes up to @max packets of queue @num, and returns their ids. Returns how many. */
 unsigned int mnfq_i_backlog_take(struct mnfq_socket *sock, uint16_t num, uint32_t *ids,
 				 unsigned int max)
 {

@@ -26,7 +26,7 @@ static int wait_for(struct mnfq_socket *sock, int timeout_ms)
 		return -errno;
 	if (fds[0].revents & POLLNVAL)
 		return mnfq_i_fail(&sock->error, -EBADF,
-				   "the socket's descriptor was closed by somebody else");
+				   "the socket's descriptor was closed by other code");
 	if (fds[1].revents & POLLIN)
 		(void)!read(sock->wake_fd, &count, sizeof(count));
 	return 0;
@@ -91,7 +91,7 @@ static bool in_use(const struct mnfq_socket *sock)
 
 /*
  * Where packets come one by one, a look before waiting finds nothing, and costs a system call for each
- * of them. But what else a round does must not wait: the backlog, a failure that is to be told,
+ * of them. But what else a round does must not wait: the backlog, a failure that is to be reported,
  * verdicts that are to be tried again.
  */
 static bool waits_first(struct mnfq_socket *sock)

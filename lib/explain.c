@@ -215,7 +215,7 @@ static const char *explain_conntrack(struct mnfq_socket *sock)
 	}
 }
 
-/* The kernel does not tell which flag it lacks, but only these depend on how it was built. */
+/* The kernel does not report which flag it lacks, but only these depend on how it was built. */
 static int explain_flags(struct mnfq_socket *sock, uint16_t num, uint32_t flags, int err)
 {
 	bool conntrack = flags & MNFQ_QUEUE_CONNTRACK, secctx = flags & MNFQ_QUEUE_SECCTX;
@@ -231,7 +231,7 @@ static int explain_flags(struct mnfq_socket *sock, uint16_t num, uint32_t flags,
 				  : "");
 }
 
-/* Tells why a queue could not be bound, configured or served; returns the errno that fits. */
+/* Explains why a queue could not be bound, configured or served; returns the errno that fits. */
 int mnfq_i_explain_bind(struct mnfq_socket *sock, uint16_t num, uint32_t flags, int err)
 {
 	switch (err) {
@@ -239,7 +239,8 @@ int mnfq_i_explain_bind(struct mnfq_socket *sock, uint16_t num, uint32_t flags, 
 		return explain_permission(sock, num);
 	case -EBUSY:
 		return mnfq_i_fail(&sock->error, -EEXIST,
-				   "queue %u was bound by somebody who shares the socket", num);
+				   "queue %u was bound by another process that shares the socket",
+				   num);
 	case -EEXIST: /* another socket was faster */
 		return explain_owner(sock, num);
 	case -ENODEV:
@@ -252,17 +253,18 @@ int mnfq_i_explain_bind(struct mnfq_socket *sock, uint16_t num, uint32_t flags, 
 				   "queue %u: this kernel has no NFQUEUE: load nfnetlink_queue",
 				   num);
 	case -EBADF:
+		return mnfq_i_fail(&sock->error, err,
+				   "queue %u: the socket's descriptor was closed by other code",
+				   num);
+	case -ETIMEDOUT:
 		return mnfq_i_fail(
 			&sock->error, err,
-			"queue %u: the socket's descriptor was closed by somebody else", num);
-	case -ETIMEDOUT:
-		return mnfq_i_fail(&sock->error, err,
-				   "queue %u: no answer from the kernel within %u ms: somebody "
-				   "else %s",
-				   num, sock->timeout_ms,
-				   mnfq_i_is_connected(sock->fd) > 0
-					   ? "has this socket too, and connected it to a peer"
-					   : "reads from this socket");
+			"queue %u: no answer from the kernel within %u ms: another process "
+			"else %s",
+			num, sock->timeout_ms,
+			mnfq_i_is_connected(sock->fd) > 0
+				? "has this socket too, and connected it to a peer"
+				: "reads from this socket");
 	default:
 		return mnfq_i_fail(&sock->error, err, "queue %u: %s", num, strerror(-err));
 	}

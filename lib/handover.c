@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Handing netlink sockets over Unix sockets. Whoever is at the other end may be an enemy: whatever
+ * Handing netlink sockets over Unix sockets. The peer may be hostile: whatever
  * descriptors come are counted and closed, and nothing is known of the one that is left but what
  * the kernel says. What is in the messages: handover-msg.c.
  */
@@ -322,9 +322,10 @@ static int check_contents(struct transfer *t, const struct received_msg *receive
 		return err;
 	err = get_cookie(received->fd, cookie);
 	if (err < 0)
-		return mnfq_i_fail(&t->error, err,
-				   "the kernel does not tell the socket's network namespace: %s",
-				   strerror(-err));
+		return mnfq_i_fail(
+			&t->error, err,
+			"the kernel does not report the socket's network namespace: %s",
+			strerror(-err));
 	if (claim && *cookie && claim != *cookie)
 		return mnfq_i_fail(&t->error, -ESTALE,
 				   "the socket is of another network namespace than the sender "
@@ -338,7 +339,7 @@ static int get_peer(struct transfer *t, struct mnfq_handover *info)
 	socklen_t len = sizeof(peer);
 
 	if (getsockopt(t->stream, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
-		return mnfq_i_fail(&t->error, -errno, "the kernel does not tell the peer: %s",
+		return mnfq_i_fail(&t->error, -errno, "the kernel does not report the peer: %s",
 				   strerror(errno));
 	info->pid = (uint32_t)peer.pid;
 	info->uid = peer.uid;
@@ -427,7 +428,7 @@ int mnfq_handover_receive(int *fd, int stream, int timeout_ms, struct mnfq_hando
 
 /*
  * Descriptors that come with an answer find no room, so the kernel closes them. A peer that refuses
- * before it has read what we sent resets the connection, and sockets of SOCK_SEQPACKET tell that
+ * before it has read what we sent resets the connection, and sockets of SOCK_SEQPACKET report that
  * before they give what came earlier.
  */
 static ssize_t receive_answer(int stream, void *bytes, size_t size)

@@ -70,7 +70,7 @@ int mnfq_i_netns_open(const char *netns, struct mnfq_i_errmsg *error)
 		error, -errno, "cannot open network namespace '%.200s': %s%s", netns,
 		strerror(errno),
 		errno == EACCES || errno == EPERM
-			? ": run as root, or let somebody inside open the socket and pass it"
+			? ": run as root, or let a process inside open the socket and pass it"
 			: "");
 }
 
@@ -246,7 +246,7 @@ int mnfq_i_explain_open(struct mnfq_i_errmsg *error, const char *netns, int err)
 		return mnfq_i_fail(
 			error, err,
 			"no CAP_SYS_ADMIN to enter the network namespace: run as root, "
-			"or let somebody inside open the socket and pass it");
+			"or let a process inside open the socket and pass it");
 	case -EAGAIN:
 		return mnfq_i_fail(
 			error, err,

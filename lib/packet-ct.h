@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a packet tells of its connection. No I/O. */
+/* Connection tracking data of a packet. No I/O. */
 #ifndef MNFQ_PACKET_CT_H
 #define MNFQ_PACKET_CT_H
 

@@ -81,7 +81,7 @@ static void edit_read_tuple(struct mnfq_tuple *tuple, const struct mnfq_layers *
 	tuple->protocol = at->protocol;
 	memcpy(tuple->src, addresses, len);
 	memcpy(tuple->dst, addresses + len, len);
-	if (at->data == at->transport) /* nothing of it is there, or nobody knows it */
+	if (at->data == at->transport) /* nothing of it is there, or it is unknown */
 		return;
 	if (at->protocol == IPPROTO_ICMP || at->protocol == IPPROTO_ICMPV6) {
 		edit_read_icmp(tuple, header);
@@ -127,12 +127,11 @@ static int look_to_change(struct mnfq_packet *packet, struct mnfq_i_subject *s)
 	settings = mnfq_i_packet_settings(packet);
 	err = look(packet, s);
 	if (err == -ENODATA)
-		return mnfq_i_refuse(
-			packet, err,
-			settings.copy_mode == MNFQ_COPY_PACKET
-				? MNFQ_I_STALE
-				: "nobody knows what would be changed: bind its queue "
-				  "with MNFQ_COPY_PACKET");
+		return mnfq_i_refuse(packet, err,
+				     settings.copy_mode == MNFQ_COPY_PACKET
+					     ? MNFQ_I_STALE
+					     : "its payload is not known: bind its queue "
+					       "with MNFQ_COPY_PACKET");
 	s->gso_on = !(settings.flags & MNFQ_QUEUE_NO_GSO);
 	s->range = settings.copy_range;
 	return err;

@@ -47,8 +47,8 @@ static void settle(struct mnfq_packet *packet)
 	int err;
 
 	packet->decided = true;
-	if (packet->twin)
-		packet->twin->decided = true;
+	if (packet->counterpart)
+		packet->counterpart->decided = true;
 	if (packet->prev)
 		packet->prev->next = packet->next;
 	else
@@ -60,7 +60,7 @@ static void settle(struct mnfq_packet *packet)
 	packet->prev = packet->next = NULL;
 	/*
 	 * The receiver goes on with what is too much for one step, and has to try again what failed
-	 * here, at once: it tells if that fails as well.
+	 * here, at once: it reports if that fails as well.
 	 */
 	err = mnfq_i_release(queue, mnfq_i_in_round(queue->sock) ? &queue->sock->release_budget
 								 : &budget);
@@ -79,7 +79,7 @@ int mnfq_packet_retain(struct mnfq_packet **ret, struct mnfq_packet *packet)
 
 	if (!ret || !packet || packet->retained || !mnfq_i_in_round(packet->queue->sock))
 		return -EINVAL;
-	if (packet->kept)
+	if (packet->copied)
 		return -EEXIST;
 	copy = malloc(sizeof(*copy) + packet->msg_len);
 	if (!copy)
@@ -90,7 +90,7 @@ int mnfq_packet_retain(struct mnfq_packet **ret, struct mnfq_packet *packet)
 	copy->msg = msg;
 	copy->scratch = NULL;
 	copy->retained = true;
-	copy->twin = packet;
+	copy->counterpart = packet;
 	if (!(packet->changes.set & MNFQ_I_CHANGE_PAYLOAD)) {
 		copy->payload = msg + (packet->payload - packet->msg);
 	} else if (mnfq_i_packet_replace(copy, packet->payload, packet->payload_len) < 0) {
@@ -99,8 +99,8 @@ int mnfq_packet_retain(struct mnfq_packet **ret, struct mnfq_packet *packet)
 	}
 
 	pthread_mutex_lock(&packet->queue->sock->lock);
-	packet->kept = true;
-	packet->twin = copy;
+	packet->copied = true;
+	packet->counterpart = copy;
 	atomic_fetch_add(&packet->queue->refs, 1);
 	insert(packet->queue, copy);
 	pthread_mutex_unlock(&packet->queue->sock->lock);
@@ -121,10 +121,10 @@ bool mnfq_i_retain_settle(struct mnfq_packet *packet, bool deferred)
 
 	mnfq_i_reserve(packet->queue, NULL);
 	pthread_mutex_lock(&sock->lock);
-	copy = packet->twin;
+	copy = packet->counterpart;
 	done = packet->decided || (copy && deferred);
 	if (copy) {
-		copy->twin = NULL;
+		copy->counterpart = NULL;
 		if (!done)
 			settle(copy);
 	}
@@ -183,9 +183,9 @@ struct mnfq_packet *mnfq_packet_free(struct mnfq_packet *packet)
 	decision.id = packet->id;
 	mnfq_i_reserve(queue, &decision);
 	pthread_mutex_lock(&queue->sock->lock);
-	if (packet->twin) { /* its callback is running, and decides it unless it is decided */
-		packet->twin->twin = NULL;
-		packet->twin = NULL;
+	if (packet->counterpart) { /* its callback is running, and decides it unless it is decided */
+		packet->counterpart->counterpart = NULL;
+		packet->counterpart = NULL;
 	} else if (!packet->decided) {
 		decision.verdict = queue->options.default_verdict;
 		if (send_decision(queue, &decision) < 0) {
@@ -202,7 +202,7 @@ struct mnfq_packet *mnfq_packet_free(struct mnfq_packet *packet)
 	return NULL;
 }
 
-/* Takes the oldest packets off the list of a queue that ends, and tells their ids. */
+/* Takes the oldest packets off the list of a queue that ends, and returns their ids. */
 unsigned int mnfq_i_retain_take(struct mnfq_queue *queue, uint32_t *ids, unsigned int max)
 {
 	unsigned int n = 0;
@@ -236,15 +236,15 @@ void mnfq_packet_set_data(struct mnfq_packet *packet, void *data)
 
 	if (!packet)
 		return;
-	if (!packet->kept && !packet->retained) {
+	if (!packet->copied && !packet->retained) {
 		packet->data = data;
 		return;
 	}
 	sock = packet->queue->sock;
 	pthread_mutex_lock(&sock->lock);
 	packet->data = data;
-	if (packet->twin && !packet->retained)
-		packet->twin->data = data;
+	if (packet->counterpart && !packet->retained)
+		packet->counterpart->data = data;
 	pthread_mutex_unlock(&sock->lock);
 }
 

@@ -172,9 +172,9 @@ int mnfq_i_packet_parse(struct mnfq_packet *packet, const uint8_t *msg, size_t l
 	packet->id = 0;
 	packet->changes.set = packet->allowed = 0;
 	packet->error = "";
-	packet->kept = packet->retained = false;
+	packet->copied = packet->retained = false;
 	packet->decided = false;
-	packet->twin = NULL;
+	packet->counterpart = NULL;
 	packet->data = NULL;
 	if (packet->msg_len < MNFQ_I_HDRLEN)
 		return cut ? -EMSGSIZE : -EBADMSG;

@@ -31,12 +31,12 @@ struct mnfq_packet {
 
 	void *data; /* the user's; guarded by the socket's lock while there are copy and original */
 
-	bool kept; /* a callback's packet of which a copy was made */
+	bool copied; /* a callback's packet of which a copy was made */
 
 	/* Of the copy; the links are guarded by the socket's lock: packet-retain.c */
 	bool retained;
 	atomic_bool decided;
-	struct mnfq_packet *twin; /* copy and original, while the callback runs */
+	struct mnfq_packet *counterpart; /* copy and original, while the callback runs */
 	struct mnfq_packet *prev, *next;
 };
 
@@ -46,7 +46,7 @@ struct mnfq_i_bytes {
 	uint32_t len;
 };
 
-/* Also a packet that is cut may tell its id. */
+/* Also a packet that is cut may have its id. */
 static inline bool mnfq_i_packet_has_id(const struct mnfq_packet *packet)
 {
 	return packet->present >> NFQA_PACKET_HDR & 1;

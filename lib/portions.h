@@ -10,7 +10,7 @@
 struct mnfq_i_portions {
 	struct mnfq_queue *queue;
 	uint32_t from;     /* all up to this id is decided */
-	bool gaps;         /* packets may wait of which nobody here knows */
+	bool gaps;         /* unknown packets may wait */
 	unsigned int size; /* how many packets the next one has */
 };
 

@@ -2,7 +2,7 @@
 /*
  * The end of a queue. What waits in the kernel gets the default verdict, unless that is to drop it:
  * the kernel does so by itself. An accepted packet goes on with its path within our sendmsg, and how
- * long that takes is up to whoever makes the rules of the namespace; so they are decided in portions
+ * long that takes depends on the rules of the namespace; so they are decided in portions
  * until a deadline, and what is left then is dropped.
  */
 #include "queue-end.h"

@@ -69,7 +69,7 @@ static struct mnfq_i_settings to_kernel(const struct mnfq_queue_options *options
 					 .mask = MNFQ_QUEUE_FLAGS };
 }
 
-/* Some flags alone, which tells whether the kernel knows them. They are to be set anyway. */
+/* Some flags alone, which shows whether the kernel knows them. They are to be set anyway. */
 static int request_flags(struct mnfq_socket *sock, uint16_t num, uint32_t flags)
 {
 	struct mnfq_i_settings only = { .flags = flags, .mask = flags };
@@ -79,7 +79,7 @@ static int request_flags(struct mnfq_socket *sock, uint16_t num, uint32_t flags)
 }
 
 /*
- * A request with settings. The kernel does not tell which flag it lacks, so those that the user
+ * A request with settings. The kernel does not report which flag it lacks, so those that the user
  * can do without are asked for one by one, and what it lacks is left out. Those that the user
  * insists on come first: if the kernel lacks one of them, nothing has been changed yet.
  */
@@ -115,7 +115,7 @@ static void drop_left(struct mnfq_queue *queue)
 
 	queue->synced = mnfq_i_backlog_find(queue->sock, queue->num, &first);
 	if (!queue->synced) {
-		/* A full queue would send no packet to tell an id. */
+		/* A full queue would send no packet with an id. */
 		(void)mnfq_i_release_all(queue);
 		return;
 	}
@@ -126,7 +126,7 @@ static void drop_left(struct mnfq_queue *queue)
 
 /*
  * Packets that go on take time, so that it must be known between which ids they are. Far below the
- * others there are hardly any, unless somebody put them there to be many for one portion: dropped.
+ * others there are hardly any, unless another process put them there: dropped.
  */
 static int decide_left(struct mnfq_queue *queue)
 {
@@ -155,9 +155,9 @@ static int decide_left(struct mnfq_queue *queue)
 }
 
 /*
- * The socket owned the queue already: whoever opened it had bound it. Packets that the former
+ * The socket owned the queue already: a former user of the socket had bound it. Packets that the former
  * reader took and did not decide get the default verdict; those that it did not take are ours.
- * Returns 0, -ETIME: there was no time for that; or -ENODATA: nobody knows which they are.
+ * Returns 0, -ETIME: there was no time for that; or -ENODATA: which they are is unknown.
  */
 static int take_over(struct mnfq_queue *queue)
 {
@@ -195,7 +195,7 @@ static int unbind_former(struct mnfq_queue *queue)
 }
 
 /*
- * First the settings alone: that tells whether the socket owns the queue, and what is in the
+ * First the settings alone: that shows whether the socket owns the queue, and what is in the
  * receive buffer before the answer is from before the queue was bound.
  */
 static int try_bind(struct mnfq_queue *queue)
@@ -220,7 +220,7 @@ static int try_bind(struct mnfq_queue *queue)
 	err = mnfq_i_request(sock, num, NFQNL_CFG_CMD_BIND, &settings, &repeated);
 	if (err == -EBUSY && repeated) /* the answer that was lost said yes */
 		return 0;
-	/* Without an answer nobody knows whether it is bound: a failure leaves nothing. */
+	/* Without an answer it is unknown whether it is bound: a failure leaves nothing. */
 	if (err < 0 && !sock->pending.answered) {
 		(void)mnfq_i_request_send(sock, num, NFQNL_CFG_CMD_UNBIND, NULL);
 		(void)mnfq_i_backlog_purge(sock, num);
@@ -237,7 +237,7 @@ static int request_bind(struct mnfq_queue *queue)
 {
 	struct mnfq_socket *sock = queue->sock;
 	struct mnfq_i_errmsg before;
-	int told, err;
+	int explained, err;
 
 	settle_stale(sock);
 	mnfq_i_request_start(sock);
@@ -252,9 +252,9 @@ static int request_bind(struct mnfq_queue *queue)
 			"them dropped (default_verdict)",
 			queue->num);
 	before = sock->error;
-	told = mnfq_i_explain_bind(sock, queue->num, queue->options.flags, err);
-	if (told != -EBUSY || try_bind(queue) < 0)
-		return told;
+	explained = mnfq_i_explain_bind(sock, queue->num, queue->options.flags, err);
+	if (explained != -EBUSY || try_bind(queue) < 0)
+		return explained;
 	sock->error = before;
 	return 0;
 }

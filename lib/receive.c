@@ -31,7 +31,7 @@
 #include "wire.h"
 
 #define STEPS_MAX 16      /* of releases, at the end of a round */
-#define STEPS_NS  1000000 /* how long they should take if nobody says what a round should */
+#define STEPS_NS  1000000 /* how long they should take without a limit for a round */
 
 /* The queue of a message; one received before a queue was bound is for one that is gone. */
 static struct mnfq_queue *find_queue(struct mnfq_socket *sock, uint16_t num, bool backlogged)
@@ -91,7 +91,7 @@ static void decide(struct mnfq_queue *queue, struct mnfq_packet *packet, uint32_
 	struct mnfq_i_decision decision;
 	int err;
 
-	if (packet->kept && mnfq_i_retain_settle(packet, verdict == MNFQ_DEFER))
+	if (packet->copied && mnfq_i_retain_settle(packet, verdict == MNFQ_DEFER))
 		return;
 	if (!mnfq_i_verdict_valid(verdict)) {
 		queue->stats.invalid++;
@@ -339,11 +339,11 @@ static int leave(struct mnfq_socket *sock, int handled)
 	if (handled > 0)
 		return handled;
 	if (err < 0)
-		sock->failure = 0; /* told right now */
+		sock->failure = 0; /* reported now */
 	return err;
 }
 
-/* Without NETLINK_NO_ENOBUFS an overrun is told once, in place of what is in the buffer. */
+/* Without NETLINK_NO_ENOBUFS an overrun is reported once, in place of what is in the buffer. */
 static int fill_ring(struct mnfq_socket *sock, unsigned int max)
 {
 	int count;
@@ -485,7 +485,7 @@ int mnfq_socket_feed(struct mnfq_socket *sock, const void *datagram, size_t len,
 	err = enter(sock);
 	if (err < 0)
 		return err;
-	/* Copied, because nobody promised an alignment; cut as a receive would cut it. */
+	/* Copied, because the alignment is unknown; cut as a receive would cut it. */
 	len = len < MNFQ_I_SLOT_SIZE ? len : MNFQ_I_SLOT_SIZE;
 	if (len > 0)
 		memcpy(sock->ring->memory, datagram, len);

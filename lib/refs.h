@@ -29,7 +29,7 @@ struct mnfq_i_slot {
 
 struct mnfq_i_ifname {
 	uint32_t index;
-	uint32_t mtu; /* 0: nobody asked so far */
+	uint32_t mtu; /* 0: not read so far */
 	int64_t until_ms;
 	char name[16];
 };
@@ -106,7 +106,7 @@ struct mnfq_i_spin {
 struct mnfq_socket {
 	atomic_uint refs; /* the user's, and one for each queue */
 	int fd;
-	int wake_fd; /* written by stop; opened when somebody waits for the first time */
+	int wake_fd; /* written by stop; opened by the first call that waits */
 	atomic_int wake;
 	atomic_bool stop;
 	atomic_uintptr_t dispatcher; /* the thread in a round, 0 if none is */

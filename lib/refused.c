@@ -78,7 +78,7 @@ void mnfq_i_answered(struct mnfq_socket *sock, struct mnfq_queue *queue,
 	uint32_t tag = request->nlmsg_pid;
 
 	if ((tag & MNFQ_I_TAG_OWN) != sock->tag)
-		return; /* of somebody else who shares the descriptor */
+		return; /* of another process that shares the descriptor */
 	if ((tag & MNFQ_I_TAG_RELEASE) && (err == 0 || err == -ENOENT)) {
 		if (queue)
 			works(queue);
@@ -95,7 +95,7 @@ void mnfq_i_answered(struct mnfq_socket *sock, struct mnfq_queue *queue,
 	queue->stats.refused++;
 	if (err == -EPERM || err == -ENODEV)
 		mnfq_i_queue_fail(queue, err);
-	/* A release is for packets that nobody has seen. */
+	/* A release is for packets that no callback has seen. */
 	if (queue->options.refused && !(tag & MNFQ_I_TAG_RELEASE))
 		queue->options.refused(queue, request->nlmsg_seq, err, queue->data);
 }

@@ -4,7 +4,7 @@
  * request before sendmsg returns, so its answer is in the receive buffer by then, behind the
  * packets and refused verdicts that came earlier; those are put into the backlog for the next round. If the
  * end of the buffer is reached without an answer, the answer was lost, because the buffer was
- * full or because somebody else took it, and the request is repeated.
+ * full or because another process took it, and the request is repeated.
  */
 #include "request.h"
 
@@ -110,7 +110,7 @@ static size_t build_request(uint8_t *buf, uint16_t num, uint8_t command, uint32_
 	return nlh->nlmsg_len;
 }
 
-/* Sends a request whose answer nobody waits for. */
+/* Sends a request without waiting for the answer. */
 int mnfq_i_request_send(struct mnfq_socket *sock, uint16_t num, uint8_t command,
 			const struct mnfq_i_settings *settings)
 {
@@ -132,7 +132,7 @@ void mnfq_i_request_stop_queueing(struct mnfq_queue *queue)
 }
 
 /*
- * What we know but have not told yet does not make the descriptor readable for somebody's event
+ * What is known but not reported yet does not make the descriptor readable for an event
  * loop. The answer to a command that does nothing (PF_BIND, since Linux 3.8) does.
  */
 void mnfq_i_request_self_wake(struct mnfq_socket *sock)
@@ -150,7 +150,7 @@ void mnfq_i_request_remind(struct mnfq_socket *sock)
 		mnfq_i_request_self_wake(sock);
 }
 
-/* Takes NLMSG_ERROR if it answers a request of ours, which may be one that nobody waits for. */
+/* Takes NLMSG_ERROR if it answers a request of ours, which may be one without a waiting caller. */
 bool mnfq_i_request_answer(struct mnfq_socket *sock, const uint8_t *msg, size_t len)
 {
 	struct nlmsgerr answer;
@@ -207,7 +207,7 @@ static bool is_void(struct mnfq_socket *sock, const uint8_t *data, size_t len)
 
 /*
  * Takes an answer, ignores what is nothing for us, and keeps the rest for the next round:
- * packets, and refused verdicts, because the user may be told of them, who may do anything then.
+ * packets, and refused verdicts, because they may be reported to the user, who may do anything then.
  */
 static void sort(struct mnfq_socket *sock, struct mnfq_i_backlog **entry, size_t len)
 {
@@ -288,7 +288,7 @@ void mnfq_i_request_read(struct mnfq_socket *sock)
 	mnfq_i_request_remind(sock);
 }
 
-/* Takes packets that nobody has read, from the backlog first, and tells their ids. */
+/* Takes unread packets, from the backlog first, and returns their ids. */
 unsigned int mnfq_i_request_gather(struct mnfq_queue *queue, uint32_t *ids, unsigned int max)
 {
 	struct mnfq_socket *sock = queue->sock;
@@ -329,7 +329,7 @@ static int attempt(struct mnfq_socket *sock, uint16_t num, uint8_t command,
 }
 
 /*
- * Asks the kernel something that changes nothing, and waits for nobody: reads what is there, for
+ * Asks the kernel something that changes nothing, and does not wait: reads what is there, for
  * @ms at most. Returns as mnfq_i_request().
  */
 int mnfq_i_request_probe(struct mnfq_socket *sock, uint16_t num, uint8_t command, unsigned int ms)
@@ -352,7 +352,7 @@ void mnfq_i_request_start(struct mnfq_socket *sock)
 
 /*
  * A command and settings for a queue, in one message. Returns what the kernel answered, or
- * -ETIMEDOUT. @repeated tells that an earlier attempt may have taken effect already, which makes
+ * -ETIMEDOUT. @repeated reports that an earlier attempt may have taken effect already, which makes
  * -EBUSY of a BIND and -ENODEV of an UNBIND mean success.
  */
 int mnfq_i_request(struct mnfq_socket *sock, uint16_t num, uint8_t command,
@@ -365,7 +365,7 @@ int mnfq_i_request(struct mnfq_socket *sock, uint16_t num, uint8_t command,
 	while ((err = attempt(sock, num, command, settings)) == -ETIMEDOUT &&
 	       mnfq_i_now_ms() < sock->deadline) {
 		*repeated = true;
-		/* Whoever else reads from this socket gets a moment to lose interest. */
+		/* Another reader of the socket gets a moment to stop. */
 		(void)poll(&readable, 1, 5);
 	}
 	mnfq_i_request_remind(sock);

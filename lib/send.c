@@ -156,7 +156,7 @@ static int send_outbox(struct mnfq_socket *sock)
 	if (outbox->len == 0)
 		return 0;
 	err = mnfq_i_send(sock, &iov, 1);
-	if (err == -EMSGSIZE) { /* somebody who shares the socket shrank its send buffer */
+	if (err == -EMSGSIZE) { /* another user of the socket shrank its send buffer */
 		sock->send_max = mnfq_i_get_send_max(sock->fd);
 		err = send_in_parts(sock, outbox->bytes, outbox->len);
 	}
@@ -413,7 +413,7 @@ void mnfq_i_release_pending(struct mnfq_queue *queue)
 
 /*
  * The ids from @first to @last never reached us. Most often the kernel dropped those packets because
- * our buffer was full; but if somebody else took the messages, the packets still wait in the kernel.
+ * our buffer was full; but if another reader took the messages, the packets still wait in the kernel.
  * Decide them by default, as soon as no older packet is held that such a batch would decide as
  * well; and if they are many, in steps, the first of them in this round.
  */

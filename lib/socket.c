@@ -41,7 +41,7 @@ static uint32_t random_number(void)
 }
 
 /*
- * A port id that nobody has had lately. The kernel's own choice is the process id, again and again:
+ * A port id that was not used lately. The kernel's own choice is the process id, again and again:
  * a packet that another processor is just enqueuing for a queue that went with the socket before
  * would get here, and be taken for one of ours. Process ids are smaller than these.
  */
@@ -77,7 +77,7 @@ static int get_portid(int fd, uint32_t *portid, bool *used)
 			return -errno;
 		if (err < 0 && addr.nl_pid == 0)
 			return err;
-		*used = err < 0; /* somebody who shares it was quicker */
+		*used = err < 0; /* another user of the socket was quicker */
 	}
 	*portid = addr.nl_pid;
 	return 0;
@@ -177,7 +177,7 @@ static int wrap(struct mnfq_socket **ret, int fd, const struct mnfq_socket_optio
 	sock->send_max = mnfq_i_get_send_max(fd);
 	sock->backlog_end = &sock->backlog;
 	init_lock(&sock->lock);
-	/* Numbers that nobody else who shares the descriptor uses, nor anybody who did. */
+	/* Numbers that no other user of the descriptor uses, or used before. */
 	sock->seq = random_number();
 	sock->tag = (sock->seq << 17 | 1u << 31) & MNFQ_I_TAG_OWN;
 	*ret = sock;
@@ -258,7 +258,7 @@ int mnfq_socket_adopt(struct mnfq_socket **ret, int fd, const struct mnfq_socket
 				"descriptor %d cannot be kept from getting a socket filter: %s",
 				fd, strerror(errno));
 	}
-	if (err == 0) /* between the check and the lock somebody else may have been quick */
+	if (err == 0) /* between the check and the lock another process may have been quick */
 		err = mnfq_i_check_filter(fd, &error);
 	if (err == 0)
 		err = wrap(ret, fd, &checked, &error);
@@ -291,7 +291,7 @@ struct mnfq_socket *mnfq_socket_close(struct mnfq_socket *sock)
 	return mnfq_i_socket_unref(sock);
 }
 
-/* Without the descriptor nothing reaches the kernel of what closing a socket tells it. */
+/* Without the descriptor nothing reaches the kernel of the messages of closing a socket. */
 int mnfq_socket_detach(struct mnfq_socket *sock)
 {
 	struct mnfq_queue *queue;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Options of netlink sockets: those that we set, and those that tell something. */
+/* Options of netlink sockets: those that are set, and those that are read. */
 #include "sockopt.h"
 
 #include <errno.h>
@@ -21,7 +21,7 @@ int mnfq_i_get_int(int fd, int level, int name)
 
 /*
  * The kernel delivers nothing to a socket that is connected to another peer than itself. Returns 1, 0, or
- * a negative errno if it does not tell.
+ * a negative errno if it is unknown.
  */
 int mnfq_i_is_connected(int fd)
 {
@@ -46,7 +46,7 @@ static int set_buffer(int fd, uint32_t bytes)
 	return setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &half, sizeof(half)) < 0 ? -errno : 0;
 }
 
-/* An overrun must not stop the socket until it is drained; the gap in the ids tells the loss. */
+/* An overrun must not stop the socket until it is drained; the gap in the ids shows the loss. */
 void mnfq_i_set_options(int fd, uint32_t buffer)
 {
 	int one = 1, out = MNFQ_I_OUTBOX_MAX;

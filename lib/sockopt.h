@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Options of netlink sockets: those that we set, and those that tell something. */
+/* Options of netlink sockets: those that are set, and those that are read. */
 #ifndef MNFQ_SOCKOPT_H
 #define MNFQ_SOCKOPT_H
 

@@ -31,7 +31,7 @@ struct mnfq_i_decision {
 	uint32_t tag; /* of the queue, see wire.h */
 	uint32_t id;
 	uint32_t verdict;
-	bool by_default;                      /* nobody else decided */
+	bool by_default;                      /* no callback decided */
 	const struct mnfq_i_changes *changes; /* NULL: none */
 	const void *payload;                  /* if that is one of the changes */
 	size_t payload_len;

@@ -86,9 +86,9 @@ struct mnfq_i_subject {
 	size_t range;    /* the copy_range in force */
 	bool ours;       /* the bytes replace those of the kernel already */
 	bool may_cut;    /* what was not received may be lost */
-	bool may_resize; /* somebody adjusts the sequence numbers of TCP */
-	bool resized;    /* told afterwards: somebody has to */
-	const char *why; /* told afterwards: the reason for a refusal */
+	bool may_resize; /* the sequence numbers of TCP are adjusted elsewhere */
+	bool resized;    /* set afterwards: they have to be */
+	const char *why; /* set afterwards: the reason for a refusal */
 };
 
 size_t mnfq_i_check_size(const struct mnfq_i_layers *l);

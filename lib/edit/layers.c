@@ -91,7 +91,7 @@ static int ipv4(struct mnfq_i_layers *l, const struct mnfq_i_raw *bytes)
 
 /*
  * The final destination behind a routing header with segments left (RFC 8200, 8.1). -ENOENT: this
- * type is not known, so nobody can tell.
+ * type is not known, so this is unknown.
  */
 static int routing(struct mnfq_i_layers *l, const uint8_t *header, size_t len)
 {

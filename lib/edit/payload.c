@@ -49,7 +49,7 @@ static int refuse_headless(struct mnfq_i_subject *s)
 			: "the packet's headers were cut off: bind with a larger copy_range");
 }
 
-/* Why nobody knows where the headers are. */
+/* Why the position of the headers is unknown. */
 int mnfq_i_unlocated(struct mnfq_i_subject *s, int err)
 {
 	switch (err) {
@@ -60,10 +60,9 @@ int mnfq_i_unlocated(struct mnfq_i_subject *s, int err)
 			return mnfq_i_refuse_unsplit(
 				s, "the packet has no length of its own (BIG TCP): bind with "
 				   "MNFQ_QUEUE_NO_GSO");
-		return mnfq_i_refuse_edit(
-			s, err,
-			"a packet whose header does not tell its length (a jumbogram) "
-			"cannot be edited");
+		return mnfq_i_refuse_edit(s, err,
+					  "a packet whose header has no length (a jumbogram) "
+					  "cannot be edited");
 	case -EPROTONOSUPPORT:
 		return mnfq_i_refuse_edit(s, err, "only IPv4 and IPv6 packets can be edited");
 	default:
@@ -244,7 +243,7 @@ static bool is_same_structure(const struct mnfq_layers *a, const struct mnfq_lay
 	       (a->data > a->transport) == (b->data > b->transport);
 }
 
-/* Other addresses, where somebody may have them in a sum that we cannot repair. */
+/* Other addresses, which may be part of a checksum that cannot be repaired. */
 static int permit_addresses(struct mnfq_i_subject *s, const struct mnfq_i_layers *old,
 			    const struct mnfq_i_layers *l)
 {
@@ -297,7 +296,7 @@ static int payload_change(struct mnfq_i_subject *s, const struct mnfq_i_layers *
 	    !is_same_structure(&old->at, &l->at, old->at.end - edit->remove + edit->insert))
 		return mnfq_i_refuse_edit(
 			s, -EINVAL,
-			"the edit breaks the headers: whoever builds them anew sets a new "
+			"the edit breaks the headers: to build new ones, set a new "
 			"payload and repairs it");
 	mnfq_i_update_header(l, s->bytes.p, out);
 	return permit_addresses(s, old, l);

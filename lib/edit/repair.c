@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Lengths and checksums of a packet that somebody else has put together. No I/O. */
+/* Lengths and checksums of a packet that the caller has put together. No I/O. */
 #include <errno.h>
 #include <linux/if_ether.h>
 #include <netinet/in.h>
@@ -84,7 +84,7 @@ int mnfq_i_repair(struct mnfq_i_subject *s, uint8_t *out, size_t *out_len)
 	if (err < 0)
 		return err;
 	mnfq_i_compute_header(&l, out);
-	/* Over IPv6 no checksum means that nobody wrote one: receivers drop that. */
+	/* Over IPv6 there must be a checksum: receivers drop packets without one. */
 	if (l.check && (l.at.family == AF_INET6 || !mnfq_i_is_none(s, &l, out)))
 		mnfq_i_compute(&l, out);
 	*out_len = bytes.len;

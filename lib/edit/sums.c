@@ -40,7 +40,7 @@ static uint32_t pseudo(const struct mnfq_i_layers *l, size_t len)
 static uint32_t sum_up(const struct mnfq_i_layers *l, const uint8_t *p)
 {
 	size_t transport = l->at.transport, behind = l->check + 2;
-	/* UDP tells its length; UDP-Lite takes the packet's, however little it covers. */
+	/* UDP has a length field; UDP-Lite takes the packet's, however little it covers. */
 	size_t end = l->at.protocol == IPPROTO_UDP ? l->covered : l->at.end;
 
 	return pseudo(l, end - transport) + mnfq_i_sum(p + transport, l->check - transport) +

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The tests that SECURITY.md names exist: it promises nothing that nobody looks at.
+# The tests that SECURITY.md names exist: each promise is tested.
 # shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
 

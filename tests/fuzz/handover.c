@@ -13,7 +13,7 @@ static void expect(bool condition)
 		abort();
 }
 
-/* Control characters of ASCII are in nothing that anybody prints. */
+/* Control characters of ASCII are never printed. */
 static void expect_harmless(const char *text, size_t size)
 {
 	size_t len = strnlen(text, size);

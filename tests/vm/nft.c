@@ -182,7 +182,7 @@ Test(nft, bypass)
 		  "nft 'flush table inet t; add rule inet t c udp dport 7000 queue to 1'");
 	udp_send(&fixture.udp, 4);
 	fixture_expect_nothing();
-	fixture.unaccounted = "nobody counts while no queue is bound";
+	fixture.unaccounted = "packets are not counted while no queue is bound";
 	fixture_close();
 }
 

@@ -136,7 +136,7 @@ static int run_round(struct bench_net *net, struct bench_series *series,
 	const struct bench_scenario *scenario = series->scenario;
 
 	for (unsigned int i = 0; i < series->candidates; i++) {
-		/* Whoever is first has other caches: take turns. */
+		/* The first one has other caches: take turns. */
 		unsigned int who = (unsigned int)((i + round) % series->candidates);
 		const struct bench_candidate *candidate = &scenario->candidates[who];
 

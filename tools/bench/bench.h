@@ -92,7 +92,7 @@ struct bench_queue {
 	unsigned int ids; /* packets that ever came */
 };
 
-/** Keep a sentence for whoever gives up; returns -1. */
+/** Keep a message for the caller that gives up; returns -1. */
 int bench_fail(struct bench_net *net, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
@@ -142,7 +142,7 @@ struct bench_worker {
 	bool once;      /* mark what comes after the first BENCH_FIRST packets */
 	uint32_t batch; /* packets received at once; 0: the default */
 	bool spin;      /* look for packets without sleeping */
-	uint64_t goal;  /* packets; 0: until told to stop */
+	uint64_t goal;  /* packets; 0: until stopped */
 	int cpu;        /* to stay on, or -1 */
 	bool trace;     /* count system calls instead of time; false again where that is denied */
 	int pid;
@@ -154,7 +154,7 @@ struct bench_worker {
 	char error[256];
 	uint64_t packets;    /* decided */
 	uint64_t unexpected; /* of these, those that are no IPv4 */
-	uint64_t calls;      /* system calls, if somebody counted them */
+	uint64_t calls;      /* system calls, if they were counted */
 	int64_t wall_ns, cpu_ns, user_ns, system_ns;
 	int64_t heap, memory; /* bytes */
 	int64_t start_wall, start_cpu, start_user, start_system;
@@ -163,7 +163,7 @@ struct bench_worker {
 struct bench_candidate {
 	const char *name;
 	const char *summary;
-	int (*run)(struct bench_worker *worker); /* NULL: nobody, the unqueued path */
+	int (*run)(struct bench_worker *worker); /* NULL: none, the path without a queue */
 	bool spin;
 	bool gso;
 	bool once; /* with rules that let a marked connection past the queue */
@@ -175,7 +175,7 @@ int bench_run_raw(struct bench_worker *worker);
 int bench_run_lnq(struct bench_worker *worker);
 int bench_run_lnq_batch(struct bench_worker *worker);
 
-/** Keep a sentence with errno's text; returns -1. */
+/** Keep a message with errno's text; returns -1. */
 int bench_worker_fail(struct bench_worker *worker, const char *what);
 
 /** Bound: wait until it begins, and take the time; then the same at the end. */
@@ -219,7 +219,7 @@ struct bench_worker_group {
 int bench_group_start(struct bench_net *net, struct bench_worker_group *group);
 /** Let them begin. */
 void bench_group_go(struct bench_worker_group *group);
-/** Tell those without a goal to stop, and wait until all are done; their queues stay bound. */
+/** Stop those without a goal, and wait until all are done; their queues stay bound. */
 int bench_group_wait(struct bench_net *net, struct bench_worker_group *group);
 /** Let them unbind and end; whatever happened they are gone after this. 0 or -1. */
 int bench_group_end(struct bench_net *net, struct bench_worker_group *group);

@@ -444,7 +444,7 @@ static void namespaces_child_main(struct netns_run *run, int out, pid_t parent)
 								       : EXIT_FAILURE);
 }
 
-/* Waits for what it tells; it may be interrupted instead. */
+/* Waits for what it writes; it may be interrupted instead. */
 static int await_outcome(struct bench_net *net, int in, struct bench_outcome *outcome)
 {
 	struct pollfd readable = { .fd = in, .events = POLLIN };
@@ -474,7 +474,7 @@ static int namespaces_run(struct bench_net *net, struct netns_run *run)
 		      : await_outcome(net, ends[0], &outcome);
 	close(ends[0]);
 	if (pid > 0) {
-		kill(pid, SIGKILL); /* it has told all that it had to */
+		kill(pid, SIGKILL); /* it has written all its results */
 		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 			;
 	}

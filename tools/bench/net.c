@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mnfq-bench: the network. Three namespaces without a name, which live as long as somebody holds
- * a descriptor of them: nothing stays behind, whatever becomes of us. Nobody else is in there, so
+ * mnfq-bench: the network. Three namespaces without a name, which live as long as a process holds
+ * a descriptor of them: nothing stays behind, however the program ends. No other process is in there, so
  * our only thread may go from one to the other.
  */
 #include <arpa/inet.h>
@@ -110,7 +110,7 @@ int bench_net_count(struct bench_net *net, const char *chain, unsigned int rule,
 	if (net_run(net, net->router, command, line, sizeof(line)) < 0)
 		return -1;
 	if (sscanf(line, "%llu", &count) != 1)
-		return bench_fail(net, "'%s' tells no counter: %s", command, line);
+		return bench_fail(net, "'%s' prints no counter: %s", command, line);
 	*packets = count;
 	return 0;
 }
@@ -175,7 +175,7 @@ int bench_net_make(struct bench_net *net)
 
 /*
  * @dev with the address .2 of a network in the router, and eth0 with .1 in @host. The neighbours
- * are told, so that nobody asks while it counts, and there is no IPv6, which talks on its own.
+ * are set, so that none is asked for while it counts, and there is no IPv6, which talks on its own.
  */
 static int net_join(struct bench_net *net, int host, const char *dev, int network)
 {

@@ -219,7 +219,7 @@ static int work_off(struct bench_net *net, const struct bench_options *opts,
 	return bench_group_end(net, group);
 }
 
-/* What is measured with packets of which nobody waits for an answer. */
+/* What is measured with packets that get no reply. */
 enum kind { DRAIN, MIXED, FLOOD };
 
 static int measure_once(struct bench_net *net, const struct bench_options *opts,

@@ -69,7 +69,7 @@ int bench_trace_count(struct bench_net *net, struct bench_worker_group *group)
 		if (signal == (SIGTRAP | 0x80))
 			stops++;
 	}
-	/* Each stops on its way in and on its way out; the last one is the one that told us. */
+	/* Each stops on its way in and on its way out; the last one is the one that was reported. */
 	worker->calls = stops / 2 - 1;
 	ptrace(PTRACE_DETACH, group->pid, NULL, NULL);
 	return 0;

@@ -210,7 +210,7 @@ struct received {
 	int64_t ns;
 };
 
-/* Reads one connection to its end, and tells how much that was and how long it took. */
+/* Reads one connection to its end, and returns how much that was and how long it took. */
 static void sink(int fd, int out)
 {
 	struct received received = { 0 };

@@ -149,7 +149,7 @@ static int open_loop(struct dump_multi *multi)
 	return watch_fd(multi, multi->dump->wake, NULL);
 }
 
-/* @stored: its name if the service manager kept it, or NULL. */
+/* @stored: its name if the service manager stored it, or NULL. */
 static int open_spec(struct dump_multi *multi, const struct socket_spec *spec, const char *stored)
 {
 	struct netns_entry *entry = entry_new(multi, 0);

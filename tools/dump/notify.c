@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mnfq dump with any number of namespaces: what the log, the broker and the service manager are told. Lines are
+ * mnfq dump with any number of namespaces: messages to the log, the broker and the service manager. Lines are
  * limited per user, so that users who hand sockets over can neither fill the log nor keep others out of it.
  */
 #include "dump/notify.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mnfq dump with any number of namespaces: what the log, the broker and the service manager are told when one of
+ * mnfq dump with any number of namespaces: messages to the log, the broker and the service manager when one of
  * them joins or leaves.
  */
 #ifndef MNFQ_TOOLS_DUMP_NOTIFY_H

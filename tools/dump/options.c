@@ -193,7 +193,7 @@ static const struct option_row dump_rows[] = {
 	{ "json", BOOL(json), .help = "print one JSON object per line" },
 	{ "when-blocked", 0, "ACTION", .set = set_when_blocked, .complete = WHEN_BLOCKED,
 	  .expected = "drop-lines, wait or exit",
-	  .help = "if nobody reads stdout: drop-lines (default),\nwait or exit" },
+	  .help = "while stdout is not read: drop-lines (default),\nwait or exit" },
 	{ "verdict", 0, "VERDICT", .set = set_verdict,
 	  .complete = "accept drop repeat stop queue:",
 	  .expected = "accept, drop, repeat, stop or queue:NUM, NUM from 0 to 65535",
