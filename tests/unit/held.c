@@ -171,7 +171,7 @@ Test(held, a_copy_freed_in_its_callback_was_never_retained)
 	expect_verdict(3, MNFQ_ACCEPT);
 	cr_expect(fake_queue(7)->decisions[3].has_mark);
 	cr_expect(eq(u64, stats().accepted, 2));
-	cr_expect(eq(u64, stats().defaulted, 1), "put off, and nobody is left to decide");
+	cr_expect(eq(u64, stats().defaulted, 1), "deferred, and not decided later");
 	cr_expect(eq(u64, stats().invalid, 1));
 	cr_expect(eq(u64, stats().deferred, 0));
 	cr_expect(eq(u64, stats().held, 0));
@@ -661,7 +661,7 @@ Test(held, a_packet_freed_in_vain_is_counted)
 	mnfq_packet_free(held[0]);
 	cr_expect(eq(u64, stats().stopped, 1));
 	cr_expect(eq(u64, stats().defaulted, 1));
-	cr_expect(eq(u64, stats().unsent, 0), "nobody had decided otherwise");
+	cr_expect(eq(u64, stats().unsent, 0), "it was not decided otherwise");
 	cr_expect(eq(u64, stats().held, 0));
 }
 
@@ -719,7 +719,7 @@ Test(held, a_release_that_failed_elsewhere_keeps_its_place)
 	held[1] = mnfq_packet_free(held[1]);
 	fake_packet(7, 60, true);
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1), "one more that is held");
-	cr_expect(eq(u32, fake.sleeps, 0), "nobody waits until there is memory");
+	cr_expect(eq(u32, fake.sleeps, 0), "no wait for memory");
 	fake.send_errors = 0;
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -ENOBUFS));
 	fake.clock_ms += 100;

@@ -215,7 +215,7 @@ Test(requests, a_bind_that_timed_out_leaves_no_packets)
 	cr_assert(eq(int, mnfq_queue_bind(&other, sock, 8, NULL, accept_all, NULL), 0));
 	fake_packet(8, 60, false);
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 0));
-	cr_expect(eq(u32, fake_queued(8), 1), "nobody has seen it");
+	cr_expect(eq(u32, fake_queued(8), 1), "no callback has seen it");
 	cr_expect(eq(u32, seen, 0));
 }
 
@@ -229,7 +229,7 @@ Test(requests, what_a_queue_of_another_user_left_is_not_ours)
 	cr_assert(eq(int, mnfq_queue_bind(&other, sock, 8, NULL, accept_all, NULL), 0));
 	fake_packet(8, 60, false);
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 0));
-	cr_expect(eq(u32, fake_queued(8), 1), "nobody has seen it");
+	cr_expect(eq(u32, fake_queued(8), 1), "no callback has seen it");
 }
 
 Test(requests, more_than_a_batch_may_come_before_the_answer)
@@ -432,7 +432,7 @@ Test(requests, each_refusal_has_its_errno_and_message)
 	} refusals[] = {
 		{ -EPERM, -EBUSY, "owned by another" },
 		{ -EEXIST, -EBUSY, "owned by another" },
-		{ -EBUSY, -EEXIST, "by somebody who shares the socket" },
+		{ -EBUSY, -EEXIST, "by another process that shares the socket" },
 		{ -EINVAL, -EPROTONOSUPPORT, "load nfnetlink_queue" },
 		{ -EOPNOTSUPP, -EOPNOTSUPP, "too old" },
 		{ -ENOMEM, -ENOMEM, "queue 8: Cannot allocate memory" },
@@ -493,7 +493,7 @@ Test(requests, packets_on_their_way_are_waited_for_where_there_can_be_some)
 
 	cr_expect(eq(uint, fake.membarriers, 0), "a socket of our own");
 	adopt_and_bind(socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER));
-	cr_expect(eq(uint, fake.membarriers, 0), "one that nobody has used");
+	cr_expect(eq(uint, fake.membarriers, 0), "one that was not used");
 
 	fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
 	cr_assert(eq(int, bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0));

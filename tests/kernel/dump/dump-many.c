@@ -612,7 +612,7 @@ Test(dump_many, packets_do_not_need_the_broker)
 	expect_packet(ns->name);
 	kill(tool.pid, SIGTERM);
 	tool_await_err(&tool, "2 packets");
-	cr_assert_eq(tool_finish(&tool), 1, "nobody was told");
+	cr_assert_eq(tool_finish(&tool), 1, "the client got no reply");
 	listener_remove_stale();
 }
 

@@ -288,7 +288,7 @@ static void expect_gone(void)
 {
 	child_tell(&maker);
 	(void)wait_readable(maker.fd); /* it waits for a while, too */
-	cr_expect_eq(child_finish(&maker), 0, "namespaces of which nobody knows live on");
+	cr_expect_eq(child_finish(&maker), 0, "unknown namespaces live on");
 }
 
 /* ---- what it costs ------------------------------------------------------------------------ */

@@ -200,7 +200,7 @@ static void expect_short_rounds(unsigned int left)
 		int64_t begin = now_ms();
 
 		cr_assert(wait_readable(mnfq_socket_get_fd(fixture.sock)),
-			  "%u wait, and nobody is told", waiting());
+			  "%u wait, and the descriptor is not readable", waiting());
 		cr_assert(mnfq_socket_dispatch(fixture.sock, 0) >= 0);
 		cr_assert(now_ms() - begin < 1000, "%" PRId64 " ms", now_ms() - begin);
 	}

@@ -204,7 +204,7 @@ QueueTest(socket, a_descriptor_closed_behind_our_back)
 	cr_assert(
 		strstr(mnfq_socket_get_error(fixture.sock), "queue 1: the socket's descriptor"));
 	cr_assert(other == NULL);
-	fixture.unaccounted = "nobody can ask a closed descriptor";
+	fixture.unaccounted = "a closed descriptor cannot be asked";
 }
 
 /* Also one that was adopted without the flag, and what is made on the way. */

@@ -67,7 +67,7 @@ int open_listener(void)
 
 int await_caller(int listener)
 {
-	cr_assert(wait_readable(listener), "nobody calls");
+	cr_assert(wait_readable(listener), "no connection");
 	return accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 }
 
