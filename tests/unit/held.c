@@ -218,7 +218,7 @@ Test(held, a_gap_above_a_held_packet_waits_for_it)
 
 /*
  * Against a model: packets come, are taken by others, lost, held and decided in random order, over
- * many rounds. Each must end with the verdict that it was given, or the default if nobody saw it.
+ * many rounds. Each must end with the verdict that it was given, or the default if no callback saw it.
  * Where sending fails or is refused now and then, the default may take the place of what was not
  * obeyed, but never another packet's verdict.
  */
@@ -810,7 +810,7 @@ Test(held, who_waits_for_a_pause_does_not_sleep_on)
 	mnfq_packet_free(held[1]);
 }
 
-/* ---- nobody sleeps with the lock, for which the threads that decide wait ---- */
+/* ---- no thread sleeps with the lock, for which the threads that decide wait ---- */
 
 static void *try_lock(void *arg)
 {

@@ -79,7 +79,7 @@ Test(release, a_row_of_small_gaps_has_no_more)
 		expect_verdict(i * STEP, MNFQ_ACCEPT);
 }
 
-/* Whoever waits for packets makes them first. */
+/* A call that waits for packets makes them first. */
 Test(release, steps_follow_each_other)
 {
 	rebind_seven(accept_all, MNFQ_STOP);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Descriptors that a user sends who is not allowed to: nobody receives them, and closing them stalls nobody. */
+/* Descriptors from a user who is not allowed: they are not received, and closing them delays no other client. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <linux/netlink.h>

@@ -147,7 +147,7 @@ static int pass_file(int stream, void *arg)
 	return write(stream, "", 1) != 1 || read(stream, &byte, 1) != 0;
 }
 
-/* The first one keeps its thread busy, and nobody else waits for that, nor for so many others of this user. */
+/* The first one keeps its thread busy, and other users wait neither for that nor for the others of this user. */
 Test(dump_bounds, so_many_of_a_user_wait)
 {
 	struct passed passed;
@@ -189,7 +189,7 @@ Test(dump_bounds, so_many_of_a_user_wait)
 
 /* ---- the end ---------------------------------------------------------------------------- */
 
-/* What hangs may have a copy of the listener, so that closing it does not keep anybody from connecting. */
+/* What hangs may have a copy of the listener, so that closing it does not prevent connections. */
 Test(dump_bounds, nobody_connects_after_the_end)
 {
 	int stream = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), listener, file;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * mnfq dump --listen while its system calls fail, one after the other, for each reason that has nothing to do
- * with what was asked: nobody who may not is served, nothing hangs, and what comes afterwards is served.
+ * with what was asked: no user without the right is served, nothing hangs, and what comes afterwards is served.
  */
 #include <criterion/criterion.h>
 #include <errno.h>

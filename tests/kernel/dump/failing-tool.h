@@ -42,7 +42,7 @@ int offer(int fd, uint32_t flags, const char *label);
 /* The tool's broker; 0: there is none. */
 pid_t find_broker(const struct tool *tool);
 
-/* Whether the tool has ended, and nobody has waited for it. */
+/* Whether the tool has ended, and was not waited for. */
 bool has_ended(const struct tool *tool);
 
 #endif

@@ -19,8 +19,8 @@
 #include "container.h"
 #include "kernel-fixture.h"
 
-#define OWNER    12345
-#define STRANGER 12346
+#define OWNER      12345
+#define OTHER_USER 12346
 
 /* ---- a process that serves queue 1 ---------------------------------------------------------------- */
 
@@ -147,13 +147,13 @@ Test(rootless, root_of_the_machine_serves_it)
 	cr_assert_eq(container_finish(&container), 0);
 }
 
-/* Row "bind, configure, decide": nobody else. Nor may he know which namespace it is. */
+/* Row "bind, configure, decide": no other user, who does not learn either which namespace it is. */
 Test(rootless, another_user_does_not)
 {
 	struct container container;
 
 	container_start_idle(&container, OWNER);
-	not_served((struct server){ .uid = STRANGER, .fd = container.socket },
+	not_served((struct server){ .uid = OTHER_USER, .fd = container.socket },
 		   "the socket's network namespace: run it as root, as the user who made");
 	cr_assert_eq(container_finish(&container), 0);
 }
@@ -198,7 +198,7 @@ static int open_powerless(int stream, void *arg)
 	int fd, sent;
 
 	netns_enter(arg);
-	if (become(STRANGER) < 0)
+	if (become(OTHER_USER) < 0)
 		return 1;
 	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
 	sent = fd < 0 ? -1 : send_descriptor(stream, fd);
@@ -240,7 +240,7 @@ Test(rootless, an_opener_with_rights_and_a_sender_without)
 
 	container_start_idle(&container, OWNER);
 	fd = netns_socket(&container.ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
-	not_served((struct server){ .uid = STRANGER, .fd = fd },
+	not_served((struct server){ .uid = OTHER_USER, .fd = fd },
 		   "the socket's network namespace");
 	close(fd);
 	cr_assert_eq(container_finish(&container), 0);
@@ -354,7 +354,7 @@ Test(rootless, what_its_owner_can_do_beside)
 
 Test(rootless, what_another_user_can_do)
 {
-	all_steps(STRANGER);
+	all_steps(OTHER_USER);
 }
 
 /* Row "open one in another namespace": of its own user namespace its root may enter each. */

@@ -126,7 +126,7 @@ static bool descriptors_can_be_refused(void)
 #endif
 }
 
-/* Nobody is to send descriptors here, and closing them would take as long as the peer likes. */
+/* Clients have no descriptors to send, and closing them would take as long as the peer likes. */
 Test(share_hostile, descriptors_that_peers_send_delay_nobody)
 {
 	struct netns *ns = netns_new();
