@@ -172,6 +172,14 @@ pid_t child_named(pid_t parent, const char *name)
 	return last;
 }
 
+pid_t child_await_named(pid_t parent, const char *name)
+{
+	pid_t child;
+
+	cr_assert(wait_until((child = child_named(parent, name)) > 0), "no child %s", name);
+	return child;
+}
+
 unsigned int count_children(pid_t parent, const char *name)
 {
 	pid_t last;

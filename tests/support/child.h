@@ -29,6 +29,9 @@ void child_kill(struct child *child);
 /* A living child of any process by its name (comm), the last one that it started; 0: none. */
 pid_t child_named(pid_t parent, const char *name);
 
+/* The same; waits until there is one. A child has its name a moment after it has begun. */
+pid_t child_await_named(pid_t parent, const char *name);
+
 /* So many, living or not. */
 unsigned int count_children(pid_t parent, const char *name);
 

@@ -838,8 +838,7 @@ Test(broker, it_does_not_outlive_its_parent)
 	cr_assert(read(child.fd, &harness.keeper, sizeof(harness.keeper)) ==
 		  sizeof(harness.keeper));
 	cr_assert(harness_refused(&harness) == 0);
-	harness.broker = child_named(harness.keeper, "mnfq-broker");
-	cr_assert(harness.broker > 0);
+	harness.broker = child_await_named(harness.keeper, "mnfq-broker");
 	child_kill(&child);
 	cr_assert(wait_until(kill(harness.broker, 0) < 0), "the broker is still there");
 	cr_assert(wait_until(kill(harness.keeper, 0) < 0), "its keeper is still there");

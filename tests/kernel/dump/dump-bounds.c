@@ -215,7 +215,7 @@ Test(dump_bounds, nobody_connects_after_the_end)
 static long get_memory(const struct tool *tool)
 {
 	const pid_t keeper = keeper_of(tool);
-	const pid_t pids[] = { tool->pid, keeper, child_named(keeper, "mnfq-broker") };
+	const pid_t pids[] = { tool->pid, keeper, child_await_named(keeper, "mnfq-broker") };
 	char path[64], line[128];
 	long kib, sum = 0;
 	FILE *file;

@@ -145,7 +145,7 @@ static int hand_files_over(int stream, void *arg)
 
 static unsigned int count_receivers(void)
 {
-	return count_children(child_named(keeper_of(), "mnfq-broker"), "mnfq-receiver");
+	return count_children(child_await_named(keeper_of(), "mnfq-broker"), "mnfq-receiver");
 }
 
 /*
@@ -228,7 +228,7 @@ Test(dump_hostile, another_broker_takes_its_place)
 	cr_assert_eq(mnfq_handover_wait(stream, DEADLINE_MS, NULL), 0);
 	for (int i = 0; i < 2; i++)
 		tool_await_err(&tool, "serving namespace ");
-	kill(child_named(keeper_of(), "mnfq-broker"), SIGKILL);
+	kill(child_await_named(keeper_of(), "mnfq-broker"), SIGKILL);
 	tool_await_err(&tool, "the broker has failed");
 	cr_assert(strncmp(tool_err(&tool), "namespace ", 10) == 0); /* who stayed */
 	expect_contains(tool.line, "has failed");

@@ -514,10 +514,9 @@ static bool has_become_root(pid_t pid)
 /* Stopped together, since its keeper would replace a broker that hangs. */
 static void signal_broker(int signal)
 {
-	pid_t keeper = child_named(tool.pid, "mnfq-keeper");
-	pid_t broker = child_named(keeper, "mnfq-broker");
+	pid_t keeper = child_await_named(tool.pid, "mnfq-keeper");
+	pid_t broker = child_await_named(keeper, "mnfq-broker");
 
-	cr_assert(keeper > 0 && broker > 0);
 	kill(keeper, signal);
 	kill(broker, signal);
 }
@@ -606,7 +605,7 @@ Test(dump_many, packets_do_not_need_the_broker)
 	signal_broker(SIGSTOP);
 	udp_send(&udp, 0);
 	expect_packet(ns->name);
-	kill(child_named(tool.pid, "mnfq-keeper"), SIGKILL);
+	kill(child_await_named(tool.pid, "mnfq-keeper"), SIGKILL);
 	tool_await_err(&tool, "mnfq dump: the broker has ended");
 	udp_send(&udp, 1);
 	expect_packet(ns->name);
@@ -620,7 +619,7 @@ Test(dump_many, packets_do_not_need_the_broker)
 Test(dump_many, ends_without_namespaces_and_broker)
 {
 	listener_start("");
-	kill(child_named(tool.pid, "mnfq-keeper"), SIGKILL);
+	kill(child_await_named(tool.pid, "mnfq-keeper"), SIGKILL);
 	tool_await_err(&tool, "mnfq dump: ");
 	cr_assert_eq(tool_finish(&tool), 1);
 	listener_remove_stale();

@@ -342,8 +342,8 @@ Test(dump_systemd, it_hears_that_all_is_well)
 		cr_assert_eq(hear(manager, text), -1);
 		cr_assert_str_eq(text, "WATCHDOG=1\n");
 	}
-	keeper = child_named(tool.pid, "mnfq-keeper");
-	broker = child_named(keeper, "mnfq-broker");
+	keeper = child_await_named(tool.pid, "mnfq-keeper");
+	broker = child_await_named(keeper, "mnfq-broker");
 	kill(keeper, SIGSTOP);
 	kill(broker, SIGSTOP);
 	/* What it said before may still be there. */
