@@ -43,6 +43,8 @@ static void handle_answer(struct broker *broker, const struct ipc_msg *answer)
 			netns_track_answer(broker->track, answer);
 	} else if (answer->error < 0) {
 		return;
+	} else if (answer->flags & IPC_FOUND) {
+		netns_track_take_over(broker->track, answer);
 	} else if (answer->id & IPC_BROKER_ID && !(answer->flags & IPC_AGAIN)) {
 		/* The client lost its connection with the broker before, and does not know that it is served. */
 		outbox_detach(broker->outbox, answer->id);
@@ -197,6 +199,8 @@ _Noreturn void broker_main(const struct broker_setup *setup)
 		err = give_up_rights(setup, error, sizeof(error));
 	if (err == 0)
 		run_loop(&broker);
+	else if (setup->generation > 0 && is_transient(-err))
+		_exit(BROKER_FAILED); /* another one may succeed */
 	else
 		outbox_give_up(broker.outbox, err, "cannot take sockets or watch namespaces: %s",
 			       error[0] ? error : strerror(-err));

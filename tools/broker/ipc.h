@@ -28,7 +28,7 @@ enum ipc_type {
 	 * From the server: what became of IPC_ATTACH @id. An @error, with @text, ends the id.
 	 * Otherwise IPC_DETACH is to follow when the namespace @inode, unless that is 0, has neither
 	 * process nor name any more. The server also sends it for sockets that it opened by itself,
-	 * whose @id lacks IPC_BROKER_ID.
+	 * whose @id lacks IPC_BROKER_ID. A receiver reports the result of a job with it to the broker.
 	 */
 	IPC_ANSWER,
 	/* From the server: it closed @id by itself, forget it. */
@@ -54,7 +54,8 @@ enum ipc_type {
 #define IPC_SEEN 0x80000000u /* the server has seen that the namespace exists */
 #define IPC_HIDDEN                                                                               \
 	0x40000000u /* the broker may be unable to see it: it is not gone before it was seen */
-#define IPC_AGAIN 0x20000000u /* the broker before this one had the answer */
+#define IPC_AGAIN 0x20000000u /* after IPC_RESTART */
+#define IPC_FOUND 0x10000000u /* the broker, or one before it, found the namespace by itself */
 
 #define IPC_TEXT_SIZE MNFQ_ERRMSG_SIZE
 
@@ -88,7 +89,8 @@ int ipc_send(int ipc, const struct ipc_msg *message, int fd);
  * Receive a message. Never waits. The other side is not trusted: a message of the wrong length or of
  * an unknown type, with text without an end, or with the wrong descriptors, is refused.
  *
- * @fd  the descriptor of IPC_ATTACH, which is then the caller's (close-on-exec), else -1
+ * @fd  the descriptor that came with it, which is then the caller's (close-on-exec), else -1. Also with
+ *      an error: closing it may block.
  * Returns 1, 0 if there is none or it cannot be received now, -ECONNRESET when the other side is gone, -EMFILE for an
  * IPC_ATTACH for whose descriptor there was no room, or -EBADMSG for one that was refused: nothing
  * is left of it.

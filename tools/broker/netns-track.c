@@ -342,6 +342,24 @@ void netns_track_watch(struct netns_track *track, const struct ipc_msg *answer, 
 		scan_now(track);
 }
 
+/* This broker may have offered it anew, which the server refuses as served already. */
+void netns_track_take_over(struct netns_track *track, const struct ipc_msg *answer)
+{
+	struct found *found;
+	size_t at = 0;
+
+	found = insert_found(track, answer->inode, &at);
+	if (!found && at < track->found_count && track->found[at].inode == answer->inode)
+		found = &track->found[at];
+	if (!found) { /* no memory */
+		outbox_detach(track->outbox, answer->id);
+		return;
+	}
+	found->id = answer->id;
+	found->refused = found->lost = false;
+	scan_in(track, clock_ms(), SCAN_MS);
+}
+
 void netns_track_answer(struct netns_track *track, const struct ipc_msg *answer)
 {
 	struct netns_watch *watch = netns_watches_find(&track->watches, answer->id);

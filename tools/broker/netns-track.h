@@ -25,6 +25,12 @@ uint64_t netns_track_of_process(const struct netns_track *track, uint32_t pid);
 /** The client of @id, which was seen in the namespace @seen (or 0), has left before IPC_ANSWER came. */
 void netns_track_expect(struct netns_track *track, uint64_t id, uint64_t seen);
 
+/**
+ * The answer for a namespace that the broker before this one found: it is served under @answer's id, as if
+ * this one had found it.
+ */
+void netns_track_take_over(struct netns_track *track, const struct ipc_msg *answer);
+
 /** Watch the namespace of IPC_ANSWER, and look at it before this returns. @seen as above. */
 void netns_track_watch(struct netns_track *track, const struct ipc_msg *answer, uint64_t seen);
 

@@ -81,7 +81,7 @@ int lifecycle_add(struct netns_entry *entry, const struct socket_spec *spec, cha
 
 static void set_reason(struct netns_entry *entry, const char *reason)
 {
-	if (reason && !entry->report_reason)
+	if (reason && reason != entry->reason && !entry->report_reason)
 		snprintf(entry->reason, sizeof(entry->reason), "%s", reason);
 	entry->report_reason |= reason != NULL;
 }
@@ -191,7 +191,7 @@ void lifecycle_fail(struct netns_entry *entry, int err)
 	lifecycle_remove(entry, mnfq_socket_get_error(entry->handle.sock));
 }
 
-/* Namespaces that the broker found it finds again; the answer is that they are served. */
+/* The new broker has the ids of what the one before found, and watches the rest. */
 void lifecycle_restart(struct dump_multi *multi)
 {
 	struct netns_entry *entry, *next;
@@ -202,8 +202,8 @@ void lifecycle_restart(struct dump_multi *multi)
 			lifecycle_remove(entry, "its broker has failed");
 			continue;
 		}
-		entry->withdrawable = false;
-		if (entry->state == NETNS_SERVED || entry->state == NETNS_THREADED)
+		if ((entry->state == NETNS_SERVED || entry->state == NETNS_THREADED) &&
+		    !entry->leaving)
 			notify_restarted(entry);
 	}
 }

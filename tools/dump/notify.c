@@ -118,11 +118,14 @@ void notify_refused(const struct netns_entry *entry)
 /* The broker replies to its client, and watches the namespace unless the entry can be withdrawn. */
 static void report_served(const struct netns_entry *entry, uint32_t flags)
 {
+	const bool found = entry->id & IPC_BROKER_ID && !entry->handed_over;
+	const bool withdrawn = entry->handed_over && entry->withdrawable; /* with its client */
 	const struct ipc_msg message = { .type = IPC_ANSWER,
 					 .id = entry->id,
 					 .flags = flags | (entry->named ? IPC_SEEN : 0) |
-						  (entry->hidden ? IPC_HIDDEN : 0),
-					 .inode = entry->withdrawable ? 0 : entry->inode };
+						  (entry->hidden ? IPC_HIDDEN : 0) |
+						  (found ? IPC_FOUND : 0),
+					 .inode = withdrawn ? 0 : entry->inode };
 
 	if (entry->multi->ipc >= 0)
 		(void)ipc_send(entry->multi->ipc, &message, -1);

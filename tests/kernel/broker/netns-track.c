@@ -182,6 +182,52 @@ Test(track, the_broker_comes_home)
 	netns_free(ns);
 }
 
+/* What the server sent before is handled, and @id was not withdrawn. */
+static void expect_no_detach(struct broker_harness *harness, uint64_t id)
+{
+	const struct ipc_msg question = { .type = IPC_COUNT };
+	struct ipc_msg message;
+	int fd;
+
+	for (int answers = 0; answers < 2;) { /* see harness_refused() */
+		if (answers == 0 || message.type == IPC_COUNT)
+			cr_assert_eq(ipc_send(harness->ipc, &question, -1), 0);
+		cr_assert(wait_readable(harness->ipc), "the broker sends nothing");
+		cr_assert(ipc_receive(harness->ipc, &message, &fd) == 1);
+		if (fd >= 0)
+			close(fd);
+		cr_assert(message.type != IPC_DETACH || message.id != id, "it was withdrawn");
+		answers += message.type == IPC_COUNT;
+	}
+}
+
+/*
+ * The answer for what the broker before this one found says so: it keeps its id, although it was offered anew and
+ * refused, and its end is noticed.
+ */
+Test(track, another_broker_takes_over_what_was_found)
+{
+	struct netns *ns = netns_new();
+	struct broker_harness harness;
+	struct ipc_msg answer = { .type = IPC_ANSWER, .flags = IPC_FOUND };
+	uint64_t id, offered;
+
+	open_for_all(&harness);
+	id = await_attach(&harness, netns_inode(ns), 0);
+	kill(harness.broker, SIGKILL);
+	offered = await_attach(&harness, netns_inode(ns), 0);
+	cr_assert_neq(offered, id);
+	harness_answer(&harness, offered, -EEXIST, "served already");
+	answer.id = id;
+	answer.inode = netns_inode(ns);
+	cr_assert_eq(ipc_send(harness.ipc, &answer, -1), 0);
+	expect_no_detach(&harness, id);
+	lose_name(ns);
+	await_detach(&harness, id, offered);
+	harness_close(&harness);
+	netns_free(ns);
+}
+
 /* That it looked again shows when it finds another one. */
 Test(track, a_refused_one_is_not_offered_again)
 {
