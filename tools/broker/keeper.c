@@ -201,12 +201,18 @@ static int start_broker(struct keeper *keeper)
 
 /* ---- replacing the broker ---- */
 
-/* Another one is wanted at @start_at, unless too many have failed. */
-static void want_broker(struct keeper *keeper, int64_t start_at)
+/* Its receivers end with it. Another one is to follow, unless too many have failed. */
+static void lose_broker(struct keeper *keeper)
 {
 	const int64_t now = clock_ms();
 
-	keeper->ping_at = start_at;
+	if (keeper->broker)
+		kill(keeper->broker, SIGKILL);
+	close(keeper->channel);
+	keeper->channel = -1;
+	keeper->broker = 0;
+	keeper->announced = false;
+	keeper->ping_at = now;
 	if (now - keeper->restarts_since >= RESTARTS_MS) {
 		keeper->restarts_since = now;
 		keeper->restarts = 0;
@@ -221,32 +227,30 @@ static void want_broker(struct keeper *keeper, int64_t start_at)
 	keeper->status = EXIT_FAILURE;
 }
 
-/* Its receivers end with it. */
-static void lose_broker(struct keeper *keeper)
+/* Returns whether the server knows, or will never know because it is gone. */
+static bool announce(struct keeper *keeper)
 {
-	kill(keeper->broker, SIGKILL);
-	close(keeper->channel);
-	keeper->channel = -1;
-	keeper->broker = 0;
-	keeper->announced = false;
-	want_broker(keeper, clock_ms());
+	const struct ipc_msg message = { .type = IPC_RESTART };
+	int err = ipc_send(keeper->ipc, &message, -1);
+
+	if (err < 0 && err != -EPIPE && err != -ECONNRESET) {
+		if (err != -EAGAIN) /* for that, there is POLLOUT */
+			keeper->ping_at = clock_ms() + PING_MS;
+		return false;
+	}
+	keeper->generation++;
+	return true;
 }
 
 /*
- * The server must know before the new one sends anything, so this waits for room in the socket. If there
- * is no memory for a broker, it is started later.
+ * The server must know before the new one sends anything, so this waits for room in the socket. Without
+ * memory for a broker it is tried again, as often as it takes.
  */
 static void replace_broker(struct keeper *keeper)
 {
-	const struct ipc_msg message = { .type = IPC_RESTART };
-
-	if (!keeper->announced && ipc_send(keeper->ipc, &message, -1) == -EAGAIN)
-		return;
-	if (!keeper->announced)
-		keeper->generation++;
-	keeper->announced = true;
-	if (start_broker(keeper) < 0)
-		want_broker(keeper, keeper->ping_at);
+	keeper->announced = keeper->announced || announce(keeper);
+	if (keeper->announced)
+		(void)start_broker(keeper);
 }
 
 /* ---- the loop ---- */
@@ -260,6 +264,7 @@ static void broker_ended(struct keeper *keeper, int status)
 		keeper->status = WEXITSTATUS(status);
 		return;
 	}
+	keeper->broker = 0;
 	lose_broker(keeper);
 }
 
@@ -284,9 +289,10 @@ static void keeper_channel_ready(struct keeper *keeper)
 	struct ipc_msg message;
 	int fd, n = ipc_receive(keeper->channel, &message, &fd);
 
+	/* A broker that was taken over. The descriptor stays open: closing it may block. */
 	if (fd >= 0)
-		close(fd);
-	if (n == 1 && message.type == IPC_PING)
+		lose_broker(keeper);
+	else if (n == 1 && message.type == IPC_PING)
 		keeper->unanswered = 0;
 	else if (n == -ECONNRESET) /* it is ending */
 		poll(NULL, 0, 1);
@@ -307,7 +313,7 @@ static void ping(struct keeper *keeper)
 /* To announce another broker. */
 static bool needs_room(const struct keeper *keeper)
 {
-	return !keeper->broker && !keeper->announced;
+	return !keeper->broker && !keeper->announced && clock_ms() >= keeper->ping_at;
 }
 
 static void keeper_run(struct keeper *keeper)
