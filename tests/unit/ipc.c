@@ -62,7 +62,7 @@ static void send_raw(const void *bytes, size_t len, unsigned int count)
 	cr_assert(sendmsg(ends[1], &msg, MSG_NOSIGNAL) == (ssize_t)len, "%s", strerror(errno));
 }
 
-/* Refused, and no descriptor is left; the next one comes through. */
+/* Refused; a single descriptor is the caller's, no other is left, and the next message comes through. */
 static void refused(const void *bytes, size_t len, unsigned int count)
 {
 	struct ipc_msg message, good = { .type = IPC_DETACH, .id = 3 };
@@ -71,7 +71,9 @@ static void refused(const void *bytes, size_t len, unsigned int count)
 
 	send_raw(bytes, len, count);
 	cr_assert(ipc_receive(ends[0], &message, &fd) == -EBADMSG);
-	cr_assert(fd == -1);
+	cr_assert((fd >= 0) == (count > 0), "%d", fd);
+	if (fd >= 0)
+		close(fd);
 	check_descriptors(open_before);
 	cr_assert(ipc_send(ends[1], &good, -1) == 0);
 	cr_assert(ipc_receive(ends[0], &message, &fd) == 1 && message.id == 3);
@@ -161,7 +163,8 @@ Test(ipc, an_empty_message_is_the_end_too)
 	int fd;
 
 	send_raw("", 0, 1);
-	cr_assert(ipc_receive(ends[0], &message, &fd) == -ECONNRESET && fd == -1);
+	cr_assert(ipc_receive(ends[0], &message, &fd) == -ECONNRESET && fd >= 0);
+	close(fd);
 }
 
 Test(ipc, a_receiver_that_does_not_read_stops_no_sender)

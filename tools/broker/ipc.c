@@ -102,9 +102,6 @@ int ipc_receive(int ipc, struct ipc_msg *message, int *fd)
 	if (len == (ssize_t)sizeof(*message) && msg.msg_flags & MSG_CTRUNC && *fd < 0 &&
 	    is_sane(message, 0))
 		return -EMFILE;
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
 	/* An empty message reads like the end, and no honest sender sends one. */
 	return len == 0 ? -ECONNRESET : -EBADMSG;
 }

@@ -129,8 +129,11 @@ static void control_ready(struct event_source *source, uint32_t events)
 	int fd, n = ipc_receive(source->fd, &message, &fd);
 
 	(void)events;
-	if (fd >= 0)
-		close(fd);
+	/* A receiver that was taken over. The descriptor stays open: closing it may block. */
+	if (fd >= 0) {
+		give_up(receivers, receiver);
+		return;
+	}
 	if (n == 1 && message.id == receiver->ids[receiver->done]) {
 		receiver->since = clock_ms();
 		if (message.type == IPC_ANSWER) {

@@ -65,10 +65,11 @@ struct dump_multi {
 	size_t count;
 	uint64_t last_id;
 	int epoll;
-	int ipc;           /* to the broker; -1: none, or not any more */
-	bool ipc_paused;   /* until more of what it sent is closed */
-	int manager;       /* the service manager; -1: none */
-	uint64_t refusals; /* by the broker, as it reports */
+	int ipc;                  /* to the broker; -1: none, or not any more */
+	bool ipc_paused;          /* until more of what it sent is closed */
+	int manager;              /* the service manager; -1: none */
+	uint64_t refusals;        /* by the brokers, as they report */
+	uint64_t refusals_before; /* by the brokers before this one */
 	struct peer_users users;
 	uint64_t unlogged;                /* lines suppressed about users without a record */
 	bool listening;                   /* and reported so */

@@ -110,13 +110,14 @@ static void handle_message(struct dump_multi *multi, const struct ipc_msg *messa
 			log_line("%s", message->text);
 		break;
 	case IPC_COUNT:
-		multi->refusals = message->count;
+		multi->refusals = multi->refusals_before + message->count;
 		break;
 	case IPC_PING:
 		systemd_notify(multi->manager, "WATCHDOG=1\n", -1);
 		break;
 	case IPC_RESTART:
-		log_line("the broker has failed and was replaced");
+		log_line("the broker has failed and is being replaced");
+		multi->refusals_before = multi->refusals;
 		lifecycle_restart(multi);
 		break;
 	default:
@@ -139,6 +140,8 @@ void multi_broker_read(struct dump_multi *multi)
 			handle_message(multi, &message, fd);
 		else if (n == -EMFILE)
 			notify_refuse(multi, &message, n, too_many_files);
+		if (n < 0 && fd >= 0)
+			lifecycle_discard(multi, fd);
 	}
 }
 
@@ -180,7 +183,7 @@ void multi_broker_count_refusals(struct dump_multi *multi)
 	if (multi->ipc < 0 || ipc_send(multi->ipc, &question, -1) < 0)
 		return;
 	if (read_until(multi, IPC_COUNT, &answer))
-		multi->refusals = answer.count;
+		multi->refusals = multi->refusals_before + answer.count;
 }
 
 /* If we ended first it would be killed. */
