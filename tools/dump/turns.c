@@ -12,6 +12,7 @@
 
 #include "common/sys.h"
 #include "dump/lifecycle.h"
+#include "dump/notify.h"
 #include "dump/report.h"
 #include "dump/threads.h"
 
@@ -74,8 +75,11 @@ static void move_to_thread(struct netns_entry *entry)
 	if (mnfq_socket_set_ring(entry->handle.sock, NULL) == 0 &&
 	    threads_start(entry, serve_in_thread) == 0)
 		multi->serving_threads++;
-	else if (lifecycle_serve(entry) < 0)
+	else if (lifecycle_serve(entry) < 0) {
+		entry_set_state(entry, NETNS_SERVED); /* no thread has it */
+		notify_forget(entry);
 		lifecycle_remove(entry, entry->reason);
+	}
 }
 
 /* ---- turns ------------------------------------------------------------------------------ */

@@ -122,7 +122,7 @@ static void accept_clients(struct sharer *sharer)
 		stream = accept4(sharer->listener.fd, NULL, NULL, SOCK_CLOEXEC);
 		if (stream >= 0) {
 			accept_client(sharer, stream);
-		} else if (is_shortage(-errno)) {
+		} else if (is_shortage(-errno) || errno == ENOMEM || errno == ENOBUFS) {
 			sharer->accept_paused = sharer->client_count == 0;
 			if (sharer->accept_paused)
 				return;

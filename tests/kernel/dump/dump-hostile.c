@@ -465,7 +465,7 @@ static void come_and_go(int link, struct netns *space, uint64_t from, uint64_t t
 	}
 }
 
-#define LEAK_KIB 512 /* a thousand records of members are 1,400 */
+#define LEAK_KIB 512 /* a thousand records of entries are 1,400 */
 
 Test(dump_hostile, a_thousand_hand_overs_leave_nothing_behind)
 {
