@@ -13,6 +13,8 @@
 #define NAMESPACES_MAX 10000
 #define SIZE_MIN       64
 #define SIZE_MAX_      1500
+#define RATE_MIN       100
+#define RATE_MAX       10000000
 
 static int bench_print_help(void)
 {
@@ -27,6 +29,8 @@ static int bench_print_help(void)
 	       "      --rounds N       measure each candidate N times, by turns (default: 5)\n"
 	       "      --packets N      packets of a measurement (default: 40000)\n"
 	       "      --size BYTES     length of these packets (default: 64)\n"
+	       "      --rates N[,N...] packets a second in `load'; max: as fast as possible (default:\n"
+	       "                       5000,20000,60000,120000,200000,max)\n"
 	       "      --namespaces N   how many there are in `namespaces' (default: 1000)\n"
 	       "      --batch N        packets that mnfq receives at once (default: 64)\n"
 	       "      --json           print the figures as JSON, of which mnfq-bench-plot makes\n"
@@ -52,6 +56,7 @@ enum {
 	BENCH_OPT_PACKETS,
 	BENCH_OPT_SIZE,
 	BENCH_OPT_BATCH,
+	BENCH_OPT_RATES,
 	BENCH_OPT_NAMESPACES,
 	BENCH_OPT_JSON,
 	BENCH_OPT_VERSION
@@ -62,6 +67,7 @@ static const struct option bench_long_options[] = {
 	{ "packets", required_argument, NULL, BENCH_OPT_PACKETS },
 	{ "size", required_argument, NULL, BENCH_OPT_SIZE },
 	{ "batch", required_argument, NULL, BENCH_OPT_BATCH },
+	{ "rates", required_argument, NULL, BENCH_OPT_RATES },
 	{ "namespaces", required_argument, NULL, BENCH_OPT_NAMESPACES },
 	{ "json", no_argument, NULL, BENCH_OPT_JSON },
 	{ "help", no_argument, NULL, 'h' },
@@ -79,6 +85,39 @@ static int take_packets(struct bench_options *opts)
 			  optarg, PACKETS_MAX);
 }
 
+/* A number, or "max". */
+static int take_rate(struct bench_options *opts, const char *text)
+{
+	uint64_t rate = 0;
+
+	if (opts->rate_count == BENCH_RATES)
+		return fail_usage(BENCH_NAME, "--rates: %d are the most", BENCH_RATES);
+	if (strcmp(text, "max") != 0 && parse_number(text, RATE_MIN, RATE_MAX, &rate) < 0)
+		return fail_usage(BENCH_NAME,
+				  "--rates %s: give numbers from %d to %d, or max, with commas "
+				  "between them",
+				  optarg, RATE_MIN, RATE_MAX);
+	opts->rates[opts->rate_count++] = rate;
+	return 0;
+}
+
+static int take_rates(struct bench_options *opts, const char *list)
+{
+	char text[16];
+	size_t len;
+	int status;
+
+	opts->rate_count = 0;
+	for (;; list += len + 1) {
+		len = strcspn(list, ",");
+		snprintf(text, sizeof(text), "%.*s",
+			 (int)(len < sizeof(text) ? len : sizeof(text)), list);
+		status = take_rate(opts, text);
+		if (status || list[len] == '\0')
+			return status;
+	}
+}
+
 static int bench_take_option(struct bench_options *opts, int option, char **argv)
 {
 	switch (option) {
@@ -90,6 +129,8 @@ static int bench_take_option(struct bench_options *opts, int option, char **argv
 		return take_number(BENCH_NAME, "--size", SIZE_MIN, SIZE_MAX_, &opts->size);
 	case BENCH_OPT_BATCH:
 		return take_number(BENCH_NAME, "--batch", 1, 1024, &opts->batch);
+	case BENCH_OPT_RATES:
+		return take_rates(opts, optarg);
 	case BENCH_OPT_NAMESPACES:
 		return take_number(BENCH_NAME, "--namespaces", 2, NAMESPACES_MAX,
 				   &opts->namespaces);
@@ -118,7 +159,12 @@ static bool take_options(struct bench_options *opts, int argc, char **argv, int 
 	int option;
 
 	*opts = (struct bench_options){
-		.rounds = 5, .packets = 40000, .size = 64, .namespaces = 1000
+		.rounds = 5,
+		.packets = 40000,
+		.size = 64,
+		.namespaces = 1000,
+		.rates = { 5000, 20000, 60000, 120000, 200000, 0 },
+		.rate_count = 6,
 	};
 	opterr = 0;
 	while ((option = getopt_long(argc, argv, ":h", bench_long_options, NULL)) != -1) {
@@ -143,9 +189,9 @@ static bool take_options(struct bench_options *opts, int argc, char **argv, int 
 /* ---- rounds ------------------------------------------------------------------------------- */
 
 static int open_series(struct bench_series *series, const struct bench_scenario *scenario,
-		       const struct bench_options *opts)
+		       const struct bench_options *opts, uint64_t rate)
 {
-	*series = (struct bench_series){ .scenario = scenario };
+	*series = (struct bench_series){ .scenario = scenario, .rate = rate };
 	while (scenario->candidates[series->candidates].name) {
 		struct bench_result *results = calloc(opts->rounds, sizeof(*results));
 
@@ -184,17 +230,23 @@ static int run_round(struct bench_net *net, struct bench_series *series,
 		     const struct bench_options *opts, uint64_t round)
 {
 	const struct bench_scenario *scenario = series->scenario;
+	struct bench_options at = *opts;
+	char rate[40] = "";
 
+	at.rate = series->rate;
+	if (series->rate > 0)
+		snprintf(rate, sizeof(rate), ", %llu packets/s",
+			 (unsigned long long)series->rate);
 	for (unsigned int i = 0; i < series->candidates; i++) {
 		/* Whoever is first has other caches: take turns. */
 		unsigned int who = (unsigned int)((i + round) % series->candidates);
 		const struct bench_candidate *candidate = &scenario->candidates[who];
 
-		fprintf(stderr, "%s: %s, round %llu of %llu: %s\n", BENCH_NAME, scenario->name,
-			(unsigned long long)(round + 1), (unsigned long long)opts->rounds,
+		fprintf(stderr, "%s: %s%s, round %llu of %llu: %s\n", BENCH_NAME, scenario->name,
+			rate, (unsigned long long)(round + 1), (unsigned long long)opts->rounds,
 			candidate->name);
 		net->error[0] = '\0';
-		if (scenario->measure(net, opts, candidate, &series->results[who][round]) < 0)
+		if (scenario->measure(net, &at, candidate, &series->results[who][round]) < 0)
 			return bench_interrupted ? fail(BENCH_NAME, "interrupted")
 						 : fail(BENCH_NAME, "%s: %s: %s", scenario->name,
 							candidate->name, net->error);
@@ -230,20 +282,34 @@ static void note_missing(const struct bench_options *opts)
 			BENCH_NAME);
 }
 
+/* All rounds of a scenario, for each rate if it is paced. Adds its series to @count. */
+static int run_scenario(struct bench_net *net, const struct bench_options *opts,
+			const struct bench_scenario *scenario, struct bench_series *all,
+			unsigned int *count)
+{
+	const size_t rates = scenario->paced ? opts->rate_count : 1;
+	struct bench_series *series = &all[*count];
+	int status = 0;
+
+	for (size_t i = 0; i < rates && !status; i++)
+		status = open_series(&all[(*count)++], scenario, opts,
+				     scenario->paced ? opts->rates[i] : 0);
+	for (uint64_t round = 0; round < opts->rounds && !status; round++)
+		for (size_t i = 0; i < rates && !status; i++)
+			status = run_round(net, &series[i], opts, round);
+	return status;
+}
+
 static int run_all(struct bench_net *net, const struct bench_options *opts)
 {
-	struct bench_series series[16];
+	struct bench_series series[BENCH_SERIES];
 	unsigned int i, count = 0;
 	int status = 0;
 
 	note_missing(opts);
-	for (i = 0; i < bench_scenario_count && !status; i++) {
-		if (!opts->chosen[i])
-			continue;
-		status = open_series(&series[count++], &bench_scenarios[i], opts);
-		for (uint64_t round = 0; round < opts->rounds && !status; round++)
-			status = run_round(net, &series[count - 1], opts, round);
-	}
+	for (i = 0; i < bench_scenario_count && !status; i++)
+		if (opts->chosen[i])
+			status = run_scenario(net, opts, &bench_scenarios[i], series, &count);
 	if (!status)
 		status = report(series, count, opts);
 	for (i = 0; i < count; i++)
