@@ -13,7 +13,7 @@
 #include "release.h"
 #include "request.h"
 #include "ring.h"
-#include "send.h"
+#include "wake.h"
 
 /* Waits until there is something to do. Returns 0 also if the time is over. */
 static int wait_for(struct mnfq_socket *sock, int timeout_ms)
@@ -100,6 +100,23 @@ static bool waits_first(struct mnfq_socket *sock)
 	       !mnfq_i_has_failed(sock) && !in_use(sock) && mnfq_i_release_left(sock) != 0;
 }
 
+/* May the next wait be in the receive: one without end, with nothing else to do at its end? */
+static bool waits_in_receive(struct mnfq_socket *sock, int64_t left)
+{
+	return left < 0 && sock->spin.max == 0 && !sock->backlog && !mnfq_i_has_failed(sock) &&
+	       !in_use(sock) && mnfq_i_release_left(sock) < 0 && mnfq_i_wait_prepare(sock);
+}
+
+/* Returns as mnfq_i_round(): 0 also if it was only woken. */
+static int wait_in_receive(struct mnfq_socket *sock)
+{
+	int n = mnfq_i_wait_round(sock);
+
+	if (n != -EAGAIN || atomic_load(&sock->stop))
+		return n == -EAGAIN ? 0 : n;
+	return wait_for(sock, -1);
+}
+
 int mnfq_socket_dispatch(struct mnfq_socket *sock, int timeout_ms)
 {
 	int64_t deadline, retry, left = timeout_ms;
@@ -118,6 +135,12 @@ int mnfq_socket_dispatch(struct mnfq_socket *sock, int timeout_ms)
 		if (!in_use(sock) && mnfq_i_has_failed(sock) &&
 		    (err = mnfq_i_take_failure(sock)) < 0)
 			return err;
+		if (waits_in_receive(sock, left)) {
+			n = wait_in_receive(sock);
+			if (n != 0)
+				return n;
+			continue;
+		}
 		wait = left != 0 && waits_first(sock);
 		batch = mnfq_i_batch(sock);
 		n = wait ? 0 : mnfq_i_round(sock);

@@ -26,6 +26,7 @@
 #include "ring.h"
 #include "send.h"
 #include "verdict.h"
+#include "wake.h"
 #include "wire.h"
 
 #define STEPS_MAX 16      /* of releases, at the end of a round */
@@ -254,7 +255,7 @@ static int handle_ring(struct mnfq_socket *sock, int count)
 	return handled;
 }
 
-static int enter(struct mnfq_socket *sock)
+static int take_ring(struct mnfq_socket *sock)
 {
 	if (atomic_load(&sock->dispatcher) != 0)
 		return mnfq_i_fail(&sock->error, -EBUSY,
@@ -264,10 +265,24 @@ static int enter(struct mnfq_socket *sock)
 				   "the ring is in use by another socket that shares it: return "
 				   "from that one's callback first, and give each thread a ring "
 				   "of its own");
+	return 0;
+}
+
+/* With the ring taken. */
+static void begin_round(struct mnfq_socket *sock)
+{
 	atomic_store(&sock->dispatcher, (uintptr_t)pthread_self());
 	sock->release_budget = mnfq_i_batch(sock);
 	sock->round++;
-	return 0;
+}
+
+static int enter(struct mnfq_socket *sock)
+{
+	int err = take_ring(sock);
+
+	if (err == 0)
+		begin_round(sock);
+	return err;
 }
 
 /*
@@ -346,11 +361,11 @@ static int leave(struct mnfq_socket *sock, int handled)
 /* Without NETLINK_NO_ENOBUFS an overrun is told once, in place of what is in the buffer. */
 static int fill_ring(struct mnfq_socket *sock, unsigned int max)
 {
-	int count = mnfq_i_ring_fill(sock->ring, sock->fd, max);
+	int count = mnfq_i_ring_fill(sock->ring, sock->fd, max, false);
 
 	if (count != -ENOBUFS)
 		return count;
-	count = mnfq_i_ring_fill(sock->ring, sock->fd, max);
+	count = mnfq_i_ring_fill(sock->ring, sock->fd, max, false);
 	return count == -ENOBUFS ? 0 : count;
 }
 
@@ -362,6 +377,40 @@ static void adapt_batch(struct mnfq_socket *sock, unsigned int batch, unsigned i
 	if (done > 0)
 		sock->batch = mnfq_i_next_batch(batch, done < batch ? done : batch,
 						sock->ring->slots, took, sock->round_ns);
+}
+
+static int fail_receive(struct mnfq_socket *sock, int err)
+{
+	return mnfq_i_fail(&sock->error, err, "cannot receive from the netlink socket: %s",
+			   strerror(-err));
+}
+
+/*
+ * Waits for a batch and handles it; there must be nothing else to do. While it waits there is no
+ * round, so that other threads send their verdicts. Returns as mnfq_i_round(), and -EAGAIN if nothing
+ * came for a while or if it was stopped, -EINTR if a signal came.
+ */
+int mnfq_i_wait_round(struct mnfq_socket *sock)
+{
+	const unsigned int batch = mnfq_i_batch(sock);
+	int count, err = take_ring(sock);
+	int64_t begin;
+
+	if (err < 0)
+		return err;
+	count = mnfq_i_wait_fill(sock, batch);
+	if (count <= 0) {
+		atomic_store(&sock->ring->busy, false);
+		if (count == -ENOBUFS)
+			return 0;
+		return count == -EAGAIN || count == -EINTR ? count : fail_receive(sock, count);
+	}
+	begin = sock->round_ns > 0 ? mnfq_i_now_ns() : 0;
+	begin_round(sock);
+	err = leave(sock, handle_ring(sock, count));
+	if (begin > 0 && err != -ECANCELED) /* then the socket is gone */
+		adapt_batch(sock, batch, (unsigned int)count, mnfq_i_now_ns() - begin);
+	return err;
 }
 
 /* One batch. Returns the packets handled, 0 if there was none, or a negative errno. */
@@ -389,8 +438,7 @@ int mnfq_i_round(struct mnfq_socket *sock)
 		adapt_batch(sock, batch, done, mnfq_i_now_ns() - begin);
 	if (err != 0 || count >= 0 || count == -EAGAIN || count == -EINTR)
 		return err;
-	return mnfq_i_fail(&sock->error, count, "cannot receive from the netlink socket: %s",
-			   strerror(-count));
+	return fail_receive(sock, count);
 }
 
 /* Says why verdicts for a queue fail. */

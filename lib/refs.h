@@ -98,6 +98,9 @@ struct mnfq_socket {
 	int wake_fd; /* written by stop; opened when somebody waits for the first time */
 	atomic_int wake;
 	atomic_bool stop;
+	atomic_bool receiving; /* dispatch waits in the receive, or is about to */
+	bool can_block;        /* it may do so: nobody else is known to have the descriptor, */
+	bool has_timeout;      /* and a wait there ends by itself */
 	atomic_uintptr_t dispatcher; /* the thread in a round, 0 if none is */
 	bool closing;                /* close once the callback returned */
 	bool deferred_unbind;        /* something is closing */
@@ -109,9 +112,11 @@ struct mnfq_socket {
 	int queues_fd;        /* the kernel's file about its queues; -1: not opened yet */
 	struct mnfq_i_spin spin;
 	bool single_packet; /* the last packet came alone */
-	int64_t deadline;   /* of the requests of the call that is under way */
-	size_t send_max;    /* bytes the kernel takes in one send */
-	int64_t round_ns;   /* how long a round should take at most; 0: no limit */
+	unsigned int singles,
+		singles_max; /* so many are still to be received one by one; of these */
+	int64_t deadline;    /* of the requests of the call that is under way */
+	size_t send_max;     /* bytes the kernel takes in one send */
+	int64_t round_ns;    /* how long a round should take at most; 0: no limit */
 	uint32_t batch; /* packets that the next round may have, as far as the ring has slots */
 	uint32_t release_budget; /* ids that this round may still release */
 	uint64_t round;

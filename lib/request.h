@@ -31,7 +31,6 @@ int mnfq_i_backlog_add(struct mnfq_socket *sock, const uint8_t *data, size_t len
 bool mnfq_i_backlog_find(struct mnfq_socket *sock, uint16_t num, uint32_t *id);
 unsigned int mnfq_i_backlog_count(struct mnfq_socket *sock, uint16_t num, uint32_t last);
 unsigned int mnfq_i_backlog_purge(struct mnfq_socket *sock, uint16_t num);
-void mnfq_i_wake_dispatch(struct mnfq_socket *sock);
 void mnfq_i_wake(struct mnfq_socket *sock);
 
 #endif

@@ -6,6 +6,7 @@
 #include "verdict.h"
 #include <mnfq/mnfq.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
@@ -25,7 +26,7 @@ struct mnfq_ring {
 	struct sockaddr_nl *senders;
 };
 
-int mnfq_i_ring_fill(struct mnfq_ring *ring, int fd, unsigned int max);
+int mnfq_i_ring_fill(struct mnfq_ring *ring, int fd, unsigned int max, bool wait);
 unsigned int mnfq_i_next_batch(unsigned int batch, unsigned int done, unsigned int max,
 			       int64_t took, int64_t limit);
 

@@ -141,9 +141,12 @@ static struct mnfq_ring *get_ring(struct mnfq_ring *ring, unsigned int batch)
 	return ring;
 }
 
-/* Wraps a socket that is fit; takes the descriptor only if it succeeds. */
-static int wrap(struct mnfq_socket **ret, int fd, const struct mnfq_socket_options *options,
-		struct mnfq_i_errmsg *error)
+/*
+ * Wraps a socket that is fit; takes the descriptor only if it succeeds. @own: others do not have it,
+ * unless the user gave it to them.
+ */
+static int wrap(struct mnfq_socket **ret, int fd, bool own,
+		const struct mnfq_socket_options *options, struct mnfq_i_errmsg *error)
 {
 	struct mnfq_socket *sock = calloc(1, sizeof(*sock));
 	int err;
@@ -165,6 +168,7 @@ static int wrap(struct mnfq_socket **ret, int fd, const struct mnfq_socket_optio
 	(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
 	sock->fd = fd;
 	sock->wake_fd = sock->queues_fd = -1;
+	sock->can_block = own;
 	sock->drops_before = mnfq_i_get_drops(fd);
 	atomic_init(&sock->wake, -1);
 	atomic_init(&sock->refs, 1);
@@ -200,7 +204,7 @@ static int open_at(struct mnfq_socket **ret, const char *netns, int netns_fd,
 	if (fd < 0)
 		return netns_fd == HERE ? mnfq_i_explain_socket(error, fd)
 					: mnfq_i_explain_open(error, netns, fd);
-	err = wrap(ret, fd, options, error);
+	err = wrap(ret, fd, true, options, error);
 	if (err < 0)
 		close(fd);
 	return err;
@@ -259,7 +263,7 @@ int mnfq_socket_adopt(struct mnfq_socket **ret, int fd, const struct mnfq_socket
 	if (err == 0) /* between the check and the lock somebody else may have been quick */
 		err = mnfq_i_check_filter(fd, &error);
 	if (err == 0)
-		err = wrap(ret, fd, &checked, &error);
+		err = wrap(ret, fd, false, &checked, &error);
 	if (err < 0)
 		return mnfq_i_errmsg_return(checked.error, checked.error_size, &error, err);
 	(*ret)->ask_opener = !(checked.flags & MNFQ_SOCKET_LEND);

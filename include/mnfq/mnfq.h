@@ -461,6 +461,10 @@ int64_t mnfq_socket_get_receive_buffer(const struct mnfq_socket *sock);
  * sent together. While that fails it is tried again after 0.1 to 1 second, by a dispatch that
  * waits; an event loop that was told calls mnfq_socket_dispatch(sock, 0) by a timer.
  *
+ * A socket that the library opened waits in the receive itself if the wait has no end, which saves a
+ * system call for each wait; it sets SO_RCVTIMEO to 1 second for that. All others, those that share
+ * a ring, and a wait that has lasted for a second, wait in poll(2).
+ *
  * The descriptor's O_NONBLOCK flag is neither needed nor touched: it is shared with everyone else
  * who holds the descriptor.
  */
@@ -474,8 +478,10 @@ int mnfq_socket_run(struct mnfq_socket *sock);
 
 /**
  * End the mnfq_socket_run() or mnfq_socket_dispatch() that is under way, or else the next one.
- * Safe in signal handlers, in callbacks and from any thread while the socket exists. It does not
- * make mnfq_socket_get_fd() readable: an event loop ends by a descriptor of its own.
+ * Safe in signal handlers, in callbacks and from any thread while the socket exists; it needs no
+ * right. It does not make mnfq_socket_get_fd() readable unless another thread waits in
+ * mnfq_socket_dispatch(): an event loop ends by a descriptor of its own. If another process that has
+ * the descriptor takes the message that ends the wait, it ends within a second.
  */
 void mnfq_socket_stop(struct mnfq_socket *sock);
 

@@ -2,12 +2,15 @@
 /* Dispatching, running, stopping, feeding: how the library fits into loops of every kind. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/netlink.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -112,14 +115,119 @@ static void ignore_signal(int signal)
 	(void)signal;
 }
 
+/* The rights of a thread are its own; the kernel answers it all the same. */
+static void *stop_without_rights(void *arg)
+{
+	static char failed[] = "cannot give up rights";
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct none[2] = { { 0 } };
+
+	if (syscall(SYS_capset, &head, none) < 0)
+		return failed;
+	mnfq_socket_stop(arg);
+	return NULL;
+}
+
+/*
+ * Whether it is about to wait or waits already. A wait in the receive ends by itself after a second:
+ * if that is what it takes, each time, the test ends too late.
+ */
+static void expect_stops(struct scene *scene, void *(*stop)(void *))
+{
+	pthread_t thread;
+	void *result;
+	int i;
+
+	for (i = 0; i < 100; i++) {
+		cr_assert(pthread_create(&thread, NULL, stop, scene->sock) == 0);
+		cr_assert(mnfq_socket_run(scene->sock) == 0);
+		pthread_join(thread, &result);
+		cr_assert(!result, "%s", (const char *)result);
+	}
+}
+
+Test(loop, stopped_by_a_thread_without_rights, .timeout = 30)
+{
+	struct scene scene;
+
+	scene_open(&scene, 4);
+	scene_bind(&scene, NULL, scene_count);
+	expect_stops(&scene, stop_without_rights);
+	cr_assert(scene_socket_stats(&scene).forged == 0);
+	cr_assert(scene_socket_stats(&scene).malformed == 0);
+	scene_close(&scene);
+}
+
+static void *stop_it(void *arg)
+{
+	mnfq_socket_stop(arg);
+	return NULL;
+}
+
+/* The flag belongs to all who have the descriptor. */
+Test(loop, stopped_with_a_descriptor_that_does_not_block, .timeout = 30)
+{
+	struct scene scene;
+	int fd;
+
+	scene_open(&scene, 4);
+	scene_bind(&scene, NULL, scene_count);
+	fd = mnfq_socket_get_fd(scene.sock);
+	cr_assert(fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) == 0);
+	expect_stops(&scene, stop_it);
+	udp_send(&scene.udp, 1);
+	scene_serve(&scene, 1);
+	scene_expect(&scene, 1);
+	scene_close(&scene);
+}
+
+/* A copy of the descriptor in another process that reads all that it can: stops among it. */
+static int steal_all(int stream, void *arg)
+{
+	struct scene *scene = arg;
+	char data[256];
+
+	if (write(stream, "", 1) != 1)
+		return 1;
+	while (recv(stream, data, 1, MSG_DONTWAIT) < 0)
+		(void)!recv(mnfq_socket_get_fd(scene->sock), data, sizeof(data), MSG_DONTWAIT);
+	return 0;
+}
+
+Test(loop, stopped_though_the_message_is_stolen)
+{
+	struct scene scene;
+	struct child child;
+	pthread_t thread;
+	char byte;
+	int i;
+
+	scene_open(&scene, 4);
+	child = child_start(steal_all, &scene);
+	cr_assert(read(child.fd, &byte, 1) == 1);
+	for (i = 0; i < 5; i++) {
+		cr_assert(pthread_create(&thread, NULL, stop_it, scene.sock) == 0);
+		cr_assert(mnfq_socket_run(scene.sock) == 0);
+		pthread_join(thread, NULL);
+	}
+	cr_assert(write(child.fd, "", 1) == 1);
+	cr_assert(child_finish(&child) == 0);
+	scene_close(&scene);
+}
+
 /* Again and again, so that it does not matter when the first one comes. */
-static void every(int usec, void (*handler)(int))
+static void every_with(int usec, void (*handler)(int), int flags)
 {
 	struct itimerval timer = { .it_interval.tv_usec = usec, .it_value.tv_usec = usec };
-	struct sigaction action = { .sa_handler = handler };
+	struct sigaction action = { .sa_handler = handler, .sa_flags = flags };
 
 	cr_assert(sigaction(SIGALRM, &action, NULL) == 0);
 	cr_assert(setitimer(ITIMER_REAL, &timer, NULL) == 0);
+}
+
+static void every(int usec, void (*handler)(int))
+{
+	every_with(usec, handler, 0);
 }
 
 static void no_more_signals(void)
@@ -150,6 +258,20 @@ Test(loop, a_signal_ends_a_dispatch_that_waits)
 	scene_open(&scene, 4);
 	every(5000, ignore_signal);
 	cr_assert(mnfq_socket_dispatch(scene.sock, -1) == -EINTR);
+	no_more_signals();
+	scene_close(&scene);
+}
+
+/* As it ends poll(), whatever the handler asks for. */
+Test(loop, a_handler_that_restarts_calls_ends_it_too)
+{
+	struct scene scene;
+	int i;
+
+	scene_open(&scene, 4);
+	every_with(5000, ignore_signal, SA_RESTART);
+	for (i = 0; i < 20; i++)
+		cr_assert(mnfq_socket_dispatch(scene.sock, -1) == -EINTR);
 	no_more_signals();
 	scene_close(&scene);
 }

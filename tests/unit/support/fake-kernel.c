@@ -40,6 +40,10 @@ int __wrap_getsockname(int fd, struct sockaddr *addr, socklen_t *len);
 int __wrap_getpeername(int fd, struct sockaddr *addr, socklen_t *len);
 int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t len);
 int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *len);
+ssize_t __wrap_sendto(int fd, const void *data, size_t len, int flags, const struct sockaddr *to,
+		      socklen_t to_len);
+ssize_t __wrap_recvfrom(int fd, void *data, size_t size, int flags, struct sockaddr *from,
+			socklen_t *from_len);
 ssize_t __wrap_sendmsg(int fd, const struct msghdr *msg, int flags);
 ssize_t __wrap_recvmsg(int fd, struct msghdr *msg, int flags);
 int __wrap_recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags, struct timespec *t);
@@ -121,6 +125,10 @@ int __wrap_getpeername(int fd, struct sockaddr *addr, socklen_t *len)
 int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t len)
 {
 	(void)fd, (void)level, (void)len;
+	if (name == SO_RCVTIMEO && fake.no_timeout) {
+		errno = EACCES;
+		return -1;
+	}
 	if (name == SO_RCVBUFFORCE)
 		fake.buffer = 2 * *(const unsigned int *)value;
 	return 0;
@@ -298,6 +306,11 @@ void fake_overrun(uint16_t num)
 {
 	new_packet(fake_queue(num));
 	fake.drops++;
+}
+
+void fake_steal(void)
+{
+	take(&first);
 }
 
 unsigned int fake_queued(uint16_t num)
@@ -491,10 +504,14 @@ static bool obey(const struct nlmsghdr *nlh)
 	int err = fake.no_right ? -EPERM : -EINVAL;
 
 	fake.sends_refused += fake.no_right && mnfq_i_is_verdict(nlh->nlmsg_type);
+	fake.wakes += nlh->nlmsg_type == NLMSG_NOOP;
 	switch (fake.no_right ? 0 : nlh->nlmsg_type) {
 	case MNFQ_I_MSG(NFQNL_MSG_CONFIG):
 		fake.clock_ms += fake.config_ms;
 		err = config(nlh, num);
+		break;
+	case NLMSG_NOOP:
+		err = 0;
 		break;
 	case MNFQ_I_CT_GET_STATS:
 		if (fake.ctnetlink)
@@ -564,6 +581,16 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *msg, int flags)
 	return (ssize_t)len;
 }
 
+ssize_t __wrap_sendto(int fd, const void *data, size_t len, int flags, const struct sockaddr *to,
+		      socklen_t to_len)
+{
+	struct iovec iov = { (void *)(uintptr_t)data, len };
+	const struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	(void)to, (void)to_len;
+	return __wrap_sendmsg(fd, &msg, flags);
+}
+
 ssize_t __wrap_recvmsg(int fd, struct msghdr *msg, int flags)
 {
 	struct datagram **link = first_of(fd), *datagram = *link;
@@ -589,14 +616,36 @@ ssize_t __wrap_recvmsg(int fd, struct msghdr *msg, int flags)
 	return (ssize_t)len;
 }
 
-int __wrap_recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags, struct timespec *t)
+/* A call that receives; one that waits does so until it times out, unless something comes. */
+static void begin_fill(int fd, bool waits)
 {
-	unsigned int i;
-
-	(void)t;
 	fake.fills++;
 	if (fake.on_fill)
 		fake.on_fill();
+	if (!waits || *first_of(fd))
+		return;
+	fake.waits++;
+	if (fake.on_wait)
+		fake.on_wait();
+	if (!*first_of(fd) && !fake.interrupt)
+		fake.clock_ms += 1000;
+}
+
+static ssize_t fail_fill(bool waits)
+{
+	errno = waits && fake.interrupt ? EINTR : EAGAIN;
+	fake.interrupt = false;
+	return -1;
+}
+
+int __wrap_recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags, struct timespec *t)
+{
+	const bool waits = flags & MSG_WAITFORONE;
+	unsigned int i;
+
+	(void)t;
+	fake.batches++;
+	begin_fill(fd, waits);
 	for (i = 0; i < n; i++) {
 		ssize_t len = __wrap_recvmsg(fd, &msgs[i].msg_hdr, flags);
 
@@ -604,6 +653,21 @@ int __wrap_recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags, str
 			break;
 		msgs[i].msg_len = (unsigned int)len;
 	}
-	errno = EAGAIN;
-	return i > 0 ? (int)i : -1;
+	return i > 0 ? (int)i : (int)fail_fill(waits);
+}
+
+ssize_t __wrap_recvfrom(int fd, void *data, size_t size, int flags, struct sockaddr *from,
+			socklen_t *from_len)
+{
+	struct iovec iov = { data, size };
+	struct msghdr msg = {
+		.msg_name = from, .msg_namelen = *from_len, .msg_iov = &iov, .msg_iovlen = 1
+	};
+	const bool waits = !(flags & MSG_DONTWAIT);
+	ssize_t len;
+
+	begin_fill(fd, waits);
+	len = __wrap_recvmsg(fd, &msg, flags);
+	*from_len = msg.msg_namelen;
+	return len >= 0 ? len : fail_fill(waits);
 }
