@@ -241,8 +241,10 @@ static int handle_ring(struct mnfq_socket *sock, int count)
 	int handled = 0;
 
 	sock->ring_count = (unsigned int)count;
+	sock->round_bytes = 0;
 	for (i = 0; i < sock->ring_count && !sock->closing; i++) {
 		sock->ring_at = i + 1;
+		sock->round_bytes += ring->messages[i].msg_len;
 		if (!mnfq_i_from_kernel(&ring->senders[i], sizeof(ring->senders[i]))) {
 			sock->stats.forged++;
 			continue;

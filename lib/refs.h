@@ -92,6 +92,19 @@ struct mnfq_i_spin {
 	int64_t idle_since; /* when there was nothing for the first time; 0: there was something */
 };
 
+/* Gathering packets: coalesce.c. Times in nanoseconds. */
+struct mnfq_i_coalesce {
+	int64_t max;                 /* as the user asked for; 0: never */
+	int64_t counted_at;          /* when the last batch was decided */
+	int64_t pause;               /* before the next one */
+	bool paused;                 /* that was made */
+	unsigned int skip, skip_max; /* batches without one still, and of how many */
+	unsigned int looks;          /* pauses until what follows is read again */
+	pthread_t thread;            /* of which this is the timer slack */
+	int64_t slack;
+	int64_t buffer; /* bytes */
+};
+
 struct mnfq_socket {
 	atomic_uint refs; /* the user's, and one for each queue */
 	int fd;
@@ -111,7 +124,9 @@ struct mnfq_socket {
 		drops_before; /* of the kernel's socket, from before it was ours, or MNFQ_UNKNOWN */
 	int queues_fd;        /* the kernel's file about its queues; -1: not opened yet */
 	struct mnfq_i_spin spin;
-	bool single_packet; /* the last packet came alone */
+	struct mnfq_i_coalesce coalesce;
+	uint64_t round_bytes; /* of the messages of the last round */
+	bool single_packet;   /* the last packet came alone */
 	unsigned int singles,
 		singles_max; /* so many are still to be received one by one; of these */
 	int64_t deadline;    /* of the requests of the call that is under way */

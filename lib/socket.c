@@ -24,6 +24,7 @@
 #define BATCH_MAX          1024
 #define DEFAULT_TIMEOUT_MS 2000
 #define BUSY_POLL_MAX      1000000u
+#define COALESCE_MAX       10000u
 
 const char *mnfq_get_version(void)
 {
@@ -117,6 +118,15 @@ static int check_options(struct mnfq_socket **ret, struct mnfq_socket_options *t
 		return mnfq_i_fail(error, -EINVAL,
 				   "socket options: busy polling for %u us is above %u",
 				   to->busy_poll_us, BUSY_POLL_MAX);
+	if (to->coalesce_us > COALESCE_MAX)
+		return mnfq_i_fail(error, -EINVAL,
+				   "socket options: coalescing for %u us is above %u",
+				   to->coalesce_us, COALESCE_MAX);
+	if (to->coalesce_us > 0 && to->busy_poll_us > 0)
+		return mnfq_i_fail(
+			error, -EINVAL,
+			"socket options: coalescing and busy polling exclude each other: "
+			"set .coalesce_us or .busy_poll_us");
 	if (to->timeout_ms > INT32_MAX)
 		return mnfq_i_fail(error, -EINVAL, "socket options: timeout is above 2^31 ms");
 	return 0;
@@ -173,6 +183,7 @@ static int wrap(struct mnfq_socket **ret, int fd, bool own,
 	atomic_init(&sock->wake, -1);
 	atomic_init(&sock->refs, 1);
 	sock->spin.max = sock->spin.limit = (int64_t)options->busy_poll_us * 1000;
+	sock->coalesce.max = (int64_t)options->coalesce_us * 1000;
 	sock->round_ns = (int64_t)options->round_us * 1000;
 	sock->batch = options->round_us ? 1 : BATCH_MAX;
 	sock->timeout_ms = options->timeout_ms ? options->timeout_ms : DEFAULT_TIMEOUT_MS;

@@ -279,6 +279,18 @@ struct mnfq_socket_options {
 	 * Packets that got lost and get the default verdict are decided likewise, in steps. 0: no limit.
 	 */
 	uint32_t round_us;
+
+	/**
+	 * Coalescing, as network cards have it: where packets come faster than one in so many
+	 * microseconds, mnfq_socket_dispatch() with a timeout and mnfq_socket_run() wait for so long
+	 * before they receive the next batch, so that it is larger and a packet costs less; 10,000 at
+	 * most. Each packet may be delayed by that. A packet after a longer pause is not; nor are those of
+	 * which each waits for the reply to the one before, but for a few by which it is found out. The
+	 * wait is shorter where more packets would come in it than fit into a quarter of the room in the
+	 * queue and in the receive buffer, and there is none in a thread whose timer slack (prctl(2),
+	 * PR_SET_TIMERSLACK; 50 us by default) is longer. Excludes .busy_poll_us. 0: never.
+	 */
+	uint32_t coalesce_us;
 };
 
 /**

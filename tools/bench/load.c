@@ -24,6 +24,8 @@
 const struct bench_candidate bench_of_load[] = {
 	{ .name = "unqueued" },
 	{ .name = "mnfq", .run = bench_run_mnfq, .gso = true },
+	{ .name = "mnfq-50us", .run = bench_run_mnfq, .gso = true, .coalesce_us = 50 },
+	{ .name = "mnfq-200us", .run = bench_run_mnfq, .gso = true, .coalesce_us = 200 },
 	{ .name = "mnfq-busy", .run = bench_run_mnfq, .gso = true, .spin = true },
 	{ .name = "raw", .run = bench_run_raw, .gso = true },
 	LNQ({ .name = "lnq", .run = bench_run_lnq })

@@ -320,6 +320,7 @@ static const struct bench_candidate of_packets[] = {
 static const struct bench_candidate of_latency[] = {
 	{ .name = "unqueued" },
 	{ .name = "mnfq", .run = bench_run_mnfq, .gso = true },
+	{ .name = "mnfq-200us", .run = bench_run_mnfq, .gso = true, .coalesce_us = 200 },
 	{ .name = "mnfq-busy", .run = bench_run_mnfq, .gso = true, .spin = true },
 	{ .name = "raw", .run = bench_run_raw, .gso = true },
 	{ .name = "raw-spin", .run = bench_run_raw, .gso = true, .spin = true },

@@ -30,6 +30,7 @@ static int open_workers(struct dump *dump)
 		.error = error,
 		.error_size = sizeof(error),
 		.busy_poll_us = dump->opts->busy_poll_us,
+		.coalesce_us = dump->opts->coalesce_us,
 		.receive_buffer = dump->opts->receive_buffer,
 	};
 	int err;
@@ -88,7 +89,7 @@ static void dump_print_listening(const struct dump *dump)
 /* Output is written when nothing more is there at once: live, yet not a write a packet. */
 int dispatch_source(struct source *source)
 {
-	int handled = mnfq_socket_dispatch(source->sock, 0);
+	int handled = source->dump->opts->quiet ? 0 : mnfq_socket_dispatch(source->sock, 0);
 
 	if (handled != 0)
 		return handled;
@@ -227,8 +228,8 @@ static int run_one(struct dump *dump)
 }
 
 /*
- * Any number of namespaces, or one that may go, and be made anew. What threads serve, or who polls
- * busily, ends with its namespace.
+ * Any number of namespaces, or one that may go, and be made anew. What threads serve, or with busy
+ * polling or coalescing, ends with its namespace.
  */
 static void choose_mode(struct dump *dump)
 {
@@ -237,7 +238,7 @@ static void choose_mode(struct dump *dump)
 		opts->listen || opts->all_netns || opts->place_count > 1 || dump->fd_count > 0;
 
 	dump->alone = !several && opts->place_count == 1 && opts->threads == 1 &&
-		      opts->busy_poll_us == 0;
+		      opts->busy_poll_us == 0 && opts->coalesce_us == 0;
 	dump->many = several || dump->alone;
 }
 

@@ -43,6 +43,7 @@ static int dump_print_help(void)
 	       "      --set-priority P   set this priority: a number, or MAJOR:MINOR as in tc\n"
 	       "      --ct-mark N[/MASK] set these bits of the mark of its connection\n"
 	       "      --busy-poll USEC   poll this long for packets before sleeping\n"
+	       "      --coalesce USEC    have packets gather for so long where they come fast\n"
 	       "      --receive-buffer N bytes for packets on their way to us (default: 64 MiB)\n"
 	       "      --max-len N        packets that the kernel holds for us (default: %u)\n"
 	       "      --copy MODE        none, meta, packet (default) or packet:BYTES\n"
@@ -76,6 +77,7 @@ enum {
 	DUMP_OPT_NO_SANDBOX,
 	DUMP_OPT_THREADS,
 	DUMP_OPT_BUSY_POLL,
+	DUMP_OPT_COALESCE,
 	DUMP_OPT_QUIET,
 	DUMP_OPT_JSON,
 	DUMP_OPT_WHEN_BLOCKED,
@@ -110,6 +112,7 @@ static const struct option dump_long_options[] = {
 	{ "no-sandbox", no_argument, NULL, DUMP_OPT_NO_SANDBOX },
 	{ "threads", required_argument, NULL, DUMP_OPT_THREADS },
 	{ "busy-poll", required_argument, NULL, DUMP_OPT_BUSY_POLL },
+	{ "coalesce", required_argument, NULL, DUMP_OPT_COALESCE },
 	{ "count", required_argument, NULL, 'c' },
 	{ "quiet", no_argument, NULL, DUMP_OPT_QUIET },
 	{ "json", no_argument, NULL, DUMP_OPT_JSON },
@@ -291,6 +294,11 @@ static int take_value(struct dump_options *opts, int option)
 		if (!status)
 			opts->busy_poll_us = (uint32_t)value;
 		return status;
+	case DUMP_OPT_COALESCE:
+		status = take_number(DUMP_NAME, "--coalesce", 0, 10000, &value);
+		if (!status)
+			opts->coalesce_us = (uint32_t)value;
+		return status;
 	case DUMP_OPT_MAX_PER_UID:
 		status = take_number(DUMP_NAME, "--max-per-uid", 1, UINT32_MAX, &value);
 		if (!status)
@@ -459,6 +467,10 @@ static int check_places(const struct dump_options *opts)
 				  "its namespace already");
 	if (opts->busy_poll_us > 0 && (opts->place_count > 1 || opts->listen || opts->all_netns))
 		return fail_usage(DUMP_NAME, "--busy-poll is for one namespace");
+	if (opts->coalesce_us > 0 && (opts->place_count > 1 || opts->listen || opts->all_netns))
+		return fail_usage(DUMP_NAME, "--coalesce is for one namespace");
+	if (opts->coalesce_us > 0 && opts->busy_poll_us > 0)
+		return fail_usage(DUMP_NAME, "--coalesce and --busy-poll exclude each other");
 	if (opts->has_mode && !opts->listen)
 		return fail_usage(DUMP_NAME, "--mode is for --listen");
 	if (opts->excluded_count > 0 && !opts->all_netns)

@@ -53,6 +53,8 @@ int __wrap_ioctl(int fd, unsigned long request, ...);
 int __real_ioctl(int fd, unsigned long request, ...);
 int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
 int __wrap_nanosleep(const struct timespec *pause, struct timespec *left);
+int __wrap_prctl(int option, ...);
+int __wrap_sched_getscheduler(pid_t pid);
 long __wrap_syscall(long number, ...);
 
 void *__real_malloc(size_t size); /* ours is not the library's memory, which may fail */
@@ -146,10 +148,11 @@ int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *len)
 		return 0;
 	}
 	if (value) /* else the length of a filter is asked for: there is none */
-		*(int *)value = name == SO_DOMAIN                       ? AF_NETLINK
-				: name == SO_PROTOCOL                   ? NETLINK_NETFILTER
-				: name == SO_SNDBUF && fake.send_buffer ? fake.send_buffer
-									: 1 << 20;
+		*(int *)value = name == SO_DOMAIN                          ? AF_NETLINK
+				: name == SO_PROTOCOL                      ? NETLINK_NETFILTER
+				: name == SO_SNDBUF && fake.send_buffer    ? fake.send_buffer
+				: name == SO_RCVBUF && fake.receive_buffer ? fake.receive_buffer
+									   : 1 << 20;
 	return 0;
 }
 
@@ -219,10 +222,29 @@ int __wrap_nanosleep(const struct timespec *pause, struct timespec *left)
 {
 	(void)left;
 	fake.sleeps++;
+	fake.slept_ns = pause->tv_nsec;
 	fake.clock_ns += pause->tv_nsec;
+	if (fake.interrupt) {
+		fake.interrupt = false;
+		errno = EINTR;
+		return -1;
+	}
 	if (fake.on_sleep)
 		fake.on_sleep();
 	return 0;
+}
+
+/* The library asks for the timer slack alone. */
+int __wrap_prctl(int option, ...)
+{
+	(void)option;
+	return fake.slack;
+}
+
+int __wrap_sched_getscheduler(pid_t pid)
+{
+	(void)pid;
+	return fake.policy;
 }
 
 /* The library calls no other system call in this way than membarrier. */
@@ -238,6 +260,7 @@ void fake_reset(void)
 		take(&first);
 	memset(&fake, 0, sizeof(fake));
 	fake.clock_ms = 1000000;
+	fake.slack = 50000;
 }
 
 struct fake_queue *fake_queue(uint16_t num)

@@ -74,6 +74,9 @@ struct fake_kernel {
 	unsigned int fills, polls; /* calls that receive, and of poll; what happens during one: */
 	void (*on_fill)(void);
 	void (*on_poll)(void);
+	int slack, policy;   /* of the thread: for its timers, in ns; SCHED_* */
+	int receive_buffer;  /* SO_RCVBUF; 0: 1 MiB */
+	int64_t slept_ns;    /* as the last call of nanosleep asked for */
 	unsigned int sleeps; /* calls of nanosleep; what happens during one: */
 	void (*on_sleep)(void);
 	void (*on_probe)(void);       /* during a command that only asks for the capability */
