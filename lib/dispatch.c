@@ -177,6 +177,8 @@ int mnfq_socket_dispatch(struct mnfq_socket *sock, int timeout_ms)
 		n = in_receive ? wait_in_receive(sock) : wait ? 0 : mnfq_i_round(sock);
 		if (n > 0)
 			count_batch(sock, (unsigned int)n, batch);
+		if (n > 0 && atomic_exchange(&sock->stop, false))
+			return -ECANCELED;
 		if (n != 0)
 			return n;
 		if (in_receive || mnfq_i_has_failed(sock))

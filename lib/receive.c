@@ -216,6 +216,13 @@ static int handle_datagram(struct mnfq_socket *sock, const uint8_t *data, size_t
 	return handled;
 }
 
+/* Is the rest not to be handled any more, or not now? */
+static bool is_over(struct mnfq_socket *sock)
+{
+	return sock->closing ||
+	       (sock->stops && atomic_load_explicit(&sock->stop, memory_order_relaxed));
+}
+
 /* The backlog, at most a batch; callbacks may add to it meanwhile. */
 static int handle_backlog(struct mnfq_socket *sock)
 {
@@ -223,7 +230,7 @@ static int handle_backlog(struct mnfq_socket *sock)
 	unsigned int n;
 	int handled = 0;
 
-	for (n = mnfq_i_batch(sock); n > 0 && sock->backlog && !sock->closing; n--) {
+	for (n = mnfq_i_batch(sock); n > 0 && sock->backlog && !is_over(sock); n--) {
 		entry = sock->backlog;
 		sock->backlog = entry->next;
 		if (!sock->backlog)
@@ -234,26 +241,72 @@ static int handle_backlog(struct mnfq_socket *sock)
 	return handled;
 }
 
-static int handle_ring(struct mnfq_socket *sock, int count)
+/* Is it a message of a queue, so that a callback may be called for it? */
+static bool is_for_callback(struct mnfq_socket *sock, const uint8_t *data, size_t len)
+{
+	const struct nlmsghdr *nlh = (const struct nlmsghdr *)data;
+	struct mnfq_packet packet;
+	struct nlmsgerr answer;
+
+	if (len >= NLMSG_HDRLEN && nlh->nlmsg_type == MNFQ_I_MSG(NFQNL_MSG_PACKET))
+		return mnfq_i_packet_parse(&packet, data, len) != -EBADMSG &&
+		       find_queue(sock, mnfq_packet_get_queue_num(&packet), false);
+	if (len < NLMSG_HDRLEN + sizeof(answer) || nlh->nlmsg_type != NLMSG_ERROR)
+		return false;
+	memcpy(&answer, data + NLMSG_HDRLEN, sizeof(answer));
+	return mnfq_i_is_verdict(answer.msg.nlmsg_type) &&
+	       find_queue(sock, (uint16_t)answer.msg.nlmsg_pid, false);
+}
+
+/* Datagram @i of the ring. Returns the packets handled. */
+static int handle_slot(struct mnfq_socket *sock, unsigned int i)
 {
 	struct mnfq_ring *ring = sock->ring;
+
+	if (mnfq_i_from_kernel(&ring->senders[i], sizeof(ring->senders[i])))
+		return handle_datagram(sock, ring->iovecs[i].iov_base, ring->messages[i].msg_len,
+				       false);
+	sock->stats.forged++;
+	return 0;
+}
+
+/*
+ * The round was stopped: the rest of the ring comes first in the next one. Of it only what no callback
+ * is called for is handled now, since queues that are bound later must not get it. What there is no
+ * memory for is lost, as if the receive buffer had been full.
+ */
+static void put_back_rest(struct mnfq_socket *sock)
+{
+	const struct mnfq_ring *ring = sock->ring;
 	unsigned int i;
+
+	for (i = sock->ring_count; i-- > sock->ring_at;) {
+		const uint8_t *data = ring->iovecs[i].iov_base;
+		const size_t len = ring->messages[i].msg_len;
+
+		if (!mnfq_i_from_kernel(&ring->senders[i], sizeof(ring->senders[i])) ||
+		    !is_for_callback(sock, data, len))
+			(void)handle_slot(sock, i);
+		else
+			(void)mnfq_i_backlog_put_back(sock, data, len);
+	}
+}
+
+static int handle_ring(struct mnfq_socket *sock, int count)
+{
 	int handled = 0;
 
+	sock->ring_at = 0;
 	sock->ring_count = (unsigned int)count;
 	sock->round_bytes = 0;
-	for (i = 0; i < sock->ring_count && !sock->closing; i++) {
-		sock->ring_at = i + 1;
-		sock->round_bytes += ring->messages[i].msg_len;
-		if (!mnfq_i_from_kernel(&ring->senders[i], sizeof(ring->senders[i]))) {
-			sock->stats.forged++;
-			continue;
-		}
-		handled += handle_datagram(sock, ring->iovecs[i].iov_base,
-					   ring->messages[i].msg_len, false);
+	while (sock->ring_at < sock->ring_count && !is_over(sock)) {
+		sock->round_bytes += sock->ring->messages[sock->ring_at].msg_len;
+		handled += handle_slot(sock, sock->ring_at++);
 	}
-	if (!sock->closing) /* else the end of its queues looks at the rest */
-		sock->ring_count = 0;
+	if (sock->closing)
+		return handled; /* the end of its queues looks at the rest */
+	put_back_rest(sock);
+	sock->ring_count = 0;
 	return handled;
 }
 
@@ -271,19 +324,20 @@ static int take_ring(struct mnfq_socket *sock)
 }
 
 /* With the ring taken. */
-static void begin_round(struct mnfq_socket *sock)
+static void begin_round(struct mnfq_socket *sock, bool stops)
 {
 	atomic_store(&sock->dispatcher, (uintptr_t)pthread_self());
 	sock->release_budget = mnfq_i_batch(sock);
+	sock->stops = stops;
 	sock->round++;
 }
 
-static int enter(struct mnfq_socket *sock)
+static int enter(struct mnfq_socket *sock, bool stops)
 {
 	int err = take_ring(sock);
 
 	if (err == 0)
-		begin_round(sock);
+		begin_round(sock, stops);
 	return err;
 }
 
@@ -408,7 +462,7 @@ int mnfq_i_wait_round(struct mnfq_socket *sock)
 		return count == -EAGAIN || count == -EINTR ? count : fail_receive(sock, count);
 	}
 	begin = sock->round_ns > 0 ? mnfq_i_now_ns() : 0;
-	begin_round(sock);
+	begin_round(sock, true);
 	err = leave(sock, handle_ring(sock, count));
 	if (begin > 0 && err != -ECANCELED) /* then the socket is gone */
 		adapt_batch(sock, batch, (unsigned int)count, mnfq_i_now_ns() - begin);
@@ -420,7 +474,7 @@ int mnfq_i_round(struct mnfq_socket *sock)
 {
 	const int64_t begin = sock->round_ns > 0 ? mnfq_i_now_ns() : 0;
 	const unsigned int batch = mnfq_i_batch(sock);
-	int handled, count = 0, err = enter(sock);
+	int handled, count = 0, err = enter(sock, true);
 	unsigned int done;
 
 	if (err < 0)
@@ -429,7 +483,7 @@ int mnfq_i_round(struct mnfq_socket *sock)
 	done = (unsigned int)handled;
 	sock->round++; /* what the ring receives now is for the queues bound so far */
 	/* The backlog came first. */
-	if (!sock->closing && !sock->backlog && (unsigned int)handled < batch)
+	if (!is_over(sock) && !sock->backlog && (unsigned int)handled < batch)
 		count = fill_ring(sock, batch - (unsigned int)handled);
 	if (count > 0) {
 		done += (unsigned int)count;
@@ -525,7 +579,7 @@ int mnfq_socket_feed(struct mnfq_socket *sock, const void *datagram, size_t len,
 
 	if (!sock || (!datagram && len > 0))
 		return -EINVAL;
-	err = enter(sock);
+	err = enter(sock, false);
 	if (err < 0)
 		return err;
 	/* Copied, because nobody promised an alignment; cut as a receive would cut it. */

@@ -135,6 +135,7 @@ struct mnfq_socket {
 	uint32_t batch; /* packets that the next round may have, as far as the ring has slots */
 	uint32_t release_budget; /* ids that this round may still release */
 	uint64_t round;
+	bool stops; /* a stop ends the round: one of dispatch, not of feed */
 	struct mnfq_ring *ring; /* perhaps shared with other sockets of the thread */
 	struct mnfq_queue *queues;
 	struct mnfq_queue *recent; /* found by the last look-up */

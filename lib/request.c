@@ -242,16 +242,39 @@ static void sort(struct mnfq_socket *sock, struct mnfq_i_backlog **entry, size_t
 	*entry = NULL;
 }
 
-/* Puts a copy of a datagram behind the backlog. */
-int mnfq_i_backlog_add(struct mnfq_socket *sock, const uint8_t *data, size_t len)
+static struct mnfq_i_backlog *copy_datagram(const uint8_t *data, size_t len)
 {
 	struct mnfq_i_backlog *entry = malloc(sizeof(*entry) + len);
 
+	if (entry) {
+		entry->len = len;
+		memcpy(entry->data, data, len);
+	}
+	return entry;
+}
+
+/* Puts a copy of a datagram behind the backlog. */
+int mnfq_i_backlog_add(struct mnfq_socket *sock, const uint8_t *data, size_t len)
+{
+	struct mnfq_i_backlog *entry = copy_datagram(data, len);
+
 	if (!entry)
 		return -ENOMEM;
-	entry->len = len;
-	memcpy(entry->data, data, len);
 	append(sock, entry);
+	return 0;
+}
+
+/* Puts it before the backlog. */
+int mnfq_i_backlog_put_back(struct mnfq_socket *sock, const uint8_t *data, size_t len)
+{
+	struct mnfq_i_backlog *entry = copy_datagram(data, len);
+
+	if (!entry)
+		return -ENOMEM;
+	entry->next = sock->backlog;
+	if (!sock->backlog)
+		sock->backlog_end = &entry->next;
+	sock->backlog = entry;
 	return 0;
 }
 

@@ -27,6 +27,7 @@ int mnfq_i_request_send(struct mnfq_socket *sock, uint16_t num, uint8_t command,
 void mnfq_i_request_self_wake(struct mnfq_socket *sock);
 void mnfq_i_request_remind(struct mnfq_socket *sock);
 bool mnfq_i_request_answer(struct mnfq_socket *sock, const uint8_t *msg, size_t len);
+int mnfq_i_backlog_put_back(struct mnfq_socket *sock, const uint8_t *data, size_t len);
 int mnfq_i_backlog_add(struct mnfq_socket *sock, const uint8_t *data, size_t len);
 bool mnfq_i_backlog_find(struct mnfq_socket *sock, uint16_t num, uint32_t *id);
 unsigned int mnfq_i_backlog_count(struct mnfq_socket *sock, uint16_t num, uint32_t last);

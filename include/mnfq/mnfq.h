@@ -454,7 +454,9 @@ int64_t mnfq_socket_get_receive_buffer(const struct mnfq_socket *sock);
  *
  * @param timeout_ms  how long to wait for a first packet: 0 not at all, negative without end
  * @return the number of packets handled, 0 if none came in time, or
- *   -ECANCELED  mnfq_socket_stop() was called (this call consumed it)
+ *   -ECANCELED  mnfq_socket_stop() was called (this call consumed it), perhaps in one of its
+ *               callbacks: then no other was called, and what else was received comes with the next
+ *               dispatch, for which the descriptor is readable
  *   -EINTR      a signal arrived while waiting
  *   -EBUSY      called from within a callback, of this socket or of one that shares its ring; or
  *               another thread is using the ring, which must not be
@@ -489,7 +491,8 @@ int mnfq_socket_dispatch(struct mnfq_socket *sock, int timeout_ms);
 int mnfq_socket_run(struct mnfq_socket *sock);
 
 /**
- * End the mnfq_socket_run() or mnfq_socket_dispatch() that is under way, or else the next one.
+ * End the mnfq_socket_run() or mnfq_socket_dispatch() that is under way, with the callback that is
+ * running, or else the next one. The verdicts given so far are sent.
  * Safe in signal handlers, in callbacks and from any thread while the socket exists; it needs no
  * right. It does not make mnfq_socket_get_fd() readable unless another thread waits in
  * mnfq_socket_dispatch(): an event loop ends by a descriptor of its own. If another process that has

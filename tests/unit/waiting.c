@@ -112,13 +112,16 @@ static void come_and_stop(void)
 	stop();
 }
 
-/* The packet is decided, whoever was first; its message stays for the next time, and is nothing. */
+/* No callback is called any more; the packet is for the next dispatch, and the message is nothing. */
 Test(waiting, a_stop_beside_a_packet_ends_it)
 {
 	fake.on_wait = come_and_stop;
 	cr_expect(eq(int, mnfq_socket_run(sock), 0));
-	expect_verdict(1, MNFQ_ACCEPT);
+	expect_verdict(1, FAKE_UNDECIDED);
 	cr_expect(eq(uint, fake.polls, 0));
+	cr_expect(ge(sz, fake_unread(), 1), "the descriptor is readable");
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	expect_verdict(1, MNFQ_ACCEPT);
 	expect_stopped();
 }
 
@@ -203,7 +206,7 @@ Test(waiting, a_stop_while_the_buffer_is_full_ends_it)
 	cr_expect(eq(int, mnfq_socket_run(sock), 0));
 	cr_expect(eq(uint, fake.lose_answers, 0));
 	cr_expect(eq(uint, fake.waits, 0));
-	cr_expect(eq(uint, fake_queued(7), 0));
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 2));
 	expect_stopped();
 }
 
@@ -235,6 +238,154 @@ Test(waiting, a_long_wait_is_one_in_poll)
 	cr_expect(eq(int, fake.poll_timeout, -1));
 	cr_expect(eq(uint, fake.wakes, 0), "the event descriptor ends it");
 	expect_stopped();
+}
+
+/* ---- stop in a callback ---- */
+
+static enum mnfq_verdict stop_at_two(struct mnfq_packet *packet, void *data)
+{
+	if (mnfq_packet_get_id(packet) == 2)
+		stop();
+	return accept_all(packet, data);
+}
+
+static void expect_stop_at_two(void)
+{
+	cr_expect(eq(uint, seen, 2));
+	expect_verdict(1, MNFQ_ACCEPT);
+	expect_verdict(2, MNFQ_ACCEPT);
+	expect_verdict(3, FAKE_UNDECIDED);
+	cr_expect(ge(sz, fake_unread(), 1), "the descriptor is readable");
+}
+
+/* The rest of the batch comes with the next dispatch, before what came meanwhile. */
+static void expect_rest(int timeout_ms)
+{
+	unsigned int i;
+
+	rebind_seven(stop_at_two, MNFQ_DROP);
+	for (i = 0; i < 5; i++)
+		come();
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, timeout_ms), -ECANCELED));
+	expect_stop_at_two();
+	come();
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, timeout_ms), 4));
+	cr_expect(eq(uint, last_id, 6));
+	cr_expect(eq(uint, fake_queued(7), 0));
+	cr_expect(eq(u64, stats().lost, 0));
+	cr_expect(eq(u64, stats().accepted, 6));
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 0), "the message that made it readable");
+}
+
+Test(waiting, a_stop_in_a_callback_ends_the_dispatch)
+{
+	expect_rest(0);
+}
+
+Test(waiting, a_stop_in_a_callback_ends_the_dispatch_that_waited)
+{
+	expect_rest(-1);
+}
+
+Test(waiting, a_stop_in_a_callback_ends_a_run)
+{
+	rebind_seven(stop_at_two, MNFQ_DROP);
+	come();
+	come();
+	come();
+	cr_expect(eq(int, mnfq_socket_run(sock), 0));
+	expect_stop_at_two();
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, -1), 1));
+}
+
+/* What was put back and not called back is not decided otherwise. */
+Test(waiting, a_stop_leaves_the_rest_to_the_end)
+{
+	rebind_seven(stop_at_two, MNFQ_STOP);
+	come();
+	come();
+	come();
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -ECANCELED));
+	queue = mnfq_queue_unbind(queue);
+	cr_expect(eq(u64, stats().stopped, 1));
+	cr_expect(eq(u64, stats().defaulted, 1));
+}
+
+/* Again and again: each time one packet more. */
+static enum mnfq_verdict stop_always(struct mnfq_packet *packet, void *data)
+{
+	stop();
+	return accept_all(packet, data);
+}
+
+Test(waiting, stops_in_each_callback_lose_nothing)
+{
+	int i;
+
+	rebind_seven(stop_always, MNFQ_DROP);
+	for (i = 0; i < 5; i++)
+		come();
+	for (i = 1; i <= 5; i++) {
+		cr_expect(eq(int, mnfq_socket_dispatch(sock, i % 2 ? 0 : -1), -ECANCELED));
+		cr_expect(eq(uint, last_id, (unsigned int)i));
+		cr_expect(eq(uint, fake_queued(7), (unsigned int)(5 - i)));
+	}
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 0));
+	cr_expect(eq(u64, stats().lost, 0));
+}
+
+static enum mnfq_verdict rebind_and_stop(struct mnfq_packet *packet, void *data)
+{
+	struct mnfq_queue *other;
+
+	(void)packet, (void)data;
+	if (seen++ == 0) {
+		fake_queue(8)->bound = false; /* by another user of the socket, and */
+		cr_expect(eq(int, mnfq_queue_bind(&other, sock, 9, NULL, accept_all, NULL), 0));
+		stop();
+	}
+	return MNFQ_ACCEPT;
+}
+
+/* A packet received before a queue was bound is for one that is gone, also when it is put back. */
+Test(waiting, what_is_put_back_is_not_for_a_queue_that_is_bound_later)
+{
+	struct mnfq_queue *other;
+
+	rebind_seven(rebind_and_stop, MNFQ_DROP);
+	cr_assert(eq(int, mnfq_queue_bind(&other, sock, 8, NULL, accept_all, NULL), 0));
+	come();
+	message_packet(&msg, 9, 1, 60);
+	fake_datagram(msg.bytes, msg.len, 0);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -ECANCELED));
+	cr_expect(eq(u64, stats().unclaimed, 1));
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 0));
+	cr_expect(eq(u64, stats().packets, 1));
+}
+
+/* Without memory the rest is lost, which is counted, and decided by default. */
+Test(waiting, what_cannot_be_put_back_is_lost)
+{
+	rebind_seven(stop_at_two, MNFQ_DROP);
+	come();
+	come();
+	come();
+	fake.fail_allocation = 1;
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -ECANCELED));
+	come();
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	expect_verdict(3, MNFQ_DROP);
+	cr_expect(eq(u64, stats().lost, 1));
+}
+
+/* feed() is not a dispatch. */
+Test(waiting, a_stop_does_not_end_a_feed)
+{
+	stop();
+	message_packet(&msg, 7, fake_packet(7, 60, false), 60);
+	cr_expect(eq(int, feed(), 1));
+	expect_verdict(1, MNFQ_ACCEPT);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -ECANCELED));
 }
 
 /* ---- signals ---- */

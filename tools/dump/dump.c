@@ -103,8 +103,11 @@ static int dump_receive(struct source *source)
 
 	for (;;) {
 		err = dispatch_source(source);
-		if (err == -ECANCELED && atomic_load(&source->dump->ending))
+		if (err == -ECANCELED && atomic_load(&source->dump->ending)) {
+			/* What was received together with the last packet is decided as that was. */
+			(void)mnfq_socket_dispatch(source->sock, 0);
 			return 0;
+		}
 		if (err == -ECANCELED)
 			report_worker(source);
 		else if (err < 0 && err != -EINTR)
