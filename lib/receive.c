@@ -29,6 +29,7 @@
 #include "wake.h"
 #include "wire.h"
 
+#define LATE_MS   1       /* how old a decision gets before the next callback begins */
 #define STEPS_MAX 16      /* of releases, at the end of a round */
 #define STEPS_NS  1000000 /* how long they should take if nobody says what a round should */
 
@@ -106,10 +107,27 @@ static void decide(struct mnfq_queue *queue, struct mnfq_packet *packet, uint32_
 	}
 }
 
+/*
+ * Before a callback: what was decided does not wait for it if the one before, or all since something
+ * was sent, have taken long. The coarse clock costs a few nanoseconds, and steps by some ms.
+ */
+static void send_late(struct mnfq_socket *sock)
+{
+	const int64_t now = mnfq_i_now_ms();
+
+	if (sock->sent_at == 0)
+		sock->sent_at = now;
+	if (now - sock->sent_at < LATE_MS)
+		return;
+	(void)mnfq_i_flush(sock);
+	sock->sent_at = mnfq_i_now_ms();
+}
+
 static void call(struct mnfq_queue *queue, struct mnfq_packet *packet)
 {
 	size_t len;
 
+	send_late(queue->sock);
 	if (mnfq_packet_get_length(packet, &len) < 0)
 		len = packet->payload_len;
 	queue->stats.packets++;
@@ -329,6 +347,7 @@ static void begin_round(struct mnfq_socket *sock, bool stops)
 	atomic_store(&sock->dispatcher, (uintptr_t)pthread_self());
 	sock->release_budget = mnfq_i_batch(sock);
 	sock->stops = stops;
+	sock->sent_at = 0;
 	sock->round++;
 }
 

@@ -136,6 +136,7 @@ struct mnfq_socket {
 	uint32_t release_budget; /* ids that this round may still release */
 	uint64_t round;
 	bool stops; /* a stop ends the round: one of dispatch, not of feed */
+	int64_t sent_at; /* when decisions of the round last left, in ms; 0: its first callback is to come */
 	struct mnfq_ring *ring; /* perhaps shared with other sockets of the thread */
 	struct mnfq_queue *queues;
 	struct mnfq_queue *recent; /* found by the last look-up */

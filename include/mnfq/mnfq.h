@@ -450,7 +450,9 @@ int mnfq_socket_set_receive_buffer(struct mnfq_socket *sock, uint32_t bytes);
 int64_t mnfq_socket_get_receive_buffer(const struct mnfq_socket *sock);
 
 /**
- * Receive what is there, at most one batch, call the callbacks and send their verdicts.
+ * Receive what is there, at most one batch, call the callbacks and send their verdicts: all at the
+ * end, but before a callback begins those that were decided more than a millisecond ago, as exactly
+ * as the kernel's coarse clock goes (a few milliseconds).
  *
  * @param timeout_ms  how long to wait for a first packet: 0 not at all, negative without end
  * @return the number of packets handled, 0 if none came in time, or
