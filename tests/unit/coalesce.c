@@ -270,12 +270,18 @@ Test(coalesce, it_is_stopped)
 
 Test(coalesce, a_call_with_less_time_has_none)
 {
-	begin_pauses();
+	open_with(2000, 65536);
+	fake.receive_buffer = 64 << 20;
+	expect_packets(1);
+	expect_packets(1);
 	gather();
 	fake.clock_ns += interval;
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 5));
-	cr_expect(eq(uint, fake.sleeps, 0));
+	gather();
+	fake.clock_ns += 100 * interval;
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 1), 5));
+	cr_expect(eq(uint, fake.sleeps, 0));
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 3), 5));
 	cr_expect(eq(uint, fake.sleeps, 1));
 }
 

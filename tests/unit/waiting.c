@@ -330,6 +330,7 @@ Test(waiting, stops_in_each_callback_lose_nothing)
 		cr_expect(eq(uint, last_id, (unsigned int)i));
 		cr_expect(eq(uint, fake_queued(7), (unsigned int)(5 - i)));
 	}
+	cr_expect(eq(uint, fake.fills, 1), "what is put back comes first, and alone");
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 0));
 	cr_expect(eq(u64, stats().lost, 0));
 }
@@ -378,13 +379,35 @@ Test(waiting, what_cannot_be_put_back_is_lost)
 	cr_expect(eq(u64, stats().lost, 1));
 }
 
-/* feed() is not a dispatch. */
+static void stop_with_one_left(void)
+{
+	rebind_seven(stop_at_two, MNFQ_DROP);
+	come();
+	come();
+	come();
+	cr_assert(eq(int, mnfq_socket_dispatch(sock, 0), -ECANCELED));
+}
+
+Test(waiting, what_comes_later_is_behind_what_was_put_back)
+{
+	struct mnfq_queue *other;
+
+	stop_with_one_left();
+	fake.packets_on_bind = 1;
+	cr_assert(eq(int, mnfq_queue_bind(&other, sock, 8, NULL, accept_all, NULL), 0));
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 2));
+	expect_verdict(3, MNFQ_ACCEPT);
+	cr_expect(eq(uint, fake_queued(8), 0));
+}
+
+/* feed() is not a dispatch: what was put back goes first, as always. */
 Test(waiting, a_stop_does_not_end_a_feed)
 {
+	stop_with_one_left();
 	stop();
 	message_packet(&msg, 7, fake_packet(7, 60, false), 60);
-	cr_expect(eq(int, feed(), 1));
-	expect_verdict(1, MNFQ_ACCEPT);
+	cr_expect(eq(int, feed(), 2));
+	expect_verdict(4, MNFQ_ACCEPT);
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -ECANCELED));
 }
 
