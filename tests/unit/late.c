@@ -84,6 +84,20 @@ Test(late, slow_verdicts_are_sent_together)
 	cr_expect(eq(uint, serve(), 2));
 }
 
+/* The time between rounds counts for nothing: what a gap releases leaves with the first verdict. */
+Test(late, nothing_is_late_in_the_first_callback)
+{
+	fake_packet(7, 60, true);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	fake.clock_ms += 1000;
+	fake_packet(7, 60, false);
+	fake_packet(7, 60, true);
+	fake.sends = 0;
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	cr_expect(eq(uint, fake.sends, 1));
+	expect_verdict(2, MNFQ_DROP);
+}
+
 static struct mnfq_packet *kept;
 
 static enum mnfq_verdict keep_the_first(struct mnfq_packet *packet, void *data)
