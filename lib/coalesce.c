@@ -6,6 +6,9 @@
  * - A packet after a longer time without one is received and decided at once, and so is the next one.
  * - A pause that gathered no second packet, as with requests of which each waits for the reply, is
  *   followed by batches without one, 1, 3, 7 and so on up to SKIP_MAX.
+ * - Where pauses do not make packets cheaper there are none: that depends on how many they gather, on what
+ *   a timer costs here (in a virtual machine as much as deciding ten packets), and on what it costs to be
+ *   woken up by each. So the processor time with and without is compared now and then.
  * - What comes within a pause takes a quarter of the room in the queue and in the receive buffer at
  *   most, as far as the last batch says how fast that is.
  */
@@ -21,6 +24,8 @@
 #include "wire.h"
 
 #define SKIP_MAX  255
+#define WINDOW    64 /* batches whose costs are compared */
+#define KEEP_MAX  63 /* windows until they are compared again */
 #define LOOK_EACH 64 /* pauses: what others can change is read anew */
 
 /* What the kernel keeps of memory for a message: no more than twice its length and this. */
@@ -70,6 +75,8 @@ static void look(struct mnfq_socket *sock)
 		coalesce->looks--;
 		return;
 	}
+	if (!pthread_equal(coalesce->thread, pthread_self()))
+		coalesce->cpu_at = 0; /* was of another one */
 	coalesce->looks = LOOK_EACH;
 	coalesce->thread = pthread_self();
 	coalesce->slack = get_slack();
@@ -93,6 +100,43 @@ static bool was_worth_it(struct mnfq_i_coalesce *coalesce, unsigned int packets)
 	return false;
 }
 
+/* The other way costs so much: is it to be the usual one, by more than chance? */
+static void choose(struct mnfq_i_coalesce *coalesce, int64_t cost)
+{
+	coalesce->compares = false;
+	if (cost < coalesce->cost - coalesce->cost / 20) {
+		coalesce->keep_max = 1;
+		coalesce->cost = cost;
+	} else {
+		coalesce->off = !coalesce->off;
+		coalesce->keep_max =
+			coalesce->keep_max < KEEP_MAX ? 2 * coalesce->keep_max + 1 : KEEP_MAX;
+	}
+	coalesce->keep = coalesce->keep_max;
+}
+
+/* One more batch of those that come fast, with or without a pause before it. */
+static void compare(struct mnfq_i_coalesce *coalesce, unsigned int packets)
+{
+	int64_t now, cost;
+
+	coalesce->packets += packets;
+	if (coalesce->cpu_at != 0 && ++coalesce->batches < WINDOW)
+		return;
+	now = mnfq_i_cpu_ns();
+	cost = (now - coalesce->cpu_at) / coalesce->packets;
+	coalesce->batches = coalesce->packets = 0;
+	if (coalesce->cpu_at != 0 && coalesce->compares) {
+		choose(coalesce, cost);
+	} else if (coalesce->cpu_at != 0) {
+		coalesce->cost = cost;
+		coalesce->compares = coalesce->keep == 0;
+		coalesce->off = coalesce->off != coalesce->compares;
+		coalesce->keep -= coalesce->keep > 0;
+	}
+	coalesce->cpu_at = now;
+}
+
 /*
  * A batch was decided: @packets of @batch at most. Is there to be a pause before the next one, and how
  * long? After a full one more packets may be waiting already.
@@ -107,14 +151,14 @@ void mnfq_i_coalesce_count(struct mnfq_socket *sock, unsigned int packets, unsig
 	if (!was_worth_it(coalesce, packets) || packets >= batch ||
 	    took >= coalesce->max * packets)
 		return;
-	if (coalesce->skip > 0) {
-		coalesce->skip--;
-		return;
-	}
 	look(sock);
-	coalesce->pause =
-		(int64_t)least((uint64_t)coalesce->max,
-			       count_room(sock, packets) * (uint64_t)took / 4 / packets);
+	compare(coalesce, packets);
+	if (coalesce->skip > 0)
+		coalesce->skip--;
+	else if (!coalesce->off)
+		coalesce->pause =
+			(int64_t)least((uint64_t)coalesce->max,
+				       count_room(sock, packets) * (uint64_t)took / 4 / packets);
 }
 
 /* Makes the pause, unless it is longer than @left_ms. Returns 0, or -EINTR if a signal ended it. */

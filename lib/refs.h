@@ -99,8 +99,18 @@ struct mnfq_i_coalesce {
 	int64_t pause;               /* before the next one */
 	bool paused;                 /* that was made */
 	unsigned int skip, skip_max; /* batches without one still, and of how many */
-	unsigned int looks;          /* pauses until what follows is read again */
-	pthread_t thread;            /* of which this is the timer slack */
+
+	/* Whether pauses save anything: what packets cost over a few batches with and without. */
+	bool off;      /* they do not, or it is being found out */
+	bool compares; /* the way that is not the usual one is being tried */
+	unsigned int keep,
+		keep_max; /* so many times the usual way is not compared again; of these */
+	unsigned int batches, packets; /* so far */
+	int64_t cpu_at; /* the thread's processor time when they began; 0: not begun */
+	int64_t cost;   /* of the usual way */
+
+	unsigned int looks; /* pauses until what follows is read again */
+	pthread_t thread;   /* of which this is the timer slack */
 	int64_t slack;
 	int64_t buffer; /* bytes */
 };

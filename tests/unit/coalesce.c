@@ -119,6 +119,7 @@ Test(coalesce, pauses_in_vain_become_rare)
 	open_with(200, 0);
 	interval = 60 * US;
 	gathers = 1;
+	sock->coalesce.keep = 1000000; /* whatever they cost */
 	for (i = 0; i < 2000; i++)
 		expect_packets(1);
 	cr_expect(ge(uint, fake.sleeps, 8), "it is tried again");
@@ -133,6 +134,50 @@ Test(coalesce, pauses_in_vain_become_rare)
 	expect_no_pause(1); /* one that was in vain among others does not make them rare */
 	expect_no_pause(1);
 	expect_pause(150 * US);
+}
+
+static int64_t wait_costs, pause_costs; /* processor time, ns */
+
+static void come_at_a_cost(void)
+{
+	fake.cpu_ns += wait_costs;
+	come();
+}
+
+static void gather_at_a_cost(void)
+{
+	fake.cpu_ns += pause_costs;
+	gather();
+}
+
+/* Of so many batches, how many had a pause before them? */
+static unsigned int count_pauses(unsigned int batches)
+{
+	unsigned int sleeps = fake.sleeps, i;
+
+	for (i = 0; i < batches; i++)
+		cr_assert(gt(int, mnfq_socket_dispatch(sock, -1), 0));
+	return fake.sleeps - sleeps;
+}
+
+/* They gather five packets each time, and yet these cost more. The rest of the time there are none. */
+Test(coalesce, pauses_that_save_nothing_become_rare)
+{
+	unsigned int pauses;
+
+	open_with(200, 0);
+	fake.on_wait = come_at_a_cost;
+	fake.on_sleep = gather_at_a_cost;
+	wait_costs = 3000;
+	pause_costs = 20000;
+	(void)count_pauses(10000);
+	pauses = count_pauses(64 * 64 * 4);
+	cr_expect(ge(uint, pauses, 64), "they are tried again");
+	cr_expect(le(uint, pauses, 5 * 64), "%u", pauses);
+	pause_costs = 10000;
+	(void)count_pauses(64 * 64 * 2);
+	pauses = count_pauses(64 * 64 * 4);
+	cr_expect(ge(uint, pauses, 64 * 64 * 4 - 5 * 64), "%u", pauses);
 }
 
 Test(coalesce, a_full_batch_is_followed_by_none)

@@ -213,7 +213,8 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
 
 	if (clock == CLOCK_MONOTONIC)
 		fake.clock_ns += fake.clock_step;
-	ns = fake.clock_ms * 1000000 + fake.clock_ns;
+	ns = clock == CLOCK_THREAD_CPUTIME_ID ? ++fake.cpu_ns
+					      : fake.clock_ms * 1000000 + fake.clock_ns;
 	*now = (struct timespec){ .tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000 };
 	return 0;
 }

@@ -74,6 +74,7 @@ struct fake_kernel {
 	unsigned int fills, polls; /* calls that receive, and of poll; what happens during one: */
 	void (*on_fill)(void);
 	void (*on_poll)(void);
+	int64_t cpu_ns;      /* processor time of the thread */
 	int slack, policy;   /* of the thread: for its timers, in ns; SCHED_* */
 	int receive_buffer;  /* SO_RCVBUF; 0: 1 MiB */
 	int64_t slept_ns;    /* as the last call of nanosleep asked for */
