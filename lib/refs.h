@@ -133,8 +133,8 @@ struct mnfq_socket {
 	atomic_int wake;
 	atomic_bool stop;
 	atomic_bool receiving; /* dispatch waits in the receive, or is about to */
-	bool can_block;        /* it may do so: no other process is known to have the descriptor, */
-	bool has_timeout;      /* and a wait there ends by itself */
+	bool can_block;   /* it may do so: no other process is known to have the descriptor, */
+	bool has_timeout; /* and a wait there ends by itself */
 	atomic_uintptr_t dispatcher; /* the thread in a round, 0 if none is */
 	bool closing;                /* close once the callback returned */
 	bool deferred_unbind;        /* something is closing */
