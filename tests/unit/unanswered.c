@@ -136,8 +136,9 @@ Test(unanswered, an_answer_that_there_is_no_memory_for_counts_as_refusal)
 	lose_an_answer(ENOBUFS);
 }
 
-static void stop(void)
+static void expect_none_and_stop(void)
 {
+	cr_expect(eq(u32, fake_queued(7), 0));
 	mnfq_socket_stop(sock);
 }
 
@@ -154,7 +155,7 @@ static void lose_an_answer_and_wait(int error)
 	fake.no_right = false;
 	fake.drops -= error != 0;
 	fake.receive_error = error;
-	fake.on_wait = fake.on_poll = stop;
+	fake.on_wait = fake.on_poll = expect_none_and_stop;
 	fake.waits = fake.polls = 0;
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, -1), -ECANCELED));
 	cr_expect(eq(uint, fake.waits + fake.polls, 1));
@@ -194,7 +195,7 @@ Test(unanswered, packets_that_are_received_one_by_one_count)
 	cr_assert(eq(int, mnfq_socket_dispatch(sock, -1), 1));
 	fake.no_right = false;
 	cr_assert(eq(int, mnfq_socket_dispatch(sock, -1), 1));
-	fake.on_wait = fake.on_poll = stop;
+	fake.on_wait = fake.on_poll = expect_none_and_stop;
 	fake.waits = fake.polls = 0;
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, -1), -ECANCELED));
 	cr_expect(eq(uint, fake.waits + fake.polls, 1));
