@@ -176,6 +176,7 @@ Test(unanswered, an_answer_that_there_is_no_memory_for_is_noticed_in_a_wait)
 
 static void come(void)
 {
+	fake.clock_ns += 10000; /* it was not there already */
 	fake_packet(7, 60, true);
 }
 
