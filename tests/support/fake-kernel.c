@@ -683,6 +683,8 @@ int __wrap_recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags, str
 			break;
 		msgs[i].msg_len = (unsigned int)len;
 	}
+	if (fake.on_filled)
+		fake.on_filled();
 	return i > 0 ? (int)i : (int)fail_fill(waits);
 }
 

@@ -75,6 +75,7 @@ struct fake_kernel {
 	bool interrupt;            /* a signal ends the next one in which nothing comes */
 	unsigned int fills, polls; /* calls that receive, and of poll; what happens during one: */
 	void (*on_fill)(void);
+	void (*on_filled)(void); /* after a batch was received */
 	void (*on_poll)(void);
 	int64_t cpu_ns;      /* processor time of the thread */
 	int slack, policy;   /* of the thread: for its timers, in ns; SCHED_* */

@@ -266,3 +266,46 @@ Test(unanswered, a_thread_without_right_leaves_no_packet_to_another_verdict)
 		expect_verdict(id, id == 3 ? MNFQ_STOP : MNFQ_ACCEPT);
 	mnfq_packet_free(held);
 }
+
+static enum mnfq_verdict defer_the_first(struct mnfq_packet *packet, void *data)
+{
+	(void)data;
+	if (mnfq_packet_get_id(packet) != 1)
+		return MNFQ_ACCEPT;
+	cr_assert(eq(int, mnfq_packet_retain(&held, packet), 0));
+	return MNFQ_DEFER;
+}
+
+static void come_three(void)
+{
+	come();
+	come();
+	come();
+}
+
+static void drop_elsewhere(void)
+{
+	pthread_t thread;
+
+	fake.on_filled = NULL;
+	cr_assert(eq(int, pthread_create(&thread, NULL, drop_without_right, NULL), 0));
+	pthread_join(thread, NULL);
+}
+
+/* The receive emptied the buffer, but began to wait before the verdict was sent: its answer is unread. */
+Test(unanswered, a_verdict_that_was_sent_during_a_wait_is_not_answered_by_its_end)
+{
+	uint32_t id;
+
+	rebind_seven(defer_the_first, MNFQ_STOP);
+	queue_packets(1);
+	serve();
+	fake.on_wait = come_three;
+	fake.on_filled = drop_elsewhere;
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, -1), 3));
+	cr_expect(eq(uint, fake.waits, 1));
+	serve();
+	for (id = 1; id <= 4; id++)
+		expect_verdict(id, id == 1 ? MNFQ_STOP : MNFQ_ACCEPT);
+	mnfq_packet_free(held);
+}
