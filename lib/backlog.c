@@ -36,21 +36,30 @@ static bool get_num(const struct mnfq_socket *sock, struct mnfq_i_backlog *entry
 	       (answer.msg.nlmsg_pid & MNFQ_I_TAG_OWN) == sock->tag;
 }
 
+/* The slot of the queue that an entry is for. */
+static int find_slot(struct mnfq_socket *sock, struct mnfq_i_backlog *entry)
+{
+	uint16_t num;
+
+	entry->slot = NULL;
+	if (!get_num(sock, entry, &num))
+		return 0;
+	entry->slot = mnfq_i_slot_get(sock, num);
+	return entry->slot ? 0 : -ENOMEM;
+}
+
 /* Takes an entry, or else returns -ENOMEM. */
 int mnfq_i_backlog_append(struct mnfq_socket *sock, struct mnfq_i_backlog *entry)
 {
-	struct mnfq_i_slot *slot = NULL;
-	uint16_t num;
+	int err = find_slot(sock, entry);
 
-	if (get_num(sock, entry, &num)) {
-		slot = mnfq_i_slot_get(sock, num);
-		if (!slot)
-			return -ENOMEM;
+	if (err < 0)
+		return err;
+	if (entry->slot) {
 		entry->next_of_queue = NULL;
-		*slot->end = entry;
-		slot->end = &entry->next_of_queue;
+		*entry->slot->end = entry;
+		entry->slot->end = &entry->next_of_queue;
 	}
-	entry->slot = slot;
 	entry->next = NULL;
 	entry->link = sock->backlog_end;
 	*sock->backlog_end = entry;
@@ -58,20 +67,58 @@ int mnfq_i_backlog_append(struct mnfq_socket *sock, struct mnfq_i_backlog *entry
 	return 0;
 }
 
+static struct mnfq_i_backlog *copy_datagram(const uint8_t *data, size_t len)
+{
+	struct mnfq_i_backlog *entry = malloc(sizeof(*entry) + len);
+
+	if (entry) {
+		entry->len = len;
+		memcpy(entry->data, data, len);
+	}
+	return entry;
+}
+
 /* Puts a copy of a datagram behind the backlog. */
 int mnfq_i_backlog_add(struct mnfq_socket *sock, const uint8_t *data, size_t len)
 {
-	struct mnfq_i_backlog *entry = malloc(sizeof(*entry) + len);
+	struct mnfq_i_backlog *entry = copy_datagram(data, len);
 	int err;
 
 	if (!entry)
 		return -ENOMEM;
-	entry->len = len;
-	memcpy(entry->data, data, len);
 	err = mnfq_i_backlog_append(sock, entry);
 	if (err < 0)
 		free(entry);
 	return err;
+}
+
+/* Puts a copy of a datagram before the backlog. */
+int mnfq_i_backlog_put_back(struct mnfq_socket *sock, const uint8_t *data, size_t len)
+{
+	struct mnfq_i_backlog *entry = copy_datagram(data, len);
+	int err;
+
+	if (!entry)
+		return -ENOMEM;
+	err = find_slot(sock, entry);
+	if (err < 0) {
+		free(entry);
+		return err;
+	}
+	entry->next = sock->backlog;
+	entry->link = &sock->backlog;
+	if (entry->next)
+		entry->next->link = &entry->next;
+	else
+		sock->backlog_end = &entry->next;
+	sock->backlog = entry;
+	if (entry->slot) {
+		entry->next_of_queue = entry->slot->first;
+		if (!entry->next_of_queue)
+			entry->slot->end = &entry->next_of_queue;
+		entry->slot->first = entry;
+	}
+	return 0;
 }
 
 /* Takes the entry that @at points to off both lists. */

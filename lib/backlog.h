@@ -16,6 +16,7 @@ struct mnfq_i_backlog {
 };
 
 int mnfq_i_backlog_append(struct mnfq_socket *sock, struct mnfq_i_backlog *entry);
+int mnfq_i_backlog_put_back(struct mnfq_socket *sock, const uint8_t *data, size_t len);
 int mnfq_i_backlog_add(struct mnfq_socket *sock, const uint8_t *data, size_t len);
 struct mnfq_i_backlog *mnfq_i_backlog_pop(struct mnfq_socket *sock);
 bool mnfq_i_backlog_find(const struct mnfq_socket *sock, uint16_t num, uint32_t *id);

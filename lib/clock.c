@@ -21,6 +21,15 @@ int64_t mnfq_i_now_ns(void)
 	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+/* Processor time of the thread. */
+int64_t mnfq_i_cpu_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
 /* What a call was given to wait, in milliseconds; what is left of it. */
 int64_t mnfq_i_time_left(int timeout_ms, int64_t deadline)
 {

@@ -7,6 +7,7 @@
 
 int64_t mnfq_i_now_ms(void);
 int64_t mnfq_i_now_ns(void);
+int64_t mnfq_i_cpu_ns(void);
 int64_t mnfq_i_time_left(int timeout_ms, int64_t deadline);
 
 #endif

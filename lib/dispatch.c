@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "coalesce.h"
 #include "error.h"
 #include "receive.h"
 #include "refs.h"
@@ -13,7 +14,8 @@
 #include "release.h"
 #include "request.h"
 #include "ring.h"
-#include "send.h"
+#include "unanswered.h"
+#include "wake.h"
 
 /* Waits until there is something to do. Returns 0 also if the time is over. */
 static int wait_for(struct mnfq_socket *sock, int timeout_ms)
@@ -89,22 +91,83 @@ static bool in_use(const struct mnfq_socket *sock)
 	return atomic_load(&sock->dispatcher) != 0 || atomic_load(&sock->ring->busy);
 }
 
+/* Is there something that a round does before a wait: the backlog, a failure to report, lost answers? */
+static bool must_look(struct mnfq_socket *sock)
+{
+	return sock->spin.max > 0 || sock->backlog || mnfq_i_has_failed(sock) || in_use(sock) ||
+	       mnfq_i_unanswered_unsure(sock);
+}
+
 /*
  * Where packets come one by one, a look before waiting finds nothing, and costs a system call for each
- * of them. But what else a round does must not wait: the backlog, a failure that is to be reported,
- * verdicts that are to be tried again.
+ * of them. But what else a round does must not wait, nor verdicts that are to be tried again.
  */
 static bool waits_first(struct mnfq_socket *sock)
 {
-	return sock->single_packet && sock->spin.max == 0 && !sock->backlog &&
-	       !mnfq_i_has_failed(sock) && !in_use(sock) && mnfq_i_release_left(sock) != 0;
+	return sock->single_packet && !sock->coalesce.paused && !must_look(sock) &&
+	       mnfq_i_release_left(sock) != 0;
+}
+
+/* May the next wait be in the receive: one without limit, with nothing else to do at its end? */
+static bool waits_in_receive(struct mnfq_socket *sock, int64_t left)
+{
+	return left < 0 && !must_look(sock) && mnfq_i_release_left(sock) < 0 &&
+	       mnfq_i_wait_prepare(sock);
+}
+
+/* Returns as mnfq_i_round(): 0 also if it was only woken. */
+static int wait_in_receive(struct mnfq_socket *sock)
+{
+	int n = mnfq_i_wait_round(sock);
+
+	if (n != -EAGAIN || atomic_load(&sock->stop))
+		return n == -EAGAIN ? 0 : n;
+	return wait_for(sock, -1);
+}
+
+/* Has more packets gather for the next batch, unless there is something else to do. */
+static int pause_before(struct mnfq_socket *sock, int64_t left)
+{
+	if (sock->coalesce.pause == 0 || left == 0 || sock->backlog || atomic_load(&sock->stop) ||
+	    mnfq_i_has_failed(sock) || in_use(sock))
+		return 0;
+	return mnfq_i_coalesce_pause(sock, left);
+}
+
+/* @n packets of @batch at most came: what that says of the next ones. */
+static void count_batch(struct mnfq_socket *sock, unsigned int n, unsigned int batch)
+{
+	sock->single_packet = n == 1 && batch > 1;
+	end_spin(&sock->spin);
+	if (sock->coalesce.max > 0)
+		mnfq_i_coalesce_count(sock, n, batch);
+}
+
+/* What is returned instead of another batch: that it was stopped, or that something failed. */
+static int report(struct mnfq_socket *sock)
+{
+	if (in_use(sock))
+		return 0;
+	if (atomic_exchange(&sock->stop, false))
+		return -ECANCELED;
+	return mnfq_i_has_failed(sock) ? mnfq_i_take_failure(sock) : 0;
+}
+
+/* Nothing was there: waits for it, or looks again. */
+static int wait_or_spin(struct mnfq_socket *sock, int64_t left, bool wait)
+{
+	int64_t retry = mnfq_i_release_left(sock);
+
+	if (retry < 0 || (left >= 0 && left < retry))
+		retry = left;
+	return wait || !keeps_spinning(&sock->spin) ? wait_for(sock, (int)retry) : 0;
 }
 
 int mnfq_socket_dispatch(struct mnfq_socket *sock, int timeout_ms)
 {
-	int64_t deadline, retry, left = timeout_ms;
+	int64_t deadline, left = timeout_ms;
+	bool wait, in_receive;
 	unsigned int batch;
-	bool wait;
 	int err, n;
 
 	if (!sock)
@@ -112,31 +175,27 @@ int mnfq_socket_dispatch(struct mnfq_socket *sock, int timeout_ms)
 	if (timeout_ms != 0 && (err = prepare_wake(sock)) < 0)
 		return err;
 	deadline = timeout_ms > 0 ? mnfq_i_now_ms() + timeout_ms : 0;
-	for (;;) {
-		if (!in_use(sock) && atomic_exchange(&sock->stop, false))
-			return -ECANCELED;
-		if (!in_use(sock) && mnfq_i_has_failed(sock) &&
-		    (err = mnfq_i_take_failure(sock)) < 0)
-			return err;
-		wait = left != 0 && waits_first(sock);
+	err = pause_before(sock, left);
+	while (err >= 0 && (err = report(sock)) >= 0) {
+		in_receive = waits_in_receive(sock, left);
+		wait = !in_receive && left != 0 && waits_first(sock);
 		batch = mnfq_i_batch(sock);
-		n = wait ? 0 : mnfq_i_round(sock);
-		if (n >= 0)
-			sock->single_packet = n == 1 && batch > 1;
-		if (n == 0 && mnfq_i_has_failed(sock))
-			continue;
+		n = in_receive ? wait_in_receive(sock) : wait ? 0 : mnfq_i_round(sock);
 		if (n > 0)
-			end_spin(&sock->spin);
-		if (n != 0 || left == 0)
+			count_batch(sock, (unsigned int)n, batch);
+		if (n > 0 && atomic_exchange(&sock->stop, false))
+			return -ECANCELED;
+		if (n != 0)
 			return n;
-		retry = mnfq_i_release_left(sock);
-		if (retry < 0 || (left >= 0 && left < retry))
-			retry = left;
-		if ((wait || !keeps_spinning(&sock->spin)) &&
-		    (err = wait_for(sock, (int)retry)) < 0)
-			return err;
+		if (in_receive || mnfq_i_has_failed(sock))
+			continue;
+		if (left == 0)
+			return 0;
+		sock->single_packet = false; /* what ends the wait is looked for at once */
+		err = wait_or_spin(sock, left, wait);
 		left = mnfq_i_time_left(timeout_ms, deadline);
 	}
+	return err;
 }
 
 int mnfq_socket_run(struct mnfq_socket *sock)

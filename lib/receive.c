@@ -17,9 +17,8 @@
 #include "clock.h"
 #include "error.h"
 #include "explain.h"
-#include "packet-retain.h"
+#include "handle.h"
 #include "packet.h"
-#include "queue-end.h"
 #include "refs.h"
 #include "refused.h"
 #include "release.h"
@@ -28,193 +27,17 @@
 #include "send.h"
 #include "unanswered.h"
 #include "verdict.h"
+#include "wake.h"
 #include "wire.h"
 
 #define STEPS_MAX 16      /* of releases, at the end of a round */
 #define STEPS_NS  1000000 /* how long they should take without a limit for a round */
 
-/* The queue of a message; one received before a queue was bound is for one that is gone. */
-static struct mnfq_queue *find_queue(struct mnfq_socket *sock, uint16_t num, bool backlogged)
+/* Is the rest not to be handled any more, or not now? */
+static bool is_over(struct mnfq_socket *sock)
 {
-	struct mnfq_queue *queue = mnfq_i_queue_find(sock, num);
-
-	return queue && (backlogged || queue->bind_round != sock->round) ? queue : NULL;
-}
-
-/* NLMSG_ERROR: the answer to a request, which request.c takes, or what became of a verdict. */
-static void handle_error(struct mnfq_socket *sock, const uint8_t *msg, size_t len,
-			 bool backlogged)
-{
-	struct nlmsgerr answer;
-
-	if (mnfq_i_request_answer(sock, msg, len))
-		return;
-	if (len < NLMSG_HDRLEN + sizeof(answer)) {
-		sock->stats.malformed++;
-		return;
-	}
-	memcpy(&answer, msg + NLMSG_HDRLEN, sizeof(answer));
-	if (answer.error <= 0 && mnfq_i_is_verdict(answer.msg.nlmsg_type))
-		mnfq_i_answered(sock,
-				find_queue(sock, (uint16_t)answer.msg.nlmsg_pid, backlogged),
-				&answer.msg, answer.error);
-}
-
-/* Ids that were skipped never reached us. */
-static void check_order(struct mnfq_queue *queue, uint32_t id)
-{
-	if (!queue->synced) {
-		/* Taken over: what the former reader left undecided is before this one. */
-		queue->synced = true;
-		mnfq_i_gap(queue, id - MNFQ_I_WAITING_MAX, id - 1);
-	} else if (mnfq_i_after(id, queue->next_id)) {
-		queue->stats.lost += id - queue->next_id;
-		mnfq_i_gap(queue, queue->next_id, id - 1);
-	} else if (id != queue->next_id) {
-		return; /* handed to us late: next_id stays */
-	}
-	queue->next_id = id + 1;
-}
-
-static void decide_default(struct mnfq_queue *queue, uint32_t id)
-{
-	struct mnfq_i_decision decision = { .tag = queue->tag,
-					    .id = id,
-					    .verdict = queue->options.default_verdict,
-					    .by_default = true };
-
-	(void)mnfq_i_decide(queue, &decision);
-}
-
-static void decide(struct mnfq_queue *queue, struct mnfq_packet *packet, uint32_t verdict)
-{
-	struct mnfq_i_decision decision;
-	int err;
-
-	if (packet->copied && mnfq_i_retain_settle(packet, verdict == MNFQ_DEFER))
-		return;
-	if (!mnfq_i_verdict_valid(verdict)) {
-		queue->stats.invalid++;
-		decide_default(queue, packet->id);
-		return;
-	}
-	decision = mnfq_i_packet_decision(packet, queue->tag, verdict);
-	err = mnfq_i_decide(queue, &decision);
-	if (err < 0) {
-		(void)mnfq_i_fail_unsent(queue->sock, err);
-		queue->stats.unsent++;
-		decide_default(queue, packet->id);
-	}
-}
-
-static void call(struct mnfq_queue *queue, struct mnfq_packet *packet)
-{
-	size_t len;
-
-	if (mnfq_packet_get_length(packet, &len) < 0)
-		len = packet->payload_len;
-	queue->stats.packets++;
-	queue->stats.bytes += len;
-	queue->calling_id = packet->id;
-	queue->calling = true;
-	decide(queue, packet, queue->callback(packet, queue->data));
-	queue->calling = false;
-	mnfq_i_release_pending(queue);
-}
-
-/* A packet of no queue of ours, or of one that was unbound since the packet was received. */
-static void count_unclaimed(struct mnfq_socket *sock, const struct mnfq_packet *packet)
-{
-	const uint16_t num = mnfq_packet_get_queue_num(packet);
-	struct mnfq_queue *queue = sock->ended;
-
-	while (queue && queue->num != num)
-		queue = queue->next;
-	if (queue)
-		mnfq_i_queue_count_unread(queue,
-					  mnfq_i_after(queue->next_id, packet->id)
-						  ? queue->options.default_verdict
-						  : MNFQ_DROP,
-					  1);
-	else
-		sock->stats.unclaimed++;
-}
-
-/*
- * A packet of the kernel's. Returns whether it was handled: seen by a callback, or decided by
- * default because it arrived cut. A malformed one is left to be found as a gap.
- */
-static int handle_packet(struct mnfq_socket *sock, const uint8_t *msg, size_t len,
-			 bool backlogged)
-{
-	struct mnfq_packet packet;
-	struct mnfq_queue *queue;
-	int err = mnfq_i_packet_parse(&packet, msg, len);
-
-	if (err == -EBADMSG || !mnfq_i_packet_has_id(&packet)) {
-		sock->stats.malformed++;
-		return 0;
-	}
-	queue = find_queue(sock, mnfq_packet_get_queue_num(&packet), backlogged);
-	if (!queue) {
-		count_unclaimed(sock, &packet);
-		return 0;
-	}
-	check_order(queue, packet.id);
-	if (err == -EMSGSIZE) {
-		queue->stats.truncated++;
-		decide_default(queue, packet.id);
-		return 1;
-	}
-	packet.queue = queue;
-	packet.scratch = sock->ring->scratch;
-	call(queue, &packet);
-	return 1;
-}
-
-/* What the callback asked for but could not be done under its feet. */
-static void unbind_deferred(struct mnfq_socket *sock)
-{
-	struct mnfq_queue *queue, *next;
-
-	sock->deferred_unbind = false;
-	(void)mnfq_i_flush(sock);
-	for (queue = sock->queues; queue; queue = next) {
-		next = queue->next;
-		if (!queue->closing)
-			continue;
-		mnfq_i_request_start(sock);
-		mnfq_i_queue_end(queue, true);
-	}
-}
-
-/* All messages of one datagram, aligned to 4 bytes. Returns how many packets were handled. */
-static int handle_datagram(struct mnfq_socket *sock, const uint8_t *data, size_t len,
-			   bool backlogged)
-{
-	int handled = 0;
-
-	while (len >= NLMSG_HDRLEN) {
-		const struct nlmsghdr *nlh = (const struct nlmsghdr *)data;
-		size_t whole = nlh->nlmsg_len;
-
-		if (whole < NLMSG_HDRLEN)
-			break;
-		if (nlh->nlmsg_type == MNFQ_I_MSG(NFQNL_MSG_PACKET))
-			handled += handle_packet(sock, data, len, backlogged);
-		else if (whole > len)
-			break;
-		else if (nlh->nlmsg_type == NLMSG_ERROR)
-			handle_error(sock, data, whole, backlogged);
-		if (sock->deferred_unbind)
-			unbind_deferred(sock);
-		if (sock->closing || whole >= len || NLMSG_ALIGN(whole) >= len)
-			return handled;
-		data += NLMSG_ALIGN(whole);
-		len -= NLMSG_ALIGN(whole);
-	}
-	sock->stats.malformed++;
-	return handled;
+	return sock->closing ||
+	       (sock->stops && atomic_load_explicit(&sock->stop, memory_order_relaxed));
 }
 
 /* The backlog, at most a batch; callbacks may add to it meanwhile. */
@@ -223,37 +46,87 @@ static int handle_backlog(struct mnfq_socket *sock)
 	unsigned int n;
 	int handled = 0;
 
-	for (n = mnfq_i_batch(sock); n > 0 && sock->backlog && !sock->closing; n--) {
+	for (n = mnfq_i_batch(sock); n > 0 && sock->backlog && !is_over(sock); n--) {
 		struct mnfq_i_backlog *entry = mnfq_i_backlog_pop(sock);
 
-		handled += handle_datagram(sock, entry->data, entry->len, true);
+		handled += mnfq_i_handle_datagram(sock, entry->data, entry->len, true);
 		free(entry);
 	}
 	return handled;
 }
 
-static int handle_ring(struct mnfq_socket *sock, int count)
+/* Is it a message of a queue, so that a callback may be called for it? */
+static bool is_for_callback(struct mnfq_socket *sock, const uint8_t *data, size_t len)
+{
+	const struct nlmsghdr *nlh = (const struct nlmsghdr *)data;
+	struct mnfq_packet packet;
+	struct nlmsgerr answer;
+
+	if (len >= NLMSG_HDRLEN && nlh->nlmsg_type == MNFQ_I_MSG(NFQNL_MSG_PACKET))
+		return mnfq_i_packet_parse(&packet, data, len) != -EBADMSG &&
+		       mnfq_i_handle_find(sock, mnfq_packet_get_queue_num(&packet), false);
+	if (len < NLMSG_HDRLEN + sizeof(answer) || nlh->nlmsg_type != NLMSG_ERROR)
+		return false;
+	memcpy(&answer, data + NLMSG_HDRLEN, sizeof(answer));
+	return mnfq_i_is_verdict(answer.msg.nlmsg_type) &&
+	       mnfq_i_handle_find(sock, (uint16_t)answer.msg.nlmsg_pid, false);
+}
+
+/* Datagram @i of the ring. Returns the packets handled. */
+static int handle_slot(struct mnfq_socket *sock, unsigned int i)
 {
 	struct mnfq_ring *ring = sock->ring;
+
+	if (mnfq_i_from_kernel(&ring->senders[i], sizeof(ring->senders[i])))
+		return mnfq_i_handle_datagram(sock, ring->iovecs[i].iov_base,
+					      ring->messages[i].msg_len, false);
+	sock->stats.forged++;
+	return 0;
+}
+
+/*
+ * The round was stopped: the rest of the ring comes first in the next one. Only messages for which there is
+ * no callback are handled now, since queues that are bound later must not get them. Messages that do not fit
+ * in memory are lost, as if the receive buffer had been full. Answers among the rest have not been handled,
+ * so the buffer does not count as emptied.
+ */
+static void put_back_rest(struct mnfq_socket *sock)
+{
+	const struct mnfq_ring *ring = sock->ring;
 	unsigned int i;
+
+	for (i = sock->ring_count; i-- > sock->ring_at;) {
+		const uint8_t *data = ring->iovecs[i].iov_base;
+		const size_t len = ring->messages[i].msg_len;
+
+		if (!mnfq_i_from_kernel(&ring->senders[i], sizeof(ring->senders[i])) ||
+		    !is_for_callback(sock, data, len))
+			(void)handle_slot(sock, i);
+		else if (mnfq_i_backlog_put_back(sock, data, len) < 0)
+			sock->overran = true;
+		sock->emptied = false;
+	}
+}
+
+static int handle_ring(struct mnfq_socket *sock, int count)
+{
 	int handled = 0;
 
+	sock->ring_at = 0;
 	sock->ring_count = (unsigned int)count;
-	for (i = 0; i < sock->ring_count && !sock->closing; i++) {
-		sock->ring_at = i + 1;
-		if (!mnfq_i_from_kernel(&ring->senders[i], sizeof(ring->senders[i]))) {
-			sock->stats.forged++;
-			continue;
-		}
-		handled += handle_datagram(sock, ring->iovecs[i].iov_base,
-					   ring->messages[i].msg_len, false);
+	sock->round_bytes = 0;
+	while (sock->ring_at < sock->ring_count && !is_over(sock)) {
+		sock->round_bytes += sock->ring->messages[sock->ring_at].msg_len;
+		handled += handle_slot(sock, sock->ring_at++);
 	}
-	if (!sock->closing) /* else the end of its queues looks at the rest */
-		sock->ring_count = 0;
+	if (sock->closing)
+		return handled; /* the end of its queues looks at the rest */
+	put_back_rest(sock);
+	sock->ring_count = 0;
 	return handled;
 }
 
-static int enter(struct mnfq_socket *sock)
+static int take_ring(struct mnfq_socket *sock)
 {
 	if (atomic_load(&sock->dispatcher) != 0)
 		return mnfq_i_fail(&sock->error, -EBUSY,
@@ -263,11 +136,27 @@ static int enter(struct mnfq_socket *sock)
 				   "the ring is in use by another socket that shares it: return "
 				   "from that one's callback first, and give each thread a ring "
 				   "of its own");
+	return 0;
+}
+
+/* With the ring taken. */
+static void begin_round(struct mnfq_socket *sock, bool stops)
+{
 	atomic_store(&sock->dispatcher, (uintptr_t)pthread_self());
 	sock->release_budget = mnfq_i_batch(sock);
 	sock->emptied = false;
+	sock->stops = stops;
+	sock->sent_at = 0;
 	sock->round++;
-	return 0;
+}
+
+static int enter(struct mnfq_socket *sock, bool stops)
+{
+	int err = take_ring(sock);
+
+	if (err == 0)
+		begin_round(sock, stops);
+	return err;
 }
 
 /*
@@ -343,21 +232,30 @@ static int leave(struct mnfq_socket *sock, int handled)
 	return err;
 }
 
+/*
+ * In a round whose ring was filled with @count messages of at most @max, or where that failed. Only a receive
+ * that got fewer shows that the buffer is empty, a receive of one does not.
+ */
+static void note_fill(struct mnfq_socket *sock, int count, unsigned int max)
+{
+	mnfq_i_unanswered_passed(sock, count > 0 ? (size_t)count : 0, sock->ring->filled);
+	sock->emptied = count < 0 ? count == -EAGAIN : (unsigned int)count < max;
+	if (sock->emptied && mnfq_i_unanswered_lost(sock))
+		mnfq_i_answers_lost(sock);
+}
+
 /* Without NETLINK_NO_ENOBUFS an overrun is reported once, in place of what is in the buffer. */
 static int fill_ring(struct mnfq_socket *sock, unsigned int max)
 {
 	int count;
 
 	sock->late_before = atomic_load(&sock->late);
-	count = mnfq_i_ring_fill(sock->ring, sock->fd, max);
+	count = mnfq_i_ring_fill(sock->ring, sock->fd, max, false);
 	if (count == -ENOBUFS) { /* also of an answer for which there was no memory */
 		sock->overran = true;
-		count = mnfq_i_ring_fill(sock->ring, sock->fd, max);
+		count = mnfq_i_ring_fill(sock->ring, sock->fd, max, false);
 	}
-	mnfq_i_unanswered_passed(sock, count > 0 ? (size_t)count : 0, sock->ring->filled);
-	sock->emptied = count < 0 ? count == -EAGAIN : (unsigned int)count < max;
-	if (sock->emptied && mnfq_i_unanswered_lost(sock))
-		mnfq_i_answers_lost(sock);
+	note_fill(sock, count, max);
 	return count == -ENOBUFS ? 0 : count;
 }
 
@@ -371,12 +269,56 @@ static void adapt_batch(struct mnfq_socket *sock, unsigned int batch, unsigned i
 						sock->ring->slots, took, sock->round_ns);
 }
 
+static int fail_receive(struct mnfq_socket *sock, int err)
+{
+	return mnfq_i_fail(&sock->error, err, "cannot receive from the netlink socket: %s",
+			   strerror(-err));
+}
+
+/* The wait brought no message. An overrun is reported once: then what is in the buffer is read. */
+static int end_wait(struct mnfq_socket *sock, int err)
+{
+	atomic_store(&sock->ring->busy, false);
+	if (err == -ENOBUFS) {
+		sock->overran = true;
+		return mnfq_i_round(sock);
+	}
+	return err == -EAGAIN || err == -EINTR ? err : fail_receive(sock, err);
+}
+
+/*
+ * Waits for a batch and handles it; there must be nothing else to do. While it waits there is no
+ * round, so that other threads send their verdicts: the answers to these may come after the receive, so what
+ * was sent late is counted before it. Returns as mnfq_i_round(), and -EAGAIN if nothing came for a while or
+ * if it was stopped, -EINTR if a signal came.
+ */
+int mnfq_i_wait_round(struct mnfq_socket *sock)
+{
+	const unsigned int batch = mnfq_i_batch(sock), max = mnfq_i_wait_max(sock, batch);
+	int count, err = take_ring(sock);
+	int64_t begin;
+
+	if (err < 0)
+		return err;
+	sock->late_before = atomic_load(&sock->late);
+	count = mnfq_i_wait_fill(sock, max);
+	if (count < 0)
+		return end_wait(sock, count);
+	begin = sock->round_ns > 0 ? mnfq_i_now_ns() : 0;
+	begin_round(sock, true);
+	note_fill(sock, count, max);
+	err = leave(sock, handle_ring(sock, count));
+	if (begin > 0 && err != -ECANCELED) /* then the socket is gone */
+		adapt_batch(sock, batch, (unsigned int)count, mnfq_i_now_ns() - begin);
+	return err;
+}
+
 /* One batch. Returns the packets handled, 0 if there was none, or a negative errno. */
 int mnfq_i_round(struct mnfq_socket *sock)
 {
 	const int64_t begin = sock->round_ns > 0 ? mnfq_i_now_ns() : 0;
 	const unsigned int batch = mnfq_i_batch(sock);
-	int handled, count = 0, err = enter(sock);
+	int handled, count = 0, err = enter(sock, true);
 	unsigned int done;
 
 	if (err < 0)
@@ -385,7 +327,7 @@ int mnfq_i_round(struct mnfq_socket *sock)
 	done = (unsigned int)handled;
 	sock->round++; /* what the ring receives now is for the queues bound so far */
 	/* The backlog came first. */
-	if (!sock->closing && !sock->backlog && (unsigned int)handled < batch)
+	if (!is_over(sock) && !sock->backlog && (unsigned int)handled < batch)
 		count = fill_ring(sock, batch - (unsigned int)handled);
 	if (count > 0) {
 		done += (unsigned int)count;
@@ -396,8 +338,7 @@ int mnfq_i_round(struct mnfq_socket *sock)
 		adapt_batch(sock, batch, done, mnfq_i_now_ns() - begin);
 	if (err != 0 || count >= 0 || count == -EAGAIN || count == -EINTR)
 		return err;
-	return mnfq_i_fail(&sock->error, count, "cannot receive from the netlink socket: %s",
-			   strerror(-count));
+	return fail_receive(sock, count);
 }
 
 /* Says why verdicts for a queue fail. */
@@ -470,7 +411,7 @@ static int take_turn(struct mnfq_socket *sock, const uint8_t *data, size_t len)
 	if (sock->closing)
 		return handled;
 	if (precedes_backlog(sock, data, len))
-		return handled + handle_datagram(sock, data, len, false);
+		return handled + mnfq_i_handle_datagram(sock, data, len, false);
 	err = mnfq_i_backlog_add(sock, data, len); /* behind the rest */
 	return err < 0 ? err : handled;
 }
@@ -482,7 +423,7 @@ int mnfq_socket_feed(struct mnfq_socket *sock, const void *datagram, size_t len,
 
 	if (!sock || (!datagram && len > 0))
 		return -EINVAL;
-	err = enter(sock);
+	err = enter(sock, false);
 	if (err < 0)
 		return err;
 	/* Copied, because the alignment is unknown; cut as a receive would cut it. */

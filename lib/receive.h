@@ -6,6 +6,7 @@
 #include "refs.h"
 
 int mnfq_i_round(struct mnfq_socket *sock);
+int mnfq_i_wait_round(struct mnfq_socket *sock);
 int mnfq_i_take_failure(struct mnfq_socket *sock);
 
 #endif

@@ -103,12 +103,38 @@ struct mnfq_i_spin {
 	int64_t idle_since; /* when there was nothing for the first time; 0: there was something */
 };
 
+/* Gathering packets: coalesce.c. Times in nanoseconds. */
+struct mnfq_i_coalesce {
+	int64_t max;                 /* as the user asked for; 0: never */
+	int64_t counted_at;          /* when the last batch was decided */
+	int64_t pause;               /* before the next one */
+	bool paused;                 /* that was made */
+	unsigned int skip, skip_max; /* batches without one still, and of how many */
+
+	/* Whether pauses save anything: what packets cost over a few batches with and without. */
+	bool off;      /* they do not, or it is being found out */
+	bool compares; /* the way that is not the usual one is being tried */
+	unsigned int keep,
+		keep_max; /* so many times the usual way is not compared again; of these */
+	unsigned int batches, packets; /* so far */
+	int64_t cpu_at; /* the thread's processor time when they began; 0: not begun */
+	int64_t cost;   /* of the usual way */
+
+	unsigned int looks; /* pauses until what follows is read again */
+	pthread_t thread;   /* of which this is the timer slack */
+	int64_t slack;
+	int64_t buffer; /* bytes */
+};
+
 struct mnfq_socket {
 	atomic_uint refs; /* the user's, and one for each queue */
 	int fd;
 	int wake_fd; /* written by stop; opened by the first call that waits */
 	atomic_int wake;
 	atomic_bool stop;
+	atomic_bool receiving; /* dispatch waits in the receive, or is about to */
+	bool can_block;   /* it may do so: no other process is known to have the descriptor, */
+	bool has_timeout; /* and a wait there ends by itself */
 	atomic_uintptr_t dispatcher; /* the thread in a round, 0 if none is */
 	bool closing;                /* close once the callback returned */
 	bool deferred_unbind;        /* something is closing */
@@ -122,13 +148,19 @@ struct mnfq_socket {
 	uint64_t passed;   /* that what was read since it was empty took up there at most */
 	int queues_fd;     /* the kernel's file about its queues; -1: not opened yet */
 	struct mnfq_i_spin spin;
-	bool single_packet; /* the last packet came alone */
-	int64_t deadline;   /* of the requests of the call that is under way */
-	size_t send_max;    /* bytes the kernel takes in one send */
-	int64_t round_ns;   /* how long a round should take at most; 0: no limit */
+	struct mnfq_i_coalesce coalesce;
+	uint64_t round_bytes; /* of the messages of the last round */
+	bool single_packet;   /* the last packet came alone */
+	unsigned int singles,
+		singles_max; /* so many are still to be received one by one; of these */
+	int64_t deadline;    /* of the requests of the call that is under way */
+	size_t send_max;     /* bytes the kernel takes in one send */
+	int64_t round_ns;    /* how long a round should take at most; 0: no limit */
 	uint32_t batch; /* packets that the next round may have, as far as the ring has slots */
 	uint32_t release_budget; /* ids that this round may still release */
 	uint64_t round;
+	bool stops; /* a stop ends the round: one of dispatch, not of feed */
+	int64_t sent_at; /* when decisions of the round last left, in ms; 0: its first callback is to come */
 	struct mnfq_ring *ring; /* perhaps shared with other sockets of the thread */
 	struct mnfq_queue *queues;
 	struct mnfq_i_slot **slots; /* by the last bits of their number */

@@ -23,6 +23,7 @@
 #include "send.h"
 #include "unanswered.h"
 #include "verdict.h"
+#include "wake.h"
 #include "wire.h"
 
 #define REQUEST_MAX 256 /* bytes; the longest, a BIND with all settings, has less than 100 */
@@ -370,17 +371,6 @@ int mnfq_i_request(struct mnfq_socket *sock, uint16_t num, uint8_t command,
 	}
 	mnfq_i_request_remind(sock);
 	return err;
-}
-
-/* Ends the wait that is under way. Safe in signal handlers. */
-void mnfq_i_wake_dispatch(struct mnfq_socket *sock)
-{
-	const uint64_t one = 1;
-	int fd = atomic_load(&sock->wake), saved = errno;
-
-	if (fd >= 0)
-		(void)!write(fd, &one, sizeof(one));
-	errno = saved;
 }
 
 /* There is something to do: for a dispatch that waits, and for an event loop around it. */

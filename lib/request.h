@@ -27,7 +27,6 @@ int mnfq_i_request_send(struct mnfq_socket *sock, uint16_t num, uint8_t command,
 void mnfq_i_request_self_wake(struct mnfq_socket *sock);
 void mnfq_i_request_remind(struct mnfq_socket *sock);
 bool mnfq_i_request_answer(struct mnfq_socket *sock, const uint8_t *msg, size_t len);
-void mnfq_i_wake_dispatch(struct mnfq_socket *sock);
 void mnfq_i_wake(struct mnfq_socket *sock);
 
 #endif

@@ -104,15 +104,34 @@ unsigned int mnfq_i_next_batch(unsigned int batch, unsigned int done, unsigned i
 	return batch < max / 2 ? 2 * batch : max;
 }
 
-/*
- * Receives what is there without waiting, @max messages at most. Returns how many or a negative
- * errno.
- */
-int mnfq_i_ring_fill(struct mnfq_ring *ring, int fd, unsigned int max)
+/* One message, which costs less than a batch of one. */
+static int fill_one(struct mnfq_ring *ring, int fd, bool wait)
 {
-	int i, n = recvmmsg(fd, ring->messages, max, MSG_DONTWAIT, NULL);
+	socklen_t len = sizeof(ring->senders[0]);
+	ssize_t n = recvfrom(fd, ring->iovecs[0].iov_base, MNFQ_I_SLOT_SIZE,
+			     wait ? 0 : MSG_DONTWAIT, (struct sockaddr *)&ring->senders[0], &len);
+
+	if (n < 0)
+		return -errno;
+	ring->filled = (size_t)n;
+	ring->messages[0].msg_len = (unsigned int)n;
+	if (len < sizeof(ring->senders[0]))
+		ring->senders[0].nl_pid = ~0u;
+	return 1;
+}
+
+/*
+ * Receives what is there, @max messages at most; if @wait, waits for the first one. Returns how many
+ * or a negative errno.
+ */
+int mnfq_i_ring_fill(struct mnfq_ring *ring, int fd, unsigned int max, bool wait)
+{
+	int i, n;
 
 	ring->filled = 0;
+	if (max == 1)
+		return fill_one(ring, fd, wait);
+	n = recvmmsg(fd, ring->messages, max, wait ? MSG_WAITFORONE : MSG_DONTWAIT, NULL);
 	if (n < 0)
 		return -errno;
 	for (i = 0; i < n; i++) {

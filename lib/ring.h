@@ -6,6 +6,7 @@
 #include "verdict.h"
 #include <mnfq/mnfq.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
@@ -26,7 +27,7 @@ struct mnfq_ring {
 	size_t filled; /* bytes of all messages that were received last */
 };
 
-int mnfq_i_ring_fill(struct mnfq_ring *ring, int fd, unsigned int max);
+int mnfq_i_ring_fill(struct mnfq_ring *ring, int fd, unsigned int max, bool wait);
 unsigned int mnfq_i_next_batch(unsigned int batch, unsigned int done, unsigned int max,
 			       int64_t took, int64_t limit);
 

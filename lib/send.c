@@ -38,9 +38,13 @@ static int send_once(int fd, struct iovec *iov, size_t count, bool address)
 			      .msg_iovlen = count };
 	ssize_t sent;
 
-	do
-		sent = sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
-	while (sent < 0 && errno == EINTR);
+	do {
+		if (count == 1) /* which costs less */
+			sent = sendto(fd, iov->iov_base, iov->iov_len,
+				      MSG_DONTWAIT | MSG_NOSIGNAL, msg.msg_name, msg.msg_namelen);
+		else
+			sent = sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	} while (sent < 0 && errno == EINTR);
 	return sent < 0 ? -errno : 0;
 }
 

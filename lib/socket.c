@@ -25,6 +25,7 @@
 #define BATCH_MAX          1024
 #define DEFAULT_TIMEOUT_MS 2000
 #define BUSY_POLL_MAX      1000000u
+#define COALESCE_MAX       10000u
 
 const char *mnfq_get_version(void)
 {
@@ -118,6 +119,15 @@ static int check_options(struct mnfq_socket **ret, struct mnfq_socket_options *t
 		return mnfq_i_fail(error, -EINVAL,
 				   "socket options: busy polling for %u us is above %u",
 				   to->busy_poll_us, BUSY_POLL_MAX);
+	if (to->coalesce_us > COALESCE_MAX)
+		return mnfq_i_fail(error, -EINVAL,
+				   "socket options: coalescing for %u us is above %u",
+				   to->coalesce_us, COALESCE_MAX);
+	if (to->coalesce_us > 0 && to->busy_poll_us > 0)
+		return mnfq_i_fail(
+			error, -EINVAL,
+			"socket options: coalescing and busy polling exclude each other: "
+			"set .coalesce_us or .busy_poll_us");
 	if (to->timeout_ms > INT32_MAX)
 		return mnfq_i_fail(error, -EINVAL, "socket options: timeout is above 2^31 ms");
 	return 0;
@@ -142,9 +152,12 @@ static struct mnfq_ring *get_ring(struct mnfq_ring *ring, unsigned int batch)
 	return ring;
 }
 
-/* Wraps a socket that is fit; takes the descriptor only if it succeeds. */
-static int wrap(struct mnfq_socket **ret, int fd, const struct mnfq_socket_options *options,
-		struct mnfq_i_errmsg *error)
+/*
+ * Wraps a socket that is fit; takes the descriptor only if it succeeds. @own: others do not have it,
+ * unless the user gave it to them.
+ */
+static int wrap(struct mnfq_socket **ret, int fd, bool own,
+		const struct mnfq_socket_options *options, struct mnfq_i_errmsg *error)
 {
 	struct mnfq_socket *sock = calloc(1, sizeof(*sock));
 	int err;
@@ -166,11 +179,13 @@ static int wrap(struct mnfq_socket **ret, int fd, const struct mnfq_socket_optio
 	(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
 	sock->fd = fd;
 	sock->wake_fd = sock->queues_fd = -1;
+	sock->can_block = own;
 	mnfq_i_begin_overruns(sock);
 	mnfq_i_note_buffer(sock);
 	atomic_init(&sock->wake, -1);
 	atomic_init(&sock->refs, 1);
 	sock->spin.max = sock->spin.limit = (int64_t)options->busy_poll_us * 1000;
+	sock->coalesce.max = (int64_t)options->coalesce_us * 1000;
 	sock->round_ns = (int64_t)options->round_us * 1000;
 	sock->batch = options->round_us ? 1 : BATCH_MAX;
 	sock->timeout_ms = options->timeout_ms ? options->timeout_ms : DEFAULT_TIMEOUT_MS;
@@ -202,7 +217,7 @@ static int open_at(struct mnfq_socket **ret, const char *netns, int netns_fd,
 	if (fd < 0)
 		return netns_fd == HERE ? mnfq_i_explain_socket(error, fd)
 					: mnfq_i_explain_open(error, netns, fd);
-	err = wrap(ret, fd, options, error);
+	err = wrap(ret, fd, true, options, error);
 	if (err < 0)
 		close(fd);
 	return err;
@@ -261,7 +276,7 @@ int mnfq_socket_adopt(struct mnfq_socket **ret, int fd, const struct mnfq_socket
 	if (err == 0) /* between the check and the lock another process may have been quick */
 		err = mnfq_i_check_filter(fd, &error);
 	if (err == 0)
-		err = wrap(ret, fd, &checked, &error);
+		err = wrap(ret, fd, false, &checked, &error);
 	if (err < 0)
 		return mnfq_i_errmsg_return(checked.error, checked.error_size, &error, err);
 	(*ret)->ask_opener = !(checked.flags & MNFQ_SOCKET_LEND);

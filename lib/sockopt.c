@@ -75,6 +75,7 @@ int mnfq_socket_set_receive_buffer(struct mnfq_socket *sock, uint32_t bytes)
 		return -EINVAL;
 	if (bytes > INT32_MAX)
 		return mnfq_i_fail(&sock->error, -EINVAL, "receive buffer is above 2 GiB");
+	sock->coalesce.looks = 0;
 	err = set_buffer(sock->fd, bytes ? bytes : DEFAULT_BUFFER);
 	mnfq_i_note_buffer(sock);
 	return err < 0 ? mnfq_i_fail(&sock->error, err, "cannot set the receive buffer: %s",

@@ -76,6 +76,15 @@ void mnfq_i_unanswered_passed(struct mnfq_socket *sock, size_t messages, size_t 
 }
 
 /*
+ * May answers have been lost? A wait must not begin before the receive buffer was found empty: only then it is
+ * known, and the packets of a lost answer are decided.
+ */
+bool mnfq_i_unanswered_unsure(const struct mnfq_socket *sock)
+{
+	return sock->overran || sock->passed >= (uint64_t)sock->buffer;
+}
+
+/*
  * The receive buffer is empty. Is there an answer that it had no room for? It was never full if all that
  * was read since it was empty before could not fill it. Otherwise the kernel's counter says whether
  * anything was dropped.

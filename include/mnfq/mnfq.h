@@ -280,6 +280,19 @@ struct mnfq_socket_options {
 	 * limit.
 	 */
 	uint32_t round_us;
+
+	/**
+	 * Coalescing, as in network cards: while packets come faster than one in this many
+	 * microseconds, mnfq_socket_dispatch() with a timeout and mnfq_socket_run() wait this long
+	 * before they receive the next batch, so that it is larger and each packet costs less; at
+	 * most 10,000. It may delay each packet by this time. A packet after a longer gap is not
+	 * delayed, nor are packets that each wait for the reply to the previous one, except for the
+	 * few that show this. The wait is shorter if it would gather more packets than fit into a
+	 * quarter of the free room in the queue and in the receive buffer, and there is none where it
+	 * saves nothing, or if the timer slack of the thread (prctl(2), PR_SET_TIMERSLACK; 50 us by
+	 * default) is longer. Excludes .busy_poll_us. 0: never.
+	 */
+	uint32_t coalesce_us;
 };
 
 /**
@@ -449,11 +462,15 @@ int mnfq_socket_set_receive_buffer(struct mnfq_socket *sock, uint32_t bytes);
 int64_t mnfq_socket_get_receive_buffer(const struct mnfq_socket *sock);
 
 /**
- * Receive the available packets, at most one batch, call the callbacks and send their verdicts.
+ * Receive the available packets, at most one batch, call the callbacks and send their verdicts: all
+ * at the end, but before each callback those that were decided more than a millisecond ago, by the
+ * kernel's coarse clock (a resolution of a few milliseconds).
  *
  * @param timeout_ms  how long to wait for the first packet: 0: do not wait, negative: no limit
  * @return the number of packets handled, 0 if none arrived in time, or
- *   -ECANCELED  mnfq_socket_stop() was called (this call consumed it)
+ *   -ECANCELED  mnfq_socket_stop() was called (this call consumed it), perhaps in a callback: then no
+ *               further callback was called, and the rest of what was received follows in the next
+ *               dispatch, for which the descriptor is readable
  *   -EINTR      a signal arrived while waiting
  *   -EBUSY      called from a callback, of this socket or of one that shares its ring; or another
  *               thread is using the ring, which is an error of the program
@@ -472,6 +489,10 @@ int64_t mnfq_socket_get_receive_buffer(const struct mnfq_socket *sock);
  * verdicts sent together. While that fails, a dispatch that waits retries after 0.1 to 1 second;
  * an event loop that got the error calls mnfq_socket_dispatch(sock, 0) from a timer.
  *
+ * A socket opened by the library waits in the receive itself if the wait has no limit, which saves a
+ * system call per wait; it sets SO_RCVTIMEO to 1 second for that. Other sockets, those that share a
+ * ring, and a wait that has lasted for a second, wait in poll(2).
+ *
  * The descriptor's O_NONBLOCK flag is neither needed nor changed: every process with a copy of
  * the descriptor shares it.
  */
@@ -484,9 +505,12 @@ int mnfq_socket_dispatch(struct mnfq_socket *sock, int timeout_ms);
 int mnfq_socket_run(struct mnfq_socket *sock);
 
 /**
- * Stop the mnfq_socket_run() or mnfq_socket_dispatch() in progress, or else the next one. Safe in
- * signal handlers, in callbacks and from any thread while the socket exists. It does not make
- * mnfq_socket_get_fd() readable: to end an event loop, use a descriptor of your own.
+ * Stop the mnfq_socket_run() or mnfq_socket_dispatch() in progress, after the callback that is
+ * running, or else the next one. The verdicts given so far are sent. Safe in signal handlers, in
+ * callbacks and from any thread while the socket exists; requires no capability. It does not make
+ * mnfq_socket_get_fd() readable, unless another thread waits in mnfq_socket_dispatch(): to end an
+ * event loop, use a descriptor of your own. If another process with a copy of the descriptor reads
+ * the message that ends the wait, the wait ends within a second.
  */
 void mnfq_socket_stop(struct mnfq_socket *sock);
 

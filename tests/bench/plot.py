@@ -24,6 +24,8 @@ REPORT = {"version": "0.1.0", "scenarios": [
     scenario("latency", "p50_us", {"unqueued": 50.0, "mnfq": 29.0, "mnfq-busy": 0.0}, added_to="unqueued"),
     scenario("tcp", "gbit_per_second", {"unqueued": 19.1, "mnfq": None}),
     scenario("threads", "packets_per_second", {"mnfq": 1.27e6}),
+    scenario("load", "cpu_us_per_packet", {"unqueued": None, "mnfq": 4.5}, rate=60000, added_to="unqueued"),
+    scenario("load", "cpu_us_per_packet", {"mnfq": 3.25}, rate=0),
     scenario("idle", "p50_us", {"a<b&c": 0.0}),
 ]}
 
@@ -49,21 +51,22 @@ class Chart(unittest.TestCase):
         return [text.text for text in self.texts if text.get("class") == kind]
 
     def test_scenarios_and_candidates_have_their_names(self):
-        self.assertEqual(self.named("title"), ["drain", "latency", "tcp", "threads", "idle"])
+        self.assertEqual(self.named("title"), ["drain", "latency", "tcp", "threads", "load 60000/s",
+                                               "load max", "idle"])
         self.assertEqual(self.named("name"), ["mnfq", "raw", "lnq", "mnfq", "mnfq-busy", "unqueued",
-                                              "mnfq", "a<b&c"])
+                                              "mnfq", "mnfq", "mnfq", "a<b&c"])
 
     def test_values_are_rounded_as_suits_the_metric(self):
         labels = [text.text for text in self.texts if text.get("class") is None]
         self.assertEqual([label for label in labels if label[0].isdigit()],
-                         ["1.50", "1.25", "2.50", "29.0", "0.0", "19.10", "1270000", "0.0"])
+                         ["1.50", "1.25", "2.50", "29.0", "0.0", "19.10", "1270000", "4.50", "3.25", "0.0"])
         self.assertIn("µs added to a round trip (median), less is better", labels)
 
     def test_bars_are_in_proportion_within_a_scenario(self):
         self.assertEqual([float(bar.get("width")) for bar in self.bars],
-                         [252.0, 210.0, 420.0, 420.0, 0.0, 420.0, 420.0, 0.0])
+                         [252.0, 210.0, 420.0, 420.0, 0.0, 420.0, 420.0, 420.0, 420.0, 0.0])
         self.assertEqual([bar.get("class") for bar in self.bars],
-                         ["ours", "other", "other", "ours", "ours", "other", "ours", "other"])
+                         ["ours", "other", "other", "ours", "ours", "other", "ours", "ours", "ours", "other"])
 
     def test_everything_is_inside_and_no_bars_overlap(self):
         tops = [int(bar.get("y")) for bar in self.bars]

@@ -137,6 +137,47 @@ Test(bench, namespaces)
 	json_decref(report);
 }
 
+/* As fast as possible, which any machine keeps. */
+Test(bench, load)
+{
+	static const char *const figures[] = { "cpu_us_per_packet", "p50_us", "p99_us",
+					       "lost_percent" };
+	json_t *report = measure("load --rates max"), *scenarios, *entry, *candidates, *figure;
+	size_t i, f;
+
+	scenarios = json_object_get(report, "scenarios");
+	cr_assert_eq(json_array_size(scenarios), 1, "one for each rate");
+	entry = json_array_get(scenarios, 0);
+	cr_expect(json_is_integer(json_object_get(entry, "rate")));
+	cr_expect_str_eq(json_string_value(json_object_get(entry, "added_to")), "unqueued");
+	candidates = json_object_get(entry, "candidates");
+	json_array_foreach(candidates, i, entry)
+	{
+		/* What it costs to be queued costs nothing without a queue. */
+		for (f = i == 0; f < sizeof(figures) / sizeof(figures[0]); f++) {
+			figure = json_object_get(json_object_get(entry, figures[f]), "typical");
+			cr_expect(json_is_real(figure) && json_real_value(figure) >= 0, "%s: %s",
+				  json_string_value(json_object_get(entry, "name")), figures[f]);
+		}
+	}
+	cr_expect(i >= 4);
+	json_decref(report);
+}
+
+/* No machine keeps this one. */
+Test(bench, a_rate_that_is_not_kept_is_an_error)
+{
+	struct tool tool;
+
+	(void)netns_new();
+	tool_start(&tool, NULL, -1, "load --rates 10000000 " SMALL);
+	expect_note(&tool);
+	expect_contains(tool_err(&tool), "load, 10000000 packets/s, round 1 of 1: unqueued");
+	expect_contains(tool_err(&tool), "the sender did not keep 10000000 packets/s, but ");
+	cr_expect_str_eq(tool_out(&tool), "");
+	cr_expect_eq(tool_finish(&tool), 1);
+}
+
 Test(bench, threads)
 {
 	expect_figures("threads", "packets_per_second", 2, "");
@@ -267,6 +308,15 @@ Test(bench, wrong_command_lines)
 	expect_refused("--packets 65537", 2, "the most that the kernel queues");
 	expect_refused("--size 63", 2, "from 64 to 1500");
 	expect_refused("--size 1501", 2, "from 64 to 1500");
+	expect_refused("--rates 99", 2, "from 100 to 10000000, or max");
+	expect_refused("--rates 10000001", 2, "from 100 to 10000000, or max");
+	expect_refused("--rates ,", 2, "from 100 to 10000000, or max");
+	expect_refused("--rates 100,maximal", 2, "from 100 to 10000000, or max");
+	expect_refused("--rates 100000000000000000", 2, "from 100 to 10000000, or max");
+	expect_refused("--rates 1e3,1e3", 2, "from 100 to 10000000, or max");
+	expect_refused(
+		"--rates max,max,max,max,max,max,max,max,max,max,max,max,max,max,max,max,max", 2,
+		"at most 16 rates");
 	expect_refused("--namespaces 1", 2, "from 2 to 10000");
 	expect_refused("--namespaces 10001", 2, "from 2 to 10000");
 	expect_refused("--fast", 2, "--fast");

@@ -40,6 +40,10 @@ int __wrap_getsockname(int fd, struct sockaddr *addr, socklen_t *len);
 int __wrap_getpeername(int fd, struct sockaddr *addr, socklen_t *len);
 int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t len);
 int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *len);
+ssize_t __wrap_sendto(int fd, const void *data, size_t len, int flags, const struct sockaddr *to,
+		      socklen_t to_len);
+ssize_t __wrap_recvfrom(int fd, void *data, size_t size, int flags, struct sockaddr *from,
+			socklen_t *from_len);
 ssize_t __wrap_sendmsg(int fd, const struct msghdr *msg, int flags);
 ssize_t __wrap_recvmsg(int fd, struct msghdr *msg, int flags);
 int __wrap_recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags, struct timespec *t);
@@ -49,6 +53,8 @@ int __wrap_ioctl(int fd, unsigned long request, ...);
 int __real_ioctl(int fd, unsigned long request, ...);
 int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
 int __wrap_nanosleep(const struct timespec *pause, struct timespec *left);
+int __wrap_prctl(int option, ...);
+int __wrap_sched_getscheduler(pid_t pid);
 long __wrap_syscall(long number, ...);
 
 void *__real_malloc(size_t size); /* ours is not the library's memory, which may fail */
@@ -121,6 +127,10 @@ int __wrap_getpeername(int fd, struct sockaddr *addr, socklen_t *len)
 int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t len)
 {
 	(void)fd, (void)level, (void)len;
+	if (name == SO_RCVTIMEO && fake.no_timeout) {
+		errno = EACCES;
+		return -1;
+	}
 	if (name == SO_RCVBUFFORCE)
 		fake.buffer = 2 * *(const unsigned int *)value;
 	return 0;
@@ -138,10 +148,11 @@ int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *len)
 		return 0;
 	}
 	if (value) /* else the length of a filter is asked for: there is none */
-		*(int *)value = name == SO_DOMAIN                       ? AF_NETLINK
-				: name == SO_PROTOCOL                   ? NETLINK_NETFILTER
-				: name == SO_SNDBUF && fake.send_buffer ? fake.send_buffer
-									: 1 << 20;
+		*(int *)value = name == SO_DOMAIN                          ? AF_NETLINK
+				: name == SO_PROTOCOL                      ? NETLINK_NETFILTER
+				: name == SO_SNDBUF && fake.send_buffer    ? fake.send_buffer
+				: name == SO_RCVBUF && fake.receive_buffer ? fake.receive_buffer
+									   : 1 << 20;
 	return 0;
 }
 
@@ -202,7 +213,8 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
 
 	if (clock == CLOCK_MONOTONIC)
 		fake.clock_ns += fake.clock_step;
-	ns = fake.clock_ms * 1000000 + fake.clock_ns;
+	ns = clock == CLOCK_THREAD_CPUTIME_ID ? ++fake.cpu_ns
+					      : fake.clock_ms * 1000000 + fake.clock_ns;
 	*now = (struct timespec){ .tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000 };
 	return 0;
 }
@@ -211,10 +223,29 @@ int __wrap_nanosleep(const struct timespec *pause, struct timespec *left)
 {
 	(void)left;
 	fake.sleeps++;
+	fake.slept_ns = pause->tv_nsec;
 	fake.clock_ns += pause->tv_nsec;
+	if (fake.interrupt) {
+		fake.interrupt = false;
+		errno = EINTR;
+		return -1;
+	}
 	if (fake.on_sleep)
 		fake.on_sleep();
 	return 0;
+}
+
+/* The library asks for the timer slack alone. */
+int __wrap_prctl(int option, ...)
+{
+	(void)option;
+	return fake.slack;
+}
+
+int __wrap_sched_getscheduler(pid_t pid)
+{
+	(void)pid;
+	return fake.policy;
 }
 
 /* The library calls no other system call in this way than membarrier. */
@@ -230,6 +261,7 @@ void fake_reset(void)
 		take(&first);
 	memset(&fake, 0, sizeof(fake));
 	fake.clock_ms = 1000000;
+	fake.slack = 50000;
 }
 
 struct fake_queue *fake_queue(uint16_t num)
@@ -296,6 +328,11 @@ void fake_overrun(uint16_t num)
 {
 	new_packet(fake_queue(num));
 	fake.drops++;
+}
+
+void fake_steal(void)
+{
+	take(&first);
 }
 
 unsigned int fake_queued(uint16_t num)
@@ -487,10 +524,14 @@ static bool obey(const struct nlmsghdr *nlh)
 	int err = fake.no_right ? -EPERM : -EINVAL;
 
 	fake.sends_refused += fake.no_right && mnfq_i_is_verdict(nlh->nlmsg_type);
+	fake.wakes += nlh->nlmsg_type == NLMSG_NOOP;
 	switch (fake.no_right ? 0 : nlh->nlmsg_type) {
 	case MNFQ_I_MSG(NFQNL_MSG_CONFIG):
 		fake.clock_ms += fake.config_ms;
 		err = config(nlh, num);
+		break;
+	case NLMSG_NOOP:
+		err = 0;
 		break;
 	case MNFQ_I_CT_GET_STATS:
 		if (fake.ctnetlink)
@@ -561,6 +602,16 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *msg, int flags)
 	return (ssize_t)len;
 }
 
+ssize_t __wrap_sendto(int fd, const void *data, size_t len, int flags, const struct sockaddr *to,
+		      socklen_t to_len)
+{
+	struct iovec iov = { (void *)(uintptr_t)data, len };
+	const struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	(void)to, (void)to_len;
+	return __wrap_sendmsg(fd, &msg, flags);
+}
+
 ssize_t __wrap_recvmsg(int fd, struct msghdr *msg, int flags)
 {
 	struct datagram **link = first_of(fd), *datagram = *link;
@@ -586,19 +637,45 @@ ssize_t __wrap_recvmsg(int fd, struct msghdr *msg, int flags)
 	return (ssize_t)len;
 }
 
-int __wrap_recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags, struct timespec *t)
+/* A call that receives; one that waits does so until it times out, unless something comes. */
+static void begin_fill(int fd, bool waits)
 {
-	unsigned int i;
-
-	(void)t;
 	fake.fills++;
 	if (fake.on_fill)
 		fake.on_fill();
-	if (fake.receive_error) {
-		errno = fake.receive_error;
-		fake.receive_error = 0;
+	if (!waits || *first_of(fd) || fake.receive_error)
+		return;
+	fake.waits++;
+	if (fake.on_wait)
+		fake.on_wait();
+	if (!*first_of(fd) && !fake.interrupt)
+		fake.clock_ms += 1000;
+}
+
+static ssize_t fail_fill(bool waits)
+{
+	errno = waits && fake.interrupt ? EINTR : EAGAIN;
+	fake.interrupt = false;
+	return -1;
+}
+
+static bool take_receive_error(void)
+{
+	errno = fake.receive_error;
+	fake.receive_error = 0;
+	return errno;
+}
+
+int __wrap_recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags, struct timespec *t)
+{
+	const bool waits = flags & MSG_WAITFORONE;
+	unsigned int i;
+
+	(void)t;
+	fake.batches++;
+	begin_fill(fd, waits);
+	if (take_receive_error())
 		return -1;
-	}
 	for (i = 0; i < n; i++) {
 		ssize_t len = __wrap_recvmsg(fd, &msgs[i].msg_hdr, flags);
 
@@ -606,6 +683,25 @@ int __wrap_recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags, str
 			break;
 		msgs[i].msg_len = (unsigned int)len;
 	}
-	errno = EAGAIN;
-	return i > 0 ? (int)i : -1;
+	if (fake.on_filled)
+		fake.on_filled();
+	return i > 0 ? (int)i : (int)fail_fill(waits);
+}
+
+ssize_t __wrap_recvfrom(int fd, void *data, size_t size, int flags, struct sockaddr *from,
+			socklen_t *from_len)
+{
+	struct iovec iov = { data, size };
+	struct msghdr msg = {
+		.msg_name = from, .msg_namelen = *from_len, .msg_iov = &iov, .msg_iovlen = 1
+	};
+	const bool waits = !(flags & MSG_DONTWAIT);
+	ssize_t len;
+
+	begin_fill(fd, waits);
+	if (take_receive_error())
+		return -1;
+	len = __wrap_recvmsg(fd, &msg, flags);
+	*from_len = msg.msg_namelen;
+	return len >= 0 ? len : fail_fill(waits);
 }

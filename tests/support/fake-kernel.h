@@ -67,9 +67,20 @@ struct fake_kernel {
 	int64_t clock_ms;       /* goes on only while a call waits */
 	int64_t clock_ns, clock_step; /* beyond that; a step whenever the exact clock is read */
 	int poll_timeout;             /* of the last poll */
-	unsigned int fills, polls;    /* calls of recvmmsg and poll; what happens during one: */
+	unsigned int wakes;   /* messages that are nothing, for which there is an answer */
+	unsigned int batches; /* calls of recvmmsg */
+	bool no_timeout;      /* of a socket: cannot be set */
+	unsigned int waits;   /* receives that had to wait; what happens during one: */
+	void (*on_wait)(void);
+	bool interrupt;            /* a signal ends the next one in which nothing comes */
+	unsigned int fills, polls; /* calls that receive, and of poll; what happens during one: */
 	void (*on_fill)(void);
+	void (*on_filled)(void); /* after a batch was received */
 	void (*on_poll)(void);
+	int64_t cpu_ns;      /* processor time of the thread */
+	int slack, policy;   /* of the thread: for its timers, in ns; SCHED_* */
+	int receive_buffer;  /* SO_RCVBUF; 0: 1 MiB */
+	int64_t slept_ns;    /* as the last call of nanosleep asked for */
 	unsigned int sleeps; /* calls of nanosleep; what happens during one: */
 	void (*on_sleep)(void);
 	void (*on_probe)(void);       /* during a command that only asks for the capability */
@@ -93,6 +104,8 @@ uint32_t fake_packet(uint16_t num, size_t len, bool sent);
 void fake_overrun(uint16_t num);
 /* A datagram of @pid's, for the socket that was opened or sent last, or got a packet last. */
 void fake_datagram(const void *data, size_t len, uint32_t pid);
+/* Another process takes the first datagram. */
+void fake_steal(void);
 unsigned int fake_queued(uint16_t num);
 size_t fake_unread(void);
 

@@ -24,6 +24,18 @@ static void wake(void)
 	fake_packet(7, 60, true);
 }
 
+/* Of a socket that others have, too: it waits in poll(). */
+static void open_shared(void)
+{
+	int fd;
+
+	fake_reset();
+	fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
+	cr_assert(eq(int, mnfq_socket_adopt(&sock, fd, NULL), 0));
+	bind_seven(accept_all, MNFQ_DROP);
+	fake.on_poll = wake;
+}
+
 static void open_with(uint32_t busy_poll_us)
 {
 	struct mnfq_socket_options options = { .size = sizeof(options),
@@ -58,7 +70,7 @@ Test(spin, by_default_there_is_none)
 /* Not even once, where packets come one by one: it would find nothing, each time. */
 Test(spin, single_packets_are_waited_for_at_once)
 {
-	open_with(0);
+	open_shared();
 	cr_expect(eq(uint, looks(0), 1), "the first");
 	cr_expect(eq(uint, looks(0), 0));
 	cr_expect(eq(uint, looks(0), 0));
@@ -85,7 +97,7 @@ Test(spin, a_full_batch_is_followed_by_a_look)
 /* The end of a round tries what could not be sent, so there must be a round. */
 Test(spin, what_is_left_to_do_comes_before_waiting)
 {
-	open_with(0);
+	open_shared();
 	(void)looks(0);
 	mnfq_i_release_later(queue, last_id, last_id);
 	cr_expect(eq(uint, looks(0), 1));

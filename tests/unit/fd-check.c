@@ -45,6 +45,10 @@ int __wrap_bind(int fd, const struct sockaddr *addr, socklen_t len);
 int __real_bind(int fd, const struct sockaddr *addr, socklen_t len);
 ssize_t __wrap_recvmsg(int fd, struct msghdr *msg, int flags);
 ssize_t __real_recvmsg(int fd, struct msghdr *msg, int flags);
+ssize_t __wrap_sendto(int fd, const void *data, size_t len, int flags, const struct sockaddr *to,
+		      socklen_t to_len);
+ssize_t __real_sendto(int fd, const void *data, size_t len, int flags, const struct sockaddr *to,
+		      socklen_t to_len);
 ssize_t __wrap_sendmsg(int fd, const struct msghdr *msg, int flags);
 ssize_t __real_sendmsg(int fd, const struct msghdr *msg, int flags);
 int __wrap_fcntl64(int fd, int command, ...);
@@ -89,6 +93,12 @@ ssize_t __wrap_recvmsg(int fd, struct msghdr *msg, int flags)
 ssize_t __wrap_sendmsg(int fd, const struct msghdr *msg, int flags)
 {
 	return fails() ? -1 : __real_sendmsg(fd, msg, flags);
+}
+
+ssize_t __wrap_sendto(int fd, const void *data, size_t len, int flags, const struct sockaddr *to,
+		      socklen_t to_len)
+{
+	return fails() ? -1 : __real_sendto(fd, data, len, flags, to, to_len);
 }
 
 int __wrap_fcntl64(int fd, int command, ...)

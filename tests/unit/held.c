@@ -253,6 +253,8 @@ static enum mnfq_verdict play(struct mnfq_packet *packet, void *data)
 	uint32_t id = mnfq_packet_get_id(packet), choice = random32() % 64;
 
 	(void)data;
+	if (random32() % 32 == 0)
+		mnfq_socket_stop(sock);
 	if (n_held > 0 && choice < 8)
 		decide_one();
 	if (choice == 20) {
@@ -282,6 +284,17 @@ static void refuse(void)
  * are refused because the right is missing or another socket owns the queue, until all answers have
  * been read (REFUSED) or for single rounds, and the receive buffer may be full. Otherwise steps of a release may be left to the next time.
  */
+static void stop(void)
+{
+	mnfq_socket_stop(sock);
+}
+
+/* A receive takes longer now and then, as if it had waited. */
+static void take_time(void)
+{
+	fake.clock_ns += random32() % 2 * 10000;
+}
+
 static void serve(bool may_fail)
 {
 	int n;
@@ -299,8 +312,9 @@ static void serve(bool may_fail)
 			fake.send_error = EMSGSIZE;
 			fake.send_errors = 1 + random32() % 3;
 		}
-		n = mnfq_socket_dispatch(sock, 0);
-		cr_assert(n >= 0 || (trouble == SENDING_FAILS && n == -EMSGSIZE) ||
+		n = mnfq_socket_dispatch(sock, random32() % 2 ? 0 : -1);
+		cr_assert(n >= 0 || n == -ECANCELED ||
+			  (trouble == SENDING_FAILS && n == -EMSGSIZE) ||
 			  (trouble >= REFUSED && n == -EPERM));
 	} while (n != 0 || (fake_unread() > 0 && (!may_fail || trouble >= REFUSED)));
 }
@@ -327,6 +341,8 @@ static void play_a_game(uint32_t new_seed)
 	n_held = 0;
 	bind_seven(play, MNFQ_STOP);
 	fake.verdict_ns = 10000;
+	fake.on_wait = fake.on_poll = stop;
+	fake.on_fill = take_time;
 	sock->round_ns = new_seed % 2 ? 0 : 300000;
 	sock->buffer = trouble == ANSWERS_LOST ? 0 : sock->buffer;
 	for (round = 0; round < 200; round++) {

@@ -359,8 +359,9 @@ static enum mnfq_verdict stop_and_dispatch(struct mnfq_packet *packet, void *dat
 Test(rounds, misuse_in_a_callback_does_not_eat_the_stop)
 {
 	rebind_seven(stop_and_dispatch, MNFQ_DROP);
-	pass_packets(1);
+	fake_packet(7, 60, true);
 	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -ECANCELED));
+	expect_verdict(1, MNFQ_ACCEPT);
 }
 
 static enum mnfq_verdict configure_and_go_on(struct mnfq_packet *packet, void *data)

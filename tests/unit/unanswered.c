@@ -136,6 +136,100 @@ Test(unanswered, an_answer_that_there_is_no_memory_for_counts_as_refusal)
 	lose_an_answer(ENOBUFS);
 }
 
+static void expect_none_and_stop(void)
+{
+	cr_expect(eq(u32, fake_queued(7), 0));
+	mnfq_socket_stop(sock);
+}
+
+/* Nothing is left to the wait, which might not end for a long time. */
+static void lose_an_answer_and_wait(int error)
+{
+	uint32_t id;
+
+	rebind_seven(alternate, MNFQ_STOP);
+	queue_packets(SLOTS);
+	fake.no_right = true;
+	fake.lose_answers = 1;
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, -1), SLOTS));
+	fake.no_right = false;
+	fake.drops -= error != 0;
+	fake.receive_error = error;
+	fake.on_wait = fake.on_poll = expect_none_and_stop;
+	fake.waits = fake.polls = 0;
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, -1), -ECANCELED));
+	cr_expect(eq(uint, fake.waits + fake.polls, 1));
+	for (id = 1; id <= SLOTS; id++)
+		expect_verdict(id, MNFQ_STOP);
+}
+
+Test(unanswered, an_answer_that_the_receive_buffer_has_no_room_for_is_noticed_before_a_wait)
+{
+	sock->buffer = 100000; /* less than what 64 packets may take up */
+	lose_an_answer_and_wait(0);
+}
+
+Test(unanswered, an_answer_that_there_is_no_memory_for_is_noticed_in_a_wait)
+{
+	lose_an_answer_and_wait(ENOBUFS);
+}
+
+static void come(void)
+{
+	fake.clock_ns += 10000; /* it was not there already */
+	fake_packet(7, 60, true);
+}
+
+/* Packets that are received one by one fill the buffer as well as batches do. */
+Test(unanswered, packets_that_are_received_one_by_one_count)
+{
+	unsigned int i;
+	uint32_t id;
+
+	fake.on_wait = come;
+	for (i = 0; i < 4; i++)
+		cr_assert(eq(int, mnfq_socket_dispatch(sock, -1), 1));
+	sock->singles = sock->singles_max = 31;
+	sock->passed = 0;
+	sock->buffer = 4200; /* two packets may take up more, with their lengths */
+	fake.lose_answers = 1;
+	fake.no_right = true;
+	cr_assert(eq(int, mnfq_socket_dispatch(sock, -1), 1));
+	fake.no_right = false;
+	cr_assert(eq(int, mnfq_socket_dispatch(sock, -1), 1));
+	fake.on_wait = fake.on_poll = expect_none_and_stop;
+	fake.waits = fake.polls = 0;
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, -1), -ECANCELED));
+	cr_expect(eq(uint, fake.waits + fake.polls, 1));
+	for (id = 1; id <= 6; id++)
+		expect_verdict(id, id == 5 ? MNFQ_DROP : MNFQ_ACCEPT);
+}
+
+static enum mnfq_verdict alternate_and_stop(struct mnfq_packet *packet, void *data)
+{
+	if (mnfq_packet_get_id(packet) == SLOTS + 2)
+		mnfq_socket_stop(sock);
+	return alternate(packet, data);
+}
+
+/* It has been received, but the stop leaves it to the next round. */
+Test(unanswered, an_answer_that_is_put_back_counts_as_unread)
+{
+	uint32_t id;
+
+	rebind_seven(alternate_and_stop, MNFQ_STOP);
+	queue_packets(SLOTS + 2 * RUN);
+	fake.no_right = true;
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), SLOTS));
+	fake.no_right = false;
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), -ECANCELED));
+	serve();
+	for (id = 1; id <= SLOTS; id++)
+		expect_verdict(id, MNFQ_STOP);
+	for (; id <= SLOTS + 2 * RUN; id++)
+		expect_verdict(id, wanted(id));
+}
+
 static struct mnfq_packet *held;
 
 static void *drop_without_right(void *arg)
@@ -170,5 +264,48 @@ Test(unanswered, a_thread_without_right_leaves_no_packet_to_another_verdict)
 	serve();
 	for (id = 1; id <= 5; id++)
 		expect_verdict(id, id == 3 ? MNFQ_STOP : MNFQ_ACCEPT);
+	mnfq_packet_free(held);
+}
+
+static enum mnfq_verdict defer_the_first(struct mnfq_packet *packet, void *data)
+{
+	(void)data;
+	if (mnfq_packet_get_id(packet) != 1)
+		return MNFQ_ACCEPT;
+	cr_assert(eq(int, mnfq_packet_retain(&held, packet), 0));
+	return MNFQ_DEFER;
+}
+
+static void come_three(void)
+{
+	come();
+	come();
+	come();
+}
+
+static void drop_elsewhere(void)
+{
+	pthread_t thread;
+
+	fake.on_filled = NULL;
+	cr_assert(eq(int, pthread_create(&thread, NULL, drop_without_right, NULL), 0));
+	pthread_join(thread, NULL);
+}
+
+/* The receive emptied the buffer, but began to wait before the verdict was sent: its answer is unread. */
+Test(unanswered, a_verdict_that_was_sent_during_a_wait_is_not_answered_by_its_end)
+{
+	uint32_t id;
+
+	rebind_seven(defer_the_first, MNFQ_STOP);
+	queue_packets(1);
+	serve();
+	fake.on_wait = come_three;
+	fake.on_filled = drop_elsewhere;
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, -1), 3));
+	cr_expect(eq(uint, fake.waits, 1));
+	serve();
+	for (id = 1; id <= 4; id++)
+		expect_verdict(id, id == 1 ? MNFQ_STOP : MNFQ_ACCEPT);
 	mnfq_packet_free(held);
 }

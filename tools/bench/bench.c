@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* mnfq-bench: how fast packets are decided, by us and by others. The command line, the rounds. */
+#include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,14 +8,51 @@
 
 #include "bench/bench.h"
 #include "common/options.h"
+#include "common/parse.h"
 #include "common/program.h"
 
 #define PACKETS_MAX    65536 /* the kernel lets no more wait in a queue */
 #define NAMESPACES_MAX 10000
 #define SIZE_MIN       64
 #define SIZE_MAX_      1500
+#define RATE_MIN       100
+#define RATE_MAX       10000000
+#define RATE_MIN       100
+#define RATE_MAX       10000000
 
 /* ---- command line ------------------------------------------------------------------------- */
+
+/* A number, or "max". */
+static int add_rate(struct bench_options *opts, const char *text)
+{
+	uint64_t rate = 0;
+
+	if (opts->rate_count == BENCH_RATES)
+		return fail_usage(BENCH_NAME, "--rates: at most %d rates are possible",
+				  BENCH_RATES);
+	if (strcmp(text, "max") != 0 && parse_number(text, RATE_MIN, RATE_MAX, &rate) < 0)
+		return -EINVAL;
+	opts->rates[opts->rate_count++] = rate;
+	return 0;
+}
+
+static int set_rates(void *data, const char *list)
+{
+	struct bench_options *opts = data;
+	char text[16];
+	size_t len;
+	int err;
+
+	opts->rate_count = 0;
+	for (;; list += len + 1) {
+		len = strcspn(list, ",");
+		snprintf(text, sizeof(text), "%.*s",
+			 (int)(len < sizeof(text) ? len : sizeof(text)), list);
+		err = add_rate(opts, text);
+		if (err || list[len] == '\0')
+			return err;
+	}
+}
 
 static void list_scenarios(bool brief)
 {
@@ -37,6 +75,9 @@ static const struct option_row rows[] = {
 	  .help = "packets per measurement (default: 40000)" },
 	{ "size", 0, "BYTES", NUMBER(size, SIZE_MIN, SIZE_MAX_),
 	  .help = "length of the packets (default: 64)" },
+	{ "rates", 0, "N[,N...]", .set = set_rates,
+	  .expected = "numbers from 100 to 10000000, or max, with commas between them",
+	  .help = "packets per second in 'load' (default:\n5000,20000,60000,120000,200000,max)" },
 	{ "namespaces", 0, "N", NUMBER(namespaces, 2, NAMESPACES_MAX),
 	  .help = "number of namespaces in 'namespaces' (default: 1000)" },
 	{ "batch", 0, "N", NUMBER(batch, 1, 1024),
@@ -48,6 +89,7 @@ static const struct option_row rows[] = {
 };
 
 _Static_assert(PACKETS_MAX == 65536, "the error of --packets has it");
+_Static_assert(RATE_MIN == 100 && RATE_MAX == 10000000, "the error of --rates has them");
 
 static const struct option_table table = {
 	.command = BENCH_NAME,
@@ -76,7 +118,12 @@ static int take_scenario(struct bench_options *opts, const char *name)
 static bool parse_command_line(struct bench_options *opts, int argc, char **argv, int *status)
 {
 	*opts = (struct bench_options){
-		.rounds = 5, .packets = 40000, .size = 64, .namespaces = 1000
+		.rounds = 5,
+		.packets = 40000,
+		.size = 64,
+		.namespaces = 1000,
+		.rates = { 5000, 20000, 60000, 120000, 200000, 0 },
+		.rate_count = 6,
 	};
 	if (!options_parse(&table, opts, argc, argv, status))
 		return false;
@@ -93,9 +140,9 @@ static bool parse_command_line(struct bench_options *opts, int argc, char **argv
 /* ---- rounds ------------------------------------------------------------------------------- */
 
 static int open_series(struct bench_series *series, const struct bench_scenario *scenario,
-		       const struct bench_options *opts)
+		       const struct bench_options *opts, uint64_t rate)
 {
-	*series = (struct bench_series){ .scenario = scenario };
+	*series = (struct bench_series){ .scenario = scenario, .rate = rate };
 	while (scenario->candidates[series->candidates].name) {
 		struct bench_result *results = calloc(opts->rounds, sizeof(*results));
 
@@ -134,17 +181,23 @@ static int run_round(struct bench_net *net, struct bench_series *series,
 		     const struct bench_options *opts, uint64_t round)
 {
 	const struct bench_scenario *scenario = series->scenario;
+	struct bench_options at = *opts;
+	char rate[40] = "";
 
+	at.rate = series->rate;
+	if (series->rate > 0)
+		snprintf(rate, sizeof(rate), ", %llu packets/s",
+			 (unsigned long long)series->rate);
 	for (unsigned int i = 0; i < series->candidates; i++) {
 		/* The first one has other caches: take turns. */
 		unsigned int who = (unsigned int)((i + round) % series->candidates);
 		const struct bench_candidate *candidate = &scenario->candidates[who];
 
-		fprintf(stderr, "%s: %s, round %llu of %llu: %s\n", BENCH_NAME, scenario->name,
-			(unsigned long long)(round + 1), (unsigned long long)opts->rounds,
+		fprintf(stderr, "%s: %s%s, round %llu of %llu: %s\n", BENCH_NAME, scenario->name,
+			rate, (unsigned long long)(round + 1), (unsigned long long)opts->rounds,
 			candidate->name);
 		net->error[0] = '\0';
-		if (scenario->measure(net, opts, candidate, &series->results[who][round]) < 0)
+		if (scenario->measure(net, &at, candidate, &series->results[who][round]) < 0)
 			return bench_interrupted ? fail(BENCH_NAME, "interrupted")
 						 : fail(BENCH_NAME, "%s: %s: %s", scenario->name,
 							candidate->name, net->error);
@@ -180,20 +233,34 @@ static void note_missing(const struct bench_options *opts)
 			BENCH_NAME);
 }
 
+/* All rounds of a scenario, for each rate if it is paced. Adds its series to @count. */
+static int run_scenario(struct bench_net *net, const struct bench_options *opts,
+			const struct bench_scenario *scenario, struct bench_series *all,
+			unsigned int *count)
+{
+	const size_t rates = scenario->paced ? opts->rate_count : 1;
+	struct bench_series *series = &all[*count];
+	int status = 0;
+
+	for (size_t i = 0; i < rates && !status; i++)
+		status = open_series(&all[(*count)++], scenario, opts,
+				     scenario->paced ? opts->rates[i] : 0);
+	for (uint64_t round = 0; round < opts->rounds && !status; round++)
+		for (size_t i = 0; i < rates && !status; i++)
+			status = run_round(net, &series[i], opts, round);
+	return status;
+}
+
 static int run_all(struct bench_net *net, const struct bench_options *opts)
 {
-	struct bench_series series[16];
+	struct bench_series series[BENCH_SERIES];
 	unsigned int i, count = 0;
 	int status = 0;
 
 	note_missing(opts);
-	for (i = 0; i < bench_scenario_count && !status; i++) {
-		if (!opts->chosen[i])
-			continue;
-		status = open_series(&series[count++], &bench_scenarios[i], opts);
-		for (uint64_t round = 0; round < opts->rounds && !status; round++)
-			status = run_round(net, &series[count - 1], opts, round);
-	}
+	for (i = 0; i < bench_scenario_count && !status; i++)
+		if (opts->chosen[i])
+			status = run_scenario(net, opts, &bench_scenarios[i], series, &count);
 	if (!status)
 		status = report(series, count, opts);
 	for (i = 0; i < count; i++)

@@ -18,6 +18,7 @@
 #define BENCH_FIRST      16 /* packets before a connection is marked */
 #define BENCH_PORT       9
 #define BENCH_AGAINST    2 /* what a scenario is compared with */
+#define BENCH_RATES      16
 
 /** What is measured. Times are in microseconds. */
 enum bench_metric {
@@ -37,6 +38,7 @@ enum bench_metric {
 	BENCH_WAKEUPS,  /* of the thread while nothing comes for two seconds */
 	BENCH_ALONE,    /* packets a second of a namespace where one waits for the other */
 	BENCH_BESIDE,   /* the same beside a namespace that is never empty */
+	BENCH_LOST,     /* packets of a hundred that the kernel dropped */
 	BENCH_METRICS
 };
 
@@ -51,6 +53,9 @@ struct bench_options {
 	uint64_t batch;
 	uint64_t size; /* of an IP packet of `drain` and its like */
 	uint64_t namespaces;
+	uint64_t rates[BENCH_RATES]; /* of `load`, in packets a second; 0: as fast as possible */
+	size_t rate_count;
+	uint64_t rate; /* the one to measure */
 	bool json;
 	bool chosen[16]; /* scenarios, by their index */
 };
@@ -139,12 +144,13 @@ struct bench_worker {
 	uint32_t receive_buffer;
 	bool gso;
 	bool mixed;
-	bool once;      /* mark what comes after the first BENCH_FIRST packets */
-	uint32_t batch; /* packets received at once; 0: the default */
-	bool spin;      /* look for packets without sleeping */
-	uint64_t goal;  /* packets; 0: until stopped */
-	int cpu;        /* to stay on, or -1 */
-	bool trace;     /* count system calls instead of time; false again where that is denied */
+	bool once;            /* mark what comes after the first BENCH_FIRST packets */
+	uint32_t batch;       /* packets received at once; 0: the default */
+	bool spin;            /* look for packets without sleeping */
+	uint32_t coalesce_us; /* wait this long to gather packets; 0: do not */
+	uint64_t goal;        /* packets; 0: until stopped */
+	int cpu;              /* to stay on, or -1 */
+	bool trace; /* count system calls instead of time; false again where that is denied */
 	int pid;
 
 	sem_t ready, go;
@@ -167,6 +173,7 @@ struct bench_candidate {
 	bool spin;
 	bool gso;
 	bool once; /* with rules that let a marked connection past the queue */
+	uint32_t coalesce_us;
 	unsigned int threads;
 };
 
@@ -223,6 +230,13 @@ void bench_group_go(struct bench_worker_group *group);
 int bench_group_wait(struct bench_net *net, struct bench_worker_group *group);
 /** Let them unbind and end; whatever happened they are gone after this. 0 or -1. */
 int bench_group_end(struct bench_net *net, struct bench_worker_group *group);
+/** Prepare the workers of a candidate in memory that they share with us. 0 or -1. */
+int bench_group_init(struct bench_net *net, struct bench_worker_group *group,
+		     const struct bench_candidate *candidate);
+/** What all workers together have taken. */
+void bench_group_add_up(const struct bench_worker_group *group, struct bench_result *result);
+/** Wait until nothing is left in the queue, five seconds at most. 0 or -1. */
+int bench_group_settle(struct bench_net *net, const struct bench_worker_group *group);
 
 /** In the process: allow to be watched; and the begin and the end of what is counted. */
 void bench_trace_prepare(struct bench_worker *worker);
@@ -235,6 +249,26 @@ int bench_trace_count(struct bench_net *net, struct bench_worker_group *group);
 /** Send @count packets; with @pace, at most 512 more than it says. 0 or -1. */
 int bench_send(struct bench_net *net, int fd, size_t size, uint64_t count,
 	       const _Atomic uint64_t *pace);
+/** What is sent at a steady rate. */
+struct bench_paced {
+	int fd, sample_fd; /* each BENCH_SAMPLE-th packet leaves with the time, by the second one */
+	size_t size;
+	uint64_t count;
+	uint64_t rate; /* packets a second; 0: as fast as possible */
+	int64_t took_ns;
+};
+#define BENCH_SAMPLE      17
+#define BENCH_SAMPLE_PORT (BENCH_PORT + 2)
+
+/** Send them. 0 or -1. */
+int bench_send_paced(struct bench_net *net, struct bench_paced *paced);
+/**
+ * Read the samples that arrived at a socket: how many; the median and the 99th percentile of their
+ * time on the way in @result.
+ */
+uint64_t bench_read_samples(int fd, struct bench_result *result);
+/** A socket for them in the receiver's namespace, or -1. */
+int bench_sample_socket(struct bench_net *net);
 /** Echo requests, one after the other: median and 99th percentile in @result. 0 or -1. */
 int bench_ping(struct bench_net *net, uint64_t count, struct bench_result *result);
 /** Send up to @bytes in at most @seconds: Gbit/s in @result. 0 or -1. */
@@ -252,10 +286,16 @@ struct bench_scenario {
 	enum bench_metric metric; /* the one to judge by */
 	bool inverse;             /* its ratios are the other's value by one's own */
 	bool sized;               /* --size says how large its packets are */
+	bool paced;               /* measured for each of --rates */
 	bool added;               /* what is reported is more than the first candidate's */
 	const char *against[BENCH_AGAINST]; /* NULL: nothing more */
 	const enum bench_metric *shown;     /* columns besides, up to BENCH_METRICS */
 };
+
+/** In load.c. */
+extern const struct bench_candidate bench_of_load[];
+int bench_measure_load(struct bench_net *net, const struct bench_options *opts,
+		       const struct bench_candidate *candidate, struct bench_result *result);
 
 /** In namespaces.c. */
 extern const struct bench_candidate bench_of_namespaces[];
@@ -268,11 +308,13 @@ extern const unsigned int bench_scenario_count;
 
 /* ---- reports ---------------------------------------------------------------------------- */
 
-#define BENCH_CANDIDATES 8
+#define BENCH_CANDIDATES 10
+#define BENCH_SERIES     (16 + BENCH_RATES)
 
 /** All measurements of a scenario. */
 struct bench_series {
 	const struct bench_scenario *scenario;
+	uint64_t rate; /* of a paced one */
 	unsigned int candidates;
 	struct bench_result *results[BENCH_CANDIDATES]; /* one a round each */
 };

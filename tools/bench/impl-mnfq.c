@@ -64,7 +64,8 @@ int bench_run_mnfq(struct bench_worker *worker)
 					       .error_size = sizeof(worker->error),
 					       .batch = worker->batch,
 					       .receive_buffer = worker->receive_buffer,
-					       .busy_poll_us = worker->spin ? BUSY_POLL_US : 0 };
+					       .busy_poll_us = worker->spin ? BUSY_POLL_US : 0,
+					       .coalesce_us = worker->coalesce_us };
 	struct mnfq_socket *sock;
 	int err = mnfq_socket_open(&sock, &options);
 

@@ -57,6 +57,8 @@ static json_t *make_scenario(const struct bench_series *series, const struct ben
 	object =
 		json_pack("{s:s, s:s, s:o}", "name", series->scenario->name, "judged_by",
 			  bench_metric_names[series->scenario->metric], "candidates", candidates);
+	if (series->scenario->paced)
+		json_object_set_new(object, "rate", json_integer((json_int_t)series->rate));
 	if (series->scenario->added)
 		json_object_set_new(object, "added_to",
 				    json_string(series->scenario->candidates[0].name));

@@ -18,6 +18,7 @@ static const struct {
 	[BENCH_EACH] = { "KiB each", 1 },    [BENCH_ATTACH] = { "attach us", 0 },
 	[BENCH_DETACH] = { "detach us", 0 }, [BENCH_WAKEUPS] = { "wake-ups", 0 },
 	[BENCH_ALONE] = { "alone/s", 0 },    [BENCH_BESIDE] = { "beside/s", 0 },
+	[BENCH_LOST] = { "lost %", 2 },
 };
 
 const char *const bench_metric_names[BENCH_METRICS] = {
@@ -37,6 +38,7 @@ const char *const bench_metric_names[BENCH_METRICS] = {
 	[BENCH_WAKEUPS] = "idle_wakeups",
 	[BENCH_ALONE] = "alone_packets_per_second",
 	[BENCH_BESIDE] = "beside_packets_per_second",
+	[BENCH_LOST] = "lost_percent",
 };
 
 static int report_compare(const void *a, const void *b)
@@ -127,13 +129,14 @@ static void print_row(FILE *out, const struct bench_series *series, uint64_t rou
 {
 	const struct bench_scenario *scenario = series->scenario;
 	int decimals = columns[scenario->metric].decimals;
-	struct bench_summary s;
+	struct bench_summary s = { .ratio = { -1, -1 } };
 
 	fprintf(out, "%-12s", scenario->candidates[who].name);
-	if (!bench_summarize(series, rounds, who, scenario->metric, &s))
-		return;
-	fprintf(out, " %10.*f %10.*f %10.*f", decimals, s.median, decimals, s.min, decimals,
-		s.max);
+	if (bench_summarize(series, rounds, who, scenario->metric, &s))
+		fprintf(out, " %10.*f %10.*f %10.*f", decimals, s.median, decimals, s.min,
+			decimals, s.max);
+	else
+		fprintf(out, " %10s %10s %10s", "-", "-", "-");
 	for (unsigned int i = 0; i < BENCH_AGAINST && scenario->against[i]; i++) {
 		if (s.ratio[i] > 0)
 			fprintf(out, " %11.2f", s.ratio[i]);
@@ -153,7 +156,13 @@ void bench_report_table(FILE *out, const struct bench_series *series,
 	unsigned int i;
 
 	fprintf(out, "%s: %s; ", scenario->name, scenario->summary);
-	if (scenario->sized)
+	if (series->rate > 0)
+		fprintf(out, "%llu packets/s, %llu bytes, ", (unsigned long long)series->rate,
+			(unsigned long long)opts->size);
+	else if (scenario->paced)
+		fprintf(out, "as fast as they can be sent, %llu bytes, ",
+			(unsigned long long)opts->size);
+	else if (scenario->sized)
 		fprintf(out, "%llu packets, %llu bytes, ", (unsigned long long)opts->packets,
 			(unsigned long long)opts->size);
 	fprintf(out, "%llu %s\n", (unsigned long long)opts->rounds,

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -20,63 +19,7 @@
 #define STREAM_TIME   2.0         /* seconds */
 #define PACKET_MEMORY 4096        /* of a receive buffer, for a packet and what describes it */
 
-/* ---- a group of workers ------------------------------------------------------------------ */
-
-/* Prepares the workers of a candidate in memory that they share with us. */
-static int init_workers(struct bench_net *net, struct bench_worker_group *group,
-			const struct bench_candidate *candidate)
-{
-	static struct bench_worker *workers;
-	int first, last;
-
-	if (!workers)
-		workers = mmap(NULL, BENCH_THREADS * sizeof(*workers), PROT_READ | PROT_WRITE,
-			       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (workers == MAP_FAILED)
-		return bench_fail(net, "out of memory");
-	memset(workers, 0, BENCH_THREADS * sizeof(*workers));
-	bench_find_cpus(&first, &last);
-	*group = (struct bench_worker_group){ .candidate = candidate,
-					      .workers = workers,
-					      .count = candidate->threads > 1 ? candidate->threads
-									      : 1 };
-	for (unsigned int i = 0; i < group->count; i++) {
-		workers[i].queue = (uint16_t)i;
-		workers[i].gso = candidate->gso;
-		workers[i].spin = candidate->spin;
-		workers[i].once = candidate->once;
-		workers[i].max_len = 8192;
-		workers[i].receive_buffer = 64 << 20;
-		workers[i].cpu = i == 0 ? last : first;
-	}
-	return 0;
-}
-
-/* What all workers together have taken. */
-static void add_up(const struct bench_worker_group *group, struct bench_result *result)
-{
-	double packets = 0, cpu = 0, user = 0, kernel = 0, wall = 0, heap = 0, memory = 0;
-
-	for (unsigned int i = 0; i < group->count; i++) {
-		const struct bench_worker *w = &group->workers[i];
-
-		packets += (double)w->packets;
-		cpu += (double)w->cpu_ns / 1000;
-		user += (double)w->user_ns / 1000;
-		kernel += (double)w->system_ns / 1000;
-		heap += (double)w->heap;
-		memory += (double)w->memory / 1024;
-		wall = wall > (double)w->wall_ns / 1e9 ? wall : (double)w->wall_ns / 1e9;
-	}
-	if (packets == 0 || wall == 0)
-		return;
-	result->value[BENCH_RATE] = packets / wall;
-	result->value[BENCH_CPU] = cpu / packets;
-	result->value[BENCH_USER] = user / packets;
-	result->value[BENCH_SYSTEM] = kernel / packets;
-	result->value[BENCH_HEAP] = heap > 0 ? heap : 0;
-	result->value[BENCH_MEMORY] = memory > 0 ? memory : 0;
-}
+/* ---- what must have happened -------------------------------------------------------------- */
 
 /* Nothing waits any more, nothing was lost, and we have seen each packet once. */
 static int check_queue(struct bench_net *net, const struct bench_worker *worker)
@@ -215,7 +158,7 @@ static int work_off(struct bench_net *net, const struct bench_options *opts,
 	    (continuous ? flow : fill)(net, opts, group) == 0 &&
 	    bench_group_wait(net, group) == 0 && check_queues(net, group) == 0 &&
 	    check_rules(net, group, opts->packets) == 0)
-		add_up(group, result);
+		bench_group_add_up(group, result);
 	return bench_group_end(net, group);
 }
 
@@ -229,7 +172,7 @@ static int measure_once(struct bench_net *net, const struct bench_options *opts,
 	struct bench_worker_group group;
 	uint64_t share;
 
-	if (init_workers(net, &group, candidate) < 0)
+	if (bench_group_init(net, &group, candidate) < 0)
 		return -1;
 	share = opts->packets / group.count;
 	for (unsigned int i = 0; i < group.count; i++) {
@@ -307,19 +250,7 @@ static int send_stream(struct bench_net *net, const struct bench_options *opts,
 /* The last packets of a connection: no more come, and those that came are decided. */
 static int settle(struct bench_net *net, const struct bench_worker_group *group)
 {
-	const struct timespec pause = { .tv_nsec = 1000000 };
-	int64_t deadline = bench_now(CLOCK_MONOTONIC) + 5000000000ll;
-	struct bench_queue queue;
-
-	if (bench_net_clear(net) < 0)
-		return -1;
-	do {
-		nanosleep(&pause, NULL);
-		if (bench_net_queue(net, 0, &queue) < 0)
-			return -1;
-	} while (queue.waiting > 0 && !bench_interrupted && group->pid > 0 &&
-		 bench_now(CLOCK_MONOTONIC) < deadline);
-	return 0;
+	return bench_net_clear(net) < 0 ? -1 : bench_group_settle(net, group);
 }
 
 /* The mark of a packet becomes that of its connection, and lets the rest of it past the queue. */
@@ -345,13 +276,13 @@ pass(struct bench_net *net, const struct bench_options *opts,
 		return send(net, opts, result);
 	if ((candidate->once && set_passing_rules(net) < 0) ||
 	    bench_net_rule(net, "FORWARD %s -j NFQUEUE --queue-num 0", rule) < 0 ||
-	    init_workers(net, &group, candidate) < 0)
+	    bench_group_init(net, &group, candidate) < 0)
 		return -1;
 	if (bench_group_start(net, &group) == 0) {
 		bench_group_go(&group);
 		if (send(net, opts, result) == 0 && settle(net, &group) == 0 &&
 		    bench_group_wait(net, &group) == 0 && check_queues(net, &group) == 0)
-			add_up(&group, result);
+			bench_group_add_up(&group, result);
 	}
 	return bench_group_end(net, &group);
 }
@@ -389,6 +320,7 @@ static const struct bench_candidate of_packets[] = {
 static const struct bench_candidate of_latency[] = {
 	{ .name = "unqueued" },
 	{ .name = "mnfq", .run = bench_run_mnfq, .gso = true },
+	{ .name = "mnfq-200us", .run = bench_run_mnfq, .gso = true, .coalesce_us = 200 },
 	{ .name = "mnfq-busy", .run = bench_run_mnfq, .gso = true, .spin = true },
 	{ .name = "raw", .run = bench_run_raw, .gso = true },
 	{ .name = "raw-spin", .run = bench_run_raw, .gso = true, .spin = true },
@@ -416,6 +348,8 @@ static const enum bench_metric packet_columns[] = {
 	BENCH_RATE, BENCH_USER,   BENCH_SYSTEM,  BENCH_SYSCALLS,
 	BENCH_HEAP, BENCH_MEMORY, BENCH_METRICS,
 };
+static const enum bench_metric load_columns[] = { BENCH_RATE, BENCH_P50, BENCH_P99, BENCH_LOST,
+						  BENCH_METRICS };
 static const enum bench_metric latency_columns[] = { BENCH_P99, BENCH_CPU, BENCH_MEMORY,
 						     BENCH_METRICS };
 static const enum bench_metric tcp_columns[] = { BENCH_RATE, BENCH_CPU, BENCH_MEMORY,
@@ -445,6 +379,17 @@ const struct bench_scenario bench_scenarios[] = {
 	  .inverse = true,
 	  .against = { "lnq", "raw" },
 	  .shown = packet_columns },
+	{ .name = "load",
+	  .summary = "packets come at a steady rate",
+	  .measure = bench_measure_load,
+	  .sized = true,
+	  .paced = true,
+	  .added = true,
+	  .candidates = bench_of_load,
+	  .metric = BENCH_CPU,
+	  .inverse = true,
+	  .against = { "lnq", "raw" },
+	  .shown = load_columns },
 	{ .name = "mixed",
 	  .summary = "as drain, with one in ten dropped and one in ten marked",
 	  .measure = measure_mixed,

@@ -19,6 +19,7 @@
 #define WARM_UP         20
 #define CHUNK           (256 * 1024)
 #define TRAFFIC_HEADERS 28 /* IPv4 and UDP */
+#define SAMPLES_MAX     8192
 
 static int send_burst(struct bench_net *net, int fd, uint8_t *data, size_t len, unsigned int n)
 {
@@ -77,6 +78,110 @@ int bench_send(struct bench_net *net, int fd, size_t size, uint64_t count,
 		sent += n;
 	}
 	return 0;
+}
+
+/* ---- at a steady rate --------------------------------------------------------------------- */
+
+/* Returns whether it was sent; a sample says when. */
+static bool send_one(const struct bench_paced *paced, uint64_t i, uint8_t *data)
+{
+	const bool sample = i % BENCH_SAMPLE == BENCH_SAMPLE - 1;
+	int64_t now;
+	ssize_t sent;
+
+	if (sample) {
+		now = bench_now(CLOCK_REALTIME);
+		memcpy(data, &now, sizeof(now));
+	}
+	do
+		sent = send(sample ? paced->sample_fd : paced->fd, data,
+			    paced->size - TRAFFIC_HEADERS, 0);
+	while (sent < 0 && errno == EINTR && !bench_interrupted);
+	return sent >= 0;
+}
+
+/* Each packet has its time. One that is late follows at once, so that the rate stays. */
+int bench_send_paced(struct bench_net *net, struct bench_paced *paced)
+{
+	uint8_t data[65536] = { 0 };
+	int64_t begin = bench_now(CLOCK_MONOTONIC);
+
+	for (uint64_t i = 0; i < paced->count; i++) {
+		int64_t due = paced->rate ? begin + (int64_t)(i * 1000000000 / paced->rate) : 0;
+
+		while (bench_now(CLOCK_MONOTONIC) < due && !bench_interrupted)
+			;
+		if (bench_interrupted)
+			return bench_fail(net, "interrupted");
+		if (!send_one(paced, i, data))
+			return bench_fail(net, "sending failed: %s", strerror(errno));
+	}
+	paced->took_ns = bench_now(CLOCK_MONOTONIC) - begin;
+	return 0;
+}
+
+/* ---- samples that arrive ------------------------------------------------------------------ */
+
+int bench_sample_socket(struct bench_net *net)
+{
+	int fd = bench_net_socket(net, net->receiver, SOCK_DGRAM, BENCH_SAMPLE_PORT, true);
+	int on = 1, size = 32 << 20;
+
+	if (fd < 0)
+		return -1;
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
+	if (setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof(on)) == 0)
+		return fd;
+	bench_fail(net, "the kernel has no timestamps: %s", strerror(errno));
+	close(fd);
+	return -1;
+}
+
+/* How long one was on its way, in ns: from its send() until the kernel received it. Or -1. */
+static int64_t read_sample(int fd)
+{
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct timespec))];
+	int64_t sent;
+	struct iovec iov = { &sent, sizeof(sent) };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = control,
+			      .msg_controllen = sizeof(control) };
+	struct cmsghdr *cmsg;
+	struct timespec at;
+
+	if (recvmsg(fd, &msg, MSG_DONTWAIT) < 0)
+		return -1;
+	cmsg = CMSG_FIRSTHDR(&msg);
+	if (!cmsg || cmsg->cmsg_type != SCM_TIMESTAMPNS)
+		return 0;
+	memcpy(&at, CMSG_DATA(cmsg), sizeof(at));
+	sent = at.tv_sec * 1000000000ll + at.tv_nsec - sent;
+	return sent > 0 ? sent : 0;
+}
+
+static int traffic_compare(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+uint64_t bench_read_samples(int fd, struct bench_result *result)
+{
+	static int64_t times[SAMPLES_MAX];
+	uint64_t count = 0;
+	int64_t time;
+
+	while ((time = read_sample(fd)) >= 0)
+		if (count < SAMPLES_MAX)
+			times[count++] = time;
+	qsort(times, count, sizeof(times[0]), traffic_compare);
+	if (count > 0) {
+		result->value[BENCH_P50] = (double)times[count / 2] / 1000;
+		result->value[BENCH_P99] = (double)times[count * 99 / 100] / 1000;
+	}
+	return count;
 }
 
 /* ---- the receiver's process --------------------------------------------------------------- */
@@ -145,13 +250,6 @@ static void echo(int fd, int out)
 			(void)!sendto(fd, data, (size_t)len, 0, (struct sockaddr *)&from,
 				      sizeof(struct sockaddr_in));
 	}
-}
-
-static int traffic_compare(const void *a, const void *b)
-{
-	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-
-	return x < y ? -1 : x > y;
 }
 
 static int ping_all(struct bench_net *net, int fd, uint64_t count, int64_t *times)

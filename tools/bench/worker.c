@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -143,6 +144,61 @@ static void worker_child_main(struct bench_net *net, struct bench_worker_group *
 
 /* ---- in ours ------------------------------------------------------------------------------ */
 
+int bench_group_init(struct bench_net *net, struct bench_worker_group *group,
+		     const struct bench_candidate *candidate)
+{
+	static struct bench_worker *workers;
+	int first, last;
+
+	if (!workers)
+		workers = mmap(NULL, BENCH_THREADS * sizeof(*workers), PROT_READ | PROT_WRITE,
+			       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (workers == MAP_FAILED)
+		return bench_fail(net, "out of memory");
+	memset(workers, 0, BENCH_THREADS * sizeof(*workers));
+	bench_find_cpus(&first, &last);
+	*group = (struct bench_worker_group){ .candidate = candidate,
+					      .workers = workers,
+					      .count = candidate->threads > 1 ? candidate->threads
+									      : 1 };
+	for (unsigned int i = 0; i < group->count; i++) {
+		workers[i].queue = (uint16_t)i;
+		workers[i].gso = candidate->gso;
+		workers[i].spin = candidate->spin;
+		workers[i].once = candidate->once;
+		workers[i].coalesce_us = candidate->coalesce_us;
+		workers[i].max_len = 8192;
+		workers[i].receive_buffer = 64 << 20;
+		workers[i].cpu = i == 0 ? last : first;
+	}
+	return 0;
+}
+
+void bench_group_add_up(const struct bench_worker_group *group, struct bench_result *result)
+{
+	double packets = 0, cpu = 0, user = 0, kernel = 0, wall = 0, heap = 0, memory = 0;
+
+	for (unsigned int i = 0; i < group->count; i++) {
+		const struct bench_worker *w = &group->workers[i];
+
+		packets += (double)w->packets;
+		cpu += (double)w->cpu_ns / 1000;
+		user += (double)w->user_ns / 1000;
+		kernel += (double)w->system_ns / 1000;
+		heap += (double)w->heap;
+		memory += (double)w->memory / 1024;
+		wall = wall > (double)w->wall_ns / 1e9 ? wall : (double)w->wall_ns / 1e9;
+	}
+	if (packets == 0 || wall == 0)
+		return;
+	result->value[BENCH_RATE] = packets / wall;
+	result->value[BENCH_CPU] = cpu / packets;
+	result->value[BENCH_USER] = user / packets;
+	result->value[BENCH_SYSTEM] = kernel / packets;
+	result->value[BENCH_HEAP] = heap > 0 ? heap : 0;
+	result->value[BENCH_MEMORY] = memory > 0 ? memory : 0;
+}
+
 /*
  * Waits until each worker says so. It wakes up now and then, since a process may die instead; one
  * that is to stop is interrupted each time, lest it was about to wait.
@@ -230,4 +286,19 @@ int bench_group_end(struct bench_net *net, struct bench_worker_group *group)
 		if (group->workers[i].error[0])
 			return bench_fail(net, "%s", group->workers[i].error);
 	return status == 0 ? 0 : bench_fail(net, "the process died");
+}
+
+int bench_group_settle(struct bench_net *net, const struct bench_worker_group *group)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+	int64_t deadline = bench_now(CLOCK_MONOTONIC) + 5000000000ll;
+	struct bench_queue queue;
+
+	do {
+		nanosleep(&pause, NULL);
+		if (bench_net_queue(net, 0, &queue) < 0)
+			return -1;
+	} while (queue.waiting > 0 && !bench_interrupted && group->pid > 0 &&
+		 bench_now(CLOCK_MONOTONIC) < deadline);
+	return 0;
 }

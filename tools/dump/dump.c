@@ -16,8 +16,8 @@
 #include "dump/systemd.h"
 
 /*
- * A single namespace can be re-created, so it is served as one of many, too. Threads and busy polling are for
- * one that ends with its namespace.
+ * A single namespace can be re-created, so it is served as one of many, too. Threads, busy polling and
+ * coalescing are for one that ends with its namespace.
  */
 static void choose_mode(struct dump *dump)
 {
@@ -26,7 +26,7 @@ static void choose_mode(struct dump *dump)
 		opts->listen || opts->all_netns || opts->spec_count > 1 || dump->fd_count > 0;
 
 	dump->single_netns = !several && opts->spec_count == 1 && opts->threads == 1 &&
-			     opts->busy_poll_us == 0;
+			     opts->busy_poll_us == 0 && opts->coalesce_us == 0;
 	dump->multi = several || dump->single_netns;
 }
 

@@ -68,7 +68,7 @@ static enum mnfq_verdict decide_packet(struct mnfq_packet *packet, void *data)
 /* One flush per batch: lines appear at once, but a packet does not cost a write. */
 int handle_dispatch(struct dump_handle *handle)
 {
-	int handled = mnfq_socket_dispatch(handle->sock, 0);
+	int handled = handle->dump->opts->quiet ? 0 : mnfq_socket_dispatch(handle->sock, 0);
 
 	if (handled != 0)
 		return handled;

@@ -42,7 +42,7 @@ struct dump_options {
 	unsigned int excluded_count;
 	bool keep;
 	uint64_t count; /* 0: no limit */
-	uint32_t busy_poll_us;
+	uint32_t busy_poll_us, coalesce_us;
 	uint32_t receive_buffer; /* bytes; 0: the library's default */
 	bool quiet;
 	enum output_blocked when_blocked;

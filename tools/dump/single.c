@@ -50,6 +50,7 @@ static int open_sockets(struct single *single)
 		.error = error,
 		.error_size = sizeof(error),
 		.busy_poll_us = opts->busy_poll_us,
+		.coalesce_us = opts->coalesce_us,
 		.receive_buffer = opts->receive_buffer,
 	};
 	int err;
@@ -152,8 +153,11 @@ static int serve_worker(struct worker *worker)
 
 	for (;;) {
 		err = handle_dispatch(&worker->handle);
-		if (err == -ECANCELED && atomic_load(&dump->stopping))
+		if (err == -ECANCELED && atomic_load(&dump->stopping)) {
+			/* Packets received together with the last one get the same verdict. */
+			(void)mnfq_socket_dispatch(worker->handle.sock, 0);
 			return 0;
+		}
 		if (err == -ECANCELED)
 			report_worker(worker);
 		else if (err < 0 && err != -EINTR)

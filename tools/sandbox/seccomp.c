@@ -57,7 +57,7 @@ static const char *const to_live[] = {
 	/* what we are */
 	"getpid", "gettid", "getppid", "getuid", "geteuid", "getgid", "getegid", "getuid32",
 	"geteuid32", "getgid32", "getegid32", "uname", "sysinfo", "getrusage", "getrlimit",
-	"ugetrlimit", NULL
+	"ugetrlimit", "sched_getscheduler", NULL
 };
 
 static const char *const to_accept[] = { "accept4", NULL };
@@ -113,6 +113,7 @@ static const struct rule to_live_if[] = {
 	{ "mmap2", 1, { MASKED(2, PROT_EXEC, 0) } },
 	{ "mprotect", 1, { MASKED(2, PROT_EXEC, 0) } },
 	{ "prlimit64", 2, { IS(0, 0), { 2, SCMP_CMP_EQ, 0, 0 } } },
+	{ "prctl", 1, { IS(0, PR_GET_TIMERSLACK) } },
 	{ "ioctl", 1, { IS(1, SIOCGIFNAME) } },
 	{ "ioctl", 1, { IS(1, SIOCGSKNS) } },
 	{ "ioctl", 1, { IS(1, NS_GET_USERNS) } },

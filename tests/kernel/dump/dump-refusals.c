@@ -59,6 +59,9 @@ Test(dump_refusals, wrong_command_lines)
 	expect_refused("dump -q 1 --all-netns --allow-uid 0", 2, "see --listen");
 	expect_refused("dump -q 1 --keep", 2, "NOTIFY_SOCKET");
 	expect_refused("dump -q 1 -n a -n b --busy-poll 10", 2, "one namespace");
+	expect_refused("dump -q 1 -n a -n b --coalesce 10", 2, "one namespace");
+	expect_refused("dump -q 1 --coalesce 10001", 2, "--coalesce 10001");
+	expect_refused("dump -q 1 --coalesce 10 --busy-poll 10", 2, "cannot be combined");
 	expect_refused("dump -q 0:3 --threads 2 --all-netns", 2, "one namespace");
 	expect_refused("dump -q 0:3 --threads 2 --from /tmp/x", 2, "cannot be combined");
 	expect_refused("dump -q 1 --max-len 4294967296", 2, "--max-len");

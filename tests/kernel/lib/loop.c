@@ -2,12 +2,15 @@
 /* Dispatching, running, stopping, feeding: how the library fits into loops of every kind. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/netlink.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -79,14 +82,104 @@ static void ignore_signal(int signal)
 	(void)signal;
 }
 
+/* Capabilities belong to a thread; the kernel answers one without any, too. */
+static void *stop_without_capabilities(void *arg)
+{
+	static char failed[] = "cannot drop capabilities";
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct none[2] = { { 0 } };
+
+	if (syscall(SYS_capset, &head, none) < 0)
+		return failed;
+	mnfq_socket_stop(arg);
+	return NULL;
+}
+
+static void *stop(void *arg)
+{
+	mnfq_socket_stop(arg);
+	return NULL;
+}
+
+/*
+ * Whether it is about to wait or waits already. A wait in the receive ends by itself after a second:
+ * if that is what it takes, each time, the test ends too late.
+ */
+static void expect_stops(unsigned int count, void *(*stopping)(void *))
+{
+	pthread_t thread;
+	void *result;
+
+	for (unsigned int i = 0; i < count; i++) {
+		cr_assert(pthread_create(&thread, NULL, stopping, fixture.sock) == 0);
+		cr_assert(mnfq_socket_run(fixture.sock) == 0);
+		pthread_join(thread, &result);
+		cr_assert(!result, "%s", (const char *)result);
+	}
+}
+
+Test(loop, stopped_by_a_thread_without_capabilities, .timeout = 30)
+{
+	fixture_open(4);
+	fixture_bind(NULL, count_packet);
+	expect_stops(100, stop_without_capabilities);
+	cr_assert(fixture_socket_stats().forged == 0);
+	cr_assert(fixture_socket_stats().malformed == 0);
+	fixture_close();
+}
+
+/* All copies of the descriptor share the flag. */
+Test(loop, stopped_with_a_descriptor_that_does_not_block, .timeout = 30)
+{
+	int fd;
+
+	fixture_open(4);
+	fixture_bind(NULL, count_packet);
+	fd = mnfq_socket_get_fd(fixture.sock);
+	cr_assert(fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) == 0);
+	expect_stops(100, stop);
+	fixture_pass(0, 1);
+	fixture_close();
+}
+
+/* A copy of the descriptor in another process that reads all that it can: stops among it. */
+static int steal_all(int stream, void *arg)
+{
+	const int fd = mnfq_socket_get_fd(fixture.sock);
+	char data[256];
+
+	(void)arg;
+	if (write(stream, "", 1) != 1)
+		return 1;
+	while (recv(stream, data, 1, MSG_DONTWAIT) < 0)
+		(void)!recv(fd, data, sizeof(data), MSG_DONTWAIT);
+	return 0;
+}
+
+QueueTest(loop, stopped_though_the_message_is_stolen)
+{
+	struct child child = child_start(steal_all, NULL);
+	char byte;
+
+	cr_assert(read(child.fd, &byte, 1) == 1);
+	expect_stops(5, stop);
+	cr_assert(write(child.fd, "", 1) == 1);
+	cr_assert(child_finish(&child) == 0);
+}
+
 /* Again and again, so that it does not matter when the first one comes. */
-static void every(int usec, void (*handler)(int))
+static void every_with(int usec, void (*handler)(int), int flags)
 {
 	struct itimerval timer = { .it_interval.tv_usec = usec, .it_value.tv_usec = usec };
-	struct sigaction action = { .sa_handler = handler };
+	struct sigaction action = { .sa_handler = handler, .sa_flags = flags };
 
 	cr_assert(sigaction(SIGALRM, &action, NULL) == 0);
 	cr_assert(setitimer(ITIMER_REAL, &timer, NULL) == 0);
+}
+
+static void every(int usec, void (*handler)(int))
+{
+	every_with(usec, handler, 0);
 }
 
 static void no_more_signals(void)
@@ -110,6 +203,15 @@ QueueTest(loop, a_signal_ends_a_dispatch_that_waits)
 {
 	every(5000, ignore_signal);
 	cr_assert(mnfq_socket_dispatch(fixture.sock, -1) == -EINTR);
+	no_more_signals();
+}
+
+/* As it ends poll(), whatever the flags of the handler. */
+QueueTest(loop, a_handler_that_restarts_calls_ends_it_too)
+{
+	every_with(5000, ignore_signal, SA_RESTART);
+	for (unsigned int i = 0; i < 20; i++)
+		cr_assert(mnfq_socket_dispatch(fixture.sock, -1) == -EINTR);
 	no_more_signals();
 }
 

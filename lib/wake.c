@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Waiting in the receive itself, which saves the system call that waits before it; and ending a wait,
+ * wherever it is.
+ *
+ * A message ends a wait in the receive: the kernel answers every message that asks for an
+ * acknowledgement, without any capability, before the send returns. The answer may get lost: because
+ * memory is short, because the receive buffer is full, or because another process that has the
+ * descriptor reads it. If the buffer is full there is no wait. In the other cases the wait ends by itself
+ * after a while, and then dispatch waits in poll(), for an event descriptor too, which is private.
+ */
+#include "wake.h"
+
+#include <errno.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "ring.h"
+#include "wire.h"
+
+#define WAIT_S      1
+#define SINGLES_MAX 31   /* packets received one by one until it is looked for more of them */
+#define NO_WAIT_NS  2000 /* a receive that took less has not waited */
+
+/*
+ * May dispatch wait in the receive? With a timeout of the socket a signal always ends the wait, as it
+ * ends poll(): without one the kernel restarts the receive if the handler has SA_RESTART. Others that
+ * have the ring use it while this socket waits.
+ */
+bool mnfq_i_wait_prepare(struct mnfq_socket *sock)
+{
+	const struct timeval timeout = { .tv_sec = WAIT_S };
+
+	if (!sock->can_block || atomic_load(&sock->ring->refs) > 1)
+		return false;
+	if (!sock->has_timeout)
+		sock->can_block = sock->has_timeout =
+			setsockopt(sock->fd, SOL_SOCKET, SO_RCVTIMEO, &timeout,
+				   sizeof(timeout)) == 0;
+	return sock->can_block;
+}
+
+/* A look that found one packet is followed by more single ones than before. */
+static void count_singles(struct mnfq_socket *sock, int count)
+{
+	if (count > 1)
+		sock->singles_max = 0;
+	else if (sock->singles_max < SINGLES_MAX)
+		sock->singles_max = 2 * sock->singles_max + 1;
+	sock->singles = sock->singles_max;
+}
+
+/*
+ * Where packets have come alone one is received, without a look for a second. If it was there already
+ * others may be, too: then it is looked for them from now on.
+ */
+static int fill_single(struct mnfq_socket *sock)
+{
+	const int64_t begin = mnfq_i_now_ns();
+	const int count = mnfq_i_ring_fill(sock->ring, sock->fd, 1, true);
+
+	sock->singles--;
+	if (count > 0 && mnfq_i_now_ns() - begin < NO_WAIT_NS)
+		sock->singles = sock->singles_max = 0;
+	return count;
+}
+
+static int fill_batch(struct mnfq_socket *sock, unsigned int max)
+{
+	const int count = mnfq_i_ring_fill(sock->ring, sock->fd, max, true);
+
+	if (count > 0 && max > 1)
+		count_singles(sock, count);
+	return count;
+}
+
+/* How many messages the next wait receives at most, of a batch. */
+unsigned int mnfq_i_wait_max(const struct mnfq_socket *sock, unsigned int batch)
+{
+	return sock->singles > 0 ? 1 : batch;
+}
+
+/*
+ * Waits for messages, and receives them into the ring. Returns how many, or a negative errno: -EAGAIN
+ * if none came for a while, or if it was stopped. A stop either sees `receiving`, or is seen here.
+ */
+int mnfq_i_wait_fill(struct mnfq_socket *sock, unsigned int max)
+{
+	int count = -EAGAIN;
+
+	atomic_store(&sock->receiving, true);
+	if (!atomic_load(&sock->stop))
+		count = sock->singles > 0 ? fill_single(sock) : fill_batch(sock, max);
+	atomic_store(&sock->receiving, false);
+	return count;
+}
+
+/* A message without meaning, which the kernel answers even if the capability for anything else is missing. */
+static void wake_receive(const struct mnfq_socket *sock)
+{
+	const struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+	const struct nlmsghdr message = { .nlmsg_len = sizeof(message),
+					  .nlmsg_type = NLMSG_NOOP,
+					  .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK };
+	ssize_t sent;
+
+	do
+		sent = sendto(sock->fd, &message, sizeof(message), MSG_DONTWAIT | MSG_NOSIGNAL,
+			      (const struct sockaddr *)&kernel, sizeof(kernel));
+	while (sent < 0 && errno == EINTR);
+}
+
+/* Ends the wait that is under way. Safe in signal handlers. */
+void mnfq_i_wake_dispatch(struct mnfq_socket *sock)
+{
+	const uint64_t one = 1;
+	int fd = atomic_load(&sock->wake), saved = errno;
+
+	if (fd >= 0)
+		(void)!write(fd, &one, sizeof(one));
+	if (atomic_load(&sock->receiving))
+		wake_receive(sock);
+	errno = saved;
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* Waiting in the receive, and ending a wait. */
+#ifndef MNFQ_WAKE_H
+#define MNFQ_WAKE_H
+
+#include "refs.h"
+
+bool mnfq_i_wait_prepare(struct mnfq_socket *sock);
+unsigned int mnfq_i_wait_max(const struct mnfq_socket *sock, unsigned int batch);
+int mnfq_i_wait_fill(struct mnfq_socket *sock, unsigned int max);
+void mnfq_i_wake_dispatch(struct mnfq_socket *sock);
+
+#endif
