@@ -66,7 +66,7 @@ static uint64_t count_room(const struct mnfq_socket *sock, unsigned int packets)
 }
 
 /* What the thread and the socket are like. */
-static void look(struct mnfq_socket *sock)
+static void refresh(struct mnfq_socket *sock)
 {
 	struct mnfq_i_coalesce *coalesce = &sock->coalesce;
 	int buffer;
@@ -151,7 +151,7 @@ void mnfq_i_coalesce_count(struct mnfq_socket *sock, unsigned int packets, unsig
 	if (!was_worth_it(coalesce, packets) || packets >= batch ||
 	    took >= coalesce->max * packets)
 		return;
-	look(sock);
+	refresh(sock);
 	compare(coalesce, packets);
 	if (coalesce->skip > 0)
 		coalesce->skip--;

@@ -548,7 +548,7 @@ static bool obey(const struct nlmsghdr *nlh)
 		return true;
 	if (fake.keep_answers > 0) {
 		fake.keep_answers--;
-	} else if (fake.lose_answers > 0) {
+	} else if (fake.lose_answers > 0 && (!fake.loses_if_unread || fake_unread() > 0)) {
 		fake.lose_answers--;
 		fake.drops++;
 		return !fake.no_right;

@@ -58,13 +58,14 @@ struct fake_kernel {
 	int64_t verdict_ns;           /* that each packet takes on its way, within its verdict */
 	unsigned int packets_on_bind; /* queued before the acknowledgement of a BIND */
 	uint32_t drops;               /* of the socket: messages that did not fit */
-	bool no_meminfo;              /* as before Linux 4.12 */
-	unsigned int buffer;          /* the last receive buffer asked for */
-	unsigned int interfaces;      /* there are eth1 up to so many */
-	int name_error;               /* answered to a question for a name instead */
-	unsigned int name_calls;      /* questions for a name */
-	unsigned int mtu_calls; /* questions for the MTU, which is 1000 more than the index */
-	int64_t clock_ms;       /* goes on only while a call waits */
+	bool loses_if_unread; /* answers only while something is unread, as if the buffer were full */
+	bool no_meminfo;      /* as before Linux 4.12 */
+	unsigned int buffer;     /* the last receive buffer asked for */
+	unsigned int interfaces; /* there are eth1 up to so many */
+	int name_error;          /* answered to a question for a name instead */
+	unsigned int name_calls; /* questions for a name */
+	unsigned int mtu_calls;  /* questions for the MTU, which is 1000 more than the index */
+	int64_t clock_ms;        /* goes on only while a call waits */
 	int64_t clock_ns, clock_step; /* beyond that; a step whenever the exact clock is read */
 	int poll_timeout;             /* of the last poll */
 	unsigned int wakes;   /* messages that are nothing, for which there is an answer */

@@ -344,7 +344,8 @@ static void play_a_game(uint32_t new_seed)
 	fake.on_wait = fake.on_poll = stop;
 	fake.on_fill = take_time;
 	sock->round_ns = new_seed % 2 ? 0 : 300000;
-	sock->buffer = trouble == ANSWERS_LOST ? 0 : sock->buffer;
+	fake.loses_if_unread = true;
+	sock->buffer = trouble == ANSWERS_LOST ? 1 : sock->buffer;
 	for (round = 0; round < 200; round++) {
 		for (i = random32() % 80; i > 0; i--) {
 			uint32_t choice = random32() % 100;
