@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "backlog.h"
@@ -324,6 +325,9 @@ int mnfq_socket_detach(struct mnfq_socket *sock)
 	fd = sock->fd;
 	sock->fd = -1;
 	pthread_mutex_unlock(&sock->lock);
+	if (sock->has_timeout) /* of the waits of this object */
+		(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){ 0 },
+				 sizeof(struct timeval));
 	mnfq_socket_close(sock);
 	return fd;
 }

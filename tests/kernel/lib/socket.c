@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "kernel-fixture.h"
@@ -285,6 +286,29 @@ Test(socket, options_out_of_range_are_refused)
 	       -EINVAL);
 	cr_assert(strlen(errmsg) == sizeof(errmsg) - 1, "cut, but terminated");
 	check_descriptors(before);
+}
+
+/* The one that waits had is not for the next user of the descriptor. */
+QueueTest(socket, a_detached_descriptor_has_no_timeout)
+{
+	struct timeval timeout;
+	socklen_t len = sizeof(timeout);
+	int fd;
+
+	fixture_bind(NULL, count_packet);
+	udp_send(&fixture.udp, 1);
+	cr_assert_eq(mnfq_socket_dispatch(fixture.sock, -1), 1);
+	udp_send(&fixture.udp, 2);
+	cr_assert_eq(mnfq_socket_dispatch(fixture.sock, -1), 1);
+	fixture_expect(1, 2);
+	fd = mnfq_socket_get_fd(fixture.sock);
+	cr_assert(getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, &len) == 0);
+	cr_assert_gt(timeout.tv_sec, 0, "it did not wait in the receive");
+	fd = mnfq_socket_detach(fixture.sock);
+	fixture.sock = NULL;
+	cr_assert(getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, &len) == 0);
+	cr_assert(timeout.tv_sec == 0 && timeout.tv_usec == 0);
+	close(fd);
 }
 
 Test(socket, null_is_refused_or_harmless)
