@@ -37,10 +37,12 @@ static void make_file(const char *path)
 static void files_begin(void)
 {
 	netns_require();
+	if (SANDBOX_SANITIZED)
+		cr_skip_test("sanitizers read files of their own: there is no Landlock then");
 #ifdef SYS_landlock_create_ruleset
-	if (SANDBOX_SANITIZED || syscall(SYS_landlock_create_ruleset, NULL, 0, 1) < 1)
+	if (syscall(SYS_landlock_create_ruleset, NULL, 0, 1) < 1)
 #endif
-		skip_or_fail("this kernel has no Landlock, or what was built goes without");
+		skip_or_fail("this kernel has no Landlock");
 	cr_assert(mkdtemp(directory) && chdir(directory) == 0);
 	snprintf(outside, sizeof(outside), "%s.file", directory);
 	make_file("secret");
