@@ -295,14 +295,17 @@ Test(dump_failing_calls, it_ends_with_a_summary)
 /* The first call that only the thread makes which closes it. */
 Test(dump_failing_calls, an_end_without_a_thread_that_is_stuck_says_so)
 {
-	char options[48];
+	int fd, stream;
 
 	make_plan();
 	running.container = netns_new();
-	snprintf(options, sizeof(options), "-n %s", running.container->name);
-	running.options = options;
+	running.options = "";
 	netns_enter(netns_new());
 	begin();
+	fd = netns_socket(running.container, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
+	stream = offer(fd, MNFQ_HANDOVER_KEEP, "honest");
+	cr_assert(stream >= 0 && mnfq_handover_wait(stream, DEADLINE_MS, NULL) == 0);
+	close(fd);
 	arm(SERVER, CALL_getsockopt, FAILING_HANGS, 1, 1);
 	kill(running.tool.pid, SIGTERM);
 	tool_await_err(&running.tool, "0 packets");
