@@ -25,7 +25,8 @@
 #define QUEUE              4711             /* others may follow all namespaces of the machine */
 #define ECHO_PORT          (BENCH_PORT + 1) /* what goes to BENCH_PORT is discarded behind the queue */
 #define NAMESPACES_HEADERS 28               /* IPv4 and UDP */
-#define NAMESPACES_WINDOW  1000             /* packets of the noisy one that wait */
+#define NAMESPACES_WINDOW  1000             /* packets of the noisy one that wait, */
+#define BATCH_MAX          1024             /* besides those that are decided and not sent yet */
 #define IDLE_NS            2000000000ll
 #define DURATION_NS        1000000000ll
 #define LOST_MS            10000 /* nothing came for so long: lost */
@@ -155,7 +156,8 @@ static int namespaces_attach(struct netns_run *run, unsigned int i)
 						       (uint32_t)run->each * 4096 + (64u << 20),
 					       .ring = run->ring };
 	struct mnfq_queue_options settings = { .size = sizeof(settings),
-					       .max_len = (uint32_t)run->each + 1024 };
+					       .max_len = (uint32_t)run->each +
+							  NAMESPACES_WINDOW + BATCH_MAX };
 	struct epoll_event event = { .events = EPOLLIN, .data.ptr = entry };
 	struct mnfq_queue *queue;
 
