@@ -39,9 +39,11 @@ check_command()
 	sed -n '/^# SYNOPSIS/,/^# DESCRIPTION/{/^#/d; /./p}' "$tmp/page" >"$tmp/synopsis"
 	diff "$tmp/usage" "$tmp/synopsis" || fail "the synopsis of $page(1) (>) is not the usage of $*"
 	[ -d "$BUILD/completions" ] || return 0
+	# Words without spaces.
+	# shellcheck disable=SC2013
 	for option in $(grep -o -e '--[a-z-]*' "$tmp/options"); do
 		for file in "${1##*/}" "_${1##*/}" "${1##*/}.fish"; do
-			grep -q -e "$option[^a-z-]" -e " -l ${option#--} " "$BUILD/completions/$file" ||
+			grep -q -e "${option}[^a-z-]" -e " -l ${option#--} " "$BUILD/completions/$file" ||
 				fail "the completion $file lacks $option"
 		done
 	done
