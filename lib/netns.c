@@ -112,7 +112,7 @@ int mnfq_i_netns_call(int netns_fd, int (*function)(void *arg), void *arg)
 }
 
 /* A new descriptor of the namespace of a socket, or a negative errno. */
-int mnfq_i_netns_of(int fd)
+static int get_netns(int fd)
 {
 	int netns_fd = ioctl(fd, SIOCGSKNS);
 
@@ -130,7 +130,7 @@ static bool is_own(int netns_fd)
 /* The same within the namespace of a socket, which takes no right if that is the caller's own. */
 int mnfq_i_netns_call_at(int sock_fd, int (*function)(void *arg), void *arg)
 {
-	int result, netns_fd = mnfq_i_netns_of(sock_fd);
+	int result, netns_fd = get_netns(sock_fd);
 
 	if (netns_fd < 0)
 		return netns_fd;
@@ -141,7 +141,7 @@ int mnfq_i_netns_call_at(int sock_fd, int (*function)(void *arg), void *arg)
 
 static int stat_netns(const struct mnfq_socket *sock, struct stat *st)
 {
-	int err, fd = mnfq_i_netns_of(sock->fd);
+	int err, fd = get_netns(sock->fd);
 
 	if (fd < 0)
 		return fd;

@@ -34,7 +34,7 @@ static const uint8_t least_len[MNFQ_I_ATTRS] = {
  * The next of the attributes in @bytes, at *@at, which is moved behind it. Returns 1, or 0 at the
  * end, -EBADMSG for a length that cannot be, -EMSGSIZE for one that reaches over the end.
  */
-int mnfq_i_attr_next(const uint8_t *bytes, uint32_t len, uint32_t *at, struct nlattr *attr)
+static int next_attr(const uint8_t *bytes, uint32_t len, uint32_t *at, struct nlattr *attr)
 {
 	uint32_t left = len - *at;
 
@@ -62,7 +62,7 @@ int mnfq_i_attr_find(struct mnfq_i_bytes nest, unsigned int type, uint32_t min_l
 	struct nlattr attr;
 	int more, err = -ENODATA;
 
-	while ((more = mnfq_i_attr_next(nest.data, nest.len, &at, &attr)) > 0) {
+	while ((more = next_attr(nest.data, nest.len, &at, &attr)) > 0) {
 		if ((attr.nla_type & NLA_TYPE_MASK) == type) {
 			found->data = nest.data + here + sizeof(attr);
 			found->len = attr.nla_len - (uint32_t)sizeof(attr);
@@ -140,7 +140,7 @@ static int walk(struct mnfq_packet *packet, uint32_t len, bool cut)
 	struct nlattr attr;
 	int more;
 
-	while ((more = mnfq_i_attr_next(packet->msg, len, &at, &attr)) > 0) {
+	while ((more = next_attr(packet->msg, len, &at, &attr)) > 0) {
 		if (take(packet, &attr, here) < 0)
 			return -EBADMSG;
 		here = at;

@@ -53,7 +53,6 @@ static inline bool mnfq_i_packet_has_id(const struct mnfq_packet *packet)
 }
 
 int mnfq_i_packet_parse(struct mnfq_packet *packet, const uint8_t *msg, size_t len);
-int mnfq_i_attr_next(const uint8_t *bytes, uint32_t len, uint32_t *at, struct nlattr *attr);
 int mnfq_i_attr_find(struct mnfq_i_bytes nest, unsigned int type, uint32_t min_len,
 		     struct mnfq_i_bytes *found);
 int mnfq_i_packet_find(const struct mnfq_packet *packet, unsigned int type,

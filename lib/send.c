@@ -69,7 +69,7 @@ static int send_patiently(int fd, struct iovec *iov, size_t count, bool address)
 	}
 }
 
-int mnfq_i_send(struct mnfq_socket *sock, struct iovec *iov, size_t count)
+static int send_whole(struct mnfq_socket *sock, struct iovec *iov, size_t count)
 {
 	return send_patiently(sock->fd, iov, count, true);
 }
@@ -135,18 +135,18 @@ static int send_in_parts(struct mnfq_socket *sock, uint8_t *bytes, size_t len)
 
 		whole = NLMSG_ALIGN(nlh->nlmsg_len);
 		if (iov.iov_len > 0 && iov.iov_len + whole > sock->send_max) {
-			err = mnfq_i_send(sock, &iov, 1);
+			err = send_whole(sock, &iov, 1);
 			iov = (struct iovec){ .iov_base = bytes + at };
 		}
 		if (whole > sock->send_max)
 			replace(sock, nlh);
 		iov.iov_len += NLMSG_ALIGN(nlh->nlmsg_len);
 		if (whole > sock->send_max && err == 0) { /* a gap follows */
-			err = mnfq_i_send(sock, &iov, 1);
+			err = send_whole(sock, &iov, 1);
 			iov = (struct iovec){ .iov_base = bytes + at + whole };
 		}
 	}
-	return err < 0 || iov.iov_len == 0 ? err : mnfq_i_send(sock, &iov, 1);
+	return err < 0 || iov.iov_len == 0 ? err : send_whole(sock, &iov, 1);
 }
 
 /* Sends the outbox as it is; runs stay open unless that fails. */
@@ -159,7 +159,7 @@ static int send_outbox(struct mnfq_socket *sock)
 
 	if (outbox->len == 0)
 		return 0;
-	err = mnfq_i_send(sock, &iov, 1);
+	err = send_whole(sock, &iov, 1);
 	if (err == -EMSGSIZE) { /* another user of the socket shrank its send buffer */
 		sock->send_max = mnfq_i_get_send_max(sock->fd);
 		err = send_in_parts(sock, outbox->bytes, outbox->len);
@@ -316,8 +316,7 @@ static int send_release(struct mnfq_queue *queue, uint32_t verdict, uint32_t las
 	int err;
 
 	build_release((uint8_t *)&msg, queue, verdict, last);
-	err = patient ? mnfq_i_send(queue->sock, &iov, 1)
-		      : mnfq_i_send_once(queue->sock, &iov, 1);
+	err = patient ? send_whole(queue->sock, &iov, 1) : mnfq_i_send_once(queue->sock, &iov, 1);
 	mnfq_i_unanswered_late(queue->sock);
 	return err;
 }
@@ -342,7 +341,7 @@ int mnfq_i_release_all(struct mnfq_queue *queue)
 
 	mnfq_i_verdict_all(bytes, queue->tag | MNFQ_I_TAG_RELEASE,
 			   queue->options.default_verdict);
-	return mnfq_i_send(queue->sock, &iov, 1);
+	return send_whole(queue->sock, &iov, 1);
 }
 
 /* Behind the run that is open, too. */

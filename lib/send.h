@@ -6,7 +6,6 @@
 #include "refs.h"
 #include <sys/uio.h>
 
-int mnfq_i_send(struct mnfq_socket *sock, struct iovec *iov, size_t count);
 int mnfq_i_send_once(struct mnfq_socket *sock, struct iovec *iov, size_t count);
 int mnfq_i_send_request(struct mnfq_socket *sock, struct iovec *iov, bool ask_opener);
 int mnfq_i_flush(struct mnfq_socket *sock);
