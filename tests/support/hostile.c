@@ -8,8 +8,10 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_queue.h>
 #include <linux/netlink.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 void hostile_send(int stream, const void *bytes, size_t len, int fd, size_t count)
 {
@@ -30,6 +32,29 @@ void hostile_send(int stream, const void *bytes, size_t len, int fd, size_t coun
 	for (size_t i = 0; i < count; i++)
 		memcpy(CMSG_DATA(&control.align) + i * sizeof(fd), &fd, sizeof(fd));
 	cr_assert(sendmsg(stream, &msg, MSG_NOSIGNAL) == (ssize_t)len, "%s", strerror(errno));
+}
+
+int hostile_linger(struct netns *ns, int *reader)
+{
+	const struct linger linger = { .l_onoff = 1, .l_linger = 60 };
+	struct sockaddr_in address = { .sin_family = AF_INET,
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(address);
+	int listener = netns_socket(ns, AF_INET, SOCK_STREAM, 0);
+	int writer = netns_socket(ns, AF_INET, SOCK_STREAM, 0);
+	static char data[65536];
+
+	cr_assert(bind(listener, (struct sockaddr *)&address, len) == 0);
+	cr_assert(listen(listener, 1) == 0);
+	cr_assert(getsockname(listener, (struct sockaddr *)&address, &len) == 0);
+	cr_assert(connect(writer, (struct sockaddr *)&address, len) == 0);
+	*reader = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	cr_assert(*reader >= 0);
+	close(listener);
+	while (send(writer, data, sizeof(data), MSG_DONTWAIT) > 0)
+		;
+	cr_assert(setsockopt(writer, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)) == 0);
+	return writer;
 }
 
 static void forge(int netlink, uint32_t portid, const struct nlmsghdr *nlh)

@@ -6,8 +6,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "netns.h"
+
 /* One message with any bytes, and @count times (253 at most) the descriptor @fd. */
 void hostile_send(int stream, const void *bytes, size_t len, int fd, size_t count);
+
+/* A TCP socket of @ns whose close() waits for a minute, since its peer, @reader, does not read. */
+int hostile_linger(struct netns *ns, int *reader);
 
 /*
  * Over a netlink socket of the same namespace, what only the kernel sends: packet @id of queue 1, without

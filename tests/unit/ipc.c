@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* ipc.c: messages arrive as they were sent, and others are refused. */
 #include "broker/ipc.h"
+#include "hostile.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -38,30 +39,6 @@ static struct ipc_msg attach(void)
 				 .label = "blue" };
 }
 
-/* Any bytes with any number of descriptors. */
-static void send_raw(const void *bytes, size_t len, unsigned int count)
-{
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(253 * sizeof(int))];
-	} control = { 0 };
-	struct iovec iov = { .iov_base = (void *)bytes, .iov_len = len };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-	int fds[253];
-
-	for (unsigned int i = 0; i < count; i++)
-		fds[i] = ends[1];
-	if (count > 0) {
-		msg.msg_control = &control;
-		msg.msg_controllen = CMSG_SPACE(count * sizeof(int));
-		CMSG_FIRSTHDR(&msg)->cmsg_level = SOL_SOCKET;
-		CMSG_FIRSTHDR(&msg)->cmsg_type = SCM_RIGHTS;
-		CMSG_FIRSTHDR(&msg)->cmsg_len = CMSG_LEN(count * sizeof(int));
-		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&msg)), fds, count * sizeof(int));
-	}
-	cr_assert(sendmsg(ends[1], &msg, MSG_NOSIGNAL) == (ssize_t)len, "%s", strerror(errno));
-}
-
 /* Refused; a single descriptor is the caller's, no other is left, and the next message comes through. */
 static void refused(const void *bytes, size_t len, unsigned int count)
 {
@@ -69,7 +46,7 @@ static void refused(const void *bytes, size_t len, unsigned int count)
 	char *open_before = descriptors();
 	int fd = 4711;
 
-	send_raw(bytes, len, count);
+	hostile_send(ends[1], bytes, len, ends[1], count);
 	cr_assert(ipc_receive(ends[0], &message, &fd) == -EBADMSG);
 	cr_assert((fd >= 0) == (count > 0), "%d", fd);
 	if (fd >= 0)
@@ -162,7 +139,7 @@ Test(ipc, an_empty_message_is_the_end_too)
 	struct ipc_msg message;
 	int fd;
 
-	send_raw("", 0, 1);
+	hostile_send(ends[1], "", 0, ends[1], 1);
 	cr_assert(ipc_receive(ends[0], &message, &fd) == -ECONNRESET && fd >= 0);
 	close(fd);
 }

@@ -13,6 +13,7 @@
 
 #include "broker-harness.h"
 #include "fuse.h"
+#include "hostile.h"
 
 TestSuite(broker_unread, .timeout = 300);
 
@@ -93,30 +94,6 @@ Test(broker_unread, files_that_cannot_be_closed_stall_nobody)
 	finish(&harness);
 }
 
-/* A TCP socket whose close() waits for a minute, since its peer does not read. */
-static int make_lingering(struct netns *ns, int *reader)
-{
-	const struct linger linger = { .l_onoff = 1, .l_linger = 60 };
-	struct sockaddr_in address = { .sin_family = AF_INET,
-				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t len = sizeof(address);
-	int listener = netns_socket(ns, AF_INET, SOCK_STREAM, 0);
-	int writer = netns_socket(ns, AF_INET, SOCK_STREAM, 0);
-	static char data[65536];
-
-	cr_assert(bind(listener, (struct sockaddr *)&address, len) == 0);
-	cr_assert(listen(listener, 1) == 0);
-	cr_assert(getsockname(listener, (struct sockaddr *)&address, &len) == 0);
-	cr_assert(connect(writer, (struct sockaddr *)&address, len) == 0);
-	*reader = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-	cr_assert(*reader >= 0);
-	close(listener);
-	while (send(writer, data, sizeof(data), MSG_DONTWAIT) > 0)
-		;
-	cr_assert(setsockopt(writer, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)) == 0);
-	return writer;
-}
-
 Test(broker_unread, sockets_that_linger_stall_nobody)
 {
 	struct netns *ns = netns_new();
@@ -128,7 +105,7 @@ Test(broker_unread, sockets_that_linger_stall_nobody)
 	cr_assert(kill(harness.broker, SIGSTOP) == 0);
 	connect_all(&harness);
 	for (int i = 0; i < STREAMS; i++) {
-		writer = make_lingering(ns, &readers[i]);
+		writer = hostile_linger(ns, &readers[i]);
 		cr_assert_eq(send_descriptor(streams[i], writer), 0);
 		close(writer);
 	}

@@ -17,6 +17,7 @@
 
 #include "broker-harness.h"
 #include "fuse.h"
+#include "hostile.h"
 
 #define OPTIONS(...) ((struct broker_options){ __VA_ARGS__ })
 
@@ -292,28 +293,6 @@ Test(broker, without_descriptors_others_wait)
 	harness_close(&harness);
 }
 
-/* One message with any bytes and @count times the descriptor @fd. */
-static void send_bad(int stream, const void *bytes, size_t len, int fd, unsigned int count)
-{
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(253 * sizeof(int))];
-	} control = { 0 };
-	struct iovec iov = { .iov_base = (void *)bytes, .iov_len = len };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-
-	if (count > 0) {
-		msg.msg_control = &control;
-		msg.msg_controllen = CMSG_SPACE(count * sizeof(int));
-		control.align.cmsg_level = SOL_SOCKET;
-		control.align.cmsg_type = SCM_RIGHTS;
-		control.align.cmsg_len = CMSG_LEN(count * sizeof(int));
-	}
-	for (unsigned int i = 0; i < count; i++)
-		memcpy(CMSG_DATA(&control.align) + i * sizeof(fd), &fd, sizeof(fd));
-	cr_assert(sendmsg(stream, &msg, MSG_NOSIGNAL) == (ssize_t)len, "%s", strerror(errno));
-}
-
 /* Each is wrong in another way, or goes too early. */
 static void be_bad(int stream, unsigned int kind, int netlink)
 {
@@ -323,25 +302,25 @@ static void be_bad(int stream, unsigned int kind, int netlink)
 	case 0:
 		break; /* sends nothing, and leaves */
 	case 1:
-		send_bad(stream, "x", 1, -1, 0);
+		hostile_send(stream, "x", 1, -1, 0);
 		break;
 	case 2:
-		send_bad(stream, zeros, 256, netlink, 1);
+		hostile_send(stream, zeros, 256, netlink, 1);
 		break;
 	case 3:
-		send_bad(stream, "MNFQ", 4, netlink, 2);
+		hostile_send(stream, "MNFQ", 4, netlink, 2);
 		break;
 	case 4:
-		send_bad(stream, "MNFQ\x02", 5, netlink, 253);
+		hostile_send(stream, "MNFQ\x02", 5, netlink, 253);
 		break;
 	case 5:
-		send_bad(stream, zeros, 257, netlink, 1);
+		hostile_send(stream, zeros, 257, netlink, 1);
 		break;
 	case 6:
-		send_bad(stream, zeros, 256, stream, 1);
+		hostile_send(stream, zeros, 256, stream, 1);
 		break;
 	case 7:
-		send_bad(stream, zeros, 100, STDERR_FILENO, 200);
+		hostile_send(stream, zeros, 100, STDERR_FILENO, 200);
 		break;
 	}
 }
@@ -425,7 +404,7 @@ Test(broker, descriptors_on_their_way_elsewhere_only_delay)
 	harness_open(&harness, OPTIONS(0));
 	limit_descriptors(&harness, 64);
 	cr_assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
-	send_bad(ends[0], "x", 1, STDERR_FILENO, 253);
+	hostile_send(ends[0], "x", 1, STDERR_FILENO, 253);
 	stream = harness_offer(&harness, 0, NULL);
 	cr_assert(harness_refused(&harness) == 0, "%s", harness.note);
 	close(ends[0]);
@@ -438,30 +417,6 @@ Test(broker, descriptors_on_their_way_elsewhere_only_delay)
 
 /* ---- closing may mean waiting ---- */
 
-/* A TCP socket whose close() waits for a minute, since its peer does not read. */
-static int lingering(struct netns *ns, int *reader)
-{
-	const struct linger linger = { .l_onoff = 1, .l_linger = 60 };
-	struct sockaddr_in address = { .sin_family = AF_INET,
-				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t len = sizeof(address);
-	int listener = netns_socket(ns, AF_INET, SOCK_STREAM, 0);
-	int writer = netns_socket(ns, AF_INET, SOCK_STREAM, 0);
-	static char data[65536];
-
-	cr_assert(bind(listener, (struct sockaddr *)&address, len) == 0);
-	cr_assert(listen(listener, 1) == 0);
-	cr_assert(getsockname(listener, (struct sockaddr *)&address, &len) == 0);
-	cr_assert(connect(writer, (struct sockaddr *)&address, len) == 0);
-	*reader = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-	cr_assert(*reader >= 0);
-	close(listener);
-	while (send(writer, data, sizeof(data), MSG_DONTWAIT) > 0)
-		;
-	cr_assert(setsockopt(writer, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)) == 0);
-	return writer;
-}
-
 /*
  * Closing the first one takes a minute, which is more than the test waits. The broker is stopped until all
  * are in flight, so that the last close of each is its own, or a receiver's.
@@ -473,12 +428,12 @@ Test(broker, sockets_that_linger_stop_no_other)
 	int readers[20], streams[20], writers[20], i;
 
 	for (i = 0; i < 20; i++)
-		writers[i] = lingering(ns, &readers[i]);
+		writers[i] = hostile_linger(ns, &readers[i]);
 	harness_open(&harness, OPTIONS(0));
 	cr_assert(kill(harness.broker, SIGSTOP) == 0);
 	for (i = 0; i < 20; i++) {
 		streams[i] = harness_connect_as(&harness, 12345);
-		send_bad(streams[i], "MNFQ", 4, writers[i], 1);
+		hostile_send(streams[i], "MNFQ", 4, writers[i], 1);
 		close(writers[i]);
 	}
 	cr_assert(kill(harness.broker, SIGCONT) == 0);
@@ -509,7 +464,7 @@ static int send_files(int stream, void *arg)
 	char byte;
 
 	for (unsigned int i = 0; i < files->count; i++)
-		send_bad(files->streams[i], "MNFQ", 4, fuse_open(files->fuse), 1);
+		hostile_send(files->streams[i], "MNFQ", 4, fuse_open(files->fuse), 1);
 	return write(stream, "", 1) != 1 || read(stream, &byte, 1) != 0;
 }
 
@@ -597,7 +552,7 @@ Test(broker, many_users_together_leave_receivers_for_root)
 	cr_assert(wait_until(count_stuck(&harness) == BATCHES * BATCH), "%u",
 		  count_stuck(&harness));
 	stream = harness_connect_as(&harness, 12345);
-	send_bad(stream, "x", 1, -1, 0);
+	hostile_send(stream, "x", 1, -1, 0);
 	cr_assert_eq(harness_await_reply(stream, errmsg, sizeof(errmsg)), -EBUSY, "%s", errmsg);
 	cr_assert(strstr(errmsg, "other users"), "%s", errmsg);
 	close(stream);
@@ -622,11 +577,11 @@ Test(broker, a_receiver_that_ignores_its_alarm_is_killed)
 		skip_or_fail("this needs root");
 	harness_open(&harness, OPTIONS(.receive_ms = 2000));
 	ns = netns_new();
-	writer = lingering(ns, &reader);
+	writer = hostile_linger(ns, &reader);
 	stream = harness_connect_as(&harness, 12345);
-	send_bad(stream, "MNFQ", 4, writer, 1);
+	hostile_send(stream, "MNFQ", 4, writer, 1);
 	close(writer);
-	cr_assert(wait_until((receiver = child_named(harness.broker, "mnfq-receiver")) > 0));
+	receiver = child_await_named(harness.broker, "mnfq-receiver");
 	cr_assert(kill(receiver, SIGSTOP) == 0);
 	cr_assert(harness_await_reply(stream, NULL, 0) == -ETIME);
 	cr_assert(wait_until(count_stuck(&harness) == 0), "it is still there");

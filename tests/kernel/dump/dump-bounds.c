@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -17,92 +15,14 @@
 #include <mnfq/mnfq.h>
 
 #include "broker/ipc.h"
-#include "child.h"
 #include "fuse.h"
+#include "listener.h"
 #include "sandbox/sandbox.h"
-#include "tool.h"
 #include "wait.h"
 
 TestSuite(dump_bounds, .timeout = 300);
 
-static char directory[64];
-static struct sockaddr_un address = { .sun_family = AF_UNIX };
-
-static void start(struct tool *tool)
-{
-	strcpy(directory, "/tmp/mnfq-test-XXXXXX");
-	cr_assert(mkdtemp(directory));
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s/sock", directory);
-	tool_start(tool, NULL, -1, "dump -q 1 --listen %s", address.sun_path);
-	tool_await_err(tool, "listening on queue 1 in ");
-}
-
-static void stop(struct tool *tool)
-{
-	kill(tool->pid, SIGTERM);
-	tool_await_err(tool, "0 packets");
-	cr_assert_eq(tool_finish(tool), 0);
-	(void)unlink(address.sun_path); /* of a broker that was killed */
-	cr_assert(rmdir(directory) == 0);
-}
-
-static pid_t keeper_of(const struct tool *tool)
-{
-	pid_t keeper;
-
-	cr_assert(wait_until((keeper = child_named(tool->pid, "mnfq-keeper")) > 0));
-	return keeper;
-}
-
-static int get_option(int fd, int name)
-{
-	int value = -1;
-	socklen_t len = sizeof(value);
-
-	return getsockopt(fd, SOL_SOCKET, name, &value, &len) == 0 ? value : -1;
-}
-
-static pid_t get_maker(int fd)
-{
-	struct ucred maker = { .pid = 0 };
-	socklen_t len = sizeof(maker);
-
-	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &maker, &len) == 0 ? maker.pid : 0;
-}
-
-/* A copy of a socket of this type that the keeper has of the server. */
-static int copy_socket(const struct tool *tool, int type)
-{
-	int pidfd = (int)syscall(SYS_pidfd_open, keeper_of(tool), 0), copy = -1;
-
-	for (int fd = 3; fd < 64; fd++) {
-		copy = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
-		if (copy >= 0 && get_option(copy, SO_TYPE) == type &&
-		    get_maker(copy) == tool->pid)
-			break;
-		if (copy >= 0)
-			close(copy);
-		copy = -1;
-	}
-	close(pidfd);
-	cr_assert(copy >= 0);
-	return copy;
-}
-
 /* ---- the broker's place ----------------------------------------------------------------- */
-
-/* Ends the broker, with its keeper. Returns a copy of its end of the link. */
-static int take_its_place(const struct tool *tool)
-{
-	pid_t keeper = keeper_of(tool), broker;
-	int link;
-
-	cr_assert(wait_until((broker = child_named(keeper, "mnfq-broker")) > 0));
-	link = copy_socket(tool, SOCK_SEQPACKET);
-	kill(keeper, SIGKILL);
-	cr_assert(wait_until(process_state(broker) == 0));
-	return link;
-}
 
 static void pass(int link, uint32_t id, uint32_t uid, int fd)
 {
@@ -154,14 +74,12 @@ Test(dump_bounds, so_many_of_a_user_wait)
 	struct ipc_msg answer;
 	struct child child;
 	struct fuse fuse;
-	struct netns *ns;
-	struct tool tool;
 	int fd;
 
 	netns_require();
 	fuse_start(&fuse);
-	start(&tool);
-	passed = (struct passed){ take_its_place(&tool), &fuse };
+	listener_start("");
+	passed = (struct passed){ listener_replace_broker(), &fuse };
 	ns = netns_new();
 	fd = netns_socket(ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
 	child = child_start(pass_file, &passed);
@@ -183,7 +101,7 @@ Test(dump_bounds, so_many_of_a_user_wait)
 		cr_assert_lt(await_answer(passed.link).error,
 			     0); /* no socket, and already served */
 	close(fd);
-	stop(&tool);
+	listener_stop_without_broker();
 	close(passed.link);
 }
 
@@ -192,15 +110,15 @@ Test(dump_bounds, so_many_of_a_user_wait)
 /* What hangs may have a copy of the listener, so that closing it does not prevent connections. */
 Test(dump_bounds, nobody_connects_after_the_end)
 {
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int stream = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), listener, file;
-	struct tool tool;
 
 	netns_require();
-	start(&tool);
-	listener = copy_socket(&tool, SOCK_STREAM);
-	file = open(address.sun_path, O_PATH | O_CLOEXEC);
+	listener_start("");
+	listener = listener_copy_socket(listener_keeper(), SOCK_STREAM);
+	file = open(LISTENER_PATH, O_PATH | O_CLOEXEC);
 	cr_assert(file >= 0);
-	stop(&tool);
+	listener_stop("0 packets");
 	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d", file);
 	cr_assert(connect(stream, (struct sockaddr *)&address, sizeof(address)) < 0);
 	cr_assert_eq(errno, ECONNREFUSED);
@@ -212,10 +130,10 @@ Test(dump_bounds, nobody_connects_after_the_end)
 /* ---- thousands of times ----------------------------------------------------------------- */
 
 /* Of all processes of the tool, in KiB. */
-static long get_memory(const struct tool *tool)
+static long get_memory(void)
 {
-	const pid_t keeper = keeper_of(tool);
-	const pid_t pids[] = { tool->pid, keeper, child_await_named(keeper, "mnfq-broker") };
+	const pid_t keeper = listener_keeper();
+	const pid_t pids[] = { tool.pid, keeper, child_await_named(keeper, "mnfq-broker") };
 	char path[64], line[128];
 	long kib, sum = 0;
 	FILE *file;
@@ -234,15 +152,15 @@ static long get_memory(const struct tool *tool)
 }
 
 /* Whole hand-overs, through the broker; some stay until they are withdrawn, some are refused. */
-static void hand_over(struct netns *ns, unsigned int count)
+static void hand_over(unsigned int count)
 {
 	struct mnfq_handover_options keep = { .size = sizeof(keep), .flags = MNFQ_HANDOVER_KEEP };
 	int fd = netns_socket(ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
 
 	for (unsigned int i = 0; i < count; i++) {
-		int stream = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), wrong = i % 4 == 3;
+		int stream = listener_connect(), wrong = i % 4 == 3;
 
-		cr_assert(connect(stream, (struct sockaddr *)&address, sizeof(address)) == 0);
+		cr_assert(stream >= 0);
 		if (wrong)
 			cr_assert_eq(send_descriptor(stream, fd), 0);
 		else
@@ -257,18 +175,17 @@ static void hand_over(struct netns *ns, unsigned int count)
 
 Test(dump_bounds, two_thousand_hand_overs_leave_no_memory_behind)
 {
-	struct netns *ns = netns_new();
-	struct tool tool;
 	long memory;
 
-	start(&tool);
-	hand_over(ns, 200);
-	memory = get_memory(&tool);
-	hand_over(ns, 2000);
-	memory = get_memory(&tool) - memory;
+	ns = netns_new();
+	listener_start("");
+	hand_over(200);
+	memory = get_memory();
+	hand_over(2000);
+	memory = get_memory() - memory;
 	if (getenv("MNFQ_TEST_FIGURES"))
 		cr_log_warn("%ld KiB more", memory);
 	if (!SANDBOX_SANITIZED)
 		cr_expect(memory < LEAK_KIB, "%ld KiB more", memory);
-	stop(&tool);
+	listener_stop("0 packets");
 }

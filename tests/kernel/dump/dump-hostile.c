@@ -27,40 +27,6 @@
 
 TestSuite(dump_hostile, .timeout = 300);
 
-static pid_t keeper_of(void)
-{
-	pid_t keeper;
-
-	cr_assert(wait_until((keeper = child_named(tool.pid, "mnfq-keeper")) > 0));
-	return keeper;
-}
-
-/* A copy of an end of the link, which the server made. */
-static int copy_link(pid_t holder)
-{
-	int pidfd = (int)syscall(SYS_pidfd_open, holder, 0), link = -1, type = 0;
-	struct ucred maker = { .pid = 0 };
-	socklen_t len;
-
-	for (int fd = 3; fd < 64; fd++) {
-		link = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
-		len = sizeof(type);
-		if (link >= 0 && getsockopt(link, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
-		    type == SOCK_SEQPACKET) {
-			len = sizeof(maker);
-			(void)getsockopt(link, SOL_SOCKET, SO_PEERCRED, &maker, &len);
-			if (maker.pid == tool.pid)
-				break;
-		}
-		if (link >= 0)
-			close(link);
-		link = -1;
-	}
-	close(pidfd);
-	cr_assert(link >= 0);
-	return link;
-}
-
 /* What the server did not read yet of what the broker and its receivers have said. */
 static bool has_something_to_read(int link)
 {
@@ -81,7 +47,7 @@ Test(dump_hostile, sockets_that_turn_bad_are_closed)
 
 	ns = netns_new();
 	listener_start("");
-	link = copy_link(tool.pid);
+	link = listener_copy_socket(tool.pid, SOCK_SEQPACKET);
 	before = process_count(tool.pid, "fd");
 	for (int i = 0; i < 10; i++) {
 		fd = netns_socket(ns, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
@@ -145,7 +111,8 @@ static int hand_files_over(int stream, void *arg)
 
 static unsigned int count_receivers(void)
 {
-	return count_children(child_await_named(keeper_of(), "mnfq-broker"), "mnfq-receiver");
+	return count_children(child_await_named(listener_keeper(), "mnfq-broker"),
+			      "mnfq-receiver");
 }
 
 /*
@@ -200,7 +167,7 @@ Test(dump_hostile, the_door_is_closed_when_the_program_is_killed)
 	pid_t keeper;
 
 	listener_start("");
-	keeper = keeper_of();
+	keeper = listener_keeper();
 	kill(tool.pid, SIGKILL);
 	cr_assert_eq(tool_finish(&tool), -SIGKILL);
 	cr_assert(wait_until(process_state(keeper) == 0 || process_state(keeper) == 'Z'));
@@ -228,7 +195,7 @@ Test(dump_hostile, another_broker_takes_its_place)
 	cr_assert_eq(mnfq_handover_wait(stream, DEADLINE_MS, NULL), 0);
 	for (int i = 0; i < 2; i++)
 		tool_await_err(&tool, "serving namespace ");
-	kill(child_await_named(keeper_of(), "mnfq-broker"), SIGKILL);
+	kill(child_await_named(listener_keeper(), "mnfq-broker"), SIGKILL);
 	tool_await_err(&tool, "the broker has failed");
 	cr_assert(strncmp(tool_err(&tool), "namespace ", 10) == 0); /* who stayed */
 	expect_contains(tool.line, "has failed");
@@ -247,28 +214,6 @@ Test(dump_hostile, another_broker_takes_its_place)
 }
 
 /* ---- the broker ------------------------------------------------------------------------- */
-
-/* Ends the broker, with its keeper. Returns a copy of its end of the link. */
-static int take_its_place(void)
-{
-	pid_t keeper = keeper_of(), broker;
-	int link;
-
-	cr_assert(wait_until((broker = child_named(keeper, "mnfq-broker")) > 0));
-	link = copy_link(keeper);
-	kill(keeper, SIGKILL);
-	cr_assert(wait_until(process_state(broker) == 0));
-	return link;
-}
-
-/* Ends the tool, whose broker cannot tidy up any more. */
-static void stop_without_broker(void)
-{
-	kill(tool.pid, SIGTERM);
-	tool_await_err(&tool, "0 packets");
-	cr_assert_eq(tool_finish(&tool), 0);
-	listener_remove_stale();
-}
 
 static int talk_without_end(int stream, void *arg)
 {
@@ -299,7 +244,7 @@ Test(dump_hostile, a_broker_that_goes_on_talking)
 	int link;
 
 	listener_start("");
-	link = take_its_place();
+	link = listener_replace_broker();
 	talker = child_start(talk_without_end, &link);
 	close(link);
 	tool_await_err(&tool, "and another thing");
@@ -338,13 +283,13 @@ Test(dump_hostile, the_answer_says_which_namespace_is_watched)
 
 	ns = netns_new();
 	listener_start("");
-	link = take_its_place();
+	link = listener_replace_broker();
 	pass(link, ns, 1);
 	message = await_message(link);
 	cr_assert(message.type == IPC_ANSWER && message.id == (IPC_BROKER_ID | 1) &&
 		  message.error == 0);
 	cr_assert(message.inode == netns_inode(ns));
-	stop_without_broker(); /* with its link, which we have */
+	listener_stop_without_broker(); /* with its link, which we have */
 	close(link);
 }
 
@@ -357,7 +302,7 @@ Test(dump_hostile, no_descriptor_is_left)
 
 	ns = netns_new();
 	listener_start("");
-	link = take_its_place();
+	link = listener_replace_broker();
 	cr_assert(prlimit(tool.pid, RLIMIT_NOFILE, &limit, NULL) == 0);
 	pass(link, ns, 1);
 	message = await_message(link);
@@ -365,7 +310,7 @@ Test(dump_hostile, no_descriptor_is_left)
 	cr_assert_eq(message.error, -EMFILE);
 	expect_contains(message.text, "ulimit -n");
 	tool_await_err(&tool, "refused a socket from uid 0, pid 0: ");
-	stop_without_broker(); /* with its link, which we have */
+	listener_stop_without_broker(); /* with its link, which we have */
 	close(link);
 }
 
@@ -391,7 +336,7 @@ Test(dump_hostile, no_descriptor_is_left_for_a_check)
 
 	ns = netns_new();
 	listener_start("");
-	link = take_its_place();
+	link = listener_replace_broker();
 	limit.rlim_cur = limit.rlim_max = next_descriptor(tool.pid) + 1;
 	cr_assert(prlimit(tool.pid, RLIMIT_NOFILE, &limit, NULL) == 0);
 	pass(link, ns, 1);
@@ -400,7 +345,7 @@ Test(dump_hostile, no_descriptor_is_left_for_a_check)
 	cr_assert_eq(message.error, -EMFILE, "%s", message.text);
 	expect_contains(message.text, "too many open files");
 	cr_assert(!netns_get_queue(ns, 1, &queue));
-	stop_without_broker(); /* with its link, which we have */
+	listener_stop_without_broker(); /* with its link, which we have */
 	close(link);
 }
 
@@ -413,7 +358,7 @@ Test(dump_hostile, descriptors_are_reserved_for_checks)
 	int link;
 
 	listener_start("");
-	link = take_its_place();
+	link = listener_replace_broker();
 	cr_assert(prlimit(tool.pid, RLIMIT_NOFILE, &limit, NULL) == 0);
 	do {
 		pass(link, netns_new(), ++id);
@@ -425,7 +370,7 @@ Test(dump_hostile, descriptors_are_reserved_for_checks)
 	cr_assert_gt(id, 8);
 	/* The refused one may not be closed yet. */
 	cr_assert_leq(next_descriptor(tool.pid), limit.rlim_cur * 3 / 4 + 1);
-	stop_without_broker(); /* with its link, which we have */
+	listener_stop_without_broker(); /* with its link, which we have */
 	close(link);
 }
 
@@ -436,14 +381,14 @@ Test(dump_hostile, a_user_has_a_quota)
 	int link;
 
 	listener_start("--max-per-uid 2");
-	link = take_its_place();
+	link = listener_replace_broker();
 	for (uint64_t id = 1; id <= 3; id++) {
 		pass(link, netns_new(), id);
 		message = await_message(link);
 		cr_assert_eq(message.error, id <= 2 ? 0 : -EDQUOT, "%s", message.text);
 	}
 	expect_contains(message.text, "user 0 has 2 namespaces here already");
-	stop_without_broker(); /* with its link, which we have */
+	listener_stop_without_broker(); /* with its link, which we have */
 	close(link);
 }
 
@@ -475,7 +420,7 @@ Test(dump_hostile, a_thousand_hand_overs_leave_nothing_behind)
 	int link;
 
 	listener_start("");
-	link = take_its_place();
+	link = listener_replace_broker();
 	before = process_count(tool.pid, "fd");
 	come_and_go(link, space, 1, 200);
 	cr_assert(wait_until(process_count(tool.pid, "fd") == before));
@@ -485,6 +430,6 @@ Test(dump_hostile, a_thousand_hand_overs_leave_nothing_behind)
 	memory = (long)process_status(tool.pid, "RssAnon", 10) - memory;
 	if (!SANDBOX_SANITIZED)
 		cr_expect(memory < LEAK_KIB, "%ld KiB more", memory);
-	stop_without_broker(); /* with its link, which we have */
+	listener_stop_without_broker(); /* with its link, which we have */
 	close(link);
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 struct sockaddr_un listener_address = { .sun_family = AF_UNIX };
@@ -74,4 +75,60 @@ void listener_stop(const char *begin)
 	tool_await_err(&tool, begin);
 	cr_assert_eq(tool_finish(&tool), 0);
 	listener_remove();
+}
+
+pid_t listener_keeper(void)
+{
+	return child_await_named(tool.pid, "mnfq-keeper");
+}
+
+static int get_type(int fd)
+{
+	int type = -1;
+	socklen_t len = sizeof(type);
+
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 ? type : -1;
+}
+
+static pid_t get_maker(int fd)
+{
+	struct ucred maker = { .pid = 0 };
+	socklen_t len = sizeof(maker);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &maker, &len) == 0 ? maker.pid : 0;
+}
+
+int listener_copy_socket(pid_t holder, int type)
+{
+	int pidfd = (int)syscall(SYS_pidfd_open, holder, 0), copy = -1;
+
+	for (int fd = 3; fd < 64; fd++) {
+		copy = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+		if (copy >= 0 && get_type(copy) == type && get_maker(copy) == tool.pid)
+			break;
+		if (copy >= 0)
+			close(copy);
+		copy = -1;
+	}
+	close(pidfd);
+	cr_assert(copy >= 0);
+	return copy;
+}
+
+int listener_replace_broker(void)
+{
+	pid_t keeper = listener_keeper(), broker = child_await_named(keeper, "mnfq-broker");
+	int ipc = listener_copy_socket(keeper, SOCK_SEQPACKET);
+
+	kill(keeper, SIGKILL);
+	cr_assert(wait_until(process_state(broker) == 0));
+	return ipc;
+}
+
+void listener_stop_without_broker(void)
+{
+	kill(tool.pid, SIGTERM);
+	tool_await_err(&tool, "0 packets");
+	cr_assert_eq(tool_finish(&tool), 0);
+	listener_remove_stale();
 }

@@ -35,4 +35,16 @@ void listener_remove_stale(void);
 /* Ends the tool with SIGTERM, which must be a success with a line on stderr that begins like this. */
 void listener_stop(const char *begin);
 
+/* The keeper of its broker. */
+pid_t listener_keeper(void);
+
+/* A copy of a socket of this type that the tool has made, and that @holder has. */
+int listener_copy_socket(pid_t holder, int type);
+
+/* Ends the broker and its keeper. Returns a copy of their end of the IPC socket: the test is the broker now. */
+int listener_replace_broker(void);
+
+/* The same as listener_stop("0 packets"), without a broker that would remove the path. */
+void listener_stop_without_broker(void);
+
 #endif

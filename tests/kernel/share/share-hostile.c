@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "child.h"
+#include "hostile.h"
 #include "share-peer.h"
 #include "wait.h"
 
@@ -84,30 +85,6 @@ Test(share_hostile, a_thousand_peers_who_send_garbage)
 			close(streams[i]);
 }
 
-/* A TCP socket whose close() waits for a minute, since its peer does not read. */
-static int make_lingering(struct netns *ns, int *reader)
-{
-	const struct linger linger = { .l_onoff = 1, .l_linger = 60 };
-	struct sockaddr_in address = { .sin_family = AF_INET,
-				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t len = sizeof(address);
-	int listener = netns_socket(ns, AF_INET, SOCK_STREAM, 0);
-	int writer = netns_socket(ns, AF_INET, SOCK_STREAM, 0);
-	static char data[65536];
-
-	cr_assert(bind(listener, (struct sockaddr *)&address, len) == 0);
-	cr_assert(listen(listener, 1) == 0);
-	cr_assert(getsockname(listener, (struct sockaddr *)&address, &len) == 0);
-	cr_assert(connect(writer, (struct sockaddr *)&address, len) == 0);
-	*reader = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-	cr_assert(*reader >= 0);
-	close(listener);
-	while (send(writer, data, sizeof(data), MSG_DONTWAIT) > 0)
-		;
-	cr_assert(setsockopt(writer, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)) == 0);
-	return writer;
-}
-
 /* Newer than some C libraries; numbered like this where the others are. */
 #if !defined(SO_PASSRIGHTS) && SO_PASSCRED == 16
 #define SO_PASSRIGHTS 83
@@ -134,7 +111,7 @@ Test(share_hostile, descriptors_that_peers_send_delay_nobody)
 
 	if (!descriptors_can_be_refused())
 		cr_skip_test("this kernel is older than 6.16");
-	writer = make_lingering(ns, &reader);
+	writer = hostile_linger(ns, &reader);
 	start_listening();
 	stream = call();
 	if (send_descriptor(stream, writer) < 0) /* refused: it is ours to close */
