@@ -14,8 +14,10 @@
 #include "release.h"
 #include "request.h"
 #include "ring.h"
+#include "round.h"
 #include "unanswered.h"
 #include "wake.h"
+#include "walk.h"
 
 /* Waits until there is something to do. Returns 0 also if the time is over. */
 static int wait_for(struct mnfq_socket *sock, int timeout_ms)
@@ -115,10 +117,10 @@ static bool waits_in_receive(struct mnfq_socket *sock, int64_t left)
 	       mnfq_i_wait_prepare(sock);
 }
 
-/* Returns as mnfq_i_round(): 0 also if it was only woken. */
-static int wait_in_receive(struct mnfq_socket *sock)
+/* Returns as mnfq_i_receive(): 0 also if it was only woken. */
+static int wait_in_receive(struct mnfq_socket *sock, bool pulled)
 {
-	int n = mnfq_i_wait_round(sock);
+	int n = mnfq_i_receive_wait(sock, pulled);
 
 	if (n != -EAGAIN || atomic_load(&sock->stop))
 		return n == -EAGAIN ? 0 : n;
@@ -163,24 +165,36 @@ static int wait_or_spin(struct mnfq_socket *sock, int64_t left, bool wait)
 	return wait || !keeps_spinning(&sock->spin) ? wait_for(sock, (int)retry) : 0;
 }
 
-int mnfq_socket_dispatch(struct mnfq_socket *sock, int timeout_ms)
+/* Has the round that began decide its packets. */
+static int handle(struct mnfq_socket *sock)
 {
-	int64_t deadline, left = timeout_ms;
+	mnfq_i_walk_all(sock);
+	return mnfq_i_receive_end(sock);
+}
+
+/*
+ * Waits for a round, and handles it unless its packets are pulled. Returns the packets handled or the messages to be
+ * pulled, 0 if there were none in time, or a negative errno.
+ */
+static int next_round(struct mnfq_socket *sock, int timeout_ms, bool pulled)
+{
+	const int64_t deadline = timeout_ms > 0 ? mnfq_i_now_ms() + timeout_ms : 0;
+	int64_t left = timeout_ms;
 	bool wait, in_receive;
 	unsigned int batch;
-	int err, n;
+	int n, err = pause_before(sock, left);
 
-	if (!sock)
-		return -EINVAL;
-	if (timeout_ms != 0 && (err = prepare_wake(sock)) < 0)
-		return err;
-	deadline = timeout_ms > 0 ? mnfq_i_now_ms() + timeout_ms : 0;
-	err = pause_before(sock, left);
 	while (err >= 0 && (err = report(sock)) >= 0) {
 		in_receive = waits_in_receive(sock, left);
 		wait = !in_receive && left != 0 && waits_first(sock);
 		batch = mnfq_i_batch(sock);
-		n = in_receive ? wait_in_receive(sock) : wait ? 0 : mnfq_i_round(sock);
+		n = in_receive ? wait_in_receive(sock, pulled)
+		    : wait     ? 0
+			       : mnfq_i_receive(sock, pulled);
+		if (n > 0 && pulled)
+			return n;
+		if (n > 0)
+			n = handle(sock);
 		if (n > 0)
 			count_batch(sock, (unsigned int)n, batch);
 		if (n > 0 && atomic_exchange(&sock->stop, false))
@@ -196,6 +210,61 @@ int mnfq_socket_dispatch(struct mnfq_socket *sock, int timeout_ms)
 		left = mnfq_i_time_left(timeout_ms, deadline);
 	}
 	return err;
+}
+
+/* Queues whose packets nobody would decide. */
+static int check_pulled(struct mnfq_socket *sock)
+{
+	const struct mnfq_queue *queue = sock->queues;
+
+	while (queue && queue->callback)
+		queue = queue->next;
+	return queue ? mnfq_i_fail(&sock->error, -EINVAL,
+				   "queue %u was bound without a callback: take its packets with "
+				   "mnfq_socket_receive() and mnfq_socket_next_packet()",
+				   queue->num)
+		     : 0;
+}
+
+int mnfq_socket_dispatch(struct mnfq_socket *sock, int timeout_ms)
+{
+	int err;
+
+	if (!sock)
+		return -EINVAL;
+	mnfq_i_round_close(sock);
+	if (sock->pulls && (err = check_pulled(sock)) < 0)
+		return err;
+	if (timeout_ms != 0 && (err = prepare_wake(sock)) < 0)
+		return err;
+	return next_round(sock, timeout_ms, false);
+}
+
+/* Ends the round before, and counts what it had. */
+static int end_pulled(struct mnfq_socket *sock)
+{
+	int n = mnfq_i_receive_end(sock);
+
+	if (n > 0)
+		count_batch(sock, (unsigned int)n, sock->round_batch);
+	return n < 0 ? n : 0;
+}
+
+int mnfq_socket_receive(struct mnfq_socket *sock, int timeout_ms)
+{
+	int n = 0;
+
+	if (!sock)
+		return -EINVAL;
+	if (mnfq_i_round_resume(sock))
+		n = end_pulled(sock);
+	if (n == 0 && timeout_ms != 0)
+		n = prepare_wake(sock);
+	if (n == 0)
+		n = next_round(sock, timeout_ms, true);
+	if (n > 0)
+		mnfq_i_round_pause(sock);
+	return n;
 }
 
 int mnfq_socket_run(struct mnfq_socket *sock)

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-/* What becomes of the messages of a datagram: packets go to the callbacks, answers to verdicts are counted. */
+/* What becomes of a message: a packet is handed out, and its verdict taken; an answer to a verdict is counted. */
 #include "handle.h"
 
 #include <errno.h>
 
 #include "clock.h"
 #include "packet-retain.h"
+#include "packet-set.h"
 #include "packet.h"
-#include "queue-end.h"
 #include "refused.h"
 #include "request.h"
 #include "ring.h"
@@ -26,7 +26,7 @@ struct mnfq_queue *mnfq_i_handle_find(struct mnfq_socket *sock, uint16_t num, bo
 }
 
 /* NLMSG_ERROR: the answer to a request, which request.c takes, or what became of a verdict. */
-static void handle_error(struct mnfq_socket *sock, const uint8_t *msg, size_t len,
+void mnfq_i_handle_error(struct mnfq_socket *sock, const uint8_t *msg, size_t len,
 			 bool backlogged)
 {
 	struct nlmsgerr answer;
@@ -51,6 +51,7 @@ static void check_order(struct mnfq_queue *queue, uint32_t id)
 	if (!queue->synced) {
 		/* Taken over: what the former reader left undecided is before this one. */
 		queue->synced = true;
+		queue->decided_id = id - 1;
 		mnfq_i_gap(queue, id - MNFQ_I_WAITING_MAX, id - 1);
 	} else if (mnfq_i_after(id, queue->next_id)) {
 		queue->stats.lost += id - queue->next_id;
@@ -71,25 +72,102 @@ static void decide_default(struct mnfq_queue *queue, uint32_t id)
 	(void)mnfq_i_decide(queue, &decision);
 }
 
-static void decide(struct mnfq_queue *queue, struct mnfq_packet *packet, uint32_t verdict)
+/* The lowest id in hand was that of @packet: finds the next one, which mostly is the next packet. */
+static void find_lowest(struct mnfq_queue *queue, const struct mnfq_packet *packet)
 {
+	const struct mnfq_packet *packets = queue->sock->ring->packets, *next;
+	const unsigned int n = queue->sock->walk.packets, at = (unsigned int)(packet - packets);
+	unsigned int i;
+
+	queue->in_hand_id = queue->next_id - 1;
+	for (i = 1; i < n; i++) {
+		next = &packets[(at + i) % n];
+		if (!next->in_hand || next->queue != queue)
+			continue;
+		if (mnfq_i_after(queue->in_hand_id, next->id))
+			queue->in_hand_id = next->id;
+		if (next->id == packet->id + 1)
+			return;
+	}
+}
+
+/* A packet has its verdict, or that is put off. A new payload is gone. */
+static void let_go(struct mnfq_packet *packet)
+{
+	struct mnfq_queue *queue = packet->queue;
+
+	packet->in_hand = false;
+	packet->decided = true;
+	queue->in_hand--;
+	if (queue->in_hand > 0 && queue->in_hand_id == packet->id)
+		find_lowest(queue, packet);
+	if (packet->changes.set & MNFQ_I_CHANGE_PAYLOAD)
+		mnfq_i_packet_restore(packet);
+	mnfq_i_release_pending(queue);
+}
+
+/* Puts a decision off: by its id, since it was not retained. What was changed would be lost with the packet. */
+static int defer(struct mnfq_packet *packet)
+{
+	int err = packet->changes.set ? -EINVAL : mnfq_i_retain_id(packet->queue, packet->id);
+
+	if (err == 0)
+		packet->queue->stats.deferred++;
+	return err;
+}
+
+/*
+ * Takes the verdict for a packet in hand, or MNFQ_DEFER. Returns 0; -EALREADY: another thread decided the
+ * copy; or, with the packet still in hand, -EINVAL, -ENOMEM, -EMSGSIZE.
+ */
+int mnfq_i_handle_verdict(struct mnfq_packet *packet, uint32_t verdict)
+{
+	struct mnfq_queue *queue = packet->queue;
 	struct mnfq_i_decision decision;
 	int err;
 
-	if (packet->copied && mnfq_i_retain_settle(packet, verdict == MNFQ_DEFER))
-		return;
-	if (!mnfq_i_verdict_valid(verdict)) {
-		queue->stats.invalid++;
-		decide_default(queue, packet->id);
-		return;
+	if (verdict != MNFQ_DEFER && !mnfq_i_verdict_valid(verdict))
+		return -EINVAL;
+	if (packet->copied && mnfq_i_retain_settle(packet, verdict == MNFQ_DEFER)) {
+		err = verdict == MNFQ_DEFER ? 0 : -EALREADY;
+	} else if (verdict == MNFQ_DEFER) {
+		err = defer(packet);
+	} else {
+		decision = mnfq_i_packet_decision(packet, queue->tag, verdict);
+		err = mnfq_i_decide(queue, &decision);
 	}
-	decision = mnfq_i_packet_decision(packet, queue->tag, verdict);
-	err = mnfq_i_decide(queue, &decision);
-	if (err < 0) {
+	if (err == 0 || err == -EALREADY)
+		let_go(packet);
+	return err;
+}
+
+/* The same where a packet must get a verdict: if it cannot be this one, the default one. */
+void mnfq_i_handle_return(struct mnfq_packet *packet, uint32_t verdict)
+{
+	struct mnfq_queue *queue = packet->queue;
+	int err = mnfq_i_handle_verdict(packet, verdict);
+
+	if (err == 0 || err == -EALREADY)
+		return;
+	if (err == -EINVAL) {
+		queue->stats.invalid++;
+	} else {
 		(void)mnfq_i_fail_unsent(queue->sock, err);
 		queue->stats.unsent++;
-		decide_default(queue, packet->id);
 	}
+	decide_default(queue, packet->id);
+	let_go(packet);
+}
+
+/* The same for one that was in hand and got none: if it was retained, it is put off. */
+void mnfq_i_handle_default(struct mnfq_packet *packet)
+{
+	if (packet->copied && mnfq_i_retain_settle(packet, true)) {
+		let_go(packet);
+		return;
+	}
+	decide_default(packet->queue, packet->id);
+	let_go(packet);
 }
 
 /*
@@ -108,7 +186,28 @@ static void send_late(struct mnfq_socket *sock)
 	sock->sent_at = mnfq_i_now_ms();
 }
 
-static void call(struct mnfq_queue *queue, struct mnfq_packet *packet)
+/*
+ * Where a new payload of a packet is kept. The space in the ring is for one packet only: those that are
+ * pulled while another one uses it, or that do so later, allocate their own.
+ */
+static void give_scratch(struct mnfq_ring *ring, struct mnfq_packet *packet)
+{
+	struct mnfq_packet *user = ring->scratch_user;
+
+	packet->scratch = NULL;
+	packet->allocates = user && user != packet && user->in_hand &&
+			    (user->changes.set & MNFQ_I_CHANGE_PAYLOAD);
+	if (packet->allocates)
+		return;
+	if (user && user != packet && user->in_hand) {
+		user->scratch = NULL;
+		user->allocates = true;
+	}
+	packet->scratch = ring->scratch;
+	ring->scratch_user = packet;
+}
+
+static void hand_out(struct mnfq_queue *queue, struct mnfq_packet *packet)
 {
 	size_t len;
 
@@ -117,11 +216,11 @@ static void call(struct mnfq_queue *queue, struct mnfq_packet *packet)
 		len = packet->payload_len;
 	queue->stats.packets++;
 	queue->stats.bytes += len;
-	queue->calling_id = packet->id;
-	queue->calling = true;
-	decide(queue, packet, queue->callback(packet, queue->data));
-	queue->calling = false;
-	mnfq_i_release_pending(queue);
+	packet->queue = queue;
+	packet->in_hand = true;
+	give_scratch(queue->sock->ring, packet);
+	if (queue->in_hand++ == 0 || mnfq_i_after(queue->in_hand_id, packet->id))
+		queue->in_hand_id = packet->id;
 }
 
 /* A packet of no queue of ours, or of one that was unbound since the packet was received. */
@@ -143,78 +242,31 @@ static void count_unclaimed(struct mnfq_socket *sock, const struct mnfq_packet *
 }
 
 /*
- * A packet of the kernel's. Returns whether it was handled: seen by a callback, or decided by
- * default because it arrived cut. A malformed one is left to be found as a gap.
+ * A packet of the kernel's, of which @packet becomes a view. Returns it if there is a callback, or a caller who
+ * pulls, to decide it. One that arrived cut is decided by default; a malformed one is left to be found as a gap.
  */
-static int handle_packet(struct mnfq_socket *sock, const uint8_t *msg, size_t len,
-			 bool backlogged)
+struct mnfq_packet *mnfq_i_handle_packet(struct mnfq_socket *sock, struct mnfq_packet *packet,
+					 const uint8_t *msg, size_t len, bool backlogged)
 {
-	struct mnfq_packet packet;
 	struct mnfq_queue *queue;
-	int err = mnfq_i_packet_parse(&packet, msg, len);
+	int err = mnfq_i_packet_parse(packet, msg, len);
 
-	if (err == -EBADMSG || !mnfq_i_packet_has_id(&packet)) {
+	if (err == -EBADMSG || !mnfq_i_packet_has_id(packet)) {
 		sock->stats.malformed++;
-		return 0;
+		return NULL;
 	}
-	queue = mnfq_i_handle_find(sock, mnfq_packet_get_queue_num(&packet), backlogged);
+	queue = mnfq_i_handle_find(sock, mnfq_packet_get_queue_num(packet), backlogged);
 	if (!queue) {
-		count_unclaimed(sock, &packet);
-		return 0;
+		count_unclaimed(sock, packet);
+		return NULL;
 	}
-	check_order(queue, packet.id);
+	check_order(queue, packet->id);
+	sock->walk.handled++;
 	if (err == -EMSGSIZE) {
 		queue->stats.truncated++;
-		decide_default(queue, packet.id);
-		return 1;
+		decide_default(queue, packet->id);
+		return NULL;
 	}
-	packet.queue = queue;
-	packet.scratch = sock->ring->scratch;
-	call(queue, &packet);
-	return 1;
-}
-
-/* What the callback asked for but could not be done under its feet. */
-static void unbind_deferred(struct mnfq_socket *sock)
-{
-	struct mnfq_queue *queue, *next;
-
-	sock->deferred_unbind = false;
-	(void)mnfq_i_flush(sock);
-	for (queue = sock->queues; queue; queue = next) {
-		next = queue->next;
-		if (!queue->closing)
-			continue;
-		mnfq_i_request_start(sock);
-		mnfq_i_queue_end(queue, true);
-	}
-}
-
-/* All messages of one datagram, aligned to 4 bytes. Returns how many packets were handled. */
-int mnfq_i_handle_datagram(struct mnfq_socket *sock, const uint8_t *data, size_t len,
-			   bool backlogged)
-{
-	int handled = 0;
-
-	while (len >= NLMSG_HDRLEN) {
-		const struct nlmsghdr *nlh = (const struct nlmsghdr *)data;
-		size_t whole = nlh->nlmsg_len;
-
-		if (whole < NLMSG_HDRLEN)
-			break;
-		if (nlh->nlmsg_type == MNFQ_I_MSG(NFQNL_MSG_PACKET))
-			handled += handle_packet(sock, data, len, backlogged);
-		else if (whole > len)
-			break;
-		else if (nlh->nlmsg_type == NLMSG_ERROR)
-			handle_error(sock, data, whole, backlogged);
-		if (sock->deferred_unbind)
-			unbind_deferred(sock);
-		if (sock->closing || whole >= len || NLMSG_ALIGN(whole) >= len)
-			return handled;
-		data += NLMSG_ALIGN(whole);
-		len -= NLMSG_ALIGN(whole);
-	}
-	sock->stats.malformed++;
-	return handled;
+	hand_out(queue, packet);
+	return packet;
 }

@@ -201,7 +201,7 @@ static int edit_change(struct mnfq_packet *packet, struct mnfq_i_subject *s,
 	size_t len;
 	int err;
 
-	if (packet->retained) {
+	if (packet->allocates) {
 		/* While it is being written there is what was removed, and what is inserted. */
 		out = malloc(s->bytes.len + (edit ? edit->insert : 0) + 1);
 		if (!out)
@@ -212,7 +212,7 @@ static int edit_change(struct mnfq_packet *packet, struct mnfq_i_subject *s,
 	err = edit ? mnfq_i_edit(s, edit, out, &len) : mnfq_i_repair(s, out, &len);
 	if (err == 0 && !edit)
 		err = check_resized(packet, s, out, len);
-	if (packet->retained) {
+	if (packet->allocates) {
 		free(err < 0 ? out : packet->scratch);
 		if (err == 0)
 			packet->scratch = out;

@@ -19,45 +19,22 @@
 #include "verdict.h"
 #include "wire.h"
 
-/* By id: one that was handed to us late goes where it belongs. */
-static void insert(struct mnfq_queue *queue, struct mnfq_packet *packet)
+/*
+ * Takes a packet off the list, with all that waited for that; with the lock held. Unless it is a copy,
+ * @entry is gone after this.
+ */
+void mnfq_i_retain_decided(struct mnfq_queue *queue, struct mnfq_i_held *entry)
 {
-	struct mnfq_packet *prev = queue->newest;
-
-	while (prev && mnfq_i_after(prev->id, packet->id))
-		prev = prev->prev;
-	packet->prev = prev;
-	packet->next = prev ? prev->next : queue->oldest;
-	if (packet->next)
-		packet->next->prev = packet;
-	else
-		queue->newest = packet;
-	if (prev)
-		prev->next = packet;
-	else
-		queue->oldest = packet;
-	atomic_fetch_add(&queue->held, 1);
-}
-
-/* Takes a packet off the list, with all that waited for that. */
-static void settle(struct mnfq_packet *packet)
-{
-	struct mnfq_queue *queue = packet->queue;
 	uint32_t budget = mnfq_i_batch(queue->sock);
+	struct mnfq_packet *packet = entry->packet;
 	int err;
 
-	packet->decided = true;
-	if (packet->counterpart)
-		packet->counterpart->decided = true;
-	if (packet->prev)
-		packet->prev->next = packet->next;
-	else
-		queue->oldest = packet->next;
-	if (packet->next)
-		packet->next->prev = packet->prev;
-	else
-		queue->newest = packet->prev;
-	packet->prev = packet->next = NULL;
+	if (packet) {
+		packet->decided = true;
+		if (packet->counterpart)
+			packet->counterpart->decided = true;
+	}
+	mnfq_i_held_remove(&queue->held_list, entry);
 	/*
 	 * The receiver goes on with what is too much for one step, and has to try again what failed
 	 * here, at once: it reports if that fails as well.
@@ -72,12 +49,44 @@ static void settle(struct mnfq_packet *packet)
 	atomic_fetch_sub(&queue->held, 1);
 }
 
+/* Holds the id of a packet in hand, which is decided by that later. Returns 0 or -ENOMEM. */
+int mnfq_i_retain_id(struct mnfq_queue *queue, uint32_t id)
+{
+	bool done;
+
+	pthread_mutex_lock(&queue->sock->lock);
+	done = mnfq_i_held_add(&queue->held_list, id);
+	if (done)
+		atomic_fetch_add(&queue->held, 1);
+	pthread_mutex_unlock(&queue->sock->lock);
+	return done ? 0 : -ENOMEM;
+}
+
+static bool hold_copy(struct mnfq_packet *copy, struct mnfq_packet *packet)
+{
+	struct mnfq_queue *queue = packet->queue;
+	bool done;
+
+	copy->held.packet = copy;
+	copy->held.id = packet->id;
+	pthread_mutex_lock(&queue->sock->lock);
+	done = mnfq_i_held_insert(&queue->held_list, &copy->held);
+	if (done) {
+		packet->copied = true;
+		packet->counterpart = copy;
+		atomic_fetch_add(&queue->refs, 1);
+		atomic_fetch_add(&queue->held, 1);
+	}
+	pthread_mutex_unlock(&queue->sock->lock);
+	return done;
+}
+
 int mnfq_packet_retain(struct mnfq_packet **ret, struct mnfq_packet *packet)
 {
 	struct mnfq_packet *copy;
 	uint8_t *msg;
 
-	if (!ret || !packet || packet->retained || !mnfq_i_in_round(packet->queue->sock))
+	if (!ret || !packet || !packet->in_hand)
 		return -EINVAL;
 	if (packet->copied)
 		return -EEXIST;
@@ -89,7 +98,8 @@ int mnfq_packet_retain(struct mnfq_packet **ret, struct mnfq_packet *packet)
 	memcpy(msg, packet->msg, packet->msg_len);
 	copy->msg = msg;
 	copy->scratch = NULL;
-	copy->retained = true;
+	copy->in_hand = false;
+	copy->retained = copy->allocates = true;
 	copy->counterpart = packet;
 	if (!(packet->changes.set & MNFQ_I_CHANGE_PAYLOAD)) {
 		copy->payload = msg + (packet->payload - packet->msg);
@@ -97,21 +107,19 @@ int mnfq_packet_retain(struct mnfq_packet **ret, struct mnfq_packet *packet)
 		free(copy);
 		return -ENOMEM;
 	}
-
-	pthread_mutex_lock(&packet->queue->sock->lock);
-	packet->copied = true;
-	packet->counterpart = copy;
-	atomic_fetch_add(&packet->queue->refs, 1);
-	insert(packet->queue, copy);
-	pthread_mutex_unlock(&packet->queue->sock->lock);
+	if (!hold_copy(copy, packet)) {
+		free(copy->scratch);
+		free(copy);
+		return -ENOMEM;
+	}
 	*ret = copy;
 	return 0;
 }
 
 /*
- * The callback that retained @packet returned. Returns whether nothing is left to decide: it put
- * the decision off, or the copy is decided already. A copy that was freed meanwhile without a
- * verdict counts for nothing: the callback's verdict decides.
+ * A verdict is about to be given for @packet, which was retained, or it is put off. Returns whether nothing is
+ * left to decide: it is put off, or the copy is decided already. A copy that was freed meanwhile without a
+ * verdict counts for nothing: what is given here decides.
  */
 bool mnfq_i_retain_settle(struct mnfq_packet *packet, bool deferred)
 {
@@ -124,9 +132,9 @@ bool mnfq_i_retain_settle(struct mnfq_packet *packet, bool deferred)
 	copy = packet->counterpart;
 	done = packet->decided || (copy && deferred);
 	if (copy) {
-		copy->counterpart = NULL;
+		copy->counterpart = packet->counterpart = NULL;
 		if (!done)
-			settle(copy);
+			mnfq_i_retain_decided(packet->queue, &copy->held);
 	}
 	pthread_mutex_unlock(&sock->lock);
 	if (done && deferred)
@@ -141,22 +149,21 @@ static int send_decision(struct mnfq_queue *queue, const struct mnfq_i_decision 
 
 	if (mnfq_i_in_round(queue->sock))
 		return mnfq_i_decide(queue, decision);
-	err = mnfq_i_decide_now(queue->sock, decision);
+	err = mnfq_i_decide_now(queue, decision);
 	if (err == 0)
 		mnfq_i_count(&queue->late, decision);
 	return err;
 }
 
-int mnfq_packet_decide(struct mnfq_packet *packet, enum mnfq_verdict verdict)
+/* Decides a copy. Returns as mnfq_packet_decide(). */
+int mnfq_i_retain_decide(struct mnfq_packet *packet, uint32_t verdict)
 {
-	struct mnfq_i_decision decision;
-	struct mnfq_socket *sock;
+	struct mnfq_socket *sock = packet->queue->sock;
+	struct mnfq_i_decision decision =
+		mnfq_i_packet_decision(packet, packet->queue->tag, verdict);
 	int err;
 
-	if (!packet || !packet->retained || !mnfq_i_verdict_valid(verdict))
-		return -EINVAL;
-	sock = packet->queue->sock;
-	decision = mnfq_i_packet_decision(packet, packet->queue->tag, verdict);
+	decision.held = true;
 	mnfq_i_reserve(packet->queue, &decision);
 	pthread_mutex_lock(&sock->lock);
 	if (!packet->queue->bound)
@@ -166,24 +173,26 @@ int mnfq_packet_decide(struct mnfq_packet *packet, enum mnfq_verdict verdict)
 	else
 		err = send_decision(packet->queue, &decision);
 	if (err == 0)
-		settle(packet);
+		mnfq_i_retain_decided(packet->queue, &packet->held);
 	pthread_mutex_unlock(&sock->lock);
 	return err;
 }
 
 struct mnfq_packet *mnfq_packet_free(struct mnfq_packet *packet)
 {
-	struct mnfq_i_decision decision = { .by_default = true };
+	struct mnfq_i_decision decision = { .by_default = true, .held = true };
 	struct mnfq_queue *queue;
+	bool entered;
 
 	if (!packet || !packet->retained)
 		return NULL;
 	queue = packet->queue;
+	entered = mnfq_i_enter(queue->sock);
 	decision.tag = queue->tag;
 	decision.id = packet->id;
 	mnfq_i_reserve(queue, &decision);
 	pthread_mutex_lock(&queue->sock->lock);
-	if (packet->counterpart) { /* its callback is running, and decides it unless it is decided */
+	if (packet->counterpart) { /* that is in hand, and decides it unless it is decided */
 		packet->counterpart->counterpart = NULL;
 		packet->counterpart = NULL;
 	} else if (!packet->decided) {
@@ -194,8 +203,9 @@ struct mnfq_packet *mnfq_packet_free(struct mnfq_packet *packet)
 		}
 	}
 	if (!packet->decided)
-		settle(packet);
+		mnfq_i_retain_decided(queue, &packet->held);
 	pthread_mutex_unlock(&queue->sock->lock);
+	mnfq_i_leave(queue->sock, entered);
 	free(packet->scratch);
 	free(packet);
 	mnfq_i_queue_unref(queue);
@@ -205,12 +215,13 @@ struct mnfq_packet *mnfq_packet_free(struct mnfq_packet *packet)
 /* Takes the oldest packets off the list of a queue that ends, and returns their ids. */
 unsigned int mnfq_i_retain_take(struct mnfq_queue *queue, uint32_t *ids, unsigned int max)
 {
+	struct mnfq_i_held *oldest;
 	unsigned int n = 0;
 
 	pthread_mutex_lock(&queue->sock->lock);
-	for (; queue->oldest && n < max; n++) {
-		ids[n] = queue->oldest->id;
-		settle(queue->oldest);
+	for (; (oldest = queue->held_list.oldest) && n < max; n++) {
+		ids[n] = oldest->id;
+		mnfq_i_retain_decided(queue, oldest);
 	}
 	pthread_mutex_unlock(&queue->sock->lock);
 	return n;
@@ -223,9 +234,9 @@ void mnfq_i_retain_abandon(struct mnfq_queue *queue, uint32_t verdict)
 
 	queue->bound = false;
 	queue->has_release = queue->has_release_next = false;
-	while (queue->oldest) {
+	while (queue->held_list.oldest) {
 		mnfq_i_count(&queue->late, &decision);
-		settle(queue->oldest);
+		mnfq_i_retain_decided(queue, queue->held_list.oldest);
 	}
 }
 

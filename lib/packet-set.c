@@ -206,14 +206,14 @@ int mnfq_i_packet_replace(struct mnfq_packet *packet, const void *data, size_t l
 {
 	uint8_t *scratch = packet->scratch;
 
-	if (packet->retained) {
+	if (packet->allocates) {
 		scratch = malloc(len ? len : 1);
 		if (!scratch)
 			return mnfq_i_refuse(packet, -ENOMEM, "out of memory");
 	}
 	if (len > 0)
 		memmove(scratch, data, len);
-	if (packet->retained) {
+	if (packet->allocates) {
 		free(packet->scratch);
 		packet->scratch = scratch;
 	}
@@ -233,7 +233,7 @@ void mnfq_i_packet_restore(struct mnfq_packet *packet)
 	packet->payload = received.data;
 	packet->payload_len = received.len;
 	packet->changes.set &= ~(MNFQ_I_CHANGE_PAYLOAD | MNFQ_I_CHANGE_SEQ_ADJUST);
-	if (packet->retained) {
+	if (packet->allocates) {
 		free(packet->scratch);
 		packet->scratch = NULL;
 	}

@@ -172,7 +172,7 @@ int mnfq_i_packet_parse(struct mnfq_packet *packet, const uint8_t *msg, size_t l
 	packet->id = 0;
 	packet->changes.set = packet->allowed = 0;
 	packet->error = "";
-	packet->copied = packet->retained = false;
+	packet->in_hand = packet->copied = packet->retained = packet->allocates = false;
 	packet->decided = false;
 	packet->counterpart = NULL;
 	packet->data = NULL;

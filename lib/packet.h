@@ -3,6 +3,7 @@
 #ifndef MNFQ_PACKET_H
 #define MNFQ_PACKET_H
 
+#include "held.h"
 #include "verdict.h"
 #include "wire.h"
 #include <mnfq/mnfq.h>
@@ -22,22 +23,24 @@ struct mnfq_packet {
 
 	struct mnfq_i_changes changes;
 	/*
-	 * Where a new payload is kept: our own if retained, or else two times MNFQ_I_SCRATCH_SIZE of the
-	 * ring, so that an edit goes from one to the other.
+	 * Where a new payload is kept: allocated for this packet (`allocates`), or else two times
+	 * MNFQ_I_SCRATCH_SIZE of the ring, so that an edit goes from one to the other.
 	 */
 	uint8_t *scratch;
+	bool allocates;
 	uint32_t allowed;  /* MNFQ_ALLOW_* */
 	const char *error; /* the last refusal of a setter */
 
 	void *data; /* the user's; guarded by the socket's lock while there are copy and original */
 
-	bool copied; /* a callback's packet of which a copy was made */
+	bool in_hand; /* of a callback, or pulled, and without a verdict */
+	bool copied;  /* the same, of which a copy was made */
 
-	/* Of the copy; the links are guarded by the socket's lock: packet-retain.c */
+	/* Of the copy; guarded by the socket's lock: packet-retain.c */
 	bool retained;
 	atomic_bool decided;
-	struct mnfq_packet *counterpart; /* copy and original, while the callback runs */
-	struct mnfq_packet *prev, *next;
+	struct mnfq_packet *counterpart; /* copy and original, while that is in hand */
+	struct mnfq_i_held held;
 };
 
 /* The contents of an attribute. */

@@ -128,6 +128,7 @@ static void decide_by_default(struct mnfq_queue *queue)
 	struct end end = { .portions = {
 				   .queue = queue, .from = queue->next_id - 1, .size = 1 } };
 	struct mnfq_i_portions *portions = &end.portions;
+	const struct mnfq_i_held *oldest;
 
 	mnfq_i_request_stop_queueing(queue);
 	pthread_mutex_lock(&queue->sock->lock);
@@ -137,8 +138,9 @@ static void decide_by_default(struct mnfq_queue *queue)
 		portions->from -= MNFQ_I_WAITING_MAX;
 	if (queue->has_release && mnfq_i_after(portions->from, queue->release_from - 1))
 		portions->from = queue->release_from - 1;
-	if (queue->oldest && mnfq_i_after(portions->from, queue->oldest->id - 1))
-		portions->from = queue->oldest->id - 1;
+	oldest = queue->held_list.oldest;
+	if (oldest && mnfq_i_after(portions->from, oldest->id - 1))
+		portions->from = oldest->id - 1;
 	queue->has_release = queue->has_release_next = false;
 	pthread_mutex_unlock(&queue->sock->lock);
 	if (decide_held(&end) &&

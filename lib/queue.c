@@ -16,6 +16,7 @@
 #include "refs.h"
 #include "release.h"
 #include "request.h"
+#include "round.h"
 #include "send.h"
 #include "verdict.h"
 #include "wire.h"
@@ -120,6 +121,7 @@ static void drop_left(struct mnfq_queue *queue)
 		return;
 	}
 	queue->next_id = first;
+	queue->decided_id = first - 1;
 	if (mnfq_i_release_now(queue, first - 1, true) < 0)
 		mnfq_i_release_later(queue, first - 1, first - 1);
 }
@@ -144,6 +146,7 @@ static int decide_left(struct mnfq_queue *queue)
 		first = (uint32_t)stats.last_id + 1;
 	}
 	queue->next_id = first;
+	queue->decided_id = first - 1;
 	if (counted &&
 	    stats.waiting <= mnfq_i_backlog_count(sock, queue->num, (uint32_t)stats.last_id))
 		return 0;
@@ -276,21 +279,30 @@ static struct mnfq_queue *new_queue(struct mnfq_socket *sock, uint16_t num)
 	queue->next_id = 1;
 	queue->synced = true;
 	queue->putting = queue->sent = MNFQ_I_VERDICT_NONE;
+	atomic_init(&queue->history, MNFQ_I_VERDICT_NONE);
 	queue->bind_round = sock->round;
 	atomic_init(&queue->refs, 1);
 	return queue;
+}
+
+/* It is bound. */
+static void add(struct mnfq_queue *queue)
+{
+	queue->bound = true;
+	queue->sock->pulls |= !queue->callback;
+	mnfq_i_queue_link(queue);
+	atomic_fetch_add(&queue->sock->refs, 1);
 }
 
 int mnfq_queue_bind(struct mnfq_queue **ret, struct mnfq_socket *sock, unsigned int num,
 		    const struct mnfq_queue_options *options, mnfq_callback callback, void *data)
 {
 	struct mnfq_queue *queue;
+	bool entered;
 	int err;
 
 	if (!sock)
 		return -EINVAL;
-	if (!callback)
-		return mnfq_i_fail(&sock->error, -EINVAL, "queue %u: there is no callback", num);
 	if (num > UINT16_MAX)
 		return mnfq_i_fail(&sock->error, -EINVAL, "queue %u: numbers end at 65535", num);
 	if (mnfq_i_queue_find(sock, (uint16_t)num))
@@ -302,15 +314,16 @@ int mnfq_queue_bind(struct mnfq_queue **ret, struct mnfq_socket *sock, unsigned 
 	queue->callback = callback;
 	queue->data = data;
 	err = normalise(sock, &queue->options, options);
+	entered = mnfq_i_enter(sock);
 	if (err == 0)
 		err = request_bind(queue);
+	if (err == 0)
+		add(queue);
+	mnfq_i_leave(sock, entered);
 	if (err < 0) {
 		free(queue);
 		return err;
 	}
-	queue->bound = true;
-	mnfq_i_queue_link(queue);
-	atomic_fetch_add(&sock->refs, 1);
 	if (ret)
 		*ret = queue;
 	return 0;
@@ -334,6 +347,7 @@ int mnfq_queue_configure(struct mnfq_queue *queue, const struct mnfq_queue_optio
 {
 	struct mnfq_queue_options wanted;
 	struct mnfq_i_settings settings;
+	bool entered;
 	int err = queue ? normalise(queue->sock, &wanted, options) : -EINVAL;
 
 	if (err < 0)
@@ -343,9 +357,11 @@ int mnfq_queue_configure(struct mnfq_queue *queue, const struct mnfq_queue_optio
 	if (err < 0)
 		return err;
 	wanted.flags = settings.flags ^ INVERTED;
+	entered = mnfq_i_enter(queue->sock);
 	pthread_mutex_lock(&queue->sock->lock);
 	queue->options = wanted;
 	pthread_mutex_unlock(&queue->sock->lock);
+	mnfq_i_leave(queue->sock, entered);
 	return 0;
 }
 
@@ -375,6 +391,7 @@ struct mnfq_queue *mnfq_queue_unbind(struct mnfq_queue *queue)
 {
 	if (!queue)
 		return NULL;
+	mnfq_i_round_close(queue->sock);
 	if (mnfq_i_in_round(queue->sock)) {
 		queue->closing = true;
 		queue->sock->deferred_unbind = true;

@@ -130,6 +130,7 @@ void mnfq_i_queue_unref(struct mnfq_queue *queue)
 
 	if (atomic_fetch_sub(&queue->refs, 1) != 1)
 		return;
+	mnfq_i_held_free(&queue->held_list);
 	free(queue);
 	mnfq_i_socket_unref(sock);
 }
@@ -148,6 +149,8 @@ void mnfq_i_queue_count_unread(struct mnfq_queue *queue, uint32_t verdict, uint6
 /* Adds all that a queue counted, also what is on its way. */
 void mnfq_i_queue_count(const struct mnfq_queue *queue, struct mnfq_stats *sum)
 {
+	const bool entered = mnfq_i_enter(queue->sock);
+
 	pthread_mutex_lock(&queue->sock->lock);
 	mnfq_i_stats_add(sum, &queue->stats);
 	mnfq_i_stats_add(sum, &queue->outgoing);
@@ -155,4 +158,5 @@ void mnfq_i_queue_count(const struct mnfq_queue *queue, struct mnfq_stats *sum)
 	mnfq_i_count_run(sum, &queue->run);
 	sum->held += atomic_load(&queue->held);
 	pthread_mutex_unlock(&queue->sock->lock);
+	mnfq_i_leave(queue->sock, entered);
 }

@@ -4,6 +4,8 @@
 #define MNFQ_REFS_H
 
 #include "error.h"
+#include "guard.h"
+#include "held.h"
 #include "ring.h"
 #include "verdict.h"
 #include <mnfq/mnfq.h>
@@ -41,14 +43,15 @@ struct mnfq_queue {
 	atomic_uint refs; /* the user's, and one for each retained packet */
 	uint16_t num;
 	uint32_t tag;
-	bool closing;  /* unbind once the callback returned */
-	bool unlinked; /* and counted in the socket */
-	bool synced;   /* next_id is known */
-	int failure;   /* to be reported by the next dispatch; 0: none */
-	int reported;  /* was reported, and has lasted since */
-	bool calling;  /* the packet of calling_id has no verdict in the outbox yet */
-	uint32_t calling_id;
-	uint64_t bind_round; /* the round in which it was bound */
+	bool closing;         /* unbind once the callback returned */
+	bool unlinked;        /* and counted in the socket */
+	bool synced;          /* next_id is known */
+	int failure;          /* to be reported by the next dispatch; 0: none */
+	int reported;         /* was reported, and has lasted since */
+	unsigned int in_hand; /* packets that the caller has, without a verdict in the outbox; */
+	uint32_t in_hand_id;  /* the lowest id of them */
+	uint32_t decided_id;  /* the highest one of which a verdict got there */
+	uint64_t bind_round;  /* the round in which it was bound */
 	uint32_t next_id;
 	mnfq_callback callback;
 	void *data;
@@ -61,8 +64,10 @@ struct mnfq_queue {
 	/* The rest is guarded by the socket's lock; held may be read without. */
 	bool bound;
 	atomic_uint held;
-	struct mnfq_packet *oldest, *newest; /* the held packets, by id */
-	struct mnfq_stats late;              /* decided outside of a round */
+	struct mnfq_i_held_list held_list;
+	struct mnfq_stats late; /* decided outside of a round */
+	/* The verdict of all that was ever sent, or as below: */
+	atomic_uint history;
 
 	/*
 	 * What is still undecided in the kernel without being held gets the default verdict, up
@@ -126,6 +131,18 @@ struct mnfq_i_coalesce {
 	int64_t buffer; /* bytes */
 };
 
+/* Where the walk through the messages of a round is: walk.c. */
+struct mnfq_i_walk {
+	const uint8_t *data; /* what is left of a datagram */
+	size_t len;
+	bool backlogged;              /* which comes from the backlog */
+	unsigned int backlog;         /* so many entries of it belong to the round still */
+	struct mnfq_i_backlog *taken; /* those that were handled, and may be in view */
+	bool pulled;                  /* the caller takes packets one by one, and keeps them */
+	unsigned int packets;         /* of the ring's that are in use */
+	int handled;
+};
+
 struct mnfq_socket {
 	atomic_uint refs; /* the user's, and one for each queue */
 	int fd;
@@ -156,12 +173,20 @@ struct mnfq_socket {
 	int64_t deadline;    /* of the requests of the call that is under way */
 	size_t send_max;     /* bytes the kernel takes in one send */
 	int64_t round_ns;    /* how long a round should take at most; 0: no limit */
+	int64_t round_begin; /* if there is a limit */
+	unsigned int round_batch, round_messages; /* that it could have, and had */
 	uint32_t batch; /* packets that the next round may have, as far as the ring has slots */
 	uint32_t release_budget; /* ids that this round may still release */
 	uint64_t round;
 	bool stops; /* a stop ends the round: one of dispatch, not of feed */
+	bool open;  /* the round goes on between calls: of pull, or corked */
+	atomic_bool in_callback;
+	bool pulls; /* a queue has been bound without a callback */
+	struct mnfq_i_walk walk;
 	int64_t sent_at; /* when decisions of the round last left, in ms; 0: its first callback is to come */
-	struct mnfq_ring *ring; /* perhaps shared with other sockets of the thread */
+	struct mnfq_ring *ring;     /* perhaps shared with other sockets of the thread */
+	struct mnfq_i_guard *guard; /* that of the ring, if this socket has one */
+	int64_t max_delay;          /* of a verdict in the outbox, in nanoseconds; 0: no guard */
 	struct mnfq_queue *queues;
 	struct mnfq_i_slot **slots; /* by the last bits of their number */
 	size_t slots_size, slots_count;
@@ -198,6 +223,24 @@ struct mnfq_socket *mnfq_i_socket_unref(struct mnfq_socket *sock);
 void mnfq_i_queue_count(const struct mnfq_queue *queue, struct mnfq_stats *sum);
 void mnfq_i_queue_count_unread(struct mnfq_queue *queue, uint32_t verdict, uint64_t n);
 bool mnfq_i_in_round(struct mnfq_socket *sock);
+
+/*
+ * In a public function that changes what is in the outbox, or what sending that changes: in a callback, or in a round
+ * that is open between calls, the guard may be sending. Returns whether mnfq_i_leave() is to follow.
+ */
+static inline bool mnfq_i_enter(struct mnfq_socket *sock)
+{
+	if (!sock->guard || !mnfq_i_in_round(sock))
+		return false;
+	mnfq_i_guard_take(sock->guard);
+	return true;
+}
+
+static inline void mnfq_i_leave(struct mnfq_socket *sock, bool entered)
+{
+	if (entered)
+		mnfq_i_guard_give(sock->guard);
+}
 
 /* How many packets the next round may have. */
 static inline unsigned int mnfq_i_batch(const struct mnfq_socket *sock)

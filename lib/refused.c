@@ -96,6 +96,9 @@ void mnfq_i_answered(struct mnfq_socket *sock, struct mnfq_queue *queue,
 	if (err == -EPERM || err == -ENODEV)
 		mnfq_i_queue_fail(queue, err);
 	/* A release is for packets that no callback has seen. */
-	if (queue->options.refused && !(tag & MNFQ_I_TAG_RELEASE))
-		queue->options.refused(queue, request->nlmsg_seq, err, queue->data);
+	if (!queue->options.refused || (tag & MNFQ_I_TAG_RELEASE))
+		return;
+	mnfq_i_guard_give(sock->guard);
+	queue->options.refused(queue, request->nlmsg_seq, err, queue->data);
+	mnfq_i_guard_take(sock->guard);
 }

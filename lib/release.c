@@ -46,8 +46,10 @@ uint32_t mnfq_i_release_cost(const struct mnfq_queue *queue, uint32_t first, uin
 /* Does a packet that must get a verdict of its own stand in the way of a release up to @last? */
 static bool must_wait(const struct mnfq_queue *queue, uint32_t last, bool in_round)
 {
-	return (queue->oldest && !mnfq_i_after(queue->oldest->id, last)) ||
-	       (in_round && queue->calling && !mnfq_i_after(queue->calling_id, last));
+	const struct mnfq_i_held *oldest = queue->held_list.oldest;
+
+	return (oldest && !mnfq_i_after(oldest->id, last)) ||
+	       (in_round && queue->in_hand > 0 && !mnfq_i_after(queue->in_hand_id, last));
 }
 
 /* The last id of the next step, which has @budget ids at most. False: there is none for now. */

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "guard.h"
+#include "packet.h"
 #include "wire.h"
 
 /*
@@ -53,8 +55,8 @@ int mnfq_ring_new(struct mnfq_ring **ret, unsigned int batch)
 	ring->messages = calloc(slots, sizeof(*ring->messages));
 	ring->iovecs = calloc(slots, sizeof(*ring->iovecs));
 	ring->senders = calloc(slots, sizeof(*ring->senders));
-	ring->memory_size =
-		(size_t)slots * SLOT_STRIDE + MNFQ_I_OUTBOX_MAX + 2 * MNFQ_I_SCRATCH_SIZE;
+	ring->memory_size = (size_t)slots * SLOT_STRIDE + MNFQ_I_OUTBOX_MAX +
+			    2 * MNFQ_I_SCRATCH_SIZE + slots * sizeof(struct mnfq_packet);
 	ring->memory = mmap(NULL, ring->memory_size, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (ring->memory == MAP_FAILED)
@@ -66,6 +68,7 @@ int mnfq_ring_new(struct mnfq_ring **ret, unsigned int batch)
 	(void)madvise(ring->memory, ring->memory_size, MADV_NOHUGEPAGE);
 	ring->outbox.bytes = ring->memory + (size_t)slots * SLOT_STRIDE;
 	ring->scratch = ring->outbox.bytes + MNFQ_I_OUTBOX_MAX;
+	ring->packets = (struct mnfq_packet *)(ring->scratch + 2 * MNFQ_I_SCRATCH_SIZE);
 	aim(ring);
 	*ret = ring;
 	return 0;
@@ -80,6 +83,7 @@ struct mnfq_ring *mnfq_ring_free(struct mnfq_ring *ring)
 {
 	if (!ring || atomic_fetch_sub(&ring->refs, 1) != 1)
 		return NULL;
+	mnfq_i_guard_stop(ring->guard);
 	if (ring->memory)
 		munmap(ring->memory, ring->memory_size);
 	free(ring->messages);

@@ -19,12 +19,15 @@ struct mnfq_ring {
 	unsigned int slots;
 	uint8_t *memory;
 	size_t memory_size;
-	uint8_t *scratch; /* for the new payload of the packet in the callback */
+	struct mnfq_packet *packets; /* views, as many as slots */
+	uint8_t *scratch;            /* for the new payload of one of them: */
+	struct mnfq_packet *scratch_user;
 	struct mnfq_i_outbox outbox;
 	struct mmsghdr *messages;
 	struct iovec *iovecs;
 	struct sockaddr_nl *senders;
-	size_t filled; /* bytes of all messages that were received last */
+	size_t filled;              /* bytes of all messages that were received last */
+	struct mnfq_i_guard *guard; /* of sockets that have one; NULL: not started */
 };
 
 int mnfq_i_ring_fill(struct mnfq_ring *ring, int fd, unsigned int max, bool wait);

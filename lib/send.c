@@ -100,13 +100,20 @@ static void give_up(struct mnfq_queue *queue)
 	mnfq_i_release_past(queue);
 }
 
-/* Keeps that decisions could not be sent; returns @err. */
+/* Keeps that decisions could not be sent, for mnfq_i_report_unsent(); returns @err. */
 int mnfq_i_fail_unsent(struct mnfq_socket *sock, int err)
 {
-	return sock->failure = mnfq_i_fail(&sock->error, err,
-					   "verdicts could not be sent (%s): their packets get "
-					   "the default verdict of their queue",
-					   strerror(-err));
+	return sock->failure = err;
+}
+
+int mnfq_i_report_unsent(struct mnfq_socket *sock, int err)
+{
+	sock->failure = 0;
+	return mnfq_i_fail(
+		&sock->error, err,
+		"verdicts could not be sent (%s): their packets get the default verdict "
+		"of their queue",
+		strerror(-err));
 }
 
 /* A verdict that is too large by itself becomes the default one of its queue. */
@@ -165,6 +172,10 @@ static int send_outbox(struct mnfq_socket *sock)
 		err = send_in_parts(sock, outbox->bytes, outbox->len);
 	}
 	outbox->len = 0;
+	if (sock->guard) {
+		sock->guard->pending = false;
+		sock->guard->sends++;
+	}
 	for (queue = sock->queues; queue; queue = queue->next) {
 		if (err < 0)
 			give_up(queue);
@@ -243,17 +254,31 @@ int mnfq_i_flush(struct mnfq_socket *sock)
 }
 
 /*
+ * Is no packet with a lower id undecided, nor was one with a higher id decided before? Else a batch verdict for
+ * this one could reach over the former, or where a verdict for the latter was refused, over that. With the
+ * lock held for one that is held itself.
+ */
+static bool is_in_order(const struct mnfq_queue *queue, const struct mnfq_i_decision *decision)
+{
+	if (!mnfq_i_after(decision->id, queue->decided_id) ||
+	    (queue->in_hand > 0 && mnfq_i_after(decision->id, queue->in_hand_id)))
+		return false;
+	return decision->held ? queue->held_list.oldest->id == decision->id
+			      : atomic_load(&queue->held) == 0;
+}
+
+/*
  * Within a round: puts a decision into the outbox. A batch verdict reaches over all lower ids, so
- * there is none while one of them is held or waits for a release, nor for a packet that was
- * handed to us late. One that was decided by itself meanwhile may be refused yet: it ends a run, which
+ * there is none while one of them is undecided or waits for a release, nor for a packet that is decided out of
+ * order. One that was decided by itself meanwhile may be refused yet: it ends a run, which
  * would reach over it. A release that waits comes behind the decision, which it may reach over.
  * -EMSGSIZE: it is larger than what the kernel takes at once.
  */
 int mnfq_i_decide(struct mnfq_queue *queue, const struct mnfq_i_decision *decision)
 {
 	struct mnfq_socket *sock = queue->sock;
-	bool may_batch = !mnfq_i_after(queue->next_id, decision->id + 1);
 	size_t need = mnfq_i_decision_room(decision) + RELEASE_ROOM;
+	bool may_batch;
 	uint32_t late;
 
 	if (need > sock->send_max)
@@ -261,8 +286,7 @@ int mnfq_i_decide(struct mnfq_queue *queue, const struct mnfq_i_decision *decisi
 	if (need > sock->send_max)
 		return -EMSGSIZE;
 	make_room(sock, need);
-	may_batch =
-		may_batch && atomic_load(&queue->held) == 0 && !atomic_load(&queue->has_release);
+	may_batch = is_in_order(queue, decision) && !atomic_load(&queue->has_release);
 	late = atomic_load(&sock->late); /* after `held` */
 	if (late != queue->late_seen || mnfq_i_run_ends(&queue->run, decision, may_batch))
 		close_run(queue);
@@ -271,6 +295,10 @@ int mnfq_i_decide(struct mnfq_queue *queue, const struct mnfq_i_decision *decisi
 	queue->late_seen = late;
 	mnfq_i_outbox_put(&sock->ring->outbox, &queue->run, decision, may_batch,
 			  &queue->outgoing);
+	if (sock->guard)
+		sock->guard->pending = true;
+	if (mnfq_i_after(decision->id, queue->decided_id))
+		queue->decided_id = decision->id;
 	if (queue->run.count == 0)
 		mnfq_i_unanswered_put(queue, mnfq_i_changes(decision, ~0u) ? MNFQ_I_VERDICT_MIXED
 									   : decision->verdict);
@@ -291,7 +319,7 @@ void mnfq_i_reserve(struct mnfq_queue *queue, const struct mnfq_i_decision *deci
 }
 
 /* Outside of a round: sends a decision by itself. */
-int mnfq_i_decide_now(struct mnfq_socket *sock, const struct mnfq_i_decision *decision)
+int mnfq_i_decide_now(struct mnfq_queue *queue, const struct mnfq_i_decision *decision)
 {
 	uint8_t head[MNFQ_I_HEAD_MAX] __attribute__((aligned(4)));
 	uint8_t pad[NLA_ALIGNTO] = { 0 };
@@ -304,8 +332,19 @@ int mnfq_i_decide_now(struct mnfq_socket *sock, const struct mnfq_i_decision *de
 	};
 	int err;
 
-	err = mnfq_i_send_once(sock, iov, decision->payload_len > 0 ? 3 : 1);
-	mnfq_i_unanswered_late(sock);
+	err = mnfq_i_send_once(queue->sock, iov, decision->payload_len > 0 ? 3 : 1);
+	mnfq_i_unanswered_late(queue, mnfq_i_changes(decision, ~0u) ? MNFQ_I_VERDICT_MIXED
+								    : decision->verdict);
+	return err;
+}
+
+/* The same with messages for packets of one queue, all with @verdict. */
+int mnfq_i_decided_now(struct mnfq_queue *queue, uint8_t *bytes, size_t len, uint32_t verdict)
+{
+	struct iovec iov = { .iov_base = bytes, .iov_len = len };
+	int err = mnfq_i_send_once(queue->sock, &iov, 1);
+
+	mnfq_i_unanswered_late(queue, verdict);
 	return err;
 }
 
@@ -317,7 +356,7 @@ static int send_release(struct mnfq_queue *queue, uint32_t verdict, uint32_t las
 
 	build_release((uint8_t *)&msg, queue, verdict, last);
 	err = patient ? send_whole(queue->sock, &iov, 1) : mnfq_i_send_once(queue->sock, &iov, 1);
-	mnfq_i_unanswered_late(queue->sock);
+	mnfq_i_unanswered_late(queue, verdict);
 	return err;
 }
 

@@ -19,6 +19,7 @@
 #include "refs.h"
 #include "request.h"
 #include "ring.h"
+#include "round.h"
 #include "send.h"
 #include "sockopt.h"
 #include "wire.h"
@@ -27,6 +28,8 @@
 #define DEFAULT_TIMEOUT_MS 2000
 #define BUSY_POLL_MAX      1000000u
 #define COALESCE_MAX       10000u
+#define MAX_DELAY_LEAST    100u
+#define MAX_DELAY_MOST     1000000u
 
 const char *mnfq_get_version(void)
 {
@@ -129,6 +132,12 @@ static int check_options(struct mnfq_socket **ret, struct mnfq_socket_options *t
 			error, -EINVAL,
 			"socket options: coalescing and busy polling exclude each other: "
 			"set .coalesce_us or .busy_poll_us");
+	if (to->max_delay_us > 0 &&
+	    (to->max_delay_us < MAX_DELAY_LEAST || to->max_delay_us > MAX_DELAY_MOST))
+		return mnfq_i_fail(error, -EINVAL,
+				   "socket options: a delay of %u us at most is not in the range "
+				   "from %u to %u",
+				   to->max_delay_us, MAX_DELAY_LEAST, MAX_DELAY_MOST);
 	if (to->timeout_ms > INT32_MAX)
 		return mnfq_i_fail(error, -EINVAL, "socket options: timeout is above 2^31 ms");
 	return 0;
@@ -187,6 +196,7 @@ static int wrap(struct mnfq_socket **ret, int fd, bool own,
 	atomic_init(&sock->refs, 1);
 	sock->spin.max = sock->spin.limit = (int64_t)options->busy_poll_us * 1000;
 	sock->coalesce.max = (int64_t)options->coalesce_us * 1000;
+	sock->max_delay = (int64_t)options->max_delay_us * 1000;
 	sock->round_ns = (int64_t)options->round_us * 1000;
 	sock->batch = options->round_us ? 1 : BATCH_MAX;
 	sock->timeout_ms = options->timeout_ms ? options->timeout_ms : DEFAULT_TIMEOUT_MS;
@@ -288,6 +298,7 @@ struct mnfq_socket *mnfq_socket_close(struct mnfq_socket *sock)
 {
 	if (!sock)
 		return NULL;
+	mnfq_i_round_close(sock);
 	if (mnfq_i_in_round(sock)) {
 		sock->closing = true;
 		return NULL;
@@ -315,6 +326,7 @@ int mnfq_socket_detach(struct mnfq_socket *sock)
 
 	if (!sock)
 		return -EINVAL;
+	mnfq_i_round_close(sock);
 	if (mnfq_i_in_round(sock))
 		return mnfq_i_fail(&sock->error, -EBUSY,
 				   "called from within a callback: return from it first");
@@ -336,6 +348,7 @@ int mnfq_socket_set_ring(struct mnfq_socket *sock, struct mnfq_ring *ring)
 {
 	if (!sock)
 		return -EINVAL;
+	mnfq_i_round_close(sock);
 	/* A round of the socket has its ring, too. */
 	if (atomic_load(&sock->ring->busy) || (ring && atomic_load(&ring->busy)))
 		return mnfq_i_fail(
@@ -347,6 +360,7 @@ int mnfq_socket_set_ring(struct mnfq_socket *sock, struct mnfq_ring *ring)
 		return mnfq_i_fail(&sock->error, -ENOMEM, "out of memory");
 	mnfq_ring_free(sock->ring);
 	sock->ring = ring;
+	sock->guard = NULL; /* that of the new ring is found with the next round */
 	return 0;
 }
 

@@ -22,10 +22,20 @@ static uint32_t both(uint32_t a, uint32_t b)
 						  : MNFQ_I_VERDICT_MIXED;
 }
 
+static void remember(struct mnfq_queue *queue, uint32_t verdict)
+{
+	const uint32_t before = atomic_load_explicit(&queue->history, memory_order_relaxed);
+	const uint32_t after = both(before, verdict);
+
+	if (after != before)
+		atomic_store(&queue->history, after);
+}
+
 /* Decisions are in the outbox; MNFQ_I_VERDICT_MIXED: with changes. */
 void mnfq_i_unanswered_put(struct mnfq_queue *queue, uint32_t verdict)
 {
 	queue->putting = both(queue->putting, verdict);
+	remember(queue, verdict);
 }
 
 /* The outbox was sent. */
@@ -39,9 +49,18 @@ void mnfq_i_unanswered_sent(struct mnfq_queue *queue)
 }
 
 /* A decision was sent by itself, perhaps by another thread. Before its packet counts as decided. */
-void mnfq_i_unanswered_late(struct mnfq_socket *sock)
+void mnfq_i_unanswered_late(struct mnfq_queue *queue, uint32_t verdict)
 {
-	atomic_fetch_add(&sock->late, 1);
+	remember(queue, verdict);
+	atomic_fetch_add(&queue->sock->late, 1);
+}
+
+/* Was there ever another verdict than @verdict? What any thread may ask: whether that is answered is not known. */
+bool mnfq_i_unanswered_varied(const struct mnfq_queue *queue, uint32_t verdict)
+{
+	const uint32_t history = atomic_load(&queue->history);
+
+	return history != MNFQ_I_VERDICT_NONE && history != verdict;
 }
 
 /* Have all answers been read to what was sent before the ring was filled? */

@@ -32,6 +32,7 @@ struct mnfq_i_decision {
 	uint32_t id;
 	uint32_t verdict;
 	bool by_default;                      /* no callback decided */
+	bool held;                            /* the packet is on the list of those held */
 	const struct mnfq_i_changes *changes; /* NULL: none */
 	const void *payload;                  /* if that is one of the changes */
 	size_t payload_len;

@@ -34,7 +34,8 @@
  *            that have them are used, for the message.
  *
  * Ownership. What a getter returns belongs to the object and lives as long as the object. A
- *            packet lives until its callback returns; mnfq_packet_retain() keeps it longer.
+ *            packet lives until its callback returns, a pulled one until the next
+ *            mnfq_socket_receive(); mnfq_packet_retain() keeps it longer.
  *
  * Bytes.     Numbers are in host byte order. Hardware addresses and payloads are bytes as they
  *            are on the wire.
@@ -119,7 +120,7 @@ enum mnfq_verdict MNFQ_ENUM_BASE {
 	MNFQ_ACCEPT = 1, /**< leave this base chain (iptables: table), continue with the next */
 	MNFQ_REPEAT = 4, /**< traverse the same base chain again: set a mark, or it loops */
 	MNFQ_STOP = 5,   /**< accept and skip the rest of this hook */
-	MNFQ_DEFER = 256 /**< only from a callback that retained the packet: decide it later */
+	MNFQ_DEFER = 256 /**< no verdict: the packet waits until it is decided later */
 };
 
 /** Pass the packet to another queue: @p num. If no program is bound there, it is dropped. */
@@ -166,7 +167,7 @@ struct mnfq_stats {
 	 */
 	uint64_t defaulted;
 	uint64_t invalid;  /**< of `defaulted`: the callback returned an invalid verdict */
-	uint64_t deferred; /**< packets that a callback deferred */
+	uint64_t deferred; /**< packets that were deferred (MNFQ_DEFER) */
 	uint64_t held;     /**< of those, packets still undecided: a level, not a sum */
 
 	/*
@@ -293,6 +294,16 @@ struct mnfq_socket_options {
 	 * default) is longer. Excludes .busy_poll_us. 0: never.
 	 */
 	uint32_t coalesce_us;
+
+	/**
+	 * How long a verdict that was given may wait for other packets' callbacks, in microseconds, 100
+	 * to 1,000,000; also while a callback blocks, and between the calls of a program that pulls
+	 * packets or gathers verdicts. A thread of the library sends what has waited for this long:
+	 * one per ring, started with the first round and asleep while nothing waits. It blocks all
+	 * signals. For programs whose callbacks may block. 0: no such thread; verdicts leave as
+	 * described at mnfq_socket_dispatch().
+	 */
+	uint32_t max_delay_us;
 };
 
 /**
@@ -472,6 +483,8 @@ int64_t mnfq_socket_get_receive_buffer(const struct mnfq_socket *sock);
  *               further callback was called, and the rest of what was received follows in the next
  *               dispatch, for which the descriptor is readable
  *   -EINTR      a signal arrived while waiting
+ *   -EINVAL     a queue was bound without a callback
+ *   -EAGAIN     cannot start the thread for .max_delay_us
  *   -EBUSY      called from a callback, of this socket or of one that shares its ring; or another
  *               thread is using the ring, which is an error of the program
  *   -EPERM      the kernel refuses verdicts for a queue: the capability or the queue was lost
@@ -527,9 +540,72 @@ void mnfq_socket_stop(struct mnfq_socket *sock);
  *                  are counted as forged and ignored
  * @return the number of packets handled, or an error as mnfq_socket_dispatch(). After -ENOMEM the
  * datagram may be lost, which is counted.
+ *
+ * To handle several datagrams with one system call for all verdicts, put mnfq_socket_cork() and
+ * mnfq_socket_flush() around them.
  */
 int mnfq_socket_feed(struct mnfq_socket *sock, const void *datagram, size_t len,
 		     const struct sockaddr *from, socklen_t from_len);
+
+/**
+ * Receive a batch whose packets the caller takes one by one, with mnfq_socket_next_packet(), instead of
+ * having callbacks called:
+ *
+ *     while (mnfq_socket_receive(sock, -1) > 0)
+ *             while ((packet = mnfq_socket_next_packet(sock)))
+ *                     mnfq_packet_decide(packet, MNFQ_ACCEPT);
+ *
+ * First the batch before ends: its packets that were taken and not decided get the default verdict, unless
+ * they were retained, and its verdicts are sent; those that were not taken come again, first. Then this
+ * waits as mnfq_socket_dispatch() does. In an event loop take all packets before you wait
+ * for the descriptor.
+ *
+ * mnfq_socket_dispatch(), mnfq_socket_close(), mnfq_socket_detach(), mnfq_socket_set_ring() and
+ * mnfq_queue_unbind() end the batch as well. While there is one, sockets that share the ring cannot be used
+ * (-EBUSY).
+ *
+ * @param timeout_ms  as for mnfq_socket_dispatch()
+ * @return the number of messages received, of which most are packets; 0 if none arrived in time; or an error
+ * as mnfq_socket_dispatch()
+ */
+int mnfq_socket_receive(struct mnfq_socket *sock, int timeout_ms);
+
+/**
+ * Take the next packet of the batch that mnfq_socket_receive() received. Queues with a callback have it
+ * called; their packets are not returned.
+ *
+ * @return the packet, which belongs to the socket, is to be decided with mnfq_packet_decide(), and can be read
+ * until the next mnfq_socket_receive() or mnfq_socket_flush(), a new payload only until it is decided;
+ * NULL: there is none left, or no batch
+ */
+struct mnfq_packet *mnfq_socket_next_packet(struct mnfq_socket *sock);
+
+/**
+ * Gather the verdicts that this thread gives from now on, until mnfq_socket_flush(): for retained and deferred
+ * packets, and for those in mnfq_socket_feed(). One system call sends them all, in batch
+ * verdicts where ids allow: for packets of a queue that are decided oldest first, with equal
+ * verdicts. Verdicts of other threads are not gathered: see mnfq_queue_decide(). The next
+ * mnfq_socket_dispatch() or mnfq_socket_receive() sends what was gathered, too. While verdicts are
+ * gathered, sockets that share the ring cannot be used (-EBUSY).
+ *
+ * @return 0, also if verdicts are gathered already or there is a batch to be pulled, for which that is always so;
+ * or
+ *   -EBUSY   called from a callback, or the ring is in use
+ *   -EAGAIN  cannot start the thread for .max_delay_us
+ *   -ENOMEM, -EINVAL
+ */
+int mnfq_socket_cork(struct mnfq_socket *sock);
+
+/**
+ * Send the verdicts given so far: in a callback those of the batch under way; else what
+ * mnfq_socket_cork() or the decisions on pulled packets gathered. Ends gathering, and a batch of which every packet
+ * was taken and decided.
+ *
+ * @return 0, also if there is nothing to send; or
+ *   -ENOMEM, -ENOBUFS, -EMSGSIZE, -EBADF  verdicts could not be sent, as in mnfq_socket_dispatch()
+ *   -EINVAL
+ */
+int mnfq_socket_flush(struct mnfq_socket *sock);
 
 /**
  * The counters of the socket and of all queues ever bound on it.
@@ -577,8 +653,8 @@ enum mnfq_copy MNFQ_ENUM_BASE {
  *               -EPERM,
  *               -ENODEV, -EINVAL, -ENOMEM
  * @param data   as passed to mnfq_queue_bind()
- * Called from mnfq_socket_dispatch() and mnfq_socket_feed(), after the refusal was counted. It
- * may call the same functions as a mnfq_callback.
+ * Called from mnfq_socket_dispatch(), mnfq_socket_feed() and mnfq_socket_next_packet(), after the
+ * refusal was counted. It may call the same functions as a mnfq_callback.
  */
 typedef void (*mnfq_refused_callback)(struct mnfq_queue *queue, uint32_t id, int error,
 				      void *data);
@@ -612,10 +688,14 @@ struct mnfq_queue_options {
  *
  * @param packet  valid until the callback returns
  * @param data    as passed to mnfq_queue_bind()
- * @return the verdict. MNFQ_DEFER is valid only if the packet was retained. An invalid verdict is
- * replaced by the queue's default verdict and counted as invalid.
- * The callback may call any function except mnfq_socket_dispatch(), mnfq_socket_run() and
- * mnfq_socket_feed(). It may close other sockets that share the ring.
+ * @return the verdict, or MNFQ_DEFER: the packet is decided later, by mnfq_packet_decide() if it was
+ * retained, or by mnfq_queue_decide(). An invalid verdict is replaced by the queue's default verdict and
+ * counted as invalid; so is MNFQ_DEFER for a packet that was changed but not retained, since the
+ * changes would be lost. What mnfq_packet_decide() decided in the callback stays so: the return value is
+ * ignored.
+ * The callback may call any function except mnfq_socket_dispatch(), mnfq_socket_run(),
+ * mnfq_socket_receive(), mnfq_socket_cork() and mnfq_socket_feed(), which return -EBUSY. It may close other
+ * sockets that share the ring.
  */
 typedef enum mnfq_verdict (*mnfq_callback)(struct mnfq_packet *packet, void *data);
 
@@ -640,8 +720,9 @@ typedef enum mnfq_verdict (*mnfq_callback)(struct mnfq_packet *packet, void *dat
  *                  queue belongs to its socket and ends with it
  * @param num       0 to 65535
  * @param options   NULL for the defaults
- * @param callback  called for each packet from mnfq_socket_dispatch() and mnfq_socket_feed()
- * @param data      passed to the callback
+ * @param callback  called for each packet from mnfq_socket_dispatch() and mnfq_socket_feed(). NULL: the
+ *                  packets are pulled with mnfq_socket_receive() and mnfq_socket_next_packet()
+ * @param data      passed to the callback; mnfq_queue_get_data() returns it
  * @return 0, or, each with its message in mnfq_socket_get_error(),
  *   -EINVAL           a number, length, mode, flag or verdict out of range
  *   -EPERM            no CAP_NET_ADMIN, here or where an adopted socket was opened: the message
@@ -1254,32 +1335,57 @@ int mnfq_packet_repair(struct mnfq_packet *packet);
 int mnfq_packet_verify(const struct mnfq_packet *packet);
 
 /**
- * Keep a packet beyond its callback: copy it, with its payload and settings, to memory of its
- * own. The callback then returns MNFQ_DEFER, and mnfq_packet_decide() decides the copy later. If
+ * Keep a packet beyond its callback, or its batch: copy it, with its payload and settings, to memory of
+ * its own. The callback then returns MNFQ_DEFER, and mnfq_packet_decide() decides the copy later. If
  * the callback returns another verdict, that decides the packet, and the copy can only be read.
- * Once the copy was decided, changes to the original have no effect.
+ * Once the copy was decided, changes to the original have no effect. To decide a packet later without
+ * reading it again, no copy is needed: see mnfq_queue_decide().
  *
  * @param ret  the copy; release it with mnfq_packet_free()
  * @return 0, or
  *   -EEXIST   this packet was retained before, even if that copy was freed
- *   -EINVAL   not the packet of a running callback
+ *   -EINVAL   not the packet of a running callback, nor a pulled one that is undecided
  *   -ENOMEM
  */
 int mnfq_packet_retain(struct mnfq_packet **ret, struct mnfq_packet *packet);
 
 /**
- * Decide a retained packet. The verdict is sent immediately; within a callback of the same socket
- * it is sent with the batch. If the kernel refuses it, mnfq_socket_dispatch() reports and counts
- * that.
+ * Decide a packet: a retained one, a pulled one, or that of a running callback.
+ *
+ * The verdict for a retained packet is sent immediately; within a callback of the same socket, between
+ * mnfq_socket_cork() and mnfq_socket_flush(), or while packets are pulled, it is sent with the others. So
+ * is that for a packet that is not retained: MNFQ_DEFER puts it off, as returned by a callback. If
+ * the kernel refuses a verdict, mnfq_socket_dispatch() reports and counts that.
  *
  * @return 0, or
- *   -EINVAL    an invalid verdict, MNFQ_DEFER, or not a retained packet
- *   -EALREADY  it was decided, here or by its callback
+ *   -EINVAL    an invalid verdict; MNFQ_DEFER for a retained packet, or for one that was changed and not
+ *              retained; or a packet that is neither retained nor of a running callback or batch
+ *   -EALREADY  it was decided, here, by its callback, or as its copy
  *   -ENODEV    its queue was unbound, or its socket closed
  *   -ENOMEM, -ENOBUFS, -EMSGSIZE, -EBADF  could not be sent, as in mnfq_socket_dispatch(); the
  *              packet is still undecided
  */
 int mnfq_packet_decide(struct mnfq_packet *packet, enum mnfq_verdict verdict);
+
+/**
+ * Decide packets that wait, by their ids: those that were deferred without a copy (MNFQ_DEFER), and
+ * retained ones, with the changes set on them. Any thread may call it while the queue is bound. One
+ * system call sends up to 64 verdicts, and a batch verdict stands for packets that are given oldest
+ * first. In the socket's own thread, within a callback or between mnfq_socket_cork() and
+ * mnfq_socket_flush(), they are sent with the others.
+ *
+ * Nothing is copied or allocated for a deferred packet; its id (mnfq_packet_get_id()) is all that is
+ * known of it later. Like a retained packet it gets the default verdict when its queue is unbound.
+ *
+ * @param ids      the ids of @p n packets of the queue
+ * @param verdict  for all of them; not MNFQ_DEFER
+ * @return how many were decided: ids that do not wait for a verdict are left out; or, if none was decided,
+ *   -EINVAL  an invalid verdict or argument
+ *   -ENOMEM, -ENOBUFS, -EMSGSIZE, -EBADF  could not be sent, as mnfq_packet_decide(); the packets from there
+ *            on are still undecided
+ */
+int mnfq_queue_decide(struct mnfq_queue *queue, const uint32_t *ids, size_t n,
+		      enum mnfq_verdict verdict);
 
 /**
  * Free a retained packet; an undecided one gets its queue's default verdict. If its callback is

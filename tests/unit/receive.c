@@ -148,7 +148,7 @@ Test(rounds, stop_ends_the_next_wait)
 
 static enum mnfq_verdict misbehave(struct mnfq_packet *packet, void *data)
 {
-	static const uint32_t wrong[] = { 2, 99, MNFQ_DEFER, UINT32_MAX, 0x70001, 3 | 0x100 };
+	static const uint32_t wrong[] = { 2, 99, MNFQ_DEFER + 1, UINT32_MAX, 0x70001, 3 | 0x100 };
 
 	(void)data;
 	return (enum mnfq_verdict)wrong[mnfq_packet_get_id(packet) % 6];
@@ -197,19 +197,21 @@ static enum mnfq_verdict retain_and_misuse(struct mnfq_packet *packet, void *dat
 
 	(void)data;
 	cr_assert(eq(int, mnfq_packet_retain(&copy, packet), 0));
-	cr_expect(eq(int, mnfq_packet_decide(packet, MNFQ_ACCEPT), -EINVAL),
-		  "the copy is decided");
 	cr_expect(eq(int, mnfq_packet_retain(&again, copy), -EINVAL));
+	cr_expect(eq(int, mnfq_packet_decide(packet, MNFQ_ACCEPT), 0));
+	cr_expect(eq(int, mnfq_packet_decide(packet, MNFQ_DROP), -EALREADY));
+	cr_expect(eq(int, mnfq_packet_decide(copy, MNFQ_DROP), -EALREADY));
 	return MNFQ_DEFER;
 }
 
-Test(rounds, what_is_retained_cannot_be_decided_by_the_original)
+Test(rounds, a_verdict_given_in_the_callback_decides_the_copy_as_well)
 {
 	rebind_seven(retain_and_misuse, MNFQ_DROP);
 	pass_packets(1);
-	expect_verdict(1, FAKE_UNDECIDED);
-	cr_expect(eq(int, mnfq_packet_decide(copy, MNFQ_ACCEPT), 0));
 	expect_verdict(1, MNFQ_ACCEPT);
+	cr_expect(eq(int, mnfq_packet_decide(copy, MNFQ_DROP), -EALREADY));
+	cr_expect(eq(u64, stats().accepted, 1));
+	cr_expect(eq(u64, stats().deferred, 0));
 	mnfq_packet_free(copy);
 }
 

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: MIT
+/* Verdicts that are not returned by a callback: for packets in hand, for copies, and by id. */
+#include <errno.h>
+#include <limits.h>
+
+#include "handle.h"
+#include "packet-retain.h"
+#include "packet.h"
+#include "refs.h"
+#include "send.h"
+#include "unanswered.h"
+#include "verdict.h"
+#include "wire.h"
+
+/* ---- by id ---- */
+
+#define GROUP 64 /* verdicts that are sent together */
+
+/* What is sent by itself: verdicts for packets of one queue. */
+struct group {
+	struct mnfq_queue *queue;
+	uint32_t verdict;
+	uint8_t bytes[2 * GROUP * sizeof(struct mnfq_i_verdict_msg)];
+	size_t len;
+	struct mnfq_i_held *entries[GROUP];
+	unsigned int count;
+	bool may_batch;
+	struct mnfq_i_held *below; /* all held packets up to this one are in the group */
+	uint32_t first, last;      /* of a run that is open, */
+	unsigned int run;          /* with so many packets */
+};
+
+/* As one batch verdict, ahead of which goes a release if other verdicts may have been refused. */
+static void close_run(struct group *group)
+{
+	struct mnfq_queue *queue = group->queue;
+	struct mnfq_i_decision single = { .tag = queue->tag,
+					  .id = group->last,
+					  .verdict = group->verdict };
+	uint8_t *bytes = group->bytes;
+
+	if (group->run == 1)
+		group->len += mnfq_i_verdict_head(bytes + group->len, &single);
+	if (group->run > 1 && mnfq_i_unanswered_varied(queue, group->verdict))
+		group->len +=
+			mnfq_i_verdict_batch(bytes + group->len, queue->tag | MNFQ_I_TAG_RELEASE,
+					     queue->options.default_verdict, group->first - 1);
+	if (group->run > 1)
+		group->len += mnfq_i_verdict_batch(bytes + group->len, queue->tag, group->verdict,
+						   group->last);
+	group->run = 0;
+}
+
+static void add(struct group *group, struct mnfq_i_held *entry)
+{
+	const bool lowest = entry->prev == group->below;
+
+	if (group->run > 0 && !lowest)
+		close_run(group);
+	if (group->run == 0)
+		group->first = entry->id;
+	group->last = entry->id;
+	group->run++;
+	if (lowest && group->may_batch)
+		group->below = entry;
+	else
+		close_run(group);
+	entry->taken = true;
+	group->entries[group->count++] = entry;
+}
+
+/* Sends a group, with the lock held. Returns how many are decided, or a negative errno. */
+static int send_group(struct group *group)
+{
+	struct mnfq_queue *queue = group->queue;
+	struct mnfq_i_decision decision = { .verdict = group->verdict };
+	unsigned int i;
+	int err;
+
+	close_run(group);
+	err = group->len > 0 ? mnfq_i_decided_now(queue, group->bytes, group->len, group->verdict)
+			     : 0;
+	for (i = 0; i < group->count; i++) {
+		group->entries[i]->taken = false;
+		if (err < 0)
+			continue;
+		mnfq_i_count(&queue->late, &decision);
+		mnfq_i_retain_decided(queue, group->entries[i]);
+	}
+	return err < 0 ? err : (int)group->count;
+}
+
+/*
+ * As many of @ids as a group has, of which @done says how many those are; with the lock held. No batch verdict is made
+ * while a round is under way: verdicts for packets below may be in its outbox.
+ */
+static int decide_group(struct mnfq_queue *queue, const uint32_t *ids, size_t n, uint32_t verdict,
+			size_t *done)
+{
+	struct group group = { .queue = queue, .verdict = verdict };
+	struct mnfq_i_held *entry;
+	int err, sent;
+
+	group.may_batch =
+		atomic_load(&queue->sock->dispatcher) == 0 && !atomic_load(&queue->has_release);
+	for (*done = 0; *done < n && group.count < GROUP; ++*done) {
+		entry = mnfq_i_held_find(&queue->held_list, ids[*done]);
+		if (!entry || entry->taken)
+			continue;
+		if (!entry->packet) {
+			add(&group, entry);
+			continue;
+		}
+		sent = send_group(&group);
+		if (sent < 0)
+			return sent;
+		err = mnfq_i_retain_decide(entry->packet, verdict);
+		++*done;
+		return err < 0 ? err : sent + 1;
+	}
+	return send_group(&group);
+}
+
+/* With the lock held. NULL: it is not held. */
+static struct mnfq_i_held *look_up(struct mnfq_queue *queue, uint32_t id, uint32_t verdict,
+				   struct mnfq_i_decision *decision)
+{
+	struct mnfq_i_held *entry = mnfq_i_held_find(&queue->held_list, id);
+
+	if (entry && entry->packet)
+		*decision = mnfq_i_packet_decision(entry->packet, queue->tag, verdict);
+	else
+		*decision = (struct mnfq_i_decision){ .tag = queue->tag,
+						      .id = id,
+						      .verdict = verdict };
+	decision->held = true;
+	return entry;
+}
+
+/* In a round of this thread: into the outbox. Returns 1; 0: it is not held; or a negative errno. */
+static int put(struct mnfq_queue *queue, uint32_t id, uint32_t verdict)
+{
+	struct mnfq_i_decision decision;
+	struct mnfq_i_held *entry;
+	int err = 0;
+
+	pthread_mutex_lock(&queue->sock->lock);
+	(void)look_up(queue, id, verdict, &decision);
+	pthread_mutex_unlock(&queue->sock->lock);
+	mnfq_i_reserve(queue, &decision);
+	pthread_mutex_lock(&queue->sock->lock);
+	entry = look_up(queue, id, verdict, &decision);
+	if (entry)
+		err = mnfq_i_decide(queue, &decision);
+	if (entry && err == 0)
+		mnfq_i_retain_decided(queue, entry);
+	pthread_mutex_unlock(&queue->sock->lock);
+	return err < 0 ? err : entry != NULL;
+}
+
+int mnfq_queue_decide(struct mnfq_queue *queue, const uint32_t *ids, size_t n,
+		      enum mnfq_verdict verdict)
+{
+	size_t at = 0, done;
+	int count = 0, err = 0;
+	bool entered;
+
+	if (!queue || (!ids && n > 0) || n > INT_MAX || !mnfq_i_verdict_valid(verdict))
+		return -EINVAL;
+	entered = mnfq_i_enter(queue->sock);
+	while (at < n && err >= 0) {
+		if (mnfq_i_in_round(queue->sock)) {
+			err = put(queue, ids[at++], verdict);
+		} else {
+			pthread_mutex_lock(&queue->sock->lock);
+			err = decide_group(queue, ids + at, n - at, verdict, &done);
+			pthread_mutex_unlock(&queue->sock->lock);
+			at += done;
+		}
+		count += err > 0 ? err : 0;
+	}
+	mnfq_i_leave(queue->sock, entered);
+	return err < 0 && count == 0 ? err : count;
+}
+
+/* ---- packets ---- */
+
+static int decide_in_hand(struct mnfq_packet *packet, uint32_t verdict)
+{
+	struct mnfq_socket *sock = packet->queue->sock;
+	bool entered;
+	int err;
+
+	if (!packet->in_hand)
+		return packet->decided ? -EALREADY : -EINVAL;
+	if (sock->open && !sock->in_callback) /* of whichever thread */
+		atomic_store(&sock->dispatcher, (uintptr_t)pthread_self());
+	if (!mnfq_i_in_round(sock))
+		return -EINVAL;
+	entered = mnfq_i_enter(sock);
+	err = mnfq_i_handle_verdict(packet, verdict);
+	mnfq_i_leave(sock, entered);
+	return err;
+}
+
+int mnfq_packet_decide(struct mnfq_packet *packet, enum mnfq_verdict verdict)
+{
+	bool entered;
+	int err;
+
+	if (!packet)
+		return -EINVAL;
+	if (!packet->retained)
+		return decide_in_hand(packet, verdict);
+	if (!mnfq_i_verdict_valid(verdict))
+		return -EINVAL;
+	entered = mnfq_i_enter(packet->queue->sock);
+	err = mnfq_i_retain_decide(packet, verdict);
+	mnfq_i_leave(packet->queue->sock, entered);
+	return err;
+}
