@@ -150,6 +150,8 @@ static int report(struct mnfq_socket *sock)
 {
 	if (in_use(sock))
 		return 0;
+	if (atomic_load(&sock->deferred_unbind)) /* another thread's */
+		mnfq_i_walk_unbind(sock);
 	if (atomic_exchange(&sock->stop, false))
 		return -ECANCELED;
 	return mnfq_i_has_failed(sock) ? mnfq_i_take_failure(sock) : 0;
@@ -226,18 +228,30 @@ static int check_pulled(struct mnfq_socket *sock)
 		     : 0;
 }
 
-int mnfq_socket_dispatch(struct mnfq_socket *sock, int timeout_ms)
+static int dispatch(struct mnfq_socket *sock, int timeout_ms)
 {
 	int err;
 
-	if (!sock)
-		return -EINVAL;
 	mnfq_i_round_close(sock);
 	if (sock->pulls && (err = check_pulled(sock)) < 0)
 		return err;
 	if (timeout_ms != 0 && (err = prepare_wake(sock)) < 0)
 		return err;
 	return next_round(sock, timeout_ms, false);
+}
+
+int mnfq_socket_dispatch(struct mnfq_socket *sock, int timeout_ms)
+{
+	int n;
+
+	if (!sock)
+		return -EINVAL;
+	n = mnfq_i_use(sock, true);
+	if (n < 0)
+		return mnfq_i_fail(&sock->error, n, MNFQ_I_IN_USE);
+	n = dispatch(sock, timeout_ms);
+	mnfq_i_unuse(sock);
+	return n;
 }
 
 /* Ends the round before, and counts what it had. */
@@ -250,12 +264,10 @@ static int end_pulled(struct mnfq_socket *sock)
 	return n < 0 ? n : 0;
 }
 
-int mnfq_socket_receive(struct mnfq_socket *sock, int timeout_ms)
+static int receive(struct mnfq_socket *sock, int timeout_ms)
 {
 	int n = 0;
 
-	if (!sock)
-		return -EINVAL;
 	if (mnfq_i_round_resume(sock))
 		n = end_pulled(sock);
 	if (n == 0 && timeout_ms != 0)
@@ -264,6 +276,20 @@ int mnfq_socket_receive(struct mnfq_socket *sock, int timeout_ms)
 		n = next_round(sock, timeout_ms, true);
 	if (n > 0)
 		mnfq_i_round_pause(sock);
+	return n;
+}
+
+int mnfq_socket_receive(struct mnfq_socket *sock, int timeout_ms)
+{
+	int n;
+
+	if (!sock)
+		return -EINVAL;
+	n = mnfq_i_use(sock, true);
+	if (n < 0)
+		return mnfq_i_fail(&sock->error, n, MNFQ_I_IN_USE);
+	n = receive(sock, timeout_ms);
+	mnfq_i_unuse(sock);
 	return n;
 }
 

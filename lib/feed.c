@@ -69,13 +69,11 @@ static int begin(struct mnfq_socket *sock)
 	return err;
 }
 
-int mnfq_socket_feed(struct mnfq_socket *sock, const void *datagram, size_t len,
-		     const struct sockaddr *from, socklen_t from_len)
+static int feed(struct mnfq_socket *sock, const void *datagram, size_t len,
+		const struct sockaddr *from, socklen_t from_len)
 {
 	int err, ended;
 
-	if (!sock || (!datagram && len > 0))
-		return -EINVAL;
 	err = begin(sock);
 	if (err < 0)
 		return err;
@@ -96,4 +94,19 @@ int mnfq_socket_feed(struct mnfq_socket *sock, const void *datagram, size_t len,
 	if (err < 0 && ended != -ECANCELED)
 		return err;
 	return ended == 0 && !sock->open ? mnfq_i_take_failure(sock) : ended;
+}
+
+int mnfq_socket_feed(struct mnfq_socket *sock, const void *datagram, size_t len,
+		     const struct sockaddr *from, socklen_t from_len)
+{
+	int n;
+
+	if (!sock || (!datagram && len > 0))
+		return -EINVAL;
+	n = mnfq_i_use(sock, true);
+	if (n < 0)
+		return mnfq_i_fail(&sock->error, n, MNFQ_I_IN_USE);
+	n = feed(sock, datagram, len, from, from_len);
+	mnfq_i_unuse(sock);
+	return n;
 }

@@ -19,6 +19,7 @@
 #include "round.h"
 #include "send.h"
 #include "verdict.h"
+#include "wake.h"
 #include "wire.h"
 
 /* The one flag that the kernel has the other way round. */
@@ -387,18 +388,35 @@ int mnfq_queue_set_flags(struct mnfq_queue *queue, uint32_t flags, uint32_t mask
 	return 0;
 }
 
+/* The thread that dispatches the socket does it, as soon as no callback runs. */
+static void unbind_later(struct mnfq_queue *queue)
+{
+	struct mnfq_socket *sock = queue->sock;
+
+	atomic_store(&queue->closing, true);
+	atomic_store(&sock->deferred_unbind, true);
+	if (!mnfq_i_in_round(sock))
+		mnfq_i_wake_dispatch(sock);
+}
+
 struct mnfq_queue *mnfq_queue_unbind(struct mnfq_queue *queue)
 {
+	struct mnfq_socket *sock = queue ? queue->sock : NULL;
+
 	if (!queue)
 		return NULL;
-	mnfq_i_round_close(queue->sock);
-	if (mnfq_i_in_round(queue->sock)) {
-		queue->closing = true;
-		queue->sock->deferred_unbind = true;
+	if (mnfq_i_use(sock, false) < 0) {
+		unbind_later(queue);
+		return NULL;
+	}
+	mnfq_i_round_close(sock);
+	if (mnfq_i_in_round(sock)) { /* in a callback of one who pulls */
+		unbind_later(queue);
 	} else {
-		mnfq_i_request_start(queue->sock);
+		mnfq_i_request_start(sock);
 		mnfq_i_queue_end(queue, true);
 	}
+	mnfq_i_unuse(sock);
 	return NULL;
 }
 

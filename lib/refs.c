@@ -2,6 +2,8 @@
 /* What a socket and its queues are held by: the last one to let go frees them. */
 #include "refs.h"
 
+#include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 
 #include "verdict.h"
@@ -119,6 +121,7 @@ struct mnfq_socket *mnfq_i_socket_unref(struct mnfq_socket *sock)
 	if (atomic_fetch_sub(&sock->refs, 1) != 1)
 		return NULL;
 	pthread_mutex_destroy(&sock->lock);
+	pthread_mutex_destroy(&sock->use);
 	free_slots(sock);
 	free(sock);
 	return NULL;
@@ -132,6 +135,29 @@ void mnfq_i_queue_unref(struct mnfq_queue *queue)
 		return;
 	mnfq_i_held_free(&queue->held_list);
 	free(queue);
+	mnfq_i_socket_unref(sock);
+}
+
+/*
+ * Of the threads that dispatch a socket, or unbind queues of it, one at a time does. Returns -EBUSY if a
+ * call of dispatch is under way, perhaps of this thread.
+ */
+int mnfq_i_use(struct mnfq_socket *sock, bool dispatch)
+{
+	while (pthread_mutex_trylock(&sock->use) != 0) {
+		if (atomic_load(&sock->dispatching))
+			return -EBUSY;
+		sched_yield(); /* a queue is being unbound, or it is about to dispatch */
+	}
+	atomic_store(&sock->dispatching, dispatch);
+	atomic_fetch_add(&sock->refs, 1); /* a callback may close it */
+	return 0;
+}
+
+void mnfq_i_unuse(struct mnfq_socket *sock)
+{
+	atomic_store(&sock->dispatching, false);
+	pthread_mutex_unlock(&sock->use);
 	mnfq_i_socket_unref(sock);
 }
 

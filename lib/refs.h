@@ -43,7 +43,7 @@ struct mnfq_queue {
 	atomic_uint refs; /* the user's, and one for each retained packet */
 	uint16_t num;
 	uint32_t tag;
-	bool closing;         /* unbind once the callback returned */
+	atomic_bool closing;  /* unbind once the callback returned */
 	bool unlinked;        /* and counted in the socket */
 	bool synced;          /* next_id is known */
 	int failure;          /* to be reported by the next dispatch; 0: none */
@@ -154,7 +154,7 @@ struct mnfq_socket {
 	bool has_timeout; /* and a wait there ends by itself */
 	atomic_uintptr_t dispatcher; /* the thread in a round, 0 if none is */
 	bool closing;                /* close once the callback returned */
-	bool deferred_unbind;        /* something is closing */
+	atomic_bool deferred_unbind; /* something is closing */
 	bool stale;                  /* packets of a queue that is gone may still arrive */
 	bool ask_opener;             /* requests go only if who opened the socket may send them */
 	uint32_t portid, seq, tag, timeout_ms;
@@ -211,6 +211,8 @@ struct mnfq_socket {
 	struct mnfq_i_ifname ifnames[MNFQ_I_IFNAME_SETS][MNFQ_I_IFNAME_WAYS];
 	struct mnfq_i_errmsg error;
 	pthread_mutex_t lock; /* recursive: a late verdict may fill the outbox */
+	pthread_mutex_t use;  /* of whoever dispatches, or unbinds a queue */
+	atomic_bool dispatching;
 };
 
 struct mnfq_i_slot *mnfq_i_slot_find(const struct mnfq_socket *sock, uint16_t num);
@@ -222,6 +224,10 @@ void mnfq_i_queue_unref(struct mnfq_queue *queue);
 struct mnfq_socket *mnfq_i_socket_unref(struct mnfq_socket *sock);
 void mnfq_i_queue_count(const struct mnfq_queue *queue, struct mnfq_stats *sum);
 void mnfq_i_queue_count_unread(struct mnfq_queue *queue, uint32_t verdict, uint64_t n);
+#define MNFQ_I_IN_USE                                                                            \
+	"called from within a callback, or while another thread dispatches the socket"
+int mnfq_i_use(struct mnfq_socket *sock, bool dispatch);
+void mnfq_i_unuse(struct mnfq_socket *sock);
 bool mnfq_i_in_round(struct mnfq_socket *sock);
 
 /*

@@ -203,6 +203,7 @@ static int wrap(struct mnfq_socket **ret, int fd, bool own,
 	sock->send_max = mnfq_i_get_send_max(fd);
 	sock->backlog_end = &sock->backlog;
 	init_lock(&sock->lock);
+	pthread_mutex_init(&sock->use, NULL);
 	/* Numbers that no other user of the descriptor uses, or used before. */
 	sock->seq = random_number();
 	sock->tag = (sock->seq << 17 | 1u << 31) & MNFQ_I_TAG_OWN;

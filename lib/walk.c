@@ -121,18 +121,21 @@ static void decide_in_hand(struct mnfq_socket *sock, const struct mnfq_queue *qu
 			mnfq_i_handle_default(packet);
 }
 
-/* What a callback asked for but could not be done under its feet. */
-static void unbind_deferred(struct mnfq_socket *sock)
+/* What a callback, or another thread, asked for but could not be done under the feet of a callback. */
+void mnfq_i_walk_unbind(struct mnfq_socket *sock)
 {
+	const bool in_round = mnfq_i_in_round(sock);
 	struct mnfq_queue *queue, *next;
 
-	sock->deferred_unbind = false;
+	atomic_store(&sock->deferred_unbind, false);
 	for (queue = sock->queues; queue; queue = next) {
 		next = queue->next;
-		if (!queue->closing)
+		if (!atomic_load(&queue->closing))
 			continue;
-		decide_in_hand(sock, queue);
-		(void)mnfq_i_flush(sock);
+		if (in_round) {
+			decide_in_hand(sock, queue);
+			(void)mnfq_i_flush(sock);
+		}
 		mnfq_i_request_start(sock);
 		mnfq_i_queue_end(queue, true);
 	}
@@ -146,7 +149,7 @@ static struct mnfq_packet *next_packet(struct mnfq_socket *sock)
 
 	while (!packet) {
 		if (sock->deferred_unbind)
-			unbind_deferred(sock);
+			mnfq_i_walk_unbind(sock);
 		if (sock->closing || walk->packets == sock->ring->slots ||
 		    (walk->len == 0 && !next_datagram(sock)))
 			return NULL;

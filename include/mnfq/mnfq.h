@@ -42,8 +42,8 @@
  *
  * Threads.   Only one thread at a time may use a socket, its queues and the packets in its
  *            callbacks; the same holds for all sockets that share a ring. Any thread may use a
- *            retained packet, one thread at a time. Any thread or signal handler may call
- *            mnfq_socket_stop(). The library has no global state and installs no signal handlers;
+ *            retained packet, one thread at a time. Any thread may call mnfq_queue_decide() and
+ *            mnfq_queue_unbind(), any thread or signal handler mnfq_socket_stop(). The library has no global state and installs no signal handlers;
  *            every descriptor is close-on-exec. Functions are not reliable cancellation points:
  *            do not pthread_cancel() a thread that may be in one.
  *
@@ -749,7 +749,9 @@ int mnfq_queue_bind(struct mnfq_queue **ret, struct mnfq_socket *sock, unsigned 
  * path inside this call, which may take long: packets left after the socket's timeout_ms are
  * dropped. For the caller it cannot fail; but without CAP_NET_ADMIN the kernel refuses, and the
  * queue ends when the socket is closed. Packets that waited count as `defaulted`. Called from a
- * callback of the socket, it takes effect when the callback returns.
+ * callback of the socket, it takes effect when the callback returns; from another thread, while
+ * mnfq_socket_dispatch(), mnfq_socket_run(), mnfq_socket_receive() or mnfq_socket_feed() is under way, as soon as
+ * that thread runs no callback. Then the queue must not be used any more all the same.
  */
 struct mnfq_queue *mnfq_queue_unbind(struct mnfq_queue *queue);
 
