@@ -17,8 +17,6 @@
 #define SIZE_MAX_      1500
 #define RATE_MIN       100
 #define RATE_MAX       10000000
-#define RATE_MIN       100
-#define RATE_MAX       10000000
 
 /* ---- command line ------------------------------------------------------------------------- */
 
@@ -56,7 +54,7 @@ static int set_rates(void *data, const char *list)
 
 static void list_scenarios(bool brief)
 {
-	for (unsigned int i = 0; i < bench_scenario_count; i++) {
+	for (unsigned int i = 0; i < BENCH_SCENARIOS; i++) {
 		if (brief)
 			printf("%s\t%s\n", bench_scenarios[i].name, bench_scenarios[i].summary);
 		else
@@ -105,7 +103,7 @@ static const struct option_table table = {
 
 static int take_scenario(struct bench_options *opts, const char *name)
 {
-	for (unsigned int i = 0; i < bench_scenario_count; i++) {
+	for (unsigned int i = 0; i < BENCH_SCENARIOS; i++) {
 		if (strcmp(name, bench_scenarios[i].name) == 0) {
 			opts->chosen[i] = true;
 			return 0;
@@ -132,7 +130,7 @@ static bool parse_command_line(struct bench_options *opts, int argc, char **argv
 		if (*status)
 			return false;
 	}
-	for (unsigned int i = 0; optind == argc && i < bench_scenario_count; i++)
+	for (unsigned int i = 0; optind == argc && i < BENCH_SCENARIOS; i++)
 		opts->chosen[i] = true;
 	return true;
 }
@@ -142,23 +140,29 @@ static bool parse_command_line(struct bench_options *opts, int argc, char **argv
 static int open_series(struct bench_series *series, const struct bench_scenario *scenario,
 		       const struct bench_options *opts, uint64_t rate)
 {
-	*series = (struct bench_series){ .scenario = scenario, .rate = rate };
-	while (scenario->candidates[series->candidates].name) {
-		struct bench_result *results = calloc(opts->rounds, sizeof(*results));
+	const struct bench_candidate *candidate = bench_candidates;
+	const unsigned int in = 1u << (scenario - bench_scenarios);
+	struct bench_result *results;
 
+	*series = (struct bench_series){ .scenario = scenario, .rate = rate };
+	for (; candidate->name && series->count < BENCH_CANDIDATES; candidate++) {
+		if (!(candidate->in & in))
+			continue;
+		results = calloc(opts->rounds, sizeof(*results));
 		if (!results)
 			return fail(BENCH_NAME, "out of memory");
 		for (uint64_t i = 0; i < opts->rounds; i++)
 			for (int m = 0; m < BENCH_METRICS; m++)
 				results[i].value[m] = -1;
-		series->results[series->candidates++] = results;
+		series->candidates[series->count] = candidate;
+		series->results[series->count++] = results;
 	}
 	return 0;
 }
 
 static void close_series(struct bench_series *series)
 {
-	for (unsigned int i = 0; i < series->candidates; i++)
+	for (unsigned int i = 0; i < series->count; i++)
 		free(series->results[i]);
 }
 
@@ -168,7 +172,7 @@ static void subtract_first(struct bench_series *series, uint64_t round)
 	static const enum bench_metric metrics[] = { BENCH_P50, BENCH_P99 };
 	double *value, more;
 
-	for (unsigned int i = 1; i < series->candidates; i++) {
+	for (unsigned int i = 1; i < series->count; i++) {
 		for (size_t m = 0; m < sizeof(metrics) / sizeof(metrics[0]); m++) {
 			value = &series->results[i][round].value[metrics[m]];
 			more = *value - series->results[0][round].value[metrics[m]];
@@ -188,10 +192,10 @@ static int run_round(struct bench_net *net, struct bench_series *series,
 	if (series->rate > 0)
 		snprintf(rate, sizeof(rate), ", %llu packets/s",
 			 (unsigned long long)series->rate);
-	for (unsigned int i = 0; i < series->candidates; i++) {
+	for (unsigned int i = 0; i < series->count; i++) {
 		/* The first one has other caches: take turns. */
-		unsigned int who = (unsigned int)((i + round) % series->candidates);
-		const struct bench_candidate *candidate = &scenario->candidates[who];
+		unsigned int who = (unsigned int)((i + round) % series->count);
+		const struct bench_candidate *candidate = series->candidates[who];
 
 		fprintf(stderr, "%s: %s%s, round %llu of %llu: %s\n", BENCH_NAME, scenario->name,
 			rate, (unsigned long long)(round + 1), (unsigned long long)opts->rounds,
@@ -224,7 +228,7 @@ static void note_missing(const struct bench_options *opts)
 {
 	bool wanted = false;
 
-	for (unsigned int i = 0; i < bench_scenario_count && !HAVE_LNQ; i++)
+	for (unsigned int i = 0; i < BENCH_SCENARIOS && !HAVE_LNQ; i++)
 		wanted |= opts->chosen[i] && strcmp(bench_scenarios[i].against[0], "lnq") == 0;
 	if (wanted)
 		fprintf(stderr,
@@ -258,7 +262,7 @@ static int run_all(struct bench_net *net, const struct bench_options *opts)
 	int status = 0;
 
 	note_missing(opts);
-	for (i = 0; i < bench_scenario_count && !status; i++)
+	for (i = 0; i < BENCH_SCENARIOS && !status; i++)
 		if (opts->chosen[i])
 			status = run_scenario(net, opts, &bench_scenarios[i], series, &count);
 	if (!status)

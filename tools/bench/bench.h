@@ -20,6 +20,19 @@
 #define BENCH_AGAINST    2 /* what a scenario is compared with */
 #define BENCH_RATES      16
 
+/** The scenarios, by their index. */
+enum bench_scenario_id {
+	BENCH_DRAIN,
+	BENCH_FLOOD,
+	BENCH_LOAD,
+	BENCH_MIXED,
+	BENCH_LATENCY,
+	BENCH_TCP,
+	BENCH_THREADS,
+	BENCH_NAMESPACES,
+	BENCH_SCENARIOS
+};
+
 /** What is measured. Times are in microseconds. */
 enum bench_metric {
 	BENCH_RATE,     /* packets a second */
@@ -57,7 +70,7 @@ struct bench_options {
 	size_t rate_count;
 	uint64_t rate; /* the one to measure */
 	bool json;
-	bool chosen[16]; /* scenarios, by their index */
+	bool chosen[BENCH_SCENARIOS];
 };
 
 /* ---- signals, the clock, processors ------------------------------------------------------- */
@@ -168,7 +181,7 @@ struct bench_worker {
 
 struct bench_candidate {
 	const char *name;
-	const char *summary;
+	unsigned int in;                         /* scenarios: a bit for each */
 	int (*run)(struct bench_worker *worker); /* NULL: none, the path without a queue */
 	bool spin;
 	bool gso;
@@ -176,6 +189,9 @@ struct bench_candidate {
 	uint32_t coalesce_us;
 	unsigned int threads;
 };
+
+/** All of them; the last one has no name. */
+extern const struct bench_candidate bench_candidates[];
 
 int bench_run_mnfq(struct bench_worker *worker);
 int bench_run_raw(struct bench_worker *worker);
@@ -214,10 +230,10 @@ static inline enum bench_decision bench_worker_decide(struct bench_worker *worke
 }
 
 /** The workers of one measurement, in a process of their own. */
-#define BENCH_THREADS 2
+#define BENCH_WORKERS 2
 struct bench_worker_group {
 	const struct bench_candidate *candidate;
-	struct bench_worker *workers; /* BENCH_THREADS of them */
+	struct bench_worker *workers; /* BENCH_WORKERS of them */
 	unsigned int count;
 	int pid;
 };
@@ -282,7 +298,6 @@ struct bench_scenario {
 	const char *summary;
 	int (*measure)(struct bench_net *net, const struct bench_options *opts,
 		       const struct bench_candidate *candidate, struct bench_result *result);
-	const struct bench_candidate *candidates;
 	enum bench_metric metric; /* the one to judge by */
 	bool inverse;             /* its ratios are the other's value by one's own */
 	bool sized;               /* --size says how large its packets are */
@@ -293,29 +308,27 @@ struct bench_scenario {
 };
 
 /** In load.c. */
-extern const struct bench_candidate bench_of_load[];
 int bench_measure_load(struct bench_net *net, const struct bench_options *opts,
 		       const struct bench_candidate *candidate, struct bench_result *result);
 
 /** In namespaces.c. */
-extern const struct bench_candidate bench_of_namespaces[];
 int bench_measure_namespaces(struct bench_net *net, const struct bench_options *opts,
 			     const struct bench_candidate *candidate,
 			     struct bench_result *result);
 
-extern const struct bench_scenario bench_scenarios[];
-extern const unsigned int bench_scenario_count;
+extern const struct bench_scenario bench_scenarios[BENCH_SCENARIOS];
 
 /* ---- reports ---------------------------------------------------------------------------- */
 
-#define BENCH_CANDIDATES 10
-#define BENCH_SERIES     (16 + BENCH_RATES)
+#define BENCH_CANDIDATES 16
+#define BENCH_SERIES     (BENCH_SCENARIOS + BENCH_RATES)
 
 /** All measurements of a scenario. */
 struct bench_series {
 	const struct bench_scenario *scenario;
 	uint64_t rate; /* of a paced one */
-	unsigned int candidates;
+	unsigned int count;
+	const struct bench_candidate *candidates[BENCH_CANDIDATES];
 	struct bench_result *results[BENCH_CANDIDATES]; /* one a round each */
 };
 

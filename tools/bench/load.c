@@ -15,23 +15,6 @@
 #define LOAD_TIME_MS 500  /* no more packets than for so long, */
 #define LOAD_LEAST   1000 /* or these */
 
-#if HAVE_LNQ
-#define LNQ(...) __VA_ARGS__,
-#else
-#define LNQ(...)
-#endif
-
-const struct bench_candidate bench_of_load[] = {
-	{ .name = "unqueued" },
-	{ .name = "mnfq", .run = bench_run_mnfq, .gso = true },
-	{ .name = "mnfq-50us", .run = bench_run_mnfq, .gso = true, .coalesce_us = 50 },
-	{ .name = "mnfq-200us", .run = bench_run_mnfq, .gso = true, .coalesce_us = 200 },
-	{ .name = "mnfq-busy", .run = bench_run_mnfq, .gso = true, .spin = true },
-	{ .name = "raw", .run = bench_run_raw, .gso = true },
-	LNQ({ .name = "lnq", .run = bench_run_lnq })
-		LNQ({ .name = "lnq-batch", .run = bench_run_lnq_batch }){ .name = NULL },
-};
-
 struct load {
 	struct bench_paced paced;
 	int samples; /* the socket at which they arrive */

@@ -32,12 +32,6 @@
 #define LOST_MS            10000 /* nothing came for so long: lost */
 #define NAMESPACES_EVENTS  64
 
-const struct bench_candidate bench_of_namespaces[] = {
-	{ .name = "mnfq" },
-	{ .name = "mnfq-one", .once = true }, /* the same packets in one namespace */
-	{ .name = NULL },
-};
-
 /* ---- the namespaces, which all measurements share ----------------------------------------- */
 
 static struct {

@@ -29,7 +29,7 @@ static json_t *make_candidate(const struct bench_series *series, const struct be
 			      unsigned int who)
 {
 	const struct bench_scenario *scenario = series->scenario;
-	json_t *object = json_pack("{s:s}", "name", scenario->candidates[who].name);
+	json_t *object = json_pack("{s:s}", "name", series->candidates[who]->name);
 	json_t *ratios = json_object();
 	struct bench_summary s;
 
@@ -52,7 +52,7 @@ static json_t *make_scenario(const struct bench_series *series, const struct ben
 {
 	json_t *candidates = json_array(), *object;
 
-	for (unsigned int i = 0; i < series->candidates; i++)
+	for (unsigned int i = 0; i < series->count; i++)
 		json_array_append_new(candidates, make_candidate(series, opts, i));
 	object =
 		json_pack("{s:s, s:s, s:o}", "name", series->scenario->name, "judged_by",
@@ -60,8 +60,7 @@ static json_t *make_scenario(const struct bench_series *series, const struct ben
 	if (series->scenario->paced)
 		json_object_set_new(object, "rate", json_integer((json_int_t)series->rate));
 	if (series->scenario->added)
-		json_object_set_new(object, "added_to",
-				    json_string(series->scenario->candidates[0].name));
+		json_object_set_new(object, "added_to", json_string(series->candidates[0]->name));
 	return object;
 }
 

@@ -72,11 +72,11 @@ static double get_ratio(const struct bench_series *series, uint64_t rounds, unsi
 	unsigned int i;
 	uint64_t round;
 
-	for (i = 0; name && i < series->candidates; i++)
-		if (strcmp(scenario->candidates[i].name, name) == 0)
+	for (i = 0; name && i < series->count; i++)
+		if (strcmp(series->candidates[i]->name, name) == 0)
 			break;
 	/* What was added to the first one is not its like. */
-	if (!name || i == series->candidates || i == who || (scenario->added && who == 0))
+	if (!name || i == series->count || i == who || (scenario->added && who == 0))
 		return -1;
 	for (round = 0; round < rounds; round++) {
 		mine = series->results[who][round].value[scenario->metric];
@@ -131,7 +131,7 @@ static void print_row(FILE *out, const struct bench_series *series, uint64_t rou
 	int decimals = columns[scenario->metric].decimals;
 	struct bench_summary s = { .ratio = { -1, -1 } };
 
-	fprintf(out, "%-12s", scenario->candidates[who].name);
+	fprintf(out, "%-12s", series->candidates[who]->name);
 	if (bench_summarize(series, rounds, who, scenario->metric, &s))
 		fprintf(out, " %10.*f %10.*f %10.*f", decimals, s.median, decimals, s.min,
 			decimals, s.max);
@@ -175,7 +175,7 @@ void bench_report_table(FILE *out, const struct bench_series *series,
 	for (i = 0; scenario->shown[i] != BENCH_METRICS; i++)
 		fprintf(out, " %10s", columns[scenario->shown[i]].head);
 	fputc('\n', out);
-	for (i = 0; i < series->candidates; i++)
+	for (i = 0; i < series->count; i++)
 		print_row(out, series, opts->rounds, i);
 	fputc('\n', out);
 }

@@ -123,8 +123,8 @@ static void worker_child_main(struct bench_net *net, struct bench_worker_group *
 			      pid_t parent)
 {
 	struct sigaction wake = { .sa_handler = worker_on_signal };
-	struct thread_arg args[BENCH_THREADS];
-	pthread_t threads[BENCH_THREADS];
+	struct thread_arg args[BENCH_WORKERS];
+	pthread_t threads[BENCH_WORKERS];
 	unsigned int i;
 
 	bench_bind_to_parent(parent);
@@ -151,11 +151,11 @@ int bench_group_init(struct bench_net *net, struct bench_worker_group *group,
 	int first, last;
 
 	if (!workers)
-		workers = mmap(NULL, BENCH_THREADS * sizeof(*workers), PROT_READ | PROT_WRITE,
+		workers = mmap(NULL, BENCH_WORKERS * sizeof(*workers), PROT_READ | PROT_WRITE,
 			       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (workers == MAP_FAILED)
 		return bench_fail(net, "out of memory");
-	memset(workers, 0, BENCH_THREADS * sizeof(*workers));
+	memset(workers, 0, BENCH_WORKERS * sizeof(*workers));
 	bench_find_cpus(&first, &last);
 	*group = (struct bench_worker_group){ .candidate = candidate,
 					      .workers = workers,
