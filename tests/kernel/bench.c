@@ -4,13 +4,17 @@
  * nothing stays behind. How fast it was is not asked here.
  */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <jansson.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "tool.h"
@@ -112,6 +116,103 @@ Test(bench, tcp)
 {
 	expect_figures("tcp", "gbit_per_second", 3, "");
 }
+
+/* ---- system calls ------------------------------------------------------------------------- */
+
+static json_t *find_by_name(json_t *array, const char *name)
+{
+	json_t *entry;
+	size_t i;
+
+	json_array_foreach(array, i, entry)
+	{
+		if (strcmp(json_string_value(json_object_get(entry, "name")), name) == 0)
+			return entry;
+	}
+	return NULL;
+}
+
+/* Its figure in the first scenario of the report; negative: there is none. */
+static double get_figure(json_t *report, const char *candidate, const char *metric)
+{
+	json_t *scenario = json_array_get(json_object_get(report, "scenarios"), 0);
+	json_t *entry = find_by_name(json_object_get(scenario, "candidates"), candidate);
+	json_t *figure = json_object_get(json_object_get(entry, metric), "typical");
+
+	cr_assert(entry, "no candidate %s", candidate);
+	return figure ? json_real_value(figure) : -1;
+}
+
+static void expect_calls(json_t *report, const char *candidate, double least, double most)
+{
+	double calls = get_figure(report, candidate, "syscalls_per_packet");
+
+	cr_expect(calls >= least && calls <= most, "%s: %g system calls a packet, not %g to %g",
+		  candidate, calls, least, most);
+}
+
+static void require_counter(json_t *report)
+{
+	if (get_figure(report, "raw", "syscalls_per_packet") < 0)
+		skip_or_fail("this kernel, or a sandbox, does not let us count system calls");
+}
+
+/* In batches of 64 to receive and to decide; or one to receive and one to decide each. */
+Test(bench, counts_system_calls_of_a_full_queue)
+{
+	json_t *report = measure("drain");
+
+	require_counter(report);
+	expect_calls(report, "raw", 2 / 64.0, 0.1);
+	expect_calls(report, "mnfq", 2 / 64.0, 0.1);
+	if (compares())
+		expect_calls(report, "lnq", 2, 2.1);
+	json_decref(report);
+}
+
+/* However they come, these two never take more than one at a time. */
+Test(bench, counts_system_calls_of_packets_that_come)
+{
+	json_t *report;
+
+	if (!compares())
+		cr_skip_test("this needs libnetfilter_queue");
+	report = measure("flood");
+	require_counter(report);
+	expect_calls(report, "lnq", 2, 2.1);
+	json_decref(report);
+	report = measure("load --rates max");
+	expect_calls(report, "lnq", 2, 2.1);
+	json_decref(report);
+}
+
+/* From here on, for this process and what it starts. */
+static void forbid_counting(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_perf_event_open, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EACCES),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog filter = { sizeof(code) / sizeof(code[0]), code };
+
+	cr_assert_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter), 0);
+}
+
+Test(bench, measures_where_system_calls_cannot_be_counted)
+{
+	json_t *report;
+
+	(void)netns_new();
+	forbid_counting();
+	report = measure("drain");
+	cr_expect_lt(get_figure(report, "raw", "syscalls_per_packet"), 0);
+	cr_expect_gt(get_figure(report, "raw", "cpu_us_per_packet"), 0);
+	json_decref(report);
+}
+
+/* ---- others ------------------------------------------------------------------------------- */
 
 /* What no run without losses can do without. */
 Test(bench, namespaces)

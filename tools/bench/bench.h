@@ -19,6 +19,7 @@
 #define BENCH_PORT       9
 #define BENCH_AGAINST    2 /* what a scenario is compared with */
 #define BENCH_RATES      16
+#define BENCH_COUNTED    4000 /* packets at most of which the system calls are counted */
 
 /** The scenarios, by their index. */
 enum bench_scenario_id {
@@ -163,8 +164,9 @@ struct bench_worker {
 	uint32_t coalesce_us; /* wait this long to gather packets; 0: do not */
 	uint64_t goal;        /* packets; 0: until stopped */
 	int cpu;              /* to stay on, or -1 */
-	bool trace; /* count system calls instead of time; false again where that is denied */
-	int pid;
+	bool alone;           /* no other worker in its process: all of its threads are ours */
+	bool counting;        /* system calls, instead of time */
+	int calls_fd;         /* their counter */
 
 	sem_t ready, go;
 	atomic_bool stop;
@@ -173,7 +175,7 @@ struct bench_worker {
 	char error[256];
 	uint64_t packets;    /* decided */
 	uint64_t unexpected; /* of these, those that are no IPv4 */
-	uint64_t calls;      /* system calls, if they were counted */
+	int64_t calls;       /* system calls; negative: not counted */
 	int64_t wall_ns, cpu_ns, user_ns, system_ns;
 	int64_t heap, memory; /* bytes */
 	int64_t start_wall, start_cpu, start_user, start_system;
@@ -249,16 +251,18 @@ int bench_group_end(struct bench_net *net, struct bench_worker_group *group);
 /** Prepare the workers of a candidate in memory that they share with us. 0 or -1. */
 int bench_group_init(struct bench_net *net, struct bench_worker_group *group,
 		     const struct bench_candidate *candidate);
+/** The system calls that they made for a packet, or -1. */
+double bench_group_count_calls(const struct bench_worker_group *group);
 /** What all workers together have taken. */
 void bench_group_add_up(const struct bench_worker_group *group, struct bench_result *result);
 /** Wait until nothing is left in the queue, five seconds at most. 0 or -1. */
 int bench_group_settle(struct bench_net *net, const struct bench_worker_group *group);
 
-/** In the process: allow to be watched; and the begin and the end of what is counted. */
-void bench_trace_prepare(struct bench_worker *worker);
-void bench_trace_stop(struct bench_worker *worker);
-/** In ours: count from the one to the other. 0 or -1. */
-int bench_trace_count(struct bench_net *net, struct bench_worker_group *group);
+/** A counter of the system calls of this thread and of those that it starts, or -1. */
+int bench_calls_open(void);
+/** The begin and the end of what is counted: how many, or -1. */
+void bench_calls_begin(int fd);
+int64_t bench_calls_end(int fd);
 
 /* ---- traffic ---------------------------------------------------------------------------- */
 

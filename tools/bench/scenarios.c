@@ -14,7 +14,6 @@
 #include "bench/bench.h"
 
 #define PINGS_MAX     5000
-#define TRACED_MAX    4000
 #define STREAM_BYTES  (64 * 1024) /* for each of --packets */
 #define STREAM_TIME   2.0         /* seconds */
 #define PACKET_MEMORY 4096        /* of a receive buffer, for a packet and what describes it */
@@ -138,7 +137,7 @@ static int fill(struct bench_net *net, const struct bench_options *opts,
 		    await_queued(net, &group->workers[i]) < 0)
 			return -1;
 	bench_group_go(group);
-	return bench_trace_count(net, group);
+	return 0;
 }
 
 static int flow(struct bench_net *net, const struct bench_options *opts,
@@ -167,7 +166,7 @@ enum kind { DRAIN, MIXED, FLOOD };
 
 static int measure_once(struct bench_net *net, const struct bench_options *opts,
 			const struct bench_candidate *candidate, struct bench_result *result,
-			enum kind kind, bool trace)
+			enum kind kind, bool counting)
 {
 	struct bench_worker_group group;
 	uint64_t share;
@@ -178,7 +177,7 @@ static int measure_once(struct bench_net *net, const struct bench_options *opts,
 	for (unsigned int i = 0; i < group.count; i++) {
 		struct bench_worker *worker = &group.workers[i];
 
-		worker->trace = trace;
+		worker->counting = counting;
 		worker->batch = (uint32_t)opts->batch;
 		worker->mixed = kind == MIXED;
 		worker->goal = i == 0 ? opts->packets - share * (group.count - 1) : share;
@@ -187,31 +186,26 @@ static int measure_once(struct bench_net *net, const struct bench_options *opts,
 	}
 	if (work_off(net, opts, &group, kind == FLOOD, result) < 0)
 		return -1;
-	if (trace)
-		result->value[BENCH_SYSCALLS] =
-			group.workers[0].trace
-				? (double)group.workers[0].calls / (double)opts->packets
-				: -1;
+	if (counting)
+		result->value[BENCH_SYSCALLS] = bench_group_count_calls(&group);
 	return 0;
 }
 
-/* System calls are counted in a run of their own: being watched is slow. */
+/* System calls are counted in a run of their own: that takes time. */
 static int measure_packets(struct bench_net *net, const struct bench_options *opts,
 			   const struct bench_candidate *candidate, struct bench_result *result,
 			   enum kind kind)
 {
 	struct bench_options fewer = *opts;
-	struct bench_result traced;
+	struct bench_result counted;
 
 	bench_pin(true);
 	if (measure_once(net, opts, candidate, result, kind, false) < 0)
 		return -1;
-	if (kind == FLOOD || candidate->threads > 1)
-		return 0;
-	fewer.packets = opts->packets < TRACED_MAX ? opts->packets : TRACED_MAX;
-	if (measure_once(net, &fewer, candidate, &traced, kind, true) < 0)
+	fewer.packets = opts->packets < BENCH_COUNTED ? opts->packets : BENCH_COUNTED;
+	if (measure_once(net, &fewer, candidate, &counted, kind, true) < 0)
 		return -1;
-	result->value[BENCH_SYSCALLS] = traced.value[BENCH_SYSCALLS];
+	result->value[BENCH_SYSCALLS] = counted.value[BENCH_SYSCALLS];
 	return 0;
 }
 
@@ -307,13 +301,13 @@ static const enum bench_metric packet_columns[] = {
 	BENCH_RATE, BENCH_USER,   BENCH_SYSTEM,  BENCH_SYSCALLS,
 	BENCH_HEAP, BENCH_MEMORY, BENCH_METRICS,
 };
-static const enum bench_metric load_columns[] = { BENCH_RATE, BENCH_P50, BENCH_P99, BENCH_LOST,
-						  BENCH_METRICS };
+static const enum bench_metric load_columns[] = { BENCH_RATE, BENCH_P50,      BENCH_P99,
+						  BENCH_LOST, BENCH_SYSCALLS, BENCH_METRICS };
 static const enum bench_metric latency_columns[] = { BENCH_P99, BENCH_CPU, BENCH_MEMORY,
 						     BENCH_METRICS };
 static const enum bench_metric tcp_columns[] = { BENCH_RATE, BENCH_CPU, BENCH_MEMORY,
 						 BENCH_METRICS };
-static const enum bench_metric thread_columns[] = { BENCH_CPU, BENCH_METRICS };
+static const enum bench_metric thread_columns[] = { BENCH_CPU, BENCH_SYSCALLS, BENCH_METRICS };
 static const enum bench_metric namespace_columns[] = {
 	BENCH_EACH,  BENCH_ATTACH, BENCH_DETACH,  BENCH_WAKEUPS,
 	BENCH_ALONE, BENCH_BESIDE, BENCH_METRICS,

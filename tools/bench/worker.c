@@ -66,29 +66,34 @@ static int64_t get_heap(void)
 #endif
 }
 
+/* A library, or a program, may have threads of its own. */
+static int get_cpu_clock(const struct bench_worker *worker)
+{
+	return worker->alone ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_THREAD_CPUTIME_ID;
+}
+
 void bench_worker_begin(struct bench_worker *worker)
 {
 	struct rusage usage;
 
-	bench_trace_prepare(worker);
 	worker_sync(worker);
 	worker->heap = -get_heap();
-	getrusage(RUSAGE_THREAD, &usage);
+	getrusage(worker->alone ? RUSAGE_SELF : RUSAGE_THREAD, &usage);
 	worker->start_user = to_ns(usage.ru_utime);
 	worker->start_system = to_ns(usage.ru_stime);
-	worker->start_cpu = bench_now(CLOCK_THREAD_CPUTIME_ID);
+	worker->start_cpu = bench_now(get_cpu_clock(worker));
 	worker->start_wall = bench_now(CLOCK_MONOTONIC);
-	bench_trace_stop(worker);
+	bench_calls_begin(worker->calls_fd);
 }
 
 void bench_worker_end(struct bench_worker *worker)
 {
 	struct rusage usage;
 
-	bench_trace_stop(worker);
+	worker->calls = bench_calls_end(worker->calls_fd);
 	worker->wall_ns = bench_now(CLOCK_MONOTONIC) - worker->start_wall;
-	worker->cpu_ns = bench_now(CLOCK_THREAD_CPUTIME_ID) - worker->start_cpu;
-	getrusage(RUSAGE_THREAD, &usage);
+	worker->cpu_ns = bench_now(get_cpu_clock(worker)) - worker->start_cpu;
+	getrusage(worker->alone ? RUSAGE_SELF : RUSAGE_THREAD, &usage);
 	worker->user_ns = to_ns(usage.ru_utime) - worker->start_user;
 	worker->system_ns = to_ns(usage.ru_stime) - worker->start_system;
 	worker->heap += get_heap();
@@ -107,6 +112,7 @@ static void *work(void *arg)
 
 	if (thread->worker->cpu >= 0)
 		bench_set_affinity(thread->worker->cpu, thread->worker->cpu);
+	thread->worker->calls_fd = thread->worker->counting ? bench_calls_open() : -1;
 	thread->worker->memory = -worker_get_memory();
 	if (thread->candidate->run(thread->worker) < 0)
 		sem_post(&thread->worker->ready);
@@ -164,6 +170,7 @@ int bench_group_init(struct bench_net *net, struct bench_worker_group *group,
 	for (unsigned int i = 0; i < group->count; i++) {
 		workers[i].queue = (uint16_t)i;
 		workers[i].gso = candidate->gso;
+		workers[i].alone = group->count == 1;
 		workers[i].spin = candidate->spin;
 		workers[i].once = candidate->once;
 		workers[i].coalesce_us = candidate->coalesce_us;
@@ -172,6 +179,19 @@ int bench_group_init(struct bench_net *net, struct bench_worker_group *group,
 		workers[i].cpu = i == 0 ? last : first;
 	}
 	return 0;
+}
+
+double bench_group_count_calls(const struct bench_worker_group *group)
+{
+	double calls = 0, packets = 0;
+
+	for (unsigned int i = 0; i < group->count; i++) {
+		if (group->workers[i].calls < 0)
+			return -1;
+		calls += (double)group->workers[i].calls;
+		packets += (double)group->workers[i].packets;
+	}
+	return packets > 0 ? calls / packets : -1;
 }
 
 void bench_group_add_up(const struct bench_worker_group *group, struct bench_result *result)
