@@ -153,7 +153,7 @@ static void expect_calls(json_t *report, const char *candidate, double least, do
 
 static void require_counter(json_t *report)
 {
-	if (get_figure(report, "raw", "syscalls_per_packet") < 0)
+	if (get_figure(report, "mnfq", "syscalls_per_packet") < 0)
 		skip_or_fail("this kernel, or a sandbox, does not let us count system calls");
 }
 
@@ -209,6 +209,39 @@ Test(bench, measures_where_system_calls_cannot_be_counted)
 	report = measure("drain");
 	cr_expect_lt(get_figure(report, "raw", "syscalls_per_packet"), 0);
 	cr_expect_gt(get_figure(report, "raw", "cpu_us_per_packet"), 0);
+	json_decref(report);
+}
+
+/* ---- later than in the callback ----------------------------------------------------------- */
+
+/* The ratio is that of the figures of the one round. */
+static void expect_peer(json_t *report, const char *candidate, const char *peer)
+{
+	const char *const metric = "cpu_us_per_packet";
+	json_t *scenario = json_array_get(json_object_get(report, "scenarios"), 0);
+	json_t *entry = find_by_name(json_object_get(scenario, "candidates"), candidate);
+	double ratio = json_real_value(json_object_get(json_object_get(entry, "ratios"), "peer"));
+	double off =
+		ratio * get_figure(report, candidate, metric) - get_figure(report, peer, metric);
+
+	cr_expect(ratio > 0 && off > -0.01 && off < 0.01, "%s: %g of %s", candidate, ratio, peer);
+}
+
+Test(bench, late)
+{
+	json_t *report = measure("late");
+
+	require_counter(report);
+	expect_calls(report, "mnfq", 2 / 64.0, 0.1);
+	expect_calls(report, "mnfq-retain", 1, 1.1);
+	expect_calls(report, "mnfq-feed", 1, 1.1);
+	if (compares()) {
+		expect_calls(report, "lnq-ids", 2, 2.1);
+		/* At worst each packet wakes the thread up. */
+		expect_calls(report, "lnq-thread", 2, 10);
+		expect_peer(report, "mnfq", "lnq");
+		expect_peer(report, "mnfq-retain", "lnq-ids");
+	}
 	json_decref(report);
 }
 

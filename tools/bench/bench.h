@@ -17,7 +17,8 @@
 #define BENCH_MARK       1  /* what `mixed` sets on each tenth packet */
 #define BENCH_FIRST      16 /* packets before a connection is marked */
 #define BENCH_PORT       9
-#define BENCH_AGAINST    2 /* what a scenario is compared with */
+#define BENCH_AGAINST    3      /* what a scenario is compared with */
+#define BENCH_PEER       "peer" /* stands for each candidate's own */
 #define BENCH_RATES      16
 #define BENCH_COUNTED    4000 /* packets at most of which the system calls are counted */
 
@@ -26,6 +27,7 @@ enum bench_scenario_id {
 	BENCH_DRAIN,
 	BENCH_FLOOD,
 	BENCH_LOAD,
+	BENCH_LATE,
 	BENCH_MIXED,
 	BENCH_LATENCY,
 	BENCH_TCP,
@@ -183,7 +185,8 @@ struct bench_worker {
 
 struct bench_candidate {
 	const char *name;
-	unsigned int in;                         /* scenarios: a bit for each */
+	unsigned int in;  /* scenarios: a bit for each */
+	const char *peer; /* the one that does the same with libnetfilter_queue */
 	int (*run)(struct bench_worker *worker); /* NULL: none, the path without a queue */
 	bool spin;
 	bool gso;
@@ -196,9 +199,13 @@ struct bench_candidate {
 extern const struct bench_candidate bench_candidates[];
 
 int bench_run_mnfq(struct bench_worker *worker);
+int bench_run_mnfq_retain(struct bench_worker *worker);
+int bench_run_mnfq_feed(struct bench_worker *worker);
 int bench_run_raw(struct bench_worker *worker);
 int bench_run_lnq(struct bench_worker *worker);
 int bench_run_lnq_batch(struct bench_worker *worker);
+int bench_run_lnq_ids(struct bench_worker *worker);
+int bench_run_lnq_thread(struct bench_worker *worker);
 
 /** Keep a message with errno's text; returns -1. */
 int bench_worker_fail(struct bench_worker *worker, const char *what);

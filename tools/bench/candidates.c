@@ -12,9 +12,11 @@
 const struct bench_candidate bench_candidates[] = {
 	{ .name = "unqueued", .in = IN(LOAD) | IN(LATENCY) | IN(TCP) },
 	{ .name = "mnfq",
-	  .in = PACKETS | IN(LOAD) | IN(LATENCY) | IN(TCP) | IN(THREADS) | IN(NAMESPACES),
+	  .in = PACKETS | IN(LOAD) | IN(LATE) | IN(LATENCY) | IN(TCP) | IN(THREADS) |
+		IN(NAMESPACES),
 	  .run = bench_run_mnfq,
-	  .gso = true },
+	  .gso = true,
+	  .peer = "lnq" },
 	{ .name = "mnfq-2", .in = IN(THREADS), .run = bench_run_mnfq, .gso = true, .threads = 2 },
 	{ .name = "mnfq-one", .in = IN(NAMESPACES), .once = true }, /* the same packets in one */
 	{ .name = "mnfq-nogso", .in = IN(TCP), .run = bench_run_mnfq },
@@ -34,6 +36,16 @@ const struct bench_candidate bench_candidates[] = {
 	  .run = bench_run_mnfq,
 	  .gso = true,
 	  .spin = true },
+	{ .name = "mnfq-retain",
+	  .in = IN(LATE),
+	  .run = bench_run_mnfq_retain,
+	  .gso = true,
+	  .peer = "lnq-ids" },
+	{ .name = "mnfq-feed",
+	  .in = IN(LATE),
+	  .run = bench_run_mnfq_feed,
+	  .gso = true,
+	  .peer = "lnq" },
 	{ .name = "raw",
 	  .in = PACKETS | IN(LOAD) | IN(LATENCY) | IN(TCP),
 	  .run = bench_run_raw,
@@ -46,9 +58,11 @@ const struct bench_candidate bench_candidates[] = {
 	  .spin = true },
 #if HAVE_LNQ
 	{ .name = "lnq",
-	  .in = PACKETS | IN(LOAD) | IN(LATENCY) | IN(TCP) | IN(THREADS),
+	  .in = PACKETS | IN(LOAD) | IN(LATE) | IN(LATENCY) | IN(TCP) | IN(THREADS),
 	  .run = bench_run_lnq },
 	{ .name = "lnq-batch", .in = PACKETS | IN(LOAD), .run = bench_run_lnq_batch },
+	{ .name = "lnq-ids", .in = IN(LATE), .run = bench_run_lnq_ids },
+	{ .name = "lnq-thread", .in = IN(LATE), .run = bench_run_lnq_thread },
 	{ .name = "lnq-gso", .in = IN(TCP), .run = bench_run_lnq, .gso = true },
 #endif
 	{ .name = NULL },

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * mnfq-bench: libnetfilter_queue, as most programs use it: recv, nfq_handle_packet, a verdict a
- * packet; and with batch verdicts made by hand, as a few do.
+ * packet; with batch verdicts made by hand, as a few do; and with verdicts that come later.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "bench/bench.h"
+#include "bench/late.h"
 
 #define LNQ_BATCH 64
 #define SIZE      (65536 + 4096)
@@ -22,6 +23,16 @@ struct lnq {
 	char *buffer;
 	unsigned int count; /* packets with the same verdict that wait for a batch */
 	uint32_t verdict, id;
+	uint32_t late[BENCH_KEPT];
+	size_t late_count;
+	struct bench_handoff handoff;
+};
+
+/* How such a program decides. Its functions return 0, or negative. */
+struct lnq_way {
+	nfq_callback *callback;
+	int (*start)(struct lnq *lnq);  /* before the first packet; or NULL */
+	int (*finish)(struct lnq *lnq); /* decides what is left; or NULL */
 };
 
 /* What the callback is handed. */
@@ -81,6 +92,71 @@ static int decide_batch(struct nfq_q_handle *queue, struct nfgenmsg *msg, struct
 	return ++lnq->count < LNQ_BATCH ? 0 : flush(lnq);
 }
 
+/* ---- later -------------------------------------------------------------------------------- */
+
+static int lnq_accept(void *data, const uint32_t *ids, size_t count)
+{
+	struct lnq *lnq = data;
+
+	for (size_t i = 0; i < count; i++)
+		if (nfq_set_verdict(lnq->queue, ids[i], NF_ACCEPT, 0, NULL) < 0)
+			return -1;
+	return 0;
+}
+
+static int lnq_accept_late(struct lnq *lnq)
+{
+	size_t count = lnq->late_count;
+
+	lnq->late_count = 0;
+	return lnq_accept(lnq, lnq->late, count);
+}
+
+/* Looks at the packet, and returns its id. */
+static uint32_t lnq_look(struct lnq *lnq, struct nfq_data *data)
+{
+	unsigned char *payload;
+	size_t len;
+	uint32_t id = get_packet(data, &payload, &len);
+
+	bench_worker_decide(lnq->worker, payload, len);
+	return id;
+}
+
+static int lnq_keep(struct nfq_q_handle *queue, struct nfgenmsg *msg, struct nfq_data *data,
+		    void *arg)
+{
+	struct lnq *lnq = arg;
+
+	(void)queue;
+	(void)msg;
+	lnq->late[lnq->late_count++] = lnq_look(lnq, data);
+	return lnq->late_count < BENCH_KEPT ? 0 : lnq_accept_late(lnq);
+}
+
+static int lnq_start_thread(struct lnq *lnq)
+{
+	return bench_handoff_start(&lnq->handoff, lnq->worker->goal, lnq_accept, lnq);
+}
+
+static int lnq_hand_over(struct nfq_q_handle *queue, struct nfgenmsg *msg, struct nfq_data *data,
+			 void *arg)
+{
+	struct lnq *lnq = arg;
+
+	(void)queue;
+	(void)msg;
+	bench_handoff_put(&lnq->handoff, lnq_look(lnq, data));
+	return 0;
+}
+
+static int lnq_finish_thread(struct lnq *lnq)
+{
+	return bench_handoff_finish(&lnq->handoff);
+}
+
+/* ---- the loop ----------------------------------------------------------------------------- */
+
 /* Something is there, or a signal came. What waits for a batch leaves before we sleep. */
 static ssize_t lnq_receive(struct lnq *lnq)
 {
@@ -107,7 +183,6 @@ static int loop(struct lnq *lnq)
 		if (len < 0 || nfq_handle_packet(lnq->handle, lnq->buffer, (int)len) < 0)
 			return bench_worker_fail(lnq->worker, "receiving or deciding failed");
 	}
-	flush(lnq);
 	return 0;
 }
 
@@ -129,16 +204,18 @@ static int open_queue(struct lnq *lnq, nfq_callback *callback)
 	return setsockopt(nfq_fd(lnq->handle), SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
 }
 
-static int lnq_run(struct bench_worker *worker, nfq_callback *callback)
+static int lnq_run(struct bench_worker *worker, const struct lnq_way *way)
 {
 	struct lnq lnq = { .worker = worker };
 	int err = 0;
 
-	if (open_queue(&lnq, callback) < 0) {
+	if (open_queue(&lnq, way->callback) < 0 || (way->start && way->start(&lnq) < 0)) {
 		err = bench_worker_fail(worker, "cannot bind");
 	} else {
 		bench_worker_begin(worker);
 		err = loop(&lnq);
+		if (way->finish && way->finish(&lnq) < 0 && err == 0)
+			err = bench_worker_fail(worker, "deciding failed");
 		bench_worker_end(worker);
 	}
 	if (lnq.queue)
@@ -151,10 +228,30 @@ static int lnq_run(struct bench_worker *worker, nfq_callback *callback)
 
 int bench_run_lnq(struct bench_worker *worker)
 {
-	return lnq_run(worker, lnq_decide);
+	static const struct lnq_way way = { .callback = lnq_decide };
+
+	return lnq_run(worker, &way);
 }
 
 int bench_run_lnq_batch(struct bench_worker *worker)
 {
-	return lnq_run(worker, decide_batch);
+	static const struct lnq_way way = { .callback = decide_batch, .finish = flush };
+
+	return lnq_run(worker, &way);
+}
+
+int bench_run_lnq_ids(struct bench_worker *worker)
+{
+	static const struct lnq_way way = { .callback = lnq_keep, .finish = lnq_accept_late };
+
+	return lnq_run(worker, &way);
+}
+
+int bench_run_lnq_thread(struct bench_worker *worker)
+{
+	static const struct lnq_way way = { .callback = lnq_hand_over,
+					    .start = lnq_start_thread,
+					    .finish = lnq_finish_thread };
+
+	return lnq_run(worker, &way);
 }

@@ -12,13 +12,10 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "bench/bench.h"
-
-#define RAW_BATCH 64
-#define SLOT      (66000 + 304) /* not a multiple of the page size: it would alias in the cache */
+#include "bench/late.h"
 
 struct verdict {
 	struct nlmsghdr nlh;
@@ -33,10 +30,8 @@ struct verdict {
 struct raw {
 	struct bench_worker *worker;
 	int fd;
-	struct mmsghdr messages[RAW_BATCH];
-	struct iovec iovecs[RAW_BATCH];
-	uint8_t *slots;
-	uint8_t out[RAW_BATCH * sizeof(struct verdict)];
+	struct bench_slots slots;
+	uint8_t out[BENCH_SLOTS * sizeof(struct verdict)];
 	size_t out_len;
 	struct {
 		unsigned int count;
@@ -119,14 +114,14 @@ static int raw_dispatch(struct raw *raw)
 	struct bench_worker *worker = raw->worker;
 	int i, n;
 
-	n = recvmmsg(raw->fd, raw->messages, RAW_BATCH,
+	n = recvmmsg(raw->fd, raw->slots.messages, BENCH_SLOTS,
 		     worker->spin ? MSG_DONTWAIT : MSG_WAITFORONE, NULL);
 	if (n < 0)
 		return errno == EINTR || errno == EAGAIN
 			       ? 0
 			       : bench_worker_fail(worker, "receiving failed");
 	for (i = 0; i < n; i++)
-		raw_handle_message(raw, raw->iovecs[i].iov_base);
+		raw_handle_message(raw, raw->slots.iovecs[i].iov_base);
 	raw_close_run(raw);
 	if (raw->out_len > 0 && send(raw->fd, raw->out, raw->out_len, 0) < 0)
 		return bench_worker_fail(worker, "sending failed");
@@ -160,21 +155,13 @@ static int raw_bind_queue(struct bench_worker *worker, struct mnl_socket *nl)
 
 static int raw_open(struct raw *raw, struct mnl_socket *nl)
 {
-	int i, on = 1, size = (int)(raw->worker->receive_buffer / 2);
+	int on = 1, size = (int)(raw->worker->receive_buffer / 2);
 
 	raw->fd = mnl_socket_get_fd(nl);
 	(void)setsockopt(raw->fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
 	(void)setsockopt(raw->fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, &on, sizeof(on));
-	raw->slots = mmap(NULL, (size_t)RAW_BATCH * SLOT, PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (raw->slots == MAP_FAILED)
+	if (bench_slots_init(&raw->slots, false) < 0)
 		return -1;
-	(void)madvise(raw->slots, (size_t)RAW_BATCH * SLOT, MADV_NOHUGEPAGE);
-	for (i = 0; i < RAW_BATCH; i++) {
-		raw->iovecs[i] = (struct iovec){ raw->slots + (size_t)i * SLOT, SLOT };
-		raw->messages[i].msg_hdr =
-			(struct msghdr){ .msg_iov = &raw->iovecs[i], .msg_iovlen = 1 };
-	}
 	return raw_bind_queue(raw->worker, nl);
 }
 
@@ -194,8 +181,8 @@ int bench_run_raw(struct bench_worker *worker)
 			err = raw_dispatch(raw);
 		bench_worker_end(worker);
 	}
-	if (raw && raw->slots && raw->slots != MAP_FAILED)
-		munmap(raw->slots, (size_t)RAW_BATCH * SLOT);
+	if (raw)
+		bench_slots_free(&raw->slots);
 	free(raw);
 	if (nl)
 		mnl_socket_close(nl);

@@ -72,6 +72,8 @@ static double get_ratio(const struct bench_series *series, uint64_t rounds, unsi
 	unsigned int i;
 	uint64_t round;
 
+	if (name && strcmp(name, BENCH_PEER) == 0)
+		name = series->candidates[who]->peer;
 	for (i = 0; name && i < series->count; i++)
 		if (strcmp(series->candidates[i]->name, name) == 0)
 			break;
@@ -129,7 +131,7 @@ static void print_row(FILE *out, const struct bench_series *series, uint64_t rou
 {
 	const struct bench_scenario *scenario = series->scenario;
 	int decimals = columns[scenario->metric].decimals;
-	struct bench_summary s = { .ratio = { -1, -1 } };
+	struct bench_summary s = { .ratio = { -1, -1, -1 } };
 
 	fprintf(out, "%-12s", series->candidates[who]->name);
 	if (bench_summarize(series, rounds, who, scenario->metric, &s))
