@@ -81,7 +81,10 @@ static const struct option_row rows[] = {
 	{ "batch", 0, "N", NUMBER(batch, 1, 1024),
 	  .help = "packets that mnfq receives at once (default: 64)" },
 	{ "json", .kind = OPTION_BOOL, .offset = offsetof(struct bench_options, json),
-	  .help = "print JSON, of which mnfq-bench-plot makes a chart" },
+	  .help = "print JSON" },
+	{ "svg", 0, "FILE", OPTION_TEXT, .offset = offsetof(struct bench_options, svg),
+	  .complete = "FILE",
+	  .help = "draw the figures of 'load', and of 'drain' as its right\nend, as a chart in FILE" },
 	OPTION_ROW_HELP,
 	OPTION_ROW_VERSION,
 };
@@ -132,7 +135,12 @@ static bool parse_command_line(struct bench_options *opts, int argc, char **argv
 	}
 	for (unsigned int i = 0; optind == argc && i < BENCH_SCENARIOS; i++)
 		opts->chosen[i] = true;
-	return true;
+	if (opts->svg && !opts->chosen[BENCH_LOAD])
+		*status = fail_usage(BENCH_NAME, "--svg draws the scenario 'load': choose it");
+	else if (opts->svg && !HAVE_LNQ)
+		*status = fail_usage(BENCH_NAME, "--svg compares with libnetfilter_queue: build "
+						 "with -Dlibnetfilter_queue=enabled");
+	return *status == 0;
 }
 
 /* ---- rounds ------------------------------------------------------------------------------- */
@@ -211,8 +219,13 @@ static int run_round(struct bench_net *net, struct bench_series *series,
 	return 0;
 }
 
+static int fail_chart(const struct bench_options *opts, int error)
+{
+	return fail(BENCH_NAME, "cannot write %s: %s", opts->svg, strerror(error));
+}
+
 static int report(struct bench_series *series, unsigned int count,
-		  const struct bench_options *opts)
+		  const struct bench_options *opts, FILE *chart)
 {
 	int err = 0;
 
@@ -220,7 +233,11 @@ static int report(struct bench_series *series, unsigned int count,
 		err = bench_report_json(stdout, series, count, opts);
 	for (unsigned int i = 0; i < count && !opts->json; i++)
 		bench_report_table(stdout, &series[i], opts);
-	return err < 0 ? fail(BENCH_NAME, "cannot print JSON: %s", strerror(-err)) : EXIT_SUCCESS;
+	if (err < 0)
+		return fail(BENCH_NAME, "cannot print JSON: %s", strerror(-err));
+	if (chart)
+		err = bench_report_svg(chart, series, count, opts);
+	return err < 0 ? fail_chart(opts, -err) : EXIT_SUCCESS;
 }
 
 /* Who wants the figures of libnetfilter_queue should not wait for them. */
@@ -255,7 +272,7 @@ static int run_scenario(struct bench_net *net, const struct bench_options *opts,
 	return status;
 }
 
-static int run_all(struct bench_net *net, const struct bench_options *opts)
+static int run_all(struct bench_net *net, const struct bench_options *opts, FILE *chart)
 {
 	struct bench_series series[BENCH_SERIES];
 	unsigned int i, count = 0;
@@ -266,7 +283,7 @@ static int run_all(struct bench_net *net, const struct bench_options *opts)
 		if (opts->chosen[i])
 			status = run_scenario(net, opts, &bench_scenarios[i], series, &count);
 	if (!status)
-		status = report(series, count, opts);
+		status = report(series, count, opts, chart);
 	for (i = 0; i < count; i++)
 		close_series(&series[i]);
 	return status;
@@ -276,17 +293,25 @@ static int bench_run(int argc, char **argv)
 {
 	struct bench_options opts;
 	struct bench_net net;
+	FILE *chart = NULL;
 	int status;
 
 	if (!parse_command_line(&opts, argc, argv, &status))
 		return status;
+	/* What was in it stays until there is something better. */
+	if (opts.svg)
+		chart = fopen(opts.svg, "ae");
+	if (opts.svg && !chart)
+		return fail_chart(&opts, errno);
 	bench_catch_signals();
 	if (bench_net_open(&net) < 0)
 		status = bench_interrupted ? fail(BENCH_NAME, "interrupted")
 					   : fail(BENCH_NAME, "%s", net.error);
 	else
-		status = run_all(&net, &opts);
+		status = run_all(&net, &opts, chart);
 	bench_net_close(&net);
+	if (chart)
+		fclose(chart);
 	return status;
 }
 

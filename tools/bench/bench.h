@@ -20,7 +20,6 @@
 #define BENCH_AGAINST    3      /* what a scenario is compared with */
 #define BENCH_PEER       "peer" /* stands for each candidate's own */
 #define BENCH_RATES      16
-#define BENCH_COUNTED    4000 /* packets at most of which the system calls are counted */
 
 /** The scenarios, by their index. */
 enum bench_scenario_id {
@@ -73,6 +72,7 @@ struct bench_options {
 	size_t rate_count;
 	uint64_t rate; /* the one to measure */
 	bool json;
+	const char *svg; /* where the chart goes, or NULL */
 	bool chosen[BENCH_SCENARIOS];
 };
 
@@ -359,5 +359,8 @@ void bench_report_table(FILE *out, const struct bench_series *series,
 /** One JSON object on @out; 0 or a negative errno. */
 int bench_report_json(FILE *out, const struct bench_series *series, unsigned int count,
 		      const struct bench_options *opts);
+/** A chart of `load` in place of what is in @out; 0 or a negative errno. */
+int bench_report_svg(FILE *out, const struct bench_series *series, unsigned int count,
+		     const struct bench_options *opts);
 
 #endif

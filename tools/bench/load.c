@@ -10,7 +10,7 @@
 
 #include "bench/bench.h"
 
-#define LOAD_TRIES   3    /* of a measurement in which the sender was disturbed */
+#define LOAD_TRIES   10   /* of a measurement in which the sender was disturbed */
 #define LOAD_SLOWER  50   /* it may take longer than planned by one part in so many */
 #define LOAD_TIME_MS 500  /* no more packets than for so long, */
 #define LOAD_LEAST   1000 /* or these */
@@ -120,15 +120,13 @@ static int load_try(struct bench_net *net, struct load *load,
 			  (double)load->paced.count * 1e9 / (double)load->paced.took_ns);
 }
 
-/* Where packets come at the same rate as when the time was taken, and fewer of them will do. */
+/* The same once more: packets come at the same rate as when the time was taken. */
 static int load_count_calls(struct bench_net *net, struct load *load,
 			    const struct bench_candidate *candidate, struct bench_result *result)
 {
 	struct bench_result counted;
 
 	load->counting = true;
-	if (load->paced.count > BENCH_COUNTED)
-		load->paced.count = BENCH_COUNTED;
 	if (load_try(net, load, candidate, &counted) < 0)
 		return -1;
 	result->value[BENCH_SYSCALLS] = bench_group_count_calls(&load->group);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* mnfq-bench: the figures as JSON, which the script plot draws. */
+/* mnfq-bench: the figures as JSON. */
 #include <errno.h>
 #include <sys/utsname.h>
 #include <unistd.h>

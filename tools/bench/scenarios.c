@@ -14,6 +14,7 @@
 #include "bench/bench.h"
 
 #define PINGS_MAX     5000
+#define COUNTED_MAX   4000        /* packets of which the system calls are counted */
 #define STREAM_BYTES  (64 * 1024) /* for each of --packets */
 #define STREAM_TIME   2.0         /* seconds */
 #define PACKET_MEMORY 4096        /* of a receive buffer, for a packet and what describes it */
@@ -202,7 +203,7 @@ static int measure_packets(struct bench_net *net, const struct bench_options *op
 	bench_pin(true);
 	if (measure_once(net, opts, candidate, result, kind, false) < 0)
 		return -1;
-	fewer.packets = opts->packets < BENCH_COUNTED ? opts->packets : BENCH_COUNTED;
+	fewer.packets = opts->packets < COUNTED_MAX ? opts->packets : COUNTED_MAX;
 	if (measure_once(net, &fewer, candidate, &counted, kind, true) < 0)
 		return -1;
 	result->value[BENCH_SYSCALLS] = counted.value[BENCH_SYSCALLS];
