@@ -200,7 +200,12 @@ extern const struct bench_candidate bench_candidates[];
 
 int bench_run_mnfq(struct bench_worker *worker);
 int bench_run_mnfq_retain(struct bench_worker *worker);
+int bench_run_mnfq_cork(struct bench_worker *worker);
+int bench_run_mnfq_ids(struct bench_worker *worker);
+int bench_run_mnfq_thread(struct bench_worker *worker);
+int bench_run_mnfq_pull(struct bench_worker *worker);
 int bench_run_mnfq_feed(struct bench_worker *worker);
+int bench_run_mnfq_feed_all(struct bench_worker *worker);
 int bench_run_raw(struct bench_worker *worker);
 int bench_run_lnq(struct bench_worker *worker);
 int bench_run_lnq_batch(struct bench_worker *worker);

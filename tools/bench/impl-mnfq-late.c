@@ -4,6 +4,7 @@
  * themselves. They accept everything. Each has a process of its own.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "bench/impl-mnfq.h"
 #include "bench/late.h"
@@ -13,10 +14,13 @@
 static struct {
 	struct mnfq_packet *packets[LATE_BATCH_MAX];
 	size_t count;
+	uint32_t ids[BENCH_KEPT + LATE_BATCH_MAX];
+	size_t id_count;
+	struct bench_handoff handoff;
 	struct bench_slots slots;
 } late;
 
-/* ---- retained, and decided one by one after the dispatch ---------------------------------- */
+/* ---- retained, and decided after the dispatch --------------------------------------------- */
 
 static enum mnfq_verdict late_retain(struct mnfq_packet *packet, void *data)
 {
@@ -52,6 +56,141 @@ int bench_run_mnfq_retain(struct bench_worker *worker)
 {
 	static const struct bench_mnfq_way way = { .callback = late_retain,
 						   .round = late_retain_round };
+
+	return bench_mnfq_run(worker, &way);
+}
+
+/* The same with one system call for all of them. */
+static int late_cork_round(struct bench_mnfq *program)
+{
+	int n = bench_mnfq_dispatch(program), err = mnfq_socket_cork(program->sock);
+
+	if (err == 0)
+		err = late_decide_retained();
+	if (err >= 0)
+		err = mnfq_socket_flush(program->sock);
+	return err < 0 ? err : n;
+}
+
+int bench_run_mnfq_cork(struct bench_worker *worker)
+{
+	static const struct bench_mnfq_way way = { .callback = late_retain,
+						   .round = late_cork_round };
+
+	return bench_mnfq_run(worker, &way);
+}
+
+/* ---- by id -------------------------------------------------------------------------------- */
+
+/* The queue knows all of these packets. */
+static int late_accept(void *queue, const uint32_t *ids, size_t count)
+{
+	int n = mnfq_queue_decide(queue, ids, count, MNFQ_ACCEPT);
+
+	return n < 0 || (size_t)n == count ? n : -ENOENT;
+}
+
+static enum mnfq_verdict late_keep(struct mnfq_packet *packet, void *data)
+{
+	bench_mnfq_look(data, packet);
+	late.ids[late.id_count++] = mnfq_packet_get_id(packet);
+	return MNFQ_DEFER;
+}
+
+static int late_decide_kept(struct bench_mnfq *program, size_t least)
+{
+	size_t done = 0;
+	int err = 0;
+
+	while (err >= 0 && done + least <= late.id_count && done < late.id_count) {
+		size_t n = late.id_count - done < BENCH_KEPT ? late.id_count - done : BENCH_KEPT;
+
+		err = late_accept(program->queue, late.ids + done, n);
+		done += n;
+	}
+	late.id_count -= done;
+	memmove(late.ids, late.ids + done, late.id_count * sizeof(late.ids[0]));
+	return err;
+}
+
+static int late_keep_round(struct bench_mnfq *program)
+{
+	int n = bench_mnfq_dispatch(program), err = late_decide_kept(program, BENCH_KEPT);
+
+	return err < 0 ? err : n;
+}
+
+static int late_finish_kept(struct bench_mnfq *program)
+{
+	return late_decide_kept(program, 1);
+}
+
+int bench_run_mnfq_ids(struct bench_worker *worker)
+{
+	static const struct bench_mnfq_way way = { .callback = late_keep,
+						   .round = late_keep_round,
+						   .finish = late_finish_kept };
+
+	return bench_mnfq_run(worker, &way);
+}
+
+static int late_start_thread(struct bench_mnfq *program)
+{
+	return bench_handoff_start(&late.handoff, program->worker->goal, late_accept,
+				   program->queue);
+}
+
+/*
+ * In the callback the packet is not one that waits yet, and the other thread may be quick: it gets the
+ * ids after the dispatch.
+ */
+static int late_hand_over_round(struct bench_mnfq *program)
+{
+	int n = bench_mnfq_dispatch(program);
+
+	for (size_t i = 0; i < late.id_count; i++)
+		bench_handoff_put(&late.handoff, late.ids[i]);
+	late.id_count = 0;
+	return n;
+}
+
+static int late_finish_thread(struct bench_mnfq *program)
+{
+	(void)program;
+	return bench_handoff_finish(&late.handoff);
+}
+
+int bench_run_mnfq_thread(struct bench_worker *worker)
+{
+	static const struct bench_mnfq_way way = { .callback = late_keep,
+						   .start = late_start_thread,
+						   .round = late_hand_over_round,
+						   .finish = late_finish_thread };
+
+	return bench_mnfq_run(worker, &way);
+}
+
+/* ---- pulled ------------------------------------------------------------------------------- */
+
+static int late_pull_round(struct bench_mnfq *program)
+{
+	int n = mnfq_socket_receive(program->sock, -1), err = 0;
+	struct mnfq_packet *packet;
+
+	while (n > 0 && err == 0 && (packet = mnfq_socket_next_packet(program->sock)))
+		err = mnfq_packet_decide(packet, bench_mnfq_decide(packet, program));
+	return err < 0 ? err : n;
+}
+
+static int late_flush(struct bench_mnfq *program)
+{
+	return mnfq_socket_flush(program->sock);
+}
+
+int bench_run_mnfq_pull(struct bench_worker *worker)
+{
+	static const struct bench_mnfq_way way = { .round = late_pull_round,
+						   .finish = late_flush };
 
 	return bench_mnfq_run(worker, &way);
 }
@@ -98,6 +237,28 @@ int bench_run_mnfq_feed(struct bench_worker *worker)
 	static const struct bench_mnfq_way way = { .callback = bench_mnfq_decide,
 						   .start = late_start_slots,
 						   .round = late_feed_round };
+
+	return bench_mnfq_run(worker, &way);
+}
+
+/* The same with one system call for all of them. */
+static int late_feed_all_round(struct bench_mnfq *program)
+{
+	int n = late_receive(program), err;
+
+	if (n <= 0)
+		return n;
+	err = mnfq_socket_cork(program->sock);
+	if (err == 0)
+		err = late_feed(program, n);
+	return err < 0 ? err : mnfq_socket_flush(program->sock);
+}
+
+int bench_run_mnfq_feed_all(struct bench_worker *worker)
+{
+	static const struct bench_mnfq_way way = { .callback = bench_mnfq_decide,
+						   .start = late_start_slots,
+						   .round = late_feed_all_round };
 
 	return bench_mnfq_run(worker, &way);
 }

@@ -186,13 +186,19 @@ Test(bench, late)
 	require_counter(report);
 	expect_calls(report, "mnfq", 2 / 64.0, 0.1);
 	expect_calls(report, "mnfq-retain", 1, 1.1);
+	expect_calls(report, "mnfq-cork", 2 / 64.0, 0.1);
+	expect_calls(report, "mnfq-ids", 2 / 64.0, 0.1);
+	expect_calls(report, "mnfq-pull", 2 / 64.0, 0.1);
+	expect_calls(report, "mnfq-feed64", 2 / 64.0, 0.1);
+	/* At worst each packet wakes the thread up. */
+	expect_calls(report, "mnfq-thread", 2 / 64.0, 10);
 	expect_calls(report, "mnfq-feed", 1, 1.1);
 	if (compares()) {
 		expect_calls(report, "lnq-ids", 2, 2.1);
-		/* At worst each packet wakes the thread up. */
 		expect_calls(report, "lnq-thread", 2, 10);
 		expect_peer(report, "mnfq", "lnq");
-		expect_peer(report, "mnfq-retain", "lnq-ids");
+		expect_peer(report, "mnfq-ids", "lnq-ids");
+		expect_peer(report, "mnfq-thread", "lnq-thread");
 	}
 	json_decref(report);
 }
