@@ -1103,6 +1103,57 @@ int mnfq_packet_get_length(const struct mnfq_packet *packet, size_t *len);
  */
 int mnfq_packet_is_whole(const struct mnfq_packet *packet);
 
+/* What is in struct mnfq_packet_info, in .flags: */
+#define MNFQ_INFO_LENGTH 0x01u /**< .length */
+#define MNFQ_INFO_WHOLE                                                                          \
+	0x02u /**< the received payload is the whole packet, as mnfq_packet_is_whole() */
+#define MNFQ_INFO_UID  0x04u /**< .uid */
+#define MNFQ_INFO_GID  0x08u /**< .gid */
+#define MNFQ_INFO_VLAN 0x10u /**< .vlan_tci and .vlan_protocol */
+#define MNFQ_INFO_CT   0x20u /**< .ct_info */
+
+/** The metadata of a packet; each member is what the getter of its name returns. No padding. */
+struct mnfq_packet_info {
+	size_t size; /**< sizeof(struct mnfq_packet_info), set by the caller */
+
+	const uint8_t *payload; /**< as mnfq_packet_get_payload(): never NULL */
+	size_t payload_len;     /**< bytes at @p payload */
+	size_t length;          /**< the original length in bytes */
+	int64_t timestamp;      /**< microseconds since 1970; 0: not stamped */
+	uint32_t flags;         /**< MNFQ_INFO_*: members that are not set there are 0 */
+	uint32_t id;
+	uint32_t mark;
+	uint32_t indev;
+	uint32_t outdev;
+	uint32_t physindev;
+	uint32_t physoutdev;
+	uint32_t skb_info; /**< MNFQ_SKB_* */
+	uint32_t priority;
+	uint32_t cgroup_classid;
+	uint32_t uid;
+	uint32_t gid;
+	uint16_t queue_num;
+	uint16_t hw_protocol;
+	uint16_t ethertype;
+	uint16_t vlan_tci;
+	uint16_t vlan_protocol;
+	uint16_t ct_info;
+	uint16_t hwaddr_len; /**< bytes of @p hwaddr; 0: there is none */
+	uint8_t hwaddr[8];
+	uint8_t family;
+	uint8_t hook;
+};
+
+/**
+ * All metadata of a packet at once, for bindings, where every call has its price. It costs neither an
+ * allocation nor a system call.
+ *
+ * @param info  .size set by the caller. Its payload belongs to the packet: see
+ *              mnfq_packet_get_payload()
+ * @return 0 or -EINVAL
+ */
+int mnfq_packet_get_info(const struct mnfq_packet *packet, struct mnfq_packet_info *info);
+
 /*
  * The setters below record a change that is sent with the verdict. Each returns 0, or
  *   -EALREADY  the packet is decided

@@ -91,11 +91,14 @@ static void set(struct mnfq_packet *packet)
 
 static void ask(const struct mnfq_packet *packet)
 {
+	struct mnfq_packet_info info = MNFQ_INIT(info);
 	volatile uint8_t sink = 0;
 	const uint8_t *bytes;
 	uint32_t number;
 	size_t len;
 
+	if (mnfq_packet_get_info(packet, &info) == 0)
+		sink ^= read_all(&info, sizeof(info)) ^ read_all(info.payload, info.payload_len);
 	sink ^= (uint8_t)(mnfq_packet_get_family(packet) ^ mnfq_packet_get_hook(packet));
 	sink ^= (uint8_t)*mnfq_packet_get_hook_name(packet);
 	sink ^= (uint8_t)(mnfq_packet_get_hw_protocol(packet) ^ mnfq_packet_get_mark(packet));

@@ -145,6 +145,11 @@ static int tuple(void *to)
 	return mnfq_packet_get_ct_tuple(&packet, MNFQ_CT_REPLY, to);
 }
 
+static int packet_info(void *to)
+{
+	return mnfq_packet_get_info(&packet, to);
+}
+
 static const struct {
 	const char *name;
 	int (*call)(void *options);
@@ -168,6 +173,7 @@ static const struct {
 	  -ENODATA },
 	{ "kernel stats", kernel_stats, sizeof(struct mnfq_kernel_stats), -ENODATA },
 	{ "get_options", queue_options, sizeof(struct mnfq_queue_options), 0 },
+	{ "info", packet_info, sizeof(struct mnfq_packet_info), 0 },
 	{ "layers", layers, sizeof(struct mnfq_layers), -EBADMSG },
 	{ "tuple", tuple, sizeof(struct mnfq_tuple), -ENODATA },
 };
