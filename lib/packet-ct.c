@@ -212,8 +212,10 @@ bool mnfq_i_packet_adjusts_unasked(const struct mnfq_packet *packet, size_t len)
 	struct mnfq_tuple tuple = { .size = sizeof(tuple) };
 	size_t before;
 
-	if ((packet->changes.set & MNFQ_I_CHANGE_SEQ_ADJUST) || !has_nat(packet) ||
-	    mnfq_packet_get_length(packet, &before) < 0 || len == before)
+	if ((packet->changes.set & MNFQ_I_CHANGE_SEQ_ADJUST) || !has_nat(packet))
+		return false;
+	/* Where it is unknown it may differ. */
+	if (mnfq_packet_get_length(packet, &before) == 0 && len == before)
 		return false;
 	return mnfq_packet_get_ct_tuple(packet, MNFQ_CT_ORIGINAL, &tuple) < 0 ||
 	       tuple.protocol == IPPROTO_TCP;

@@ -21,11 +21,12 @@
 /* Returns 0, or -EINVAL without a packet, or -ENODATA without a payload. */
 static int look(const struct mnfq_packet *packet, struct mnfq_i_subject *s)
 {
+	const bool ours = packet && (packet->changes.set & MNFQ_I_CHANGE_PAYLOAD);
 	size_t true_len;
 	uint32_t info;
 	int err = mnfq_packet_get_length(packet, &true_len);
 
-	if (err < 0)
+	if (err < 0 && !ours) /* ours may have taken the place of one that did not come */
 		return err;
 	info = mnfq_packet_get_skb_info(packet);
 	*s = (struct mnfq_i_subject){
@@ -34,11 +35,11 @@ static int look(const struct mnfq_packet *packet, struct mnfq_i_subject *s)
 			   .true_len = packet->payload_len,
 			   .ethertype = mnfq_packet_get_ethertype(packet) },
 		.gso = info & MNFQ_SKB_GSO,
-		.ours = packet->changes.set & MNFQ_I_CHANGE_PAYLOAD,
+		.ours = ours,
 		.may_cut = packet->allowed & MNFQ_ALLOW_CUT,
 		.may_resize = packet->allowed & MNFQ_ALLOW_TCP_RESIZE,
 	};
-	if (s->ours)
+	if (ours)
 		return 0;
 	s->not_ready = info & MNFQ_SKB_CSUMNOTREADY;
 	if (true_len > packet->payload_len)
@@ -137,10 +138,22 @@ static int look_to_change(struct mnfq_packet *packet, struct mnfq_i_subject *s)
 	return err;
 }
 
+/* A payload that did not come is a part that was not received, and may be cut off like any other. */
+static int look_to_replace(struct mnfq_packet *packet, struct mnfq_i_subject *s)
+{
+	struct mnfq_i_bytes received;
+
+	if (!packet || packet->decided || !(packet->allowed & MNFQ_ALLOW_CUT) ||
+	    mnfq_i_packet_find(packet, NFQA_PAYLOAD, &received) == 0)
+		return look_to_change(packet, s);
+	*s = (struct mnfq_i_subject){ .may_cut = true };
+	return 0;
+}
+
 int mnfq_packet_set_payload(struct mnfq_packet *packet, const void *data, size_t len)
 {
 	struct mnfq_i_subject s;
-	int err = look_to_change(packet, &s);
+	int err = look_to_replace(packet, &s);
 
 	if (err < 0)
 		return err;

@@ -1180,9 +1180,10 @@ int mnfq_packet_set_priority(struct mnfq_packet *packet, uint32_t priority);
  * Set the mark of the packet's connection: the bits in @p mask are taken from @p mark, the others
  * are kept.
  * -ENODATA: the packet came without connection tracking data: it is not tracked, or the queue
- * lacks MNFQ_QUEUE_CONNTRACK. -EOPNOTSUPP: the payload has changed its length, and the connection
- * is TCP with NAT, for which the kernel would then adjust sequence numbers: set the mark with
- * another packet. This does not apply if mnfq_packet_edit() has the kernel adjust them anyway.
+ * lacks MNFQ_QUEUE_CONNTRACK. -EOPNOTSUPP: the payload has changed its length, or may have because
+ * that was unknown (MNFQ_COPY_META), and the connection is TCP with NAT, for which the kernel would
+ * then adjust sequence numbers: set the mark with another packet. This does not apply if
+ * mnfq_packet_edit() has the kernel adjust them anyway.
  */
 int mnfq_packet_set_ct_mark(struct mnfq_packet *packet, uint32_t mark, uint32_t mask);
 
@@ -1224,14 +1225,19 @@ int mnfq_packet_set_l2hdr(struct mnfq_packet *packet, const void *data, size_t l
  * @param len   0 to MNFQ_COPY_RANGE_MAX bytes
  * -EMSGSIZE  more than MNFQ_COPY_RANGE_MAX; or the packet was received truncated, and the missing
  *            part would be cut off: to do that, see mnfq_packet_allow()
- * -ENODATA   with MNFQ_COPY_META: the old payload is unknown
+ * -ENODATA   with MNFQ_COPY_META, unless MNFQ_ALLOW_CUT is set: the old payload is unknown
  * -EOPNOTSUPP  another length together with a connection mark or labels, as
  *              mnfq_packet_set_ct_mark()
  * -ENOMEM    (retained packets only)
  */
 int mnfq_packet_set_payload(struct mnfq_packet *packet, const void *data, size_t len);
 
-/** Allow replacing a truncated packet: the part that was not received is cut off. */
+/**
+ * Allow replacing a truncated packet: the part that was not received is cut off. With
+ * MNFQ_COPY_META that is all of it: mnfq_packet_set_payload() then sets a payload, which can be
+ * edited, repaired and verified like any other, but nothing shows whether its length is that of the
+ * packet.
+ */
 #define MNFQ_ALLOW_CUT 0x1u
 /** Allow resizing TCP data: the caller adjusts the sequence numbers of both directions. */
 #define MNFQ_ALLOW_TCP_RESIZE 0x2u
@@ -1293,7 +1299,7 @@ struct mnfq_layers {
  *   -EBADMSG          malformed: lengths in a header are invalid
  *   -EMSGSIZE         the packet was truncated within its headers
  *   -EOPNOTSUPP       the length is not in the header: a jumbogram (RFC 2675), or BIG TCP
- *   -ENODATA          with MNFQ_COPY_META: no payload
+ *   -ENODATA          with MNFQ_COPY_META: no payload, unless a new one was set
  *   -EINVAL
  */
 int mnfq_packet_get_layers(const struct mnfq_packet *packet, struct mnfq_layers *layers);
@@ -1342,7 +1348,7 @@ int mnfq_packet_get_layers(const struct mnfq_packet *packet, struct mnfq_layers 
  *   -EOPNOTSUPP       the unfinished checksum (MNFQ_SKB_CSUMNOTREADY) belongs not to this header
  *                     but to a packet in a tunnel: bind with MNFQ_QUEUE_NO_GSO
  *   -EOPNOTSUPP       as mnfq_packet_get_layers(); as mnfq_packet_set_ct_mark()
- *   -ENODATA          with MNFQ_COPY_META
+ *   -ENODATA          with MNFQ_COPY_META, as mnfq_packet_get_layers()
  *   -EALREADY         the packet is decided
  *   -ENOMEM           (retained packets only)
  */
@@ -1357,7 +1363,7 @@ int mnfq_packet_edit(struct mnfq_packet *packet, size_t offset, size_t remove, c
  * mnfq_packet_edit() does not know only the IP header is repaired.
  *
  * Use it only for correct contents: a damaged packet looks valid afterwards. Like an edit it is
- * refused if the TCP data has another length than in the packet received;
+ * refused if the TCP data has another length than in the packet received, where that is known;
  * mnfq_packet_set_payload() alone checks nothing.
  *
  * A packet that cannot be repaired is never sent as built: after any failure other than -EALREADY
@@ -1382,7 +1388,8 @@ int mnfq_packet_repair(struct mnfq_packet *packet);
  *   -EBADMSG  one is wrong, or the headers are malformed
  *   -ENODATA  there is no transport checksum to verify: not computed yet (MNFQ_SKB_CSUMNOTREADY)
  *             or of a large packet (MNFQ_SKB_GSO), if the payload is as received; a fragment;
- *             truncated; a UDP checksum of 0; another protocol; MNFQ_COPY_META
+ *             truncated; a UDP checksum of 0; another protocol; MNFQ_COPY_META, as
+ *             mnfq_packet_get_layers()
  *   -EINVAL
  */
 int mnfq_packet_verify(const struct mnfq_packet *packet);

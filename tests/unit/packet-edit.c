@@ -632,8 +632,7 @@ static void marked_and_resized(struct mnfq_packet *packet)
 	cr_expect(eq(int, mnfq_packet_edit(packet, 40, 0, "x", 1), 0));
 }
 
-static void deliver_tracked(uint32_t status, uint8_t protocol, bool helper,
-			    void (*function)(struct mnfq_packet *packet))
+static void begin_tracked(uint32_t status, uint8_t protocol, bool helper)
 {
 	uint8_t ct[48];
 
@@ -646,6 +645,12 @@ static void deliver_tracked(uint32_t status, uint8_t protocol, bool helper,
 	attr(ct + 32, CTA_HELP, 8, 0);
 	begin(NFPROTO_IPV4, 0x0800);
 	message_attr(&msg, NFQA_CT, ct, helper ? 40 : 32);
+}
+
+static void deliver_tracked(uint32_t status, uint8_t protocol, bool helper,
+			    void (*function)(struct mnfq_packet *packet))
+{
+	begin_tracked(status, protocol, helper);
 	deliver(function);
 }
 
@@ -660,6 +665,27 @@ Test(edit, other_lengths_of_tcp_with_a_connection_mark)
 	deliver_tracked(IPS_SRC_NAT, IPPROTO_UDP, false, marked_and_resized);
 }
 
+static void unseen_and_marked(struct mnfq_packet *packet)
+{
+	cr_assert(eq(int, mnfq_packet_allow(packet, MNFQ_ALLOW_CUT), 0));
+	cr_assert(eq(int, mnfq_packet_set_payload(packet, b.p, b.len), 0));
+	cr_expect(eq(int, mnfq_packet_set_ct_mark(packet, 1, 1), -EOPNOTSUPP));
+	cr_assert(eq(int, mnfq_packet_reset(packet), 0));
+	cr_assert(eq(int, mnfq_packet_allow(packet, MNFQ_ALLOW_CUT), 0));
+	cr_assert(eq(int, mnfq_packet_set_ct_mark(packet, 1, 1), 0));
+	cr_expect(eq(int, mnfq_packet_set_payload(packet, b.p, b.len), -EOPNOTSUPP));
+}
+
+/* Any length may be another one then. */
+Test(edit, an_unknown_length_of_tcp_with_a_connection_mark)
+{
+	build_tcp();
+	begin_tracked(IPS_SRC_NAT, IPPROTO_TCP, false);
+	check = unseen_and_marked;
+	feed();
+	cr_expect(eq(uint, seen, 1));
+}
+
 static void without(struct mnfq_packet *packet)
 {
 	struct mnfq_layers layers = MNFQ_INIT(layers);
@@ -670,6 +696,28 @@ static void without(struct mnfq_packet *packet)
 	cr_expect(eq(int, mnfq_packet_repair(packet), -ENODATA));
 	cr_expect(eq(int, mnfq_packet_verify(packet), -ENODATA));
 	cr_expect(eq(int, mnfq_packet_get_layers(packet, NULL), -EINVAL));
+}
+
+/* With a new payload in place of one that did not come there is something to look into and to change. */
+static void given_one(struct mnfq_packet *packet)
+{
+	struct mnfq_layers layers = MNFQ_INIT(layers);
+
+	without(packet);
+	cr_assert(eq(int, mnfq_packet_allow(packet, MNFQ_ALLOW_CUT), 0));
+	without(packet); /* that alone is no payload */
+	cr_assert(eq(int, mnfq_packet_set_payload(packet, b.p, b.len), 0));
+	expect_good(packet, "data");
+	cr_assert(eq(int, mnfq_packet_get_layers(packet, &layers), 0));
+	cr_expect(eq(int, mnfq_packet_edit(packet, layers.data, 4, "other", 5), 0));
+	expect_good(packet, "other");
+	cr_assert(eq(int, mnfq_packet_set_payload(packet, b.p, b.len), 0));
+	cr_expect(eq(int, mnfq_packet_repair(packet), 0));
+	expect_good(packet, "data");
+	/* What cannot be repaired is discarded, and then there is none again. */
+	cr_assert(eq(int, mnfq_packet_set_payload(packet, "E", 1), 0));
+	cr_expect(eq(int, mnfq_packet_repair(packet), -EBADMSG));
+	without(packet);
 }
 
 static void without_arguments(struct mnfq_packet *packet)
@@ -742,6 +790,15 @@ Test(edit, without_arguments)
 	make_udp("data");
 	begin(NFPROTO_IPV4, 0x0800);
 	deliver(without_arguments);
+}
+
+Test(edit, a_payload_in_place_of_one_that_did_not_come)
+{
+	make_udp("data");
+	begin(NFPROTO_IPV4, 0x0800);
+	check = given_one;
+	feed();
+	cr_expect(eq(uint, seen, 1));
 }
 
 Test(edit, without_a_payload)

@@ -214,9 +214,35 @@ Test(change, a_payload_has_limits)
 	begin(ALL & ~PAYLOAD);
 	expect_refused("payload", mnfq_packet_set_payload(&packet, "new", 3), -ENODATA);
 	expect_refused("payload", mnfq_packet_set_payload(&packet, NULL, 0), -ENODATA);
-	/* Whatever is allowed: it is unknown what would be replaced. */
-	expect_done("allow", mnfq_packet_allow(&packet, MNFQ_ALLOW_CUT));
+	expect_done("allow", mnfq_packet_allow(&packet, MNFQ_ALLOW_TCP_RESIZE));
 	expect_refused("payload", mnfq_packet_set_payload(&packet, "new", 3), -ENODATA);
+}
+
+/* All of a packet that came without its payload may be cut off, as the rest of a truncated one. */
+Test(change, a_payload_that_did_not_come_is_replaced_if_that_is_allowed)
+{
+	size_t len;
+
+	begin(ALL & ~PAYLOAD);
+	expect_done("allow", mnfq_packet_allow(&packet, MNFQ_ALLOW_CUT));
+	expect_refused("payload", mnfq_packet_set_payload(&packet, scratch, 65532), -EMSGSIZE);
+	expect_refused("payload", mnfq_packet_set_payload(&packet, NULL, 1), -EINVAL);
+	expect_done("payload", mnfq_packet_set_payload(&packet, "new", 3));
+	cr_expect(eq(u32, packet.changes.set, MNFQ_I_CHANGE_PAYLOAD));
+	cr_expect(memcmp(mnfq_packet_get_payload(&packet, &len), "new", 3) == 0);
+	cr_expect(eq(sz, len, 3));
+	cr_expect(eq(int, mnfq_packet_get_length(&packet, &len), -ENODATA), "of what was queued");
+	cr_expect(eq(int, mnfq_packet_is_whole(&packet), 0), "what was received");
+	expect_done("payload", mnfq_packet_set_payload(&packet, "newer", 5));
+	expect_done("reset", mnfq_packet_reset(&packet));
+	(void)mnfq_packet_get_payload(&packet, &len);
+	cr_expect(eq(sz, len, 0));
+	expect_refused("payload", mnfq_packet_set_payload(&packet, "new", 3), -ENODATA);
+
+	begin(ALL & ~PAYLOAD);
+	expect_done("allow", mnfq_packet_allow(&packet, MNFQ_ALLOW_CUT));
+	packet.decided = true;
+	expect_refused("payload", mnfq_packet_set_payload(&packet, "new", 3), -EALREADY);
 }
 
 Test(change, what_is_not_given_is_refused)

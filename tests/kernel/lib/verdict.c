@@ -217,6 +217,68 @@ Test(verdict, payloads_of_any_length_replace_the_packets)
 		rewrite_to(6, sizes6[i]);
 }
 
+/* Of packets that came without their payload: what takes its place is all of the packet. */
+static enum mnfq_verdict replace_unseen(struct mnfq_packet *packet, void *data)
+{
+	static uint8_t whole[65536];
+	static size_t whole_len;
+	const uint8_t *payload;
+	size_t len, size, head;
+
+	(void)data;
+	payload = mnfq_packet_get_payload(packet, &len);
+	if (len > 0) { /* the pattern for the next one */
+		memcpy(whole, payload, len);
+		whole_len = len;
+		return MNFQ_DROP;
+	}
+	cr_assert(mnfq_packet_set_payload(packet, whole, whole_len) == -ENODATA);
+	cr_assert(mnfq_packet_allow(packet, MNFQ_ALLOW_CUT) == 0);
+	head = whole[0] >> 4 == 6 ? 48 : 28;
+	size = head + rewrite.size;
+	memset(whole + head, 0, 4);
+	whole[head + 3] = (uint8_t)rewrite.seq;
+	for (size_t i = head + 4; i < size; i++)
+		whole[i] = (uint8_t)(rewrite.seq + i - head);
+	cr_assert(mnfq_packet_set_payload(packet, whole, size) == 0);
+	cr_assert(mnfq_packet_repair(packet) == 0, "%s", mnfq_packet_get_error(packet));
+	return MNFQ_ACCEPT;
+}
+
+/* To @to bytes of a datagram, from @from. */
+static void replace_meta(int family, size_t from, size_t to)
+{
+	struct datagram datagram;
+
+	fixture_open(family);
+	fixture_bind(NULL, replace_unseen);
+	udp_send(&fixture.udp, 1);
+	fixture_serve(1);
+	expect_ok(fixture.sock, mnfq_queue_configure(fixture.queue,
+						     QUEUE_OPTIONS(.copy_mode = MNFQ_COPY_META)));
+	rewrite.seq = 77;
+	rewrite.size = to;
+	udp_send_sized(&fixture.udp, 2, from);
+	fixture_serve(1);
+	cr_assert(udp_await(&fixture.udp, &datagram));
+	cr_assert(datagram.seq == 77 && datagram.intact);
+	cr_assert_eq(datagram.size, to);
+	expect_counts(.packets = 2, .dropped = 1, .accepted = 1, .rewritten = 1);
+	fixture_close();
+}
+
+Test(verdict, payloads_replace_packets_that_came_without)
+{
+	static const size_t sizes[][2] = {
+		{ 32, 32 }, { 1000, 32 }, { 32, 1000 }, { 60000, 4 }, { 4, 60000 }
+	};
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		replace_meta(4, sizes[i][0], sizes[i][1]);
+		replace_meta(6, sizes[i][0], sizes[i][1]);
+	}
+}
+
 /* The kernel takes the checksum as final, and UDP finds it wrong. */
 QueueTest(verdict, checksums_are_not_repaired)
 {
