@@ -12,6 +12,7 @@
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <linux/netfilter/nfnetlink_queue.h>
 #include <linux/netlink.h>
+#include <mnfq/mnfq.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -93,7 +94,9 @@ static inline int mnfq_i_from_kernel(const void *from, size_t from_len)
 {
 	struct sockaddr_nl sender;
 
-	if (!from || from_len < sizeof(sender))
+	if (!from) /* the caller of feed may vouch for it */
+		return from_len == MNFQ_FROM_KERNEL;
+	if (from_len < sizeof(sender))
 		return 0;
 	memcpy(&sender, from, sizeof(sender));
 	return sender.nl_family == AF_NETLINK && sender.nl_pid == 0;

@@ -528,6 +528,13 @@ int mnfq_socket_run(struct mnfq_socket *sock);
 void mnfq_socket_stop(struct mnfq_socket *sock);
 
 /**
+ * For mnfq_socket_feed(), as @p from_len of a @p from that is NULL: the caller vouches that the
+ * kernel sent the datagram. Only for callers that have checked the sender themselves: any process
+ * with CAP_NET_ADMIN over the namespace can send datagrams to the socket's portid.
+ */
+#define MNFQ_FROM_KERNEL 0x6b65726eu /* no address is that long */
+
+/**
  * Handle a datagram that the caller received from the socket itself (recvmsg(2), io_uring, a
  * wrapper in another language). It is handled as in mnfq_socket_dispatch(), and the verdicts are
  * sent before this returns. Feed datagrams in the order of reception. Do not receive while you
@@ -537,7 +544,8 @@ void mnfq_socket_stop(struct mnfq_socket *sock);
  * @param datagram  the bytes; they must not change during the call
  * @param len       the number of bytes received
  * @param from      the sender as returned by recvmsg(2): datagrams that are not from the kernel
- *                  are counted as forged and ignored
+ *                  are counted as forged and ignored, and so are those without a sender
+ * @param from_len  the number of bytes at @p from; or MNFQ_FROM_KERNEL without a sender
  * @return the number of packets handled, or an error as mnfq_socket_dispatch(). After -ENOMEM the
  * datagram may be lost, which is counted.
  *

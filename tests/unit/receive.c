@@ -319,6 +319,30 @@ Test(rounds, feeding_is_receiving)
 	free(odd);
 }
 
+/* By nothing but that very length, and only where there is no sender that says otherwise. */
+Test(rounds, a_caller_may_vouch_for_the_sender)
+{
+	static const socklen_t others[] = {
+		0,         1,          sizeof(struct sockaddr_nl), 4096,
+		INT32_MAX, UINT32_MAX, MNFQ_FROM_KERNEL - 1,       MNFQ_FROM_KERNEL + 1
+	};
+	const struct sockaddr_nl forger = { .nl_family = AF_NETLINK, .nl_pid = 1 };
+	const size_t count = sizeof(others) / sizeof(others[0]);
+	uint32_t id = fake_packet(7, 60, false);
+
+	message_packet(&msg, 7, id, 60);
+	for (size_t i = 0; i < count; i++)
+		cr_expect(
+			eq(int, mnfq_socket_feed(sock, msg.bytes, msg.len, NULL, others[i]), 0));
+	cr_expect(eq(int,
+		     mnfq_socket_feed(sock, msg.bytes, msg.len, (const struct sockaddr *)&forger,
+				      MNFQ_FROM_KERNEL),
+		     0));
+	cr_expect(eq(u64, stats().forged, count + 1));
+	cr_expect(eq(int, mnfq_socket_feed(sock, msg.bytes, msg.len, NULL, MNFQ_FROM_KERNEL), 1));
+	expect_verdict(id, MNFQ_ACCEPT);
+}
+
 Test(rounds, fed_garbage_is_counted_or_refused)
 {
 	const socklen_t whole = sizeof(struct sockaddr_nl);
