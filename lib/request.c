@@ -75,7 +75,9 @@ static void put_settings(struct nlmsghdr *nlh, const struct mnfq_i_settings *set
 	mnl_attr_put_u32(nlh, NFQA_CFG_FLAGS, htonl(settings->flags));
 	mnl_attr_put_u32(nlh, NFQA_CFG_MASK, htonl(settings->mask));
 	if (settings->max_len > 0)
-		mnl_attr_put_u32(nlh, NFQA_CFG_QUEUE_MAXLEN, htonl(settings->max_len));
+		mnl_attr_put_u32(
+			nlh, NFQA_CFG_QUEUE_MAXLEN,
+			settings->max_len == MNFQ_MAX_LEN_ZERO ? 0 : htonl(settings->max_len));
 }
 
 /*

@@ -9,7 +9,7 @@
 void mnfq_i_request_stop_queueing(struct mnfq_queue *queue);
 unsigned int mnfq_i_request_gather(struct mnfq_queue *queue, uint32_t *ids, unsigned int max);
 
-/* What a request sets. 0 and MNFQ_COPY_DEFAULT: stays as it is. */
+/* What a request sets. 0 and MNFQ_COPY_DEFAULT: stays as it is. MNFQ_MAX_LEN_ZERO: a length of 0. */
 struct mnfq_i_settings {
 	enum mnfq_copy copy_mode;
 	uint32_t copy_range, max_len;

@@ -636,6 +636,12 @@ enum mnfq_copy MNFQ_ENUM_BASE {
 
 #define MNFQ_COPY_RANGE_MAX  65531u /**< maximum payload bytes in a message */
 #define MNFQ_MAX_LEN_DEFAULT 1024u  /**< the kernel's default queue length */
+/**
+ * A queue length of 0, for which a plain 0 cannot stand. The kernel gives the program no packet: it
+ * drops each and counts it as queue_dropped, or, with MNFQ_QUEUE_FAIL_OPEN, accepts each uncounted.
+ * Packets that wait when it is set still need their verdicts.
+ */
+#define MNFQ_MAX_LEN_ZERO 0xfffffffeu
 
 /*
  * Flags of a queue: the kernel's NFQA_CFG_F_*, except NO_GSO, which inverts NFQA_CFG_F_GSO.
@@ -673,7 +679,8 @@ struct mnfq_queue_options {
 
 	enum mnfq_copy copy_mode;
 	uint32_t copy_range; /**< bytes of payload, 1 to MNFQ_COPY_RANGE_MAX; 0: the maximum */
-	uint32_t max_len;    /**< queue length in packets; 0: MNFQ_MAX_LEN_DEFAULT */
+	/** Queue length in packets. 0: MNFQ_MAX_LEN_DEFAULT; none at all: MNFQ_MAX_LEN_ZERO. */
+	uint32_t max_len;
 
 	uint32_t flags; /**< MNFQ_QUEUE_* */
 

@@ -105,6 +105,29 @@ Test(requests, settings_reach_the_kernel)
 	cr_expect(eq(u32, options.max_len, 4096));
 }
 
+/* Of all lengths only 0 has another number, by which it comes back. */
+Test(requests, a_length_of_0_can_be_asked_for)
+{
+	struct mnfq_queue_options options = { .size = sizeof(options),
+					      .max_len = MNFQ_MAX_LEN_ZERO };
+
+	cr_assert(eq(int, mnfq_queue_configure(queue, &options), 0));
+	cr_expect(eq(u32, fake_queue(7)->max_len, 0));
+	cr_assert(eq(int, mnfq_queue_get_options(queue, &options), 0));
+	cr_expect(eq(u32, options.max_len, MNFQ_MAX_LEN_ZERO));
+	cr_assert(eq(int, mnfq_queue_configure(queue, &options), 0));
+	cr_expect(eq(u32, fake_queue(7)->max_len, 0));
+	cr_assert(eq(int, mnfq_queue_set_flags(queue, MNFQ_QUEUE_FAIL_OPEN, MNFQ_QUEUE_FAIL_OPEN),
+		     0));
+	cr_expect(eq(u32, fake_queue(7)->max_len, 0), "flags do not change it");
+	options.max_len = UINT32_MAX;
+	cr_assert(eq(int, mnfq_queue_configure(queue, &options), 0));
+	cr_expect(eq(u32, fake_queue(7)->max_len, UINT32_MAX));
+	options.max_len = 0;
+	cr_assert(eq(int, mnfq_queue_configure(queue, &options), 0));
+	cr_expect(eq(u32, fake_queue(7)->max_len, MNFQ_MAX_LEN_DEFAULT));
+}
+
 Test(requests, wrong_options_change_nothing)
 {
 	struct {

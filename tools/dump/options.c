@@ -211,7 +211,7 @@ static const struct option_row dump_rows[] = {
 	  .help = "wait this long to gather packets while they come fast" },
 	{ "receive-buffer", 0, "BYTES", NUMBER(U32, receive_buffer, 1, INT32_MAX),
 	  .help = "receive buffer of the socket (default: 64 MiB)" },
-	{ "max-len", 0, "N", NUMBER(U32, queue.max_len, 1, UINT32_MAX),
+	{ "max-len", 0, "N", NUMBER(U32, queue.max_len, 1, INT32_MAX),
 	  .help = "queue length in packets (default: 1024)" },
 	{ "copy", 0, "MODE", .set = set_copy, .complete = "none meta packet packet:",
 	  .expected = "none, meta, packet or packet:BYTES, BYTES from 1 to 65531",

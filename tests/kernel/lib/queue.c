@@ -240,6 +240,43 @@ QueueTest(queue, full_and_fail_open_accepts_unseen)
 	fixture.failed_open = 15;
 }
 
+QueueTest(queue, a_length_of_0_has_no_packet)
+{
+	struct mnfq_kernel_stats kernel = MNFQ_INIT(kernel);
+
+	fixture_bind(QUEUE_OPTIONS(.max_len = MNFQ_MAX_LEN_ZERO), count_packet);
+	udp_send_many(&fixture.udp, 0, 25);
+	cr_assert(mnfq_socket_dispatch(fixture.sock, 0) == 0);
+	fixture_expect_nothing();
+	expect_ok(fixture.sock, mnfq_queue_get_kernel_stats(fixture.queue, &kernel));
+	cr_assert(kernel.queue_dropped == 25 && kernel.waiting == 0 && kernel.last_id == 0);
+	expect_ok(fixture.sock, mnfq_queue_configure(fixture.queue, NULL));
+	fixture_pass(30, 1);
+	expect_counts(.seen = 1, .packets = 1, .accepted = 1, .lost = 0);
+}
+
+/* What waits when it is set is decided as ever. */
+QueueTest(queue, a_length_of_0_and_fail_open_accepts_unseen)
+{
+	struct mnfq_queue_options options = MNFQ_INIT(options);
+
+	fixture_bind(NULL, count_packet);
+	udp_send_many(&fixture.udp, 0, 2);
+	cr_assert(netns_wait_waiting(fixture.ns, 1, 2));
+	expect_ok(fixture.sock,
+		  mnfq_queue_configure(fixture.queue,
+				       QUEUE_OPTIONS(.max_len = MNFQ_MAX_LEN_ZERO,
+						     .flags = MNFQ_QUEUE_FAIL_OPEN)));
+	cr_assert(mnfq_queue_get_options(fixture.queue, &options) == 0);
+	cr_assert(options.max_len == MNFQ_MAX_LEN_ZERO);
+	udp_send_many(&fixture.udp, 2, 23);
+	fixture_expect(2, 23);
+	fixture_serve(2);
+	fixture_expect(0, 2);
+	expect_counts(.seen = 2, .accepted = 2);
+	fixture.failed_open = 23;
+}
+
 /* ---- what waits at the end ---- */
 
 static void end_with_unread(enum mnfq_verdict default_verdict)
