@@ -105,6 +105,7 @@ static int check_options(struct mnfq_socket **ret, struct mnfq_socket_options *t
 				   "mnfq_socket_options) and zero the rest");
 	if (!ret)
 		return mnfq_i_fail(error, -EINVAL, "no place for the new socket was given");
+	known_flags |= MNFQ_SOCKET_TIMESTAMPS;
 	if (to->flags & ~known_flags)
 		return mnfq_i_fail(error, -EINVAL,
 				   "socket options: flags 0x%x are unknown, or not for this call",
@@ -186,6 +187,8 @@ static int wrap(struct mnfq_socket **ret, int fd, bool own,
 				   strerror(-err));
 	}
 	mnfq_i_set_options(fd, options->receive_buffer);
+	if (options->flags & MNFQ_SOCKET_TIMESTAMPS)
+		mnfq_i_request_timestamps(fd);
 	(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
 	sock->fd = fd;
 	sock->wake_fd = sock->queues_fd = -1;

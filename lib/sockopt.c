@@ -59,6 +59,17 @@ void mnfq_i_set_options(int fd, uint32_t buffer)
 		(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &out, sizeof(out));
 }
 
+/*
+ * The kernel stamps packets while any socket asks for it, and a netlink socket counts as well: what it
+ * receives itself comes without time all the same.
+ */
+void mnfq_i_request_timestamps(int fd)
+{
+	const int on = 1;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_TIMESTAMP, &on, sizeof(on));
+}
+
 /* Bytes that the kernel takes in one send: it keeps some of the send buffer for itself. */
 size_t mnfq_i_get_send_max(int fd)
 {

@@ -11,6 +11,7 @@
 int mnfq_i_get_int(int fd, int level, int name);
 int mnfq_i_is_connected(int fd);
 size_t mnfq_i_get_send_max(int fd);
+void mnfq_i_request_timestamps(int fd);
 void mnfq_i_set_options(int fd, uint32_t buffer);
 void mnfq_i_begin_overruns(struct mnfq_socket *sock);
 void mnfq_i_count_overruns(struct mnfq_socket *sock);

@@ -229,6 +229,14 @@ struct mnfq_ring *mnfq_ring_free(struct mnfq_ring *ring);
  */
 #define MNFQ_SOCKET_LEND 0x1u
 
+/**
+ * Have the kernel stamp packets as it receives them, see mnfq_packet_get_timestamp(). The kernel does
+ * so, for all of the system, while a socket of any family but AF_UNIX has SO_TIMESTAMP or one of its
+ * relatives: this sets it on the netlink socket, until its last copy is closed. It costs a look at the
+ * clock for each packet that the system receives.
+ */
+#define MNFQ_SOCKET_TIMESTAMPS 0x2u
+
 /** Options of mnfq_socket_open() and the other functions that create a socket. */
 struct mnfq_socket_options {
 	size_t size; /**< sizeof(struct mnfq_socket_options) */
@@ -268,7 +276,8 @@ struct mnfq_socket_options {
 	 */
 	struct mnfq_ring *ring;
 
-	uint32_t flags; /**< MNFQ_SOCKET_LEND, for mnfq_socket_adopt() only */
+	/** MNFQ_SOCKET_TIMESTAMPS; for mnfq_socket_adopt() also MNFQ_SOCKET_LEND. */
+	uint32_t flags;
 
 	/**
 	 * Target for the longest round of mnfq_socket_dispatch() (receiving, callbacks and
@@ -361,9 +370,9 @@ int mnfq_socket_open_netns_fd(struct mnfq_socket **ret, int netns_fd,
  * On success the descriptor belongs to the socket object and is closed with it; on failure it
  * still belongs to the caller. Its portid is kept (a socket without one gets one), and its file
  * status flags are not changed. The descriptor becomes close-on-exec. Other settings affect
- * every process that shares the socket: NETLINK_NO_ENOBUFS, larger buffers, and SO_LOCK_FILTER,
- * so that no process can attach a socket filter later. The lock remains even if memory runs out
- * afterwards (-ENOMEM).
+ * every process that shares the socket: NETLINK_NO_ENOBUFS, larger buffers, SO_TIMESTAMP if
+ * MNFQ_SOCKET_TIMESTAMPS is set, and SO_LOCK_FILTER, so that no process can attach a socket filter
+ * later. The lock remains even if memory runs out afterwards (-ENOMEM).
  *
  * @return 0, or
  *   -EBADF            not an open descriptor, or opened with O_PATH
@@ -945,8 +954,11 @@ int mnfq_packet_get_mtu(const struct mnfq_packet *packet, uint32_t *mtu);
 const uint8_t *mnfq_packet_get_hwaddr(const struct mnfq_packet *packet, size_t *len);
 
 /**
- * The time when the packet was received, in microseconds since 1970 (CLOCK_REALTIME). The kernel
- * stamps received packets only while some socket on the system requests it; 0 if not stamped.
+ * The time when the packet was received, in microseconds since 1970 (CLOCK_REALTIME); 0 if there is
+ * none. The kernel stamps packets only while some socket on the system requests it, so set
+ * MNFQ_SOCKET_TIMESTAMPS; it begins a moment later. It reports the time in PREROUTING, INPUT and
+ * FORWARD alone: in OUTPUT and POSTROUTING there is none. What local senders send to this host has
+ * one in INPUT.
  */
 int64_t mnfq_packet_get_timestamp(const struct mnfq_packet *packet);
 

@@ -203,17 +203,33 @@ static bool stamped(void)
 	return sights[0].timestamp != 0;
 }
 
-/* The kernel begins to stamp a moment after it was asked to. */
+/*
+ * The kernel begins to stamp a moment after it was asked to, and does not report it of packets on their way
+ * out.
+ */
 Test(packet, timestamp_where_the_kernel_stamps)
 {
 	int64_t begin = now_usec();
-	int one = 1;
 
 	fixture_open(4);
-	cr_assert(setsockopt(fixture.udp.rx, SOL_SOCKET, SO_TIMESTAMP, &one, sizeof(one)) == 0);
+	mnfq_socket_close(fixture.sock);
+	expect_ok(NULL, mnfq_socket_open_netns(&fixture.sock, fixture.ns->name,
+					       SOCKET_OPTIONS(.flags = MNFQ_SOCKET_TIMESTAMPS)));
 	fixture_bind(NULL, look);
 	cr_assert(wait_until(stamped()));
 	cr_assert(sights[0].timestamp >= begin && sights[0].timestamp <= now_usec());
+
+	netns_rule(fixture.ns, 4, "-t mangle -A OUTPUT -p udp -j NFQUEUE --queue-num 1");
+	netns_rule(fixture.ns, 4, "-t mangle -A POSTROUTING -p udp -j NFQUEUE --queue-num 1");
+	memset(sights, 0, sizeof(sights));
+	sight_count = 0;
+	udp_send(&fixture.udp, 1);
+	fixture_serve(3);
+	expect_hook(0, "output", "", "lo");
+	expect_hook(1, "postrouting", "", "lo");
+	expect_hook(2, "input", "lo", "");
+	cr_assert(sights[0].timestamp == 0 && sights[1].timestamp == 0);
+	cr_assert(sights[2].timestamp >= begin && sights[2].timestamp <= now_usec());
 	fixture_close();
 }
 

@@ -48,6 +48,43 @@ Test(socket, a_batch_is_a_limit)
 	with_batch(1024, 200);
 }
 
+/* ---- timestamps ---- */
+
+/* Whether it asks for them, of a socket that was just made; closes it. */
+static bool asks_for_timestamps(int err, struct mnfq_socket *sock)
+{
+	int on = -1;
+	socklen_t len = sizeof(on);
+
+	expect_ok(NULL, err);
+	cr_assert(getsockopt(mnfq_socket_get_fd(sock), SOL_SOCKET, SO_TIMESTAMP, &on, &len) == 0);
+	mnfq_socket_close(sock);
+	return on;
+}
+
+QueueTest(socket, all_sockets_can_ask_for_timestamps)
+{
+	for (uint32_t on = 0; on <= 1; on++) {
+		const struct mnfq_socket_options *options =
+			SOCKET_OPTIONS(.flags = on ? MNFQ_SOCKET_TIMESTAMPS : 0);
+		struct mnfq_socket *sock;
+		int fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), err;
+
+		err = mnfq_socket_open(&sock, options);
+		cr_expect(asks_for_timestamps(err, sock) == on);
+		err = mnfq_socket_open_netns(&sock, fixture.ns->name, options);
+		cr_expect(asks_for_timestamps(err, sock) == on);
+		err = mnfq_socket_open_netns_fd(&sock, fd, options);
+		cr_expect(asks_for_timestamps(err, sock) == on);
+		close(fd);
+		fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+		err = mnfq_socket_adopt(&sock, fd, options);
+		cr_expect(asks_for_timestamps(err, sock) == on);
+	}
+}
+
+/* ---- buffers ---- */
+
 QueueTest(socket, receive_buffer_is_the_effective_one)
 {
 	cr_assert(mnfq_socket_get_receive_buffer(fixture.sock) >= 64 << 20);
