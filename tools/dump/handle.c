@@ -92,7 +92,7 @@ static int receive_socket(struct dump_handle *handle, const char *path,
 	if (stream < 0)
 		return stream;
 	if (handle->dump->opts->lend_rights)
-		options->flags = MNFQ_SOCKET_LEND;
+		options->flags |= MNFQ_SOCKET_LEND;
 	err = mnfq_handover_receive(&fd, stream, RECEIVE_MS, &info, &handover);
 	if (err == 0) {
 		err = mnfq_socket_adopt(&handle->sock, fd, options);
@@ -112,12 +112,13 @@ int handle_open(struct dump_handle *handle, struct dump *dump, const struct sock
 
 	handle->dump = dump;
 	handle->spec = *spec;
+	options->flags = dump->opts->quiet ? 0 : MNFQ_SOCKET_TIMESTAMPS;
 	switch (spec->kind) {
 	case SPEC_NETNS:
 		err = mnfq_socket_open_netns(&handle->sock, spec->text, options);
 		break;
 	case SPEC_FD:
-		options->flags = spec->lend ? MNFQ_SOCKET_LEND : 0;
+		options->flags |= spec->lend ? MNFQ_SOCKET_LEND : 0;
 		err = mnfq_socket_adopt(&handle->sock, spec->fd, options);
 		break;
 	case SPEC_FROM:

@@ -4,10 +4,8 @@
 
 #include <errno.h>
 #include <linux/capability.h>
-#include <linux/netlink.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -123,19 +121,6 @@ int dump_finish_output(struct dump *dump)
 
 /* ---- sandbox ---------------------------------------------------------------------------- */
 
-/*
- * The kernel timestamps packets on reception only while some socket of the machine asks for it, so this one
- * stays open. It is a netlink socket because one of IP would give an attacker access to the network.
- */
-static void request_timestamps(void)
-{
-	const int on = 1;
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_USERSOCK);
-
-	if (fd >= 0)
-		(void)setsockopt(fd, SOL_SOCKET, SO_TIMESTAMP, &on, sizeof(on));
-}
-
 /* The threads are made after the sandbox was entered, so that they have no more rights. */
 int dump_enter_sandbox(const struct dump *dump, bool need_net_admin)
 {
@@ -143,8 +128,6 @@ int dump_enter_sandbox(const struct dump *dump, bool need_net_admin)
 	char error[256];
 	int err;
 
-	if (!dump->opts->quiet)
-		request_timestamps();
 	tzset(); /* reads a file */
 	if (!dump->opts->no_sandbox &&
 	    sandbox_enter(SANDBOX_SERVE, keep, true, NULL, error, sizeof(error)) < 0)

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -162,6 +163,37 @@ Test(dump_json, time_is_that_of_reception)
 	}
 	cr_assert_str_eq(source, "kernel");
 	cr_expect(time >= before && time <= after, "%f, %f, %f", before, time, after);
+	dump_end(SIGTERM);
+}
+
+/* Has one of its sockets the kernel stamp packets? Others on the system may do so at the same time. */
+static bool asks_for_timestamps(pid_t pid)
+{
+	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0), on, fd;
+	bool asks = false;
+	socklen_t len;
+
+	cr_assert(pidfd >= 0);
+	for (int i = 0; i < 64; i++) {
+		fd = (int)syscall(SYS_pidfd_getfd, pidfd, i, 0);
+		len = sizeof(on);
+		asks = asks || (fd >= 0 &&
+				getsockopt(fd, SOL_SOCKET, SO_TIMESTAMP, &on, &len) == 0 && on);
+		if (fd >= 0)
+			close(fd);
+	}
+	close(pidfd);
+	return asks;
+}
+
+Test(dump_json, the_kernel_is_asked_for_times_only_where_they_are_printed)
+{
+	ns = netns_new();
+	dump_start("--json");
+	cr_expect(asks_for_timestamps(tool.pid));
+	dump_end(SIGTERM);
+	dump_start("--quiet");
+	cr_expect(!asks_for_timestamps(tool.pid));
 	dump_end(SIGTERM);
 }
 
