@@ -27,12 +27,13 @@ static void grow(struct mnfq_i_held_list *list)
 {
 	const size_t size = list->table_size ? 2 * list->table_size : TABLE_MIN;
 	struct mnfq_i_held **table = calloc(size, sizeof(struct mnfq_i_held *)), *entry;
+	struct mnfq_i_held **old = list->table;
 
 	if (!table)
 		return;
-	free(list->table);
 	list->table = table;
 	list->table_size = size;
+	free(old); /* not earlier: a child of fork() may find things as they are at any moment */
 	for (entry = list->oldest; entry; entry = entry->next) {
 		entry->same = *place(list, entry->id);
 		*place(list, entry->id) = entry;

@@ -116,6 +116,18 @@ void mnfq_i_queue_unlink(struct mnfq_queue *queue)
 
 /* ---- references ---- */
 
+void mnfq_i_socket_init_locks(struct mnfq_socket *sock)
+{
+	pthread_mutexattr_t attr;
+
+	pthread_mutex_init(&sock->use, NULL);
+	atomic_init(&sock->dispatching, false);
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
+	pthread_mutex_init(&sock->lock, &attr);
+	pthread_mutexattr_destroy(&attr);
+}
+
 struct mnfq_socket *mnfq_i_socket_unref(struct mnfq_socket *sock)
 {
 	if (atomic_fetch_sub(&sock->refs, 1) != 1)

@@ -221,6 +221,7 @@ void mnfq_i_queue_link(struct mnfq_queue *queue);
 void mnfq_i_queue_unlink(struct mnfq_queue *queue);
 struct mnfq_queue *mnfq_i_queue_find(const struct mnfq_socket *sock, uint16_t num);
 void mnfq_i_queue_unref(struct mnfq_queue *queue);
+void mnfq_i_socket_init_locks(struct mnfq_socket *sock);
 struct mnfq_socket *mnfq_i_socket_unref(struct mnfq_socket *sock);
 void mnfq_i_queue_count(const struct mnfq_queue *queue, struct mnfq_stats *sum);
 void mnfq_i_queue_count_unread(struct mnfq_queue *queue, uint32_t verdict, uint64_t n);

@@ -144,16 +144,6 @@ static int check_options(struct mnfq_socket **ret, struct mnfq_socket_options *t
 	return 0;
 }
 
-static void init_lock(pthread_mutex_t *lock)
-{
-	pthread_mutexattr_t attr;
-
-	pthread_mutexattr_init(&attr);
-	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
-	pthread_mutex_init(lock, &attr);
-	pthread_mutexattr_destroy(&attr);
-}
-
 /* The ring that the socket shares with others, or one of its own. */
 static struct mnfq_ring *get_ring(struct mnfq_ring *ring, unsigned int batch)
 {
@@ -205,8 +195,7 @@ static int wrap(struct mnfq_socket **ret, int fd, bool own,
 	sock->timeout_ms = options->timeout_ms ? options->timeout_ms : DEFAULT_TIMEOUT_MS;
 	sock->send_max = mnfq_i_get_send_max(fd);
 	sock->backlog_end = &sock->backlog;
-	init_lock(&sock->lock);
-	pthread_mutex_init(&sock->use, NULL);
+	mnfq_i_socket_init_locks(sock);
 	/* Numbers that no other user of the descriptor uses, or used before. */
 	sock->seq = random_number();
 	sock->tag = (sock->seq << 17 | 1u << 31) & MNFQ_I_TAG_OWN;

@@ -52,9 +52,11 @@
  *            bind and configure queues on an adopted socket, the process that opened it must have
  *            had that capability, too, unless MNFQ_SOCKET_LEND is set. Receiving needs none.
  *
- * fork().    A child inherits the descriptors: it should close(2) mnfq_socket_get_fd() and leave
- *            mnfq_socket_close(), which would unbind the parent's queues, to the parent. A queue
- *            lives until the last copy of its descriptor is closed.
+ * fork().    A child inherits copies of the descriptors, and a queue lives until the last copy is
+ *            closed: the child calls mnfq_socket_forget(), because mnfq_socket_close() would unbind
+ *            the parent's queues, and exec() or _exit() alone need nothing. Other threads of the
+ *            parent may have been in mnfq_socket_dispatch() or have decided packets at that moment,
+ *            but not have bound, configured, unbound or closed anything.
  *
  * Kernel sources: net/netfilter/nfnetlink_queue.c,
  * include/uapi/linux/netfilter/nfnetlink_queue.h. Everything here exists since version 0.1.0.
@@ -397,6 +399,21 @@ int mnfq_socket_adopt(struct mnfq_socket **ret, int fd,
  * not be used any more.
  */
 struct mnfq_socket *mnfq_socket_close(struct mnfq_socket *sock);
+
+/**
+ * Let go of a socket in the child after fork(2), so that the parent goes on undisturbed: close this
+ * process's copies of the descriptors and free the socket and its queues, without sending anything to
+ * the kernel. Call it before anything else with the socket, its queues and its packets. Retained packets
+ * can still be read and must still be freed, as if their queue had been unbound. Free the caller's
+ * rings, too, with mnfq_ring_free(): one that another thread used at that moment stays in use.
+ *
+ * In a callback this takes effect when the callback returns, as mnfq_socket_close() does:
+ * mnfq_socket_dispatch() returns -ECANCELED. The callback's verdict is not sent.
+ *
+ * In the only process that has the socket, this has the effect of killing the process: the kernel drops
+ * what waits.
+ */
+struct mnfq_socket *mnfq_socket_forget(struct mnfq_socket *sock);
 
 /**
  * Free the socket object but keep the netlink socket open. Its queues stay bound, and the packets
