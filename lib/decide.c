@@ -193,9 +193,7 @@ static int decide_in_hand(struct mnfq_packet *packet, uint32_t verdict)
 
 	if (!packet->in_hand)
 		return packet->decided ? -EALREADY : -EINVAL;
-	if (sock->open && !sock->in_callback) /* of whichever thread */
-		atomic_store(&sock->dispatcher, (uintptr_t)pthread_self());
-	if (!mnfq_i_in_round(sock))
+	if (!mnfq_i_take_over(sock) && !mnfq_i_in_round(sock))
 		return -EINVAL;
 	entered = mnfq_i_enter(sock);
 	err = mnfq_i_handle_verdict(packet, verdict);

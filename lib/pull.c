@@ -62,13 +62,11 @@ int mnfq_socket_flush(struct mnfq_socket *sock)
 
 	if (!sock)
 		return -EINVAL;
-	if (sock->open && !sock->in_callback && is_done(sock)) {
+	if (mnfq_i_take_over(sock) && is_done(sock)) {
 		(void)mnfq_i_round_resume(sock);
 		err = mnfq_i_receive_end(sock);
 		return err < 0 ? err : 0;
 	}
-	if (sock->open && !sock->in_callback)
-		atomic_store(&sock->dispatcher, (uintptr_t)pthread_self());
 	if (!mnfq_i_in_round(sock))
 		return 0;
 	entered = mnfq_i_enter(sock);

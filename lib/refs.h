@@ -180,7 +180,7 @@ struct mnfq_socket {
 	uint64_t round;
 	bool stops; /* a stop ends the round: one of dispatch, not of feed */
 	bool open;  /* the round goes on between calls: of pull, or corked */
-	atomic_bool in_callback;
+	bool in_callback;
 	bool pulls; /* a queue has been bound without a callback */
 	struct mnfq_i_walk walk;
 	int64_t sent_at; /* when decisions of the round last left, in ms; 0: its first callback is to come */
@@ -230,6 +230,21 @@ void mnfq_i_queue_count_unread(struct mnfq_queue *queue, uint32_t verdict, uint6
 int mnfq_i_use(struct mnfq_socket *sock, bool dispatch);
 void mnfq_i_unuse(struct mnfq_socket *sock);
 bool mnfq_i_in_round(struct mnfq_socket *sock);
+
+/*
+ * Is a round open between calls? Whichever thread uses the socket now goes on with it. An atomic store for each
+ * packet would be dear.
+ */
+static inline bool mnfq_i_take_over(struct mnfq_socket *sock)
+{
+	const uintptr_t self = (uintptr_t)pthread_self();
+
+	if (!sock->open || sock->in_callback)
+		return false;
+	if (atomic_load_explicit(&sock->dispatcher, memory_order_relaxed) != self)
+		atomic_store(&sock->dispatcher, self);
+	return true;
+}
 
 /*
  * In a public function that changes what is in the outbox, or what sending that changes: in a callback, or in a round

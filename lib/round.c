@@ -151,10 +151,9 @@ int mnfq_i_round_end(struct mnfq_socket *sock, bool *more)
  */
 bool mnfq_i_round_resume(struct mnfq_socket *sock)
 {
-	if (!sock->open || sock->in_callback)
+	if (!mnfq_i_take_over(sock))
 		return false;
 	mnfq_i_guard_take(sock->guard);
-	atomic_store(&sock->dispatcher, (uintptr_t)pthread_self());
 	return true;
 }
 

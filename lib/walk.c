@@ -147,6 +147,8 @@ static struct mnfq_packet *next_packet(struct mnfq_socket *sock)
 	struct mnfq_i_walk *walk = &sock->walk;
 	struct mnfq_packet *packet = NULL;
 
+	while (walk->packets > 0 && !sock->ring->packets[walk->packets - 1].in_hand)
+		walk->packets--; /* mostly the same few cache lines again */
 	while (!packet) {
 		if (sock->deferred_unbind)
 			mnfq_i_walk_unbind(sock);

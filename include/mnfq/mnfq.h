@@ -608,8 +608,8 @@ int mnfq_socket_receive(struct mnfq_socket *sock, int timeout_ms);
  * Take the next packet of the batch that mnfq_socket_receive() received. Queues with a callback have it
  * called; their packets are not returned.
  *
- * @return the packet, which belongs to the socket, is to be decided with mnfq_packet_decide(), and can be read
- * until the next mnfq_socket_receive() or mnfq_socket_flush(), a new payload only until it is decided;
+ * @return the packet, which belongs to the socket and is to be decided with mnfq_packet_decide(): it can be
+ * read until it is decided, and after that until the next call of this function, but for a new payload.
  * NULL: there is none left, or no batch
  */
 struct mnfq_packet *mnfq_socket_next_packet(struct mnfq_socket *sock);
