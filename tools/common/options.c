@@ -144,6 +144,9 @@ static int set_row(const struct option_table *table, const struct option_row *ro
 	case OPTION_BOOL:
 		*(bool *)field = true;
 		return 0;
+	case OPTION_COUNT:
+		*(uint32_t *)field += *(uint32_t *)field < row->max;
+		return 0;
 	case OPTION_FLAG:
 		*(uint32_t *)field |= (uint32_t)row->max;
 		return 0;
@@ -170,7 +173,7 @@ static void fill_getopt(const struct option_table *table, struct option *longs, 
 			(struct option){ row->name, row->argument != NULL, NULL, 256 + (int)i };
 		if (row->letter)
 			*shorts++ = row->letter;
-		if (row->letter && row->argument)
+		if (row->letter && row->argument && !row->bare)
 			*shorts++ = ':';
 	}
 	longs[table->count] = (struct option){ NULL, 0, NULL, 0 };
@@ -193,6 +196,9 @@ static int handle_option(const struct option_table *table, void *opts, int resul
 {
 	const struct option_row *row = find_row(table, result);
 
+	/* While there are more letters in this word, it is argv[optind]. */
+	if (row && row->bare && result < 256 && argv[optind] && argv[optind][0] != '-')
+		optarg = argv[optind++];
 	if (row && row->kind == OPTION_HELP)
 		print_help(table);
 	else if (row && row->kind == OPTION_VERSION)

@@ -22,10 +22,11 @@ struct uid_list {
 };
 
 enum option_kind {
-	OPTION_SET,  /* call @set */
-	OPTION_BOOL, /* set a bool */
-	OPTION_FLAG, /* set the bits of @max in a uint32_t */
-	OPTION_U16,  /* a number from @min to @max */
+	OPTION_SET,   /* call @set */
+	OPTION_BOOL,  /* set a bool */
+	OPTION_COUNT, /* add 1 to a uint32_t, up to @max */
+	OPTION_FLAG,  /* set the bits of @max in a uint32_t */
+	OPTION_U16,   /* a number from @min to @max */
 	OPTION_U32,
 	OPTION_U64,
 	OPTION_TEXT, /* a const char * */
@@ -48,6 +49,8 @@ struct option_row {
 	 */
 	int (*set)(void *opts, const char *argument);
 	const char *expected; /* "an octal number" */
+	/** The letter may lack its argument, which is then NULL: see options_parse(). */
+	bool bare;
 	bool repeatable;
 	const char *complete; /* words to complete the argument with, or FILE or NETNS */
 	const char *help;     /* lines */
@@ -88,7 +91,8 @@ struct option_table {
 
 /**
  * Parse the command line into @opts. Operands are from optind on. Returns whether to go on; otherwise *status is
- * the exit status: help was printed, or an error was reported.
+ * the exit status: help was printed, or an error was reported. The argument of a bare letter is the next word, unless
+ * that is an option: so "-nv" and "-n -v" have none.
  */
 bool options_parse(const struct option_table *table, void *opts, int argc, char **argv,
 		   int *status);
