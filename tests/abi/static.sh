@@ -97,6 +97,6 @@ cat <&3
 END
 run unshare -n sh "$tmp/serve" "$mnfq" "$tmp/told" "$tmp/lines"
 cat "$tmp/lines" "$tmp/log"
-[ "$(grep -c 'queue 5 id [12] input in lo: udp' "$tmp/lines")" -eq 2 ] ||
+[ "$(grep -c ': UDP, length .* | q5 id [12] input lo, accept' "$tmp/lines")" -eq 2 ] ||
 	fail "the static tool did not see the two packets"
 grep -q '^2 packets, .*, 2 accepted' "$tmp/log" || fail "no summary"

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* print/ with any bytes: two of the EtherType, then a packet; once all of it, once cut from a larger one. */
+/*
+ * print/ with any bytes: one chooses options, two of the EtherType, then a packet; once all of it, once cut from a
+ * larger one.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,23 +13,37 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* A line is printable, whatever is in the packet. */
-static void try_line(int (*print)(FILE *, const struct line *), const struct mnfq_packet *packet)
+static struct print_options options;
+
+/* What is printed is printable, whatever is in the packet, and no line of a packet looks like one of ours. */
+static void check_lines(const char *text, size_t len)
 {
-	const struct line line = { .packet = packet, .verdict = "accept" };
-	char text[2048];
-	FILE *out = fmemopen(text, sizeof(text), "w");
-	size_t len;
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] == '\n' ? i + 1 < len && !strchr(" \t", text[i + 1])
+				    : (text[i] < 0x20 || text[i] > 0x7e) && text[i] != '\t')
+			abort();
+		if (text[i] == '\n' && options.json && i + 1 < len)
+			abort();
+	}
+	if (text[len - 1] != '\n')
+		abort();
+}
+
+static void try_line(const struct mnfq_packet *packet)
+{
+	struct printer printer = { .options = options };
+	struct line line = line_of(packet);
+	char *text = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
 
 	if (!out)
 		return;
-	if (print(out, &line) < 0 || fflush(out) == EOF)
+	line.verdict = "accept";
+	if (print_line(out, &printer, &line) < 0 || fclose(out) == EOF)
 		abort();
-	len = (size_t)ftell(out);
-	fclose(out);
-	for (size_t i = 0; i < len; i++)
-		if ((text[i] < 0x20 || text[i] > 0x7e) != (i == len - 1))
-			abort();
+	check_lines(text, len);
+	free(text);
 }
 
 static void try_packet(uint16_t ethertype, const uint8_t *bytes, size_t len, size_t length)
@@ -52,16 +69,25 @@ static void try_packet(uint16_t ethertype, const uint8_t *bytes, size_t len, siz
 		abort();
 	if (decoded.has_ports && !decoded.family)
 		abort();
-	try_line(print_text, &packet);
-	try_line(print_json, &packet);
+	options.json = false;
+	try_line(&packet);
+	options.json = true;
+	try_line(&packet);
 	free(copy);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	if (size < 2 || size > MNFQ_COPY_RANGE_MAX)
+	if (size < 3 || size > MNFQ_COPY_RANGE_MAX)
 		return 0;
-	try_packet((uint16_t)(data[0] << 8 | data[1]), data + 2, size - 2, size - 2);
-	try_packet((uint16_t)(data[0] << 8 | data[1]), data + 2, size - 2, 0x10000);
+	options =
+		(struct print_options){ .verbose = data[0] & 1,
+					.times = data[0] >> 1 & 3,
+					.hex = data[0] >> 3 & 1,
+					.hex_ascii = data[0] >> 4 & 1,
+					.ascii = data[0] >> 5 & 1,
+					.payload = data[0] >> 6 & 1 ? PRINT_BASE64 : PRINT_HEX };
+	try_packet((uint16_t)(data[1] << 8 | data[2]), data + 3, size - 3, size - 3);
+	try_packet((uint16_t)(data[1] << 8 | data[2]), data + 3, size - 3, 0x10000);
 	return 0;
 }

@@ -55,7 +55,7 @@ static const struct sample samples[] = {
 	SAMPLE("ip options", IPV4, 32, "udp", 0x46, 0, 0, 32, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0,
 	       1, 10, 0, 0, 2, 1, 1, 1, 1, UDP_HEADER(8)),
 	SAMPLE("icmp", IPV4, 28, "icmp", IPV4_HEADER(28, 0, 1), 8, 0, 0, 0, 0, 1, 0, 1),
-	SAMPLE("sctp", IPV4, 24, "sctp", IPV4_HEADER(32, 0, 132), 0, 7, 0, 9, 0, 0, 0, 0, 0, 0, 0,
+	SAMPLE("sctp", IPV4, 32, "sctp", IPV4_HEADER(32, 0, 132), 0, 7, 0, 9, 0, 0, 0, 0, 0, 0, 0,
 	       0),
 	SAMPLE("gre", IPV4, 20, "gre", IPV4_HEADER(24, 0, 47), 0, 0, 8, 0),
 	SAMPLE("unnamed", IPV4, 20, "ip-proto-253", IPV4_HEADER(24, 0, 253), 0, 0, 8, 0),
@@ -250,12 +250,12 @@ Test(decode, icmp)
 
 	cr_expect(decoded.has_type);
 	cr_expect_eq(decoded.type, 8);
-	cr_expect_str_eq(decoded.kind, "echo request");
+	cr_expect_str_eq(decoded.message, "echo request");
 	decoded = decode_sample("icmpv6");
 	cr_expect_eq(decoded.type, 128);
-	cr_expect_str_eq(decoded.kind, "echo request");
+	cr_expect_str_eq(decoded.message, "echo request");
 	decoded = decode_changed("icmp", 20, 200);
-	cr_expect_null(decoded.kind);
+	cr_expect_str_eq(decoded.message, "type-#200");
 	cr_expect_not(decoded.has_ports);
 }
 
@@ -264,7 +264,7 @@ Test(decode, arp)
 	struct decoded decoded = decode_sample("arp");
 
 	expect_addresses(&decoded, "10.0.0.1", "10.0.0.2");
-	cr_expect_str_eq(decoded.kind, "request");
+	cr_expect_str_eq(decoded.message, "request");
 	expect_problem(decode_changed("arp", 5, 3), "bad ARP address length");
 	expect_problem(decode_changed("arp", 4, 255), "cut short");
 	decoded = decode_changed("arp", 2, 9);

@@ -14,12 +14,12 @@ int main(void)
 {
 	static struct mnfq_packet packet;
 	static struct message msg;
+	struct printer json = { .options = { .json = true } },
+		       text = { .options = { .json = false } };
 	char digits[1024], bytes[512];
 
 	while (fgets(digits, sizeof(digits), stdin)) {
-		struct line line = {
-			.packet = &packet, .label = bytes, .show_netns = true, .verdict = "accept"
-		};
+		struct line line;
 		size_t len = 0;
 
 		while (sscanf(digits + 2 * len, "%2hhx", (unsigned char *)&bytes[len]) == 1)
@@ -28,8 +28,13 @@ int main(void)
 		message_begin(&msg, 1);
 		message_hdr(&msg, 1, 0x0800, NF_INET_LOCAL_OUT);
 		message_attr(&msg, MNFQ_I_NFQA_SECCTX, bytes, len);
-		if (mnfq_i_packet_parse(&packet, msg.bytes, msg.len) < 0 ||
-		    print_json(stdout, &line) < 0 || print_text(stdout, &line) < 0)
+		if (mnfq_i_packet_parse(&packet, msg.bytes, msg.len) < 0)
+			return EXIT_FAILURE;
+		line = line_of(&packet);
+		line.label = bytes;
+		line.show_netns = true;
+		line.verdict = "accept";
+		if (print_line(stdout, &json, &line) < 0 || print_line(stdout, &text, &line) < 0)
 			return EXIT_FAILURE;
 	}
 	return EXIT_SUCCESS;

@@ -35,7 +35,7 @@ def main():
         fields = json.loads(line)
         expected = name.decode('utf-8', 'backslashreplace')
         assert fields['secctx'] == fields['label'] == expected, (name, line)
-        in_text = re.search(rb' label "(QUOTED)" queue .* secctx (?:"(QUOTED)"|([^ "\\]+)), accept$'
+        in_text = re.search(rb' label "(QUOTED)" q0 .* secctx (?:"(QUOTED)"|([^ "\\]+)), accept$'
                             .replace(b'QUOTED', rb'(?:\\.|[^\\"])*'), text)
         assert in_text and unescape(in_text[1]) == name, (name, text)
         assert name == (in_text[3] or unescape(in_text[2])), (name, text)

@@ -6,6 +6,7 @@
 #include <linux/if_ether.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "packet.h"
 #include "print/print.h"
@@ -13,6 +14,7 @@
 
 static struct message msg;
 static char *text, *json;
+static struct print_options options; /* of both */
 
 static void begin(void)
 {
@@ -38,47 +40,17 @@ static void put_icmp(uint8_t type, uint16_t checksum)
 /* From 10.0.0.1 to 10.0.0.2, @len bytes of a SYN, the first fragment of a datagram if @more. */
 static void put_tcp(bool more, size_t len)
 {
-	const uint8_t packet[] = { 0x45,
-				   0,
-				   0,
-				   40,
-				   0x12,
-				   0x34,
-				   more ? 0x20 : 0,
-				   0,
-				   64,
-				   6,
-				   more ? 0x34 : 0x54,
-				   0x9a,
-				   10,
-				   0,
-				   0,
-				   1,
-				   10,
-				   0,
-				   0,
-				   2,
-				   0xc0,
-				   1,
-				   0,
-				   80,
-				   0,
-				   0,
-				   0,
-				   1,
-				   0,
-				   0,
-				   0,
-				   0,
-				   0x50,
-				   2,
-				   1,
-				   0,
-				   0,
-				   0,
-				   0,
-				   0 };
+	static const uint8_t header[] = { 0x45, 0,    0,    40, 0x12, 0x34, 0,  0, 64, 6,
+					  0x54, 0x9a, 10,   0,  0,    1,    10, 0, 0,  2,
+					  0xc0, 1,    0,    80, 0,    0,    0,  1, 0,  0,
+					  0,    0,    0x50, 2,  1,    0,    0,  0, 0,  0 };
+	uint8_t packet[sizeof(header)];
 
+	memcpy(packet, header, sizeof(header));
+	if (more) {
+		packet[6] = 0x20;
+		packet[10] = 0x34;
+	}
 	begin();
 	message_attr32(&msg, NFQA_CAP_LEN, sizeof(packet));
 	message_attr(&msg, NFQA_PAYLOAD, packet, len);
@@ -88,20 +60,24 @@ static void put_tcp(bool more, size_t len)
 static void print(void)
 {
 	static struct mnfq_packet packet; /* of no queue */
-	struct line line = { .packet = &packet, .verdict = "accept" };
+	struct printer printers[2] = { { .options = options }, { .options = options } };
+	struct line line;
 	size_t size;
 	FILE *out;
 
 	cr_assert_eq(mnfq_i_packet_parse(&packet, msg.bytes, msg.len), 0);
+	line = line_of(&packet);
+	line.verdict = "accept";
+	printers[1].options.json = true;
 	free(text);
 	out = open_memstream(&text, &size);
-	cr_assert_eq(print_text(out, &line), 0);
+	cr_assert_eq(print_line(out, &printers[0], &line), 0);
 	fclose(out);
 	cr_assert_eq(strlen(text), size);
 	free(json);
 	json = NULL;
 	out = open_memstream(&json, &size);
-	cr_assert_eq(print_json(out, &line), 0);
+	cr_assert_eq(print_line(out, &printers[1], &line), 0);
 	fclose(out);
 	cr_assert_eq(strlen(json), size);
 }
@@ -162,6 +138,7 @@ Test(print, a_plain_packet_has_none_of_it)
 					     "priority", "secctx", "ct_",    " ct ",
 					     "uid",      "gid",    "\"mark", " mark" };
 
+	options.verbose = true;
 	begin();
 	print();
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
@@ -169,39 +146,86 @@ Test(print, a_plain_packet_has_none_of_it)
 }
 
 /* 2001-09-09 01:46:40.123456 UTC */
-Test(print, whose_time_it_is)
+static void put_stamp(uint64_t seconds)
 {
-	static const uint64_t stamp[] = { 1000000000, 123456 };
-	uint64_t wire[2] = { htobe64(stamp[0]), htobe64(stamp[1]) };
+	uint64_t wire[2] = { htobe64(seconds), htobe64(123456) };
 
 	begin();
 	message_attr(&msg, NFQA_TIMESTAMP, wire, sizeof(wire));
+}
+
+Test(print, whose_time_it_is)
+{
+	put_stamp(1000000000);
 	print();
-	expect_text(":40.123456 queue ");
+	expect_text(":40.123456 IP | q");
 	expect_json("\"time\":1000000000.123456,\"time_source\":\"kernel\",");
 
 	begin();
 	print();
-	cr_expect_eq(strncmp(text + 15, "~ queue ", 8), 0, "%s", text);
+	cr_expect_eq(strncmp(text + 15, "~ IP | q", 8), 0, "%s", text);
 	expect_json(",\"time_source\":\"mnfq\",");
+}
+
+Test(print, styles_of_time)
+{
+	static const char *const expected[] = {
+		[TIME_NONE] = "IP |",
+		[TIME_EPOCH] = "1000000000.123456 IP |",
+		[TIME_SINCE_PREVIOUS] = " 00:00:00.000000 IP |",
+		[TIME_DATE] = "2001-09-09 01:46:40.123456 IP |",
+		[TIME_SINCE_FIRST] = " 00:00:00.000000 IP |",
+	};
+
+	setenv("TZ", "UTC", 1);
+	for (options.times = TIME_NONE; options.times < TIME_STYLES; options.times++) {
+		put_stamp(1000000000);
+		print();
+		cr_expect_eq(
+			strncmp(text, expected[options.times], strlen(expected[options.times])),
+			0, "%s", text);
+		expect_json("\"time\":1000000000.123456,");
+	}
+}
+
+Test(print, time_since_another_line)
+{
+	struct time_reference previous = { 0 }, first = { 0 };
+	char out[TIME_SIZE];
+
+	(void)format_time(out, TIME_SINCE_PREVIOUS, &previous, 1000000);
+	(void)format_time(out, TIME_SINCE_FIRST, &first, 1000000);
+	cr_expect_str_eq(format_time(out, TIME_SINCE_PREVIOUS, &previous, 3723000001000),
+			 " 1034:09:59.001000");
+	cr_expect_str_eq(format_time(out, TIME_SINCE_FIRST, &first, 62500001),
+			 " 00:01:01.500001");
+	cr_expect_str_eq(format_time(out, TIME_SINCE_PREVIOUS, &previous, 3722000001000),
+			 "-00:16:40.000000");
+	cr_expect_str_eq(format_time(out, TIME_SINCE_FIRST, &first, 2000000), " 00:00:01.000000");
 }
 
 Test(print, checksums)
 {
+	options.verbose = true;
 	begin();
 	message_attr32(&msg, NFQA_SKB_INFO, MNFQ_SKB_CSUMNOTREADY | MNFQ_SKB_GSO);
 	print();
-	expect_text(": checksum not ready, accept\n");
+	expect_text(", checksum not ready, accept\n");
 	expect_json(",\"checksum\":\"not-ready\",");
 
 	put_icmp(8, 0xf7ff);
 	print();
 	expect_json(",\"checksum\":\"good\",");
-	cr_expect_null(strstr(text, "checksum"), "%s", text);
+	expect_text(", checksum good, accept\n");
 
 	put_icmp(8, 0xf7fe);
 	print();
-	expect_text("echo request, length 28, checksum bad, accept\n");
+	expect_text(", checksum bad, accept\n");
+	expect_json(",\"checksum\":\"bad\",");
+
+	options.verbose = false;
+	print();
+	cr_expect_null(strstr(text, "checksum"), "%s", text);
 	expect_json(",\"checksum\":\"bad\",");
 }
 
@@ -209,43 +233,146 @@ Test(print, what_is_in_tcp)
 {
 	put_tcp(true, 40);
 	print();
-	expect_text(": tcp 10.0.0.1.49153 > 10.0.0.2.80: Flags [S], fragment id 4660 offset 0+, "
-		    "length 40, accept\n");
-	expect_json(",\"protocol\":\"tcp\",\"src\":\"10.0.0.1\",\"sport\":49153,"
-		    "\"dst\":\"10.0.0.2\",\"dport\":80,\"tcp_flags\":\"S\",\"fragment_id\":4660,"
-		    "\"fragment_offset\":0,\"more_fragments\":true,\"length\":40,\"caplen\":40,");
+	expect_text(" IP 10.0.0.1.49153 > 10.0.0.2.80: Flags [S], seq 1, win 256, length 0 "
+		    "(frag 4660:20@0+) | q0 id 1 output, accept\n");
+	expect_json(",\"protocol\":\"tcp\",\"tos\":0,\"ttl\":64,\"ip_id\":4660,"
+		    "\"dont_fragment\":false,\"ip_protocol\":6,\"src\":\"10.0.0.1\","
+		    "\"sport\":49153,\"dst\":\"10.0.0.2\",\"dport\":80,\"tcp_flags\":\"S\","
+		    "\"seq\":1,\"window\":256,\"data_length\":0,\"fragment_id\":4660,"
+		    "\"fragment_offset\":0,\"more_fragments\":true,\"queue\":0,");
+	expect_json(",\"length\":40,\"caplen\":40,");
 	expect_nowhere("problem");
 
 	put_tcp(false, 30);
 	print();
-	expect_text(
-		": tcp 10.0.0.1.49153 > 10.0.0.2.80: cut short, length 40, captured 30, accept\n");
-	expect_json(",\"dport\":80,\"problem\":\"cut short\",\"length\":40,\"caplen\":30,");
-	expect_nowhere("fragment");
+	expect_text(" IP 10.0.0.1.49153 > 10.0.0.2.80: [|tcp] | q0 id 1 output, accept\n");
+	expect_json(",\"dport\":80,\"problem\":\"cut short\",");
+	expect_json(",\"length\":40,\"caplen\":30,");
+	expect_nowhere("fragment_");
+}
+
+Test(print, verbosely)
+{
+	options.verbose = true;
+	options.times = TIME_NONE;
+	put_tcp(false, 30);
+	print();
+	cr_expect_str_eq(text,
+			 "IP (tos 0x0, ttl 64, id 4660, offset 0, flags [none], proto TCP (6),"
+			 " length 40)\n    10.0.0.1.49153 > 10.0.0.2.80: [|tcp] | q0 id 1 "
+			 "output, captured 30, accept\n");
 }
 
 Test(print, what_is_in_icmp)
 {
 	put_icmp(8, 0xf7ff);
 	print();
-	expect_text(": icmp 127.0.0.1 > 127.0.0.1: echo request, length 28, accept\n");
-	expect_json(",\"icmp_type\":8,\"icmp_code\":0,\"message\":\"echo request\",");
+	expect_text(" IP 127.0.0.1 > 127.0.0.1: ICMP echo request, id 0, seq 0, length 8 | q0");
+	expect_json(",\"icmp_type\":8,\"icmp_code\":0,\"message\":\"echo request\","
+		    "\"icmp_id\":0,\"icmp_seq\":0,\"data_length\":8,");
 
 	put_icmp(200, 0x37ff);
 	print();
-	expect_text(": icmp 127.0.0.1 > 127.0.0.1: type 200 code 0, length 28, accept\n");
-	expect_json(",\"icmp_type\":200,\"icmp_code\":0,\"length\":28,");
+	expect_text(" IP 127.0.0.1 > 127.0.0.1: ICMP type-#200, length 8 | q0");
+	expect_json(",\"icmp_type\":200,\"icmp_code\":0,\"message\":\"type-#200\",");
+}
+
+Test(print, names_of_ports)
+{
+	char path[] = "/tmp/mnfq-services-XXXXXX";
+	struct services *services;
+	FILE *file = fdopen(mkstemp(path), "w");
+
+	fputs("# http 80/tcp\nhttp\t80/tcp www\nweb 80/tcp\nother 80/udp\n\033[2J 49153/tcp\n",
+	      file);
+	fclose(file);
+	options.services = services = services_read_file(path);
+	unlink(path);
+	cr_assert(services);
+	put_tcp(false, 40);
+	print();
+	expect_text(" IP 10.0.0.1.49153 > 10.0.0.2.http: Flags [S]");
+	expect_json(",\"dport\":80,");
+	cr_expect_null(services_find(services, 132, 80));
+	services_free(services);
+	cr_expect_null(services_read_file("/nonexistent"));
+}
+
+/* The bytes of a packet below its line. */
+static void put_bytes(void)
+{
+	begin();
+	message_attr(&msg, MNFQ_I_NFQA_L2HDR, "\x02\x00\xff", 3);
+	message_attr(&msg, NFQA_PAYLOAD, "IP ~\n00:00 \033[2J\r\n\x7f\xff\t", 20);
+}
+
+static void expect_bytes(const char *expected)
+{
+	print();
+	cr_expect_str_eq(strchr(text, '\n') + 1, expected);
+	cr_expect_eq(strchr(json, '\n'), json + strlen(json) - 1);
+}
+
+Test(print, bytes)
+{
+	put_bytes();
+	options.ascii = 1;
+	expect_bytes("\tIP ~\n\t00:00 .[2J\n\t..\t\n");
+	options.ascii = 2;
+	expect_bytes("\t...IP ~\n\t00:00 .[2J\n\t..\t\n");
+	options.hex = 1;
+	expect_bytes(
+		"\t0x0000:  4950 207e 0a30 303a 3030 201b 5b32 4a0d\n\t0x0010:  0a7f ff09\n");
+	options.hex = 2;
+	expect_bytes("\t0x0000:  0200 ff49 5020 7e0a 3030 3a30 3020 1b5b\n"
+		     "\t0x0010:  324a 0d0a 7fff 09\n");
+	options.hex_ascii = 1;
+	expect_bytes("\t0x0000:  4950 207e 0a30 303a 3030 201b 5b32 4a0d  IP.~.00:00..[2J.\n"
+		     "\t0x0010:  0a7f ff09                                ....\n");
+}
+
+Test(print, payload_in_json)
+{
+	static const char *const base64[] = { "", "SQ==", "SVA=", "SVAg", "SVAgfg==" };
+
+	for (size_t len = 0; len < 5; len++) {
+		char expected[64];
+
+		begin();
+		message_attr(&msg, NFQA_PAYLOAD, "IP ~", len);
+		options.payload = PRINT_BASE64;
+		print();
+		snprintf(expected, sizeof(expected), ",\"payload\":\"%s\"}\n", base64[len]);
+		expect_json(expected);
+	}
+	options.payload = PRINT_HEX;
+	print();
+	expect_json(",\"payload\":\"4950207e\"}\n");
+	cr_expect_null(strstr(text, "payload"));
+}
+
+Test(print, in_color)
+{
+	options.color = true;
+	begin();
+	print();
+	expect_text("IP\033[2m | q0 id 1 output, \033[m\033[32maccept\033[m\n");
+	cr_expect_null(strchr(json, '\033'));
 }
 
 Test(print, priorities_and_classes)
 {
+	options.verbose = true;
 	begin();
 	message_attr32(&msg, MNFQ_I_NFQA_PRIORITY, 6);
 	message_attr32(&msg, MNFQ_I_NFQA_CGROUP_CLASSID, 0x10fffe);
 	print();
-	expect_text(": cgroup_classid 10:fffe, priority 6, accept\n");
+	expect_text(", priority 6, cgroup_classid 10:fffe, accept\n");
 	expect_json(",\"cgroup_classid\":1114110,");
 	expect_json(",\"priority\":6,");
+	options.verbose = false;
+	print();
+	expect_text(" | q0 id 1 output, accept\n");
 }
 
 Test(print, vlan_and_header)
@@ -254,14 +381,14 @@ Test(print, vlan_and_header)
 	put_vlan(0x6005, ETH_P_8021Q);
 	message_attr(&msg, MNFQ_I_NFQA_L2HDR, "\x02\x00\xff", 3);
 	print();
-	expect_text(": vlan 5 p 3, accept\n");
+	expect_text(", vlan 5, p 3, accept\n");
 	expect_json(",\"vlan\":{\"id\":5,\"priority\":3,\"dei\":false,\"protocol\":33024},");
 	expect_json(",\"l2hdr\":\"0200ff\",");
 
 	begin();
 	put_vlan(0xffff, ETH_P_8021AD);
 	print();
-	expect_text(": vlan 4095 p 7 dei 802.1ad, accept\n");
+	expect_text(", vlan 4095, p 7, DEI, 802.1ad, accept\n");
 	expect_json(",\"vlan\":{\"id\":4095,\"priority\":7,\"dei\":true,\"protocol\":34984},");
 }
 
@@ -270,7 +397,7 @@ Test(print, connections)
 	begin();
 	put_connection(2, 0, 0);
 	print();
-	expect_text(": ct new id 4000000000, accept\n");
+	expect_text(", ct new id 4000000000, accept\n");
 	expect_json(",\"ct_state\":\"new\",\"ct_direction\":\"original\",\"ct_id\":4000000000,");
 	expect_nowhere("ct_mark");
 	expect_nowhere("ct_zone");
@@ -278,7 +405,7 @@ Test(print, connections)
 	begin();
 	put_connection(MNFQ_I_CT_IS_REPLY, 0xcafe, 9);
 	print();
-	expect_text(": ct established reply mark 0xcafe id 4000000000 zone 9, accept\n");
+	expect_text(", ct established reply mark 0xcafe id 4000000000 zone 9, accept\n");
 	expect_json(
 		",\"ct_state\":\"established\",\"ct_direction\":\"reply\",\"ct_mark\":51966,");
 	expect_json(",\"ct_zone\":9,");
@@ -291,7 +418,7 @@ Test(print, security_contexts)
 	begin();
 	message_attr(&msg, MNFQ_I_NFQA_SECCTX, selinux, sizeof(selinux)); /* with its zero */
 	print();
-	expect_text(": secctx system_u:object_r:ssh_packet_t:s0, accept\n");
+	expect_text(", secctx system_u:object_r:ssh_packet_t:s0, accept\n");
 	expect_json(",\"secctx\":\"system_u:object_r:ssh_packet_t:s0\",");
 }
 
@@ -302,19 +429,19 @@ Test(print, hostile_security_contexts)
 	begin();
 	message_attr(&msg, MNFQ_I_NFQA_SECCTX, "\033[2J\n\",\0\xff\r", 10);
 	print();
-	expect_text(": secctx \"\\x1b[2J\\x0a\\\",\\x00\\xff\\x0d\", accept\n");
+	expect_text(", secctx \"\\x1b[2J\\x0a\\\",\\x00\\xff\\x0d\", accept\n");
 	expect_json(",\"secctx\":\"\\u001B[2J\\u000A\\\",\\u0000\\\\xff\\u000D\"");
 
 	begin();
 	message_attr(&msg, MNFQ_I_NFQA_SECCTX, "a\0\"\033", 4);
 	print();
-	expect_text(": secctx \"a\\x00\\\"\\x1b\", accept\n");
+	expect_text(", secctx \"a\\x00\\\"\\x1b\", accept\n");
 	expect_json(",\"secctx\":\"a\\u0000\\\"\\u001B\",");
 
 	begin();
 	message_attr(&msg, MNFQ_I_NFQA_SECCTX, "a, uid 0", 8);
 	print();
-	expect_text(": secctx \"a, uid 0\", accept\n");
+	expect_text(", secctx \"a, uid 0\", accept\n");
 
 	for (size_t i = 0; i < sizeof(longest) - 1; i++)
 		longest[i] = (char)('a' + i % 23);
@@ -327,7 +454,7 @@ Test(print, hostile_security_contexts)
 	begin();
 	message_attr(&msg, MNFQ_I_NFQA_SECCTX, "", 0);
 	print();
-	expect_text(": secctx \"\", accept\n");
+	expect_text(", secctx \"\", accept\n");
 	expect_json(",\"secctx\":\"\",");
 }
 
@@ -339,7 +466,7 @@ Test(print, nonsense)
 	message_attr(&msg, NFQA_CT | NLA_F_NESTED, "\x03\x00\x01\x00", 4);
 	message_attr32(&msg, NFQA_CT_INFO, 0xffffffff);
 	print();
-	expect_text(": ct unknown, accept\n");
+	expect_text(", ct unknown, accept\n");
 	expect_nowhere("vlan");
 	expect_nowhere("ct_id");
 }

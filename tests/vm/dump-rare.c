@@ -47,10 +47,10 @@ Test(dump_rare, both_directions_of_a_connection)
 
 	start(&tool, ns, "--conntrack");
 	icmp_send(fd, 1);
-	expect_contains(tool_out(&tool), ": echo request, length ");
+	expect_contains(tool_out(&tool), ": ICMP echo request, id ");
 	expect_contains(tool.line, ", ct new id ");
 	id = number(&tool, " ct new id ");
-	expect_contains(tool_out(&tool), ": echo reply, length ");
+	expect_contains(tool_out(&tool), ": ICMP echo reply, id ");
 	cr_expect_eq(number(&tool, ", ct established reply id "), id, "%s", tool.line);
 	icmp_send(fd, 2);
 	expect_contains(tool_out(&tool), ", ct established id ");
@@ -153,8 +153,8 @@ Test(dump_rare, vlan_of_a_bridge)
 	udp_open(&udp, left, right, "10.0.9.2", PORT);
 	start(&tool, middle, "-c 1");
 	udp_send(&udp, 1);
-	expect_contains(tool_out(&tool), " forward in br0 out br0 physin p1 physout p2: udp ");
-	expect_contains(tool.line, ", vlan 5 p 3");
+	expect_contains(tool_out(&tool),
+			" forward br0 > br0 physin p1 physout p2, vlan 5, p 3, ");
 	cr_assert_eq(tool_finish(&tool), 0);
 
 	start(&tool, middle, "-c 1 --json");

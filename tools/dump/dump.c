@@ -120,6 +120,7 @@ int run_dump(int argc, char **argv)
 		dump_catch_signals(NULL, NULL);
 		output_free(dump.out);
 		log_close();
+		services_free(dump.services);
 		free(dump.fds);
 	}
 	free(opts.specs);

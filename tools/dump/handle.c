@@ -37,18 +37,20 @@ static bool print_packet(const struct dump_handle *handle, const struct mnfq_pac
 {
 	struct dump *dump = handle->dump;
 	const struct dump_options *opts = dump->opts;
-	struct line line = { .packet = packet,
-			     .netns = handle->netns[0] ? handle->netns : NULL,
-			     .label = handle->label[0] ? handle->label : NULL,
-			     .show_netns = dump->multi && !dump->single_netns,
-			     .verdict = opts->verdict_text };
 	FILE *out = output_begin(dump->out);
 	bool print = !opts->quiet && (!opts->count || dump->seen < opts->count);
 	bool more = ++dump->seen != opts->count;
 	int err = 0;
 
-	if (print)
-		err = opts->json ? print_json(out, &line) : print_text(out, &line);
+	if (print) {
+		struct line line = line_of(packet);
+
+		line.netns = handle->netns[0] ? handle->netns : NULL;
+		line.label = handle->label[0] ? handle->label : NULL;
+		line.show_netns = dump->multi && !dump->single_netns;
+		line.verdict = opts->verdict_text;
+		err = print_line(out, &dump->printer, &line);
+	}
 	output_end(dump->out, err);
 	return more;
 }

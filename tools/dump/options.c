@@ -47,8 +47,11 @@ static int add_spec(struct dump_options *opts, struct socket_spec spec)
 	return 0;
 }
 
+/* Without an argument it is that of tcpdump: names of hosts are never looked up. */
 static int set_netns(void *opts, const char *argument)
 {
+	if (!argument)
+		return 0;
 	return add_spec(opts, (struct socket_spec){ .kind = SPEC_NETNS, .text = argument });
 }
 
@@ -87,7 +90,14 @@ static int set_verdict(void *data, const char *argument)
 	return err;
 }
 
-#define WHEN_BLOCKED "drop-lines wait exit"
+/* Returns the number of the word, or -EINVAL. */
+static int find_choice(const char *const *words, size_t count, const char *argument)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(argument, words[i]) == 0)
+			return (int)i;
+	return -EINVAL;
+}
 
 static int set_when_blocked(void *data, const char *argument)
 {
@@ -95,14 +105,32 @@ static int set_when_blocked(void *data, const char *argument)
 		[OUTPUT_DROP] = "drop-lines", [OUTPUT_WAIT] = "wait", [OUTPUT_EXIT] = "exit"
 	};
 	struct dump_options *opts = data;
+	const int choice = find_choice(words, 3, argument);
 
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-		if (strcmp(argument, words[i]) == 0) {
-			opts->when_blocked = (enum output_blocked)i;
-			return 0;
-		}
-	}
-	return -EINVAL;
+	opts->when_blocked = choice < 0 ? OUTPUT_DROP : (enum output_blocked)choice;
+	return choice < 0 ? choice : 0;
+}
+
+static int set_color(void *data, const char *argument)
+{
+	static const char *const words[] = {
+		[COLOR_AUTO] = "auto", [COLOR_ALWAYS] = "always", [COLOR_NEVER] = "never"
+	};
+	struct dump_options *opts = data;
+	const int choice = find_choice(words, 3, argument);
+
+	opts->color = choice < 0 ? COLOR_AUTO : (unsigned int)choice;
+	return choice < 0 ? choice : 0;
+}
+
+static int set_payload(void *data, const char *argument)
+{
+	static const char *const words[] = { "hex", "base64" };
+	struct dump_options *opts = data;
+	const int choice = find_choice(words, 2, argument);
+
+	opts->print.payload = choice == 0 ? PRINT_HEX : PRINT_BASE64;
+	return choice < 0 ? choice : 0;
 }
 
 static int set_copy(void *data, const char *argument)
@@ -154,10 +182,11 @@ static int set_ct_mark(void *data, const char *argument)
 #define MAX_PER_UID_DEFAULT 256u
 _Static_assert(MNFQ_MAX_LEN_DEFAULT == 1024, "the help of --max-len has it");
 
-#define MASKED         "N or N/MASK, numbers from 0 to 4294967295"
-#define DUMP_AT(field) .offset = offsetof(struct dump_options, field)
-#define BOOL(field)    .kind = OPTION_BOOL, DUMP_AT(field)
-#define FLAG(bits)     .kind = OPTION_FLAG, DUMP_AT(queue.flags), .max = (bits)
+#define MASKED             "N or N/MASK, numbers from 0 to 4294967295"
+#define DUMP_AT(field)     .offset = offsetof(struct dump_options, field)
+#define BOOL(field)        .kind = OPTION_BOOL, DUMP_AT(field)
+#define FLAG(bits)         .kind = OPTION_FLAG, DUMP_AT(queue.flags), .max = (bits)
+#define COUNT(field, most) .kind = OPTION_COUNT, DUMP_AT(field), .max = (most), .repeatable = true
 #define NUMBER(type, field, from, to)                                                            \
 	.kind = OPTION_##type, DUMP_AT(field), .min = (from), .max = (to)
 
@@ -165,8 +194,8 @@ static const struct option_row dump_rows[] = {
 	{ "queue", 'q', "NUM[:NUM]", .set = set_queues,
 	  .expected = "a queue number from 0 to 65535, or FIRST:LAST",
 	  .help = "queue number, or a range of them" },
-	{ "netns", 'n', "NETNS", .set = set_netns, .repeatable = true, .complete = "NETNS",
-	  .help = "network namespace: name, path or process id" },
+	{ "netns", 'n', "NETNS", .set = set_netns, .bare = true, .repeatable = true,
+	  .complete = "NETNS", .help = "network namespace: name, path or process id" },
 	{ "fd", 0, "N", .set = set_fd, .repeatable = true, .expected = "a descriptor number",
 	  .help = "use the netlink socket inherited as descriptor N" },
 	{ "from", 0, "PATH", .set = set_from, .repeatable = true, .complete = "FILE",
@@ -190,9 +219,22 @@ static const struct option_row dump_rows[] = {
 	{ "count", 'c', "COUNT", NUMBER(U64, count, 1, UINT64_MAX),
 	  .help = "exit after COUNT packets" },
 	{ "quiet", BOOL(quiet), .help = "do not print packets" },
-	{ "json", BOOL(json), .help = "print one JSON object per line" },
-	{ "when-blocked", 0, "ACTION", .set = set_when_blocked, .complete = WHEN_BLOCKED,
-	  .expected = "drop-lines, wait or exit",
+	{ "verbose", 'v', BOOL(print.verbose), .help = "print more of each packet" },
+	{ "time", 't', COUNT(times, TIME_STYLES - 1),
+	  .help = "no time; -tt: seconds since 1970; -ttt: since the\nprevious line; -tttt: with the date; -ttttt: since\nthe first line" },
+	{ "hex", 'x', COUNT(print.hex, 2),
+	  .help = "print the bytes; -xx: with the link-layer header" },
+	{ "hex-ascii", 'X', COUNT(print.hex_ascii, 2), .help = "the same, also as characters" },
+	{ "ascii", 'A', COUNT(print.ascii, 2), .help = "print the bytes as characters alone" },
+	{ "names", BOOL(names), .help = "print names of ports" },
+	{ "color", 0, "WHEN", .set = set_color, .complete = "auto always never",
+	  .expected = "auto, always or never",
+	  .help = "auto (default: on a terminal), always or never" },
+	{ "json", BOOL(print.json), .help = "print one JSON object per line" },
+	{ "payload", 0, "FORMAT", .set = set_payload, .complete = "hex base64",
+	  .expected = "hex or base64", .help = "with --json: the payload in hex or base64" },
+	{ "when-blocked", 0, "ACTION", .set = set_when_blocked,
+	  .complete = "drop-lines wait exit", .expected = "drop-lines, wait or exit",
 	  .help = "while stdout is not read: drop-lines (default),\nwait or exit" },
 	{ "verdict", 0, "VERDICT", .set = set_verdict,
 	  .complete = "accept drop repeat stop queue:",
@@ -307,6 +349,7 @@ static int check_specs(const struct dump_options *opts)
 		{ opts->coalesce_us > 0 && opts->busy_poll_us > 0,
 		  "--coalesce and --busy-poll cannot be combined" },
 		{ opts->mode != MODE_UNSET && !opts->listen, "--mode requires --listen" },
+		{ opts->print.payload && !opts->print.json, "--payload requires --json" },
 		{ opts->excluded_count > 0 && !opts->all_netns,
 		  "--exclude requires --all-netns" },
 		{ opts->keep && !getenv("NOTIFY_SOCKET"),
@@ -333,6 +376,16 @@ bool dump_parse_options(struct dump_options *opts, int argc, char **argv, int *s
 	else if (check_specs(opts) || check_threads(opts) || check_loop(opts))
 		*status = EXIT_USAGE;
 	return *status == 0;
+}
+
+/* https://no-color.org: any value but an empty one. */
+bool options_want_color(const struct dump_options *opts, bool terminal)
+{
+	const char *term = getenv("TERM"), *no_color = getenv("NO_COLOR");
+
+	if (opts->color != COLOR_AUTO)
+		return opts->color == COLOR_ALWAYS;
+	return terminal && term && strcmp(term, "dumb") != 0 && !(no_color && *no_color);
 }
 
 /* ---- questions about them --------------------------------------------------------------- */

@@ -13,6 +13,7 @@
 #include "common/options.h"
 #include "common/output.h"
 #include "common/parse.h"
+#include "print/print.h"
 
 #define DUMP_NAME "mnfq dump"
 
@@ -46,7 +47,10 @@ struct dump_options {
 	uint32_t receive_buffer; /* bytes; 0: the library's default */
 	bool quiet;
 	enum output_blocked when_blocked;
-	bool json;
+	struct print_options print;
+	uint32_t times; /* how often -t was given */
+	bool names;
+	enum { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER } color;
 	bool no_sandbox;
 	char verdict_text[VERDICT_SIZE];
 	enum mnfq_verdict verdict;
@@ -64,6 +68,9 @@ struct dump_options {
  * printed, or an error was reported.
  */
 bool dump_parse_options(struct dump_options *opts, int argc, char **argv, int *status);
+
+/** Should lines be in colour, @terminal: if stdout is one? */
+bool options_want_color(const struct dump_options *opts, bool terminal);
 
 size_t options_queue_count(const struct dump_options *opts);
 

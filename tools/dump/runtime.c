@@ -90,18 +90,46 @@ void dump_catch_signals(struct dump *dump, struct output *out)
 
 /* ---- output ----------------------------------------------------------------------------- */
 
-/* With --when-blocked wait a large buffer would only delay the pressure on the kernel's queue. */
+/* Before the sandbox is entered, as it reads a file. */
+static int open_printer(struct dump *dump)
+{
+	struct print_options *options = &dump->printer.options;
+	const struct dump_options *opts = dump->opts;
+
+	*options = opts->print;
+	options->times = (enum time_style)opts->times;
+	options->color = options_want_color(opts, isatty(STDOUT_FILENO));
+	if (!opts->names)
+		return 0;
+	options->services = dump->services = services_read();
+	return dump->services ? 0
+			      : fail(DUMP_NAME, "--names: cannot read /etc/services: %s",
+				     strerror(errno));
+}
+
+/*
+ * With --when-blocked wait a large buffer would only delay the pressure on the kernel's queue. But what is printed of a
+ * packet must fit: the bytes of the largest, with -X, are less than 320 KiB.
+ */
+static size_t choose_size(const struct dump_options *opts)
+{
+	const struct print_options *print = &opts->print;
+	const bool bytes = print->hex || print->hex_ascii || print->ascii || print->payload;
+
+	return opts->when_blocked == OUTPUT_WAIT && !bytes ? 1 << 16 : 1 << 20;
+}
+
 int dump_open_output(struct dump *dump)
 {
 	const struct output_options options = {
 		.fd = STDOUT_FILENO,
-		.size = dump->opts->when_blocked == OUTPUT_WAIT ? 1 << 16 : 1 << 20,
+		.size = choose_size(dump->opts),
 		.when_blocked = dump->opts->when_blocked,
 	};
 
 	dump->out = output_new(&options);
 	if (dump->out && log_open() == 0)
-		return 0;
+		return open_printer(dump);
 	return fail(DUMP_NAME, "out of memory");
 }
 

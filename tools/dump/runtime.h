@@ -13,6 +13,7 @@
 #include "common/output.h"
 #include "dump/counters.h"
 #include "dump/options.h"
+#include "print/print.h"
 
 struct systemd_fd;
 
@@ -24,8 +25,10 @@ struct dump {
 	bool single_netns; /* with multi: only one at a time */
 	bool served;       /* packets were served, so there is a summary */
 
-	struct output *out; /* stdout */
-	uint64_t seen;      /* packets; between output_begin() and output_end() */
+	struct output *out;        /* stdout */
+	struct services *services; /* of --names */
+	struct printer printer;    /* between output_begin() and output_end() */
+	uint64_t seen;             /* packets; between output_begin() and output_end() */
 
 	int wake;                           /* eventfd: a signal, or the end of a thread */
 	struct mnfq_socket *const *sockets; /* that dump_stop() interrupts */
@@ -39,7 +42,7 @@ struct dump {
 	bool abandoned;         /* threads are left that still use all this */
 };
 
-/** Returns 0 or an exit status. */
+/** Also prepares what lines are printed with. Returns 0 or an exit status. */
 int dump_open_output(struct dump *dump);
 int dump_finish_output(struct dump *dump);
 

@@ -1,208 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Decoding of packets, to print them. mnfq_packet_get_layers() finds the headers; what follows IP is read
+ * Decoding of packets, to print them: network headers. mnfq_packet_get_layers() finds them; what they say is read
  * here, and no more than is there.
  */
 #include "print/decode.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if_ether.h>
-#include <linux/netfilter.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
-/* Bytes from some header on. */
-struct span {
-	const uint8_t *at;
-	size_t len;
-	bool cut; /* there were more */
-};
+#include "print/compose.h"
+#include "print/decode-upper.h"
+#include "print/span.h"
 
-struct word {
-	unsigned int number;
-	const char *text;
-};
-
-static const char cut_short[] = "cut short";
-
-static uint16_t get16(const uint8_t *at)
-{
-	return (uint16_t)(at[0] << 8 | at[1]);
-}
-
-static uint32_t get32(const uint8_t *at)
-{
-	return (uint32_t)get16(at) << 16 | get16(at + 2);
-}
-
-/* Notes a problem unless there are @need bytes. */
-static bool has(struct decoded *decoded, struct span bytes, size_t need)
-{
-	if (bytes.len < need && !decoded->problem)
-		decoded->problem = cut_short;
-	return bytes.len >= need;
-}
-
-static const char *find_word(const struct word *words, unsigned int number)
-{
-	for (; words->text; words++)
-		if (words->number == number)
-			return words->text;
-	return NULL;
-}
-
-/* ---- on top of IP ------------------------------------------------------------------------- */
-
-static void decode_ports(struct decoded *decoded, struct span bytes)
-{
-	if (!has(decoded, bytes, 4))
-		return;
-	decoded->has_ports = true;
-	decoded->sport = get16(bytes.at);
-	decoded->dport = get16(bytes.at + 2);
-}
-
-static void decode_tcp(struct decoded *decoded, struct span bytes)
-{
-	size_t header;
-
-	decode_ports(decoded, bytes);
-	if (!has(decoded, bytes, 14))
-		return;
-	decoded->has_tcp_flags = true;
-	decoded->tcp_flags = bytes.at[13];
-
-	header = (bytes.at[12] >> 4) * 4u;
-	if (header < 20 || (header > bytes.len && !bytes.cut))
-		decoded->problem = "bad TCP header length";
-	else
-		has(decoded, bytes, header);
-}
-
-static void decode_udp(struct decoded *decoded, struct span bytes)
-{
-	size_t length;
-
-	decode_ports(decoded, bytes);
-	if (!has(decoded, bytes, 8))
-		return;
-	length = get16(bytes.at + 4);
-	if (length < 8 || (length > bytes.len && !bytes.cut))
-		decoded->problem = "bad UDP length";
-}
-
-static const struct word icmp_types[] = {
-	{ 0, "echo reply" },           { 3, "destination unreachable" },
-	{ 4, "source quench" },        { 5, "redirect" },
-	{ 8, "echo request" },         { 9, "router advertisement" },
-	{ 10, "router solicitation" }, { 11, "time exceeded" },
-	{ 12, "parameter problem" },   { 13, "timestamp request" },
-	{ 14, "timestamp reply" },     { 0, NULL },
-};
-
-static const struct word icmpv6_types[] = {
-	{ 1, "destination unreachable" },
-	{ 2, "packet too big" },
-	{ 3, "time exceeded" },
-	{ 4, "parameter problem" },
-	{ 128, "echo request" },
-	{ 129, "echo reply" },
-	{ 130, "listener query" },
-	{ 131, "listener report" },
-	{ 132, "listener done" },
-	{ 133, "router solicitation" },
-	{ 134, "router advertisement" },
-	{ 135, "neighbor solicitation" },
-	{ 136, "neighbor advertisement" },
-	{ 137, "redirect" },
-	{ 143, "listener report v2" },
-	{ 0, NULL },
-};
-
-static void decode_type(struct decoded *decoded, struct span bytes, const struct word *words)
-{
-	if (!has(decoded, bytes, 2))
-		return;
-	decoded->has_type = true;
-	decoded->type = bytes.at[0];
-	decoded->code = bytes.at[1];
-	decoded->kind = find_word(words, decoded->type);
-	has(decoded, bytes, 8);
-}
-
-/* The numbers are IANA's; IPPROTO_* lacks some of them. */
-static const struct word ip_protocols[] = {
-	{ 0, "hopopt" },      { 1, "icmp" },       { 2, "igmp" },      { 4, "ipip" },
-	{ 6, "tcp" },         { 17, "udp" },       { 33, "dccp" },     { 41, "sit" },
-	{ 43, "ipv6-route" }, { 44, "ipv6-frag" }, { 46, "rsvp" },     { 47, "gre" },
-	{ 50, "esp" },        { 51, "ah" },        { 58, "icmpv6" },   { 59, "ipv6-nonxt" },
-	{ 60, "ipv6-opts" },  { 88, "eigrp" },     { 89, "ospf" },     { 97, "etherip" },
-	{ 103, "pim" },       { 108, "ipcomp" },   { 112, "vrrp" },    { 115, "l2tp" },
-	{ 132, "sctp" },      { 135, "mobility" }, { 136, "udplite" }, { 137, "mpls" },
-	{ 139, "hip" },       { 140, "shim6" },    { 0, NULL },
-};
-
-/* Writes the name of protocol @number; without one, its number in the format @unknown. */
-static void name_protocol(struct decoded *decoded, const struct word *names, unsigned int number,
-			  const char *unknown)
-{
-	const char *name = find_word(names, number);
-
-	snprintf(decoded->protocol, sizeof(decoded->protocol), name ? name : unknown, number);
-}
-
-/*
- * mnfq_packet_get_layers() stops where nothing can be edited: before what is authenticated (RFC 4302), and
- * at a jumbogram (RFC 2675), which begins with options.
- */
-static void pass_over(struct decoded *decoded, uint8_t *number, struct span *bytes)
-{
-	while (*number == IPPROTO_AH ||
-	       (*number == IPPROTO_HOPOPTS && decoded->family == AF_INET6)) {
-		size_t len;
-
-		if (!has(decoded, *bytes, 8))
-			return;
-		len = *number == IPPROTO_AH ? (bytes->at[1] + 2u) * 4 : (bytes->at[1] + 1u) * 8;
-		if (!has(decoded, *bytes, len))
-			return;
-		*number = bytes->at[0];
-		bytes->at += len;
-		bytes->len -= len;
-	}
-}
-
-/* Only the first fragment of a datagram has the header of the protocol in it. */
-static void decode_upper(struct decoded *decoded, uint8_t number, struct span bytes)
-{
-	if (!decoded->fragment_offset)
-		pass_over(decoded, &number, &bytes);
-	name_protocol(decoded, ip_protocols, number, "ip-proto-%u");
-	if (decoded->fragment_offset)
-		return;
-	switch (number) {
-	case IPPROTO_ICMP:
-		decode_type(decoded, bytes, icmp_types);
-		break;
-	case IPPROTO_ICMPV6:
-		decode_type(decoded, bytes, icmpv6_types);
-		break;
-	case IPPROTO_TCP:
-		decode_tcp(decoded, bytes);
-		break;
-	case IPPROTO_UDP:
-		decode_udp(decoded, bytes);
-		break;
-	case IPPROTO_DCCP:
-	case IPPROTO_SCTP:
-	case IPPROTO_UDPLITE:
-		decode_ports(decoded, bytes);
-		break;
-	}
-}
-
-/* ---- network headers ---------------------------------------------------------------------- */
+/* ---- IP ----------------------------------------------------------------------------------- */
 
 /*
  * In place of mnfq_packet_get_layers(), for what is malformed, cut short or too large for its length: the
@@ -217,9 +31,11 @@ static bool find_fixed_header(struct decoded *decoded, struct mnfq_layers *layer
 
 	if (ip[0] >> 4 != (v4 ? 4 : 6)) {
 		decoded->problem = "bad IP version";
+		snprintf(decoded->bad_ip, sizeof(decoded->bad_ip), "version error: %d != %d",
+			 ip[0] >> 4, v4 ? 4 : 6);
 		return false;
 	}
-	if (!has(decoded, bytes, fixed))
+	if (!has(decoded, bytes, fixed, v4 ? "ip" : "ip6"))
 		return false;
 	header = v4 ? (ip[0] & 15) * 4u : fixed;
 	total = get16(ip + (v4 ? 2 : 4));
@@ -229,6 +45,14 @@ static bool find_fixed_header(struct decoded *decoded, struct mnfq_layers *layer
 		decoded->problem = "bad IP header length";
 	else if (total && total < header)
 		decoded->problem = "bad IP length";
+	decoded->unusable_ip = decoded->problem;
+	if (decoded->problem)
+		snprintf(decoded->bad_ip, sizeof(decoded->bad_ip), "bad-%s %zu",
+			 header < fixed ? "hlen" : "len", header < fixed ? header : total);
+	else if (total > bytes.total)
+		snprintf(decoded->bad_ip, sizeof(decoded->bad_ip),
+			 "truncated-%s - %zu bytes missing!", v4 ? "ip" : "ip6",
+			 total - bytes.total);
 	layers->family = v4 ? AF_INET : AF_INET6;
 	layers->protocol = ip[v4 ? 9 : 6];
 	layers->more_fragments = v4 && ip[6] & 0x20;
@@ -239,39 +63,111 @@ static bool find_fixed_header(struct decoded *decoded, struct mnfq_layers *layer
 	return true;
 }
 
-/* That of IPv6 is in an extension header, which mnfq_packet_get_layers() has seen. */
-static uint32_t get_fragment_id(const uint8_t *ip, bool v4)
+static void decode_ipv4_header(struct decoded *decoded, const uint8_t *ip)
 {
-	const uint8_t *header = ip + 40;
-	uint8_t next = ip[6];
-
-	if (v4)
-		return get16(ip + 4);
-	while (next != IPPROTO_FRAGMENT) {
-		next = header[0];
-		header += (header[1] + 1u) * 8;
-	}
-	return get32(header + 4);
+	decoded->tos = ip[1];
+	decoded->ip_length = get16(ip + 2);
+	decoded->ip_id = get16(ip + 4);
+	decoded->dont_fragment = ip[6] & 0x40;
+	decoded->ttl = ip[8];
+	decoded->ip_protocol = ip[9];
+	memcpy(decoded->src, ip + 12, 4);
+	memcpy(decoded->dst, ip + 16, 4);
+	decoded->fragment_id = get16(ip + 4);
 }
 
+static void decode_ipv6_header(struct decoded *decoded, const uint8_t *ip)
+{
+	decoded->tos = (uint8_t)(get16(ip) >> 4);
+	decoded->flow_label = get32(ip) & 0xfffffu;
+	decoded->ip_length = get16(ip + 4);
+	decoded->ip_protocol = ip[6];
+	decoded->ttl = ip[7];
+	memcpy(decoded->src, ip + 8, 16);
+	memcpy(decoded->dst, ip + 24, 16);
+}
+
+static void add_extension(struct decoded *decoded, uint8_t number, const uint8_t *header,
+			  size_t rest)
+{
+	struct compose out = { decoded->headers, sizeof(decoded->headers),
+			       strlen(decoded->headers) };
+
+	if (number == IPPROTO_FRAGMENT)
+		add_format(&out, "frag (%u|%zu) ", get16(header + 2) & 0xfff8u, rest);
+	else if (number == IPPROTO_ROUTING)
+		add_format(&out, "RT6 (len=%u, type=%u, segleft=%u) ", header[1], header[2],
+			   header[3]);
+	else
+		add_text(&out, number == IPPROTO_HOPOPTS ? "HBH " : "DSTOPT ");
+}
+
+/*
+ * The extension headers that mnfq_packet_get_layers() has passed over, which are @len bytes; and hop-by-hop
+ * options, with which it has not if this is a jumbogram (RFC 2675).
+ */
+static void pass_over_extensions(struct decoded *decoded, uint8_t *number, struct span *bytes,
+				 size_t len)
+{
+	while (len > 0 || *number == IPPROTO_HOPOPTS) {
+		size_t header;
+
+		if (!has(decoded, *bytes, 8, "ip6"))
+			return;
+		header = *number == IPPROTO_FRAGMENT ? 8 : (bytes->at[1] + 1u) * 8;
+		if (!has(decoded, *bytes, header, "ip6"))
+			return;
+		if (*number == IPPROTO_FRAGMENT)
+			decoded->fragment_id = get32(bytes->at + 4);
+		add_extension(decoded, *number, bytes->at, bytes->total - header);
+		*number = bytes->at[0];
+		*bytes = skip(*bytes, header);
+		len -= len < header ? len : header;
+	}
+}
+
+/* Its length according to the header, if there is one; @bytes is the packet from there on. */
+static size_t get_ip_length(const struct decoded *decoded, struct span bytes)
+{
+	size_t length = decoded->ip_length;
+
+	if (decoded->family == AF_INET6 && length)
+		length += 40;
+	return length && length < bytes.total ? length : bytes.total;
+}
+
+/* Padding behind the packet is none of it. */
 static void decode_layers(struct decoded *decoded, const struct mnfq_layers *layers,
 			  struct span bytes)
 {
 	const bool v4 = layers->family == AF_INET;
-	const uint8_t *ip = bytes.at + layers->network;
+	const size_t header = layers->transport - layers->network;
+	uint8_t number = layers->protocol;
 
+	bytes = skip(bytes, layers->network);
+	strcpy(decoded->link, v4 ? "IP" : "IP6");
 	decoded->family = layers->family;
-	memcpy(decoded->src, ip + (v4 ? 12 : 8), v4 ? 4 : 16);
-	memcpy(decoded->dst, ip + (v4 ? 16 : 24), v4 ? 4 : 16);
-	if (layers->fragment) {
-		decoded->fragment = true;
-		decoded->more_fragments = layers->more_fragments;
-		decoded->fragment_offset = layers->fragment_offset;
-		decoded->fragment_id = get_fragment_id(ip, v4);
+	decoded->has_ip = true;
+	if (v4)
+		decode_ipv4_header(decoded, bytes.at);
+	else
+		decode_ipv6_header(decoded, bytes.at);
+	bytes.total = get_ip_length(decoded, bytes);
+	bytes.len = layers->end - layers->network;
+	if (bytes.total < bytes.len)
+		bytes.total = bytes.len;
+	if (v4) {
+		bytes = skip(bytes, header);
+	} else {
+		number = decoded->ip_protocol;
+		bytes = skip(bytes, header < 40 ? header : 40);
+		pass_over_extensions(decoded, &number, &bytes, header < 40 ? 0 : header - 40);
 	}
-	decode_upper(decoded, layers->protocol,
-		     (struct span){ bytes.at + layers->transport, layers->end - layers->transport,
-				    bytes.cut || layers->more_fragments });
+	decoded->fragment = layers->fragment;
+	decoded->more_fragments = layers->more_fragments;
+	decoded->fragment_offset = layers->fragment_offset;
+	decoded->fragment_size = bytes.total;
+	decode_upper(decoded, number, bytes, !layers->fragment_offset);
 }
 
 /* Also behind VLAN tags, where a bridge leaves them in the packet. */
@@ -287,26 +183,41 @@ static void decode_ip(struct decoded *decoded, const struct mnfq_packet *packet,
 	if (found)
 		decode_layers(decoded, &layers, bytes);
 	if (err == -EMSGSIZE && !decoded->problem)
-		decoded->problem = cut_short;
+		decoded->problem = "cut short";
 	else if (err == -EBADMSG && !decoded->problem)
 		decoded->problem = "malformed";
 }
 
+/* ---- ARP ---------------------------------------------------------------------------------- */
+
+/* RFC 826, 903, 2390. */
 static void decode_arp(struct decoded *decoded, struct span bytes)
 {
 	static const struct word words[] = {
 		{ 1, "request" },
 		{ 2, "reply" },
+		{ 3, "reverse request" },
+		{ 4, "reverse reply" },
+		{ 8, "inverse request" },
+		{ 9, "inverse reply" },
 		{ 0, NULL },
 	};
 	size_t hardware, address;
+	const char *word;
 
-	if (!has(decoded, bytes, 8))
+	decoded->has_data_length = true;
+	decoded->data_length = bytes.total;
+	if (!has(decoded, bytes, 8, "arp"))
 		return;
 	hardware = bytes.at[4];
 	address = bytes.at[5];
-	decoded->kind = find_word(words, get16(bytes.at + 6));
-	if (!has(decoded, bytes, 8 + 2 * (hardware + address)))
+	word = find_word(words, get16(bytes.at + 6));
+	if (word)
+		strcpy(decoded->message, word);
+	else
+		snprintf(decoded->message, sizeof(decoded->message), "operation %u",
+			 get16(bytes.at + 6));
+	if (!has(decoded, bytes, 8 + 2 * (hardware + address), "arp"))
 		return;
 	if (get16(bytes.at + 2) != ETH_P_IP)
 		return;
@@ -315,8 +226,24 @@ static void decode_arp(struct decoded *decoded, struct span bytes)
 		return;
 	}
 	decoded->family = AF_INET;
-	memcpy(decoded->src, bytes.at + 8 + hardware, 4);
-	memcpy(decoded->dst, bytes.at + 8 + hardware + 4 + hardware, 4);
+	decoded->has_arp = hardware == 6;
+	decoded->sender = bytes.at + 8;
+	decoded->target = bytes.at + 8 + hardware + 4;
+	memcpy(decoded->src, decoded->sender + hardware, 4);
+	memcpy(decoded->dst, decoded->target + hardware, 4);
+}
+
+/* ---- any ---------------------------------------------------------------------------------- */
+
+static void set_link(struct decoded *decoded, uint16_t ethertype)
+{
+	static const char *const names[] = { "IP", "IP6", "ARP" };
+	static const uint16_t ethertypes[] = { ETH_P_IP, ETH_P_IPV6, ETH_P_ARP };
+
+	strcpy(decoded->link, decoded->protocol);
+	for (size_t i = 0; i < 3; i++)
+		if (ethertype == ethertypes[i])
+			strcpy(decoded->link, names[i]);
 }
 
 void decode_packet(struct decoded *decoded, const struct mnfq_packet *packet)
@@ -342,31 +269,17 @@ void decode_packet(struct decoded *decoded, const struct mnfq_packet *packet)
 
 	memset(decoded, 0, sizeof(*decoded));
 	name_protocol(decoded, ethertypes, ethertype, "ethertype-0x%04x");
+	set_link(decoded, ethertype);
 	bytes.at = mnfq_packet_get_payload(packet, &bytes.len);
 	if (bytes.len == 0 || mnfq_packet_get_length(packet, &length) < 0)
 		return;
-	bytes.cut = bytes.len < length;
+	bytes.total = length < bytes.len ? bytes.len : length;
 	if (ethertype == ETH_P_ARP)
 		decode_arp(decoded, bytes);
 	else
 		decode_ip(decoded, packet, ethertype, bytes);
-}
-
-void decode_tcp_flags(uint8_t flags, char text[9])
-{
-	static const struct {
-		uint8_t bit;
-		char letter;
-	} letters[] = {
-		{ 0x01, 'F' }, { 0x02, 'S' }, { 0x04, 'R' }, { 0x08, 'P' },
-		{ 0x10, '.' }, { 0x20, 'U' }, { 0x40, 'E' }, { 0x80, 'W' },
-	};
-	size_t used = 0;
-
-	for (size_t i = 0; i < sizeof(letters) / sizeof(letters[0]); i++)
-		if (flags & letters[i].bit)
-			text[used++] = letters[i].letter;
-	text[used] = '\0';
-	if (used == 0)
-		strcpy(text, "none");
+	if (!decoded->family && !decoded->has_data_length) {
+		decoded->has_data_length = true;
+		decoded->data_length = length;
+	}
 }

@@ -4,10 +4,10 @@
 
 #include <inttypes.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/parse.h"
 #include "common/text.h"
+#include "print/compose.h"
 
 /* Whether a value is to follow. */
 static bool begin_field(struct writer *w, const char *key, const char *before)
@@ -18,11 +18,6 @@ static bool begin_field(struct writer *w, const char *key, const char *before)
 		fputs_unlocked("\":", w->out);
 		w->separated = true;
 	} else if (!w->json && before) {
-		if (*before == ',' && !w->separated) {
-			w->separated = true;
-			putc_unlocked(':', w->out);
-			before++;
-		}
 		fputs_unlocked(before, w->out);
 	}
 	return w->json ? key : before;
@@ -58,8 +53,10 @@ void end_object(struct writer *w)
 
 void put_number(struct writer *w, const char *key, const char *before, uint64_t number)
 {
+	char digits[DIGITS_MAX];
+
 	if (begin_field(w, key, before))
-		fprintf(w->out, "%" PRIu64, number);
+		fwrite_unlocked(digits, 1, format_digits(digits, number), w->out);
 }
 
 void put_mark(struct writer *w, const char *key, const char *before, uint32_t mark)
@@ -170,34 +167,59 @@ void put_quoted(struct writer *w, const char *key, const char *before, const cha
 		put_characters(w, text, strlen(text), true);
 }
 
-void put_hex(struct writer *w, const char *key, const uint8_t *bytes, size_t len, char separator)
+void put_hex(struct writer *w, const char *key, const char *before, const uint8_t *bytes,
+	     size_t len, char separator)
 {
 	static const char digits[] = "0123456789abcdef";
 
-	if (!begin_field(w, key, NULL))
+	if (!begin_field(w, key, before))
 		return;
-	putc_unlocked('"', w->out);
+	if (w->json)
+		putc_unlocked('"', w->out);
 	for (size_t i = 0; i < len; i++) {
 		if (separator && i > 0)
 			putc_unlocked(separator, w->out);
 		putc_unlocked(digits[bytes[i] >> 4], w->out);
 		putc_unlocked(digits[bytes[i] & 15], w->out);
 	}
+	if (w->json)
+		putc_unlocked('"', w->out);
+}
+
+void put_base64(struct writer *w, const char *key, const uint8_t *bytes, size_t len)
+{
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+	if (!begin_field(w, key, NULL))
+		return;
+	putc_unlocked('"', w->out);
+	for (size_t i = 0; i < len; i += 3) {
+		const size_t rest = len - i;
+		const uint32_t bits = (uint32_t)bytes[i] << 16 |
+				      (rest > 1 ? (uint32_t)bytes[i + 1] << 8 : 0) |
+				      (rest > 2 ? bytes[i + 2] : 0);
+
+		putc_unlocked(digits[bits >> 18], w->out);
+		putc_unlocked(digits[bits >> 12 & 63], w->out);
+		putc_unlocked(rest > 1 ? digits[bits >> 6 & 63] : '=', w->out);
+		putc_unlocked(rest > 2 ? digits[bits & 63] : '=', w->out);
+	}
 	putc_unlocked('"', w->out);
 }
 
-void put_time(struct writer *w, const char *key, uint64_t usec)
+void put_seconds(struct writer *w, const char *key, uint64_t usec)
 {
-	const time_t seconds = (time_t)(usec / 1000000);
-	const int rest = (int)(usec % 1000000);
-	struct tm tm = { 0 };
+	if (begin_field(w, key, NULL))
+		fprintf(w->out, "%" PRIu64 ".%06u", usec / 1000000,
+			(unsigned int)(usec % 1000000));
+}
 
-	if (!begin_field(w, key, ""))
+void put_color(struct writer *w, const char *code)
+{
+	if (w->json || !w->color)
 		return;
-	if (w->json) {
-		fprintf(w->out, "%" PRIu64 ".%06d", usec / 1000000, rest);
-	} else {
-		localtime_r(&seconds, &tm);
-		fprintf(w->out, "%02d:%02d:%02d.%06d", tm.tm_hour, tm.tm_min, tm.tm_sec, rest);
-	}
+	fputs_unlocked("\033[", w->out);
+	fputs_unlocked(code, w->out);
+	putc_unlocked('m', w->out);
 }

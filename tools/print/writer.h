@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Fields, as text or as JSON: one call serves both. Each has the key of a JSON object, and what precedes its
- * value in a line of text; NULL: it is not written there. What begins with a comma in text is set off from
- * what was before, the first time by a colon.
+ * value in a line of text; NULL: it is not written there.
  */
 #ifndef MNFQ_TOOLS_PRINT_WRITER_H
 #define MNFQ_TOOLS_PRINT_WRITER_H
@@ -15,7 +14,8 @@
 struct writer {
 	FILE *out; /* locked by flockfile() */
 	bool json;
-	bool separated; /* JSON: the next field takes a comma. Text: the colon is there */
+	bool color;     /* in text */
+	bool separated; /* JSON: the next field takes a comma */
 };
 
 /** A line: an object in JSON. */
@@ -29,7 +29,7 @@ void end_object(struct writer *writer);
 /** Decimal. */
 void put_number(struct writer *writer, const char *key, const char *before, uint64_t number);
 
-/** In text: hexadecimal, or as format_priority() has it. */
+/** In text: hexadecimal after 0x, or as format_priority() has it. */
 void put_mark(struct writer *writer, const char *key, const char *before, uint32_t mark);
 void put_priority(struct writer *writer, const char *key, const char *before, uint32_t priority);
 
@@ -53,11 +53,17 @@ void put_name(struct writer *writer, const char *key, const char *before, const 
 /** The same, but always in quotes. */
 void put_quoted(struct writer *writer, const char *key, const char *before, const char *text);
 
-/** Hexadecimal digits in JSON, with @separator between the bytes if it is not 0. */
-void put_hex(struct writer *writer, const char *key, const uint8_t *bytes, size_t len,
-	     char separator);
+/** Hexadecimal digits, with @separator between the bytes if it is not 0. */
+void put_hex(struct writer *writer, const char *key, const char *before, const uint8_t *bytes,
+	     size_t len, char separator);
 
-/** Microseconds since 1970: local time in text, seconds in JSON. */
-void put_time(struct writer *writer, const char *key, uint64_t usec);
+/** In JSON alone (RFC 4648, section 4). */
+void put_base64(struct writer *writer, const char *key, const uint8_t *bytes, size_t len);
+
+/** Microseconds, as seconds in JSON alone. */
+void put_seconds(struct writer *writer, const char *key, uint64_t usec);
+
+/** From here on, in text; a terminal's code, such as "2" for faint. "" ends it. */
+void put_color(struct writer *writer, const char *code);
 
 #endif

@@ -93,7 +93,10 @@ static double now(void)
 
 #define KEYS_IP                                                                                       \
 	"time time_source netns queue id hook hw_protocol indev hwaddr length caplen checksum family" \
-	" protocol src dst verdict"
+	" protocol src dst verdict tos ttl ip_protocol"
+#define KEYS_IPV4 KEYS_IP " ip_id dont_fragment"
+#define KEYS_IPV6 KEYS_IP " flow_label"
+#define KEYS_ECHO " icmp_type icmp_code icmp_id icmp_seq message data_length"
 
 Test(dump_json, udp_over_ipv4)
 {
@@ -105,7 +108,7 @@ Test(dump_json, udp_over_ipv4)
 	udp_send_sized(&udp, 1, 100);
 	next_object();
 
-	expect_keys(KEYS_IP " sport dport");
+	expect_keys(KEYS_IPV4 " sport dport data_length");
 	expect_text("netns", ns->name);
 	expect_number("queue", 1);
 	expect_number("id", 1);
@@ -230,7 +233,7 @@ Test(dump_json, hwaddr_is_the_senders)
 Test(dump_json, udp_over_ipv6)
 {
 	start_and_send(6, "--verdict drop");
-	expect_keys(KEYS_IP " sport dport");
+	expect_keys(KEYS_IPV6 " sport dport data_length");
 	expect_number("hw_protocol", 0x86dd);
 	expect_number("family", 10);
 	expect_text("protocol", "udp");
@@ -251,9 +254,10 @@ Test(dump_json, tcp)
 	};
 	tcp_start(&tcp);
 	next_object();
-	expect_keys(KEYS_IP " sport dport tcp_flags");
+	expect_keys(KEYS_IPV4 " sport dport tcp_flags seq window tcp_options data_length");
 	expect_text("protocol", "tcp");
 	expect_text("tcp_flags", "S");
+	expect_number("data_length", 0);
 	expect_text("src", "10.0.1.1");
 	expect_number("dport", 80);
 	cr_expect_eq(tcp_finish(&tcp), 0);
@@ -296,7 +300,10 @@ static void expect_echo(int family, const char *protocol, const char *name, cons
 	fd = icmp_open(left, address);
 	icmp_send(fd, 1);
 	next_object();
-	expect_keys(KEYS_IP " icmp_type icmp_code message");
+	if (family == 4)
+		expect_keys(KEYS_IPV4 KEYS_ECHO);
+	else
+		expect_keys(KEYS_IPV6 KEYS_ECHO);
 	expect_text("protocol", name);
 	expect_number("icmp_type", family == 4 ? 8 : 128);
 	expect_number("icmp_code", 0);
@@ -331,13 +338,42 @@ Test(dump_json, what_a_local_sender_adds)
 	next_object();
 	expect_keys(
 		"time time_source netns queue id hook hw_protocol outdev mark priority length caplen checksum"
-		" uid gid family protocol src dst sport dport verdict");
+		" uid gid family protocol src dst sport dport verdict tos ttl ip_id dont_fragment"
+		" ip_protocol data_length");
 	expect_number("mark", 0xfffffffe);
 	expect_number("priority", 0x10002);
 	expect_text("outdev", "lo");
 	expect_number("uid", 0);
 	expect_number("gid", 0);
 	dump_end(SIGTERM);
+}
+
+/* What udp_send() sends ends with zeros. */
+Test(dump_json, payload)
+{
+	static const struct {
+		const char *option, *begin;
+	} formats[] = { { "hex", "4500003c" }, { "base64", "RQAAP" } };
+	const char *payload;
+
+	ns = netns_new();
+	netns_rule(ns, 4, "-A OUTPUT -p udp -j NFQUEUE --queue-num 1");
+	udp_open(&udp, ns, ns, "127.0.0.1", 9);
+	for (uint32_t i = 0; i < 2; i++) {
+		char arguments[64];
+
+		snprintf(arguments, sizeof(arguments), "-c 1 --json --payload %s",
+			 formats[i].option);
+		dump_start(arguments);
+		udp_send(&udp, i);
+		next_object();
+		payload = json_string_value(json_object_get(object, "payload"));
+		cr_assert(payload);
+		cr_expect_eq(strncmp(payload, formats[i].begin, strlen(formats[i].begin)), 0,
+			     "%s", payload);
+		cr_expect_eq(strlen(payload), i ? 80 : 120);
+		cr_assert_eq(tool_finish(&tool), 0);
+	}
 }
 
 Test(dump_json, without_payload)

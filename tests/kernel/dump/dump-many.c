@@ -33,7 +33,7 @@ static void expect_packet(const char *part)
 {
 	tool_out(&tool);
 	expect_contains(tool.line, part);
-	expect_contains(tool.line, " queue 1 ");
+	expect_contains(tool.line, " q1 id ");
 }
 
 /* ---- named ------------------------------------------------------------------------------ */
@@ -108,7 +108,7 @@ static void make_one_anew(unsigned int count)
 			strncmp(tool.line, gone, strlen(gone)) == 0;
 	}
 	udp_send(&udps[0], 0);
-	expect_packet(count > 1 ? spaces[0]->name : "~ queue 1 ");
+	expect_packet(count > 1 ? spaces[0]->name : " | q1 id ");
 	cr_assert(wait_until(!has_device(other, "eth0")), "it is kept alive");
 	tool.unaccounted = "rules are gone with their namespaces";
 	tool_stop(&tool, .packets = 2, .accepted = 2, .queue_full_unknown = true);
@@ -360,8 +360,7 @@ Test(dump_many, takes_what_is_handed_over)
 		expect_contains(tool.line, part);
 		cr_assert_eq(child_finish(&child), 0); /* the socket stays */
 		udp_send(&udps[i], 0);
-		snprintf(part, sizeof(part), " netns %s label %s queue", spaces[i]->name,
-			 labels[i]);
+		snprintf(part, sizeof(part), " netns %s label %s q1", spaces[i]->name, labels[i]);
 		expect_packet(part);
 	}
 	tool_stop(&tool, .packets = 2, .accepted = 2, .queue_full_unknown = true);

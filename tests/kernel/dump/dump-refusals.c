@@ -29,7 +29,7 @@ Test(dump_refusals, wrong_command_lines)
 	expect_refused("dump", 2, "-q");
 	expect_refused("dump -q", 2, "-q requires an argument");
 	expect_refused("dump --mark", 2, "--mark requires an argument");
-	expect_refused("dump -q 1 -x", 2, "-x");
+	expect_refused("dump -q 1 -Z", 2, "-Z");
 	expect_refused("dump -q 1 --foo", 2, "--foo");
 	expect_refused("dump -q 1 --quiet=1", 2, "no argument");
 	expect_refused("dump -q 1 more", 2, "more");
@@ -82,6 +82,11 @@ Test(dump_refusals, wrong_command_lines)
 	expect_refused("dump -q 1 --conntrack=1", 2, "no argument");
 	expect_refused("dump -q 1 --copy packet:65532", 2, "--copy");
 	expect_refused("dump -q 1 --copy all", 2, "--copy all");
+	expect_refused("dump -q 1 --color red", 2, "auto, always or never");
+	expect_refused("dump -q 1 --payload hex", 2, "--payload requires --json");
+	expect_refused("dump -q 1 --json --payload raw", 2, "hex or base64");
+	expect_refused("dump -q 1 --netns", 2, "--netns requires an argument");
+	expect_refused("dump -q 1 -n ''", 1, "");
 	expect_refused("dump -q 1 --verdict stolen", 2, "--verdict stolen");
 	expect_refused("dump -q 1 --verdict queue:65536", 2, "--verdict");
 	expect_refused("dump -q 1 --verdict repeat", 2, "--mark");

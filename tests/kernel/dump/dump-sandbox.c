@@ -98,7 +98,7 @@ Test(dump_sandbox, dump_keeps_cap_net_admin)
 	dump_open_and_start("");
 	expect_rights(tool.pid, SANDBOX_CAP(CAP_NET_ADMIN));
 	udp_send(&udp, 0);
-	expect_contains(tool_out(&tool), " queue 1 id 1 output out lo: udp");
+	expect_contains(tool_out(&tool), " q1 id 1 output lo, accept");
 	tool_stop(&tool, .packets = 1, .accepted = 1);
 	dump_expect(1);
 }
@@ -130,7 +130,7 @@ Test(dump_sandbox, dump_with_threads_serves_in_each)
 	tool_start(&tool, NULL, -1, "dump -q 0:3 --threads 4 -n %s", ns->name);
 	tool_listening(&tool);
 	udp_send(&udp, 0);
-	expect_contains(tool_out(&tool), " queue 1 id 1 output out lo: udp");
+	expect_contains(tool_out(&tool), " q1 id 1 output lo, accept");
 	cr_assert(wait_until(process_status(tool.pid, "Threads", 10) == 7)); /* two that write */
 	cr_assert_eq(expect_rights_of_threads(tool.pid, SANDBOX_CAP(CAP_NET_ADMIN)), 7);
 	tool_stop(&tool, .packets = 1, .accepted = 1);
@@ -149,7 +149,7 @@ Test(dump_sandbox, dump_keeps_nothing_over_its_own_container)
 	tool_listening(&tool);
 	expect_rights(tool.pid, 0);
 	udp_send(&udp, 0);
-	expect_contains(tool_out(&tool), " queue 1 id 1 output out lo: udp");
+	expect_contains(tool_out(&tool), " q1 id 1 output lo, accept");
 	tool_stop(&tool, .packets = 1, .accepted = 1);
 	udp_close(&udp);
 	cr_assert_eq(container_finish(&container), 0);

@@ -167,7 +167,7 @@ Test(dump_systemd, a_restart_loses_nothing)
 	tool_await_err(&tool, "serving namespace ");
 	expect_contains(tool.line, ", label \"a_label_b\"");
 	for (int i = 0; i < 2; i++)
-		expect_contains(tool_out(&tool), "label \"a_label_b\" queue 1");
+		expect_contains(tool_out(&tool), "label \"a_label_b\" q1 ");
 	kill(tool.pid, SIGTERM);
 	tool_await_err(&tool, "2 packets, 120 bytes, 2 accepted, 0 dropped");
 	cr_assert_eq(tool_finish(&tool), 0);

@@ -14,7 +14,7 @@ Test(dump_verdicts, ends_after_count_packets_and_accepts_the_rest)
 	dump_open_and_start("-c 5");
 	dump_send_at_once(200);
 	for (int i = 0; i < 5; i++)
-		expect_contains(tool_out(&tool), ".9: length 60, ");
+		expect_contains(tool_out(&tool), ".9: UDP, length 32 | ");
 	cr_assert_str_eq(tool_out(&tool), "");
 	cr_assert_eq(tool_finish(&tool), 0);
 	dump_expect(200);
@@ -52,7 +52,7 @@ Test(dump_verdicts, mark_within_a_mask)
 	dump_start("-c 2 --mark 0x2/0xf");
 	expect_contains(tool.line, ", verdict accept with mark 0x2/0xf");
 	udp_send_many(&udp, 0, 2);
-	expect_contains(tool_out(&tool), ".9: length 60, ");
+	expect_contains(tool_out(&tool), ".9: UDP, length 32 | ");
 	expect_contains(tool_out(&tool), ", mark 0xff0f, ");
 	tool_expect_end(&tool, .packets = 2, .accepted = 2, .marked = 2);
 	cr_assert_eq(netns_rule_packets(ns, 4, "mangle", "POSTROUTING", 1), 1);
@@ -81,23 +81,29 @@ Test(dump_verdicts, priority_of_the_sender_and_another_one)
 	static const struct {
 		const char *option, *seen, *changed;
 	} cases[] = {
-		{ "", ", priority 6, queue:2", ", priority 6, accept" },
-		{ "--set-priority 1:10", ", priority 6, queue:2", ", priority 1:10, accept" },
-		{ "--set-priority 3", ", priority 6, queue:2", ", priority 3, accept" },
-		{ "--set-priority 0", ", priority 6, queue:2", "checksum not ready, accept" },
+		{ "", ", priority 6, checksum not ready, queue:2",
+		  ", priority 6, checksum not ready, accept" },
+		{ "--set-priority 1:10", ", priority 6, checksum not ready, queue:2",
+		  ", priority 1:10, checksum not ready, accept" },
+		{ "--set-priority 3", ", priority 6, checksum not ready, queue:2",
+		  ", priority 3, checksum not ready, accept" },
+		{ "--set-priority 0", ", priority 6, checksum not ready, queue:2",
+		  " output lo, checksum not ready, accept" },
 	};
 	struct tool first, second;
 
 	dump_open();
 	set_priority(6);
 	for (uint32_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		tool_start(&second, NULL, -1, "dump -q 2 -n %s -c 1", ns->name);
+		tool_start(&second, NULL, -1, "dump -q 2 -n %s -c 1 -v", ns->name);
 		tool_listening(&second);
-		tool_start(&first, NULL, -1, "dump -q 1 -n %s -c 1 --verdict queue:2 %s",
+		tool_start(&first, NULL, -1, "dump -q 1 -n %s -c 1 -v --verdict queue:2 %s",
 			   ns->name, cases[i].option);
 		tool_listening(&first);
 		udp_send(&udp, i);
+		expect_contains(tool_out(&first), "IP (tos 0x0, ");
 		expect_contains(tool_out(&first), cases[i].seen);
+		expect_contains(tool_out(&second), "IP (tos 0x0, ");
 		expect_contains(tool_out(&second), cases[i].changed);
 		cr_assert_eq(tool_finish(&first), 0);
 		cr_assert_eq(tool_finish(&second), 0);
@@ -134,9 +140,9 @@ Test(dump_verdicts, hands_packets_to_another_queue)
 	tool_start(&first, NULL, -1, "dump -q 1 -n %s -c 1 --verdict queue:2", ns->name);
 	tool_listening(&first);
 	udp_send(&udp, 0);
-	expect_contains(tool_out(&first), " queue 1 id 1 ");
+	expect_contains(tool_out(&first), " q1 id 1 ");
 	expect_contains(first.line, ", queue:2");
-	expect_contains(tool_out(&second), " queue 2 id 1 ");
+	expect_contains(tool_out(&second), " q2 id 1 ");
 	cr_assert_eq(tool_finish(&first), 0);
 	cr_assert_eq(tool_finish(&second), 0);
 	dump_expect(1);

@@ -27,10 +27,10 @@ Test(dump, prints_a_line_a_packet)
 
 	line = tool_out(&tool);
 	cr_assert(strlen(line) > 16 && line[2] == ':' && line[5] == ':' && line[8] == '.');
-	cr_assert(strncmp(line + 15, "~ queue 1 id 1 output out lo: udp 127.0.0.1.", 44) == 0,
-		  "%s", line);
-	expect_contains(line, " > 127.0.0.1.9: length 60, checksum not ready, accept");
-	expect_contains(tool_out(&tool), " queue 1 id 2 output");
+	cr_assert(strncmp(line + 15, "~ IP 127.0.0.1.", 15) == 0, "%s", line);
+	expect_contains(line, " > 127.0.0.1.9: UDP, length 32 | q1 id 1 output lo, accept");
+	cr_expect_leq(strlen(line), 100);
+	expect_contains(tool_out(&tool), " q1 id 2 output");
 	cr_assert_str_eq(tool_out(&tool), "");
 	tool_expect_end(&tool, .packets = 2, .accepted = 2);
 	dump_expect(2);
@@ -58,7 +58,7 @@ Test(dump, polls_busily)
 	dump_open_and_start("--busy-poll 1000000");
 	cr_assert(wait_until(spent(tool.pid) >= 5), "it sleeps");
 	udp_send(&udp, 0);
-	expect_contains(tool_out(&tool), " queue 1 id 1 output");
+	expect_contains(tool_out(&tool), " | q1 id 1 output");
 	kill(tool.pid, SIGTERM);
 	tool_expect_end(&tool, .packets = 1, .accepted = 1);
 	dump_expect(1);
@@ -76,18 +76,18 @@ Test(dump, prints_tcp_flags_and_fragments)
 
 	udp_open(&udp, left, right, "10.0.1.2", 9);
 	udp_send_sized(&udp, 0, 2000);
-	expect_contains(tool_out(&tool), " prerouting in eth0: udp 10.0.1.1.");
-	expect_contains(tool.line, " > 10.0.1.2.9: fragment id ");
-	expect_contains(tool.line, " offset 0+, length 1500, accept");
-	expect_contains(tool_out(&tool), ": udp 10.0.1.1 > 10.0.1.2: fragment id ");
-	expect_contains(tool.line, " offset 1480, length 548, accept");
+	expect_contains(tool_out(&tool), " IP 10.0.1.1.");
+	expect_contains(tool.line, " > 10.0.1.2.9: UDP, length 2000 (frag ");
+	expect_contains(tool.line, ":1480@0+) | q1 id 1 prerouting eth0, accept");
+	expect_contains(tool_out(&tool), " IP 10.0.1.1 > 10.0.1.2: udp (frag ");
+	expect_contains(tool.line, ":528@1480) | q1 id 2 prerouting eth0, accept");
 
 	tcp = (struct tcp){
 		.from = left, .to = right, .address = "10.0.1.2", .port = 80, .size = 1
 	};
 	tcp_start(&tcp);
-	expect_contains(tool_out(&tool), " > 10.0.1.2.80: Flags [S], length 60, ");
-	expect_contains(tool_out(&tool), " > 10.0.1.2.80: Flags [.], length 52, ");
+	expect_contains(tool_out(&tool), " > 10.0.1.2.80: Flags [S], seq ");
+	expect_contains(tool_out(&tool), " > 10.0.1.2.80: Flags [.], ack ");
 	cr_assert_eq(tcp_finish(&tcp), 0);
 	dump_end(SIGINT);
 }
@@ -97,7 +97,7 @@ Test(dump, lines_are_there_before_the_next_packet)
 	dump_open_and_start("");
 	for (uint32_t seq = 0; seq < 3; seq++) {
 		udp_send(&udp, seq);
-		expect_contains(tool_out(&tool), "udp 127.0.0.1.");
+		expect_contains(tool_out(&tool), " IP 127.0.0.1.");
 	}
 	kill(tool.pid, SIGINT);
 	tool_expect_end(&tool, .packets = 3, .accepted = 3);
@@ -109,16 +109,19 @@ Test(dump, shows_what_was_captured)
 	expect_contains(tool.line, "first 1 byte,");
 	dump_end(SIGTERM);
 
-	dump_start("-c 1 --copy packet:24");
+	dump_start("-c 1 -v --copy packet:24");
 	expect_contains(tool.line, "first 24 bytes");
 	udp_send(&udp, 0);
-	expect_contains(tool_out(&tool), ".9: cut short, length 60, captured 24, ");
+	expect_contains(tool_out(&tool), " IP (tos 0x0, ttl 64, id ");
+	expect_contains(tool.line, ", proto UDP (17), length 60)");
+	expect_contains(tool_out(&tool), ".9: [|udp] | q1 id 1 output lo, captured 24, ");
 	cr_assert_eq(tool_finish(&tool), 0);
 
-	dump_start("-c 1 --copy meta --uid-gid");
+	dump_start("-c 1 -v --copy meta --uid-gid");
 	expect_contains(tool.line, "no payload");
 	udp_send(&udp, 1);
-	expect_contains(tool_out(&tool), ": ipv4: checksum not ready, uid 0, gid 0, accept");
+	expect_contains(tool_out(&tool),
+			"~ IP | q1 id 1 output lo, checksum not ready, uid 0, gid 0, accept");
 	cr_assert_eq(tool_finish(&tool), 0);
 	dump_expect(2);
 }
@@ -129,10 +132,12 @@ Test(dump, shows_that_a_checksum_is_bad)
 
 	ns = netns_new();
 	netns_rule(ns, 4, "-A OUTPUT -p icmp -j NFQUEUE --queue-num 1");
-	dump_start("-c 1");
+	dump_start("-c 1 -v");
 	fd = icmp_open(ns, "127.0.0.1");
 	cr_assert_eq(send(fd, "\x08\0\xf7\xfe\0\0\0\0", 8, 0), 8);
-	expect_contains(tool_out(&tool), ": echo request, length 28, checksum bad, accept");
+	expect_contains(tool_out(&tool), ", proto ICMP (1), length 28)");
+	expect_contains(tool_out(&tool), ": ICMP echo request, id 0, seq 0, length 8 | ");
+	expect_contains(tool.line, ", checksum bad, accept");
 	cr_assert_eq(tool_finish(&tool), 0);
 	close(fd);
 }
@@ -163,7 +168,7 @@ Test(dump, names_of_devices_are_made_safe)
 		tool_listening(&tool);
 		udp_send(&udp, 0);
 		expect_contains(tool_out(&tool), json ? "\"outdev\":\"e\\u001B[2J\\u009B2J\""
-						      : " out \"e\\x1b[2J\\xc2\\x9b2J\": udp");
+						      : " \"e\\x1b[2J\\xc2\\x9b2J\", accept");
 		cr_assert_eq(tool_finish(&tool), 0);
 	}
 }
@@ -180,9 +185,9 @@ Test(dump, serves_a_range_of_queues)
 	tool_listening(&tool);
 	expect_contains(tool.line, "listening on queues 4:6 ");
 	udp_send(&udp, 0);
-	expect_contains(tool_out(&tool), " queue 4 id 1 ");
+	expect_contains(tool_out(&tool), " q4 id 1 ");
 	udp_send(&udp, 1);
-	expect_contains(tool_out(&tool), " queue 6 id 1 ");
+	expect_contains(tool_out(&tool), " q6 id 1 ");
 	cr_assert_eq(tool_finish(&tool), 0);
 	dump_expect(2);
 }
@@ -194,7 +199,7 @@ Test(dump, serves_the_namespace_it_is_in)
 	tool_listening(&tool);
 	expect_contains(tool.line, ns->name);
 	udp_send(&udp, 0);
-	expect_contains(tool_out(&tool), "out lo: udp");
+	expect_contains(tool_out(&tool), " output lo, accept");
 	cr_assert_eq(tool_finish(&tool), 0);
 	dump_expect(1);
 }
@@ -210,7 +215,7 @@ Test(dump, serves_a_socket_passed_in)
 	tool_listening(&tool);
 	expect_contains(tool.line, ns->name);
 	udp_send(&udp, 0);
-	expect_contains(tool_out(&tool), "out lo: udp");
+	expect_contains(tool_out(&tool), " output lo, accept");
 	cr_assert_eq(tool_finish(&tool), 0);
 	dump_expect(1);
 }
@@ -238,7 +243,7 @@ Test(dump, nohup_keeps_it_from_hanging_up)
 	tool_listening(&tool);
 	kill(tool.pid, SIGHUP);
 	udp_send(&udp, 0);
-	expect_contains(tool_out(&tool), " queue 1 id 1 ");
+	expect_contains(tool_out(&tool), " q1 id 1 ");
 	tool_expect_end(&tool, .packets = 1, .accepted = 1);
 	dump_expect(1);
 }
@@ -250,7 +255,7 @@ Test(dump, reports_its_counters_on_sigusr1)
 		char expected[64];
 
 		udp_send(&udp, seq);
-		expect_contains(tool_out(&tool), "udp 127.0.0.1.");
+		expect_contains(tool_out(&tool), " IP 127.0.0.1.");
 		kill(tool.pid, SIGUSR1);
 		snprintf(expected, sizeof(expected), "%u packet%s, %u bytes, %u accepted, ",
 			 seq + 1, seq ? "s" : "", 60 * (seq + 1), seq + 1);
