@@ -172,6 +172,5 @@ int mnfq_i_coalesce_pause(struct mnfq_socket *sock, int64_t left_ms)
 	if (pause == 0 || slack > pause || (left_ms >= 0 && pause > left_ms * 1000000))
 		return 0;
 	coalesce->paused = true;
-	sock->singles = 0; /* there are several */
 	return nanosleep(&time, NULL) < 0 ? -errno : 0;
 }

@@ -142,17 +142,17 @@ static int end_wait(struct mnfq_socket *sock, bool pulled, int err)
  */
 int mnfq_i_receive_wait(struct mnfq_socket *sock, bool pulled)
 {
-	const unsigned int batch = mnfq_i_batch(sock), max = mnfq_i_wait_max(sock, batch);
+	const unsigned int batch = mnfq_i_batch(sock);
 	int count, err = mnfq_i_round_take(sock);
 
 	if (err < 0)
 		return err;
 	sock->late_before = atomic_load(&sock->late);
-	count = mnfq_i_wait_fill(sock, max);
+	count = mnfq_i_wait_fill(sock, batch);
 	if (count < 0)
 		return end_wait(sock, pulled, count);
 	begin(sock, pulled, batch);
-	note_fill(sock, count, max);
+	note_fill(sock, count, batch);
 	return receive(sock, count);
 }
 

@@ -168,8 +168,6 @@ struct mnfq_socket {
 	struct mnfq_i_coalesce coalesce;
 	uint64_t round_bytes; /* of the messages of the last round */
 	bool single_packet;   /* the last packet came alone */
-	unsigned int singles,
-		singles_max; /* so many are still to be received one by one; of these */
 	int64_t deadline;    /* of the requests of the call that is under way */
 	size_t send_max;     /* bytes the kernel takes in one send */
 	int64_t round_ns;    /* how long a round should take at most; 0: no limit */

@@ -15,13 +15,10 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#include "clock.h"
 #include "ring.h"
 #include "wire.h"
 
-#define WAIT_S      1
-#define SINGLES_MAX 31   /* packets received one by one until it is looked for more of them */
-#define NO_WAIT_NS  2000 /* a receive that took less has not waited */
+#define WAIT_S 1
 
 /*
  * May dispatch wait in the receive? With a timeout of the socket a signal always ends the wait, as it
@@ -41,46 +38,6 @@ bool mnfq_i_wait_prepare(struct mnfq_socket *sock)
 	return sock->can_block;
 }
 
-/* A look that found one packet is followed by more single ones than before. */
-static void count_singles(struct mnfq_socket *sock, int count)
-{
-	if (count > 1)
-		sock->singles_max = 0;
-	else if (sock->singles_max < SINGLES_MAX)
-		sock->singles_max = 2 * sock->singles_max + 1;
-	sock->singles = sock->singles_max;
-}
-
-/*
- * Where packets have come alone one is received, without a look for a second. If it was there already
- * others may be, too: then it is looked for them from now on.
- */
-static int fill_single(struct mnfq_socket *sock)
-{
-	const int64_t begin = mnfq_i_now_ns();
-	const int count = mnfq_i_ring_fill(sock->ring, sock->fd, 1, true);
-
-	sock->singles--;
-	if (count > 0 && mnfq_i_now_ns() - begin < NO_WAIT_NS)
-		sock->singles = sock->singles_max = 0;
-	return count;
-}
-
-static int fill_batch(struct mnfq_socket *sock, unsigned int max)
-{
-	const int count = mnfq_i_ring_fill(sock->ring, sock->fd, max, true);
-
-	if (count > 0 && max > 1)
-		count_singles(sock, count);
-	return count;
-}
-
-/* How many messages the next wait receives at most, of a batch. */
-unsigned int mnfq_i_wait_max(const struct mnfq_socket *sock, unsigned int batch)
-{
-	return sock->singles > 0 ? 1 : batch;
-}
-
 /*
  * Waits for messages, and receives them into the ring. Returns how many, or a negative errno: -EAGAIN
  * if none came for a while, or if it was stopped. A stop either sees `receiving`, or is seen here.
@@ -91,7 +48,7 @@ int mnfq_i_wait_fill(struct mnfq_socket *sock, unsigned int max)
 
 	atomic_store(&sock->receiving, true);
 	if (!atomic_load(&sock->stop))
-		count = sock->singles > 0 ? fill_single(sock) : fill_batch(sock, max);
+		count = mnfq_i_ring_fill(sock->ring, sock->fd, max, true);
 	atomic_store(&sock->receiving, false);
 	return count;
 }

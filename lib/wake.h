@@ -6,7 +6,6 @@
 #include "refs.h"
 
 bool mnfq_i_wait_prepare(struct mnfq_socket *sock);
-unsigned int mnfq_i_wait_max(const struct mnfq_socket *sock, unsigned int batch);
 int mnfq_i_wait_fill(struct mnfq_socket *sock, unsigned int max);
 void mnfq_i_wake_dispatch(struct mnfq_socket *sock);
 

@@ -189,7 +189,7 @@ Test(unanswered, packets_that_are_received_one_by_one_count)
 	fake.on_wait = come;
 	for (i = 0; i < 4; i++)
 		cr_assert(eq(int, mnfq_socket_dispatch(sock, -1), 1));
-	sock->singles = sock->singles_max = 31;
+	sock->batch = 1;
 	sock->passed = 0;
 	sock->buffer = 4200; /* two packets may take up more, with their lengths */
 	fake.lose_answers = 1;

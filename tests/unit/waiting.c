@@ -14,12 +14,6 @@ static void come(void)
 	fake_packet(7, 60, true);
 }
 
-static void come_late(void)
-{
-	fake.clock_ns += 10000;
-	come();
-}
-
 static void stop(void)
 {
 	mnfq_socket_stop(sock);
@@ -42,32 +36,6 @@ Test(waiting, a_packet_alone_costs_two_system_calls)
 	fake.on_wait = come;
 	for (i = 0; i < 100; i++)
 		expect_calls(1, 1, 0);
-}
-
-/* After 1, 3, 7, 15 and then 31 packets that came alone there is a look for more of them. */
-Test(waiting, single_packets_are_received_one_by_one)
-{
-	static const unsigned int singles[] = { 0, 1, 3, 7, 15, 31, 31, 31 };
-	size_t i, j;
-
-	fake.on_wait = come_late;
-	for (i = 0; i < sizeof(singles) / sizeof(singles[0]); i++) {
-		for (j = 0; j < singles[i]; j++) {
-			expect_calls(1, 1, 0);
-			cr_expect(eq(uint, fake.batches, 0), "packet %zu of run %zu", j, i);
-		}
-		expect_calls(1, 1, 0);
-		cr_expect(eq(uint, fake.batches, 1), "run %zu", i);
-		fake.batches = 0;
-	}
-	fake.on_wait = NULL;
-	for (i = 0; i < 10; i++)
-		come();
-	expect_calls(1, 1, 0);
-	cr_expect(eq(int, mnfq_socket_dispatch(sock, -1), 9), "it was there: so may be others");
-	come();
-	come();
-	cr_expect(eq(int, mnfq_socket_dispatch(sock, -1), 2), "a look that found some");
 }
 
 /* ---- stop ---- */
