@@ -321,6 +321,24 @@ Test(examples, reorder)
 	queued_close(&queued);
 }
 
+Test(examples, pull)
+{
+	struct program program = { .argv = { "pull", "1" } };
+	struct datagram datagram;
+	struct queued_ns queued;
+	struct child child;
+
+	child = start_in(&queued, &program);
+	for (uint32_t seq = 1; seq <= 10; seq++)
+		udp_send(&queued.udp, seq);
+	for (uint32_t seq = 1; seq <= 10; seq++)
+		if (seq % 3)
+			udp_expect(&queued.udp, seq);
+	stop(&child);
+	cr_expect(!udp_receive(&queued.udp, &datagram));
+	queued_close(&queued);
+}
+
 Test(examples, replace)
 {
 	struct program program = { .argv = { "replace", "1", "small", "considerable" } };
