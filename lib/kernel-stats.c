@@ -7,10 +7,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <unistd.h>
 
 #include "error.h"
+#include "kernel-queues.h"
 #include "netns.h"
 #include "options.h"
 #include "refs.h"
@@ -28,24 +28,6 @@ static int queues_open(const struct mnfq_socket *sock)
 	return mnfq_i_netns_call_at(sock->fd, open_file, NULL);
 }
 
-/* A line: queue, port id, waiting, copy mode, copy range, dropped, user dropped, last id, 1. */
-static bool parse(const char *text, unsigned int *num, struct mnfq_kernel_stats *stats)
-{
-	unsigned int portid, waiting, dropped, user_dropped, id;
-
-	if (sscanf(text, "%u %u %u %*u %*u %u %u %u", num, &portid, &waiting, &dropped,
-		   &user_dropped, &id) != 6)
-		return false;
-	*stats = (struct mnfq_kernel_stats){ .size = sizeof(*stats),
-					     .waiting = waiting,
-					     .queue_dropped = dropped,
-					     .user_dropped = user_dropped,
-					     .portid = portid,
-					     .last_id = id,
-					     .queues = 1 };
-	return true;
-}
-
 /* What to read from the file: one queue of any owner, or the sum of all queues of an owner. */
 struct wanted {
 	int num; /* -1: all of @portid */
@@ -54,48 +36,29 @@ struct wanted {
 	bool found;
 };
 
-static void look_at(struct wanted *wanted, const char *line)
+static void look_at(const struct mnfq_kernel_queue *queue, void *data)
 {
-	struct mnfq_kernel_stats stats, *sum = wanted->stats;
-	unsigned int num;
+	struct wanted *wanted = data;
+	struct mnfq_kernel_stats *stats = wanted->stats;
 
-	if (!parse(line, &num, &stats))
+	if (wanted->num >= 0 ? queue->num != wanted->num : queue->portid != wanted->portid)
 		return;
-	if (wanted->num >= 0 && num == (unsigned int)wanted->num) {
-		*sum = stats;
-		wanted->found = true;
-	} else if (wanted->num < 0 && stats.portid == wanted->portid) {
-		sum->waiting += stats.waiting;
-		sum->queue_dropped += stats.queue_dropped;
-		sum->user_dropped += stats.user_dropped;
-		sum->queues++;
-	}
-}
-
-static int read_file(int fd, struct wanted *wanted)
-{
-	char buffer[2048], *line, *end;
-	size_t have = 0;
-	off_t at = 0;
-	ssize_t n;
-
-	while ((n = pread(fd, buffer + have, sizeof(buffer) - 1 - have, at)) > 0) {
-		at += n;
-		have += (size_t)n;
-		buffer[have] = '\0';
-		for (line = buffer; (end = strchr(line, '\n')); line = end + 1)
-			look_at(wanted, line);
-		have -= (size_t)(line - buffer);
-		memmove(buffer, line, have);
-	}
-	return n < 0 ? -errno : 0;
+	wanted->found = true;
+	if (wanted->num >= 0)
+		*stats = (struct mnfq_kernel_stats){ .size = sizeof(*stats),
+						     .portid = queue->portid,
+						     .last_id = queue->last_id };
+	stats->waiting += queue->waiting;
+	stats->queue_dropped += queue->queue_dropped;
+	stats->user_dropped += queue->user_dropped;
+	stats->queues++;
 }
 
 /* What the file @fd says of queue @num. Returns 0, -ENODEV: there is none, or a failed read. */
 static int queues_read(int fd, uint16_t num, struct mnfq_kernel_stats *stats)
 {
 	struct wanted wanted = { .num = num, .stats = stats };
-	int err = read_file(fd, &wanted);
+	int err = mnfq_i_kernel_queues_each(fd, look_at, &wanted);
 
 	return err == 0 && !wanted.found ? -ENODEV : err;
 }
@@ -183,7 +146,7 @@ int mnfq_socket_get_kernel_stats(struct mnfq_socket *sock, struct mnfq_kernel_st
 	wanted.portid = sum.portid = sock->portid;
 	err = open_once(sock);
 	if (err == 0)
-		err = read_file(sock->queues_fd, &wanted);
+		err = mnfq_i_kernel_queues_each(sock->queues_fd, look_at, &wanted);
 	if (err < 0)
 		return explain(sock, err);
 	mnfq_i_options_return(stats, &sum, sizeof(sum));

@@ -875,6 +875,47 @@ int mnfq_queue_get_kernel_stats(struct mnfq_queue *queue, struct mnfq_kernel_sta
  */
 int mnfq_socket_get_kernel_stats(struct mnfq_socket *sock, struct mnfq_kernel_stats *stats);
 
+/**
+ * A queue of any owner, as the kernel lists it. The counters began when the queue was bound, have
+ * 32 bits and wrap around: the difference of two readings, as a uint32_t, is right as long as
+ * .portid is the same and fewer than 2^32 were counted in between.
+ */
+struct mnfq_kernel_queue {
+	size_t size; /**< sizeof(struct mnfq_kernel_queue) */
+
+	uint16_t num;             /**< the number of the queue */
+	enum mnfq_copy copy_mode; /**< MNFQ_COPY_DEFAULT: one that this version does not know */
+	uint32_t copy_range;      /**< bytes of payload, with MNFQ_COPY_PACKET */
+	uint32_t portid;          /**< the owner: the portid of its netlink socket */
+	uint32_t waiting;         /**< packets without a verdict */
+	uint32_t queue_dropped;   /**< packets dropped because the queue was full */
+	uint32_t user_dropped;    /**< packets dropped because the receive buffer was full */
+	uint32_t last_id;         /**< id of the last packet: how many have entered the queue */
+};
+
+/**
+ * Read the queues of a network namespace, whoever owns them, from the kernel's list: the file
+ * net/netfilter/nfnetlink_queue under /proc/thread-self or under /proc/PID of a process in that
+ * namespace. Only root of the namespace may open it, or a process with CAP_DAC_READ_SEARCH over
+ * it; reading takes no right, and the descriptor shows the same namespace for good.
+ *
+ * The file is read from its start each time, without changing the descriptor's position. The
+ * kernel lists the queues in no order, and one that is bound or unbound meanwhile may make
+ * another one appear twice or not at all. Further columns are ignored, and lines that are cut or
+ * malformed are left out. Allocates nothing.
+ *
+ * @param fd      the open file; stays the caller's
+ * @param queues  an array; the caller sets .size of the first element, which holds for all. NULL
+ *                if @p count is 0
+ * @param count   how many elements it has; a namespace has at most 65536 queues
+ * @return how many queues there are, which may be more than @p count: then the array is full, and
+ * the rest is missing; read again with a larger one. Or, with the array's contents undefined,
+ *   -EINVAL   invalid arguments
+ *   -EBADMSG  not that file: its lines are too long, or too many
+ *   any other errno  of pread(2): -EBADF, -ESPIPE
+ */
+int mnfq_kernel_queues_read(int fd, struct mnfq_kernel_queue *queues, size_t count);
+
 /* ---- packets ---------------------------------------------------------------------------- */
 
 /* Flags of mnfq_packet_get_skb_info(): the kernel's NFQA_SKB_*. */

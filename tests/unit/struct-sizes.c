@@ -130,6 +130,15 @@ static int kernel_stats_of_socket(void *to)
 	return mnfq_socket_get_kernel_stats(sock, to);
 }
 
+/* An empty file. */
+static int kernel_queues(void *to)
+{
+	int fd = memfd_create("queues", MFD_CLOEXEC), err = mnfq_kernel_queues_read(fd, to, 1);
+
+	close(fd);
+	return err;
+}
+
 static int queue_options(void *to)
 {
 	return mnfq_queue_get_options(queue, to);
@@ -172,6 +181,7 @@ static const struct {
 	{ "socket's kernel stats", kernel_stats_of_socket, sizeof(struct mnfq_kernel_stats),
 	  -ENODATA },
 	{ "kernel stats", kernel_stats, sizeof(struct mnfq_kernel_stats), -ENODATA },
+	{ "kernel's queues", kernel_queues, sizeof(struct mnfq_kernel_queue), 0 },
 	{ "get_options", queue_options, sizeof(struct mnfq_queue_options), 0 },
 	{ "info", packet_info, sizeof(struct mnfq_packet_info), 0 },
 	{ "layers", layers, sizeof(struct mnfq_layers), -EBADMSG },
