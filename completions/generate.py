@@ -21,6 +21,11 @@ def read(*words):
     return [Option(*row) for row in rows if len(row) == 6], [row for row in rows if len(row) == 2]
 
 
+def takes(option):
+    """Whether the next word is its argument: "[SEC]" may be left out, and is a number, which has no completion."""
+    return option.argument != '-' and option.argument[0] != '['
+
+
 def names(option):
     return ([] if option.letter == '-' else ['-' + option.letter]) + ['--' + option.name]
 
@@ -35,7 +40,7 @@ def bash(program, options, words, commands):
     print('\tcase "$command ${COMP_WORDS[COMP_CWORD - 1]}" in')
     for command, table in [('', options), *commands.items()]:
         for option in table:
-            if option.argument != '-':
+            if takes(option):
                 reply = {'-': '', 'FILE': 'compopt -o default ',
                          'NETNS': f'{function}_reply "$({NETNS})" '}.get(
                              option.complete, f'{function}_reply "{option.complete}" ')
@@ -43,7 +48,7 @@ def bash(program, options, words, commands):
     print('\t*)\n\t\tcase $command in')
     for command, table in [('', options), *commands.items()]:
         reply = [name for option in table for name in names(option)]
-        reply += [word for word, _ in words] if command == '' else []
+        reply += [word for word, _ in words] if command in ('', 'help') else []
         print(f'\t\t"{command}") {function}_reply "{" ".join(reply)}" ;;')
     print(f'\t\tesac ;;\n\tesac\n}}\ncomplete -F {function} {program}')
 
@@ -60,7 +65,7 @@ def zsh(program, options, words, commands):
             if option.argument != '-':
                 action = {'-': ' ', 'FILE': '_files', 'NETNS': '_files -W /run/netns'}.get(
                     option.complete, f'({quote(option.complete)})')
-                value = f':{quote(option.argument)}:{action}'
+                value = f'{":" if takes(option) else "::"}{quote(option.argument)}:{action}'
             for name in names(option):
                 once = '*' if option.repeat == '*' else f'({" ".join(names(option))})'
                 yield f" \\\n\t\t'{once}{name}[{quote(option.help)}]{value}'"
@@ -70,7 +75,8 @@ def zsh(program, options, words, commands):
     if commands:
         print('\tif (( CURRENT > 2 )); then\n\t\tshift words\n\t\t(( CURRENT-- ))\n\t\tcase $words[1] in')
         for command, table in commands.items():
-            print(f'\t\t{command}) _arguments{"".join(arguments(table))} ;;')
+            operand = f" ':command:({' '.join(word for word, _ in words)})'" if command == 'help' else ''
+            print(f'\t\t{command}) _arguments{"".join(arguments(table))}{operand} ;;')
         print('\t\tesac\n\t\treturn\n\tfi')
     print("\t_describe word words_of_ours")
     print(f'\t_arguments{"".join(arguments(options))}\n}}\n\n_{program} "$@"')
@@ -84,13 +90,15 @@ def fish(program, options, words, commands):
     for word, text in words:
         condition = ' -n __fish_use_subcommand' if commands else ''
         print(f'complete -c {program}{condition} -a {word} -d {quote(text)}')
+        if commands:
+            print(f"complete -c {program} -n '__fish_seen_subcommand_from help' -a {word} -d {quote(text)}")
     for command, table in [('', options), *commands.items()]:
         condition = f" -n '__fish_seen_subcommand_from {command}'" if command else \
             ' -n __fish_use_subcommand' if commands else ''
         for option in table:
             letter = '' if option.letter == '-' else f' -s {option.letter}'
             value = ''
-            if option.argument != '-':
+            if takes(option):
                 value = {'-': ' -x', 'FILE': ' -rF', 'NETNS': f" -xa '({NETNS})'"}.get(
                     option.complete, f" -xa '{option.complete}'")
             print(f'complete -c {program}{condition}{letter} -l {option.name}{value} -d {quote(option.help)}')

@@ -49,6 +49,38 @@ Test(common, numbers_out_of_range)
 	cr_expect_eq(parse_number("65535", 0, 65535, &value), 0);
 }
 
+static void expect_seconds(const char *text, int err, uint32_t expected)
+{
+	uint32_t ms = 4711;
+
+	cr_expect_eq(parse_seconds(text, 100, 86400000, &ms), err, "'%s'", text);
+	cr_expect_eq(ms, err ? 4711 : expected, "'%s': %u", text, ms);
+}
+
+Test(common, seconds)
+{
+	expect_seconds("1", 0, 1000);
+	expect_seconds("0.1", 0, 100);
+	expect_seconds("2.25", 0, 2250);
+	expect_seconds("2.125", 0, 2125);
+	expect_seconds("86400", 0, 86400000);
+	expect_seconds("0", -ERANGE, 0);
+	expect_seconds("0.099", -ERANGE, 0);
+	expect_seconds("86400.001", -ERANGE, 0);
+	expect_seconds("86401", -ERANGE, 0);
+	expect_seconds("18446744073709551617", -ERANGE, 0);
+	expect_seconds("4294968", -ERANGE, 0); /* 2^32 ms */
+	expect_seconds("0.1234", -EINVAL, 0);
+	expect_seconds("", -EINVAL, 0);
+	expect_seconds(".5", -EINVAL, 0);
+	expect_seconds("5.", -EINVAL, 0);
+	expect_seconds("1.2.3", -EINVAL, 0);
+	expect_seconds("-1", -EINVAL, 0);
+	expect_seconds("1e3", -EINVAL, 0);
+	expect_seconds("1 ", -EINVAL, 0);
+	expect_seconds("0x1", -EINVAL, 0);
+}
+
 static void expect_queues(const char *text, int err, uint16_t first, uint16_t last)
 {
 	uint16_t from = 0, to = 0;

@@ -2,6 +2,7 @@
 /* One table of options per command: parsing, help, and a listing for scripts. */
 #include "common/options.h"
 
+#include <ctype.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -162,6 +163,11 @@ static int set_row(const struct option_table *table, const struct option_row *ro
 	}
 }
 
+static bool is_optional(const struct option_row *row)
+{
+	return row->argument && row->argument[0] == '[';
+}
+
 /* The value of a long option is the number of its row, behind all letters. */
 static void fill_getopt(const struct option_table *table, struct option *longs, char *shorts)
 {
@@ -169,11 +175,16 @@ static void fill_getopt(const struct option_table *table, struct option *longs, 
 	for (size_t i = 0; i < table->count; i++) {
 		const struct option_row *row = &table->rows[i];
 
-		longs[i] =
-			(struct option){ row->name, row->argument != NULL, NULL, 256 + (int)i };
+		longs[i] = (struct option){ row->name,
+					    is_optional(row) ? optional_argument
+					    : row->argument  ? required_argument
+							     : no_argument,
+					    NULL, 256 + (int)i };
 		if (row->letter)
 			*shorts++ = row->letter;
 		if (row->letter && row->argument && !row->bare)
+			*shorts++ = ':';
+		if (row->letter && is_optional(row))
 			*shorts++ = ':';
 	}
 	longs[table->count] = (struct option){ NULL, 0, NULL, 0 };
@@ -190,6 +201,14 @@ static const struct option_row *find_row(const struct option_table *table, int r
 	return NULL;
 }
 
+/* getopt_long() takes an argument that may be left out only from the same word: "--watch=2" and not "--watch 2". */
+static void take_next_word(const struct option_table *table, char **argv)
+{
+	if (!optarg && !table->operands && argv[optind] &&
+	    isdigit((unsigned char)argv[optind][0]))
+		optarg = argv[optind++];
+}
+
 /* Returns 0, or 1 if *status is the exit status. */
 static int handle_option(const struct option_table *table, void *opts, int result, char **argv,
 			 int *status)
@@ -199,6 +218,8 @@ static int handle_option(const struct option_table *table, void *opts, int resul
 	/* While there are more letters in this word, it is argv[optind]. */
 	if (row && row->bare && result < 256 && argv[optind] && argv[optind][0] != '-')
 		optarg = argv[optind++];
+	if (row && is_optional(row))
+		take_next_word(table, argv);
 	if (row && row->kind == OPTION_HELP)
 		print_help(table);
 	else if (row && row->kind == OPTION_VERSION)
@@ -216,7 +237,7 @@ bool options_parse(const struct option_table *table, void *opts, int argc, char 
 		   int *status)
 {
 	struct option longs[OPTIONS_MAX + 1];
-	char shorts[2 * OPTIONS_MAX + 2];
+	char shorts[3 * OPTIONS_MAX + 2];
 	int result;
 
 	*status = 0;

@@ -38,14 +38,15 @@ enum option_kind {
 
 struct option_row {
 	const char *name;
-	char letter;          /* 0: none */
-	const char *argument; /* its name in the help; NULL: there is none */
+	char letter; /* 0: none */
+	/** Its name in the help; NULL: there is none. "[NAME]": a number that may be left out, kind OPTION_SET. */
+	const char *argument;
 	enum option_kind kind;
 	size_t offset; /* of the field in the command's struct */
 	uint64_t min, max;
 	/**
 	 * Returns 0, a negative errno if the argument is none of what is @expected, or the exit status after an
-	 * error was reported.
+	 * error was reported. @argument is NULL if it was left out.
 	 */
 	int (*set)(void *opts, const char *argument);
 	const char *expected; /* "an octal number" */

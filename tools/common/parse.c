@@ -236,3 +236,30 @@ int parse_mode(const char *text, mode_t *mode)
 	*mode = value;
 	return 0;
 }
+
+int parse_seconds(const char *text, uint32_t min, uint32_t max, uint32_t *ms)
+{
+	uint64_t value = 0;
+	int decimals = -1; /* -1: before the point */
+
+	if (get_digit(*text) >= 10)
+		return -EINVAL;
+	for (; *text; text++) {
+		if (*text == '.' && decimals < 0 && text[1]) {
+			decimals = 0;
+			continue;
+		}
+		if (get_digit(*text) >= 10 || decimals == 3)
+			return -EINVAL;
+		value = value * 10 + (uint64_t)get_digit(*text);
+		decimals += decimals >= 0;
+		if (value > max)
+			return -ERANGE;
+	}
+	for (decimals = decimals < 0 ? 0 : decimals; decimals < 3; decimals++)
+		value *= 10;
+	if (value < min || value > max)
+		return -ERANGE;
+	*ms = (uint32_t)value;
+	return 0;
+}

@@ -51,6 +51,12 @@ int parse_masked(const char *text, uint32_t *value, uint32_t *mask);
 #define MASKED_SIZE 24
 const char *format_masked(char out[MASKED_SIZE], uint32_t value, uint32_t mask);
 
+/**
+ * Parse seconds with at most three decimals, such as 2 or 0.5, into milliseconds from @min to @max. Returns as
+ * parse_number().
+ */
+int parse_seconds(const char *text, uint32_t min, uint32_t max, uint32_t *ms);
+
 /** Parse the mode of a file, octal from 0 to 777. Returns as parse_number(). */
 int parse_mode(const char *text, mode_t *mode);
 
