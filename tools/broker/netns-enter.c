@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* A netlink socket of another network namespace. */
+/* What belongs to another network namespace. */
 #include "broker/netns-enter.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -17,6 +18,13 @@ int netns_enter_open_home(void)
 	return fd < 0 ? -errno : fd;
 }
 
+/* If the process stayed, it would keep the namespace alive, and see it alive. */
+static void go_home(int home)
+{
+	if (setns(home, CLONE_NEWNET) < 0)
+		_exit(EXIT_FAILURE);
+}
+
 int netns_enter_open_socket(int netns, int home)
 {
 	int fd;
@@ -26,8 +34,21 @@ int netns_enter_open_socket(int netns, int home)
 	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
 	if (fd < 0)
 		fd = -errno;
-	/* If the process stayed, it would keep the namespace alive, and see it alive. */
-	if (setns(home, CLONE_NEWNET) < 0)
-		_exit(EXIT_FAILURE);
+	go_home(home);
+	return fd;
+}
+
+int netns_enter_open_file(int netns, int home, const char *name)
+{
+	char path[64];
+	int fd;
+
+	if (setns(netns, CLONE_NEWNET) < 0)
+		return -errno;
+	snprintf(path, sizeof(path), "/proc/thread-self/net/%s", name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		fd = -errno;
+	go_home(home);
 	return fd;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A netlink socket of another network namespace, which the process enters for a moment. */
+/* What belongs to another network namespace, which the process enters for a moment. */
 #ifndef MNFQ_TOOLS_BROKER_NETNS_ENTER_H
 #define MNFQ_TOOLS_BROKER_NETNS_ENTER_H
 
@@ -11,5 +11,8 @@ int netns_enter_open_home(void);
  * and comes back to @home, or ends.
  */
 int netns_enter_open_socket(int netns, int home);
+
+/** The same: a file of that namespace to read, such as "netlink" under /proc/net. */
+int netns_enter_open_file(int netns, int home, const char *name);
 
 #endif
