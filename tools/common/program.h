@@ -8,6 +8,7 @@
 /* The sub-commands; argv[0] is the name of the sub-command. Each returns an exit status. */
 int run_dump(int argc, char **argv);
 int run_share(int argc, char **argv);
+int run_stat(int argc, char **argv);
 
 /**
  * What main() of a program does: run @run with descriptors 0, 1 and 2 in place, and report if what it
