@@ -48,7 +48,7 @@ if command -v systemd-analyze >/dev/null; then
 	for unit in "$SOURCE"/examples/systemd/*; do
 		sed "s,/usr/bin/mnfq,$(command -v true)," "$unit" >"$tmp/$(basename "$unit")"
 	done
-	run systemd-analyze verify --man=no "$tmp"/*.service "$tmp"/*.socket
+	run systemd-analyze verify --man=no "$tmp"/*.service "$tmp"/*.socket "$tmp"/*.timer
 	[ ! -s "$tmp/log" ] || { cat "$tmp/log"; fail "systemd complains"; }
 else
 	missing="$missing systemd-analyze"
