@@ -113,14 +113,7 @@ static int set_when_blocked(void *data, const char *argument)
 
 static int set_color(void *data, const char *argument)
 {
-	static const char *const words[] = {
-		[COLOR_AUTO] = "auto", [COLOR_ALWAYS] = "always", [COLOR_NEVER] = "never"
-	};
-	struct dump_options *opts = data;
-	const int choice = find_choice(words, 3, argument);
-
-	opts->color = choice < 0 ? COLOR_AUTO : (unsigned int)choice;
-	return choice < 0 ? choice : 0;
+	return color_parse(argument, &((struct dump_options *)data)->color);
 }
 
 static int set_payload(void *data, const char *argument)
@@ -227,9 +220,8 @@ static const struct option_row dump_rows[] = {
 	{ "hex-ascii", 'X', COUNT(print.hex_ascii, 2), .help = "the same, also as characters" },
 	{ "ascii", 'A', COUNT(print.ascii, 2), .help = "print the bytes as characters alone" },
 	{ "names", BOOL(names), .help = "print names of ports" },
-	{ "color", 0, "WHEN", .set = set_color, .complete = "auto always never",
-	  .expected = "auto, always or never",
-	  .help = "auto (default: on a terminal), always or never" },
+	{ "color", 0, "WHEN", .set = set_color, .complete = COLOR_WORDS,
+	  .expected = COLOR_EXPECTED, .help = "auto (default: on a terminal), always or never" },
 	{ "json", BOOL(print.json), .help = "print one JSON object per line" },
 	{ "payload", 0, "FORMAT", .set = set_payload, .complete = "hex base64",
 	  .expected = "hex or base64", .help = "with --json: the payload in hex or base64" },
@@ -376,16 +368,6 @@ bool dump_parse_options(struct dump_options *opts, int argc, char **argv, int *s
 	else if (check_specs(opts) || check_threads(opts) || check_loop(opts))
 		*status = EXIT_USAGE;
 	return *status == 0;
-}
-
-/* https://no-color.org: any value but an empty one. */
-bool options_want_color(const struct dump_options *opts, bool terminal)
-{
-	const char *term = getenv("TERM"), *no_color = getenv("NO_COLOR");
-
-	if (opts->color != COLOR_AUTO)
-		return opts->color == COLOR_ALWAYS;
-	return terminal && term && strcmp(term, "dumb") != 0 && !(no_color && *no_color);
 }
 
 /* ---- questions about them --------------------------------------------------------------- */

@@ -10,6 +10,7 @@
 
 #include <mnfq/mnfq.h>
 
+#include "common/color.h"
 #include "common/options.h"
 #include "common/output.h"
 #include "common/parse.h"
@@ -50,7 +51,7 @@ struct dump_options {
 	struct print_options print;
 	uint32_t times; /* how often -t was given */
 	bool names;
-	enum { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER } color;
+	enum color_when color;
 	bool no_sandbox;
 	char verdict_text[VERDICT_SIZE];
 	enum mnfq_verdict verdict;
@@ -68,9 +69,6 @@ struct dump_options {
  * printed, or an error was reported.
  */
 bool dump_parse_options(struct dump_options *opts, int argc, char **argv, int *status);
-
-/** Should lines be in colour, @terminal: if stdout is one? */
-bool options_want_color(const struct dump_options *opts, bool terminal);
 
 size_t options_queue_count(const struct dump_options *opts);
 

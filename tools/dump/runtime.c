@@ -98,7 +98,7 @@ static int open_printer(struct dump *dump)
 
 	*options = opts->print;
 	options->times = (enum time_style)opts->times;
-	options->color = options_want_color(opts, isatty(STDOUT_FILENO));
+	options->color = color_is_wanted(opts->color, STDOUT_FILENO);
 	if (!opts->names)
 		return 0;
 	options->services = dump->services = services_read();
