@@ -2,7 +2,6 @@
 /* One table of options per command: parsing, help, and a listing for scripts. */
 #include "common/options.h"
 
-#include <ctype.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,9 +34,18 @@ void options_print_column(const char *word, const char *help)
 	}
 }
 
+/* What stands for the argument: in brackets if it may be missing. */
+static const char *format_argument(char out[32], const struct option_row *row)
+{
+	const bool bare = row->bare == BARE_BOTH;
+
+	snprintf(out, 32, "%s%s%s", bare ? "[" : "", row->argument, bare ? "]" : "");
+	return out;
+}
+
 static void print_help(const struct option_table *table)
 {
-	char word[80], letter[] = "-x, ";
+	char word[80], argument[32], letter[] = "-x, ";
 
 	printf("%s\n\n%s\n\n", table->usage, table->summary);
 	if (table->list) {
@@ -49,7 +57,8 @@ static void print_help(const struct option_table *table)
 	     row++) {
 		letter[1] = row->letter;
 		snprintf(word, sizeof(word), "%s--%s%s%s%s", row->letter ? letter : "    ",
-			 row->name, row->argument ? " " : "", row->argument ? row->argument : "",
+			 row->name, row->argument ? " " : "",
+			 row->argument ? format_argument(argument, row) : "",
 			 row->repeatable ? "..." : "");
 		options_print_column(word, row->help);
 	}
@@ -59,11 +68,13 @@ static void print_help(const struct option_table *table)
 /* Not in the help: a line per option, with tabs between its fields, for scripts. */
 static void print_rows(const struct option_table *table)
 {
+	char argument[32];
+
 	for (const struct option_row *row = table->rows; row < table->rows + table->count;
 	     row++) {
 		printf("%s\t%c\t%s\t%c\t%s\t", row->name, row->letter ? row->letter : '-',
-		       row->argument ? row->argument : "-", row->repeatable ? '*' : '1',
-		       row->complete ? row->complete : "-");
+		       row->argument ? format_argument(argument, row) : "-",
+		       row->repeatable ? '*' : '1', row->complete ? row->complete : "-");
 		for (const char *at = row->help; *at; at++)
 			putchar(*at == '\n' ? ' ' : *at);
 		putchar('\n');
@@ -163,11 +174,6 @@ static int set_row(const struct option_table *table, const struct option_row *ro
 	}
 }
 
-static bool is_optional(const struct option_row *row)
-{
-	return row->argument && row->argument[0] == '[';
-}
-
 /* The value of a long option is the number of its row, behind all letters. */
 static void fill_getopt(const struct option_table *table, struct option *longs, char *shorts)
 {
@@ -176,15 +182,13 @@ static void fill_getopt(const struct option_table *table, struct option *longs, 
 		const struct option_row *row = &table->rows[i];
 
 		longs[i] = (struct option){ row->name,
-					    is_optional(row) ? optional_argument
-					    : row->argument  ? required_argument
-							     : no_argument,
+					    row->bare == BARE_BOTH ? optional_argument
+					    : row->argument        ? required_argument
+								   : no_argument,
 					    NULL, 256 + (int)i };
 		if (row->letter)
 			*shorts++ = row->letter;
 		if (row->letter && row->argument && !row->bare)
-			*shorts++ = ':';
-		if (row->letter && is_optional(row))
 			*shorts++ = ':';
 	}
 	longs[table->count] = (struct option){ NULL, 0, NULL, 0 };
@@ -201,11 +205,15 @@ static const struct option_row *find_row(const struct option_table *table, int r
 	return NULL;
 }
 
-/* getopt_long() takes an argument that may be left out only from the same word: "--watch=2" and not "--watch 2". */
-static void take_next_word(const struct option_table *table, char **argv)
+/*
+ * getopt_long() itself takes an argument that may be missing only from the same word: "--watch=2", not "--watch 2".
+ * While there are more letters in this word, it is argv[optind].
+ */
+static void take_next_word(const struct option_row *row, int result, char **argv)
 {
-	if (!optarg && !table->operands && argv[optind] &&
-	    isdigit((unsigned char)argv[optind][0]))
+	const bool bare = row->bare == BARE_BOTH || (row->bare && result < 256);
+
+	if (bare && !optarg && argv[optind] && argv[optind][0] != '-')
 		optarg = argv[optind++];
 }
 
@@ -215,11 +223,8 @@ static int handle_option(const struct option_table *table, void *opts, int resul
 {
 	const struct option_row *row = find_row(table, result);
 
-	/* While there are more letters in this word, it is argv[optind]. */
-	if (row && row->bare && result < 256 && argv[optind] && argv[optind][0] != '-')
-		optarg = argv[optind++];
-	if (row && is_optional(row))
-		take_next_word(table, argv);
+	if (row)
+		take_next_word(row, result, argv);
 	if (row && row->kind == OPTION_HELP)
 		print_help(table);
 	else if (row && row->kind == OPTION_VERSION)
@@ -237,7 +242,7 @@ bool options_parse(const struct option_table *table, void *opts, int argc, char 
 		   int *status)
 {
 	struct option longs[OPTIONS_MAX + 1];
-	char shorts[3 * OPTIONS_MAX + 2];
+	char shorts[2 * OPTIONS_MAX + 2];
 	int result;
 
 	*status = 0;

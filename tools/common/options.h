@@ -38,20 +38,19 @@ enum option_kind {
 
 struct option_row {
 	const char *name;
-	char letter; /* 0: none */
-	/** Its name in the help; NULL: there is none. "[NAME]": a number that may be left out, kind OPTION_SET. */
-	const char *argument;
+	char letter;          /* 0: none */
+	const char *argument; /* its name in the help; NULL: there is none */
 	enum option_kind kind;
 	size_t offset; /* of the field in the command's struct */
 	uint64_t min, max;
 	/**
 	 * Returns 0, a negative errno if the argument is none of what is @expected, or the exit status after an
-	 * error was reported. @argument is NULL if it was left out.
+	 * error was reported. @argument is NULL if it is missing.
 	 */
 	int (*set)(void *opts, const char *argument);
 	const char *expected; /* "an octal number" */
-	/** The letter may lack its argument, which is then NULL: see options_parse(). */
-	bool bare;
+	/** What may lack its argument: nothing, the letter, or the name as well. See options_parse(). */
+	enum { BARE_NONE, BARE_LETTER, BARE_BOTH } bare;
 	bool repeatable;
 	const char *complete; /* words to complete the argument with, or FILE or NETNS */
 	const char *help;     /* lines */
@@ -92,8 +91,8 @@ struct option_table {
 
 /**
  * Parse the command line into @opts. Operands are from optind on. Returns whether to go on; otherwise *status is
- * the exit status: help was printed, or an error was reported. The argument of a bare letter is the next word, unless
- * that is an option: so "-nv" and "-n -v" have none.
+ * the exit status: help was printed, or an error was reported. An argument that may be missing is the next word, unless
+ * that is an option: so "-nv" and "-n -v" have none. "--name=ARGUMENT" works, too.
  */
 bool options_parse(const struct option_table *table, void *opts, int argc, char **argv,
 		   int *status);

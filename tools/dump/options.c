@@ -187,7 +187,7 @@ static const struct option_row dump_rows[] = {
 	{ "queue", 'q', "NUM[:NUM]", .set = set_queues,
 	  .expected = "a queue number from 0 to 65535, or FIRST:LAST",
 	  .help = "queue number, or a range of them" },
-	{ "netns", 'n', "NETNS", .set = set_netns, .bare = true, .repeatable = true,
+	{ "netns", 'n', "NETNS", .set = set_netns, .bare = BARE_LETTER, .repeatable = true,
 	  .complete = "NETNS", .help = "network namespace: name, path or process id" },
 	{ "fd", 0, "N", .set = set_fd, .repeatable = true, .expected = "a descriptor number",
 	  .help = "use the netlink socket inherited as descriptor N" },

@@ -278,9 +278,10 @@ Test(stat, wrong_command_lines)
 	expect_refused(2, "--watch", STAT "--prometheus --watch");
 	expect_refused(2, "0.1 to 86400", STAT "--watch 0");
 	expect_refused(2, "0.1 to 86400", STAT "-w 99999999999999999999");
-	expect_refused(2, "0.1 to 86400", STAT "-w1e3");
+	expect_refused(2, "0.1 to 86400", STAT "-w 1e3");
 	expect_refused(2, "0.1 to 86400", STAT "--watch=x");
-	expect_refused(2, "unexpected argument 'x'", STAT "--watch x");
+	expect_refused(2, "0.1 to 86400", STAT "--watch x");
+	expect_refused(2, "unexpected argument 'x'", STAT "--watch 2 x");
 	expect_refused(2, "auto, always or never", STAT "--color red");
 	expect_refused(2, "at most 256", STAT "$(seq -f '-n %%.0f' 257)");
 }
