@@ -24,11 +24,11 @@ static uint32_t both(uint32_t a, uint32_t b)
 
 static void remember(struct mnfq_queue *queue, uint32_t verdict)
 {
-	const uint32_t before = atomic_load_explicit(&queue->history, memory_order_relaxed);
-	const uint32_t after = both(before, verdict);
+	unsigned int before = atomic_load_explicit(&queue->history, memory_order_relaxed), after;
 
-	if (after != before)
-		atomic_store(&queue->history, after);
+	do
+		after = both(before, verdict);
+	while (after != before && !atomic_compare_exchange_weak(&queue->history, &before, after));
 }
 
 /* Decisions are in the outbox; MNFQ_I_VERDICT_MIXED: with changes. */
