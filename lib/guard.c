@@ -39,15 +39,15 @@ static bool look(struct mnfq_i_guard *guard, struct look *last)
 
 static void wait_interval(struct mnfq_i_guard *guard)
 {
-	struct timespec until;
+	struct timespec begin, until;
 	int64_t ns;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	ns = until.tv_nsec + guard->interval;
-	until.tv_sec += ns / 1000000000;
-	until.tv_nsec = ns % 1000000000;
-	while (!guard->ends && pthread_cond_timedwait(&guard->wake, &guard->lock, &until) == 0)
-		;
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	do { /* which may get shorter meanwhile */
+		ns = begin.tv_nsec + guard->interval;
+		until.tv_sec = begin.tv_sec + ns / 1000000000;
+		until.tv_nsec = ns % 1000000000;
+	} while (!guard->ends && pthread_cond_timedwait(&guard->wake, &guard->lock, &until) == 0);
 }
 
 static void *run(void *arg)
@@ -133,8 +133,10 @@ int mnfq_i_guard_start(struct mnfq_i_guard **ret, int64_t delay,
 void mnfq_i_guard_hurry(struct mnfq_i_guard *guard, int64_t delay)
 {
 	pthread_mutex_lock(&guard->lock);
-	if (guard->interval > delay / 2)
+	if (guard->interval > delay / 2) {
 		guard->interval = delay / 2;
+		pthread_cond_signal(&guard->wake);
+	}
 	pthread_mutex_unlock(&guard->lock);
 }
 

@@ -208,12 +208,20 @@ static size_t build_release(uint8_t *to, struct mnfq_queue *queue, uint32_t verd
 	return len;
 }
 
+/* Something is in the outbox, or in a run that is open. */
+static void note_pending(struct mnfq_socket *sock)
+{
+	if (sock->guard)
+		sock->guard->pending = true;
+}
+
 /* Within a round: the default verdict for all up to @last, behind the outbox, which has room for it. */
 static void put_batch(struct mnfq_queue *queue, uint32_t last)
 {
 	struct mnfq_i_outbox *outbox = &queue->sock->ring->outbox;
 
 	mnfq_i_unanswered_put(queue, queue->options.default_verdict);
+	note_pending(queue->sock);
 	outbox->len += build_release(outbox->bytes + outbox->len, queue,
 				     queue->options.default_verdict, last);
 }
@@ -295,8 +303,7 @@ int mnfq_i_decide(struct mnfq_queue *queue, const struct mnfq_i_decision *decisi
 	queue->late_seen = late;
 	mnfq_i_outbox_put(&sock->ring->outbox, &queue->run, decision, may_batch,
 			  &queue->outgoing);
-	if (sock->guard)
-		sock->guard->pending = true;
+	note_pending(sock);
 	if (mnfq_i_after(decision->id, queue->decided_id))
 		queue->decided_id = decision->id;
 	if (queue->run.count == 0)
