@@ -91,15 +91,16 @@ static int send_group(struct group *group)
 }
 
 /*
- * As many of @ids as a group has, of which @done says how many those are; with the lock held. No batch verdict is made
- * while a round is under way: verdicts for packets below may be in its outbox.
+ * As many of @ids as a group has, or up to a copy, which is decided by itself; @done: how many of them were looked
+ * at. With the lock held. No batch verdict is made while a round is under way: verdicts for packets below may be in
+ * its outbox.
  */
 static int decide_group(struct mnfq_queue *queue, const uint32_t *ids, size_t n, uint32_t verdict,
 			size_t *done)
 {
 	struct group group = { .queue = queue, .verdict = verdict };
 	struct mnfq_i_held *entry;
-	int err, sent;
+	int err;
 
 	group.may_batch =
 		atomic_load(&queue->sock->dispatcher) == 0 && !atomic_load(&queue->has_release);
@@ -111,12 +112,11 @@ static int decide_group(struct mnfq_queue *queue, const uint32_t *ids, size_t n,
 			add(&group, entry);
 			continue;
 		}
-		sent = send_group(&group);
-		if (sent < 0)
-			return sent;
+		if (group.count > 0)
+			break;
 		err = mnfq_i_retain_decide(entry->packet, verdict);
 		++*done;
-		return err < 0 ? err : sent + 1;
+		return err < 0 ? err : 1;
 	}
 	return send_group(&group);
 }
@@ -187,12 +187,13 @@ int mnfq_queue_decide(struct mnfq_queue *queue, const uint32_t *ids, size_t n,
 
 static int decide_in_hand(struct mnfq_packet *packet, uint32_t verdict)
 {
-	struct mnfq_socket *sock = packet->queue->sock;
+	struct mnfq_socket *sock;
 	bool entered;
 	int err;
 
-	if (!packet->in_hand)
+	if (!packet->in_hand) /* its queue may be gone, too */
 		return packet->decided ? -EALREADY : -EINVAL;
+	sock = packet->queue->sock;
 	if (!mnfq_i_take_over(sock) && !mnfq_i_in_round(sock))
 		return -EINVAL;
 	entered = mnfq_i_enter(sock);

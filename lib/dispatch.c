@@ -120,8 +120,11 @@ static bool waits_in_receive(struct mnfq_socket *sock, int64_t left)
 /* Returns as mnfq_i_receive(): 0 also if it was only woken. */
 static int wait_in_receive(struct mnfq_socket *sock, bool pulled)
 {
-	int n = mnfq_i_receive_wait(sock, pulled);
+	int n = mnfq_i_round_take(sock);
 
+	if (n < 0)
+		return n;
+	n = mnfq_i_receive_wait(sock, pulled);
 	if (n != -EAGAIN || atomic_load(&sock->stop))
 		return n == -EAGAIN ? 0 : n;
 	return wait_for(sock, -1);
@@ -214,26 +217,17 @@ static int next_round(struct mnfq_socket *sock, int timeout_ms, bool pulled)
 	return err;
 }
 
-/* Queues whose packets nobody would decide. */
-static int check_pulled(struct mnfq_socket *sock)
-{
-	const struct mnfq_queue *queue = sock->queues;
-
-	while (queue && queue->callback)
-		queue = queue->next;
-	return queue ? mnfq_i_fail(&sock->error, -EINVAL,
-				   "queue %u was bound without a callback: take its packets with "
-				   "mnfq_socket_receive() and mnfq_socket_next_packet()",
-				   queue->num)
-		     : 0;
-}
-
 static int dispatch(struct mnfq_socket *sock, int timeout_ms)
 {
 	int err;
 
 	mnfq_i_round_close(sock);
-	if (sock->pulls && (err = check_pulled(sock)) < 0)
+	if (sock->closing) { /* in a callback of one who pulls */
+		mnfq_socket_close(sock);
+		return -ECANCELED;
+	}
+	err = mnfq_i_round_check(sock);
+	if (err < 0)
 		return err;
 	if (timeout_ms != 0 && (err = prepare_wake(sock)) < 0)
 		return err;
@@ -250,7 +244,7 @@ int mnfq_socket_dispatch(struct mnfq_socket *sock, int timeout_ms)
 	if (n < 0)
 		return mnfq_i_fail(&sock->error, n, MNFQ_I_IN_USE);
 	n = dispatch(sock, timeout_ms);
-	mnfq_i_unuse(sock);
+	mnfq_i_round_leave(sock);
 	return n;
 }
 
@@ -270,6 +264,9 @@ static int receive(struct mnfq_socket *sock, int timeout_ms)
 
 	if (mnfq_i_round_resume(sock))
 		n = end_pulled(sock);
+	else if (sock->flushed > 0)
+		count_batch(sock, sock->flushed, sock->round_batch);
+	sock->flushed = 0;
 	if (n == 0 && timeout_ms != 0)
 		n = prepare_wake(sock);
 	if (n == 0)
@@ -289,7 +286,7 @@ int mnfq_socket_receive(struct mnfq_socket *sock, int timeout_ms)
 	if (n < 0)
 		return mnfq_i_fail(&sock->error, n, MNFQ_I_IN_USE);
 	n = receive(sock, timeout_ms);
-	mnfq_i_unuse(sock);
+	mnfq_i_round_leave(sock);
 	return n;
 }
 

@@ -59,9 +59,14 @@ static int begin(struct mnfq_socket *sock)
 
 	if (!sock->walk.pulled && mnfq_i_round_resume(sock)) {
 		sock->walk.handled = 0;
+		sock->round++; /* queues may have been bound meanwhile */
 		return 0;
 	}
 	mnfq_i_round_close(sock);
+	if (sock->closing) { /* in a callback of one who pulls */
+		mnfq_socket_close(sock);
+		return -ECANCELED;
+	}
 	err = mnfq_i_round_take(sock);
 	if (err == 0)
 		mnfq_i_round_begin(sock, false, false);
@@ -72,8 +77,10 @@ static int begin(struct mnfq_socket *sock)
 static int feed(struct mnfq_socket *sock, const void *datagram, size_t len,
 		const struct sockaddr *from, socklen_t from_len)
 {
-	int err, ended;
+	int ended, err = mnfq_i_round_check(sock);
 
+	if (err < 0)
+		return err;
 	err = begin(sock);
 	if (err < 0)
 		return err;
@@ -107,6 +114,6 @@ int mnfq_socket_feed(struct mnfq_socket *sock, const void *datagram, size_t len,
 	if (n < 0)
 		return mnfq_i_fail(&sock->error, n, MNFQ_I_IN_USE);
 	n = feed(sock, datagram, len, from, from_len);
-	mnfq_i_unuse(sock);
+	mnfq_i_round_leave(sock);
 	return n;
 }

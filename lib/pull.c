@@ -24,15 +24,10 @@ struct mnfq_packet *mnfq_socket_next_packet(struct mnfq_socket *sock)
 	return packet;
 }
 
-int mnfq_socket_cork(struct mnfq_socket *sock)
+static int begin(struct mnfq_socket *sock)
 {
-	int err;
+	int err = mnfq_i_round_take(sock);
 
-	if (!sock)
-		return -EINVAL;
-	if (sock->open && !sock->in_callback)
-		return 0;
-	err = mnfq_i_round_take(sock);
 	if (err < 0)
 		return err;
 	mnfq_i_round_begin(sock, false, false);
@@ -42,7 +37,23 @@ int mnfq_socket_cork(struct mnfq_socket *sock)
 	return 0;
 }
 
-/* Is nothing left of a round that is open? */
+int mnfq_socket_cork(struct mnfq_socket *sock)
+{
+	int err;
+
+	if (!sock)
+		return -EINVAL;
+	if (sock->open && !sock->in_callback)
+		return 0;
+	err = mnfq_i_use(sock, true);
+	if (err < 0)
+		return mnfq_i_fail(&sock->error, err, MNFQ_I_IN_USE);
+	err = begin(sock);
+	mnfq_i_round_leave(sock);
+	return err;
+}
+
+/* Is nothing left of a round that is open, or nothing to be done with it? */
 static bool is_done(const struct mnfq_socket *sock)
 {
 	const struct mnfq_packet *packet = sock->ring->packets,
@@ -51,28 +62,47 @@ static bool is_done(const struct mnfq_socket *sock)
 	for (; packet < end; packet++)
 		if (packet->in_hand)
 			return false;
-	return sock->walk.len == 0 && sock->ring_at == sock->ring_count &&
-	       (sock->walk.backlog == 0 || !sock->backlog);
+	return sock->closing || (sock->walk.len == 0 && sock->ring_at == sock->ring_count &&
+				 (sock->walk.backlog == 0 || !sock->backlog));
+}
+
+/* Ends a round of which nothing is left; @err: what its verdicts met with. */
+static int end(struct mnfq_socket *sock, int err)
+{
+	const bool pulled = sock->walk.pulled;
+	int ended = mnfq_i_use(sock, true); /* no other thread unbinds before it is over */
+
+	if (ended < 0) {
+		mnfq_i_round_pause(sock);
+		return mnfq_i_fail(&sock->error, ended, MNFQ_I_IN_USE);
+	}
+	ended = mnfq_i_receive_end(sock);
+	if (pulled && ended > 0)
+		sock->flushed = (unsigned int)ended;
+	mnfq_i_round_leave(sock);
+	if (ended == -ECANCELED)
+		return ended;
+	return err < 0 || ended > 0 ? err : ended;
 }
 
 int mnfq_socket_flush(struct mnfq_socket *sock)
 {
-	bool entered;
+	bool resumed, entered;
 	int err;
 
 	if (!sock)
 		return -EINVAL;
-	if (mnfq_i_take_over(sock) && is_done(sock)) {
-		(void)mnfq_i_round_resume(sock);
-		err = mnfq_i_receive_end(sock);
-		return err < 0 ? err : 0;
-	}
+	resumed = mnfq_i_round_resume(sock);
 	if (!mnfq_i_in_round(sock))
 		return 0;
-	entered = mnfq_i_enter(sock);
+	entered = !resumed && mnfq_i_enter(sock);
 	err = mnfq_i_flush(sock);
 	if (err < 0)
 		err = mnfq_i_report_unsent(sock, err);
+	if (resumed && is_done(sock))
+		return end(sock, err);
+	if (resumed)
+		mnfq_i_round_pause(sock);
 	mnfq_i_leave(sock, entered);
 	return err;
 }

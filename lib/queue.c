@@ -20,6 +20,7 @@
 #include "send.h"
 #include "verdict.h"
 #include "wake.h"
+#include "walk.h"
 #include "wire.h"
 
 /* The one flag that the kernel has the other way round. */
@@ -388,15 +389,34 @@ int mnfq_queue_set_flags(struct mnfq_queue *queue, uint32_t flags, uint32_t mask
 	return 0;
 }
 
-/* The thread that dispatches the socket does it, as soon as no callback runs. */
+/* Is no call of dispatch, nor a round of another thread, nor a callback under way? None begins until mnfq_i_unuse(). */
+static bool begin_unbind(struct mnfq_socket *sock)
+{
+	if (mnfq_i_use(sock, false) < 0)
+		return false;
+	if (mnfq_i_in_round(sock)) /* unless in a callback of one who pulls */
+		mnfq_i_round_close(sock);
+	if (atomic_load(&sock->dispatcher) == 0)
+		return true;
+	mnfq_i_unuse(sock);
+	return false;
+}
+
+/* The thread of the round, or that dispatches the socket, does it, unless its call has ended before it saw that. */
 static void unbind_later(struct mnfq_queue *queue)
 {
 	struct mnfq_socket *sock = queue->sock;
 
+	atomic_fetch_add(&sock->refs, 1);
 	atomic_store(&queue->closing, true);
 	atomic_store(&sock->deferred_unbind, true);
-	if (!mnfq_i_in_round(sock))
+	if (begin_unbind(sock)) {
+		mnfq_i_walk_unbind(sock);
+		mnfq_i_unuse(sock);
+	} else if (!mnfq_i_in_round(sock)) {
 		mnfq_i_wake_dispatch(sock);
+	}
+	mnfq_i_socket_unref(sock);
 }
 
 struct mnfq_queue *mnfq_queue_unbind(struct mnfq_queue *queue)
@@ -405,17 +425,12 @@ struct mnfq_queue *mnfq_queue_unbind(struct mnfq_queue *queue)
 
 	if (!queue)
 		return NULL;
-	if (mnfq_i_use(sock, false) < 0) {
+	if (!begin_unbind(sock)) {
 		unbind_later(queue);
 		return NULL;
 	}
-	mnfq_i_round_close(sock);
-	if (mnfq_i_in_round(sock)) { /* in a callback of one who pulls */
-		unbind_later(queue);
-	} else {
-		mnfq_i_request_start(sock);
-		mnfq_i_queue_end(queue, true);
-	}
+	mnfq_i_request_start(sock);
+	mnfq_i_queue_end(queue, true);
 	mnfq_i_unuse(sock);
 	return NULL;
 }

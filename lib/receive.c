@@ -136,17 +136,15 @@ static int end_wait(struct mnfq_socket *sock, bool pulled, int err)
 }
 
 /*
- * The same, but waits for messages; there must be nothing else to do. While it waits there is no
+ * The same with the ring taken, but waits for messages; there must be nothing else to do. While it waits there is no
  * round, so that other threads send their verdicts: the answers to these may come after the receive, so what
  * was sent late is counted before it. -EAGAIN: nothing came for a while, or it was stopped; -EINTR: a signal came.
  */
 int mnfq_i_receive_wait(struct mnfq_socket *sock, bool pulled)
 {
 	const unsigned int batch = mnfq_i_batch(sock);
-	int count, err = mnfq_i_round_take(sock);
+	int count;
 
-	if (err < 0)
-		return err;
 	sock->late_before = atomic_load(&sock->late);
 	count = mnfq_i_wait_fill(sock, batch);
 	if (count < 0)

@@ -140,6 +140,7 @@ struct mnfq_i_walk {
 	struct mnfq_i_backlog *taken; /* those that were handled, and may be in view */
 	bool pulled;                  /* the caller takes packets one by one, and keeps them */
 	unsigned int packets;         /* of the ring's that are in use */
+	bool keeps; /* none of them is used again: the caller may not know that it is decided */
 	int handled;
 };
 
@@ -168,18 +169,20 @@ struct mnfq_socket {
 	struct mnfq_i_coalesce coalesce;
 	uint64_t round_bytes; /* of the messages of the last round */
 	bool single_packet;   /* the last packet came alone */
-	int64_t deadline;    /* of the requests of the call that is under way */
-	size_t send_max;     /* bytes the kernel takes in one send */
-	int64_t round_ns;    /* how long a round should take at most; 0: no limit */
-	int64_t round_begin; /* if there is a limit */
+	int64_t deadline;     /* of the requests of the call that is under way */
+	size_t send_max;      /* bytes the kernel takes in one send */
+	int64_t round_ns;     /* how long a round should take at most; 0: no limit */
+	int64_t round_begin;  /* if there is a limit */
 	unsigned int round_batch, round_messages; /* that it could have, and had */
-	uint32_t batch; /* packets that the next round may have, as far as the ring has slots */
+	atomic_uint
+		batch; /* packets that the next round may have, as far as the ring has slots */
 	uint32_t release_budget; /* ids that this round may still release */
 	uint64_t round;
 	bool stops; /* a stop ends the round: one of dispatch, not of feed */
 	bool open;  /* the round goes on between calls: of pull, or corked */
 	bool in_callback;
-	bool pulls; /* a queue has been bound without a callback */
+	unsigned int flushed; /* packets of a pulled round that a flush ended: to be counted */
+	bool pulls;           /* a queue has been bound without a callback */
 	struct mnfq_i_walk walk;
 	int64_t sent_at; /* when decisions of the round last left, in ms; 0: its first callback is to come */
 	struct mnfq_ring *ring;     /* perhaps shared with other sockets of the thread */
@@ -203,7 +206,7 @@ struct mnfq_socket {
 	atomic_uint late;
 	uint32_t late_before, late_answered; /* as the ring was filled; .. */
 	bool emptied;                        /* by that the receive buffer was */
-	int failure;                         /* to be reported by the next dispatch */
+	atomic_int failure;                  /* to be reported by the next dispatch */
 	bool queue_failed;                   /* and so is that of a queue */
 	struct mnfq_stats stats;
 	struct mnfq_i_ifname ifnames[MNFQ_I_IFNAME_SETS][MNFQ_I_IFNAME_WAYS];
@@ -250,7 +253,7 @@ static inline bool mnfq_i_take_over(struct mnfq_socket *sock)
  */
 static inline bool mnfq_i_enter(struct mnfq_socket *sock)
 {
-	if (!sock->guard || !mnfq_i_in_round(sock))
+	if (!mnfq_i_in_round(sock) || !sock->guard) /* others must not look at the latter */
 		return false;
 	mnfq_i_guard_take(sock->guard);
 	return true;
@@ -265,7 +268,9 @@ static inline void mnfq_i_leave(struct mnfq_socket *sock, bool entered)
 /* How many packets the next round may have. */
 static inline unsigned int mnfq_i_batch(const struct mnfq_socket *sock)
 {
-	return sock->batch < sock->ring->slots ? sock->batch : sock->ring->slots;
+	const unsigned int batch = atomic_load_explicit(&sock->batch, memory_order_relaxed);
+
+	return batch < sock->ring->slots ? batch : sock->ring->slots;
 }
 
 #endif

@@ -40,6 +40,20 @@ static int get_guard(struct mnfq_socket *sock)
 	return 0;
 }
 
+/* Is there a queue without a callback, whose packets nobody would decide? Returns 0 or -EINVAL. */
+int mnfq_i_round_check(struct mnfq_socket *sock)
+{
+	const struct mnfq_queue *queue = sock->pulls ? sock->queues : NULL;
+
+	while (queue && queue->callback)
+		queue = queue->next;
+	return queue ? mnfq_i_fail(&sock->error, -EINVAL,
+				   "queue %u was bound without a callback: take its packets with "
+				   "mnfq_socket_receive() and mnfq_socket_next_packet()",
+				   queue->num)
+		     : 0;
+}
+
 /* Takes the ring. */
 int mnfq_i_round_take(struct mnfq_socket *sock)
 {
@@ -162,6 +176,15 @@ void mnfq_i_round_pause(struct mnfq_socket *sock)
 {
 	sock->open = true;
 	mnfq_i_guard_give(sock->guard);
+}
+
+/* The end of a call that mnfq_i_use() began: another thread's unbinding may have come too late to be seen in there. */
+void mnfq_i_round_leave(struct mnfq_socket *sock)
+{
+	atomic_store(&sock->dispatching, false);
+	if (atomic_load(&sock->deferred_unbind) && atomic_load(&sock->dispatcher) == 0)
+		mnfq_i_walk_unbind(sock);
+	mnfq_i_unuse(sock);
 }
 
 /* Ends the round that is open between calls, if there is one. What failed is kept for the next dispatch. */

@@ -337,24 +337,45 @@ int mnfq_socket_detach(struct mnfq_socket *sock)
 	return fd;
 }
 
-int mnfq_socket_set_ring(struct mnfq_socket *sock, struct mnfq_ring *ring)
+static int refuse_ring(struct mnfq_socket *sock)
 {
-	if (!sock)
-		return -EINVAL;
+	return mnfq_i_fail(&sock->error, -EBUSY,
+			   "a socket that has the ring is in a round: change the ring "
+			   "from outside of callbacks, and while no other thread uses it");
+}
+
+static int set_ring(struct mnfq_socket *sock, struct mnfq_ring *ring)
+{
+	struct mnfq_ring *old;
+
 	mnfq_i_round_close(sock);
 	/* A round of the socket has its ring, too. */
 	if (atomic_load(&sock->ring->busy) || (ring && atomic_load(&ring->busy)))
-		return mnfq_i_fail(
-			&sock->error, -EBUSY,
-			"a socket that has the ring is in a round: change the ring "
-			"from outside of callbacks, and while no other thread uses it");
+		return refuse_ring(sock);
 	ring = get_ring(ring, sock->ring->slots);
 	if (!ring)
 		return mnfq_i_fail(&sock->error, -ENOMEM, "out of memory");
-	mnfq_ring_free(sock->ring);
+	pthread_mutex_lock(&sock->lock); /* other threads, which decide, look at it */
+	old = sock->ring;
 	sock->ring = ring;
+	pthread_mutex_unlock(&sock->lock);
 	sock->guard = NULL; /* that of the new ring is found with the next round */
+	mnfq_ring_free(old);
 	return 0;
+}
+
+int mnfq_socket_set_ring(struct mnfq_socket *sock, struct mnfq_ring *ring)
+{
+	int err;
+
+	if (!sock)
+		return -EINVAL;
+	err = mnfq_i_use(sock, false);
+	if (err < 0)
+		return refuse_ring(sock);
+	err = set_ring(sock, ring);
+	mnfq_i_round_leave(sock);
+	return err;
 }
 
 int mnfq_socket_get_fd(const struct mnfq_socket *sock)

@@ -40,14 +40,15 @@ bool mnfq_i_wait_prepare(struct mnfq_socket *sock)
 
 /*
  * Waits for messages, and receives them into the ring. Returns how many, or a negative errno: -EAGAIN
- * if none came for a while, or if it was stopped. A stop either sees `receiving`, or is seen here.
+ * if none came for a while, if it was stopped, or another thread unbinds a queue. Those either see `receiving`,
+ * or are seen here.
  */
 int mnfq_i_wait_fill(struct mnfq_socket *sock, unsigned int max)
 {
 	int count = -EAGAIN;
 
 	atomic_store(&sock->receiving, true);
-	if (!atomic_load(&sock->stop))
+	if (!atomic_load(&sock->stop) && !atomic_load(&sock->deferred_unbind))
 		count = mnfq_i_ring_fill(sock->ring, sock->fd, max, true);
 	atomic_store(&sock->receiving, false);
 	return count;

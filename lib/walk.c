@@ -133,6 +133,7 @@ void mnfq_i_walk_unbind(struct mnfq_socket *sock)
 		if (!atomic_load(&queue->closing))
 			continue;
 		if (in_round) {
+			sock->walk.keeps = true;
 			decide_in_hand(sock, queue);
 			(void)mnfq_i_flush(sock);
 		}
@@ -147,7 +148,8 @@ static struct mnfq_packet *next_packet(struct mnfq_socket *sock)
 	struct mnfq_i_walk *walk = &sock->walk;
 	struct mnfq_packet *packet = NULL;
 
-	while (walk->packets > 0 && !sock->ring->packets[walk->packets - 1].in_hand)
+	while (!walk->keeps && walk->packets > 0 &&
+	       !sock->ring->packets[walk->packets - 1].in_hand)
 		walk->packets--; /* mostly the same few cache lines again */
 	while (!packet) {
 		if (sock->deferred_unbind)

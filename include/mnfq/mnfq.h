@@ -43,9 +43,10 @@
  * Threads.   Only one thread at a time may use a socket, its queues and the packets in its
  *            callbacks; the same holds for all sockets that share a ring. Any thread may use a
  *            retained packet, one thread at a time. Any thread may call mnfq_queue_decide() and
- *            mnfq_queue_unbind(), any thread or signal handler mnfq_socket_stop(). The library has no global state and installs no signal handlers;
- *            every descriptor is close-on-exec. Functions are not reliable cancellation points:
- *            do not pthread_cancel() a thread that may be in one.
+ *            mnfq_queue_unbind(), any thread or signal handler mnfq_socket_stop(). The library has
+ *            no global state and installs no signal handlers; every descriptor is close-on-exec.
+ *            Functions are not reliable cancellation points: do not pthread_cancel() a thread that
+ *            may be in one.
  *
  * Rights.    To send anything to the kernel, verdicts included, the sending thread needs
  *            CAP_NET_ADMIN in the user namespace that owns the socket's network namespace. To
@@ -396,7 +397,8 @@ int mnfq_socket_adopt(struct mnfq_socket **ret, int fd,
  * that while another process has a copy of the descriptor. Called from a callback of the socket,
  * this takes effect when the callback returns: no further callback is called,
  * mnfq_socket_dispatch() returns -ECANCELED and mnfq_socket_run() returns 0, and the socket must
- * not be used any more.
+ * not be used any more. If mnfq_socket_next_packet() called the callback, that returns NULL, and the socket
+ * is closed by the next mnfq_socket_receive() or mnfq_socket_flush(), which returns -ECANCELED.
  */
 struct mnfq_socket *mnfq_socket_close(struct mnfq_socket *sock);
 
@@ -434,7 +436,7 @@ int mnfq_socket_detach(struct mnfq_socket *sock);
  *              the socket makes its own, as large as the previous one
  * @return 0, or, with the ring unchanged,
  *   -EBUSY   called from a callback of the socket, or of a socket that uses the old or the new
- *            ring; or another thread is in such a callback
+ *            ring; or another thread is in such a callback, or dispatches the socket
  *   -EINVAL  no socket
  *   -ENOMEM
  */
@@ -594,8 +596,8 @@ int mnfq_socket_feed(struct mnfq_socket *sock, const void *datagram, size_t len,
  * waits as mnfq_socket_dispatch() does. In an event loop take all packets before you wait
  * for the descriptor.
  *
- * mnfq_socket_dispatch(), mnfq_socket_close(), mnfq_socket_detach(), mnfq_socket_set_ring() and
- * mnfq_queue_unbind() end the batch as well. While there is one, sockets that share the ring cannot be used
+ * mnfq_socket_dispatch(), mnfq_socket_feed(), mnfq_socket_close(), mnfq_socket_detach(), mnfq_socket_set_ring()
+ * and mnfq_queue_unbind() end the batch as well. While there is one, sockets that share the ring cannot be used
  * (-EBUSY).
  *
  * @param timeout_ms  as for mnfq_socket_dispatch()
@@ -637,6 +639,7 @@ int mnfq_socket_cork(struct mnfq_socket *sock);
  *
  * @return 0, also if there is nothing to send; or
  *   -ENOMEM, -ENOBUFS, -EMSGSIZE, -EBADF  verdicts could not be sent, as in mnfq_socket_dispatch()
+ *   -ECANCELED  a callback closed the socket, see mnfq_socket_close()
  *   -EINVAL
  */
 int mnfq_socket_flush(struct mnfq_socket *sock);
@@ -792,7 +795,9 @@ int mnfq_queue_bind(struct mnfq_queue **ret, struct mnfq_socket *sock, unsigned 
  * queue ends when the socket is closed. Packets that waited count as `defaulted`. Called from a
  * callback of the socket, it takes effect when the callback returns; from another thread, while
  * mnfq_socket_dispatch(), mnfq_socket_run(), mnfq_socket_receive() or mnfq_socket_feed() is under way, as soon as
- * that thread runs no callback. Then the queue must not be used any more all the same.
+ * that thread runs no callback, and while it pulls packets or gathers verdicts, with its next
+ * mnfq_socket_next_packet() or mnfq_socket_receive(), or the flush that ends that. Then the queue must not be used
+ * any more all the same.
  */
 struct mnfq_queue *mnfq_queue_unbind(struct mnfq_queue *queue);
 

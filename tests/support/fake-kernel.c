@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <net/if.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,6 +57,10 @@ int __wrap_nanosleep(const struct timespec *pause, struct timespec *left);
 int __wrap_prctl(int option, ...);
 int __wrap_sched_getscheduler(pid_t pid);
 long __wrap_syscall(long number, ...);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *),
+			  void *arg);
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *),
+			  void *arg);
 
 void *__real_malloc(size_t size); /* ours is not the library's memory, which may fail */
 
@@ -253,6 +258,13 @@ long __wrap_syscall(long number, ...)
 {
 	fake.membarriers += number == SYS_membarrier;
 	return 0;
+}
+
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *),
+			  void *arg)
+{
+	return fake.thread_error ? fake.thread_error
+				 : __real_pthread_create(thread, attr, run, arg);
 }
 
 void fake_reset(void)
@@ -569,7 +581,9 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *msg, int flags)
 		return -1;
 	}
 	current = fd;
-	if (fake.send_errors > 0) {
+	if (fake.send_errors > 0 && fake.send_errors_after > 0) {
+		fake.send_errors_after--;
+	} else if (fake.send_errors > 0) {
 		fake.send_errors--;
 		errno = fake.send_error;
 		return -1;

@@ -41,11 +41,13 @@ struct fake_queue {
 struct fake_kernel {
 	struct fake_queue queues[2];
 	unsigned int sends, sends_refused, batch_verdicts, single_verdicts, receives;
+	int thread_error;      /* instead of a new thread */
 	int socket_error;      /* instead of a new socket */
 	uint32_t portid_taken; /* another process gives the next socket this port id before us */
 	int bind_error;        /* answered to a BIND instead of obeying */
 	int verdict_error;     /* answered to each verdict instead of obeying */
-	int send_error, send_errors;  /* so many sends fail with that errno */
+	int send_error, send_errors;  /* so many sends fail with that errno, */
+	int send_errors_after;        /* after so many that do not */
 	int send_buffer;              /* SO_SNDBUF; 0: 1 MiB */
 	bool no_right;                /* a send is answered -EPERM, by its first message alone */
 	unsigned int send_swallowed;  /* so many sends of verdicts have no effect */

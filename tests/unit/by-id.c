@@ -3,8 +3,10 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 
+#include "sockopt.h"
 #include "support/fixture.h"
 
 TestSuite(by_id, .init = setup, .fini = teardown);
@@ -82,6 +84,23 @@ Test(by_id, an_older_one_is_not_overtaken)
 	expect_verdict(8, MNFQ_STOP);
 	expect_verdict(1, MNFQ_STOP);
 	cr_expect(eq(u32, fake_queued(7), 0));
+}
+
+Test(by_id, nor_is_one_from_before_ids_wrapped_around)
+{
+	const uint32_t base = UINT32_MAX - 2;
+
+	n_ids = 0;
+	rebind_seven(defer, MNFQ_DROP);
+	fake_set_base(7, base);
+	queue->decided_id = base;
+	queue->next_id = base + 1;
+	pass_packets(5);
+	cr_expect(eq(int, decide(ids + 2, 3, MNFQ_ACCEPT), 3));
+	expect_verdict(ids[0], FAKE_UNDECIDED);
+	expect_verdict(ids[1], FAKE_UNDECIDED);
+	cr_expect(eq(int, decide(ids, 2, MNFQ_STOP), 2));
+	expect_verdict(ids[1], MNFQ_STOP);
 }
 
 Test(by_id, one_whose_verdict_may_be_refused_is_not_overtaken)
@@ -167,6 +186,40 @@ Test(by_id, copies_are_decided_with_their_changes)
 	mnfq_packet_free(copy);
 }
 
+Test(by_id, one_that_is_too_large_stays_undecided)
+{
+	static uint8_t big[9000];
+
+	rebind_seven(retain_second, MNFQ_DROP);
+	pass_packets(3);
+	cr_expect(eq(int, mnfq_packet_set_payload(copy, big, sizeof(big)), 0));
+	fake.send_buffer = 4608;
+	sock->send_max = mnfq_i_get_send_max(sock->fd);
+	cr_expect(eq(int, mnfq_socket_cork(sock), 0));
+	cr_expect(eq(int, decide((uint32_t[]){ 2 }, 1, MNFQ_ACCEPT), -EMSGSIZE));
+	cr_expect(eq(int, decide((uint32_t[]){ 1, 2, 3 }, 3, MNFQ_ACCEPT), 1));
+	cr_expect(eq(int, mnfq_socket_flush(sock), 0));
+	cr_expect(eq(u64, stats().held, 2));
+	expect_verdict(1, MNFQ_ACCEPT);
+	expect_each_verdict(2, 3, FAKE_UNDECIDED);
+	mnfq_packet_free(copy);
+	expect_verdict(2, MNFQ_DROP);
+}
+
+Test(by_id, what_was_decided_before_a_failure_counts)
+{
+	rebind_seven(retain_second, MNFQ_DROP);
+	pass_packets(3);
+	fake.send_error = ENOBUFS;
+	fake.send_errors_after = 1;
+	fake.send_errors = 1;
+	cr_expect(eq(int, decide((uint32_t[]){ 1, 2, 3 }, 3, MNFQ_ACCEPT), 1));
+	expect_verdict(1, MNFQ_ACCEPT);
+	expect_each_verdict(2, 3, FAKE_UNDECIDED);
+	cr_expect(eq(int, decide((uint32_t[]){ 1, 2, 3 }, 3, MNFQ_ACCEPT), 2));
+	mnfq_packet_free(copy);
+}
+
 static enum mnfq_verdict decide_earlier(struct mnfq_packet *packet, void *data)
 {
 	const uint32_t id = mnfq_packet_get_id(packet);
@@ -189,6 +242,37 @@ Test(by_id, within_a_callback_they_leave_with_the_others)
 	cr_expect(eq(u32, fake.sends, sends + 1));
 	expect_each_verdict(1, 3, MNFQ_STOP);
 	expect_each_verdict(4, 5, MNFQ_ACCEPT);
+}
+
+static void *accept_two_and_three(void *arg)
+{
+	cr_expect(eq(int, decide((uint32_t[]){ 2, 3 }, 2, MNFQ_ACCEPT), 2));
+	return arg;
+}
+
+static enum mnfq_verdict drop_first(struct mnfq_packet *packet, void *data)
+{
+	const uint32_t id = mnfq_packet_get_id(packet);
+	pthread_t thread;
+
+	if (id == 4) {
+		cr_assert(eq(int, pthread_create(&thread, NULL, accept_two_and_three, NULL), 0));
+		pthread_join(thread, NULL);
+		expect_verdict(1, FAKE_UNDECIDED);
+		expect_each_verdict(2, 3, MNFQ_ACCEPT);
+	}
+	return id == 1 ? MNFQ_DROP : id == 4 ? MNFQ_STOP : defer(packet, data);
+}
+
+/* The verdict for the first one is in the outbox: a batch verdict of another thread would decide it. */
+Test(by_id, another_thread_does_not_overtake_the_outbox)
+{
+	n_ids = 0;
+	rebind_seven(drop_first, MNFQ_REPEAT);
+	pass_packets(4);
+	expect_verdict(1, MNFQ_DROP);
+	expect_verdict(4, MNFQ_STOP);
+	cr_expect(eq(u64, stats().refused, 0));
 }
 
 Test(by_id, nothing_is_allocated_once_as_many_were_held)
@@ -238,149 +322,4 @@ Test(by_id, many_are_found)
 	for (i = 1; i <= n_ids; i++)
 		expect_verdict(i, i % 2 ? MNFQ_ACCEPT : MNFQ_STOP);
 	cr_expect(eq(u32, fake_queued(7), 0));
-}
-
-/* ---- a game ---- */
-
-/* What each packet is to get: by its id. */
-static enum mnfq_verdict wanted(uint32_t id)
-{
-	static const enum mnfq_verdict verdicts[] = { MNFQ_ACCEPT, MNFQ_STOP, MNFQ_ACCEPT,
-						      MNFQ_REPEAT };
-
-	return verdicts[id / 5 % 4];
-}
-
-static uint32_t waiting[FAKE_IDS];
-static unsigned int n_waiting;
-
-static void decide_some(unsigned int n)
-{
-	uint32_t id;
-	unsigned int at;
-
-	for (; n > 0 && n_waiting > 0; n--) {
-		at = rand() % 3 ? 0 : (unsigned int)rand() % n_waiting;
-		id = waiting[at];
-		memmove(waiting + at, waiting + at + 1, (n_waiting - at - 1) * sizeof(*waiting));
-		n_waiting--;
-		cr_assert(eq(int, decide(&id, 1, wanted(id)), 1));
-	}
-}
-
-/* Equal ones at the beginning, in one call. */
-static void decide_run(void)
-{
-	unsigned int n = 1;
-
-	while (n < n_waiting && wanted(waiting[n]) == wanted(waiting[0]))
-		n++;
-	if (n_waiting == 0)
-		return;
-	cr_assert(eq(int, decide(waiting, n, wanted(waiting[0])), (int)n));
-	memmove(waiting, waiting + n, (n_waiting - n) * sizeof(*waiting));
-	n_waiting -= n;
-}
-
-static enum mnfq_verdict play(struct mnfq_packet *packet, void *data)
-{
-	const uint32_t id = mnfq_packet_get_id(packet);
-
-	(void)data;
-	if (rand() % 20 == 0)
-		decide_some(2);
-	if (rand() % 2) {
-		waiting[n_waiting++] = id;
-		return MNFQ_DEFER;
-	}
-	if (rand() % 10 == 0) {
-		cr_expect(eq(int, mnfq_packet_decide(packet, wanted(id)), 0));
-		if (rand() % 2)
-			cr_expect(eq(int, mnfq_socket_flush(sock), 0));
-		return MNFQ_DROP;
-	}
-	return wanted(id);
-}
-
-static void pull_some(void)
-{
-	struct mnfq_packet *packets[64], *packet;
-	unsigned int n = 0, i;
-	uint32_t id;
-
-	while ((packet = mnfq_socket_next_packet(sock)))
-		packets[n++] = packet;
-	for (; n > 0; n--) {
-		i = rand() % 2 ? 0 : (unsigned int)rand() % n;
-		packet = packets[i];
-		id = mnfq_packet_get_id(packet);
-		if (rand() % 4 == 0) {
-			waiting[n_waiting++] = id;
-			cr_expect(eq(int, mnfq_packet_decide(packet, MNFQ_DEFER), 0));
-		} else {
-			cr_expect(eq(int, mnfq_packet_decide(packet, wanted(id)), 0));
-		}
-		if (rand() % 16 == 0)
-			decide_some(1);
-		memmove(packets + i, packets + i + 1, (n - i - 1) * sizeof(*packets));
-	}
-}
-
-static void play_rounds(unsigned int seed, bool pulled)
-{
-	unsigned int i, total = 0, n;
-
-	srand(seed);
-	n_waiting = 0;
-	rebind_seven(pulled ? NULL : play, MNFQ_DROP);
-	for (i = 0; i < 200; i++) {
-		n = (unsigned int)rand() % 40 + 1;
-		total += n;
-		enqueue_packets(n);
-		fake.no_right = rand() % 25 == 0;
-		if (pulled && mnfq_socket_receive(sock, 0) > 0)
-			pull_some();
-		else if (!pulled)
-			(void)mnfq_socket_dispatch(sock, 0);
-		if (rand() % 3 == 0)
-			cr_expect(eq(int, mnfq_socket_cork(sock), 0));
-		if (rand() % 2)
-			decide_some((unsigned int)rand() % 30);
-		else
-			decide_run();
-		(void)mnfq_socket_flush(sock);
-		fake.no_right = false;
-	}
-	for (i = 0; i < 100 && (n_waiting > 0 || fake_unread() > 0 || fake_queued(7) > 0); i++) {
-		fake.clock_ms += 1000;
-		if (pulled && mnfq_socket_receive(sock, 0) > 0)
-			pull_some();
-		else if (!pulled)
-			(void)mnfq_socket_dispatch(sock, 0);
-		decide_some(n_waiting);
-		(void)mnfq_socket_flush(sock);
-	}
-	cr_expect(eq(u32, fake_queued(7), 0));
-	for (i = 1; i <= total; i++) {
-		const uint32_t got = fake_decision(fake_queue(7), i)->verdict;
-
-		cr_assert(got == wanted(i) || got == MNFQ_DROP, "packet %u got %x", i, got);
-	}
-}
-
-/* Each packet gets its verdict, or where the right was missing the default one: never that of another. */
-Test(by_id, a_game)
-{
-	unsigned int seed;
-
-	for (seed = 1; seed <= 20; seed++)
-		play_rounds(seed, false);
-}
-
-Test(by_id, a_game_of_pulling)
-{
-	unsigned int seed;
-
-	for (seed = 1; seed <= 20; seed++)
-		play_rounds(seed, true);
 }
