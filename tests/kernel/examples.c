@@ -334,7 +334,9 @@ Test(examples, pull)
 	for (uint32_t seq = 1; seq <= 10; seq++)
 		if (seq % 3)
 			udp_expect(&queued.udp, seq);
-	stop(&child);
+	kill(child.pid, SIGTERM);
+	await_text(&child, "10 packets\n");
+	cr_expect_eq(child_finish(&child), 0);
 	cr_expect(!udp_receive(&queued.udp, &datagram));
 	queued_close(&queued);
 }

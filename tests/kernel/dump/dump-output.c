@@ -87,7 +87,7 @@ Test(dump_output, a_reader_that_resumes_gets_what_was_buffered)
 	printed = count_objects();
 	tool_err(&tool);
 	cr_assert_eq(tool_counted(tool.line, "packets"), count, "%s", tool.line);
-	cr_assert_gt(printed, 4000u);
+	cr_assert_gt(printed, 2000u, "%llu lines", (unsigned long long)printed);
 	cr_assert_eq(printed + tool_counted(tool.line, "lines dropped"), count, "%s", tool.line);
 	cr_assert_eq(tool_finish(&tool), 0);
 }
