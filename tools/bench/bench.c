@@ -189,6 +189,24 @@ static void subtract_first(struct bench_series *series, uint64_t round)
 	}
 }
 
+static unsigned int divisor(unsigned int a, unsigned int b)
+{
+	return b == 0 ? a : divisor(b, a % b);
+}
+
+/*
+ * Who comes as number @i: each candidate leaves caches and processors behind in its own way, and a virtual machine
+ * polls for a while after it was busy. So who begins changes, and so does who comes after whom.
+ */
+static unsigned int turn(unsigned int i, uint64_t round, unsigned int count)
+{
+	unsigned int step = 1 + (unsigned int)(round % (count > 1 ? count - 1 : 1));
+
+	while (divisor(step, count) != 1)
+		step++;
+	return (unsigned int)((round + (uint64_t)i * step) % count);
+}
+
 static int run_round(struct bench_net *net, struct bench_series *series,
 		     const struct bench_options *opts, uint64_t round)
 {
@@ -201,8 +219,7 @@ static int run_round(struct bench_net *net, struct bench_series *series,
 		snprintf(rate, sizeof(rate), ", %llu packets/s",
 			 (unsigned long long)series->rate);
 	for (unsigned int i = 0; i < series->count; i++) {
-		/* The first one has other caches: take turns. */
-		unsigned int who = (unsigned int)((i + round) % series->count);
+		unsigned int who = turn(i, round, series->count);
 		const struct bench_candidate *candidate = series->candidates[who];
 
 		fprintf(stderr, "%s: %s%s, round %llu of %llu: %s\n", BENCH_NAME, scenario->name,
