@@ -260,6 +260,8 @@ static void svg_draw_head(const struct svg *svg, const struct bench_options *opt
 	struct utsname machine;
 
 	uname(&machine);
+	machine.release[strspn(machine.release, "0123456789.")] =
+		'\0'; /* the rest is the distribution's */
 	fprintf(svg->out,
 		"<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" "
 		"viewBox=\"0 0 %d %d\">\n%s"
