@@ -14,21 +14,20 @@
 
 /* ---- /proc/net/netlink ------------------------------------------------------------------ */
 
-void owners_each_socket(FILE *netlink, void (*look)(uint32_t portid, uint64_t inode, void *data),
-			void *data)
+void owners_each_socket(FILE *netlink,
+			void (*look)(const struct netlink_socket *sock, void *data), void *data)
 {
+	struct netlink_socket sock;
 	unsigned int protocol;
-	uint32_t portid;
-	uint64_t inode;
 	char line[256];
 
 	/* sk Eth Pid Groups Rmem Wmem Dump Locks Drops Inode; a line without an end was cut. */
 	while (fgets(line, sizeof(line), netlink))
 		if (strchr(line, '\n') &&
-		    sscanf(line, "%*s %u %" SCNu32 " %*s %*s %*s %*s %*s %*s %" SCNu64, &protocol,
-			   &portid, &inode) == 3 &&
+		    sscanf(line, "%*s %u %" SCNu32 " %*s %*s %*s %*s %*s %" SCNu32 " %" SCNu64,
+			   &protocol, &sock.portid, &sock.drops, &sock.inode) == 4 &&
 		    protocol == NETLINK_NETFILTER)
-			look(portid, inode, data);
+			look(&sock, data);
 }
 
 /* ---- the list --------------------------------------------------------------------------- */

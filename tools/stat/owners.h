@@ -23,9 +23,16 @@ struct owners {
 	size_t count;
 };
 
-/** Call @look for each netfilter socket in a file like /proc/net/netlink. */
-void owners_each_socket(FILE *netlink, void (*look)(uint32_t portid, uint64_t inode, void *data),
-			void *data);
+/** Of netfilter, in a file like /proc/net/netlink. */
+struct netlink_socket {
+	uint32_t portid;
+	uint32_t drops; /* messages that it lost */
+	uint64_t inode;
+};
+
+/** Call @look for each. */
+void owners_each_socket(FILE *netlink,
+			void (*look)(const struct netlink_socket *sock, void *data), void *data);
 
 /**
  * Find the owners of these sockets; zeros are ignored. Walks through /proc only if there is a new one, or one has

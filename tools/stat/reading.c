@@ -55,13 +55,16 @@ struct wanting {
 	size_t count;
 };
 
-static void set_inode(uint32_t portid, uint64_t inode, void *data)
+static void set_socket(const struct netlink_socket *sock, void *data)
 {
 	const struct wanting *wanting = data;
 
-	for (size_t i = 0; i < wanting->count; i++)
-		if (wanting->rows[i].queue.portid == portid)
-			wanting->rows[i].inode = inode;
+	for (size_t i = 0; i < wanting->count; i++) {
+		if (wanting->rows[i].queue.portid == sock->portid) {
+			wanting->rows[i].inode = sock->inode;
+			wanting->rows[i].socket_drops = sock->drops;
+		}
+	}
 }
 
 static void find_sockets(struct reading *reading, const struct place *place, size_t before)
@@ -71,7 +74,7 @@ static void find_sockets(struct reading *reading, const struct place *place, siz
 	FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
 
 	if (file) {
-		owners_each_socket(file, set_inode, &wanting);
+		owners_each_socket(file, set_socket, &wanting);
 		fclose(file);
 	} else if (fd >= 0) {
 		close(fd);

@@ -17,8 +17,9 @@ struct row {
 	uint64_t netns_inode;
 	struct mnfq_kernel_queue queue;
 
-	uint64_t inode; /* of the owner's socket; 0: not known */
-	int pid;        /* of the owner; 0: not visible */
+	uint64_t inode;        /* of the owner's socket; 0: not known */
+	uint32_t socket_drops; /* messages that it lost, of all its queues */
+	int pid;               /* of the owner; 0: not visible */
 	char command[sizeof(((struct owner *)NULL)->command)];
 
 	/* By reading_compare(). */
