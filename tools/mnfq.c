@@ -17,6 +17,7 @@ static const struct command {
 	{ "dump", "print the packets of a queue and decide them", run_dump },
 	{ "share", "give sockets of this namespace to programs outside", run_share },
 	{ "stat", "show queues, their owners and their losses", run_stat },
+	{ "doctor", "say why packets vanish or never come, and what to do", run_doctor },
 	{ "help", "print the options of a command", run_help },
 };
 

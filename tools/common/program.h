@@ -9,6 +9,7 @@
 int run_dump(int argc, char **argv);
 int run_share(int argc, char **argv);
 int run_stat(int argc, char **argv);
+int run_doctor(int argc, char **argv);
 
 /**
  * What main() of a program does: run @run with descriptors 0, 1 and 2 in place, and report if what it

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+/* Conclusions about queues that are bound: their owners, what waits in them, what they have lost. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "common/text.h"
+#include "doctor/words.h"
+
+/* What a packet of 1,500 bytes takes of a receive buffer, and how many wait in a queue unless it is told otherwise. */
+#define MESSAGE_SIZE 2304u
+#define LENGTH       1024u
+
+/* ---- what waits ------------------------------------------------------------------------- */
+
+/* A packet whose message could not be delivered took a number, too. */
+static uint32_t count_decided(const struct row *row)
+{
+	const struct mnfq_kernel_queue *now = &row->queue, *then = &row->before;
+
+	return (now->last_id - then->last_id) - (now->user_dropped - then->user_dropped) -
+	       (now->waiting - then->waiting);
+}
+
+/* Nothing was decided while we looked. Since when that is so, the kernel does not keep. */
+static bool is_stuck(const struct row *row)
+{
+	return row->compared && row->before.waiting > 0 && row->queue.waiting > 0 &&
+	       count_decided(row) == 0;
+}
+
+static void check_waiting(const struct sight *sight, const struct row *row, char state,
+			  struct findings *findings)
+{
+	const bool stopped = state == 'T' || state == 't';
+	const char *packets = plural(row->queue.waiting, "packet waits", "packets wait");
+	char owner[WORDS_SIZE];
+	struct finding *finding;
+
+	format_owner(owner, row);
+	if (stopped) {
+		finding = findings_add(findings, LEVEL_ERROR, "owner-stopped", row->queue.num);
+		finding_cause(
+			finding,
+			"%.200s, which owns queue %u, is stopped: it decides nothing, %u %s",
+			owner, row->queue.num, row->queue.waiting, packets);
+		finding_remedy(finding,
+			       state == 't' ? "let it go on in its debugger, or end it: kill %d"
+					    : "let it go on: kill -CONT %d",
+			       row->pid);
+	} else if (is_stuck(row)) {
+		finding = findings_add(findings, LEVEL_ERROR, "stuck-packets", row->queue.num);
+		finding_cause(finding,
+			      "%u %s in queue %u, and %.200s has decided none for %u ms at least",
+			      row->queue.waiting, packets, row->queue.num, owner,
+			      sight->queues.elapsed_ms);
+		if (row->pid)
+			finding_remedy(
+				finding,
+				"see what it does: cat /proc/%d/stack; it must read its socket and "
+				"answer each packet. Ending it drops them: kill %d",
+				row->pid, row->pid);
+		else
+			finding_remedy(
+				finding,
+				"find the process that has the socket, which this one cannot see: "
+				"run as root of the machine: mnfq stat -q %u",
+				row->queue.num);
+	}
+}
+
+/* ---- losses ----------------------------------------------------------------------------- */
+
+/* How many of a counter, and whether some of them are new. */
+struct loss {
+	uint32_t total, new;
+};
+
+static struct loss get_loss(const struct row *row, uint32_t now, uint32_t before)
+{
+	return (struct loss){ now, row->compared ? now - before : 0 };
+}
+
+static struct finding *add_loss(struct findings *findings, const struct row *row,
+				const char *name, struct loss loss, const char *why)
+{
+	char new[64] = "since it was bound";
+
+	if (loss.new > 0)
+		snprintf(new, sizeof(new), "%u of them just now", loss.new);
+	return finding_cause(findings_add(findings, loss.new > 0 ? LEVEL_ERROR : LEVEL_WARNING,
+					  name, row->queue.num),
+			     "queue %u has lost %u %s, %s: %s", row->queue.num, loss.total,
+			     plural(loss.total, "packet", "packets"), new, why);
+}
+
+static void check_full(const struct row *row, struct findings *findings)
+{
+	const struct loss loss =
+		get_loss(row, row->queue.queue_dropped, row->before.queue_dropped);
+
+	if (loss.total > 0)
+		finding_remedy(
+			add_loss(findings, row, "queue-full", loss,
+				 "it was full, as packets came faster than they were decided"),
+			"a longer queue (mnfq dump -q %u --max-len 8192), several of them "
+			"(--queue-balance), a rule that matches less, or accept what does not fit "
+			"(--fail-open)",
+			row->queue.num);
+}
+
+static void check_buffer(const struct sight *sight, const struct row *row,
+			 struct findings *findings)
+{
+	const struct loss loss = get_loss(row, row->queue.user_dropped, row->before.user_dropped);
+	const uint64_t need = (uint64_t)LENGTH * MESSAGE_SIZE;
+
+	if (loss.total == 0)
+		return;
+	finding_remedy(
+		add_loss(findings, row, "buffer-full", loss,
+			 "the receive buffer of its program was full"),
+		"a larger one (mnfq dump -q %u --receive-buffer 67108864), or smaller copies of "
+		"packets (--copy packet:128)",
+		row->queue.num);
+	if (sight->rmem_max == 0 || sight->rmem_max >= need)
+		return;
+	finding_remedy(
+		finding_cause(
+			findings_add(findings, LEVEL_WARNING, "rmem-max", row->queue.num),
+			"net.core.rmem_max is %" PRIu64 " bytes, about %" PRIu64
+			" packets of 1500 bytes, while a queue holds %u: a program "
+			"without rights over the initial namespace gets no larger receive buffer",
+			sight->rmem_max, sight->rmem_max / MESSAGE_SIZE, LENGTH),
+		"sysctl -w net.core.rmem_max=8388608, and start the program anew");
+}
+
+/* Beyond packets: a socket loses acknowledgements as well. Its queues share the counter. */
+static void check_socket(const struct sight *sight, const struct row *row,
+			 struct findings *findings)
+{
+	uint64_t packets = 0;
+	uint16_t first = row->queue.num;
+	char owner[WORDS_SIZE];
+
+	for (size_t i = sight->queues.count; i-- > 0;) {
+		const struct row *other = &sight->queues.rows[i];
+
+		if (other->queue.portid != row->queue.portid)
+			continue;
+		packets += other->queue.user_dropped;
+		first = other->queue.num;
+	}
+	if (row->socket_drops <= packets || first != row->queue.num)
+		return;
+	finding_remedy(
+		finding_cause(
+			findings_add(findings, LEVEL_WARNING, "socket-losses", row->queue.num),
+			"the socket of %.200s, which owns queue %u, has lost %" PRIu64
+			" messages of the kernel besides packets of its queues (/proc/net/netlink): "
+			"answers to its requests, or packets of queues it had before",
+			format_owner(owner, row), row->queue.num, row->socket_drops - packets),
+		"a larger receive buffer: mnfq dump -q %u --receive-buffer 67108864",
+		row->queue.num);
+}
+
+/* ---- all -------------------------------------------------------------------------------- */
+
+/* In this mode, which each queue has until its program sets another one, nothing gets in, --queue-bypass or not. */
+static void check_copy(const struct row *row, struct findings *findings)
+{
+	char owner[WORDS_SIZE];
+
+	if (row->queue.copy_mode == MNFQ_COPY_NONE)
+		finding_remedy(
+			finding_cause(
+				findings_add(findings, LEVEL_ERROR, "copy-none", row->queue.num),
+				"%.200s has bound queue %u without a copy mode: the kernel "
+				"drops all its packets",
+				format_owner(owner, row), row->queue.num),
+			"have the program set copy mode packet or meta, as mnfq dump -q %u --copy "
+			"packet does",
+			row->queue.num);
+}
+
+static void check_rule(const struct sight *sight, const struct row *row,
+		       struct findings *findings)
+{
+	char owner[WORDS_SIZE], enter[WORDS_SIZE];
+
+	if (sight->legacy_error || sight->nft_error || sight->rules.too_many)
+		return; /* it may be among those that were not seen */
+	for (size_t i = 0; i < sight->rules.count; i++)
+		if (row->queue.num >= sight->rules.list[i].first &&
+		    row->queue.num <= sight->rules.list[i].last)
+			return;
+	finding_remedy(
+		finding_cause(
+			findings_add(findings, LEVEL_WARNING, "no-rule", row->queue.num),
+			"%.200s is bound to queue %u, but no rule of this namespace sends to it",
+			format_owner(owner, row), row->queue.num),
+		"add one, such as: %.220siptables -I INPUT -p icmp -j NFQUEUE --queue-num %u "
+		"--queue-bypass",
+		format_enter(enter, sight), row->queue.num);
+}
+
+void check_queues(const struct sight *sight, struct findings *findings)
+{
+	for (size_t i = 0; i < sight->queues.count; i++) {
+		const struct row *row = &sight->queues.rows[i];
+
+		if (row->queue.num < sight->first || row->queue.num > sight->last)
+			continue;
+		check_copy(row, findings);
+		check_rule(sight, row, findings);
+		check_waiting(sight, row, sight->states[i], findings);
+		check_full(row, findings);
+		check_buffer(sight, row, findings);
+		check_socket(sight, row, findings);
+	}
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/* What else in a network namespace keeps packets from a rule. */
+#include "doctor/network.h"
+
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define STRICT 1 /* of rp_filter: the best way back is through that device */
+
+/* The value of a setting below /proc/sys/net, or -1. */
+static int read_setting(const char *directory, const char *name, const char *file_name)
+{
+	char path[128];
+	FILE *file;
+	int value = -1;
+
+	snprintf(path, sizeof(path), "/proc/sys/net/%s%s%s", directory, name, file_name);
+	file = fopen(path, "re");
+	if (!file)
+		return -1;
+	if (fscanf(file, "%d", &value) != 1)
+		value = -1;
+	fclose(file);
+	return value;
+}
+
+/* Two lines belong together: one of names, one of values, each behind the same word. */
+uint64_t network_get_counter(FILE *netstat, const char *name)
+{
+	char *names = NULL, *values = NULL, *word, *value, *at_names, *at_values;
+	size_t names_size = 0, values_size = 0;
+	uint64_t found = 0;
+
+	while (getline(&names, &names_size, netstat) > 0 &&
+	       getline(&values, &values_size, netstat) > 0) {
+		at_names = names;
+		at_values = values;
+		do {
+			word = strtok_r(at_names, " \n", &at_names);
+			value = strtok_r(at_values, " \n", &at_values);
+			if (word && value && strcmp(word, name) == 0)
+				found = strtoull(value, NULL, 10);
+		} while (word && value);
+	}
+	free(names);
+	free(values);
+	return found;
+}
+
+/* The stricter of a device and of "all" counts. */
+static bool is_strict(const char *device)
+{
+	const int all = read_setting("ipv4/conf/", "all", "/rp_filter");
+	const int own = read_setting("ipv4/conf/", device, "/rp_filter");
+
+	return (own > all ? own : all) == STRICT && strcmp(device, "lo") != 0;
+}
+
+static bool is_bridge(int fd, const char *device)
+{
+	struct ethtool_drvinfo info = { .cmd = ETHTOOL_GDRVINFO };
+	struct ifreq request = { .ifr_data = (char *)&info };
+
+	strncpy(request.ifr_name, device, sizeof(request.ifr_name) - 1);
+	return ioctl(fd, SIOCETHTOOL, &request) == 0 && strcmp(info.driver, "bridge") == 0;
+}
+
+static void look_at_devices(struct network *network)
+{
+	struct if_nameindex *devices = if_nameindex();
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	for (const struct if_nameindex *at = devices; at && at->if_name; at++) {
+		if (!network->strict[0] && is_strict(at->if_name))
+			snprintf(network->strict, sizeof(network->strict), "%.15s", at->if_name);
+		if (!network->bridge[0] && fd >= 0 && is_bridge(fd, at->if_name))
+			snprintf(network->bridge, sizeof(network->bridge), "%.15s", at->if_name);
+	}
+	if (devices)
+		if_freenameindex(devices);
+	if (fd >= 0)
+		close(fd);
+}
+
+void network_read(struct network *network)
+{
+	FILE *netstat = fopen("/proc/thread-self/net/netstat", "re");
+
+	*network = (struct network){ 0 };
+	if (netstat) {
+		network->reverse_path = network_get_counter(netstat, "IPReversePathFilter");
+		fclose(netstat);
+	}
+	network->bridge_calls_v4 = read_setting("bridge/", "bridge-nf-call-iptables", "") == 1;
+	network->bridge_calls_v6 = read_setting("bridge/", "bridge-nf-call-ip6tables", "") == 1;
+	look_at_devices(network);
+}

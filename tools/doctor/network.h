@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/* What else in a network namespace keeps packets from a rule. */
+#ifndef MNFQ_TOOLS_DOCTOR_NETWORK_H
+#define MNFQ_TOOLS_DOCTOR_NETWORK_H
+
+#include <stdio.h>
+
+#include "doctor/sight.h"
+
+/** Of the namespace that the process is in. What cannot be read is as if it were not there. */
+void network_read(struct network *network);
+
+/** A counter such as IPReversePathFilter in a file like /proc/net/netstat; 0 if it is not there. */
+uint64_t network_get_counter(FILE *netstat, const char *name);
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/* The list of rules that send packets to queues. */
+#include "doctor/rules.h"
+
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <linux/netfilter/xt_NFQUEUE.h>
+
+_Static_assert(sizeof(struct xt_NFQ_info_v3) == 6, "three numbers of 16 bits");
+
+struct queue_rule *rules_append(struct rules *rules, const struct queue_rule *rule)
+{
+	struct queue_rule *grown;
+
+	rules->too_many |= rules->count == RULES_MAX;
+	if (rules->count == RULES_MAX)
+		return NULL;
+	if ((rules->count & (rules->count - 1)) == 0) {
+		grown = reallocarray(rules->list, rules->count ? 2 * rules->count : 1,
+				     sizeof(*grown));
+		if (!grown)
+			return NULL;
+		rules->list = grown;
+	}
+	rules->list[rules->count] = *rule;
+	return &rules->list[rules->count++];
+}
+
+void rules_end_chain(struct rules *rules)
+{
+	/* Of the rules behind, those are not counted which send to a queue themselves. */
+	for (size_t i = rules->chain_begin; i < rules->count; i++) {
+		struct queue_rule *rule = &rules->list[i];
+		const size_t known = rule->number + (rules->count - 1 - i);
+
+		rule->behind = rules->number > known ? (unsigned int)(rules->number - known) : 0;
+	}
+	rules->chain_begin = rules->count;
+	rules->number = 0;
+}
+
+bool rules_parse_xt(struct queue_rule *rule, uint32_t revision, const void *data, size_t len)
+{
+	/* Revision 1 brought the second number, 2 and 3 the third. */
+	const size_t count = revision == 0 ? 1 : revision == 1 ? 2 : 3;
+	uint16_t numbers[3] = { 0, 1, 0 };
+
+	if (revision > 3 || len < count * sizeof(numbers[0]))
+		return false;
+	memcpy(numbers, data, count * sizeof(numbers[0]));
+	if (numbers[1] == 0 || numbers[0] + numbers[1] - 1 > UINT16_MAX)
+		return false;
+	rule->first = numbers[0];
+	rule->last = (uint16_t)(numbers[0] + numbers[1] - 1);
+	rule->bypass = numbers[2] & NFQ_FLAG_BYPASS;
+	return true;
+}
+
+void rules_free(struct rules *rules)
+{
+	free(rules->list);
+	free(rules->chains);
+	*rules = (struct rules){ 0 };
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The rules of a network namespace that send packets to queues, in the kernel's own words: messages of nf_tables,
+ * which iptables-nft uses as well, and tables of iptables-legacy. The commands that print rules are no way to look
+ * without a change: `nft -j` leaves out the queue of an iptables rule, iptables-nft-save makes the kernel load the
+ * modules of extensions, and both load nf_tables where it is missing.
+ */
+#ifndef MNFQ_TOOLS_DOCTOR_RULES_H
+#define MNFQ_TOOLS_DOCTOR_RULES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define RULE_NAME_SIZE 256 /* the kernel's NFT_NAME_MAXLEN */
+#define RULES_MAX      4096
+
+enum rule_source { RULE_LEGACY, RULE_IPTABLES_NFT, RULE_NFT };
+
+struct queue_rule {
+	enum rule_source source;
+	uint8_t family;                                    /* NFPROTO_* */
+	char table[RULE_NAME_SIZE], chain[RULE_NAME_SIZE]; /* any bytes */
+	uint64_t handle;                                   /* nft */
+	unsigned int number;                               /* within the chain: 1, 2, … */
+	unsigned int behind; /* rules behind it there which send to no queue */
+	uint16_t first, last;
+	bool computed; /* by an expression: any queue */
+	bool bypass;
+	bool counted;
+	uint64_t packets;
+	uint32_t hooks; /* bits 1 << NF_INET_*; 0: none, or not known */
+	bool unreached; /* no hook leads there */
+};
+
+struct base_chain {
+	uint8_t family;
+	char table[RULE_NAME_SIZE], chain[RULE_NAME_SIZE];
+	uint32_t hook;
+};
+
+struct rules {
+	struct queue_rule *list;
+	size_t count;
+	bool too_many; /* the rest was left out */
+
+	struct base_chain *chains; /* of nf_tables */
+	size_t chain_count;
+
+	/* The chain that is being read. */
+	size_t chain_begin;  /* its first in @list */
+	unsigned int number; /* rules in it so far */
+	struct base_chain current;
+};
+
+/**
+ * Take in a datagram of messages of nf_tables, of a list of chains, or then of rules, that was asked for with number
+ * @seq. Malformed attributes are left out. Returns 0, 1 at the end of the list, -EINTR if it has changed meanwhile and
+ * must be read again, -EBADMSG if it is malformed, -ENOMEM, or the kernel's answer.
+ */
+int rules_parse_list(struct rules *rules, const void *datagram, size_t len, uint32_t seq);
+
+/** A chain has ended: what is behind its rules is known now. */
+void rules_end_chain(struct rules *rules);
+
+/** Add one. Returns NULL without memory, or if there are too many. */
+struct queue_rule *rules_append(struct rules *rules, const struct queue_rule *rule);
+
+/** What NFQUEUE of xtables has as its data, in revision @revision. Returns whether it is that. */
+bool rules_parse_xt(struct queue_rule *rule, uint32_t revision, const void *data, size_t len);
+
+/** Where the kernel's table of iptables-legacy has the entry of each hook, and its last one. */
+struct legacy_table {
+	const char *name;
+	uint8_t family; /* NFPROTO_IPV4, NFPROTO_IPV6 */
+	uint32_t hooks; /* those it has, bits */
+	uint32_t entry[5], underflow[5];
+};
+
+/** Take in all entries of a table. Returns 0, -ENOMEM, or -EBADMSG from where they are malformed. */
+int rules_parse_legacy(struct rules *rules, const struct legacy_table *table, const void *entries,
+		       size_t len);
+
+void rules_free(struct rules *rules);
+
+#endif

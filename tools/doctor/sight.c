@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+/* All that the doctor sees of a network namespace. */
+#include "doctor/sight.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/sys.h"
+#include "doctor/network.h"
+#include "doctor/read-rules.h"
+
+/* ---- queues ----------------------------------------------------------------------------- */
+
+/* Returns 0 or -ENOMEM. */
+static int look_at_queues(struct sight *sight, struct reading *reading, struct owners *owners)
+{
+	struct place place;
+	int err;
+
+	if (support_is_asleep(&sight->support))
+		return 0;
+	err = place_open_own(&place, sight->queues_why);
+	reading->at_ms = clock_ms();
+	if (err == 0) {
+		snprintf(sight->name, sizeof(sight->name), "%s", place.name);
+		err = reading_add(reading, &place, 0, UINT16_MAX);
+		if (err < 0)
+			snprintf(sight->queues_why, sizeof(sight->queues_why),
+				 "cannot read the queues: %s", strerror(-err));
+	}
+	place_close(&place);
+	sight->queues_error = err;
+	return err == -ENOMEM ? err : reading_complete(reading, owners);
+}
+
+/* Its third field; a name in front may contain blanks and parentheses. */
+static char read_state(int pid)
+{
+	char path[64], line[256], state = '\0';
+	const char *end = NULL;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	file = pid ? fopen(path, "re") : NULL;
+	if (!file)
+		return '\0';
+	line[fread(line, 1, sizeof(line) - 1, file)] = '\0';
+	end = strrchr(line, ')');
+	if (end)
+		(void)sscanf(end + 1, " %c", &state);
+	fclose(file);
+	return state;
+}
+
+static int read_states(struct sight *sight)
+{
+	sight->states = calloc(sight->queues.count + 1, 1);
+	if (!sight->states)
+		return -ENOMEM;
+	for (size_t i = 0; i < sight->queues.count; i++)
+		sight->states[i] = read_state(sight->queues.rows[i].pid);
+	return 0;
+}
+
+/* ---- rules ------------------------------------------------------------------------------ */
+
+/* Nothing is asked of nf_tables unless it is there; where it is not, it has no rules. */
+static int read_rules(struct sight *sight)
+{
+	sight->legacy_error = read_rules_legacy(&sight->rules);
+	if (sight->support.parts[PART_NF_TABLES] == PRESENCE_LOADED)
+		sight->nft_error = read_rules_nft(&sight->rules);
+	else if (sight->support.parts[PART_NF_TABLES] == PRESENCE_UNKNOWN)
+		sight->nft_error = -ENOSYS;
+	return sight->legacy_error == -ENOMEM || sight->nft_error == -ENOMEM ? -ENOMEM : 0;
+}
+
+bool sight_wants_rule(const struct sight *sight, const struct queue_rule *rule)
+{
+	return rule->first <= sight->last && rule->last >= sight->first;
+}
+
+/* ---- all -------------------------------------------------------------------------------- */
+
+void sight_begin(struct sight *sight)
+{
+	FILE *file = fopen("/proc/sys/net/core/rmem_max", "re");
+
+	support_read(&sight->support);
+	if (!file)
+		return;
+	if (fscanf(file, "%" SCNu64, &sight->rmem_max) != 1)
+		sight->rmem_max = 0;
+	fclose(file);
+}
+
+static void wait_ms(uint32_t ms)
+{
+	const int64_t end = clock_ms() + ms;
+	struct timespec left;
+
+	for (int64_t now = clock_ms(); now < end; now = clock_ms()) {
+		left = (struct timespec){ (end - now) / 1000, (end - now) % 1000 * 1000000 };
+		nanosleep(&left, NULL);
+	}
+}
+
+int sight_take(struct sight *sight, uint32_t ms)
+{
+	struct reading before = { 0 };
+	struct owners owners = { 0 };
+	int err;
+
+	network_read(&sight->before);
+	err = look_at_queues(sight, &before, &owners);
+	if (err == 0) {
+		wait_ms(ms);
+		network_read(&sight->now);
+		err = look_at_queues(sight, &sight->queues, &owners);
+	}
+	if (err == 0) {
+		reading_compare(&sight->queues, &before);
+		err = read_states(sight);
+	}
+	if (err == 0)
+		err = read_rules(sight);
+	reading_free(&before);
+	owners_free(&owners);
+	return err;
+}
+
+void sight_free(struct sight *sight)
+{
+	reading_free(&sight->queues);
+	rules_free(&sight->rules);
+	free(sight->states);
+	sight->states = NULL;
+}

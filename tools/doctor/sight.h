@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/* All that the doctor sees of a network namespace, before it draws conclusions. */
+#ifndef MNFQ_TOOLS_DOCTOR_SIGHT_H
+#define MNFQ_TOOLS_DOCTOR_SIGHT_H
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "doctor/findings.h"
+#include "doctor/rules.h"
+#include "doctor/support.h"
+#include "stat/place.h"
+#include "stat/reading.h"
+
+/** Settings and counters of the namespace's network. */
+struct network {
+	uint64_t reverse_path;    /* packets that rp_filter dropped so far */
+	char strict[IF_NAMESIZE]; /* a device where it is strict; "": none */
+	char bridge[IF_NAMESIZE]; /* a bridge; "": none */
+	/* br_netfilter hands bridged packets to the hooks of IPv4 and IPv6 */
+	bool bridge_calls_v4, bridge_calls_v6;
+};
+
+struct sight {
+	/* What was asked for. */
+	bool has_queues;
+	uint16_t first, last;
+	const char *netns; /* NULL: our own */
+	bool verbose;
+
+	char name[PLACE_NAME_SIZE]; /* of the namespace */
+	bool has_rights;            /* CAP_NET_ADMIN over it */
+	struct support support;
+	uint64_t rmem_max; /* 0: not known */
+
+	int queues_error; /* a negative errno: they cannot be read, for the reason in @queues_why */
+	char queues_why[PLACE_ERROR_SIZE];
+	struct reading queues; /* compared with those before; in ascending order */
+	char *states;          /* of their owners, as ps(1) has it; 0: not known */
+
+	int nft_error, legacy_error; /* negative errnos: their rules cannot be read */
+	struct rules rules;
+
+	struct network before, now;
+};
+
+/** What is the same in each namespace, but can only be seen in the initial one: call it before entering another. */
+void sight_begin(struct sight *sight);
+
+/** Then look at the namespace that the process is in for @ms milliseconds. Returns 0 or -ENOMEM. */
+int sight_take(struct sight *sight, uint32_t ms);
+
+void sight_free(struct sight *sight);
+
+/** Does that rule send to queues that were asked for? */
+bool sight_wants_rule(const struct sight *sight, const struct queue_rule *rule);
+
+/* ---- conclusions, each about a subject ---- */
+
+void check_kernel(const struct sight *sight, struct findings *findings);
+void check_rules(const struct sight *sight, struct findings *findings);
+void check_queues(const struct sight *sight, struct findings *findings);
+void check_network(const struct sight *sight, struct findings *findings);
+
+#endif

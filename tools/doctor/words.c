@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+/* Rules, queues and owners in words, and commands about them. */
+#include "doctor/words.h"
+
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <linux/netfilter.h>
+
+#include "common/text.h"
+
+/* ---- shell words ------------------------------------------------------------------------ */
+
+/* A name that means itself in a shell, and is no option; else what stands for it. */
+static const char *shell_word(const char *text, const char *instead)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				    "0123456789_-.,:@%+=/";
+
+	return *text && *text != '-' && !text[strspn(text, plain)] ? text : instead;
+}
+
+const char *format_enter(char out[WORDS_SIZE], const struct sight *sight)
+{
+	const char *word = sight->netns ? shell_word(sight->netns, "NETNS") : "";
+
+	out[0] = '\0';
+	if (*word && strchr(word, '/'))
+		snprintf(out, WORDS_SIZE, "nsenter --net=%.200s ", word);
+	else if (*word && !word[strspn(word, "0123456789")])
+		snprintf(out, WORDS_SIZE, "nsenter -t %.200s -n ", word);
+	else if (*word)
+		snprintf(out, WORDS_SIZE, "ip netns exec %.200s ", word);
+	return out;
+}
+
+const char *format_netns(char out[WORDS_SIZE], const struct sight *sight)
+{
+	out[0] = '\0';
+	if (sight->netns)
+		snprintf(out, WORDS_SIZE, " -n %.200s", shell_word(sight->netns, "NETNS"));
+	return out;
+}
+
+/* ---- rules ------------------------------------------------------------------------------ */
+
+static const char *get_family(const struct queue_rule *rule)
+{
+	switch (rule->family) {
+	case NFPROTO_IPV4:
+		return "ip";
+	case NFPROTO_IPV6:
+		return "ip6";
+	case NFPROTO_INET:
+		return "inet";
+	case NFPROTO_BRIDGE:
+		return "bridge";
+	case NFPROTO_ARP:
+		return "arp";
+	case NFPROTO_NETDEV:
+		return "netdev";
+	default:
+		return "FAMILY";
+	}
+}
+
+static const char *get_command(const struct queue_rule *rule)
+{
+	const bool v6 = rule->family == NFPROTO_IPV6;
+
+	if (rule->source == RULE_LEGACY)
+		return v6 ? "ip6tables-legacy" : "iptables-legacy";
+	return v6 ? "ip6tables-nft" : "iptables-nft";
+}
+
+const char *format_rule(char out[WORDS_SIZE], const struct queue_rule *rule)
+{
+	char table[160], chain[160];
+
+	quote_word(table, sizeof(table), rule->table);
+	quote_word(chain, sizeof(chain), rule->chain);
+	if (rule->source == RULE_NFT)
+		snprintf(out, WORDS_SIZE, "rule %u of chain %s %s %s (nft)", rule->number,
+			 get_family(rule), table, chain);
+	else
+		snprintf(out, WORDS_SIZE, "rule %u of %s in table %s (%s)", rule->number, chain,
+			 table, get_command(rule));
+	return out;
+}
+
+const char *format_queues(char out[WORDS_SIZE], const struct queue_rule *rule)
+{
+	if (rule->first == rule->last)
+		snprintf(out, WORDS_SIZE, "queue %u", rule->first);
+	else
+		snprintf(out, WORDS_SIZE, "queues %u to %u", rule->first, rule->last);
+	return out;
+}
+
+const char *format_show(char out[WORDS_SIZE], const struct sight *sight,
+			const struct queue_rule *rule)
+{
+	const char *table = shell_word(rule->table, "TABLE");
+	const char *chain = shell_word(rule->chain, "CHAIN");
+	char enter[WORDS_SIZE];
+
+	format_enter(enter, sight);
+	if (rule->source == RULE_NFT)
+		snprintf(out, WORDS_SIZE, "%.220snft -a list chain %s %.130s %.130s", enter,
+			 get_family(rule), table, chain);
+	else
+		snprintf(out, WORDS_SIZE, "%.220s%s -t %.64s -nvL %.130s %u", enter,
+			 get_command(rule), table, chain, rule->number);
+	return out;
+}
+
+const char *format_delete(char out[WORDS_SIZE], const struct sight *sight,
+			  const struct queue_rule *rule)
+{
+	const char *table = shell_word(rule->table, "TABLE");
+	const char *chain = shell_word(rule->chain, "CHAIN");
+	char enter[WORDS_SIZE];
+
+	format_enter(enter, sight);
+	if (rule->source == RULE_NFT)
+		snprintf(out, WORDS_SIZE, "%.220snft delete rule %s %.110s %.110s handle %llu",
+			 enter, get_family(rule), table, chain, (unsigned long long)rule->handle);
+	else
+		snprintf(out, WORDS_SIZE, "%.220s%s -t %.64s -D %.130s %u", enter,
+			 get_command(rule), table, chain, rule->number);
+	return out;
+}
+
+/* Table filter alone has no PREROUTING. */
+const char *format_jump(char out[WORDS_SIZE], const struct sight *sight,
+			const struct queue_rule *rule)
+{
+	const bool filter = strcmp(rule->table, "filter") == 0;
+	char enter[WORDS_SIZE];
+
+	snprintf(out, WORDS_SIZE, "%.220s%s -t %.64s -A %s -j %.130s", format_enter(enter, sight),
+		 get_command(rule), shell_word(rule->table, "TABLE"),
+		 filter ? "INPUT" : "PREROUTING", shell_word(rule->chain, "CHAIN"));
+	return out;
+}
+
+/* ---- owners ----------------------------------------------------------------------------- */
+
+const char *format_owner(char out[WORDS_SIZE], const struct row *row)
+{
+	char command[4 * sizeof(row->command) + 4];
+
+	if (row->pid)
+		snprintf(out, WORDS_SIZE, "%d/%s", row->pid,
+			 quote_word(command, sizeof(command), row->command));
+	else
+		snprintf(out, WORDS_SIZE, "the socket with portid %u", row->queue.portid);
+	return out;
+}
