@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: MIT */
+/* mnfq doctor: what it concludes from what it sees, where the test's kernel cannot show it; and how it says so. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <linux/netfilter.h>
+
+#include "doctor/sight.h"
+
+static struct queue_rule rule;
+static struct row row;
+static char state;
+static struct sight sight;
+static struct findings findings;
+
+/* A rule of nft that has sent 5 packets to queue 5, which a process reads. Nothing is wrong. */
+static void set_up(void)
+{
+	rule = (struct queue_rule){ .source = RULE_NFT,
+				    .family = NFPROTO_INET,
+				    .table = "t",
+				    .chain = "c",
+				    .handle = 42,
+				    .number = 1,
+				    .first = 5,
+				    .last = 5,
+				    .counted = true,
+				    .packets = 5,
+				    .hooks = 1u << NF_INET_LOCAL_IN };
+	row = (struct row){
+		.netns = "blue",
+		.queue = { .num = 5, .copy_mode = MNFQ_COPY_PACKET, .portid = 77, .last_id = 5 },
+		.pid = 4711,
+		.command = "owner",
+		.compared = true
+	};
+	row.before = row.queue;
+	state = 'S';
+	sight = (struct sight){ .last = UINT16_MAX,
+				.name = "blue",
+				.has_rights = true,
+				.support.gso = true,
+				.support.release = "6.1.0",
+				.rmem_max = 8 << 20,
+				.queues = { .rows = &row, .count = 1, .elapsed_ms = 1000 },
+				.states = &state,
+				.rules = { .list = &rule, .count = 1 } };
+	for (int i = 0; i < PARTS; i++)
+		sight.support.parts[i] = PRESENCE_LOADED;
+}
+
+TestSuite(doctor, .init = set_up);
+
+static void examine(void)
+{
+	findings_free(&findings);
+	check_kernel(&sight, &findings);
+	check_rules(&sight, &findings);
+	check_queues(&sight, &findings);
+	check_network(&sight, &findings);
+	for (size_t i = 0; i < findings.count; i++) {
+		const struct finding *finding = &findings.list[i];
+
+		cr_expect(finding->cause[0] && finding->remedy[0], "%s", finding->name);
+		cr_expect(strlen(finding->cause) < FINDING_SIZE - 1, "%s", finding->cause);
+		cr_expect(strlen(finding->remedy) < FINDING_SIZE - 1, "%s", finding->remedy);
+	}
+}
+
+/* Just this one; returns it. */
+static const struct finding *expect_finding(const char *name, enum level level)
+{
+	examine();
+	cr_assert_eq(findings.count, 1, "%s: %zu findings, first: %s", name, findings.count,
+		     findings.count ? findings.list[0].cause : "none");
+	cr_assert_str_eq(findings.list[0].name, name);
+	cr_expect_eq(findings.list[0].level, level, "%s", name);
+	return &findings.list[0];
+}
+
+static void expect_cause(const struct finding *finding, const char *part)
+{
+	cr_expect(strstr(finding->cause, part), "'%s' lacks '%s'", finding->cause, part);
+}
+
+static void expect_remedy(const struct finding *finding, const char *part)
+{
+	cr_expect(strstr(finding->remedy, part), "'%s' lacks '%s'", finding->remedy, part);
+}
+
+Test(doctor, nothing_is_wrong)
+{
+	examine();
+	cr_expect_eq(findings.count, 0);
+	cr_expect(!findings_are_bad(&findings));
+}
+
+/* ---- rules of nft, which the kernel at hand may lack ------------------------------------ */
+
+Test(doctor, nobody_listens)
+{
+	const struct finding *finding;
+
+	sight.queues.count = 0;
+	finding = expect_finding("unbound-queue", LEVEL_ERROR);
+	expect_cause(finding, "rule 1 of chain inet t c (nft) sends to queue 5,");
+	expect_cause(finding, "drops its packets (5 packets so far)");
+	expect_remedy(finding, "nft delete rule inet t c handle 42;");
+	expect_remedy(finding, "flags bypass");
+	rule.bypass = true;
+	finding = expect_finding("bypassed-queue", LEVEL_WARNING);
+	expect_cause(finding, "lets its packets pass unseen");
+}
+
+Test(doctor, commands_are_for_the_namespace)
+{
+	sight.queues.count = 0;
+	sight.netns = "blue";
+	expect_remedy(
+		expect_finding("unbound-queue", LEVEL_ERROR),
+		"mnfq dump -q 5 -n blue; or remove the rule: ip netns exec blue nft delete");
+	sight.netns = "4711";
+	expect_remedy(expect_finding("unbound-queue", LEVEL_ERROR), "nsenter -t 4711 -n nft ");
+	sight.netns = "/run/x";
+	expect_remedy(expect_finding("unbound-queue", LEVEL_ERROR), "nsenter --net=/run/x nft ");
+}
+
+/* Nothing of a name is run by a shell, and nothing of it moves a cursor. */
+Test(doctor, hostile_names)
+{
+	const struct finding *finding;
+
+	sight.queues.count = 0;
+	sight.netns = "a;reboot";
+	strcpy(rule.table, "`reboot`");
+	strcpy(rule.chain, "-x\033[2J\n");
+	finding = expect_finding("unbound-queue", LEVEL_ERROR);
+	expect_cause(finding, "inet `reboot` \"-x\\x1b[2J\\x0a\" (nft)");
+	expect_remedy(finding, "ip netns exec NETNS nft delete rule inet TABLE CHAIN handle 42");
+	cr_expect(!strstr(finding->remedy, "reboot"), "%s", finding->remedy);
+	strcpy(rule.chain, "-x");
+	expect_remedy(expect_finding("unbound-queue", LEVEL_ERROR), "inet TABLE CHAIN handle");
+	memset(rule.table, '\001', sizeof(rule.table) - 1);
+	memset(rule.chain, '\001', sizeof(rule.chain) - 1);
+	examine();
+}
+
+Test(doctor, a_member_is_missing)
+{
+	const struct finding *finding;
+
+	rule.first = 4;
+	rule.last = 7;
+	finding = expect_finding("balance-gap", LEVEL_ERROR);
+	expect_cause(finding, "over queues 4 to 7, of which 3 are not bound, queue 4 first");
+	rule.first = 5;
+	rule.bypass = true;
+	expect_cause(expect_finding("balance-gap", LEVEL_WARNING), "queue 6 first");
+}
+
+Test(doctor, a_computed_queue_may_be_any)
+{
+	rule.computed = true;
+	rule.first = 0;
+	rule.last = UINT16_MAX;
+	examine();
+	cr_expect_eq(findings.count, 0);
+}
+
+Test(doctor, other_queues_than_asked_for)
+{
+	sight.queues.count = 0;
+	sight.first = 6;
+	examine();
+	cr_expect_str_eq(findings.list[0].name, "nothing", "a note, for -q was not given");
+	cr_expect(!findings_are_bad(&findings));
+	sight.has_queues = true;
+	expect_finding("nothing", LEVEL_ERROR);
+}
+
+Test(doctor, rules_behind)
+{
+	rule.behind = 2;
+	expect_cause(expect_finding("accept-skips-rules", LEVEL_NOTE),
+		     "skip the 2 rules behind it");
+	cr_expect(!findings_are_bad(&findings));
+}
+
+/* ---- queues ----------------------------------------------------------------------------- */
+
+Test(doctor, without_a_rule)
+{
+	rule.first = rule.last = 6;
+	sight.last = 5;
+	expect_cause(expect_finding("no-rule", LEVEL_WARNING), "4711/owner is bound to queue 5");
+	row.pid = 0;
+	expect_cause(expect_finding("no-rule", LEVEL_WARNING), "the socket with portid 77");
+	sight.nft_error = -EPERM;
+	expect_finding("unseen", LEVEL_UNSEEN);
+	cr_expect(findings_are_bad(&findings), "the rule may be there");
+}
+
+Test(doctor, packets_that_are_stuck)
+{
+	const struct finding *finding;
+
+	row.before.waiting = 2;
+	row.before.last_id = 4;
+	row.queue.waiting = 3;
+	finding = expect_finding("stuck-packets", LEVEL_ERROR);
+	expect_cause(finding,
+		     "3 packets wait in queue 5, and 4711/owner has decided none for 1000 ms");
+	row.queue.waiting = 2;
+	examine();
+	cr_expect_eq(findings.count, 0, "one came, one was decided");
+	row.compared = false;
+	examine();
+	cr_expect_eq(findings.count, 0, "bound a moment ago");
+}
+
+Test(doctor, an_owner_that_is_stopped)
+{
+	state = 'T';
+	expect_remedy(expect_finding("owner-stopped", LEVEL_ERROR), "kill -CONT 4711");
+	state = 't';
+	expect_remedy(expect_finding("owner-stopped", LEVEL_ERROR), "debugger");
+}
+
+Test(doctor, losses)
+{
+	row.queue.queue_dropped = row.before.queue_dropped = 7;
+	expect_cause(expect_finding("queue-full", LEVEL_WARNING),
+		     "7 packets, since it was bound");
+	row.before.queue_dropped = 5;
+	expect_cause(expect_finding("queue-full", LEVEL_ERROR), "2 of them just now");
+	row.queue.queue_dropped = row.before.queue_dropped = 0;
+	row.queue.user_dropped = 1;
+	row.queue.last_id++;
+	expect_cause(expect_finding("buffer-full", LEVEL_ERROR), "lost 1 packet, 1 of them");
+}
+
+Test(doctor, a_small_receive_buffer)
+{
+	row.queue.user_dropped = row.before.user_dropped = 3;
+	sight.rmem_max = 212992;
+	examine();
+	cr_assert_eq(findings.count, 2);
+	cr_expect_str_eq(findings.list[1].name, "rmem-max");
+	expect_cause(&findings.list[1], "212992 bytes, about 92 packets");
+	sight.rmem_max = 0;
+	expect_finding("buffer-full", LEVEL_WARNING);
+}
+
+Test(doctor, losses_of_the_socket)
+{
+	row.socket_drops = 4;
+	expect_cause(expect_finding("socket-losses", LEVEL_WARNING), "has lost 4 messages");
+	row.queue.user_dropped = row.before.user_dropped = 4;
+	expect_finding("buffer-full", LEVEL_WARNING);
+}
+
+Test(doctor, no_copy_mode)
+{
+	row.queue.copy_mode = MNFQ_COPY_NONE;
+	expect_finding("copy-none", LEVEL_ERROR);
+}
+
+/* ---- the kernel, rights ----------------------------------------------------------------- */
+
+Test(doctor, what_the_kernel_lacks)
+{
+	sight.queues.count = sight.rules.count = 0;
+	sight.support.parts[PART_NFT] = PRESENCE_ABSENT;
+	examine();
+	cr_expect_str_eq(findings.list[0].name, "kernel-support");
+	cr_expect(!findings_are_bad(&findings), "iptables does");
+	sight.support.parts[PART_XT] = PRESENCE_ABSENT;
+	examine();
+	cr_expect(findings_are_bad(&findings));
+	expect_cause(&findings.list[0], "(6.1.0) has no xt_NFQUEUE: and no nft_queue either");
+	sight.support.parts[PART_QUEUE] = PRESENCE_ABSENT;
+	examine();
+	expect_cause(&findings.list[0], "has no nfnetlink_queue: no program can bind a queue");
+	expect_remedy(&findings.list[0], "modprobe nfnetlink_queue");
+}
+
+Test(doctor, what_the_kernel_lacks_but_nobody_misses)
+{
+	sight.support.parts[PART_NFT] = PRESENCE_ABSENT;
+	sight.support.parts[PART_CONNTRACK] = PRESENCE_ABSENT;
+	examine();
+	cr_expect_eq(findings.count, 0);
+	sight.verbose = true;
+	examine();
+	cr_expect_eq(findings.count, 2);
+	sight.support.gso = false;
+	examine();
+	cr_expect(findings_are_bad(&findings));
+}
+
+Test(doctor, what_could_not_be_seen)
+{
+	sight.queues_error = -EACCES;
+	sight.legacy_error = -EPERM;
+	sight.nft_error = -ENOSYS;
+	sight.has_rights = false;
+	sight.queues.count = sight.rules.count = 0;
+	examine();
+	cr_expect_eq(findings.count, 4);
+	cr_expect_str_eq(findings.list[0].name, "no-rights");
+	for (size_t i = 1; i < findings.count; i++)
+		cr_expect_eq(findings.list[i].level, LEVEL_UNSEEN);
+}
+
+/* ---- the network ------------------------------------------------------------------------ */
+
+Test(doctor, bridges_without_br_netfilter)
+{
+	rule.packets = 0;
+	rule.hooks = 1u << NF_INET_FORWARD;
+	expect_finding("no-packet", LEVEL_NOTE);
+	strcpy(sight.now.bridge, "br0");
+	examine();
+	cr_assert_eq(findings.count, 2);
+	cr_expect_str_eq(findings.list[1].name, "br-netfilter-off");
+	sight.now.bridge_calls_v4 = sight.now.bridge_calls_v6 = true;
+	expect_finding("no-packet", LEVEL_NOTE);
+}
+
+Test(doctor, bridges_with_br_netfilter)
+{
+	sight.now.bridge_calls_v4 = true;
+	rule.family = NFPROTO_BRIDGE;
+	examine();
+	cr_expect_eq(findings.count, 0, "packets come");
+	rule.packets = 0;
+	examine();
+	cr_assert_eq(findings.count, 2);
+	cr_expect_str_eq(findings.list[1].name, "br-netfilter-on");
+}
+
+Test(doctor, reverse_path)
+{
+	rule.packets = 0;
+	sight.before.reverse_path = 3;
+	sight.now.reverse_path = 4;
+	expect_finding("no-packet", LEVEL_NOTE);
+	strcpy(sight.now.strict, "eth0");
+	examine();
+	cr_assert_eq(findings.count, 2);
+	cr_expect_str_eq(findings.list[1].name, "rp-filter");
+	expect_cause(&findings.list[1], "has dropped 4 packets");
+	expect_cause(&findings.list[1], "(1 just now)");
+	rule.hooks = 1u << NF_INET_PRE_ROUTING;
+	expect_finding("no-packet", LEVEL_NOTE);
+}
+
+/* ---- output ----------------------------------------------------------------------------- */
+
+static void expect_printed(bool json, const char *expected)
+{
+	char *text;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	findings_print(out, &findings, json);
+	fclose(out);
+	cr_expect_str_eq(text, expected);
+	free(text);
+}
+
+Test(doctor, the_worst_first)
+{
+	finding_remedy(finding_cause(findings_add(&findings, LEVEL_NOTE, "n", -1), "a \"c\""),
+		       "r");
+	finding_remedy(finding_cause(findings_add(&findings, LEVEL_ERROR, "e", 5), "c%d", 2),
+		       "r2");
+	expect_printed(false, "error: c2\n  remedy: r2\nnote: a \"c\"\n  remedy: r\n");
+	expect_printed(true,
+		       "{\"level\":\"error\",\"finding\":\"e\",\"queue\":5,\"cause\":\"c2\","
+		       "\"remedy\":\"r2\"}\n{\"level\":\"note\",\"finding\":\"n\",\"cause\":"
+		       "\"a \\\"c\\\"\",\"remedy\":\"r\"}\n");
+}
