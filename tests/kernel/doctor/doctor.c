@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: MIT */
+/* mnfq doctor with real rules and queues: each thing that can be wrong, and set-ups where nothing is. */
+#include <arpa/inet.h>
+#include <criterion/criterion.h>
+#include <jansson.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "kernel-fixture.h"
+#include "tool.h"
+
+TestSuite(doctor, .timeout = 300);
+
+static char text[1 << 16]; /* what it printed */
+
+/* ---- the doctor ------------------------------------------------------------------------- */
+
+/* With its status. It looks so shortly where nothing has to move meanwhile. */
+static void examine(struct netns *ns, const char *arguments, int status)
+{
+	struct tool tool;
+	size_t len;
+
+	tool_start(&tool, NULL, -1, "doctor -n %s --json -t 0.05 %s", ns->name, arguments);
+	len = fread(text, 1, sizeof(text) - 1, tool.out);
+	text[len] = '\0';
+	cr_expect_str_eq(tool_err(&tool), "");
+	cr_expect_eq(tool_finish(&tool), status, "%s", text);
+}
+
+/* A finding of that name, to free; NULL: there is none. */
+static json_t *find(const char *name)
+{
+	json_t *object;
+
+	for (char *line = text; *line; line = strchr(line, '\n') + 1) {
+		object = json_loadb(line, strcspn(line, "\n"), JSON_REJECT_DUPLICATES, NULL);
+		cr_assert(object, "%s", line);
+		if (strcmp(json_string_value(json_object_get(object, "finding")), name) == 0)
+			return object;
+		json_decref(object);
+	}
+	return NULL;
+}
+
+/* It has that level, and these words in its cause and its remedy. */
+static void expect(const char *name, const char *level, const char *cause, const char *remedy)
+{
+	json_t *object = find(name);
+
+	cr_assert(object, "no finding '%s' in: %s", name, text);
+	cr_expect_str_eq(json_string_value(json_object_get(object, "level")), level, "%s", name);
+	expect_contains(json_string_value(json_object_get(object, "cause")), cause);
+	expect_contains(json_string_value(json_object_get(object, "remedy")), remedy);
+	json_decref(object);
+}
+
+static void expect_healthy(struct netns *ns, const char *arguments)
+{
+	examine(ns, arguments, 0);
+	cr_expect_str_eq(text, "");
+}
+
+static void drain(void)
+{
+	while (mnfq_socket_dispatch(fixture.sock, 0) > 0)
+		;
+}
+
+/* ---- nothing is wrong ------------------------------------------------------------------- */
+
+FamilyTest(doctor, a_healthy_rule_of_legacy)
+{
+	fixture_open(family);
+	fixture_bind(NULL, count_packet);
+	fixture_pass(0, 3);
+	expect_healthy(fixture.ns, "");
+	expect_healthy(fixture.ns, "-q 1");
+	fixture_close();
+}
+
+QueueTest(doctor, a_healthy_rule_of_iptables_nft)
+{
+	netns_rule(fixture.ns, 4, "-t mangle -F");
+	netns_run(fixture.ns,
+		  "iptables-nft -A INPUT -p udp --dport %d -j NFQUEUE --queue-num 1 "
+		  "--queue-bypass",
+		  PORT);
+	fixture_bind(NULL, count_packet);
+	fixture_pass(0, 3);
+	expect_healthy(fixture.ns, "");
+	expect_healthy(fixture.ns, "-q 1:2");
+}
+
+QueueTest(doctor, a_healthy_range_of_queues)
+{
+	struct mnfq_queue *others[2];
+
+	netns_rule(fixture.ns, 4, "-t mangle -F");
+	netns_rule(fixture.ns, 4, "-A INPUT -p udp --dport %d -j NFQUEUE --queue-balance 1:3",
+		   PORT);
+	fixture_bind(NULL, count_packet);
+	for (uint16_t i = 0; i < 2; i++)
+		expect_ok(fixture.sock,
+			  mnfq_queue_bind(&others[i], fixture.sock, (uint16_t)(2 + i), NULL,
+					  count_packet, &fixture));
+	udp_send_many(&fixture.udp, 0, 3);
+	drain();
+	expect_healthy(fixture.ns, "");
+	fixture.unaccounted = "three queues";
+}
+
+/* ---- rules ------------------------------------------------------------------------------ */
+
+/* A datagram; @source: NULL: as usual. */
+static void send_from(struct netns *ns, const char *source, const char *address, uint16_t port)
+{
+	struct sockaddr_in from = { .sin_family = AF_INET },
+			   to = { .sin_family = AF_INET, .sin_port = htons(port) };
+	int fd = netns_socket(ns, AF_INET, SOCK_DGRAM, 0);
+
+	cr_assert(inet_pton(AF_INET, address, &to.sin_addr) == 1);
+	if (source)
+		cr_assert(inet_pton(AF_INET, source, &from.sin_addr) == 1);
+	cr_assert(bind(fd, (struct sockaddr *)&from, sizeof(from)) == 0);
+	cr_assert(sendto(fd, "x", 1, 0, (struct sockaddr *)&to, sizeof(to)) == 1);
+	close(fd);
+}
+
+static void send_to(struct netns *ns, uint16_t port)
+{
+	send_from(ns, NULL, "127.0.0.1", port);
+}
+
+Test(doctor, nobody_listens_legacy)
+{
+	struct netns *ns = netns_new();
+
+	netns_rule(ns, 4, "-A INPUT -p udp --dport 9 -j NFQUEUE --queue-num 5");
+	send_to(ns, 9);
+	send_to(ns, 9);
+	examine(ns, "", 1);
+	expect("unbound-queue", "error",
+	       "rule 1 of INPUT in table filter (iptables-legacy) sends to queue 5, to which no "
+	       "program is bound: the kernel drops its packets (2 packets so far)",
+	       "iptables-legacy -t filter -D INPUT 1");
+	examine(ns, "-q 6", 1);
+	cr_expect(!find("unbound-queue"), "not asked for: %s", text);
+	netns_free(ns);
+}
+
+/* The command that it gives as the remedy works. */
+Test(doctor, the_remedy_helps)
+{
+	struct netns *ns = netns_new();
+	char *command, *end;
+	json_t *finding;
+
+	netns_run(ns, "ip6tables-nft -t mangle -A PREROUTING -p udp -j NFQUEUE --queue-num 5");
+	examine(ns, "", 1);
+	finding = find("unbound-queue");
+	cr_assert(finding);
+	command = strdup(
+		strstr(json_string_value(json_object_get(finding, "remedy")), "ip netns exec"));
+	end = strchr(command, ';');
+	cr_assert(end);
+	*end = '\0';
+	expect_contains(command, " ip6tables-nft -t mangle -D PREROUTING 1");
+	netns_run(NULL, "%s", command);
+	examine(ns, "", 0);
+	cr_expect(!find("unbound-queue"));
+	json_decref(finding);
+	free(command);
+	netns_free(ns);
+}
+
+Test(doctor, nobody_listens_iptables_nft)
+{
+	struct netns *ns = netns_new();
+
+	netns_run(ns, "iptables-nft -A INPUT -p tcp -j ACCEPT && iptables-nft -A INPUT -p udp "
+		      "--dport 9 -j NFQUEUE --queue-balance 5:7");
+	send_to(ns, 9);
+	examine(ns, "", 1);
+	expect("unbound-queue", "error",
+	       "rule 2 of INPUT in table filter (iptables-nft) sends to queues 5 to 7, to which no "
+	       "program is bound: the kernel drops its packets (1 packet so far)",
+	       "iptables-nft -t filter -D INPUT 2");
+	netns_free(ns);
+}
+
+Test(doctor, nobody_listens_but_it_is_bypassed)
+{
+	struct netns *ns = netns_new();
+
+	netns_run(
+		ns,
+		"iptables-nft -A INPUT -p udp --dport 9 -j NFQUEUE --queue-num 5 --queue-bypass");
+	netns_rule(ns, 6, "-A INPUT -p udp --dport 9 -j NFQUEUE --queue-num 6 --queue-bypass");
+	send_to(ns, 9);
+	examine(ns, "-q 5", 1);
+	expect("bypassed-queue", "warning", "lets its packets pass unseen (1 packet so far)",
+	       "mnfq dump -q 5");
+	examine(ns, "-q 6", 1);
+	expect("bypassed-queue", "warning", "(ip6tables-legacy) sends to queue 6", "-q 6");
+	netns_free(ns);
+}
+
+Test(doctor, a_chain_where_nothing_leads)
+{
+	struct netns *ns = netns_new();
+
+	netns_run(ns, "iptables-legacy -N own && iptables-legacy -A own -p udp -j NFQUEUE");
+	examine(ns, "", 1);
+	expect("unreached-rule", "warning",
+	       "rule 1 of own in table filter (iptables-legacy) never gets a packet",
+	       "iptables-legacy -t filter -A INPUT -j own");
+	netns_rule(ns, 4, "-A INPUT -j own");
+	examine(ns, "", 1);
+	cr_expect(!find("unreached-rule"), "%s", text);
+	netns_free(ns);
+}
+
+QueueTest(doctor, a_member_of_a_range_is_missing)
+{
+	netns_rule(fixture.ns, 4, "-A OUTPUT -p tcp -j NFQUEUE --queue-balance 0:3");
+	fixture_bind(NULL, count_packet);
+	examine(fixture.ns, "", 1);
+	expect("balance-gap", "error",
+	       "balances over queues 0 to 3, of which 3 are not bound, queue 0 first: the kernel "
+	       "drops",
+	       "mnfq dump -q 0:3");
+}
+
+QueueTest(doctor, no_packet_has_come)
+{
+	fixture_bind(NULL, count_packet);
+	examine(fixture.ns, "", 0);
+	expect("no-packet", "note", "no packet has come to rule 1 of INPUT in table mangle",
+	       "iptables-legacy -t mangle -nvL INPUT 1");
+	fixture_pass(0, 1);
+	expect_healthy(fixture.ns, "");
+}
+
+QueueTest(doctor, rules_behind_are_skipped)
+{
+	netns_rule(fixture.ns, 4, "-t mangle -A INPUT -p udp --dport %d -j DROP", PORT);
+	fixture_bind(NULL, count_packet);
+	fixture_pass(0, 1);
+	examine(fixture.ns, "", 0);
+	expect("accept-skips-rules", "note",
+	       "packets of rule 1 of INPUT in table mangle (iptables-legacy) that the program "
+	       "accepts skip the 1 rule behind it",
+	       "move it behind");
+}
+
+/* ---- queues ----------------------------------------------------------------------------- */
+
+QueueTest(doctor, a_queue_without_a_rule)
+{
+	netns_rule(fixture.ns, 4, "-t mangle -F");
+	fixture_bind(NULL, count_packet);
+	examine(fixture.ns, "-q 1", 1);
+	expect("no-rule", "warning", "is bound to queue 1, but no rule of this namespace",
+	       "iptables -I INPUT -p icmp -j NFQUEUE --queue-num 1");
+}
+
+Test(doctor, neither_a_queue_nor_a_rule)
+{
+	struct netns *ns = netns_new();
+
+	examine(ns, "", 0);
+	expect("nothing", "note", "no program is bound to a queue", "--all-netns");
+	examine(ns, "-q 7", 1);
+	expect("nothing", "error", "no program is bound to queue 7, and no rule sends to it",
+	       "mnfq doctor -n");
+	netns_free(ns);
+}
+
+QueueTest(doctor, a_queue_without_a_copy_mode)
+{
+	fixture_bind(QUEUE_OPTIONS(.copy_mode = MNFQ_COPY_NONE), count_packet);
+	examine(fixture.ns, "", 1);
+	expect("copy-none", "error", "without a copy mode: the kernel drops all its packets",
+	       "--copy packet");
+}
+
+QueueTest(doctor, packets_are_stuck)
+{
+	char owner[32];
+
+	snprintf(owner, sizeof(owner), "kill %d", (int)getpid());
+	fixture_bind(NULL, count_packet);
+	udp_send_many(&fixture.udp, 0, 3);
+	examine(fixture.ns, "", 1);
+	expect("stuck-packets", "error", "3 packets wait in queue 1, and ", owner);
+	expect("stuck-packets", "error", "has decided none for ", owner);
+	drain();
+	expect_healthy(fixture.ns, "");
+}
+
+Test(doctor, the_owner_is_stopped)
+{
+	struct tool tool;
+	struct udp udp;
+	struct netns *ns = queued_ns_open(&udp);
+
+	tool_start(&tool, ns, -1, "dump -q 1 --quiet");
+	tool_listening(&tool);
+	tool_freeze(&tool);
+	udp_send_many(&udp, 0, 2);
+	examine(ns, "", 1);
+	expect("owner-stopped", "error", "is stopped: it decides nothing, 2 packets wait",
+	       "kill -CONT ");
+	kill(tool.pid, SIGCONT);
+	queued_ns_expect(ns, &udp, 2);
+	examine(ns, "", 1); /* without a rule now */
+	cr_expect(!find("owner-stopped"), "%s", text);
+	tool_stop(&tool, .packets = 2, .accepted = 2);
+	netns_free(ns);
+}
+
+/* ---- losses ----------------------------------------------------------------------------- */
+
+static atomic_bool enough;
+
+static void *keep_sending(void *arg)
+{
+	while (!enough)
+		udp_send_many(arg, 0, 50);
+	return NULL;
+}
+
+QueueTest(doctor, a_queue_is_full)
+{
+	pthread_t thread;
+
+	fixture_bind(QUEUE_OPTIONS(.max_len = 3), count_packet);
+	udp_send_many(&fixture.udp, 0, 5);
+	examine(fixture.ns, "", 1);
+	expect("queue-full", "warning", "queue 1 has lost 2 packets, since it was bound",
+	       "--max-len");
+	cr_assert(pthread_create(&thread, NULL, keep_sending, &fixture.udp) == 0);
+	examine(fixture.ns, "-t 0.5", 1);
+	enough = true;
+	pthread_join(thread, NULL);
+	expect("queue-full", "error", "of them just now", "--queue-balance");
+	drain();
+}
+
+/* As large as the machine lets it be: what the doctor says of that is right for this machine. */
+static bool has_small_rmem_max(void)
+{
+	FILE *file = fopen("/proc/sys/net/core/rmem_max", "re");
+	unsigned long value = 0;
+
+	cr_assert(file && fscanf(file, "%lu", &value) == 1);
+	fclose(file);
+	return value < 1024 * 2304;
+}
+
+QueueTest(doctor, a_receive_buffer_is_full)
+{
+	struct mnfq_queue *other;
+
+	expect_ok(fixture.sock, mnfq_socket_set_receive_buffer(fixture.sock, 16384));
+	fixture_bind(QUEUE_OPTIONS(.max_len = 50000), count_packet);
+	udp_send_many(&fixture.udp, 0, 500);
+	examine(fixture.ns, "", 1);
+	expect("buffer-full", "warning", "the receive buffer of its program was full",
+	       "--receive-buffer");
+	if (has_small_rmem_max())
+		expect("rmem-max", "warning", "net.core.rmem_max is ",
+		       "sysctl -w net.core.rmem_max=");
+	else
+		cr_expect(!find("rmem-max"));
+	cr_expect(!find("socket-losses"), "they are those of the queue");
+	drain();
+	/* A queue that is new on the socket has no losses; the socket still has. */
+	mnfq_queue_unbind(fixture.queue);
+	fixture.queue = NULL;
+	expect_ok(fixture.sock,
+		  mnfq_queue_bind(&other, fixture.sock, 2, NULL, count_packet, &fixture));
+	examine(fixture.ns, "-q 2", 1);
+	expect("socket-losses", "warning", "messages of the kernel besides packets of its queues",
+	       "--receive-buffer");
+	fixture.unaccounted = "queue 1 is unbound";
+}
+
+/* ---- the network ------------------------------------------------------------------------ */
+
+/* From an address to which no way leads back; the neighbour is known by then, and sees it at once. */
+static void send_spoofed(struct netns *from)
+{
+	netns_run(from, "ip addr add 10.9.9.9/32 dev lo");
+	send_from(from, NULL, "10.0.1.2", 9);
+	netns_run(from, "until ip neigh show to 10.0.1.2 | grep -q lladdr; do :; done");
+	send_from(from, "10.9.9.9", "10.0.1.2", PORT);
+}
+
+Test(doctor, rp_filter_drops_them_in_front_of_the_rule)
+{
+	struct netns *from = netns_new(), *ns = netns_new();
+
+	netns_join(from, "eth0", ns, "eth0", 1);
+	netns_run(ns, "echo 1 >/proc/sys/net/ipv4/conf/eth0/rp_filter");
+	netns_rule(ns, 4, "-A INPUT -p udp --dport %d -j NFQUEUE --queue-num 1", PORT);
+	examine(ns, "", 1);
+	cr_expect(!find("rp-filter"), "it has dropped none: %s", text);
+	send_spoofed(from);
+	examine(ns, "", 1);
+	expect("rp-filter", "warning", "rp_filter has dropped 1 packet ", "strict on eth0");
+	netns_free(from);
+	netns_free(ns);
+}
+
+Test(doctor, a_bridge_without_br_netfilter)
+{
+	struct netns *left = netns_new(), *middle = netns_new(), *right = netns_new();
+
+	netns_bridge(left, middle, right);
+	netns_run(middle, "for i in /proc/sys/net/bridge/bridge-nf-call-ip*tables; do "
+			  "[ ! -e $i ] || echo 0 >$i; done");
+	netns_rule(middle, 4, "-A FORWARD -p udp -j NFQUEUE --queue-num 1");
+	examine(middle, "", 1);
+	expect("br-netfilter-off", "warning", "packets that bridge br0 forwards do not pass",
+	       "modprobe br_netfilter");
+	netns_rule(middle, 4, "-F");
+	examine(middle, "", 0);
+	cr_expect(!find("br-netfilter-off"));
+	netns_free(left);
+	netns_free(middle);
+	netns_free(right);
+}
