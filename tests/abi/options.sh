@@ -55,6 +55,7 @@ if [ "$TOOL" = true ]; then
 	check_command mnfq-dump "$mnfq" dump
 	check_command mnfq-share "$mnfq" share
 	check_command mnfq-stat "$mnfq" stat
+	check_command mnfq-doctor "$mnfq" doctor
 fi
 if [ "$BENCH" = true ]; then
 	check_command mnfq-bench "$BUILD/tools/bench/mnfq-bench"
