@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: MIT
+/* Receiving packets, and calling their callbacks or handing them to who pulls. */
+#include "module.h"
+
+#include <errno.h>
+
+/* The batch is over: of its packets those that somebody keeps become copies. Returns 0, or -1 with an exception. */
+static int settle(struct py_socket *self)
+{
+	int err = 0;
+
+	while (self->in_hand > 0)
+		if (py_packet_done(self, self->hand[--self->in_hand]) < 0)
+			err = -1;
+	return err;
+}
+
+/* The same where an exception would be in the way. */
+void py_loop_settle(struct py_socket *self)
+{
+	PyObject *type, *value, *traceback;
+
+	PyErr_Fetch(&type, &value, &traceback);
+	if (settle(self) < 0)
+		PyErr_WriteUnraisable((PyObject *)Py_TYPE(self));
+	PyErr_Restore(type, value, traceback);
+}
+
+static int begin(struct py_socket *self)
+{
+	if (py_socket_use(self) < 0)
+		return -1;
+	if (self->running) {
+		PyErr_SetString(PyExc_RuntimeError, "packets of this socket are being received: not from "
+						    "within a callback, nor from another thread");
+		return -1;
+	}
+	self->running = true;
+	return 0;
+}
+
+static void end(struct py_socket *self)
+{
+	self->running = false;
+	if (self->closing)
+		py_socket_close(self, "the socket is closed");
+}
+
+/* Waits for a batch. Returns how many messages there are, 0: none in time, or -1 with an exception. */
+static int receive(struct py_socket *self, int timeout_ms)
+{
+	int n;
+
+	if (settle(self) < 0 || (self->viewed && py_payload_leave_ring(self) < 0))
+		return -1;
+	self->waiting = true;
+	self->rest = false;
+	Py_BEGIN_ALLOW_THREADS
+	n = mnfq_socket_receive(self->sock, timeout_ms);
+	Py_END_ALLOW_THREADS
+	self->waiting = false;
+	if (n == 0 || n > 1)
+		self->backlog = false;
+	self->rest = n > 0;
+	if (self->closing && n == -ECANCELED)
+		return 0;
+	if (n == -EINTR)
+		return PyErr_CheckSignals() < 0 ? -1 : -EINTR;
+	if (n == -ECANCELED) {
+		self->stop = true;
+		return 0;
+	}
+	if (n < 0) {
+		py_fail_socket(self, n);
+		return -1;
+	}
+	return n;
+}
+
+/*
+ * Ends a batch, so that its verdicts are sent. What was not looked at comes first in the next one, for which the
+ * descriptor is readable: this is what mnfq_socket_dispatch() does before it refuses to serve queues that are pulled.
+ */
+void py_loop_end(struct py_socket *self)
+{
+	py_loop_settle(self);
+	if (self->sock && self->rest)
+		(void)mnfq_socket_dispatch(self->sock, 0);
+	self->rest = false;
+}
+
+/* ---- callbacks ---- */
+
+/* Takes what the callback returned: the verdict. */
+static int take_verdict(struct py_packet *packet, PyObject *result)
+{
+	uint32_t verdict;
+
+	if (packet->state != PY_HAND && packet->state != PY_COPY)
+		return 0;
+	if (py_check_verdict(result, &verdict) < 0)
+		return -1;
+	if (verdict == MNFQ_DEFER && packet->state == PY_COPY)
+		return 0;
+	return py_packet_decide(packet, verdict);
+}
+
+/* Is the packet still the one in hand? Something in its callback may have closed the socket. */
+static bool is_on_top(const struct py_socket *self, const struct py_packet *packet)
+{
+	return self->in_hand > 0 && self->hand[self->in_hand - 1] == packet;
+}
+
+/* Returns 0, or -1 with an exception. May close the socket, or unbind the queue. */
+static int call(struct py_queue *queue, struct py_packet *packet)
+{
+	struct py_socket *socket = queue->socket;
+	PyObject *result, *callback = queue->callback;
+	int err = 0;
+
+	Py_INCREF(callback);
+	Py_INCREF(packet);
+	result = PyObject_CallFunctionObjArgs(callback, (PyObject *)packet, NULL);
+	Py_DECREF(callback);
+	if (!result)
+		err = -1;
+	else if (queue->type == py_packet_type)
+		err = take_verdict(packet, result);
+	Py_XDECREF(result);
+	Py_DECREF(packet);
+	if (!is_on_top(socket, packet))
+		return err;
+	socket->in_hand--;
+	if (err < 0) {
+		py_packet_settle(packet); /* its traceback may have it */
+		Py_DECREF(packet);
+		return -1;
+	}
+	return py_packet_done(socket, packet);
+}
+
+/* The next packet of the batch goes to its callback, or to what is to be pulled. Returns 1, 0: none left; or -1. */
+static int deliver(struct py_socket *self)
+{
+	struct mnfq_packet *view = mnfq_socket_next_packet(self->sock);
+	struct py_queue *queue = view ? py_queue_find(self, view) : NULL;
+	struct py_packet *packet;
+	int err;
+
+	if (!view)
+		return 0;
+	packet = queue ? py_packet_take(queue, view) : NULL;
+	if (!packet)
+		return queue ? -1 : 1;
+	self->hand[self->in_hand++] = packet;
+	if (!queue->callback)
+		return PyList_Insert(queue->pending, 0, (PyObject *)packet) < 0 ? -1 : 1;
+	Py_INCREF(queue);
+	err = call(queue, packet);
+	Py_DECREF(queue);
+	return err < 0 ? -1 : 1;
+}
+
+/* Delivers a batch. Returns 0, or -1 with an exception. */
+static int deliver_all(struct py_socket *self)
+{
+	int n;
+
+	do {
+		n = self->in_hand < BATCH ? deliver(self) : 0;
+		if (n == 0)
+			return PyErr_CheckSignals();
+	} while (n > 0 && self->sock && !self->stop && !self->closing);
+	if (self->sock) {
+		self->backlog = true;
+		py_loop_end(self);
+	}
+	return n < 0 ? -1 : 0;
+}
+
+/* Has one batch, with @timeout_ms. Returns how many messages there were, or -1 with an exception. */
+static int round_of(struct py_socket *self, int timeout_ms)
+{
+	const int n = receive(self, timeout_ms);
+
+	if (n <= 0)
+		return n;
+	if (deliver_all(self) < 0)
+		return -1;
+	if (!self->sock && !self->closing) {
+		PyErr_Format(PyExc_RuntimeError, "%s", self->gone);
+		return -1;
+	}
+	return n;
+}
+
+/* Ends receiving for now. */
+static void finish(struct py_socket *self)
+{
+	py_loop_end(self);
+	self->stop = false;
+	end(self);
+}
+
+/*
+ * Calls the callbacks of packets that arrive. @timeout_ms: negative: until stopped; 0: all that is there; else until
+ * something came, or the time is over. @once: one batch. Returns the number of messages of the last batch, or -1
+ * with an exception.
+ */
+int py_loop_run(struct py_socket *self, int timeout_ms, bool once)
+{
+	bool empty;
+	int n;
+
+	if (begin(self) < 0)
+		return -1;
+	Py_INCREF(self);
+	do {
+		n = round_of(self, timeout_ms);
+		empty = n == 0 || (timeout_ms == 0 && n > 0 && n < BATCH && !self->backlog);
+	} while (self->sock && !self->stop && !self->closing &&
+		 (n == -EINTR || (n > 0 && timeout_ms <= 0 && !once && !empty) ||
+		  (n == 0 && timeout_ms < 0)));
+	finish(self);
+	Py_DECREF(self);
+	return n == -EINTR ? 0 : n;
+}
+
+/* ---- pulling ---- */
+
+/* Returns a new reference, or NULL. */
+static PyObject *take_pending(struct py_queue *queue)
+{
+	const Py_ssize_t n = PyList_Size(queue->pending);
+	PyObject *packet = n > 0 ? PyList_GetItem(queue->pending, n - 1) : NULL;
+
+	Py_XINCREF(packet);
+	if (packet && PyList_SetSlice(queue->pending, n - 1, n, NULL) < 0)
+		Py_CLEAR(packet);
+	return packet;
+}
+
+/* Returns 1, 0: nothing in time; or -1 with an exception. */
+static int fetch(struct py_socket *self, bool wait)
+{
+	int n = self->rest ? deliver(self) : 0;
+
+	if (n != 0)
+		return n;
+	do
+		n = receive(self, wait ? -1 : 0);
+	while (n == -EINTR);
+	return n < 0 ? -1 : n > 0;
+}
+
+/*
+ * The next packet of a queue; NULL without an exception: there is none now, or it was stopped. All verdicts are on
+ * their way then.
+ */
+PyObject *py_loop_next(struct py_queue *queue, bool wait)
+{
+	struct py_socket *self = queue->socket;
+	PyObject *packet = queue->queue ? take_pending(queue) : NULL;
+	int n = 1;
+
+	if (packet || !queue->queue || begin(self) < 0)
+		return packet;
+	Py_INCREF(self);
+	while (n > 0 && !packet && self->sock && !self->stop && queue->queue) {
+		n = fetch(self, wait);
+		packet = n < 0 ? NULL : take_pending(queue);
+	}
+	if (packet)
+		end(self);
+	else
+		finish(self);
+	Py_DECREF(self);
+	return packet;
+}
