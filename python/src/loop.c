@@ -124,19 +124,21 @@ static int call(struct py_queue *queue, struct py_packet *packet)
 	Py_DECREF(callback);
 	if (!result)
 		err = -1;
-	else if (queue->type == py_packet_type)
+	else if (!queue->legacy)
 		err = take_verdict(packet, result);
 	Py_XDECREF(result);
 	Py_DECREF(packet);
 	if (!is_on_top(socket, packet))
 		return err;
 	socket->in_hand--;
-	if (err < 0) {
-		py_packet_settle(packet); /* its traceback may have it */
-		Py_DECREF(packet);
-		return -1;
-	}
-	return py_packet_done(socket, packet);
+	if (err == 0)
+		return py_packet_done(socket, packet);
+	if (queue->legacy) /* whoever has it, be it the traceback, can decide it */
+		py_packet_settle(packet);
+	else
+		py_packet_abandon(packet);
+	Py_DECREF(packet);
+	return -1;
 }
 
 /* The next packet of the batch goes to its callback, or to what is to be pulled. Returns 1, 0: none left; or -1. */

@@ -5,7 +5,8 @@
  */
 #include "module.h"
 
-PyTypeObject *py_socket_type, *py_queue_type, *py_packet_type, *py_nfq_packet_type;
+static PyTypeObject *socket_type, *plain_packet_type;
+PyTypeObject *py_plain_queue_type, *py_queue_type, *py_packet_type, *py_nfq_packet_type;
 PyObject *py_protocols;
 
 static PyObject *after_fork(PyObject *module, PyObject *unused)
@@ -29,9 +30,30 @@ static PyObject *set_protocols(PyObject *module, PyObject *dict)
 	Py_RETURN_NONE;
 }
 
+/* _set_types(Queue, Packet): what mnfq makes of the types of its module. */
+static PyObject *set_types(PyObject *module, PyObject *args)
+{
+	PyObject *queue, *packet;
+
+	(void)module;
+	if (!PyArg_ParseTuple(args, "O!O!", &PyType_Type, &queue, &PyType_Type, &packet))
+		return NULL;
+	if (!PyType_IsSubtype((PyTypeObject *)queue, py_plain_queue_type) ||
+	    !PyType_IsSubtype((PyTypeObject *)packet, plain_packet_type)) {
+		PyErr_SetString(PyExc_TypeError, "types that are derived from those of _mnfq are required");
+		return NULL;
+	}
+	Py_INCREF(queue); /* for good, as the types themselves */
+	Py_INCREF(packet);
+	py_queue_type = (PyTypeObject *)queue;
+	py_packet_type = (PyTypeObject *)packet;
+	Py_RETURN_NONE;
+}
+
 static PyMethodDef methods[] = {
 	{ "_after_fork", after_fork, METH_NOARGS, NULL },
 	{ "_set_protocols", set_protocols, METH_O, NULL },
+	{ "_set_types", set_types, METH_VARARGS, NULL },
 	{ NULL, NULL, 0, NULL },
 };
 
@@ -94,12 +116,14 @@ static int watch_forks(PyObject *module)
 static int execute(PyObject *module)
 {
 	if (check_interpreter() < 0 || PyModule_AddFunctions(module, py_handover_methods) < 0 ||
-	    add_type(module, "Socket", &py_socket_spec, &py_socket_type) < 0 ||
-	    add_type(module, "Queue", &py_queue_spec, &py_queue_type) < 0 ||
-	    add_type(module, "Packet", &py_packet_spec, &py_packet_type) < 0 ||
+	    add_type(module, "Socket", &py_socket_spec, &socket_type) < 0 ||
+	    add_type(module, "Queue", &py_queue_spec, &py_plain_queue_type) < 0 ||
+	    add_type(module, "Packet", &py_packet_spec, &plain_packet_type) < 0 ||
 	    add_type(module, "NetfilterQueuePacket", &py_nfq_packet_spec, &py_nfq_packet_type) < 0 ||
 	    PyModule_AddStringConstant(module, "version", mnfq_get_version()) < 0)
 		return -1;
+	py_queue_type = py_queue_type ? py_queue_type : py_plain_queue_type;
+	py_packet_type = py_packet_type ? py_packet_type : plain_packet_type;
 	return watch_forks(module);
 }
 

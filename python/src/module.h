@@ -51,7 +51,9 @@ struct py_queue {
 	PyObject *callback;    /* NULL: its packets are pulled */
 	PyObject *pending;     /* a list of packets to be pulled, the last one first */
 	PyTypeObject *type;    /* of its packets */
+	bool legacy;           /* of netfilterqueue: the callback returns nothing */
 	unsigned int num;
+	uint32_t default_verdict;
 };
 
 enum py_state {
@@ -83,7 +85,8 @@ struct py_packet {
 };
 
 /* module.c */
-extern PyTypeObject *py_socket_type, *py_queue_type, *py_packet_type, *py_nfq_packet_type;
+/* What objects are made of: mnfq derives its types. */
+extern PyTypeObject *py_plain_queue_type, *py_queue_type, *py_packet_type, *py_nfq_packet_type;
 extern PyObject *py_protocols; /* names by number, or NULL */
 
 /* error.c */
@@ -119,6 +122,7 @@ struct py_queue *py_queue_find(const struct py_socket *self, const struct mnfq_p
 struct py_packet *py_packet_take(struct py_queue *queue, struct mnfq_packet *view);
 int py_packet_done(struct py_socket *socket, struct py_packet *self);
 void py_packet_settle(struct py_packet *self);
+void py_packet_abandon(struct py_packet *self);
 void py_packet_let_go(struct py_packet *self);
 int py_packet_decide(struct py_packet *self, uint32_t verdict);
 int py_packet_retain(struct py_packet *self);

@@ -107,6 +107,16 @@ void py_packet_settle(struct py_packet *self)
 		self->state = PY_DECIDED;
 }
 
+/* There is no verdict for it: it gets the queue's default one, in hand from the library, at the end of its batch. */
+void py_packet_abandon(struct py_packet *self)
+{
+	if (self->state == PY_COPY)
+		(void)mnfq_packet_decide(self->view, self->queue->default_verdict);
+	if (self->state == PY_HAND || self->state == PY_COPY)
+		self->state = PY_DECIDED;
+	py_packet_settle(self);
+}
+
 static int warn_undecided(const struct py_packet *self)
 {
 	return PyErr_WarnFormat(PyExc_ResourceWarning, 1,

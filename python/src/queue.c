@@ -134,14 +134,17 @@ static void to_options(const struct settings *settings, struct mnfq_queue_option
 
 static struct py_queue *make(struct py_socket *socket, const struct settings *settings)
 {
-	allocfunc alloc = (allocfunc)PyType_GetSlot(py_queue_type, Py_tp_alloc);
-	struct py_queue *self = (struct py_queue *)alloc(py_queue_type, 0);
+	PyTypeObject *type = settings->legacy ? py_plain_queue_type : py_queue_type;
+	allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+	struct py_queue *self = (struct py_queue *)alloc(type, 0);
 
 	if (!self)
 		return NULL;
 	Py_INCREF(socket);
 	self->socket = socket;
 	self->num = settings->num;
+	self->legacy = settings->legacy;
+	self->default_verdict = settings->default_verdict;
 	self->type = settings->legacy ? py_nfq_packet_type : py_packet_type;
 	if (settings->callback != Py_None) {
 		Py_INCREF(settings->callback);
@@ -263,6 +266,7 @@ static PyObject *queue_configure(struct py_queue *self, PyObject *args)
 	Py_END_ALLOW_THREADS
 	if (err < 0)
 		return py_fail_socket(self->socket, err);
+	self->default_verdict = settings.default_verdict;
 	Py_RETURN_NONE;
 }
 

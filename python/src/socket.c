@@ -225,6 +225,19 @@ static PyObject *socket_dispatch(struct py_socket *self, PyObject *arg)
 	return n < 0 ? NULL : PyLong_FromLong(n);
 }
 
+static PyObject *socket_flush(struct py_socket *self, PyObject *unused)
+{
+	int err;
+
+	(void)unused;
+	if (py_socket_use(self) < 0)
+		return NULL;
+	err = mnfq_socket_flush(self->sock);
+	if (err < 0)
+		return py_fail_socket(self, err);
+	Py_RETURN_NONE;
+}
+
 static PyObject *socket_stop(struct py_socket *self, PyObject *unused)
 {
 	(void)unused;
@@ -362,6 +375,7 @@ static PyMethodDef methods[] = {
 	  "Call the callbacks of packets that arrive, until stop() or an exception." },
 	{ "stop", (PyCFunction)socket_stop, METH_NOARGS,
 	  "End run() or dispatch() after the callback that is running, or else the next one." },
+	{ "flush", (PyCFunction)socket_flush, METH_NOARGS, "Send the verdicts given so far." },
 	{ "ifname", (PyCFunction)socket_ifname, METH_O,
 	  "The name of an interface in the socket's namespace, by its index; None: there is none." },
 	{ NULL, NULL, 0, NULL },

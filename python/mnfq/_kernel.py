@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: MIT
+"""The kernel's list of queues."""
+from typing import NamedTuple
+
+from ._constants import Copy
+
+
+class KernelQueue(NamedTuple):
+    """A queue of a network namespace, as the kernel lists it, whoever owns it."""
+
+    num: int
+    portid: int  #: the owner: the portid of its netlink socket
+    waiting: int  #: packets without a verdict
+    copy_mode: Copy
+    copy_range: int
+    queue_dropped: int  #: packets dropped because the queue was full
+    user_dropped: int  #: packets dropped because the receive buffer was full
+    last_id: int  #: id of the last packet
+
+
+def _parse(line):
+    num, portid, waiting, mode, copy_range, queue_dropped, user_dropped, last_id = map(int, line.split()[:8])
+    copy_mode = Copy(mode) if mode else Copy.NONE
+    return KernelQueue(num, portid, waiting, copy_mode, copy_range, queue_dropped, user_dropped, last_id)
+
+
+def queues(pid=None):
+    """The queues of a network namespace, a list of KernelQueue: the caller's, or that of a process.
+
+    Only root of the namespace may read them.
+    """
+    with open(f"/proc/{'thread-self' if pid is None else int(pid)}/net/netfilter/nfnetlink_queue") as lines:
+        return [_parse(line) for line in lines]
