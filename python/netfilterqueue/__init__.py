@@ -141,7 +141,10 @@ class NetfilterQueue:
 
     def run(self, block=True):
         """Call the callback for packets that arrive, until it raises an exception; run(False): that are there."""
-        self._socket._dispatch(-1 if block else 0)
+        if block:
+            self._socket.run()
+        else:
+            self._socket._dispatch(0)
 
     def run_socket(self, s):
         """The same, but wait with s.recv(), which gevent and others replace. s is a copy of the descriptor."""

@@ -3,6 +3,9 @@
 #include "module.h"
 
 #include <errno.h>
+#include <unistd.h>
+
+#define FEW 8 /* packets, whose verdicts are sent in some microseconds */
 
 /* The batch is over: of its packets those that somebody keeps become copies. Returns 0, or -1 with an exception. */
 static int settle(struct py_socket *self)
@@ -46,12 +49,34 @@ static void end(struct py_socket *self)
 		py_socket_close(self, "the socket is closed");
 }
 
+/*
+ * Sends the verdicts of the batch before the wait, although that would do it, too: a signal that comes with
+ * the packets' arrival elsewhere is then seen here, not after the wait. For a few packets the GIL is not worth letting
+ * go of. Only the main thread handles signals. Returns 0, or -1 with an exception.
+ */
+static int send_before(struct py_socket *self)
+{
+	if (getpid() != gettid())
+		return 0;
+	if (self->rest && self->messages > FEW) {
+		self->waiting = true;
+		Py_BEGIN_ALLOW_THREADS
+		(void)mnfq_socket_flush(self->sock);
+		Py_END_ALLOW_THREADS
+		self->waiting = false;
+	} else if (self->rest) {
+		(void)mnfq_socket_flush(self->sock);
+	}
+	return self->closing ? 0 : PyErr_CheckSignals();
+}
+
 /* Waits for a batch. Returns how many messages there are, 0: none in time, or -1 with an exception. */
 static int receive(struct py_socket *self, int timeout_ms)
 {
 	int n;
 
-	if (settle(self) < 0 || (self->viewed && py_payload_leave_ring(self) < 0))
+	if (settle(self) < 0 || (self->viewed && py_payload_leave_ring(self) < 0) ||
+	    (timeout_ms != 0 && send_before(self) < 0))
 		return -1;
 	self->waiting = true;
 	self->rest = false;
@@ -62,6 +87,7 @@ static int receive(struct py_socket *self, int timeout_ms)
 	if (n == 0 || n > 1)
 		self->backlog = false;
 	self->rest = n > 0;
+	self->messages = n;
 	if (self->closing && n == -ECANCELED)
 		return 0;
 	if (n == -EINTR)

@@ -40,7 +40,8 @@ struct py_socket {
 	bool stop;         /* to be looked at after each packet */
 	bool closing;      /* close() was called while another thread waits */
 	bool backlog;      /* the library may have messages that were received before */
-	bool rest;         /* the batch was left before its end */
+	bool rest;         /* the batch has not ended for the library, */
+	int messages;      /* and has so many */
 };
 
 struct py_queue {
