@@ -141,7 +141,7 @@ static bool is_on_top(const struct py_socket *self, const struct py_packet *pack
 static int call(struct py_queue *queue, struct py_packet *packet)
 {
 	struct py_socket *socket = queue->socket;
-	PyObject *result, *callback = queue->callback;
+	PyObject *result, *callback = queue->callback, *type, *value, *traceback;
 	int err = 0;
 
 	Py_INCREF(callback);
@@ -159,11 +159,13 @@ static int call(struct py_queue *queue, struct py_packet *packet)
 	socket->in_hand--;
 	if (err == 0)
 		return py_packet_done(socket, packet);
+	PyErr_Fetch(&type, &value, &traceback);
 	if (queue->legacy) /* whoever has it, be it the traceback, can decide it */
 		py_packet_settle(packet);
 	else
 		py_packet_abandon(packet);
 	Py_DECREF(packet);
+	PyErr_Restore(type, value, traceback);
 	return -1;
 }
 

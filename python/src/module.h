@@ -25,7 +25,7 @@ struct py_packet;
 struct py_socket {
 	PyObject_HEAD
 	struct mnfq_socket *sock; /* NULL: closed */
-	struct mnfq_ring *ring;
+	PyObject *ring; /* a capsule, which views of the ring's memory share; NULL: the library's own */
 	struct py_socket *next, **link;   /* of those that are open */
 	struct py_queue *queues;          /* bound here; borrowed */
 	PyObject *owned;                  /* a list of queues that live as long as the socket */
@@ -137,6 +137,7 @@ PyObject *py_packet_new(PyTypeObject *type, PyObject *args, PyObject *kwargs);
 extern PyType_Spec py_packet_spec, py_nfq_packet_spec;
 extern PyMethodDef py_handover_methods[];
 PyObject *py_payload_get(struct py_packet *self, void *unused);
+PyObject *py_payload_new_ring(struct mnfq_ring **ring);
 int py_payload_leave_ring(struct py_socket *self);
 PyObject *py_packet_get_ct(struct py_packet *self, void *unused);
 PyObject *py_packet_get_tuple(struct py_packet *self, void *unused);

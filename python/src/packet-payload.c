@@ -33,7 +33,7 @@ static bool release(PyObject *view)
 	return none;
 }
 
-/* The packet is in hand no more: ends the view of it. Returns 0, or -1 without memory. */
+/* The packet is in hand no more: ends the view of it. Returns 0, or -1 with an exception. */
 int py_packet_unviewed(struct py_packet *self)
 {
 	PyObject *pair;
@@ -46,8 +46,10 @@ int py_packet_unviewed(struct py_packet *self)
 	if (self->basis && !release(self->basis)) {
 		if (!kept)
 			kept = PyList_New(0);
-		pair = PyTuple_Pack(2, self->basis, Py_None);
+		pair = PyTuple_Pack(2, self->basis, self->queue->socket->ring);
 		err = kept && pair ? PyList_Append(kept, pair) : -1;
+		if (err < 0)
+			Py_INCREF(self->queue->socket->ring); /* for good: the views are not known to be gone */
 		Py_XDECREF(pair);
 		self->queue->socket->viewed = true;
 	}
@@ -55,55 +57,59 @@ int py_packet_unviewed(struct py_packet *self)
 	return err;
 }
 
-/* Forgets views that are gone, with their rings; of the new ones @ring is the ring. */
-static int sort_kept(PyObject *ring)
+/* Forgets views that are gone, and so their rings. Returns 0, or -1 with an exception. */
+static int sort_kept(void)
 {
-	PyObject *old = kept, *pair, *basis;
-	Py_ssize_t i, n = PyList_Size(old);
-	int err = 0;
+	PyObject *left = PyList_New(0), *pair;
+	Py_ssize_t i, n = kept ? PyList_Size(kept) : 0;
+	int err = left ? 0 : -1;
 
-	kept = PyList_New(0);
-	for (i = 0; kept && i < n && err == 0; i++) {
-		pair = PyList_GetItem(old, i);
-		basis = PyTuple_GetItem(pair, 0);
-		if (release(basis))
-			continue;
-		pair = PyTuple_Pack(2, basis, PyTuple_GetItem(pair, 1) == Py_None ? ring : PyTuple_GetItem(pair, 1));
-		err = pair ? PyList_Append(kept, pair) : -1;
-		Py_XDECREF(pair);
+	for (i = 0; i < n && err == 0; i++) {
+		pair = PyList_GetItem(kept, i);
+		if (!release(PyTuple_GetItem(pair, 0)))
+			err = PyList_Append(left, pair);
 	}
-	if (!kept || err < 0) {
-		Py_XDECREF(kept);
-		kept = old;
+	if (err < 0) {
+		Py_XDECREF(left);
 		return -1;
 	}
-	Py_DECREF(old);
+	Py_XDECREF(kept);
+	kept = left;
 	return 0;
+}
+
+PyObject *py_payload_new_ring(struct mnfq_ring **ring)
+{
+	PyObject *capsule;
+	int err = mnfq_ring_new(ring, BATCH);
+
+	if (err < 0)
+		return py_fail(err, "no memory for a ring");
+	capsule = PyCapsule_New(*ring, NULL, free_ring);
+	if (!capsule)
+		mnfq_ring_free(*ring);
+	return capsule;
 }
 
 /* The memory of the socket's ring is left to who looks at it. Returns 0, or -1 with an exception. */
 int py_payload_leave_ring(struct py_socket *self)
 {
 	struct mnfq_ring *ring;
-	PyObject *capsule;
-	int err = mnfq_ring_new(&ring, BATCH);
+	PyObject *capsule = py_payload_new_ring(&ring);
+	int err;
 
-	if (err == 0)
-		err = mnfq_socket_set_ring(self->sock, ring);
-	if (err < 0) {
-		py_fail(err, "no memory for another ring");
-		return -1;
-	}
-	capsule = PyCapsule_New(self->ring, NULL, free_ring);
-	self->ring = ring;
-	self->viewed = false;
 	if (!capsule)
 		return -1;
-	err = sort_kept(capsule);
-	if (err < 0)
-		Py_INCREF(capsule); /* the views are not known to be gone */
-	Py_DECREF(capsule);
-	return err;
+	err = mnfq_socket_set_ring(self->sock, ring);
+	if (err < 0) {
+		Py_DECREF(capsule);
+		py_fail_socket(self, err);
+		return -1;
+	}
+	Py_DECREF(self->ring);
+	self->ring = capsule;
+	self->viewed = false;
+	return sort_kept();
 }
 
 /* Is it in the ring, and will it stay there while the packet is in hand? */

@@ -77,7 +77,7 @@ void py_socket_close(struct py_socket *self, const char *why)
 	Py_BEGIN_ALLOW_THREADS
 	mnfq_socket_close(sock);
 	Py_END_ALLOW_THREADS
-	self->ring = mnfq_ring_free(self->ring);
+	Py_CLEAR(self->ring);
 	drop_spares(self);
 	Py_CLEAR(self->owned);
 }
@@ -98,7 +98,7 @@ void py_socket_after_fork(void)
 		self->sock = NULL;
 		detach(self, "the socket belongs to the parent of this process: open another one");
 		mnfq_socket_forget(sock);
-		self->ring = mnfq_ring_free(self->ring);
+		Py_CLEAR(self->ring);
 	}
 }
 
@@ -140,7 +140,7 @@ static PyObject *socket_open(struct py_socket *self, PyObject *args)
 	char message[MNFQ_ERRMSG_SIZE] = "";
 	struct mnfq_socket_options options = MNFQ_INIT(options);
 	PyObject *netns;
-	int adopt, ring, err = 0;
+	int adopt, ring, err;
 
 	if (!PyArg_ParseTuple(args, "OiO&O&O&O&O&O&i:_open", &netns, &adopt, py_to_u32, &options.flags,
 			      py_to_u32, &options.receive_buffer, py_to_u32, &options.timeout_ms,
@@ -154,14 +154,14 @@ static PyObject *socket_open(struct py_socket *self, PyObject *args)
 	options.error = message;
 	options.error_size = sizeof(message);
 	if (ring)
-		err = mnfq_ring_new(&self->ring, BATCH);
-	options.ring = self->ring;
-	if (err == 0)
-		err = adopt >= 0 ? mnfq_socket_adopt(&self->sock, adopt, &options) :
-				   open_any(self, netns, &options);
+		self->ring = py_payload_new_ring(&options.ring);
+	if (ring && !self->ring)
+		return NULL;
+	err = adopt >= 0 ? mnfq_socket_adopt(&self->sock, adopt, &options) :
+			   open_any(self, netns, &options);
 	if (err < 0) {
 		self->sock = NULL;
-		self->ring = mnfq_ring_free(self->ring);
+		Py_CLEAR(self->ring);
 		return PyErr_Occurred() ? NULL : py_fail(err, message);
 	}
 	link_up(self);
@@ -198,7 +198,7 @@ static PyObject *socket_detach(struct py_socket *self, PyObject *unused)
 		return py_fail_socket(self, fd);
 	self->sock = NULL;
 	detach(self, "the socket was detached");
-	self->ring = mnfq_ring_free(self->ring);
+	Py_CLEAR(self->ring);
 	drop_spares(self);
 	return PyLong_FromLong(fd);
 }
