@@ -7,7 +7,8 @@
 /* An OSError, of the subclass that belongs to the errno. Returns NULL. */
 PyObject *py_fail(int err, const char *message)
 {
-	PyObject *args = Py_BuildValue("(is)", -err, message && *message ? message : strerror(-err));
+	PyObject *args =
+		Py_BuildValue("(is)", -err, message && *message ? message : strerror(-err));
 
 	if (args) {
 		PyErr_SetObject(PyExc_OSError, args);
@@ -82,8 +83,8 @@ int py_check_verdict(PyObject *object, uint32_t *ret)
 	unsigned long value;
 
 	if (!PyLong_Check(object) || PyBool_Check(object)) {
-		PyErr_Format(PyExc_TypeError, "%R is not a verdict: return one, such as Verdict.ACCEPT",
-			     object);
+		PyErr_Format(PyExc_TypeError,
+			     "%R is not a verdict: return one, such as Verdict.ACCEPT", object);
 		return -1;
 	}
 	value = PyLong_AsUnsignedLong(object);

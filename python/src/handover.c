@@ -17,11 +17,8 @@ static PyObject *handover_send(PyObject *module, PyObject *args)
 	options.error = message;
 	options.error_size = sizeof(message);
 	options.flags = keep ? MNFQ_HANDOVER_KEEP : 0;
-	Py_BEGIN_ALLOW_THREADS
-	err = mnfq_handover_send(stream, fd, timeout, &options);
-	Py_END_ALLOW_THREADS
-	if (err < 0)
-		return py_fail(err, message);
+	Py_BEGIN_ALLOW_THREADS err = mnfq_handover_send(stream, fd, timeout, &options);
+	Py_END_ALLOW_THREADS if (err < 0) return py_fail(err, message);
 	Py_RETURN_NONE;
 }
 
@@ -37,11 +34,8 @@ static PyObject *handover_wait(PyObject *module, PyObject *args)
 		return NULL;
 	options.error = message;
 	options.error_size = sizeof(message);
-	Py_BEGIN_ALLOW_THREADS
-	err = mnfq_handover_wait(stream, timeout, &options);
-	Py_END_ALLOW_THREADS
-	if (err < 0)
-		return py_fail(err, message);
+	Py_BEGIN_ALLOW_THREADS err = mnfq_handover_wait(stream, timeout, &options);
+	Py_END_ALLOW_THREADS if (err < 0) return py_fail(err, message);
 	Py_RETURN_NONE;
 }
 
@@ -59,11 +53,8 @@ static PyObject *handover_receive(PyObject *module, PyObject *args)
 	options.error = message;
 	options.error_size = sizeof(message);
 	options.flags = plain ? MNFQ_HANDOVER_PLAIN : 0;
-	Py_BEGIN_ALLOW_THREADS
-	err = mnfq_handover_receive(&fd, stream, timeout, &info, &options);
-	Py_END_ALLOW_THREADS
-	if (err < 0)
-		return py_fail(err, message);
+	Py_BEGIN_ALLOW_THREADS err = mnfq_handover_receive(&fd, stream, timeout, &info, &options);
+	Py_END_ALLOW_THREADS if (err < 0) return py_fail(err, message);
 	return Py_BuildValue("(iIsKIII)", fd, info.flags, info.label,
 			     (unsigned long long)info.netns_cookie, info.pid, info.uid, info.gid);
 }

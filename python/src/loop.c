@@ -7,35 +7,14 @@
 
 #define FEW 8 /* packets, whose verdicts are sent in some microseconds */
 
-/* The batch is over: of its packets those that somebody keeps become copies. Returns 0, or -1 with an exception. */
-static int settle(struct py_socket *self)
-{
-	int err = 0;
-
-	while (self->in_hand > 0)
-		if (py_packet_done(self, self->hand[--self->in_hand]) < 0)
-			err = -1;
-	return err;
-}
-
-/* The same where an exception would be in the way. */
-void py_loop_settle(struct py_socket *self)
-{
-	PyObject *type, *value, *traceback;
-
-	PyErr_Fetch(&type, &value, &traceback);
-	if (settle(self) < 0)
-		PyErr_WriteUnraisable((PyObject *)Py_TYPE(self));
-	PyErr_Restore(type, value, traceback);
-}
-
 static int begin(struct py_socket *self)
 {
 	if (py_socket_use(self) < 0)
 		return -1;
 	if (self->running) {
-		PyErr_SetString(PyExc_RuntimeError, "packets of this socket are being received: not from "
-						    "within a callback, nor from another thread");
+		PyErr_SetString(PyExc_RuntimeError,
+				"packets of this socket are being received: not from "
+				"within a callback, nor from another thread");
 		return -1;
 	}
 	self->running = true;
@@ -60,10 +39,8 @@ static int send_before(struct py_socket *self)
 		return 0;
 	if (self->rest && self->messages > FEW) {
 		self->waiting = true;
-		Py_BEGIN_ALLOW_THREADS
-		(void)mnfq_socket_flush(self->sock);
-		Py_END_ALLOW_THREADS
-		self->waiting = false;
+		Py_BEGIN_ALLOW_THREADS(void) mnfq_socket_flush(self->sock);
+		Py_END_ALLOW_THREADS self->waiting = false;
 	} else if (self->rest) {
 		(void)mnfq_socket_flush(self->sock);
 	}
@@ -75,15 +52,13 @@ static int receive(struct py_socket *self, int timeout_ms)
 {
 	int n;
 
-	if (settle(self) < 0 || (self->viewed && py_payload_leave_ring(self) < 0) ||
+	if (py_socket_settle(self) < 0 || (self->viewed && py_payload_leave_ring(self) < 0) ||
 	    (timeout_ms != 0 && send_before(self) < 0))
 		return -1;
 	self->waiting = true;
 	self->rest = false;
-	Py_BEGIN_ALLOW_THREADS
-	n = mnfq_socket_receive(self->sock, timeout_ms);
-	Py_END_ALLOW_THREADS
-	self->waiting = false;
+	Py_BEGIN_ALLOW_THREADS n = mnfq_socket_receive(self->sock, timeout_ms);
+	Py_END_ALLOW_THREADS self->waiting = false;
 	if (n == 0 || n > 1)
 		self->backlog = false;
 	self->rest = n > 0;
@@ -107,9 +82,9 @@ static int receive(struct py_socket *self, int timeout_ms)
  * Ends a batch, so that its verdicts are sent. What was not looked at comes first in the next one, for which the
  * descriptor is readable: this is what mnfq_socket_dispatch() does before it refuses to serve queues that are pulled.
  */
-void py_loop_end(struct py_socket *self)
+static void end_batch(struct py_socket *self)
 {
-	py_loop_settle(self);
+	py_socket_settle_quietly(self);
 	if (self->sock && self->rest)
 		(void)mnfq_socket_dispatch(self->sock, 0);
 	self->rest = false;
@@ -203,7 +178,7 @@ static int deliver_all(struct py_socket *self)
 	} while (n > 0 && self->sock && !self->stop && !self->closing);
 	if (self->sock) {
 		self->backlog = true;
-		py_loop_end(self);
+		end_batch(self);
 	}
 	return n < 0 ? -1 : 0;
 }
@@ -227,7 +202,7 @@ static int round_of(struct py_socket *self, int timeout_ms)
 /* Ends receiving for now. */
 static void finish(struct py_socket *self)
 {
-	py_loop_end(self);
+	end_batch(self);
 	self->stop = false;
 	end(self);
 }

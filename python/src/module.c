@@ -6,8 +6,6 @@
 #include "module.h"
 
 static PyTypeObject *socket_type, *plain_packet_type;
-PyTypeObject *py_plain_queue_type, *py_queue_type, *py_packet_type, *py_nfq_packet_type;
-PyObject *py_protocols;
 
 static PyObject *after_fork(PyObject *module, PyObject *unused)
 {
@@ -40,7 +38,8 @@ static PyObject *set_types(PyObject *module, PyObject *args)
 		return NULL;
 	if (!PyType_IsSubtype((PyTypeObject *)queue, py_plain_queue_type) ||
 	    !PyType_IsSubtype((PyTypeObject *)packet, plain_packet_type)) {
-		PyErr_SetString(PyExc_TypeError, "types that are derived from those of _mnfq are required");
+		PyErr_SetString(PyExc_TypeError,
+				"types that are derived from those of _mnfq are required");
 		return NULL;
 	}
 	Py_INCREF(queue); /* for good, as the types themselves */
@@ -63,8 +62,9 @@ static int check_interpreter(void)
 	static PyObject *modules;
 
 	if (modules && modules != PyImport_GetModuleDict()) {
-		PyErr_SetString(PyExc_ImportError, "_mnfq is in use by another interpreter of this process: "
-						   "sub-interpreters are not supported");
+		PyErr_SetString(PyExc_ImportError,
+				"_mnfq is in use by another interpreter of this process: "
+				"sub-interpreters are not supported");
 		return -1;
 	}
 	modules = PyImport_GetModuleDict();
@@ -119,7 +119,8 @@ static int execute(PyObject *module)
 	    add_type(module, "Socket", &py_socket_spec, &socket_type) < 0 ||
 	    add_type(module, "Queue", &py_queue_spec, &py_plain_queue_type) < 0 ||
 	    add_type(module, "Packet", &py_packet_spec, &plain_packet_type) < 0 ||
-	    add_type(module, "NetfilterQueuePacket", &py_nfq_packet_spec, &py_nfq_packet_type) < 0 ||
+	    add_type(module, "NetfilterQueuePacket", &py_nfq_packet_spec, &py_nfq_packet_type) <
+		    0 ||
 	    PyModule_AddStringConstant(module, "version", mnfq_get_version()) < 0)
 		return -1;
 	py_queue_type = py_queue_type ? py_queue_type : py_plain_queue_type;

@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+PyObject *py_protocols;
+
 /* ---- verdicts ---- */
 
 /* Sets on the library's packet what was set here. Returns 0, or -1 with an exception. */
@@ -29,8 +31,9 @@ static int apply(struct py_packet *self)
 
 static PyObject *decide(struct py_packet *self, uint32_t verdict)
 {
-	if ((self->has_mark || self->changed) && (self->state == PY_HAND || self->state == PY_COPY) &&
-	    self->queue->queue && apply(self) < 0)
+	if ((self->has_mark || self->changed) &&
+	    (self->state == PY_HAND || self->state == PY_COPY) && self->queue->queue &&
+	    apply(self) < 0)
 		return NULL;
 	if (py_packet_decide(self, verdict) < 0)
 		return NULL;
@@ -80,11 +83,13 @@ static PyObject *get_payload(struct py_packet *self, PyObject *unused)
 			return PyBytes_FromStringAndSize((const char *)data, (Py_ssize_t)len);
 	}
 	if (!py_packet_info(self, &info) || !has_payload(&info))
-		PyErr_SetString(PyExc_RuntimeError, "Packet has no payload: the mode of its queue is not "
-						    "COPY_PACKET");
+		PyErr_SetString(PyExc_RuntimeError,
+				"Packet has no payload: the mode of its queue is not "
+				"COPY_PACKET");
 	else
-		PyErr_SetString(PyExc_RuntimeError, "Payload data is no longer available: call retain() in the "
-						    "callback to keep it");
+		PyErr_SetString(PyExc_RuntimeError,
+				"Payload data is no longer available: call retain() in the "
+				"callback to keep it");
 	return NULL;
 }
 
@@ -118,7 +123,8 @@ static PyObject *set_payload(struct py_packet *self, PyObject *arg)
 		return NULL;
 	}
 	if (arg != Py_None && PyBytes_Size(arg) > MNFQ_COPY_RANGE_MAX) {
-		PyErr_Format(PyExc_ValueError, "a payload has at most %d bytes", (int)MNFQ_COPY_RANGE_MAX);
+		PyErr_Format(PyExc_ValueError, "a payload has at most %d bytes",
+			     (int)MNFQ_COPY_RANGE_MAX);
 		return NULL;
 	}
 	self->changed = arg != Py_None && PyBytes_Size(arg) > 0;
@@ -153,7 +159,8 @@ static int find_protocol(const uint8_t *data, Py_ssize_t len)
 
 static PyObject *str(struct py_packet *self)
 {
-	PyObject *len = get_payload_len(self, NULL), *payload, *number, *name = NULL, *text = NULL;
+	PyObject *len = get_payload_len(self, NULL), *payload, *number, *name = NULL,
+		 *text = NULL;
 
 	if (!len)
 		return NULL;
@@ -164,13 +171,13 @@ static PyObject *str(struct py_packet *self)
 		Py_DECREF(len);
 		return text;
 	}
-	number = PyLong_FromLong(find_protocol((const uint8_t *)PyBytes_AsString(payload),
-					       PyBytes_Size(payload)));
+	number = PyLong_FromLong(
+		find_protocol((const uint8_t *)PyBytes_AsString(payload), PyBytes_Size(payload)));
 	if (number && py_protocols)
 		name = PyDict_GetItem(py_protocols, number);
 	if (number)
-		text = name ? PyUnicode_FromFormat("%U packet, %S bytes", name, len) :
-			      PyUnicode_FromFormat("Unknown protocol packet, %S bytes", len);
+		text = name ? PyUnicode_FromFormat("%U packet, %S bytes", name, len)
+			    : PyUnicode_FromFormat("Unknown protocol packet, %S bytes", len);
 	Py_XDECREF(number);
 	Py_DECREF(payload);
 	Py_DECREF(len);
@@ -215,18 +222,19 @@ static PyObject *get_hw(struct py_packet *self, PyObject *unused)
 
 static PyObject *get_timestamp(struct py_packet *self, PyObject *unused)
 {
-	const int64_t us = self->view ? mnfq_packet_get_timestamp(self->view) : read_info(self).timestamp;
+	const int64_t us =
+		self->view ? mnfq_packet_get_timestamp(self->view) : read_info(self).timestamp;
 
 	(void)unused;
 	return PyFloat_FromDouble((double)(us / 1000000) + (double)(us % 1000000) / 1e6);
 }
 
-#define NUMBER(name)                                                                               \
-	static PyObject *read_##name(struct py_packet *self, void *unused)                         \
-	{                                                                                          \
-		(void)unused;                                                                      \
-		return PyLong_FromUnsignedLong(self->view ? mnfq_packet_get_##name(self->view) :   \
-							    read_info(self).name);                 \
+#define NUMBER(name)                                                                             \
+	static PyObject *read_##name(struct py_packet *self, void *unused)                       \
+	{                                                                                        \
+		(void)unused;                                                                    \
+		return PyLong_FromUnsignedLong(self->view ? mnfq_packet_get_##name(self->view)   \
+							  : read_info(self).name);               \
 	}
 
 NUMBER(hw_protocol)
@@ -245,13 +253,16 @@ static PyObject *read_id(struct py_packet *self, void *unused)
 
 static PyGetSetDef getset[] = {
 	{ "id", (getter)read_id, NULL, "The kernel's packet id, from 1 in each queue.", NULL },
-	{ "hw_protocol", (getter)read_hw_protocol, NULL, "The EtherType that the kernel reports.", NULL },
+	{ "hw_protocol", (getter)read_hw_protocol, NULL, "The EtherType that the kernel reports.",
+	  NULL },
 	{ "hook", (getter)read_hook, NULL, "The hook: 0 PREROUTING to 4 POSTROUTING.", NULL },
 	{ "mark", (getter)read_mark, NULL, "The mark that it arrived with.", NULL },
 	{ "indev", (getter)read_indev, NULL, "Index of the input interface, or 0.", NULL },
 	{ "outdev", (getter)read_outdev, NULL, "Index of the output interface, or 0.", NULL },
-	{ "physindev", (getter)read_physindev, NULL, "Index of the input bridge port, or 0.", NULL },
-	{ "physoutdev", (getter)read_physoutdev, NULL, "Index of the output bridge port, or 0.", NULL },
+	{ "physindev", (getter)read_physindev, NULL, "Index of the input bridge port, or 0.",
+	  NULL },
+	{ "physoutdev", (getter)read_physoutdev, NULL, "Index of the output bridge port, or 0.",
+	  NULL },
 	{ NULL, NULL, NULL, NULL, NULL },
 };
 
@@ -267,7 +278,8 @@ static PyMethodDef methods[] = {
 	{ "get_payload_len", (PyCFunction)get_payload_len, METH_NOARGS,
 	  "Length in bytes of the payload that was received." },
 	{ "set_mark", (PyCFunction)set_mark, METH_O, "Set the packet's mark, with the verdict." },
-	{ "get_mark", (PyCFunction)get_mark, METH_NOARGS, "The mark that was set, or else that it has." },
+	{ "get_mark", (PyCFunction)get_mark, METH_NOARGS,
+	  "The mark that was set, or else that it has." },
 	{ "get_hw", (PyCFunction)get_hw, METH_NOARGS,
 	  "The sender's link-layer address as bytes, six for Ethernet; or None." },
 	{ "get_timestamp", (PyCFunction)get_timestamp, METH_NOARGS,
@@ -277,7 +289,8 @@ static PyMethodDef methods[] = {
 };
 
 static PyType_Slot slots[] = {
-	{ Py_tp_doc, (void *)(uintptr_t)"A packet, as the callback of a NetfilterQueue gets it." },
+	{ Py_tp_doc,
+	  (void *)(uintptr_t) "A packet, as the callback of a NetfilterQueue gets it." },
 	{ Py_tp_new, (void *)py_packet_new },
 	{ Py_tp_str, (void *)str },
 	{ Py_tp_methods, methods },
@@ -288,4 +301,5 @@ static PyType_Slot slots[] = {
 };
 
 PyType_Spec py_nfq_packet_spec = { "netfilterqueue.Packet", sizeof(struct py_packet), 0,
-				   Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE, slots };
+				   Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+				   slots };

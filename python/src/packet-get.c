@@ -13,8 +13,9 @@ struct field {
 
 static PyObject *gone(const struct py_packet *self)
 {
-	PyErr_SetString(PyExc_ValueError, self->state == PY_NONE ? "not a packet of a queue" :
-								   "the packet is gone: retain() keeps it");
+	PyErr_SetString(PyExc_ValueError, self->state == PY_NONE
+						  ? "not a packet of a queue"
+						  : "the packet is gone: retain() keeps it");
 	return NULL;
 }
 
@@ -40,11 +41,11 @@ static PyObject *get_field(struct py_packet *self, void *closure)
 	}
 }
 
-#define FIELD(member, flag)                                                                        \
-	&(struct field)                                                                            \
-	{                                                                                          \
-		offsetof(struct mnfq_packet_info, member),                                         \
-			sizeof(((struct mnfq_packet_info *)NULL)->member), flag                    \
+#define FIELD(member, flag)                                                                      \
+	&(struct field)                                                                          \
+	{                                                                                        \
+		offsetof(struct mnfq_packet_info, member),                                       \
+			sizeof(((struct mnfq_packet_info *)NULL)->member), flag                  \
 	}
 
 static PyObject *get_id(struct py_packet *self, void *unused)
@@ -150,7 +151,8 @@ static PyObject *get_secctx(struct py_packet *self, void *unused)
 static PyObject *get_hook_name(struct py_packet *self, void *unused)
 {
 	(void)unused;
-	return self->view ? PyUnicode_FromString(mnfq_packet_get_hook_name(self->view)) : gone(self);
+	return self->view ? PyUnicode_FromString(mnfq_packet_get_hook_name(self->view))
+			  : gone(self);
 }
 
 static PyObject *get_mtu(struct py_packet *self, void *unused)
@@ -185,23 +187,29 @@ static PyGetSetDef getset[] = {
 	{ "id", (getter)get_id, NULL, "The kernel's packet id, from 1 in each queue.", NULL },
 	{ "queue", (getter)get_queue, NULL, "The Queue that it came from.", NULL },
 	{ "queue_num", (getter)get_field, NULL, "The number of its queue.", FIELD(queue_num, 0) },
-	{ "family", (getter)get_field, NULL, "NFPROTO_*: 2 IPv4, 10 IPv6, 7 bridge.", FIELD(family, 0) },
+	{ "family", (getter)get_field, NULL, "NFPROTO_*: 2 IPv4, 10 IPv6, 7 bridge.",
+	  FIELD(family, 0) },
 	{ "hook", (getter)get_field, NULL, "The hook, as a number.", FIELD(hook, 0) },
-	{ "hook_name", (getter)get_hook_name, NULL, "prerouting, input, forward, output, …", NULL },
+	{ "hook_name", (getter)get_hook_name, NULL, "prerouting, input, forward, output, …",
+	  NULL },
 	{ "hw_protocol", (getter)get_field, NULL, "The EtherType that the kernel reports, or 0.",
 	  FIELD(hw_protocol, 0) },
 	{ "ethertype", (getter)get_field, NULL, "The protocol of the payload, as an EtherType.",
 	  FIELD(ethertype, 0) },
 	{ "mark", (getter)get_field, (setter)py_packet_set_mark,
 	  "The packet's mark. Setting it does not change what is read.", FIELD(mark, 0) },
-	{ "priority", (getter)get_field, (setter)py_packet_set_priority, "skb->priority.", FIELD(priority, 0) },
-	{ "indev", (getter)get_field, NULL, "Index of the input interface, or 0.", FIELD(indev, 0) },
-	{ "outdev", (getter)get_field, NULL, "Index of the output interface, or 0.", FIELD(outdev, 0) },
+	{ "priority", (getter)get_field, (setter)py_packet_set_priority, "skb->priority.",
+	  FIELD(priority, 0) },
+	{ "indev", (getter)get_field, NULL, "Index of the input interface, or 0.",
+	  FIELD(indev, 0) },
+	{ "outdev", (getter)get_field, NULL, "Index of the output interface, or 0.",
+	  FIELD(outdev, 0) },
 	{ "physindev", (getter)get_field, NULL, "Index of the input bridge port, or 0.",
 	  FIELD(physindev, 0) },
 	{ "physoutdev", (getter)get_field, NULL, "Index of the output bridge port, or 0.",
 	  FIELD(physoutdev, 0) },
-	{ "indev_name", (getter)get_name, NULL, "Name of the input interface, or None.", FIELD(indev, 0) },
+	{ "indev_name", (getter)get_name, NULL, "Name of the input interface, or None.",
+	  FIELD(indev, 0) },
 	{ "outdev_name", (getter)get_name, NULL, "Name of the output interface, or None.",
 	  FIELD(outdev, 0) },
 	{ "physindev_name", (getter)get_name, NULL, "Name of the input bridge port, or None.",
@@ -219,30 +227,32 @@ static PyGetSetDef getset[] = {
 	{ "gid", (getter)get_field, NULL, "Group id of the local sender, or None.",
 	  FIELD(gid, MNFQ_INFO_GID) },
 	{ "secctx", (getter)get_secctx, NULL, "The security context as bytes, or None.", NULL },
-	{ "cgroup_classid", (getter)get_field, NULL, "Class id of the sender's control group, or 0.",
-	  FIELD(cgroup_classid, 0) },
-	{ "vlan", (getter)get_vlan, (setter)py_packet_set_vlan, "(tci, protocol) of a bridge's packet, or None.",
-	  NULL },
+	{ "cgroup_classid", (getter)get_field, NULL,
+	  "Class id of the sender's control group, or 0.", FIELD(cgroup_classid, 0) },
+	{ "vlan", (getter)get_vlan, (setter)py_packet_set_vlan,
+	  "(tci, protocol) of a bridge's packet, or None.", NULL },
 	{ "l2hdr", (getter)get_l2hdr, (setter)py_packet_set_l2hdr,
 	  "The link-layer header of a bridge's packet as bytes, or None.", NULL },
 	{ "length", (getter)get_field, NULL, "The original length in bytes; None: unknown.",
 	  FIELD(length, MNFQ_INFO_LENGTH) },
-	{ "truncated", (getter)get_truncated, NULL, "Was a part of the packet not received?", NULL },
+	{ "truncated", (getter)get_truncated, NULL, "Was a part of the packet not received?",
+	  NULL },
 	{ "decided", (getter)get_decided, NULL, "Does it have its verdict?", NULL },
 	{ "payload", (getter)py_payload_get, (setter)py_packet_set_payload,
 	  "The packet from its network header on: a read-only memoryview without a copy, which is released when the "
 	  "callback returns. Set it to replace the payload as it is.",
 	  NULL },
-	{ "ct", (getter)py_packet_get_ct, NULL, "What the kernel tracks of its connection, as a dict; or None.",
-	  NULL },
+	{ "ct", (getter)py_packet_get_ct, NULL,
+	  "What the kernel tracks of its connection, as a dict; or None.", NULL },
 	{ "tuple", (getter)py_packet_get_tuple, NULL,
 	  "Addresses and ports in the packet, as a dict; None: not IP, or malformed.", NULL },
 	{ NULL, NULL, NULL, NULL, NULL },
 };
 
 static PyType_Slot slots[] = {
-	{ Py_tp_doc, (void *)(uintptr_t)"A packet. What it has can be read until its callback returns, or as long as the "
-					"object if it was retained; ValueError then." },
+	{ Py_tp_doc,
+	  (void *)(uintptr_t) "A packet. What it has can be read until its callback returns, or as long as the "
+			      "object if it was retained; ValueError then." },
 	{ Py_tp_new, (void *)py_packet_new },
 	{ Py_tp_methods, py_packet_methods },
 	{ Py_tp_getset, getset },
@@ -252,4 +262,5 @@ static PyType_Slot slots[] = {
 };
 
 PyType_Spec py_packet_spec = { "_mnfq.Packet", sizeof(struct py_packet), 0,
-			       Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE, slots };
+			       Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+			       slots };

@@ -49,7 +49,9 @@ int py_packet_unviewed(struct py_packet *self)
 		pair = PyTuple_Pack(2, self->basis, self->queue->socket->ring);
 		err = kept && pair ? PyList_Append(kept, pair) : -1;
 		if (err < 0)
-			Py_INCREF(self->queue->socket->ring); /* for good: the views are not known to be gone */
+			Py_INCREF(
+				self->queue->socket
+					->ring); /* for good: the views are not known to be gone */
 		Py_XDECREF(pair);
 		self->queue->socket->viewed = true;
 	}
@@ -129,9 +131,9 @@ static PyObject *view_ring(struct py_packet *self, const uint8_t *data, size_t l
 		pickle_buffer = pickle ? PyObject_GetAttrString(pickle, "PickleBuffer") : NULL;
 		Py_XDECREF(pickle);
 	}
-	self->basis = pickle_buffer ? PyMemoryView_FromMemory((char *)(uintptr_t)data, (Py_ssize_t)len,
-							      PyBUF_READ) :
-				      NULL;
+	self->basis = pickle_buffer ? PyMemoryView_FromMemory((char *)(uintptr_t)data,
+							      (Py_ssize_t)len, PyBUF_READ)
+				    : NULL;
 	if (self->basis)
 		buffer = PyObject_CallFunctionObjArgs(pickle_buffer, self->basis, NULL);
 	if (buffer)
@@ -151,7 +153,8 @@ PyObject *py_payload_get(struct py_packet *self, void *unused)
 
 	(void)unused;
 	if (!self->view || self->over > self->copied) {
-		PyErr_SetString(PyExc_ValueError, "the payload is gone: retain() the packet to keep it");
+		PyErr_SetString(PyExc_ValueError,
+				"the payload is gone: retain() the packet to keep it");
 		return NULL;
 	}
 	if (!self->memory) {

@@ -10,8 +10,8 @@ static int check(struct py_packet *self)
 	if (self->state == PY_HAND || self->state == PY_COPY)
 		return py_packet_unviewed(self);
 	PyErr_SetString(self->state == PY_DECIDED ? PyExc_RuntimeError : PyExc_ValueError,
-			self->state == PY_DECIDED ? "Verdict already given for this packet" :
-						    "the packet is gone: retain() keeps it");
+			self->state == PY_DECIDED ? "Verdict already given for this packet"
+						  : "the packet is gone: retain() keeps it");
 	return -1;
 }
 
@@ -31,7 +31,8 @@ static int set_bytes(struct py_packet *self, PyObject *value,
 	int err = -1;
 
 	if (bytes)
-		err = changed(self, set(self->view, PyBytes_AsString(bytes), (size_t)PyBytes_Size(bytes)));
+		err = changed(self, set(self->view, PyBytes_AsString(bytes),
+					(size_t)PyBytes_Size(bytes)));
 	Py_XDECREF(bytes);
 	return err;
 }
@@ -48,7 +49,8 @@ static int check_value(struct py_packet *self, PyObject *value)
 int py_packet_set_payload(struct py_packet *self, PyObject *value, void *unused)
 {
 	(void)unused;
-	return check_value(self, value) < 0 ? -1 : set_bytes(self, value, mnfq_packet_set_payload);
+	return check_value(self, value) < 0 ? -1
+					    : set_bytes(self, value, mnfq_packet_set_payload);
 }
 
 int py_packet_set_l2hdr(struct py_packet *self, PyObject *value, void *unused)
@@ -126,14 +128,15 @@ static PyObject *packet_edit(struct py_packet *self, PyObject *args)
 	Py_ssize_t offset, remove, insert;
 	const char *data;
 
-	if (!PyArg_ParseTuple(args, "nny#:edit", &offset, &remove, &data, &insert) || check(self) < 0)
+	if (!PyArg_ParseTuple(args, "nny#:edit", &offset, &remove, &data, &insert) ||
+	    check(self) < 0)
 		return NULL;
 	if (offset < 0 || remove < 0) {
 		PyErr_SetString(PyExc_ValueError, "a negative offset or length");
 		return NULL;
 	}
-	return none(changed(self, mnfq_packet_edit(self->view, (size_t)offset, (size_t)remove, data,
-						   (size_t)insert)));
+	return none(changed(self, mnfq_packet_edit(self->view, (size_t)offset, (size_t)remove,
+						   data, (size_t)insert)));
 }
 
 static PyObject *packet_repair(struct py_packet *self, PyObject *unused)
@@ -171,12 +174,13 @@ static PyObject *packet_layers(struct py_packet *self, PyObject *unused)
 	err = mnfq_packet_get_layers(self->view, &layers);
 	if (err < 0)
 		return py_fail(err, "the headers of the packet cannot be found");
-	return Py_BuildValue("{s:i,s:i,s:N,s:N,s:k,s:n,s:n,s:n,s:n}", "family", layers.family, "protocol",
-			     layers.protocol, "fragment", PyBool_FromLong(layers.fragment),
-			     "more_fragments", PyBool_FromLong(layers.more_fragments),
-			     "fragment_offset", (unsigned long)layers.fragment_offset, "network",
-			     (Py_ssize_t)layers.network, "transport", (Py_ssize_t)layers.transport,
-			     "data", (Py_ssize_t)layers.data, "end", (Py_ssize_t)layers.end);
+	return Py_BuildValue(
+		"{s:i,s:i,s:N,s:N,s:k,s:n,s:n,s:n,s:n}", "family", layers.family, "protocol",
+		layers.protocol, "fragment", PyBool_FromLong(layers.fragment), "more_fragments",
+		PyBool_FromLong(layers.more_fragments), "fragment_offset",
+		(unsigned long)layers.fragment_offset, "network", (Py_ssize_t)layers.network,
+		"transport", (Py_ssize_t)layers.transport, "data", (Py_ssize_t)layers.data, "end",
+		(Py_ssize_t)layers.end);
 }
 
 static PyObject *packet_set_ct_mark(struct py_packet *self, PyObject *args)
@@ -238,7 +242,8 @@ PyMethodDef py_packet_methods[] = {
 	  "layers() -> dict\n\nWhere the headers are: offsets in the payload." },
 	{ "allow", (PyCFunction)packet_allow, METH_O,
 	  "allow(what)\n\nAllow changes that are refused by default: ALLOW_CUT, ALLOW_TCP_RESIZE." },
-	{ "reset", (PyCFunction)packet_reset, METH_NOARGS, "reset()\n\nDiscard everything that was set." },
+	{ "reset", (PyCFunction)packet_reset, METH_NOARGS,
+	  "reset()\n\nDiscard everything that was set." },
 	{ "set_ct_mark", (PyCFunction)packet_set_ct_mark, METH_VARARGS,
 	  "set_ct_mark(mark, mask=0xffffffff)\n\nSet the mark of the packet's connection." },
 	{ "set_ct_labels", (PyCFunction)packet_set_ct_labels, METH_VARARGS,

@@ -8,10 +8,11 @@ static PyObject *to_dict(const struct mnfq_tuple *tuple)
 {
 	const Py_ssize_t size = tuple->family == AF_INET6 ? 16 : tuple->family == AF_INET ? 4 : 0;
 
-	return Py_BuildValue("{s:i,s:i,s:y#,s:y#,s:i,s:i,s:i,s:i,s:i,s:i}", "family", tuple->family,
-			     "protocol", tuple->protocol, "src", tuple->src, size, "dst", tuple->dst,
-			     size, "sport", tuple->sport, "dport", tuple->dport, "id", tuple->id,
-			     "type", tuple->type, "code", tuple->code, "zone", tuple->zone);
+	return Py_BuildValue("{s:i,s:i,s:y#,s:y#,s:i,s:i,s:i,s:i,s:i,s:i}", "family",
+			     tuple->family, "protocol", tuple->protocol, "src", tuple->src, size,
+			     "dst", tuple->dst, size, "sport", tuple->sport, "dport",
+			     tuple->dport, "id", tuple->id, "type", tuple->type, "code",
+			     tuple->code, "zone", tuple->zone);
 }
 
 static PyObject *gone(void)
@@ -55,13 +56,14 @@ PyObject *py_packet_get_ct(struct py_packet *self, void *unused)
 		Py_RETURN_NONE;
 	labels = mnfq_packet_get_ct_labels(self->view, &labels_len);
 	(void)mnfq_packet_get_ct_info(self->view, &info);
-	return Py_BuildValue("{s:k,s:z,s:z,s:k,s:k,s:k,s:i,s:y#,s:N,s:N,s:y#}", "info",
-			     (unsigned long)info, "state", mnfq_packet_get_ct_state_name(self->view),
-			     "direction", mnfq_packet_get_ct_direction_name(self->view), "mark",
-			     (unsigned long)mnfq_packet_get_ct_mark(self->view), "id",
-			     (unsigned long)mnfq_packet_get_ct_id(self->view), "status",
-			     (unsigned long)mnfq_packet_get_ct_status(self->view), "zone",
-			     mnfq_packet_get_ct_zone(self->view), "labels", labels,
-			     (Py_ssize_t)labels_len, "original", direction(self, MNFQ_CT_ORIGINAL),
-			     "reply", direction(self, MNFQ_CT_REPLY), "raw", raw, (Py_ssize_t)len);
+	return Py_BuildValue(
+		"{s:k,s:z,s:z,s:k,s:k,s:k,s:i,s:y#,s:N,s:N,s:y#}", "info", (unsigned long)info,
+		"state", mnfq_packet_get_ct_state_name(self->view), "direction",
+		mnfq_packet_get_ct_direction_name(self->view), "mark",
+		(unsigned long)mnfq_packet_get_ct_mark(self->view), "id",
+		(unsigned long)mnfq_packet_get_ct_id(self->view), "status",
+		(unsigned long)mnfq_packet_get_ct_status(self->view), "zone",
+		mnfq_packet_get_ct_zone(self->view), "labels", labels, (Py_ssize_t)labels_len,
+		"original", direction(self, MNFQ_CT_ORIGINAL), "reply",
+		direction(self, MNFQ_CT_REPLY), "raw", raw, (Py_ssize_t)len);
 }

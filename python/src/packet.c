@@ -50,7 +50,7 @@ struct py_packet *py_packet_take(struct py_queue *queue, struct mnfq_packet *vie
 }
 
 /* Takes everything away that belongs to its packet. */
-void py_packet_let_go(struct py_packet *self)
+static void let_go(struct py_packet *self)
 {
 	struct py_queue *queue = self->queue;
 
@@ -119,10 +119,11 @@ void py_packet_abandon(struct py_packet *self)
 
 static int warn_undecided(const struct py_packet *self)
 {
-	return PyErr_WarnFormat(PyExc_ResourceWarning, 1,
-				"packet %lu of queue %u was not decided: it gets the queue's default "
-				"verdict",
-				(unsigned long)self->id, self->queue->num);
+	return PyErr_WarnFormat(
+		PyExc_ResourceWarning, 1,
+		"packet %lu of queue %u was not decided: it gets the queue's default "
+		"verdict",
+		(unsigned long)self->id, self->queue->num);
 }
 
 static bool is_undecided(const struct py_packet *self)
@@ -148,7 +149,7 @@ int py_packet_done(struct py_socket *socket, struct py_packet *self)
 	}
 	if (self->state == PY_HAND)
 		err = warn_undecided(self);
-	py_packet_let_go(self);
+	let_go(self);
 	if (socket->sock && socket->spares < BATCH)
 		socket->spare[socket->spares++] = self;
 	else
@@ -167,10 +168,10 @@ int py_packet_retain(struct py_packet *self)
 	}
 	if (self->state == PY_COPY)
 		return 0;
-	PyErr_SetString(PyExc_RuntimeError, self->state == PY_NONE ? "not a packet of a queue" :
-					    self->state == PY_UNBOUND ?
-									"Parent queue has already been unbound" :
-									"the packet is gone, or decided");
+	PyErr_SetString(PyExc_RuntimeError, self->state == PY_NONE ? "not a packet of a queue"
+					    : self->state == PY_UNBOUND
+						    ? "Parent queue has already been unbound"
+						    : "the packet is gone, or decided");
 	return -1;
 }
 
@@ -179,9 +180,9 @@ static int decide(struct py_packet *self, uint32_t verdict)
 	if (self->state == PY_ID && !self->queue->queue)
 		return -ENODEV;
 	if (self->state == PY_ID)
-		return mnfq_queue_decide(self->queue->queue, &self->id, 1, verdict) == 0 ?
-			       -EALREADY :
-			       0;
+		return mnfq_queue_decide(self->queue->queue, &self->id, 1, verdict) == 0
+			       ? -EALREADY
+			       : 0;
 	return mnfq_packet_decide(self->view, verdict);
 }
 
@@ -208,8 +209,9 @@ int py_packet_decide(struct py_packet *self, uint32_t verdict)
 	else if (self->state == PY_NONE)
 		PyErr_SetString(PyExc_RuntimeError, "not a packet of a queue");
 	else if (err == -EINVAL)
-		PyErr_SetString(PyExc_ValueError, "not a verdict for this packet: one that was changed is "
-						  "deferred by retain()");
+		PyErr_SetString(PyExc_ValueError,
+				"not a verdict for this packet: one that was changed is "
+				"deferred by retain()");
 	else
 		py_fail(err, "the verdict could not be sent");
 	return -1;
@@ -248,7 +250,7 @@ void py_packet_dealloc(PyObject *object)
 	if (self->state == PY_COPY && self->queue->queue)
 		warn_lost(self);
 	(void)py_packet_unviewed(self);
-	py_packet_let_go(self);
+	let_go(self);
 	release(object);
 	Py_DECREF(type);
 }

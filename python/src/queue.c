@@ -4,17 +4,6 @@
 
 #include <stdlib.h>
 
-/* The queue of a packet; NULL: it is unbound. */
-struct py_queue *py_queue_find(const struct py_socket *self, const struct mnfq_packet *view)
-{
-	const struct mnfq_queue *wanted = mnfq_packet_get_queue(view);
-	struct py_queue *queue = self->queues;
-
-	while (queue && queue->queue != wanted)
-		queue = queue->next;
-	return queue;
-}
-
 /* ---- counters ---- */
 
 static int put(PyObject *dict, const char *name, uint64_t number)
@@ -32,11 +21,11 @@ PyObject *py_stats(const struct mnfq_stats *stats)
 {
 	PyObject *dict = PyDict_New();
 
-	if (dict && (PUT(packets) || PUT(bytes) || PUT(accepted) || PUT(dropped) || PUT(repeated) ||
-		     PUT(stopped) || PUT(requeued) || PUT(marked) || PUT(rewritten) ||
-		     PUT(defaulted) || PUT(invalid) || PUT(deferred) || PUT(held) || PUT(lost) ||
-		     PUT(truncated) || PUT(refused) || PUT(unsent) || PUT(overruns) ||
-		     PUT(forged) || PUT(malformed) || PUT(unclaimed)))
+	if (dict && (PUT(packets) || PUT(bytes) || PUT(accepted) || PUT(dropped) ||
+		     PUT(repeated) || PUT(stopped) || PUT(requeued) || PUT(marked) ||
+		     PUT(rewritten) || PUT(defaulted) || PUT(invalid) || PUT(deferred) ||
+		     PUT(held) || PUT(lost) || PUT(truncated) || PUT(refused) || PUT(unsent) ||
+		     PUT(overruns) || PUT(forged) || PUT(malformed) || PUT(unclaimed)))
 		Py_CLEAR(dict);
 	return dict;
 }
@@ -87,7 +76,7 @@ static void leave_hand(struct py_queue *self)
 	}
 }
 
-void py_queue_unbind(struct py_queue *self)
+static void unbind(struct py_queue *self)
 {
 	struct mnfq_queue *queue = self->queue;
 
@@ -97,8 +86,7 @@ void py_queue_unbind(struct py_queue *self)
 	self->queue = NULL;
 	unlink_from(self);
 	self->socket->backlog = true;
-	Py_BEGIN_ALLOW_THREADS
-	mnfq_queue_unbind(queue);
+	Py_BEGIN_ALLOW_THREADS mnfq_queue_unbind(queue);
 	Py_END_ALLOW_THREADS
 }
 
@@ -110,16 +98,18 @@ struct settings {
 
 static int parse(PyObject *args, PyObject *kwargs, struct settings *settings)
 {
-	static char *names[] = { "num",   "callback",       "max_len",         "copy_mode", "copy_range",
-				 "flags", "flags_optional", "default_verdict", "legacy",    "owned",
-				 NULL };
+	static char *names[] = {
+		"num",   "callback",       "max_len",         "copy_mode", "copy_range",
+		"flags", "flags_optional", "default_verdict", "legacy",    "owned",
+		NULL
+	};
 
 	return PyArg_ParseTupleAndKeywords(
 		args, kwargs, "O&OO&O&O&O&O&O&ii:bind", names, py_to_u32, &settings->num,
-		&settings->callback, py_to_u32, &settings->max_len, py_to_u32, &settings->copy_mode,
-		py_to_u32, &settings->copy_range, py_to_u32, &settings->flags, py_to_u32,
-		&settings->flags_optional, py_to_u32, &settings->default_verdict,
-		&settings->legacy, &settings->owned);
+		&settings->callback, py_to_u32, &settings->max_len, py_to_u32,
+		&settings->copy_mode, py_to_u32, &settings->copy_range, py_to_u32,
+		&settings->flags, py_to_u32, &settings->flags_optional, py_to_u32,
+		&settings->default_verdict, &settings->legacy, &settings->owned);
 }
 
 static void to_options(const struct settings *settings, struct mnfq_queue_options *options)
@@ -177,10 +167,10 @@ PyObject *py_queue_bind(struct py_socket *socket, PyObject *args, PyObject *kwar
 		return NULL;
 	to_options(&settings, &options);
 	socket->backlog = true;
-	Py_BEGIN_ALLOW_THREADS
-	err = mnfq_queue_bind(&self->queue, socket->sock, settings.num, &options, NULL, NULL);
-	Py_END_ALLOW_THREADS
-	if (err < 0) {
+	Py_BEGIN_ALLOW_THREADS err =
+		mnfq_queue_bind(&self->queue, socket->sock, settings.num, &options, NULL, NULL);
+	Py_END_ALLOW_THREADS if (err < 0)
+	{
 		py_fail_socket(socket, err);
 		Py_CLEAR(self);
 		return NULL;
@@ -200,7 +190,7 @@ static PyObject *queue_unbind(struct py_queue *self, PyObject *unused)
 	Py_ssize_t i;
 
 	(void)unused;
-	py_queue_unbind(self);
+	unbind(self);
 	for (i = socket->owned ? PyList_Size(socket->owned) : 0; i-- > 0;)
 		if (PyList_GetItem(socket->owned, i) == (PyObject *)self)
 			(void)PyList_SetSlice(socket->owned, i, i + 1, NULL);
@@ -261,11 +251,8 @@ static PyObject *queue_configure(struct py_queue *self, PyObject *args)
 		return NULL;
 	to_options(&settings, &options);
 	self->socket->backlog = true;
-	Py_BEGIN_ALLOW_THREADS
-	err = mnfq_queue_configure(self->queue, &options);
-	Py_END_ALLOW_THREADS
-	if (err < 0)
-		return py_fail_socket(self->socket, err);
+	Py_BEGIN_ALLOW_THREADS err = mnfq_queue_configure(self->queue, &options);
+	Py_END_ALLOW_THREADS if (err < 0) return py_fail_socket(self->socket, err);
 	self->default_verdict = settings.default_verdict;
 	Py_RETURN_NONE;
 }
@@ -306,7 +293,8 @@ static PyObject *queue_next(struct py_queue *self, PyObject *wait)
 	PyObject *packet;
 
 	if (self->callback) {
-		PyErr_SetString(PyExc_RuntimeError, "the queue was bound with a callback, which gets its packets");
+		PyErr_SetString(PyExc_RuntimeError,
+				"the queue was bound with a callback, which gets its packets");
 		return NULL;
 	}
 	packet = py_loop_next(self, PyObject_IsTrue(wait) == 1);
@@ -378,7 +366,7 @@ static int clear(PyObject *object)
 {
 	struct py_queue *self = (struct py_queue *)object;
 
-	py_queue_unbind(self);
+	unbind(self);
 	Py_CLEAR(self->callback);
 	Py_CLEAR(self->pending);
 	return 0;
@@ -392,7 +380,7 @@ static void dealloc(PyObject *object)
 
 	PyObject_GC_UnTrack(object);
 	if (self->socket)
-		py_queue_unbind(self);
+		unbind(self);
 	Py_CLEAR(self->callback);
 	Py_CLEAR(self->pending);
 	Py_CLEAR(self->socket);
@@ -413,4 +401,5 @@ static PyType_Slot slots[] = {
 };
 
 PyType_Spec py_queue_spec = { "_mnfq.Queue", sizeof(struct py_queue), 0,
-			      Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots };
+			      Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+			      slots };

@@ -5,103 +5,6 @@
 #include <errno.h>
 #include <string.h>
 
-static struct py_socket *open_sockets;
-
-static void link_up(struct py_socket *self)
-{
-	self->next = open_sockets;
-	self->link = &open_sockets;
-	if (self->next)
-		self->next->link = &self->next;
-	open_sockets = self;
-}
-
-static void unlink_from(struct py_socket *self)
-{
-	if (!self->link)
-		return;
-	*self->link = self->next;
-	if (self->next)
-		self->next->link = self->link;
-	self->link = NULL;
-}
-
-/* May the socket be used now? Returns 0, or -1 with an exception. */
-int py_socket_use(struct py_socket *self)
-{
-	if (!self->sock) {
-		PyErr_SetString(PyExc_ValueError, self->gone ? self->gone : "the socket is not open");
-		return -1;
-	}
-	if (self->waiting) {
-		PyErr_SetString(PyExc_RuntimeError, "another thread waits for packets of this socket: stop() it "
-						    "first");
-		return -1;
-	}
-	return 0;
-}
-
-/* The queues are gone, and all packets with them. */
-static void detach(struct py_socket *self, const char *why)
-{
-	struct py_queue *queue;
-
-	unlink_from(self);
-	for (queue = self->queues; queue; queue = queue->next)
-		queue->queue = NULL;
-	self->queues = NULL;
-	self->gone = why;
-	self->closing = false;
-}
-
-static void drop_spares(struct py_socket *self)
-{
-	while (self->spares > 0)
-		Py_DECREF(self->spare[--self->spares]);
-}
-
-void py_socket_close(struct py_socket *self, const char *why)
-{
-	struct mnfq_socket *sock = self->sock;
-
-	if (!sock)
-		return;
-	if (self->waiting) {
-		self->closing = true;
-		mnfq_socket_stop(sock);
-		return;
-	}
-	py_loop_settle(self);
-	self->sock = NULL;
-	detach(self, why);
-	Py_BEGIN_ALLOW_THREADS
-	mnfq_socket_close(sock);
-	Py_END_ALLOW_THREADS
-	Py_CLEAR(self->ring);
-	drop_spares(self);
-	Py_CLEAR(self->owned);
-}
-
-/* In the child: the parent goes on with its sockets. */
-void py_socket_after_fork(void)
-{
-	struct py_socket *self;
-	struct mnfq_socket *sock;
-	unsigned int i;
-
-	while ((self = open_sockets)) {
-		for (i = 0; i < self->in_hand; i++) {
-			self->hand[i]->view = NULL;
-			self->hand[i]->state = PY_UNBOUND;
-		}
-		sock = self->sock;
-		self->sock = NULL;
-		detach(self, "the socket belongs to the parent of this process: open another one");
-		mnfq_socket_forget(sock);
-		Py_CLEAR(self->ring);
-	}
-}
-
 /* ---- opening ---- */
 
 static int open_any(struct py_socket *self, PyObject *netns, struct mnfq_socket_options *options)
@@ -111,26 +14,22 @@ static int open_any(struct py_socket *self, PyObject *netns, struct mnfq_socket_
 	int err;
 
 	if (netns == Py_None) {
-		Py_BEGIN_ALLOW_THREADS
-		err = mnfq_socket_open(&self->sock, options);
-		Py_END_ALLOW_THREADS
-		return err;
+		Py_BEGIN_ALLOW_THREADS err = mnfq_socket_open(&self->sock, options);
+		Py_END_ALLOW_THREADS return err;
 	}
 	if (PyLong_Check(netns)) {
 		fd = PyLong_AsUnsignedLong(netns);
 		if (PyErr_Occurred())
 			return -EINVAL;
-		Py_BEGIN_ALLOW_THREADS
-		err = mnfq_socket_open_netns_fd(&self->sock, (int)fd, options);
-		Py_END_ALLOW_THREADS
-		return err;
+		Py_BEGIN_ALLOW_THREADS err =
+			mnfq_socket_open_netns_fd(&self->sock, (int)fd, options);
+		Py_END_ALLOW_THREADS return err;
 	}
 	if (!PyUnicode_FSConverter(netns, &path))
 		return -EINVAL;
-	Py_BEGIN_ALLOW_THREADS
-	err = mnfq_socket_open_netns(&self->sock, PyBytes_AsString(path), options);
-	Py_END_ALLOW_THREADS
-	Py_DECREF(path);
+	Py_BEGIN_ALLOW_THREADS err =
+		mnfq_socket_open_netns(&self->sock, PyBytes_AsString(path), options);
+	Py_END_ALLOW_THREADS Py_DECREF(path);
 	return err;
 }
 
@@ -142,10 +41,10 @@ static PyObject *socket_open(struct py_socket *self, PyObject *args)
 	PyObject *netns;
 	int adopt, ring, err;
 
-	if (!PyArg_ParseTuple(args, "OiO&O&O&O&O&O&i:_open", &netns, &adopt, py_to_u32, &options.flags,
-			      py_to_u32, &options.receive_buffer, py_to_u32, &options.timeout_ms,
-			      py_to_u32, &options.busy_poll_us, py_to_u32, &options.coalesce_us,
-			      py_to_u32, &options.max_delay_us, &ring))
+	if (!PyArg_ParseTuple(args, "OiO&O&O&O&O&O&i:_open", &netns, &adopt, py_to_u32,
+			      &options.flags, py_to_u32, &options.receive_buffer, py_to_u32,
+			      &options.timeout_ms, py_to_u32, &options.busy_poll_us, py_to_u32,
+			      &options.coalesce_us, py_to_u32, &options.max_delay_us, &ring))
 		return NULL;
 	if (self->sock) {
 		PyErr_SetString(PyExc_RuntimeError, "the socket is open");
@@ -157,14 +56,14 @@ static PyObject *socket_open(struct py_socket *self, PyObject *args)
 		self->ring = py_payload_new_ring(&options.ring);
 	if (ring && !self->ring)
 		return NULL;
-	err = adopt >= 0 ? mnfq_socket_adopt(&self->sock, adopt, &options) :
-			   open_any(self, netns, &options);
+	err = adopt >= 0 ? mnfq_socket_adopt(&self->sock, adopt, &options)
+			 : open_any(self, netns, &options);
 	if (err < 0) {
 		self->sock = NULL;
 		Py_CLEAR(self->ring);
 		return PyErr_Occurred() ? NULL : py_fail(err, message);
 	}
-	link_up(self);
+	py_socket_opened(self);
 	Py_RETURN_NONE;
 }
 
@@ -179,7 +78,8 @@ static PyObject *socket_fileno(struct py_socket *self, PyObject *unused)
 {
 	(void)unused;
 	if (!self->sock) {
-		PyErr_SetString(PyExc_ValueError, self->gone ? self->gone : "the socket is not open");
+		PyErr_SetString(PyExc_ValueError,
+				self->gone ? self->gone : "the socket is not open");
 		return NULL;
 	}
 	return PyLong_FromLong(mnfq_socket_get_fd(self->sock));
@@ -192,14 +92,14 @@ static PyObject *socket_detach(struct py_socket *self, PyObject *unused)
 	(void)unused;
 	if (py_socket_use(self) < 0)
 		return NULL;
-	py_loop_settle(self);
+	py_socket_settle_quietly(self);
 	fd = mnfq_socket_detach(self->sock);
 	if (fd < 0)
 		return py_fail_socket(self, fd);
 	self->sock = NULL;
-	detach(self, "the socket was detached");
+	py_socket_detach(self, "the socket was detached");
 	Py_CLEAR(self->ring);
-	drop_spares(self);
+	py_socket_drop_spares(self);
 	return PyLong_FromLong(fd);
 }
 
@@ -361,7 +261,8 @@ static PyObject *socket_kernel_stats(struct py_socket *self, PyObject *unused)
 
 static PyMethodDef methods[] = {
 	{ "_open", (PyCFunction)socket_open, METH_VARARGS, NULL },
-	{ "_bind", (PyCFunction)(void (*)(void))py_queue_bind, METH_VARARGS | METH_KEYWORDS, NULL },
+	{ "_bind", (PyCFunction)(void (*)(void))py_queue_bind, METH_VARARGS | METH_KEYWORDS,
+	  NULL },
 	{ "_dispatch", (PyCFunction)socket_dispatch, METH_O, NULL },
 	{ "_stats", (PyCFunction)socket_stats, METH_NOARGS, NULL },
 	{ "_kernel_stats", (PyCFunction)socket_kernel_stats, METH_NOARGS, NULL },
@@ -385,8 +286,10 @@ static PyGetSetDef getset[] = {
 	{ "closed", (getter)get_closed, NULL, "Is it closed?", NULL },
 	{ "receive_buffer", (getter)get_receive_buffer, (setter)set_receive_buffer,
 	  "Size of the receive buffer in bytes, as the kernel accounts for it.", NULL },
-	{ "portid", (getter)get_portid, NULL, "The netlink portid, which owns the queues.", NULL },
-	{ "netns_inode", (getter)get_netns_inode, NULL, "Inode number of the network namespace.", NULL },
+	{ "portid", (getter)get_portid, NULL, "The netlink portid, which owns the queues.",
+	  NULL },
+	{ "netns_inode", (getter)get_netns_inode, NULL, "Inode number of the network namespace.",
+	  NULL },
 	{ "netns_name", (getter)get_netns_name, NULL, "Name of the network namespace.", NULL },
 	{ NULL, NULL, NULL, NULL, NULL },
 };
@@ -411,7 +314,7 @@ static void dealloc(PyObject *object)
 
 	PyObject_GC_UnTrack(object);
 	py_socket_close(self, NULL);
-	drop_spares(self);
+	py_socket_drop_spares(self);
 	Py_CLEAR(self->owned);
 	release(object);
 	Py_DECREF(type);
@@ -427,7 +330,6 @@ static PyType_Slot slots[] = {
 	{ 0, NULL },
 };
 
-PyType_Spec py_socket_spec = {
-	"_mnfq.Socket", sizeof(struct py_socket), 0,
-	Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots
-};
+PyType_Spec py_socket_spec = { "_mnfq.Socket", sizeof(struct py_socket), 0,
+			       Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+			       slots };
