@@ -2,6 +2,8 @@
 """The kernel's list of queues."""
 from typing import NamedTuple
 
+import _mnfq
+
 from ._constants import Copy
 
 
@@ -11,17 +13,15 @@ class KernelQueue(NamedTuple):
     num: int
     portid: int  #: the owner: the portid of its netlink socket
     waiting: int  #: packets without a verdict
-    copy_mode: Copy
+    copy_mode: Copy  #: 0: one that this version does not know
     copy_range: int
     queue_dropped: int  #: packets dropped because the queue was full
     user_dropped: int  #: packets dropped because the receive buffer was full
     last_id: int  #: id of the last packet
 
 
-def _parse(line):
-    num, portid, waiting, mode, copy_range, queue_dropped, user_dropped, last_id = map(int, line.split()[:8])
-    copy_mode = Copy(mode) if mode else Copy.NONE
-    return KernelQueue(num, portid, waiting, copy_mode, copy_range, queue_dropped, user_dropped, last_id)
+def _make(num, portid, waiting, copy_mode, *rest):
+    return KernelQueue(num, portid, waiting, Copy(copy_mode) if copy_mode else copy_mode, *rest)
 
 
 def queues(pid=None):
@@ -29,5 +29,5 @@ def queues(pid=None):
 
     Only root of the namespace may read them.
     """
-    with open(f"/proc/{'thread-self' if pid is None else int(pid)}/net/netfilter/nfnetlink_queue") as lines:
-        return [_parse(line) for line in lines]
+    with open(f"/proc/{'thread-self' if pid is None else int(pid)}/net/netfilter/nfnetlink_queue") as file:
+        return [_make(*fields) for fields in _mnfq._kernel_queues(file.fileno())]

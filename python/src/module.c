@@ -116,6 +116,7 @@ static int watch_forks(PyObject *module)
 static int execute(PyObject *module)
 {
 	if (check_interpreter() < 0 || PyModule_AddFunctions(module, py_handover_methods) < 0 ||
+	    PyModule_AddFunctions(module, py_kernel_methods) < 0 ||
 	    add_type(module, "Socket", &py_socket_spec, &socket_type) < 0 ||
 	    add_type(module, "Queue", &py_queue_spec, &py_plain_queue_type) < 0 ||
 	    add_type(module, "Packet", &py_packet_spec, &plain_packet_type) < 0 ||

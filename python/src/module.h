@@ -135,10 +135,10 @@ PyObject *py_payload_new_ring(struct mnfq_ring **ring);
 int py_payload_leave_ring(struct py_socket *self);
 int py_packet_unviewed(struct py_packet *self);
 
-/* packet-get.c, packet-set.c, packet-tuple.c, nfq-packet.c, handover.c */
+/* packet-get.c, packet-set.c, packet-tuple.c, nfq-packet.c, handover.c, kernel.c */
 extern PyObject *py_protocols; /* names by number, or NULL */
 extern PyType_Spec py_packet_spec, py_nfq_packet_spec;
-extern PyMethodDef py_packet_methods[], py_handover_methods[];
+extern PyMethodDef py_packet_methods[], py_handover_methods[], py_kernel_methods[];
 PyObject *py_packet_get_ct(struct py_packet *self, void *unused);
 PyObject *py_packet_get_tuple(struct py_packet *self, void *unused);
 int py_packet_set_payload(struct py_packet *self, PyObject *value, void *unused);

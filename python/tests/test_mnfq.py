@@ -258,6 +258,20 @@ def test_settings(sock):
     assert line.portid == sock.portid and line.copy_mode == Copy.META
 
 
+def test_kernel_queues(net, sock):
+    assert mnfq.queues() == []
+    for num in range(40):
+        sock.bind(num, accept, copy_range=num + 1, copy_mode=Copy.META if num == 3 else Copy.PACKET)
+    net.send(b"1", b"2")
+    queues = {queue.num: queue for queue in mnfq.queues()}
+    assert sorted(queues) == list(range(40))
+    assert queues[1] == (1, sock.portid, 2, Copy.PACKET, 2, 0, 0, 2)
+    assert queues[3].copy_mode is Copy.META and queues[1].waiting == queues[1].last_id == 2
+    assert queues[1].queue_dropped == queues[1].user_dropped == 0
+    with pytest.raises(FileNotFoundError):
+        mnfq.queues(2**22 + 1)
+
+
 @pytest.mark.parametrize(
     "wrong, error",
     [
