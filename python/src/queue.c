@@ -98,15 +98,15 @@ struct settings {
 
 static int parse(PyObject *args, PyObject *kwargs, struct settings *settings)
 {
-	static char *names[] = {
+	static const char *const names[] = {
 		"num",   "callback",       "max_len",         "copy_mode", "copy_range",
 		"flags", "flags_optional", "default_verdict", "legacy",    "owned",
 		NULL
 	};
 
 	return PyArg_ParseTupleAndKeywords(
-		args, kwargs, "O&OO&O&O&O&O&O&ii:bind", names, py_to_u32, &settings->num,
-		&settings->callback, py_to_u32, &settings->max_len, py_to_u32,
+		args, kwargs, "O&OO&O&O&O&O&O&ii:bind", (char **)(uintptr_t)names, py_to_u32,
+		&settings->num, &settings->callback, py_to_u32, &settings->max_len, py_to_u32,
 		&settings->copy_mode, py_to_u32, &settings->copy_range, py_to_u32,
 		&settings->flags, py_to_u32, &settings->flags_optional, py_to_u32,
 		&settings->default_verdict, &settings->legacy, &settings->owned);
@@ -389,7 +389,7 @@ static void dealloc(PyObject *object)
 }
 
 static PyType_Slot slots[] = {
-	{ Py_tp_doc, "A queue number bound on a socket." },
+	{ Py_tp_doc, (void *)(uintptr_t) "A queue number bound on a socket." },
 	{ Py_tp_methods, methods },
 	{ Py_tp_getset, getset },
 	{ Py_tp_iter, (void *)PyObject_SelfIter },

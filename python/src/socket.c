@@ -321,7 +321,7 @@ static void dealloc(PyObject *object)
 }
 
 static PyType_Slot slots[] = {
-	{ Py_tp_doc, "A netlink socket in one network namespace." },
+	{ Py_tp_doc, (void *)(uintptr_t) "A netlink socket in one network namespace." },
 	{ Py_tp_methods, methods },
 	{ Py_tp_getset, getset },
 	{ Py_tp_traverse, (void *)traverse },
