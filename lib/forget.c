@@ -66,8 +66,11 @@ static void forget_backlog(struct mnfq_i_backlog *entry)
 
 struct mnfq_socket *mnfq_socket_forget(struct mnfq_socket *sock)
 {
+	bool dispatched;
+
 	if (!sock)
 		return NULL;
+	dispatched = atomic_load(&sock->dispatching);
 	mnfq_i_socket_init_locks(sock);
 	atomic_store(&sock->wake, -1);
 	forget_fd(&sock->fd);
@@ -85,5 +88,7 @@ struct mnfq_socket *mnfq_socket_forget(struct mnfq_socket *sock)
 	forget_backlog(sock->backlog);
 	forget_backlog(sock->walk.taken);
 	sock->ring = mnfq_ring_free(sock->ring);
+	if (dispatched) /* by a thread that the child does not have */
+		mnfq_i_socket_unref(sock);
 	return mnfq_i_socket_unref(sock);
 }

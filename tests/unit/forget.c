@@ -153,6 +153,7 @@ static void *dispatch(void *arg)
 /* What it had in hand goes with the ring. */
 static void expect_untouched(bool decided)
 {
+	struct mnfq_ring *ring = sock->ring;
 	struct mnfq_packet before;
 	pthread_t thread;
 
@@ -163,9 +164,11 @@ static void expect_untouched(bool decided)
 	cr_assert(eq(int, pthread_create(&thread, NULL, dispatch, NULL), 0));
 	sem_wait(&in_callback);
 	memcpy(&before, original, sizeof(before));
-	atomic_fetch_add(&sock->ring->refs, 1); /* so that it can be looked at */
+	atomic_fetch_add(&ring->refs, 1); /* so that it can be looked at */
 	forget();
 	cr_expect(memcmp(&before, original, sizeof(before)) == 0);
+	cr_expect(eq(u32, atomic_load(&ring->refs), 1));
+	mnfq_ring_free(ring);
 	cr_expect(eq(u32, fake_queued(7), 1));
 }
 
