@@ -15,8 +15,6 @@
 Without a callback the packets of a queue are pulled: `for packet in queue:`, and `async for` with asyncio and trio;
 `packet.decide(verdict)` decides them. Failures are OSError, of the subclass that belongs to the errno.
 """
-import os as _os
-
 import _mnfq
 
 from . import handover

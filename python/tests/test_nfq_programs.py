@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
 """netfilterqueue in programs: threads, event loops, signals, fork, other namespaces."""
-import array
 import asyncio
 import os
 import queue as queues
@@ -10,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 from conftest import require
@@ -397,8 +395,7 @@ def test_wrong_sockfd():
             NetfilterQueue(sockfd=connected.fileno())
 
 
-@pytest.mark.parametrize("use", ["queue.run()", "time.sleep(100)"])
-def test_threads_at_the_end_of_the_interpreter(net4, use):
+def test_threads_at_the_end_of_the_interpreter(net4):
     """Threads that receive and decide while the interpreter ends are no trouble."""
     program = (
         "import queue as queues, sys, threading, time\n"

@@ -7,9 +7,7 @@ import itertools
 import os
 import socket
 import subprocess
-import sys
 import threading
-import time
 
 import mnfq
 import pytest
@@ -120,18 +118,19 @@ def test_unbind_keeps_the_others(net, sock):
 
 
 async def pull(net, sock, sleep):
-    net.send(b"0", b"1")
     queue = sock.bind(1)
-    net.send(b"2", b"3")
+    net.send(b"0", b"1", b"2", b"3")
     n = 0
     async for packet in queue:
         n += 1
         packet.edit(net.header, 1, b"%d!" % n)
         packet.decide(Verdict.ACCEPT)
         if n == 2:
-            await sleep(0.01)
-            net.send(b"4")
-        if n == 3:
+            await sleep(0)
+            threading.Timer(0.05, net.send, [b"4"]).start()  # so that the iteration has to wait
+        if n == 4:
+            threading.Timer(0.05, net.send, [b"5"]).start()
+        if n == 6:
             break
     queue.unbind()
     async for packet in queue:
@@ -140,8 +139,8 @@ async def pull(net, sock, sleep):
 
 
 def test_asyncio(net, sock):
-    assert asyncio.run(asyncio.wait_for(pull(net, sock, asyncio.sleep), 10)) == 3
-    assert net.receive(3) == [b"1!", b"2!", b"3!"]
+    assert asyncio.run(asyncio.wait_for(pull(net, sock, asyncio.sleep), 10)) == 6
+    assert net.receive(6) == [b"%d!" % n for n in range(1, 7)]
 
 
 def test_trio(net, sock):
@@ -149,8 +148,8 @@ def test_trio(net, sock):
         import trio
     except ImportError:
         require(False, "needs trio")
-    assert trio.run(pull, net, sock, trio.sleep) == 3
-    assert net.receive(3) == [b"1!", b"2!", b"3!"]
+    assert trio.run(pull, net, sock, trio.sleep) == 6
+    assert net.receive(6) == [b"%d!" % n for n in range(1, 7)]
 
 
 # ---- handing over ----
