@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Lists the programs that run in the virtual machine, a line each: name, tab, shell command.
 
-Usage: programs.py BUILD-DIRECTORY [NAME[:PATTERN]…]    all programs but those of TIMED and MANY, or these
+Usage: programs.py BUILD-DIRECTORY [NAME[:PATTERN]…]    all programs but those of TIMED, SLOW and MANY, or
+                                                these
 
 The commands take the build directory to be /build.
 """
@@ -15,6 +16,8 @@ import sys
 # and calls take, or give clients the half second that the broker gives them.
 TIMED = {"broker", "broker-unread", "dump-bounds", "dump-failing-calls", "dump-failing-starts", "dump-hostile",
          "dump-log", "dump-slow", "share-hostile", "slow-path"}
+# Measures, a minute or two for each test.
+SLOW = {"bench", "bench-ends"}
 # Thousands of command lines, which are the same with any kernel.
 MANY = {"dump-options"}
 
@@ -39,7 +42,7 @@ def main():
     build, wanted = sys.argv[1], sys.argv[2:]
     root = os.path.realpath(build)
     known = {test["name"]: test for test in tests(build)}
-    for argument in wanted or sorted(known.keys() - TIMED - MANY):
+    for argument in wanted or sorted(known.keys() - TIMED - SLOW - MANY):
         name, _, pattern = argument.partition(":")
         if name not in known:
             sys.exit("no program '%s'; there are: %s" % (name, " ".join(known)))
