@@ -31,7 +31,7 @@ struct group {
 };
 
 /* As one batch verdict, ahead of which goes a release if other verdicts may have been refused. */
-static void close_run(struct group *group)
+static void close_group_run(struct group *group)
 {
 	struct mnfq_queue *queue = group->queue;
 	struct mnfq_i_decision single = { .tag = queue->tag,
@@ -51,12 +51,12 @@ static void close_run(struct group *group)
 	group->run = 0;
 }
 
-static void add(struct group *group, struct mnfq_i_held *entry)
+static void add_to_group(struct group *group, struct mnfq_i_held *entry)
 {
 	const bool lowest = entry->prev == group->below;
 
 	if (group->run > 0 && !lowest)
-		close_run(group);
+		close_group_run(group);
 	if (group->run == 0)
 		group->first = entry->id;
 	group->last = entry->id;
@@ -64,7 +64,7 @@ static void add(struct group *group, struct mnfq_i_held *entry)
 	if (lowest && group->may_batch)
 		group->below = entry;
 	else
-		close_run(group);
+		close_group_run(group);
 	entry->taken = true;
 	group->entries[group->count++] = entry;
 }
@@ -77,7 +77,7 @@ static int send_group(struct group *group)
 	unsigned int i;
 	int err;
 
-	close_run(group);
+	close_group_run(group);
 	err = group->len > 0 ? mnfq_i_decided_now(queue, group->bytes, group->len, group->verdict)
 			     : 0;
 	for (i = 0; i < group->count; i++) {
@@ -109,7 +109,7 @@ static int decide_group(struct mnfq_queue *queue, const uint32_t *ids, size_t n,
 		if (!entry || entry->taken)
 			continue;
 		if (!entry->packet) {
-			add(&group, entry);
+			add_to_group(&group, entry);
 			continue;
 		}
 		if (group.count > 0)
@@ -122,8 +122,8 @@ static int decide_group(struct mnfq_queue *queue, const uint32_t *ids, size_t n,
 }
 
 /* With the lock held. NULL: it is not held. */
-static struct mnfq_i_held *look_up(struct mnfq_queue *queue, uint32_t id, uint32_t verdict,
-				   struct mnfq_i_decision *decision)
+static struct mnfq_i_held *find_held(struct mnfq_queue *queue, uint32_t id, uint32_t verdict,
+				     struct mnfq_i_decision *decision)
 {
 	struct mnfq_i_held *entry = mnfq_i_held_find(&queue->held_list, id);
 
@@ -145,11 +145,11 @@ static int put(struct mnfq_queue *queue, uint32_t id, uint32_t verdict)
 	int err = 0;
 
 	pthread_mutex_lock(&queue->sock->lock);
-	(void)look_up(queue, id, verdict, &decision);
+	(void)find_held(queue, id, verdict, &decision);
 	pthread_mutex_unlock(&queue->sock->lock);
 	mnfq_i_reserve(queue, &decision);
 	pthread_mutex_lock(&queue->sock->lock);
-	entry = look_up(queue, id, verdict, &decision);
+	entry = find_held(queue, id, verdict, &decision);
 	if (entry)
 		err = mnfq_i_decide(queue, &decision);
 	if (entry && err == 0)
@@ -185,7 +185,7 @@ int mnfq_queue_decide(struct mnfq_queue *queue, const uint32_t *ids, size_t n,
 
 /* ---- packets ---- */
 
-static int decide_in_hand(struct mnfq_packet *packet, uint32_t verdict)
+static int decide_view(struct mnfq_packet *packet, uint32_t verdict)
 {
 	struct mnfq_socket *sock;
 	bool entered;
@@ -210,7 +210,7 @@ int mnfq_packet_decide(struct mnfq_packet *packet, enum mnfq_verdict verdict)
 	if (!packet)
 		return -EINVAL;
 	if (!packet->retained)
-		return decide_in_hand(packet, verdict);
+		return decide_view(packet, verdict);
 	if (!mnfq_i_verdict_valid(verdict))
 		return -EINVAL;
 	entered = mnfq_i_enter(packet->queue->sock);

@@ -258,7 +258,7 @@ static int end_pulled(struct mnfq_socket *sock)
 	return n < 0 ? n : 0;
 }
 
-static int receive(struct mnfq_socket *sock, int timeout_ms)
+static int receive_batch(struct mnfq_socket *sock, int timeout_ms)
 {
 	int n = 0;
 
@@ -285,7 +285,7 @@ int mnfq_socket_receive(struct mnfq_socket *sock, int timeout_ms)
 	n = mnfq_i_use(sock, true);
 	if (n < 0)
 		return mnfq_i_fail(&sock->error, n, MNFQ_I_IN_USE);
-	n = receive(sock, timeout_ms);
+	n = receive_batch(sock, timeout_ms);
 	mnfq_i_round_leave(sock);
 	return n;
 }

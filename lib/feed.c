@@ -53,7 +53,7 @@ static int take_turn(struct mnfq_socket *sock, const uint8_t *data, size_t len)
 }
 
 /* Begins a round, or goes on with one that gathers verdicts. */
-static int begin(struct mnfq_socket *sock)
+static int begin_feed(struct mnfq_socket *sock)
 {
 	int err;
 
@@ -81,7 +81,7 @@ static int feed(struct mnfq_socket *sock, const void *datagram, size_t len,
 
 	if (err < 0)
 		return err;
-	err = begin(sock);
+	err = begin_feed(sock);
 	if (err < 0)
 		return err;
 	/* Copied, because the alignment is unknown; cut as a receive would cut it. */

@@ -21,7 +21,7 @@ struct look {
 };
 
 /* Returns whether there is a reason to look again. */
-static bool look(struct mnfq_i_guard *guard, struct look *last)
+static bool look_at_outbox(struct mnfq_i_guard *guard, struct look *last)
 {
 	bool waits;
 
@@ -68,7 +68,7 @@ static void *run(void *arg)
 		idle++;
 		guard->awake = idle < IDLE_LOOKS;
 		pthread_mutex_unlock(&guard->lock);
-		again = look(guard, &last);
+		again = look_at_outbox(guard, &last);
 		pthread_mutex_lock(&guard->lock);
 		if (again)
 			idle = 0;

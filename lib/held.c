@@ -9,12 +9,12 @@
 
 #include "wire.h"
 
-#define CHUNK     64
-#define TABLE_MIN 64
+#define HELD_CHUNK 64
+#define TABLE_MIN  64
 
 struct mnfq_i_held_chunk {
 	struct mnfq_i_held_chunk *next;
-	struct mnfq_i_held entries[CHUNK];
+	struct mnfq_i_held entries[HELD_CHUNK];
 };
 
 static struct mnfq_i_held **place(const struct mnfq_i_held_list *list, uint32_t id)
@@ -23,7 +23,7 @@ static struct mnfq_i_held **place(const struct mnfq_i_held_list *list, uint32_t 
 }
 
 /* Without memory for a larger table the lists of those with the same hash get longer. */
-static void grow(struct mnfq_i_held_list *list)
+static void grow_table(struct mnfq_i_held_list *list)
 {
 	const size_t size = list->table_size ? 2 * list->table_size : TABLE_MIN;
 	struct mnfq_i_held **table = calloc(size, sizeof(struct mnfq_i_held *)), *entry;
@@ -46,7 +46,7 @@ bool mnfq_i_held_insert(struct mnfq_i_held_list *list, struct mnfq_i_held *entry
 	struct mnfq_i_held *prev = list->newest;
 
 	if (list->count >= list->table_size)
-		grow(list);
+		grow_table(list);
 	if (!list->table)
 		return false;
 	while (prev && mnfq_i_after(prev->id, entry->id))
@@ -74,7 +74,7 @@ bool mnfq_i_held_add(struct mnfq_i_held_list *list, uint32_t id)
 			return false;
 		chunk->next = list->chunks;
 		list->chunks = chunk;
-		for (i = 0; i < CHUNK; i++) {
+		for (i = 0; i < HELD_CHUNK; i++) {
 			chunk->entries[i].same = list->unused;
 			list->unused = &chunk->entries[i];
 		}

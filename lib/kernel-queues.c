@@ -10,7 +10,7 @@
 #include "options.h"
 
 /* The kernel hands out a page at a time. */
-#define CHUNK 4096
+#define READ_SIZE 4096
 /* A namespace has at most 2^16 queues; those that come and go while it is read can be listed twice. */
 #define LINES_MAX (1u << 17)
 
@@ -72,7 +72,7 @@ int mnfq_i_kernel_queues_each(int fd,
 			      void (*look)(const struct mnfq_kernel_queue *queue, void *data),
 			      void *data)
 {
-	char buffer[CHUNK], *line, *end;
+	char buffer[READ_SIZE], *line, *end;
 	struct mnfq_kernel_queue queue;
 	unsigned int lines = 0;
 	size_t have = 0;
@@ -104,7 +104,7 @@ struct array {
 	int count;
 };
 
-static void add(const struct mnfq_kernel_queue *queue, void *data)
+static void add_row(const struct mnfq_kernel_queue *queue, void *data)
 {
 	struct array *array = data;
 
@@ -125,6 +125,6 @@ int mnfq_kernel_queues_read(int fd, struct mnfq_kernel_queue *queues, size_t cou
 			return -EINVAL;
 		array.size = queues[0].size;
 	}
-	err = mnfq_i_kernel_queues_each(fd, add, &array);
+	err = mnfq_i_kernel_queues_each(fd, add_row, &array);
 	return err < 0 ? err : array.count;
 }

@@ -24,7 +24,7 @@ struct mnfq_packet *mnfq_socket_next_packet(struct mnfq_socket *sock)
 	return packet;
 }
 
-static int begin(struct mnfq_socket *sock)
+static int begin_open(struct mnfq_socket *sock)
 {
 	int err = mnfq_i_round_take(sock);
 
@@ -48,7 +48,7 @@ int mnfq_socket_cork(struct mnfq_socket *sock)
 	err = mnfq_i_use(sock, true);
 	if (err < 0)
 		return mnfq_i_fail(&sock->error, err, MNFQ_I_IN_USE);
-	err = begin(sock);
+	err = begin_open(sock);
 	mnfq_i_round_leave(sock);
 	return err;
 }
@@ -67,7 +67,7 @@ static bool is_done(const struct mnfq_socket *sock)
 }
 
 /* Ends a round of which nothing is left; @err: what its verdicts met with. */
-static int end(struct mnfq_socket *sock, int err)
+static int end_open(struct mnfq_socket *sock, int err)
 {
 	const bool pulled = sock->walk.pulled;
 	int ended = mnfq_i_use(sock, true); /* no other thread unbinds before it is over */
@@ -100,7 +100,7 @@ int mnfq_socket_flush(struct mnfq_socket *sock)
 	if (err < 0)
 		err = mnfq_i_report_unsent(sock, err);
 	if (resumed && is_done(sock))
-		return end(sock, err);
+		return end_open(sock, err);
 	if (resumed)
 		mnfq_i_round_pause(sock);
 	mnfq_i_leave(sock, entered);

@@ -288,7 +288,7 @@ static struct mnfq_queue *new_queue(struct mnfq_socket *sock, uint16_t num)
 }
 
 /* It is bound. */
-static void add(struct mnfq_queue *queue)
+static void add_queue(struct mnfq_queue *queue)
 {
 	queue->bound = true;
 	queue->sock->pulls |= !queue->callback;
@@ -320,7 +320,7 @@ int mnfq_queue_bind(struct mnfq_queue **ret, struct mnfq_socket *sock, unsigned 
 	if (err == 0)
 		err = request_bind(queue);
 	if (err == 0)
-		add(queue);
+		add_queue(queue);
 	mnfq_i_leave(sock, entered);
 	if (err < 0) {
 		free(queue);

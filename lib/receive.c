@@ -83,7 +83,7 @@ static int fail_receive(struct mnfq_socket *sock, int err)
 			   strerror(-err));
 }
 
-static void begin(struct mnfq_socket *sock, bool pulled, unsigned int batch)
+static void begin_receive(struct mnfq_socket *sock, bool pulled, unsigned int batch)
 {
 	sock->round_begin = sock->round_ns > 0 ? mnfq_i_now_ns() : 0;
 	sock->round_batch = batch;
@@ -91,7 +91,7 @@ static void begin(struct mnfq_socket *sock, bool pulled, unsigned int batch)
 }
 
 /* The messages of the round that has begun. */
-static int receive(struct mnfq_socket *sock, int count)
+static int received(struct mnfq_socket *sock, int count)
 {
 	sock->round_messages = (unsigned int)count;
 	mnfq_i_walk_ring(sock, count);
@@ -109,14 +109,14 @@ int mnfq_i_receive(struct mnfq_socket *sock, bool pulled)
 
 	if (err < 0)
 		return err;
-	begin(sock, pulled, batch);
+	begin_receive(sock, pulled, batch);
 	if (sock->backlog) {
 		sock->round_messages = sock->walk.backlog;
 		return 1;
 	}
 	count = fill_ring(sock, batch);
 	if (count > 0)
-		return receive(sock, count);
+		return received(sock, count);
 	sock->round_messages = 0;
 	err = mnfq_i_receive_end(sock);
 	if (err != 0 || count >= 0 || count == -EAGAIN || count == -EINTR)
@@ -149,9 +149,9 @@ int mnfq_i_receive_wait(struct mnfq_socket *sock, bool pulled)
 	count = mnfq_i_wait_fill(sock, batch);
 	if (count < 0)
 		return end_wait(sock, pulled, count);
-	begin(sock, pulled, batch);
+	begin_receive(sock, pulled, batch);
 	note_fill(sock, count, batch);
-	return receive(sock, count);
+	return received(sock, count);
 }
 
 /* Says why verdicts for a queue fail. */

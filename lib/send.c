@@ -103,7 +103,8 @@ static void give_up(struct mnfq_queue *queue)
 /* Keeps that decisions could not be sent, for mnfq_i_report_unsent(); returns @err. */
 int mnfq_i_fail_unsent(struct mnfq_socket *sock, int err)
 {
-	return sock->failure = err;
+	sock->failure = err;
+	return err;
 }
 
 int mnfq_i_report_unsent(struct mnfq_socket *sock, int err)

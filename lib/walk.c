@@ -112,7 +112,7 @@ static struct mnfq_packet *take_message(struct mnfq_socket *sock)
 	return NULL;
 }
 
-static void decide_in_hand(struct mnfq_socket *sock, const struct mnfq_queue *queue)
+static void default_in_hand(struct mnfq_socket *sock, const struct mnfq_queue *queue)
 {
 	struct mnfq_packet *packet = sock->ring->packets, *end = packet + sock->walk.packets;
 
@@ -134,7 +134,7 @@ void mnfq_i_walk_unbind(struct mnfq_socket *sock)
 			continue;
 		if (in_round) {
 			sock->walk.keeps = true;
-			decide_in_hand(sock, queue);
+			default_in_hand(sock, queue);
 			(void)mnfq_i_flush(sock);
 		}
 		mnfq_i_request_start(sock);
@@ -263,7 +263,7 @@ void mnfq_i_walk_end(struct mnfq_socket *sock)
 	struct mnfq_i_walk *walk = &sock->walk;
 	struct mnfq_i_backlog *entry;
 
-	decide_in_hand(sock, NULL);
+	default_in_hand(sock, NULL);
 	walk->packets = 0;
 	if (!sock->closing) { /* or else the end of its queues looks at the rest */
 		put_back_rest(sock);

@@ -198,7 +198,7 @@ static unsigned int divisor(unsigned int a, unsigned int b)
  * Who comes as number @i: each candidate leaves caches and processors behind in its own way, and a virtual machine
  * polls for a while after it was busy. So who begins changes, and so does who comes after whom.
  */
-static unsigned int turn(unsigned int i, uint64_t round, unsigned int count)
+static unsigned int who_comes(unsigned int i, uint64_t round, unsigned int count)
 {
 	unsigned int step = 1 + (unsigned int)(round % (count > 1 ? count - 1 : 1));
 
@@ -219,7 +219,7 @@ static int run_round(struct bench_net *net, struct bench_series *series,
 		snprintf(rate, sizeof(rate), ", %llu packets/s",
 			 (unsigned long long)series->rate);
 	for (unsigned int i = 0; i < series->count; i++) {
-		unsigned int who = turn(i, round, series->count);
+		unsigned int who = who_comes(i, round, series->count);
 		const struct bench_candidate *candidate = series->candidates[who];
 
 		fprintf(stderr, "%s: %s%s, round %llu of %llu: %s\n", BENCH_NAME, scenario->name,

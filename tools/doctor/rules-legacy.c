@@ -30,7 +30,7 @@ struct entry {
 	}
 static const struct offsets {
 	size_t target, next, comefrom, counters, size;
-} v4 = OFFSETS_OF(struct ipt_entry), v6 = OFFSETS_OF(struct ip6t_entry);
+} ip4_offsets = OFFSETS_OF(struct ipt_entry), ip6_offsets = OFFSETS_OF(struct ip6t_entry);
 
 /* Copied, for nothing is known of its alignment. */
 static bool parse_entry(struct entry *entry, const struct offsets *at, const uint8_t *bytes,
@@ -107,7 +107,8 @@ int rules_parse_legacy(struct rules *rules, const struct legacy_table *table, co
 {
 	static const char *const chains[] = { "PREROUTING", "INPUT", "FORWARD", "OUTPUT",
 					      "POSTROUTING" };
-	const struct offsets *offsets = table->family == NFPROTO_IPV6 ? &v6 : &v4;
+	const struct offsets *offsets =
+		table->family == NFPROTO_IPV6 ? &ip6_offsets : &ip4_offsets;
 	struct queue_rule at = { .source = RULE_LEGACY, .family = table->family };
 	struct entry entry = { 0 };
 	bool own = false;

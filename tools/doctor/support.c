@@ -9,7 +9,7 @@
 /* A function of each, which shows it whether it is built in or a module. */
 static const struct {
 	const char *module, *symbol;
-} parts[PARTS] = {
+} kernel_parts[PARTS] = {
 	[PART_NFNETLINK] = { "nfnetlink", "nfnetlink_rcv" },
 	[PART_QUEUE] = { "nfnetlink_queue", "nfqnl_enqueue_packet" },
 	[PART_XT] = { "xt_NFQUEUE", "nfqueue_tg_v3" },
@@ -20,7 +20,7 @@ static const struct {
 
 const char *support_module(enum part part)
 {
-	return parts[part].module;
+	return kernel_parts[part].module;
 }
 
 /* "ffffffff81f8a950 t nfqnl_enqueue_packet", perhaps with a suffix of the compiler, or the module in brackets. */
@@ -30,9 +30,9 @@ static void look_at_symbol(struct support *support, const char *line)
 
 	name = name && name[1] ? strchr(name + 1, ' ') : NULL;
 	for (int i = 0; name && i < PARTS; i++) {
-		const size_t len = strlen(parts[i].symbol);
+		const size_t len = strlen(kernel_parts[i].symbol);
 
-		if (strncmp(name + 1, parts[i].symbol, len) == 0 && name[1 + len] &&
+		if (strncmp(name + 1, kernel_parts[i].symbol, len) == 0 && name[1 + len] &&
 		    strchr(" \t\n.", name[1 + len]))
 			support->parts[i] = PRESENCE_LOADED;
 	}
@@ -46,9 +46,9 @@ static void look_at_module(struct support *support, char *line)
 	line[strcspn(line, ":\n")] = '\0';
 	name = strrchr(line, '/');
 	for (int i = 0; name && i < PARTS; i++) {
-		const size_t len = strlen(parts[i].module);
+		const size_t len = strlen(kernel_parts[i].module);
 
-		if (strncmp(name + 1, parts[i].module, len) == 0 &&
+		if (strncmp(name + 1, kernel_parts[i].module, len) == 0 &&
 		    strncmp(name + 1 + len, ".ko", 3) == 0 &&
 		    support->parts[i] != PRESENCE_LOADED)
 			support->parts[i] = PRESENCE_MODULE;

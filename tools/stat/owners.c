@@ -60,7 +60,7 @@ void owners_free(struct owners *owners)
 }
 
 /* Each once. */
-static int fill(struct owners *owners, const uint64_t *inodes, size_t count)
+static int fill_owners(struct owners *owners, const uint64_t *inodes, size_t count)
 {
 	owners->list = calloc(count ? count : 1, sizeof(owners->list[0]));
 	if (!owners->list)
@@ -118,7 +118,7 @@ static void read_command(struct owner *owner)
 }
 
 /* Of several processes that have a socket, the first is its owner. Returns how many were found. */
-static size_t look_at_process(struct owners *owners, const char *pid)
+static size_t search_process(struct owners *owners, const char *pid)
 {
 	const struct dirent *entry;
 	struct owner *owner;
@@ -152,7 +152,7 @@ static void look_at_processes(struct owners *owners)
 		found += owners->list[i].pid != 0;
 	while (dir && found < owners->count && (entry = readdir(dir)))
 		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9')
-			found += look_at_process(owners, entry->d_name);
+			found += search_process(owners, entry->d_name);
 	if (dir)
 		closedir(dir);
 }
@@ -165,7 +165,7 @@ int owners_find(struct owners *owners, const uint64_t *inodes, size_t count)
 	int err;
 
 	*owners = (struct owners){ 0 };
-	err = fill(owners, inodes, count);
+	err = fill_owners(owners, inodes, count);
 	for (size_t i = 0; i < owners->count; i++) {
 		known = find(&before, owners->list[i].inode);
 		if (known && (!known->pid || still_owns(known)))

@@ -19,7 +19,7 @@
 #define OWN         "/proc/thread-self/net/"
 
 /* Without its module the kernel has no such file; without /proc there is no file at all. */
-static int check_queues(struct place *place, char error[PLACE_ERROR_SIZE])
+static int check_range(struct place *place, char error[PLACE_ERROR_SIZE])
 {
 	const int err = place->queues < 0 ? place->queues : 0;
 	const char *remedy = strerror(-err);
@@ -76,7 +76,7 @@ int place_open_own(struct place *place, char error[PLACE_ERROR_SIZE])
 	place->queues = open(OWN QUEUES_FILE, O_RDONLY | O_CLOEXEC);
 	if (place->queues < 0)
 		place->queues = -errno;
-	err = check_queues(place, error);
+	err = check_range(place, error);
 	if (err == 0)
 		place->netlink = open(OWN "netlink", O_RDONLY | O_CLOEXEC);
 	return err;
@@ -97,7 +97,7 @@ static int open_files(struct place *place, struct mnfq_socket *sock, int home,
 		return err;
 	}
 	place->queues = netns_enter_open_file(netns, home, QUEUES_FILE);
-	err = check_queues(place, error);
+	err = check_range(place, error);
 	if (err == 0)
 		place->netlink = netns_enter_open_file(netns, home, "netlink");
 	close(netns);

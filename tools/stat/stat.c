@@ -27,7 +27,7 @@
 
 /* ---- the command line ------------------------------------------------------------------- */
 
-static int set_queues(void *data, const char *argument)
+static int stat_set_queues(void *data, const char *argument)
 {
 	struct stat_options *opts = data;
 
@@ -56,7 +56,7 @@ static int set_watch(void *data, const char *argument)
 	return argument ? parse_seconds(argument, WATCH_MIN, WATCH_MAX, &opts->watch_ms) : 0;
 }
 
-static int set_color(void *data, const char *argument)
+static int stat_set_color(void *data, const char *argument)
 {
 	return color_parse(argument, &((struct stat_options *)data)->color);
 }
@@ -64,7 +64,7 @@ static int set_color(void *data, const char *argument)
 #define STAT_AT(field) .kind = OPTION_BOOL, .offset = offsetof(struct stat_options, field)
 
 static const struct option_row stat_rows[] = {
-	{ "queue", 'q', "NUM[:NUM]", .set = set_queues,
+	{ "queue", 'q', "NUM[:NUM]", .set = stat_set_queues,
 	  .expected = "a queue number from 0 to 65535, or FIRST:LAST",
 	  .help = "queue number, or a range of them (default: all)" },
 	{ "netns", 'n', "NETNS", .set = add_netns, .repeatable = true, .complete = "NETNS",
@@ -75,7 +75,7 @@ static const struct option_row stat_rows[] = {
 	  .help = "again every SEC seconds (default: 2), with rates;\non a terminal until q is pressed" },
 	{ "json", STAT_AT(json), .help = "print one JSON object per line" },
 	{ "prometheus", STAT_AT(prometheus), .help = "print metrics for Prometheus" },
-	{ "color", 0, "WHEN", .set = set_color, .complete = COLOR_WORDS,
+	{ "color", 0, "WHEN", .set = stat_set_color, .complete = COLOR_WORDS,
 	  .expected = COLOR_EXPECTED, .help = "auto (default), always or never" },
 	OPTION_ROW_HELP,
 };
@@ -92,7 +92,7 @@ static const struct option_table stat_table = {
 	.footer = "Options with ... may be repeated. See mnfq-stat(1).\n",
 };
 
-static int check_options(const struct stat_options *opts)
+static int check_stat_options(const struct stat_options *opts)
 {
 	if (opts->all_netns && opts->netns_count)
 		return fail_usage(STAT_NAME, "-n and --all-netns cannot be combined");
@@ -163,7 +163,7 @@ static int add_all(struct reading *reading, struct source *source)
 }
 
 /* Returns 0 or -ENOMEM; other failures are in the reading. */
-static int take(struct reading *reading, void *data)
+static int stat_take(struct reading *reading, void *data)
 {
 	struct source *source = data;
 	const struct stat_options *opts = source->opts;
@@ -191,7 +191,7 @@ static int take(struct reading *reading, void *data)
 /* ---- once ------------------------------------------------------------------------------- */
 
 /* What is printed is whole, or that is an error. */
-static int print(const struct stat_options *opts, const struct reading *reading)
+static int print_readings(const struct stat_options *opts, const struct reading *reading)
 {
 	const struct table_options table = { .color = color_is_wanted(opts->color, STDOUT_FILENO),
 					     .end = "\n" };
@@ -223,21 +223,21 @@ static int report(const struct stat_options *opts, const struct reading *reading
 	return EXIT_SUCCESS;
 }
 
-static int run(struct source *source)
+static int show_source(struct source *source)
 {
 	const struct stat_options *opts = source->opts;
 	struct reading reading = { 0 };
-	int status = EXIT_SUCCESS, printed;
+	int status = EXIT_SUCCESS, shown;
 
-	if (take(&reading, source) < 0)
+	if (stat_take(&reading, source) < 0)
 		status = fail(STAT_NAME, "out of memory");
 	else if (!opts->watch_ms || (reading.failures && reading.count == 0))
 		status = report(opts, &reading);
 	if (status == EXIT_SUCCESS && opts->watch_ms)
-		status = watch_run(opts, &reading, take, source);
+		status = watch_run(opts, &reading, stat_take, source);
 	else if (reading.count > 0 || status == EXIT_SUCCESS) {
-		printed = print(opts, &reading);
-		status = status ? status : printed;
+		shown = print_readings(opts, &reading);
+		status = status ? status : shown;
 	}
 	reading_free(&reading);
 	return status;
@@ -251,7 +251,7 @@ int run_stat(int argc, char **argv)
 
 	if (!options_parse(&stat_table, &opts, argc, argv, &status))
 		return status;
-	if (check_options(&opts))
+	if (check_stat_options(&opts))
 		return EXIT_USAGE;
 	signal(SIGPIPE, SIG_IGN);
 	raise_file_limit();
@@ -265,7 +265,7 @@ int run_stat(int argc, char **argv)
 		status = fail(STAT_NAME, "cannot look for network namespaces: %s",
 			      err == -ENOENT ? "mount /proc" : strerror(-err));
 	else
-		status = run(&source);
+		status = show_source(&source);
 	netns_scan_free(source.scan);
 	owners_free(&source.owners);
 	if (source.home >= 0)

@@ -11,7 +11,7 @@
 #define NAME_MIN  8 /* what is left of a name where there is no room */
 #define GAP       2
 
-enum style { PLAIN, BOLD, RED, BOLD_RED };
+enum style { STYLE_PLAIN, STYLE_BOLD, STYLE_RED, STYLE_BOLD_RED };
 
 enum column {
 	QUEUE,
@@ -25,13 +25,13 @@ enum column {
 	PACKET_RATE,
 	FULL_RATE,
 	SOCKET_RATE,
-	COLUMNS,
+	STAT_COLUMNS,
 };
 
 static const struct {
 	const char *heading;
 	bool left;
-} columns[COLUMNS] = {
+} columns[STAT_COLUMNS] = {
 	[QUEUE] = { "QUEUE", false },        [NETNS] = { "NETNS", true },
 	[OWNER] = { "OWNER", true },         [WAITING] = { "WAITING", false },
 	[COPY] = { "COPY", true },           [FULL] = { "DROP-FULL", false },
@@ -75,23 +75,23 @@ static enum style put_counter(char cell[CELL_SIZE], uint32_t now, bool drops, bo
 {
 	snprintf(cell, CELL_SIZE, "%" PRIu32, now);
 	if (drops && now)
-		return moves ? BOLD_RED : RED;
-	return moves ? BOLD : PLAIN;
+		return moves ? STYLE_BOLD_RED : STYLE_RED;
+	return moves ? STYLE_BOLD : STYLE_PLAIN;
 }
 
-static enum style put_rate(char cell[CELL_SIZE], const struct reading *reading,
-			   const struct row *row, uint32_t now, uint32_t before, bool drops)
+static enum style put_rate_cell(char cell[CELL_SIZE], const struct reading *reading,
+				const struct row *row, uint32_t now, uint32_t before, bool drops)
 {
 	const double rate = reading_rate(reading, now, before);
 
 	if (!row->compared || !reading->elapsed_ms) {
 		strcpy(cell, "-");
-		return PLAIN;
+		return STYLE_PLAIN;
 	}
 	snprintf(cell, CELL_SIZE, "%.*f", rate > 0 && rate < 9.95 ? 1 : 0, rate);
 	if (now == before)
-		return PLAIN;
-	return drops ? BOLD_RED : BOLD;
+		return STYLE_PLAIN;
+	return drops ? STYLE_BOLD_RED : STYLE_BOLD;
 }
 
 static enum style put_waiting(char cell[CELL_SIZE], const struct row *row)
@@ -101,8 +101,9 @@ static enum style put_waiting(char cell[CELL_SIZE], const struct row *row)
 	else
 		snprintf(cell, CELL_SIZE, "%" PRIu32, row->queue.waiting);
 	if (row->limit && row->queue.waiting >= row->limit)
-		return BOLD_RED;
-	return row->compared && row->queue.waiting != row->before.waiting ? BOLD : PLAIN;
+		return STYLE_BOLD_RED;
+	return row->compared && row->queue.waiting != row->before.waiting ? STYLE_BOLD
+									  : STYLE_PLAIN;
 }
 
 static enum style put_cell(char cell[CELL_SIZE], const struct reading *reading,
@@ -114,18 +115,18 @@ static enum style put_cell(char cell[CELL_SIZE], const struct reading *reading,
 	switch (column) {
 	case QUEUE:
 		snprintf(cell, CELL_SIZE, "%u", now->num);
-		return PLAIN;
+		return STYLE_PLAIN;
 	case NETNS:
 		quote_word(cell, CELL_SIZE, row->netns);
-		return PLAIN;
+		return STYLE_PLAIN;
 	case OWNER:
 		put_owner(cell, row);
-		return PLAIN;
+		return STYLE_PLAIN;
 	case WAITING:
 		return put_waiting(cell, row);
 	case COPY:
 		format_copy(cell, now);
-		return PLAIN;
+		return STYLE_PLAIN;
 	case FULL:
 		return put_counter(cell, now->queue_dropped, true,
 				   now->queue_dropped != before->queue_dropped);
@@ -135,13 +136,13 @@ static enum style put_cell(char cell[CELL_SIZE], const struct reading *reading,
 	case PACKETS:
 		return put_counter(cell, now->last_id, false, now->last_id != before->last_id);
 	case PACKET_RATE:
-		return put_rate(cell, reading, row, now->last_id, before->last_id, false);
+		return put_rate_cell(cell, reading, row, now->last_id, before->last_id, false);
 	case FULL_RATE:
-		return put_rate(cell, reading, row, now->queue_dropped, before->queue_dropped,
-				true);
+		return put_rate_cell(cell, reading, row, now->queue_dropped,
+				     before->queue_dropped, true);
 	default:
-		return put_rate(cell, reading, row, now->user_dropped, before->user_dropped,
-				true);
+		return put_rate_cell(cell, reading, row, now->user_dropped, before->user_dropped,
+				     true);
 	}
 }
 
@@ -149,14 +150,14 @@ static enum style put_cell(char cell[CELL_SIZE], const struct reading *reading,
 
 /* 0: it is left out. */
 struct widths {
-	unsigned int of[COLUMNS];
+	unsigned int of[STAT_COLUMNS];
 };
 
 static unsigned int get_total(const struct widths *widths)
 {
 	unsigned int total = 0;
 
-	for (int i = 0; i < COLUMNS; i++)
+	for (int i = 0; i < STAT_COLUMNS; i++)
 		total += widths->of[i] ? widths->of[i] + (total ? GAP : 0) : 0;
 	return total;
 }
@@ -199,7 +200,7 @@ static struct widths measure(const struct reading *reading, const struct table_o
 	struct widths widths = { { 0 } };
 	char cell[CELL_SIZE];
 
-	for (enum column column = 0; column < (options->rates ? COLUMNS : PACKET_RATE);
+	for (enum column column = 0; column < (options->rates ? STAT_COLUMNS : PACKET_RATE);
 	     column++) {
 		unsigned int width = (unsigned int)strlen(columns[column].heading);
 
@@ -223,10 +224,10 @@ static void print_cell(FILE *out, const struct table_options *options, enum styl
 	static const char *const styles[] = { "", "\033[1m", "\033[31m", "\033[1;31m" };
 	const unsigned int width = widths->of[column];
 	const unsigned int len = (unsigned int)strnlen(text, width);
-	const bool colored = options->color && style != PLAIN;
+	const bool colored = options->color && style != STYLE_PLAIN;
 	bool last = true;
 
-	for (enum column i = column + 1; i < COLUMNS; i++)
+	for (enum column i = column + 1; i < STAT_COLUMNS; i++)
 		last &= !widths->of[i];
 	fprintf(out, "%*s%s%.*s%s%*s", columns[column].left ? 0 : (int)(width - len), "",
 		colored ? styles[style] : "", (int)width, text, colored ? "\033[m" : "",
@@ -242,11 +243,12 @@ void table_print(FILE *out, const struct reading *reading, const struct table_op
 	char cell[CELL_SIZE];
 	enum style style;
 
-	for (enum column column = 0; column < COLUMNS; column++)
+	for (enum column column = 0; column < STAT_COLUMNS; column++)
 		if (widths.of[column])
-			print_cell(out, options, BOLD, &widths, column, columns[column].heading);
+			print_cell(out, options, STYLE_BOLD, &widths, column,
+				   columns[column].heading);
 	for (size_t i = 0; i < shown; i++) {
-		for (enum column column = 0; column < COLUMNS; column++) {
+		for (enum column column = 0; column < STAT_COLUMNS; column++) {
 			if (!widths.of[column])
 				continue;
 			style = put_cell(cell, reading, &reading->rows[i], column);

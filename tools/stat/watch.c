@@ -73,7 +73,7 @@ static void draw(FILE *out, const struct watch *watch)
 	fputs("\033[J", out);
 }
 
-static void print(FILE *out, const struct watch *watch)
+static void print_watch(FILE *out, const struct watch *watch)
 {
 	const struct table_options table = { .color = watch->color, .rates = true, .end = "\n" };
 	char clock[16];
@@ -111,7 +111,7 @@ static void show(struct watch *watch)
 	if (watch->on_screen)
 		draw(out, watch);
 	else
-		print(out, watch);
+		print_watch(out, watch);
 	if (!watch->on_screen && watch->now.failures && watch->now.elapsed_ms)
 		fail(STAT_NAME, "%s", watch->now.error);
 	end_output(watch, fclose(out) == 0 ? screen_write(text, len) : -ENOMEM);
@@ -189,7 +189,7 @@ static void wait_until(struct watch *watch, int64_t deadline)
 }
 
 int watch_run(const struct stat_options *opts, struct reading *first,
-	      int (*take)(struct reading *reading, void *data), void *data)
+	      int (*read_next)(struct reading *reading, void *data), void *data)
 {
 	struct watch watch = { .opts = opts, .now = *first, .status = -1 };
 	int64_t due = clock_ms();
@@ -210,7 +210,7 @@ int watch_run(const struct stat_options *opts, struct reading *first,
 		reading_free(&watch.before);
 		watch.before = watch.now;
 		watch.now = (struct reading){ 0 };
-		if (take(&watch.now, data) < 0) {
+		if (read_next(&watch.now, data) < 0) {
 			screen_close(&watch.screen);
 			watch.status = fail(STAT_NAME, "out of memory");
 			break;
