@@ -116,6 +116,8 @@ int mnfq_packet_get_ifname(const struct mnfq_packet *packet, uint32_t ifindex, c
 		return -EINVAL;
 	if (packet->memory)
 		return mnfq_i_memory_interface(packet, ifindex, name, NULL);
+	if (!packet->queue)
+		return -ENODEV;
 	if (!packet->retained)
 		return mnfq_socket_get_ifname(packet->queue->sock, ifindex, name);
 	err = ask_for_retained(packet, ifindex, found, NULL);
