@@ -85,6 +85,9 @@ static void set_payload(struct record *record, const uint8_t *bytes, size_t capl
 	info->length = length > head ? length - head : 0;
 	if (info->length < info->payload_len)
 		info->length = info->payload_len;
+	if (info->length >
+	    UINT32_MAX - FRAME_HEAD_MAX) /* with a header it has to be written again */
+		info->length = UINT32_MAX - FRAME_HEAD_MAX;
 	if (info->payload_len > MNFQ_COPY_RANGE_MAX)
 		info->payload_len = MNFQ_COPY_RANGE_MAX;
 	info->flags |= MNFQ_INFO_LENGTH;

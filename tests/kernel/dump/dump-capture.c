@@ -191,7 +191,7 @@ Test(dump_capture, it_ends_when_its_reader_does)
 {
 	dump_open_and_start("-w -");
 	cr_assert_eq(fgetc(tool.out), '\n', "the section begins");
-	fclose(tool.out);
+	cr_assert(freopen("/dev/null", "re", tool.out));
 	udp_send(&udp, 0);
 	tool_expect_end(&tool, .packets = 1, .accepted = 1);
 	dump_expect(1);
