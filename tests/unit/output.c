@@ -256,9 +256,8 @@ Test(output, a_signal_ends_the_waiting)
 	output_free(output);
 }
 
-static void count_call(void *data, int error)
+static void count_call(void *data)
 {
-	(void)error;
 	atomic_fetch_add((atomic_uint *)data, 1);
 }
 

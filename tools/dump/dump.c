@@ -14,7 +14,6 @@
 #include "dump/report.h"
 #include "dump/single.h"
 #include "dump/systemd.h"
-#include "replay/play.h"
 
 /*
  * A single namespace can be re-created, so it is served as one of many, too. Threads, busy polling and
@@ -81,7 +80,7 @@ static int serve_and_report(struct dump *dump)
 
 	if (!dump->served)
 		return status;
-	status |= packets_finish(&dump->packets);
+	status |= dump_finish_output(dump);
 	report_summary(dump);
 	if (dump->abandoned) {
 		log_close();
@@ -92,7 +91,7 @@ static int serve_and_report(struct dump *dump)
 
 static int dump_run(struct dump *dump)
 {
-	int status = packets_open(&dump->packets, &dump->opts->packets, true);
+	int status = dump_open_output(dump);
 
 	if (!status)
 		status = check_fds(dump->opts);
@@ -117,14 +116,13 @@ int run_dump(int argc, char **argv)
 	int status;
 
 	if (dump_parse_options(&opts, argc, argv, &status)) {
-		status = opts.read ? play_capture(&opts.packets, opts.read, false)
-				   : dump_run(&dump);
+		status = dump_run(&dump);
 		dump_catch_signals(NULL, NULL);
+		output_free(dump.out);
 		log_close();
-		packets_close(&dump.packets);
+		services_free(dump.services);
 		free(dump.fds);
 	}
-	packet_options_free(&opts.packets);
 	free(opts.specs);
 	return status;
 }
