@@ -141,6 +141,14 @@ int mnfq_i_handle_verdict(struct mnfq_packet *packet, uint32_t verdict)
 	return err;
 }
 
+/* The default verdict, unless the copy has one; @deferred: or else is to get one later. */
+static void give_default(struct mnfq_packet *packet, bool deferred)
+{
+	if (!packet->copied || !mnfq_i_retain_settle(packet, deferred))
+		decide_default(packet->queue, packet->id);
+	let_go(packet);
+}
+
 /* The same where a packet must get a verdict: if it cannot be this one, the default one. */
 void mnfq_i_handle_return(struct mnfq_packet *packet, uint32_t verdict)
 {
@@ -155,19 +163,13 @@ void mnfq_i_handle_return(struct mnfq_packet *packet, uint32_t verdict)
 		(void)mnfq_i_fail_unsent(queue->sock, err);
 		queue->stats.unsent++;
 	}
-	decide_default(queue, packet->id);
-	let_go(packet);
+	give_default(packet, false);
 }
 
 /* The same for one that was in hand and got none: if it was retained, it is put off. */
 void mnfq_i_handle_default(struct mnfq_packet *packet)
 {
-	if (packet->copied && mnfq_i_retain_settle(packet, true)) {
-		let_go(packet);
-		return;
-	}
-	decide_default(packet->queue, packet->id);
-	let_go(packet);
+	give_default(packet, true);
 }
 
 /*

@@ -72,6 +72,25 @@ Test(held, a_retained_packet_is_decided_later)
 	cr_expect(eq(u32, fake_queued(7), 0));
 }
 
+static enum mnfq_verdict hold_and_misbehave(struct mnfq_packet *packet, void *data)
+{
+	(void)hold(packet, data);
+	return (enum mnfq_verdict)99;
+}
+
+/* The default verdict decides the copy as well. */
+Test(held, no_verdict_for_a_retained_packet_is_the_default)
+{
+	rebind_seven(hold_and_misbehave, MNFQ_STOP);
+	enqueue_packets(1);
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 0), 1));
+	expect_verdict(1, MNFQ_STOP);
+	cr_expect(eq(u64, stats().invalid, 1));
+	cr_expect(eq(u64, stats().held, 0));
+	cr_expect(eq(int, mnfq_packet_decide(held[0], MNFQ_ACCEPT), -EALREADY));
+	mnfq_packet_free(held[0]);
+}
+
 Test(held, unbinding_decides_what_is_held)
 {
 	hold_all(3, MNFQ_ACCEPT);
