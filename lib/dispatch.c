@@ -219,14 +219,10 @@ static int next_round(struct mnfq_socket *sock, int timeout_ms, bool pulled)
 
 static int dispatch(struct mnfq_socket *sock, int timeout_ms)
 {
-	int err;
+	int err = mnfq_i_receive_close(sock);
 
-	mnfq_i_round_close(sock);
-	if (sock->closing) { /* in a callback of one who pulls */
-		mnfq_socket_close(sock);
-		return -ECANCELED;
-	}
-	err = mnfq_i_round_check(sock);
+	if (err == 0)
+		err = mnfq_i_round_check(sock);
 	if (err < 0)
 		return err;
 	if (timeout_ms != 0 && (err = prepare_wake(sock)) < 0)
@@ -240,9 +236,9 @@ int mnfq_socket_dispatch(struct mnfq_socket *sock, int timeout_ms)
 
 	if (!sock)
 		return -EINVAL;
-	n = mnfq_i_use(sock, true);
+	n = mnfq_i_round_enter(sock);
 	if (n < 0)
-		return mnfq_i_fail(&sock->error, n, MNFQ_I_IN_USE);
+		return n;
 	n = dispatch(sock, timeout_ms);
 	mnfq_i_round_leave(sock);
 	return n;
@@ -282,9 +278,9 @@ int mnfq_socket_receive(struct mnfq_socket *sock, int timeout_ms)
 
 	if (!sock)
 		return -EINVAL;
-	n = mnfq_i_use(sock, true);
+	n = mnfq_i_round_enter(sock);
 	if (n < 0)
-		return mnfq_i_fail(&sock->error, n, MNFQ_I_IN_USE);
+		return n;
 	n = receive_batch(sock, timeout_ms);
 	mnfq_i_round_leave(sock);
 	return n;

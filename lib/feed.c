@@ -62,16 +62,8 @@ static int begin_feed(struct mnfq_socket *sock)
 		sock->round++; /* queues may have been bound meanwhile */
 		return 0;
 	}
-	mnfq_i_round_close(sock);
-	if (sock->closing) { /* in a callback of one who pulls */
-		mnfq_socket_close(sock);
-		return -ECANCELED;
-	}
-	err = mnfq_i_round_take(sock);
-	if (err == 0)
-		mnfq_i_round_begin(sock, false, false);
-	sock->round_begin = 0;
-	return err;
+	err = mnfq_i_receive_close(sock);
+	return err < 0 ? err : mnfq_i_receive_none(sock);
 }
 
 static int feed(struct mnfq_socket *sock, const void *datagram, size_t len,
@@ -88,7 +80,6 @@ static int feed(struct mnfq_socket *sock, const void *datagram, size_t len,
 	len = len < MNFQ_I_SLOT_SIZE ? len : MNFQ_I_SLOT_SIZE;
 	if (len > 0)
 		memcpy(sock->ring->memory, datagram, len);
-	sock->walk.backlog = 0;
 	if (mnfq_i_from_kernel(from, from_len))
 		err = take_turn(sock, sock->ring->memory, len);
 	else
@@ -110,9 +101,9 @@ int mnfq_socket_feed(struct mnfq_socket *sock, const void *datagram, size_t len,
 
 	if (!sock || (!datagram && len > 0))
 		return -EINVAL;
-	n = mnfq_i_use(sock, true);
+	n = mnfq_i_round_enter(sock);
 	if (n < 0)
-		return mnfq_i_fail(&sock->error, n, MNFQ_I_IN_USE);
+		return n;
 	n = feed(sock, datagram, len, from, from_len);
 	mnfq_i_round_leave(sock);
 	return n;

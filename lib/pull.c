@@ -26,15 +26,11 @@ struct mnfq_packet *mnfq_socket_next_packet(struct mnfq_socket *sock)
 
 static int begin_open(struct mnfq_socket *sock)
 {
-	int err = mnfq_i_round_take(sock);
+	int err = mnfq_i_receive_none(sock);
 
-	if (err < 0)
-		return err;
-	mnfq_i_round_begin(sock, false, false);
-	sock->walk.backlog = 0;
-	sock->round_begin = 0;
-	mnfq_i_round_pause(sock);
-	return 0;
+	if (err == 0)
+		mnfq_i_round_pause(sock);
+	return err;
 }
 
 int mnfq_socket_cork(struct mnfq_socket *sock)
@@ -45,9 +41,9 @@ int mnfq_socket_cork(struct mnfq_socket *sock)
 		return -EINVAL;
 	if (sock->open && !sock->in_callback)
 		return 0;
-	err = mnfq_i_use(sock, true);
+	err = mnfq_i_round_enter(sock);
 	if (err < 0)
-		return mnfq_i_fail(&sock->error, err, MNFQ_I_IN_USE);
+		return err;
 	err = begin_open(sock);
 	mnfq_i_round_leave(sock);
 	return err;
@@ -70,11 +66,11 @@ static bool is_done(const struct mnfq_socket *sock)
 static int end_open(struct mnfq_socket *sock, int err)
 {
 	const bool pulled = sock->walk.pulled;
-	int ended = mnfq_i_use(sock, true); /* no other thread unbinds before it is over */
+	int ended = mnfq_i_round_enter(sock); /* no other thread unbinds before it is over */
 
 	if (ended < 0) {
 		mnfq_i_round_pause(sock);
-		return mnfq_i_fail(&sock->error, ended, MNFQ_I_IN_USE);
+		return ended;
 	}
 	ended = mnfq_i_receive_end(sock);
 	if (pulled && ended > 0)

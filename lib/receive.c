@@ -124,6 +124,29 @@ int mnfq_i_receive(struct mnfq_socket *sock, bool pulled)
 	return fail_receive(sock, count);
 }
 
+/* Begins a round without messages, for those of the caller, or for none. */
+int mnfq_i_receive_none(struct mnfq_socket *sock)
+{
+	int err = mnfq_i_round_take(sock);
+
+	if (err < 0)
+		return err;
+	mnfq_i_round_begin(sock, false, false);
+	sock->walk.backlog = 0;
+	sock->round_begin = 0;
+	return 0;
+}
+
+/* Ends the round that is open between calls. -ECANCELED: a callback of one who pulled had closed the socket. */
+int mnfq_i_receive_close(struct mnfq_socket *sock)
+{
+	mnfq_i_round_close(sock);
+	if (!sock->closing)
+		return 0;
+	mnfq_socket_close(sock);
+	return -ECANCELED;
+}
+
 /* The wait brought no message. An overrun is reported once: then what is in the buffer is read. */
 static int end_wait(struct mnfq_socket *sock, bool pulled, int err)
 {

@@ -226,8 +226,6 @@ void mnfq_i_socket_init_locks(struct mnfq_socket *sock);
 struct mnfq_socket *mnfq_i_socket_unref(struct mnfq_socket *sock);
 void mnfq_i_queue_count(const struct mnfq_queue *queue, struct mnfq_stats *sum);
 void mnfq_i_queue_count_unread(struct mnfq_queue *queue, uint32_t verdict, uint64_t n);
-#define MNFQ_I_IN_USE                                                                            \
-	"called from within a callback, or while another thread dispatches the socket"
 int mnfq_i_use(struct mnfq_socket *sock, bool dispatch);
 void mnfq_i_unuse(struct mnfq_socket *sock);
 bool mnfq_i_in_round(struct mnfq_socket *sock);

@@ -178,7 +178,18 @@ void mnfq_i_round_pause(struct mnfq_socket *sock)
 	mnfq_i_guard_give(sock->guard);
 }
 
-/* The end of a call that mnfq_i_use() began: another thread's unbinding may have come too late to be seen in there. */
+/* Begins a call that no other of its kind may be in; mnfq_i_round_leave() ends it. Returns 0 or -EBUSY. */
+int mnfq_i_round_enter(struct mnfq_socket *sock)
+{
+	int err = mnfq_i_use(sock, true);
+
+	return err < 0 ? mnfq_i_fail(&sock->error, err,
+				     "called from within a callback, or while another thread "
+				     "dispatches the socket")
+		       : 0;
+}
+
+/* The end of such a call: another thread's unbinding may have come too late to be seen in there. */
 void mnfq_i_round_leave(struct mnfq_socket *sock)
 {
 	atomic_store(&sock->dispatching, false);
