@@ -21,50 +21,40 @@ struct group {
 	struct mnfq_queue *queue;
 	uint32_t verdict;
 	uint8_t bytes[2 * GROUP * sizeof(struct mnfq_i_verdict_msg)];
-	size_t len;
+	struct mnfq_i_outbox outbox; /* in there */
+	struct mnfq_i_run run;
+	struct mnfq_stats stats; /* to be counted once it is sent */
 	struct mnfq_i_held *entries[GROUP];
 	unsigned int count;
 	bool may_batch;
 	struct mnfq_i_held *below; /* all held packets up to this one are in the group */
-	uint32_t first, last;      /* of a run that is open, */
-	unsigned int run;          /* with so many packets */
 };
 
-/* As one batch verdict, ahead of which goes a release if other verdicts may have been refused. */
+/* Ends a run. Ahead of a batch verdict goes a release if other verdicts may have been refused. */
 static void close_group_run(struct group *group)
 {
 	struct mnfq_queue *queue = group->queue;
-	struct mnfq_i_decision single = { .tag = queue->tag,
-					  .id = group->last,
-					  .verdict = group->verdict };
-	uint8_t *bytes = group->bytes;
+	struct mnfq_i_outbox *outbox = &group->outbox;
 
-	if (group->run == 1)
-		group->len += mnfq_i_verdict_head(bytes + group->len, &single);
-	if (group->run > 1 && mnfq_i_unanswered_varied(queue, group->verdict))
-		group->len +=
-			mnfq_i_verdict_batch(bytes + group->len, queue->tag | MNFQ_I_TAG_RELEASE,
-					     queue->options.default_verdict, group->first - 1);
-	if (group->run > 1)
-		group->len += mnfq_i_verdict_batch(bytes + group->len, queue->tag, group->verdict,
-						   group->last);
-	group->run = 0;
+	if (group->run.count > 1 && mnfq_i_unanswered_varied(queue, group->verdict))
+		outbox->len += mnfq_i_verdict_batch(
+			outbox->bytes + outbox->len, queue->tag | MNFQ_I_TAG_RELEASE,
+			queue->options.default_verdict, group->run.first - 1);
+	mnfq_i_outbox_close_run(outbox, &group->run, queue->tag, &group->stats);
 }
 
 static void add_to_group(struct group *group, struct mnfq_i_held *entry)
 {
-	const bool lowest = entry->prev == group->below;
+	const struct mnfq_i_decision decision = { .tag = group->queue->tag,
+						  .id = entry->id,
+						  .verdict = group->verdict };
+	const bool batch = group->may_batch && entry->prev == group->below;
 
-	if (group->run > 0 && !lowest)
+	if (mnfq_i_run_ends(&group->run, &decision, batch))
 		close_group_run(group);
-	if (group->run == 0)
-		group->first = entry->id;
-	group->last = entry->id;
-	group->run++;
-	if (lowest && group->may_batch)
+	mnfq_i_outbox_put(&group->outbox, &group->run, &decision, batch, &group->stats);
+	if (batch)
 		group->below = entry;
-	else
-		close_group_run(group);
 	entry->taken = true;
 	group->entries[group->count++] = entry;
 }
@@ -73,19 +63,18 @@ static void add_to_group(struct group *group, struct mnfq_i_held *entry)
 static int send_group(struct group *group)
 {
 	struct mnfq_queue *queue = group->queue;
-	struct mnfq_i_decision decision = { .verdict = group->verdict };
 	unsigned int i;
-	int err;
+	int err = 0;
 
 	close_group_run(group);
-	err = group->len > 0 ? mnfq_i_decided_now(queue, group->bytes, group->len, group->verdict)
-			     : 0;
+	if (group->outbox.len > 0)
+		err = mnfq_i_decided_now(queue, group->bytes, group->outbox.len, group->verdict);
+	if (err == 0)
+		mnfq_i_stats_add(&queue->late, &group->stats);
 	for (i = 0; i < group->count; i++) {
 		group->entries[i]->taken = false;
-		if (err < 0)
-			continue;
-		mnfq_i_count(&queue->late, &decision);
-		mnfq_i_retain_decided(queue, group->entries[i]);
+		if (err == 0)
+			mnfq_i_retain_decided(queue, group->entries[i]);
 	}
 	return err < 0 ? err : (int)group->count;
 }
@@ -102,6 +91,7 @@ static int decide_group(struct mnfq_queue *queue, const uint32_t *ids, size_t n,
 	struct mnfq_i_held *entry;
 	int err;
 
+	group.outbox.bytes = group.bytes;
 	group.may_batch =
 		atomic_load(&queue->sock->dispatcher) == 0 && !atomic_load(&queue->has_release);
 	for (*done = 0; *done < n && group.count < GROUP; ++*done) {

@@ -168,7 +168,6 @@ int mnfq_i_use(struct mnfq_socket *sock, bool dispatch)
 
 void mnfq_i_unuse(struct mnfq_socket *sock)
 {
-	atomic_store(&sock->dispatching, false);
 	pthread_mutex_unlock(&sock->use);
 	mnfq_i_socket_unref(sock);
 }
