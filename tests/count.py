@@ -34,8 +34,12 @@ def main():
             counts = count(test)
             totals = [a + b for a, b in zip(totals, counts)]
             print("%-24s %4d passed %4d failed %4d skipped" % (test["name"].split(" / ")[-1], *counts))
-            for skip in re.findall(r"\[SKIP\] (.*)", test.get("stdout", "") + test.get("stderr", "")):
+            output = test.get("stdout", "") + test.get("stderr", "")
+            for skip in re.findall(r"\[SKIP\] (.*)", output):
                 print("    skipped: " + skip)
+            if counts[1]:
+                print("    FAILED: %s %s" % (test["name"].split(" / ")[-1],
+                                             " ".join(re.findall(r"\[FAIL\] ([^\s:]+::[^\s:]+)", output))))
     print(*totals)
 
 
