@@ -4,6 +4,7 @@
 #include <limits.h>
 
 #include "handle.h"
+#include "memory.h"
 #include "packet-retain.h"
 #include "packet.h"
 #include "refs.h"
@@ -199,6 +200,8 @@ int mnfq_packet_decide(struct mnfq_packet *packet, enum mnfq_verdict verdict)
 
 	if (!packet)
 		return -EINVAL;
+	if (packet->memory)
+		return mnfq_i_memory_decide(packet, verdict);
 	if (!packet->retained)
 		return decide_view(packet, verdict);
 	if (!mnfq_i_verdict_valid(verdict))

@@ -5,6 +5,7 @@
 #include <sys/ioctl.h>
 
 #include "clock.h"
+#include "memory.h"
 #include "packet.h"
 #include "refs.h"
 
@@ -113,6 +114,10 @@ int mnfq_packet_get_ifname(const struct mnfq_packet *packet, uint32_t ifindex, c
 
 	if (!packet || !name || !ifindex)
 		return -EINVAL;
+	if (packet->memory)
+		return mnfq_i_memory_interface(packet, ifindex, name, NULL);
+	if (!packet->queue)
+		return -ENODEV;
 	if (!packet->retained)
 		return mnfq_socket_get_ifname(packet->queue->sock, ifindex, name);
 	err = ask_for_retained(packet, ifindex, found, NULL);
@@ -134,6 +139,8 @@ int mnfq_packet_get_mtu(const struct mnfq_packet *packet, uint32_t *mtu)
 		ifindex = mnfq_packet_get_outdev(packet);
 	if (ifindex == 0)
 		return -ENODATA;
+	if (packet->memory)
+		return mnfq_i_memory_interface(packet, ifindex, name, mtu);
 	if (packet->retained)
 		return ask_for_retained(packet, ifindex, name, mtu);
 	err = look_up(packet->queue->sock, ifindex, &known);

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "memory.h"
 #include "packet-set.h"
 #include "packet.h"
 #include "refs.h"
@@ -81,16 +82,12 @@ static bool hold_copy(struct mnfq_packet *copy, struct mnfq_packet *packet)
 	return done;
 }
 
-int mnfq_packet_retain(struct mnfq_packet **ret, struct mnfq_packet *packet)
+/* A copy of @packet with its payload and settings. Returns 0 or -ENOMEM. */
+static int copy_packet(struct mnfq_packet **ret, const struct mnfq_packet *packet)
 {
-	struct mnfq_packet *copy;
+	struct mnfq_packet *copy = malloc(sizeof(*copy) + packet->msg_len);
 	uint8_t *msg;
 
-	if (!ret || !packet || !packet->in_hand)
-		return -EINVAL;
-	if (packet->copied)
-		return -EEXIST;
-	copy = malloc(sizeof(*copy) + packet->msg_len);
 	if (!copy)
 		return -ENOMEM;
 	memcpy(copy, packet, sizeof(*copy));
@@ -100,17 +97,37 @@ int mnfq_packet_retain(struct mnfq_packet **ret, struct mnfq_packet *packet)
 	copy->scratch = NULL;
 	copy->in_hand = false;
 	copy->retained = copy->allocates = true;
-	copy->counterpart = packet;
 	if (!(packet->changes.set & MNFQ_I_CHANGE_PAYLOAD)) {
 		copy->payload = msg + (packet->payload - packet->msg);
 	} else if (mnfq_i_packet_replace(copy, packet->payload, packet->payload_len) < 0) {
 		free(copy);
 		return -ENOMEM;
 	}
-	if (!hold_copy(copy, packet)) {
-		free(copy->scratch);
-		free(copy);
-		return -ENOMEM;
+	*ret = copy;
+	return 0;
+}
+
+int mnfq_packet_retain(struct mnfq_packet **ret, struct mnfq_packet *packet)
+{
+	struct mnfq_packet *copy;
+	int err;
+
+	if (!ret || !packet || !packet->in_hand)
+		return -EINVAL;
+	if (packet->copied)
+		return -EEXIST;
+	err = copy_packet(&copy, packet);
+	if (err < 0)
+		return err;
+	if (packet->memory) {
+		mnfq_i_memory_hold(copy, packet);
+	} else {
+		copy->counterpart = packet;
+		if (!hold_copy(copy, packet)) {
+			free(copy->scratch);
+			free(copy);
+			return -ENOMEM;
+		}
 	}
 	*ret = copy;
 	return 0;
@@ -184,6 +201,8 @@ struct mnfq_packet *mnfq_packet_free(struct mnfq_packet *packet)
 	struct mnfq_queue *queue;
 	bool entered;
 
+	if (packet && packet->memory)
+		return mnfq_i_memory_free(packet);
 	if (!packet || !packet->retained)
 		return NULL;
 	queue = packet->queue;
@@ -247,6 +266,10 @@ void mnfq_packet_set_data(struct mnfq_packet *packet, void *data)
 
 	if (!packet)
 		return;
+	if (packet->memory) {
+		mnfq_i_memory_set_data(packet, data);
+		return;
+	}
 	if (!packet->copied && !packet->retained) {
 		packet->data = data;
 		return;
@@ -266,7 +289,7 @@ void *mnfq_packet_get_data(const struct mnfq_packet *packet)
 
 	if (!packet)
 		return NULL;
-	if (!packet->retained)
+	if (!packet->retained || packet->memory)
 		return packet->data;
 	sock = packet->queue->sock;
 	pthread_mutex_lock(&sock->lock);
@@ -283,7 +306,7 @@ struct mnfq_queue *mnfq_packet_get_queue(const struct mnfq_packet *packet)
 	if (!packet)
 		return NULL;
 	queue = packet->queue;
-	if (!packet->retained)
+	if (!packet->retained || !queue)
 		return queue;
 	pthread_mutex_lock(&queue->sock->lock);
 	bound = queue->bound;

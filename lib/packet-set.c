@@ -9,6 +9,7 @@
 #include <linux/if_ether.h>
 #include <stdlib.h>
 
+#include "memory.h"
 #include "packet-ct.h"
 #include "packet.h"
 #include "refs.h"
@@ -32,6 +33,8 @@ struct mnfq_queue_options mnfq_i_packet_settings(const struct mnfq_packet *packe
 {
 	struct mnfq_queue_options settings;
 
+	if (packet->memory)
+		return packet->memory->settings;
 	if (!packet->retained) /* else any thread may ask */
 		return packet->queue->options;
 	pthread_mutex_lock(&packet->queue->sock->lock);

@@ -175,6 +175,7 @@ int mnfq_i_packet_parse(struct mnfq_packet *packet, const uint8_t *msg, size_t l
 	packet->in_hand = packet->copied = packet->retained = packet->allocates = false;
 	packet->decided = false;
 	packet->counterpart = NULL;
+	packet->memory = NULL;
 	packet->data = NULL;
 	if (packet->msg_len < MNFQ_I_HDRLEN)
 		return cut ? -EMSGSIZE : -EBADMSG;

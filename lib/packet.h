@@ -11,8 +11,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct mnfq_i_memory;
+
 struct mnfq_packet {
 	struct mnfq_queue *queue;
+	struct mnfq_i_memory *memory; /* of a packet without a queue: memory.h; else NULL */
 	const uint8_t *msg; /* begins with struct nlmsghdr */
 	uint32_t msg_len;
 	uint32_t id;

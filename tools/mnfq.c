@@ -15,6 +15,7 @@ static const struct command {
 	int (*run)(int argc, char **argv);
 } commands[] = {
 	{ "dump", "print the packets of a queue and decide them", run_dump },
+	{ "replay", "print what would be decided on the packets of a capture", run_replay },
 	{ "share", "give sockets of this namespace to programs outside", run_share },
 	{ "stat", "show queues, their owners and their losses", run_stat },
 	{ "doctor", "say why packets vanish or never come, and what to do", run_doctor },

@@ -35,7 +35,8 @@
  *
  * Ownership. What a getter returns belongs to the object and lives as long as the object. A
  *            packet lives until its callback returns, a pulled one until the next
- *            mnfq_socket_receive(); mnfq_packet_retain() keeps it longer.
+ *            mnfq_socket_receive(); mnfq_packet_retain() keeps it longer. One that was made by
+ *            mnfq_packet_from_memory() lives until mnfq_packet_free().
  *
  * Bytes.     Numbers are in host byte order. Hardware addresses and payloads are bytes as they
  *            are on the wire.
@@ -928,7 +929,7 @@ int mnfq_kernel_queues_read(int fd, struct mnfq_kernel_queue *queues, size_t cou
 #define MNFQ_SKB_GSO              0x2u /**< will be split into several packets */
 #define MNFQ_SKB_CSUM_NOTVERIFIED 0x4u /**< checksum not verified yet */
 
-/** The packet's queue; NULL for a retained packet whose queue was unbound. */
+/** The packet's queue; NULL for a retained packet whose queue was unbound, and for one from memory. */
 struct mnfq_queue *mnfq_packet_get_queue(const struct mnfq_packet *packet);
 
 /** The number of the packet's queue, even if it was unbound. */
@@ -1540,8 +1541,102 @@ int mnfq_queue_decide(struct mnfq_queue *queue, const uint32_t *ids, size_t n,
 /**
  * Free a retained packet; an undecided one gets its queue's default verdict. If its callback is
  * still running, the packet then counts as not retained, and the callback's verdict decides it.
+ * Also for a packet from memory: an undecided one stays undecided.
  */
 struct mnfq_packet *mnfq_packet_free(struct mnfq_packet *packet);
+
+/* ---- packets without a kernel -------------------------------------------------------------
+ *
+ * A packet made of bytes and metadata, to test a callback without a kernel, root or rules: the callback is
+ * called with it, and everything that can be asked of a packet or set on it works.
+ */
+
+/** An interface of a packet's namespace, for mnfq_packet_from_memory(). */
+struct mnfq_interface {
+	const char *name; /**< at most 15 bytes */
+	uint32_t index;   /**< as in the packet's metadata */
+	uint32_t mtu;     /**< 0: unknown */
+};
+
+/** What struct mnfq_packet_info does not have. All of it is copied. */
+struct mnfq_memory_options {
+	size_t size; /**< sizeof(struct mnfq_memory_options) */
+
+	const uint8_t *l2hdr; /**< the link-layer header (bridge family), or NULL */
+	size_t l2hdr_len;     /**< at most 64 bytes */
+	const char *secctx;   /**< the security context, or NULL */
+	size_t secctx_len;    /**< at most 4096 bytes */
+	const uint8_t *ct;    /**< as mnfq_packet_get_ct(), or NULL */
+	size_t ct_len;        /**< at most 8192 bytes */
+
+	/** What mnfq_packet_get_ifname() and mnfq_packet_get_mtu() find; or NULL. */
+	const struct mnfq_interface *interfaces;
+	size_t interface_count; /**< at most 64 */
+
+	uint32_t queue_flags; /**< MNFQ_QUEUE_*, of the queue that it is to have come from */
+};
+
+/**
+ * Make a packet from memory. It has no queue and no socket: mnfq_packet_get_queue() returns NULL, and so
+ * mnfq_queue_decide() and mnfq_socket_get_ifname() cannot find it. Getters, setters, edits, repairs and
+ * mnfq_packet_retain() work as for a packet that a callback received, mnfq_packet_decide() records the verdict, and
+ * mnfq_packet_get_changes() tells what was decided and changed. Any thread may use it, one at a time.
+ *
+ * @param ret      the new packet; release it, and copies of it, with mnfq_packet_free()
+ * @param info     as mnfq_packet_get_info() returns it. Without .payload_len and MNFQ_INFO_LENGTH the packet is
+ *                 as with MNFQ_COPY_META; with bytes, but without MNFQ_INFO_LENGTH, it is whole. A .family of 0 is
+ *                 that of the IP header, if there is one. .ethertype and MNFQ_INFO_WHOLE are ignored, because
+ *                 they follow from the rest
+ * @param options  NULL: nothing of that
+ * @return 0, or
+ *   -EINVAL    lengths that contradict each other, unknown flags, a name or an address that is too long, a time
+ *              before 1970
+ *   -EMSGSIZE  more than MNFQ_COPY_RANGE_MAX bytes of payload, or a part that is longer than stated above
+ *   -E2BIG     as for all options
+ *   -ENOMEM
+ */
+int mnfq_packet_from_memory(struct mnfq_packet **ret, const struct mnfq_packet_info *info,
+			    const struct mnfq_memory_options *options);
+
+/* What was changed, in struct mnfq_packet_changes, in .flags: */
+#define MNFQ_CHANGED_VERDICT   0x01u /**< .verdict: it is decided; only of a packet from memory */
+#define MNFQ_CHANGED_PAYLOAD   0x02u /**< .payload */
+#define MNFQ_CHANGED_MARK      0x04u /**< .mark */
+#define MNFQ_CHANGED_PRIORITY  0x08u /**< .priority */
+#define MNFQ_CHANGED_CT_MARK   0x10u /**< .ct_mark and .ct_mark_mask */
+#define MNFQ_CHANGED_CT_LABELS 0x20u /**< .ct_labels and .ct_labels_mask */
+#define MNFQ_CHANGED_VLAN      0x40u /**< .vlan_tci and .vlan_protocol */
+#define MNFQ_CHANGED_L2HDR     0x80u /**< .l2hdr */
+
+/** What was set on a packet, and goes out with its verdict. Members without their flag are 0. */
+struct mnfq_packet_changes {
+	size_t size; /**< sizeof(struct mnfq_packet_changes), set by the caller */
+
+	const uint8_t *payload; /**< the new payload */
+	size_t payload_len;
+	const uint8_t *l2hdr; /**< the new link-layer header */
+	size_t l2hdr_len;
+	uint32_t flags;   /**< MNFQ_CHANGED_* */
+	uint32_t verdict; /**< an enum mnfq_verdict */
+	uint32_t mark;
+	uint32_t priority;
+	uint32_t ct_mark;
+	uint32_t ct_mark_mask;
+	uint16_t vlan_tci;
+	uint16_t vlan_protocol;
+	uint8_t ct_labels[MNFQ_CT_LABELS_SIZE];
+	uint8_t ct_labels_mask[MNFQ_CT_LABELS_SIZE];
+};
+
+/**
+ * What has been set on a packet so far. Of a packet from memory, once it or its copy was decided: what it was
+ * decided with, also after the copy was freed.
+ *
+ * @param changes  .size set by the caller. What it points to belongs to the packet, until that is changed again
+ * @return 0 or -EINVAL
+ */
+int mnfq_packet_get_changes(const struct mnfq_packet *packet,
+			    struct mnfq_packet_changes *changes);
 
 #undef MNFQ_ENUM_BASE
 #undef MNFQ_CAST

@@ -48,7 +48,7 @@ ls "$BUILD"/lib/libmnfq.a.p/*unity*.o >/dev/null 2>&1 && skip "with unity=on the
 check lib "$BUILD/lib/libmnfq.a.p"
 [ "$BENCH" != true ] || check mnfq-bench "$BUILD/tools/bench/mnfq-bench.p"
 if [ "$TOOL" = true ]; then
-	for folder in common print sandbox share stat doctor broker dump; do
+	for folder in common print sandbox capture packets replay share stat doctor broker dump; do
 		mkdir "$tmp/$folder"
 		for object in "$BUILD"/tools/*.p/"$folder"_*.o; do
 			ln -s "$object" "$tmp/$folder"

@@ -53,6 +53,7 @@ if [ "$TOOL" = true ]; then
 	mnfq=$BUILD/tools/mnfq
 	check_command mnfq "$mnfq"
 	check_command mnfq-dump "$mnfq" dump
+	check_command mnfq-replay "$mnfq" replay
 	check_command mnfq-share "$mnfq" share
 	check_command mnfq-stat "$mnfq" stat
 	check_command mnfq-doctor "$mnfq" doctor

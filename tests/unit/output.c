@@ -256,8 +256,9 @@ Test(output, a_signal_ends_the_waiting)
 	output_free(output);
 }
 
-static void count_call(void *data)
+static void count_call(void *data, int error)
 {
+	(void)error;
 	atomic_fetch_add((atomic_uint *)data, 1);
 }
 

@@ -159,6 +159,37 @@ static int packet_info(void *to)
 	return mnfq_packet_get_info(&packet, to);
 }
 
+static int memory_info(void *info)
+{
+	struct mnfq_packet *made = NULL;
+	int err = mnfq_packet_from_memory(&made, info, NULL);
+
+	mnfq_packet_free(made);
+	return err;
+}
+
+static int memory_options(void *options)
+{
+	struct mnfq_packet_info info = MNFQ_INIT(info);
+	struct mnfq_packet *made = NULL;
+	int err = mnfq_packet_from_memory(&made, &info, options);
+
+	mnfq_packet_free(made);
+	return err;
+}
+
+static int packet_changes(void *to)
+{
+	struct mnfq_packet_info info = MNFQ_INIT(info);
+	struct mnfq_packet *made = NULL;
+	int err;
+
+	cr_assert(eq(int, mnfq_packet_from_memory(&made, &info, NULL), 0));
+	err = mnfq_packet_get_changes(made, to);
+	mnfq_packet_free(made);
+	return err;
+}
+
 static const struct {
 	const char *name;
 	int (*call)(void *options);
@@ -184,6 +215,9 @@ static const struct {
 	{ "kernel's queues", kernel_queues, sizeof(struct mnfq_kernel_queue), 0 },
 	{ "get_options", queue_options, sizeof(struct mnfq_queue_options), 0 },
 	{ "info", packet_info, sizeof(struct mnfq_packet_info), 0 },
+	{ "from_memory info", memory_info, sizeof(struct mnfq_packet_info), 0 },
+	{ "from_memory", memory_options, sizeof(struct mnfq_memory_options), 0 },
+	{ "changes", packet_changes, sizeof(struct mnfq_packet_changes), 0 },
 	{ "layers", layers, sizeof(struct mnfq_layers), -EBADMSG },
 	{ "tuple", tuple, sizeof(struct mnfq_tuple), -ENODATA },
 };

@@ -41,7 +41,7 @@ struct output {
 	struct buffer *filling, *writing, buffers[2];
 	uint64_t dropped, unlogged;
 	int error;
-	void (*failed)(void *data);
+	void (*failed)(void *data, int error);
 	void *failed_data;
 	bool started, flushing, ending, done;
 
@@ -66,16 +66,17 @@ static size_t get_piece(const char *bytes, size_t len)
 }
 
 /* Another process may have set O_NONBLOCK. Returns 0 or an errno; EINTR: give up. */
-static int write_some(struct output *output, const char *bytes, size_t len, size_t *written)
+static int write_some(struct output *output, int fd, const char *bytes, size_t len,
+		      size_t *written)
 {
-	struct pollfd ready = { .fd = output->options.fd, .events = POLLOUT };
+	struct pollfd ready = { .fd = fd, .events = POLLOUT };
 	ssize_t n;
 
 	*written = 0;
 	for (;;) {
 		if (atomic_load(&output->interrupted))
 			return EINTR;
-		n = write(output->options.fd, bytes, len);
+		n = write(fd, bytes, len);
 		if (n >= 0)
 			break;
 		if (errno == EAGAIN)
@@ -100,16 +101,42 @@ static uint64_t count_lines(const char *bytes, size_t len)
 	return count;
 }
 
-/* Returns 0 or an errno; what was not written stays in the buffer. */
-static int write_buffer(struct output *output, struct buffer *buffer)
+static uint64_t count_records(const struct output *output, const char *bytes, size_t len)
+{
+	return output->options.count ? output->options.count(bytes, len)
+				     : count_lines(bytes, len);
+}
+
+/* Returns 0 or an errno; *@done: how much of it was written, records only whole. */
+static int write_piece(struct output *output, const struct output_piece *piece, size_t *done)
 {
 	size_t at = 0, written;
 	int err = 0;
 
+	for (; at < piece->len && !err; at += written)
+		err = write_some(output, piece->fd, piece->bytes + at, piece->len - at, &written);
+	*done = output->options.next && err ? 0 : at;
+	return err;
+}
+
+/* Returns 0 or an errno; what was not written stays in the buffer. */
+static int write_buffer(struct output *output, struct buffer *buffer)
+{
+	const struct output_options *options = &output->options;
+	struct output_piece piece;
+	size_t at = 0, done = 0;
+	int err = 0;
+
 	while (at < buffer->len && !err) {
-		err = write_some(output, buffer->bytes + at,
-				 get_piece(buffer->bytes + at, buffer->len - at), &written);
-		at += written;
+		piece = (struct output_piece){ .fd = options->fd, .bytes = buffer->bytes + at };
+		if (options->next)
+			err = options->next(options->data, piece.bytes, buffer->len - at, &piece);
+		else
+			piece.len = get_piece(piece.bytes, buffer->len - at);
+		if (!err)
+			err = write_piece(output, &piece, &done);
+		if (!err || !options->next)
+			at += piece.added ? 0 : done;
 	}
 	buffer->len -= at;
 	memmove(buffer->bytes, buffer->bytes + at, buffer->len);
@@ -120,7 +147,7 @@ static int write_buffer(struct output *output, struct buffer *buffer)
 
 static void drop_buffer(struct output *output, struct buffer *buffer)
 {
-	output->dropped += count_lines(buffer->bytes, buffer->len);
+	output->dropped += count_records(output, buffer->bytes, buffer->len);
 	buffer->len = 0;
 }
 
@@ -130,7 +157,7 @@ static void fail_output(struct output *output, int err)
 		return;
 	output->error = err;
 	if (output->failed)
-		output->failed(output->failed_data);
+		output->failed(output->failed_data, err);
 }
 
 static bool has_work(const struct output *output)
@@ -222,7 +249,7 @@ static void await_writer(struct output *output)
 }
 
 /* Returns whether the line fits, possibly after waiting. */
-static bool reserve_space(struct output *output, size_t len)
+static bool reserve_space(struct output *output, size_t len, bool wait)
 {
 	const struct output_options *options = &output->options;
 
@@ -231,8 +258,8 @@ static bool reserve_space(struct output *output, size_t len)
 			return true;
 		output->flushing = true;
 		pthread_cond_signal(&output->filled);
-		if (options->when_blocked != OUTPUT_WAIT || len > options->size ||
-		    !output->started || atomic_load(&output->giving_up))
+		if (!wait || len > options->size || !output->started ||
+		    atomic_load(&output->giving_up))
 			break;
 		await_writer(output);
 	}
@@ -260,19 +287,33 @@ static void append_notice(struct output *output)
 	output->unlogged = 0;
 }
 
-static void add_line(struct output *output, const char *line, size_t len)
+static bool add_line(struct output *output, const char *line, size_t len, bool wait)
 {
-	if (reserve_space(output, len)) {
+	uint64_t count;
+
+	if (reserve_space(output, len, wait)) {
 		append_notice(output);
 		append(output, line, len);
 		if (output->filling->len >= output->options.size / 2)
 			pthread_cond_signal(&output->filled);
-		return;
+		return true;
 	}
-	output->dropped += count_lines(line, len);
-	output->unlogged += count_lines(line, len);
+	count = count_records(output, line, len);
+	output->dropped += count;
+	output->unlogged += count;
 	if (output->options.when_blocked == OUTPUT_EXIT)
 		fail_output(output, EAGAIN);
+	return false;
+}
+
+bool output_put(struct output *output, const void *bytes, size_t len, bool wait)
+{
+	bool fits;
+
+	pthread_mutex_lock(&output->lock);
+	fits = add_line(output, bytes, len, wait || output->options.when_blocked == OUTPUT_WAIT);
+	pthread_mutex_unlock(&output->lock);
+	return fits;
 }
 
 FILE *output_begin(struct output *output)
@@ -292,7 +333,8 @@ void output_end(struct output *output, int err)
 		if (err)
 			fail_output(output, -err);
 		else
-			add_line(output, output->line, output->line_len);
+			(void)add_line(output, output->line, output->line_len,
+				       output->options.when_blocked == OUTPUT_WAIT);
 		pthread_mutex_unlock(&output->lock);
 	}
 	pthread_mutex_unlock(&output->print_lock);
@@ -310,7 +352,7 @@ void output_flush(struct output *output)
 
 /* ---- the end ---------------------------------------------------------------------------- */
 
-void output_on_error(struct output *output, void (*failed)(void *data), void *data)
+void output_on_error(struct output *output, void (*failed)(void *data, int error), void *data)
 {
 	pthread_mutex_lock(&output->lock);
 	output->failed = failed;

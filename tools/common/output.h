@@ -19,11 +19,28 @@ enum output_blocked {
 	/* wait */ OUTPUT_EXIT, /* drop it and fail with EAGAIN */
 };
 
+/** What is written next, and where. */
+struct output_piece {
+	int fd;
+	const char *bytes;
+	size_t len;
+	bool added; /* it is not of what was buffered, but goes in front of that */
+};
+
 struct output_options {
 	int fd;
 	size_t size; /* of each of two buffers, in bytes */
 	enum output_blocked when_blocked;
 	bool log_dropped; /* print a line with their number, before the next one and at the end */
+
+	/**
+	 * For records other than lines, or NULL. Called by the thread that writes, with what is to be written: the first
+	 * of it that goes to one descriptor, or what is to be added in front. Returns 0 or the errno that ends it all.
+	 */
+	int (*next)(void *data, const char *bytes, size_t len, struct output_piece *piece);
+	/** How many packets are in there; begins where a piece could. */
+	uint64_t (*count)(const char *bytes, size_t len);
+	void *data;
 };
 
 struct output;
@@ -41,14 +58,19 @@ int output_start(struct output *output);
 FILE *output_begin(struct output *output);
 void output_end(struct output *output, int err);
 
+/**
+ * Append a record that is not a line. Returns whether it fits; @wait: it is waited for that, as with OUTPUT_WAIT.
+ */
+bool output_put(struct output *output, const void *bytes, size_t len, bool wait);
+
 /** Have the buffered lines written now. Does not wait. */
 void output_flush(struct output *output);
 
 /**
- * Call @failed once writing has failed for good, in any thread; it must not print. NULL: it is not called any more
- * after this returns.
+ * Call @failed once writing has failed for good, in any thread; it must not print to this output. NULL: it is not called
+ * any more after this returns.
  */
-void output_on_error(struct output *output, void (*failed)(void *data), void *data);
+void output_on_error(struct output *output, void (*failed)(void *data, int error), void *data);
 
 /** From now on wait only as long as the reader makes progress. Safe in signal handlers. */
 void output_give_up(struct output *output);

@@ -7,6 +7,7 @@
 
 /* The sub-commands; argv[0] is the name of the sub-command. Each returns an exit status. */
 int run_dump(int argc, char **argv);
+int run_replay(int argc, char **argv);
 int run_share(int argc, char **argv);
 int run_stat(int argc, char **argv);
 int run_doctor(int argc, char **argv);

@@ -22,7 +22,7 @@ int dump_start_broker(const struct dump *dump, const int *listeners, unsigned in
 					  .allowed_uids = opts->allowed.uids,
 					  .allowed_count = opts->allowed.count,
 					  .plain = opts->allow_plain,
-					  .sandbox = !opts->no_sandbox };
+					  .sandbox = !opts->packets.no_sandbox };
 	const char **netns = calloc(opts->spec_count + 1, sizeof(*netns));
 	char error[256] = "out of memory";
 	int ipc = -1;

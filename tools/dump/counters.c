@@ -16,6 +16,7 @@ static const struct {
 	{ "packets", "packet", offsetof(struct counters, stats.packets), true },
 	{ "bytes", "byte", offsetof(struct counters, stats.bytes), true },
 #define COUNTER(name) #name, NULL, offsetof(struct counters, stats.name)
+	{ "matched", NULL, offsetof(struct counters, packets.matched), false },
 	{ COUNTER(accepted), true },
 	{ COUNTER(dropped), true },
 	{ COUNTER(repeated), false },
@@ -33,8 +34,10 @@ static const struct {
 	{ COUNTER(malformed), false },
 	{ COUNTER(unclaimed), false },
 #undef COUNTER
-	{ "untracked", NULL, offsetof(struct counters, untracked), false },
+	{ "untracked", NULL, offsetof(struct counters, packets.untracked), false },
+	{ "cut", NULL, offsetof(struct counters, packets.cut), false },
 	{ "queues uncounted", "queue uncounted", offsetof(struct counters, uncounted), false },
+	{ "not written", NULL, offsetof(struct counters, unwritten), false },
 	{ "lines dropped", "line dropped", offsetof(struct counters, lines_dropped), false },
 };
 
@@ -65,6 +68,13 @@ void counters_add(struct counters *sum, const struct counters *more)
 									 : to[i] + from[i];
 }
 
+uint64_t counters_kernel_drops(const struct counters *counters)
+{
+	const uint64_t overruns = counters->stats.overruns;
+
+	return counters->queue_full + (overruns == MNFQ_UNKNOWN ? 0 : overruns);
+}
+
 void counters_print(FILE *out, const struct counters *counters)
 {
 	const char *separator = "";
@@ -72,7 +82,9 @@ void counters_print(FILE *out, const struct counters *counters)
 
 	for (size_t i = 0; i < sizeof(printed) / sizeof(printed[0]); i++) {
 		memcpy(&value, (const char *)counters + printed[i].offset, sizeof(value));
-		if (!value && !printed[i].always)
+		if (!value && !printed[i].always &&
+		    !(counters->filtered &&
+		      printed[i].offset == offsetof(struct counters, packets.matched)))
 			continue;
 		if (value == MNFQ_UNKNOWN)
 			fprintf(out, "%s%s unknown", separator, printed[i].words);

@@ -9,13 +9,17 @@
 
 #include <mnfq/mnfq.h>
 
+#include "packets/packets.h"
+
 struct counters {
 	struct mnfq_stats stats;
-	uint64_t untracked;          /* packets without a connection that --ct-mark could mark */
+	struct packet_counts packets;
 	uint64_t queue_full;         /* packets dropped by the kernel, as far as known */
 	uint64_t queue_full_unknown; /* sockets for which it is unknown, of some queue */
 	uint64_t uncounted;          /* queues closed without counting what waited there */
 	uint64_t lines_dropped;      /* of stdout, since it blocked */
+	uint64_t unwritten;          /* packets that are missing in the capture */
+	uint64_t filtered; /* not 0: there is a filter, and how many match is of interest */
 };
 
 /** The kernel's, while the queues are bound; there should be @queue_count of them. */
@@ -24,6 +28,9 @@ void counters_read_kernel(struct counters *counters, struct mnfq_socket *sock,
 
 /** The library's, which are final once the queues are unbound. */
 void counters_read_library(struct counters *counters, struct mnfq_socket *sock);
+
+/** Packets that the kernel has dropped, as far as known. */
+uint64_t counters_kernel_drops(const struct counters *counters);
 
 void counters_add(struct counters *sum, const struct counters *more);
 

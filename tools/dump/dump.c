@@ -14,6 +14,7 @@
 #include "dump/report.h"
 #include "dump/single.h"
 #include "dump/systemd.h"
+#include "replay/play.h"
 
 /*
  * A single namespace can be re-created, so it is served as one of many, too. Threads, busy polling and
@@ -80,7 +81,7 @@ static int serve_and_report(struct dump *dump)
 
 	if (!dump->served)
 		return status;
-	status |= dump_finish_output(dump);
+	status |= packets_finish(&dump->packets);
 	report_summary(dump);
 	if (dump->abandoned) {
 		log_close();
@@ -91,7 +92,7 @@ static int serve_and_report(struct dump *dump)
 
 static int dump_run(struct dump *dump)
 {
-	int status = dump_open_output(dump);
+	int status = packets_open(&dump->packets, &dump->opts->packets, true);
 
 	if (!status)
 		status = check_fds(dump->opts);
@@ -116,13 +117,14 @@ int run_dump(int argc, char **argv)
 	int status;
 
 	if (dump_parse_options(&opts, argc, argv, &status)) {
-		status = dump_run(&dump);
+		status = opts.read ? play_capture(&opts.packets, opts.read, false)
+				   : dump_run(&dump);
 		dump_catch_signals(NULL, NULL);
-		output_free(dump.out);
 		log_close();
-		services_free(dump.services);
+		packets_close(&dump.packets);
 		free(dump.fds);
 	}
+	packet_options_free(&opts.packets);
 	free(opts.specs);
 	return status;
 }

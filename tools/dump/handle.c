@@ -18,63 +18,41 @@
 
 /* ---- packets ---------------------------------------------------------------------------- */
 
-static void modify_packet(struct dump_handle *handle, struct mnfq_packet *packet)
-{
-	const struct dump_options *opts = handle->dump->opts;
-
-	if (opts->has_mark)
-		mnfq_packet_set_mark(packet, (mnfq_packet_get_mark(packet) & ~opts->mark_mask) |
-						     opts->mark);
-	if (opts->has_priority)
-		mnfq_packet_set_priority(packet, opts->priority);
-	if (opts->has_ct_mark &&
-	    mnfq_packet_set_ct_mark(packet, opts->ct_mark, opts->ct_mark_mask) < 0)
-		handle->untracked++;
-}
-
-/* Counts and prints a packet. Returns whether more are to come. */
-static bool print_packet(const struct dump_handle *handle, const struct mnfq_packet *packet)
+/* Returns whether more packets are to come. */
+static bool show_packet(struct dump_handle *handle, const struct mnfq_packet *packet,
+			enum mnfq_verdict verdict)
 {
 	struct dump *dump = handle->dump;
-	const struct dump_options *opts = dump->opts;
-	FILE *out = output_begin(dump->out);
-	bool print = !opts->quiet && (!opts->count || dump->seen < opts->count);
-	bool more = ++dump->seen != opts->count;
-	int err = 0;
+	struct line line = line_of(packet);
 
-	if (print) {
-		struct line line = line_of(packet);
-
-		line.netns = handle->netns[0] ? handle->netns : NULL;
-		line.label = handle->label[0] ? handle->label : NULL;
-		line.show_netns = dump->multi && !dump->single_netns;
-		line.verdict = opts->verdict_text;
-		err = print_line(out, &dump->printer, &line);
-	}
-	output_end(dump->out, err);
-	return more;
+	line.netns = handle->netns[0] ? handle->netns : NULL;
+	line.label = handle->label[0] ? handle->label : NULL;
+	line.show_netns = dump->multi && !dump->single_netns;
+	line.verdict = dump->opts->packets.verdict_text;
+	return packets_show(&dump->packets, &line, &verdict);
 }
 
 static enum mnfq_verdict decide_packet(struct mnfq_packet *packet, void *data)
 {
 	struct dump_handle *handle = data;
-	struct dump *dump = handle->dump;
+	struct packets *packets = &handle->dump->packets;
+	enum mnfq_verdict verdict;
 
-	modify_packet(handle, packet);
-	/* Without lines or a limit there is no need for the lock of the output. */
-	if ((!dump->opts->quiet || dump->opts->count) && !print_packet(handle, packet))
-		dump_stop(dump);
-	return dump->opts->verdict;
+	if (packets_decide(packets, packet, &handle->counts, &verdict) &&
+	    packets_are_shown(packets) && !show_packet(handle, packet, verdict))
+		dump_stop(handle->dump);
+	return verdict;
 }
 
 /* One flush per batch: lines appear at once, but a packet does not cost a write. */
 int handle_dispatch(struct dump_handle *handle)
 {
-	int handled = handle->dump->opts->quiet ? 0 : mnfq_socket_dispatch(handle->sock, 0);
+	struct packets *packets = &handle->dump->packets;
+	int handled = packets_are_shown(packets) ? mnfq_socket_dispatch(handle->sock, 0) : 0;
 
 	if (handled != 0)
 		return handled;
-	output_flush(handle->dump->out);
+	packets_flush(packets);
 	return mnfq_socket_dispatch(handle->sock, -1);
 }
 
@@ -114,7 +92,7 @@ int handle_open(struct dump_handle *handle, struct dump *dump, const struct sock
 
 	handle->dump = dump;
 	handle->spec = *spec;
-	options->flags = dump->opts->quiet ? 0 : MNFQ_SOCKET_TIMESTAMPS;
+	options->flags = packets_are_shown(&dump->packets) ? MNFQ_SOCKET_TIMESTAMPS : 0;
 	switch (spec->kind) {
 	case SPEC_NETNS:
 		err = mnfq_socket_open_netns(&handle->sock, spec->text, options);
@@ -137,10 +115,12 @@ int handle_open(struct dump_handle *handle, struct dump *dump, const struct sock
 
 /*
  * Packets that are still queued at the end get the default verdict, which cannot set a mark: with repeat they
- * would come back for ever.
+ * would come back for ever. With a filter it is the verdict of those that nobody has seen to match.
  */
-static enum mnfq_verdict get_default_verdict(const struct dump_options *opts)
+static enum mnfq_verdict get_default_verdict(const struct packet_options *opts)
 {
+	if (opts->filter)
+		return opts->else_verdict;
 	return opts->verdict == MNFQ_REPEAT ? MNFQ_DROP : opts->verdict;
 }
 
@@ -152,7 +132,7 @@ int handle_bind(struct dump_handle *handle, unsigned int first, size_t count, in
 	int err = 0;
 
 	options.size = sizeof(options);
-	options.default_verdict = get_default_verdict(handle->dump->opts);
+	options.default_verdict = get_default_verdict(&handle->dump->opts->packets);
 	handle->queues = calloc(count, sizeof(*handle->queues));
 	if (!handle->queues)
 		return -ENOMEM;
@@ -177,7 +157,7 @@ void handle_read_counters(struct counters *counters, const struct dump_handle *h
 {
 	counters_read_kernel(counters, handle->sock, handle->queue_count);
 	counters_read_library(counters, handle->sock);
-	counters->untracked = handle->untracked;
+	counters->packets = handle->counts;
 }
 
 /*
@@ -205,10 +185,10 @@ static size_t unbind_queues(struct dump_handle *handle, int timeout_ms)
 
 void handle_close(struct dump_handle *handle, int timeout_ms, bool leave_queues)
 {
-	struct counters counters = { .untracked = handle->untracked };
+	struct counters counters = { .packets = handle->counts };
 	int fd;
 
-	handle->counters = (struct counters){ .untracked = 0 };
+	handle->counters = (struct counters){ .uncounted = 0 };
 	if (!handle->sock)
 		return;
 	if (handle->queue_count > 0)

@@ -17,7 +17,7 @@ struct dump_handle {
 	struct mnfq_socket *sock;
 	struct mnfq_queue **queues;
 	size_t queue_count;
-	uint64_t untracked;          /* packets without a connection that --ct-mark could mark */
+	struct packet_counts counts; /* so far */
 	struct socket_spec spec;     /* where it comes from */
 	char netns[256];             /* name of its namespace; "": unknown */
 	char label[MNFQ_LABEL_SIZE]; /* chosen by the process that handed it over */

@@ -115,7 +115,7 @@ static int run_loop(struct dump_multi *multi)
 		idle = n <= 0;
 		handle_events(multi, events, n);
 		if (idle)
-			output_flush(multi->dump->out);
+			packets_flush(&multi->dump->packets);
 	}
 	return multi->status;
 }
@@ -143,7 +143,7 @@ static int open_loop(struct dump_multi *multi)
 	err = mnfq_ring_new(&multi->ring, 0);
 	if (err < 0)
 		return fail(DUMP_NAME, "%s", strerror(-err));
-	dump_catch_signals(multi->dump, multi->dump->out);
+	dump_catch_signals(multi->dump, &multi->dump->packets);
 	multi->manager = systemd_open();
 	multi->watchdog_ms = multi->manager >= 0 ? systemd_watchdog_ms() : 0;
 	return watch_fd(multi, multi->dump->wake, NULL);
@@ -296,7 +296,7 @@ int dump_run_multi(struct dump *dump)
 	}
 	refusals = multi->refusals;
 	close_multi(multi);
-	dump_catch_signals(NULL, dump->out);
+	dump_catch_signals(NULL, &dump->packets);
 	if (refusals)
 		log_line("%llu %s refused", (unsigned long long)refusals,
 			 plural(refusals, "socket", "sockets"));

@@ -80,52 +80,6 @@ static int set_exclude(void *data, const char *argument)
 	return 0;
 }
 
-static int set_verdict(void *data, const char *argument)
-{
-	struct dump_options *opts = data;
-	int err = parse_verdict(argument, &opts->verdict);
-
-	if (!err)
-		format_verdict(opts->verdict_text, opts->verdict);
-	return err;
-}
-
-/* Returns the number of the word, or -EINVAL. */
-static int find_choice(const char *const *words, size_t count, const char *argument)
-{
-	for (size_t i = 0; i < count; i++)
-		if (strcmp(argument, words[i]) == 0)
-			return (int)i;
-	return -EINVAL;
-}
-
-static int set_when_blocked(void *data, const char *argument)
-{
-	static const char *const words[] = {
-		[OUTPUT_DROP] = "drop-lines", [OUTPUT_WAIT] = "wait", [OUTPUT_EXIT] = "exit"
-	};
-	struct dump_options *opts = data;
-	const int choice = find_choice(words, 3, argument);
-
-	opts->when_blocked = choice < 0 ? OUTPUT_DROP : (enum output_blocked)choice;
-	return choice < 0 ? choice : 0;
-}
-
-static int set_color(void *data, const char *argument)
-{
-	return color_parse(argument, &((struct dump_options *)data)->color);
-}
-
-static int set_payload(void *data, const char *argument)
-{
-	static const char *const words[] = { "hex", "base64" };
-	struct dump_options *opts = data;
-	const int choice = find_choice(words, 2, argument);
-
-	opts->print.payload = choice == 0 ? PRINT_HEX : PRINT_BASE64;
-	return choice < 0 ? choice : 0;
-}
-
 static int set_copy(void *data, const char *argument)
 {
 	struct mnfq_queue_options *queue = &((struct dump_options *)data)->queue;
@@ -133,57 +87,23 @@ static int set_copy(void *data, const char *argument)
 	return parse_copy(argument, &queue->copy_mode, &queue->copy_range);
 }
 
-static int set_priority(void *data, const char *argument)
-{
-	struct dump_options *opts = data;
-
-	opts->has_priority = true;
-	return parse_priority(argument, &opts->priority);
-}
-
-static int set_masked(const char *option, const char *argument, uint32_t *value, uint32_t *mask)
-{
-	int err = parse_masked(argument, value, mask);
-
-	if (err != -EDOM)
-		return err;
-	return fail_usage(DUMP_NAME,
-			  "%s %s: the mask must not be 0, and must contain all bits of the mark",
-			  option, argument);
-}
-
-static int set_mark(void *data, const char *argument)
-{
-	struct dump_options *opts = data;
-
-	opts->has_mark = true;
-	return set_masked("--mark", argument, &opts->mark, &opts->mark_mask);
-}
-
-/* The connection of a packet is known only with its conntrack data. */
-static int set_ct_mark(void *data, const char *argument)
-{
-	struct dump_options *opts = data;
-
-	opts->has_ct_mark = true;
-	opts->queue.flags |= MNFQ_QUEUE_CONNTRACK;
-	return set_masked("--ct-mark", argument, &opts->ct_mark, &opts->ct_mark_mask);
-}
+_Static_assert(offsetof(struct dump_options, packets) == 0,
+	       "setters of PACKET_ROWS get a struct packet_options");
 
 /* ---- the table -------------------------------------------------------------------------- */
 
 #define MAX_PER_UID_DEFAULT 256u
 _Static_assert(MNFQ_MAX_LEN_DEFAULT == 1024, "the help of --max-len has it");
 
-#define MASKED             "N or N/MASK, numbers from 0 to 4294967295"
-#define DUMP_AT(field)     .offset = offsetof(struct dump_options, field)
-#define BOOL(field)        .kind = OPTION_BOOL, DUMP_AT(field)
-#define FLAG(bits)         .kind = OPTION_FLAG, DUMP_AT(queue.flags), .max = (bits)
-#define COUNT(field, most) .kind = OPTION_COUNT, DUMP_AT(field), .max = (most), .repeatable = true
+#define DUMP_AT(field) .offset = offsetof(struct dump_options, field)
+#define BOOL(field)    .kind = OPTION_BOOL, DUMP_AT(field)
+#define FLAG(bits)     .kind = OPTION_FLAG, DUMP_AT(queue.flags), .max = (bits)
 #define NUMBER(type, field, from, to)                                                            \
 	.kind = OPTION_##type, DUMP_AT(field), .min = (from), .max = (to)
 
 static const struct option_row dump_rows[] = {
+	{ "read", 'r', "FILE", OPTION_TEXT, DUMP_AT(read), .complete = "FILE",
+	  .help = "print packets of a capture instead, -: of stdin" },
 	{ "queue", 'q', "NUM[:NUM]", .set = set_queues,
 	  .expected = "a queue number from 0 to 65535, or FIRST:LAST",
 	  .help = "queue number, or a range of them" },
@@ -209,36 +129,7 @@ static const struct option_row dump_rows[] = {
 	{ "keep", BOOL(keep), .help = "leave the queues to the service manager at exit" },
 	{ "threads", 0, "N", NUMBER(U16, threads, 1, QUEUES_MAX),
 	  .help = "share the queues among N threads (default: 1)" },
-	{ "count", 'c', "COUNT", NUMBER(U64, count, 1, UINT64_MAX),
-	  .help = "exit after COUNT packets" },
-	{ "quiet", BOOL(quiet), .help = "do not print packets" },
-	{ "verbose", 'v', BOOL(print.verbose), .help = "print more of each packet" },
-	{ "time", 't', COUNT(times, TIME_STYLES - 1),
-	  .help = "no time; -tt: seconds since 1970; -ttt: since the\nprevious line; -tttt: with the date; -ttttt: since\nthe first line" },
-	{ "hex", 'x', COUNT(print.hex, 2),
-	  .help = "print the bytes; -xx: with the link-layer header" },
-	{ "hex-ascii", 'X', COUNT(print.hex_ascii, 2), .help = "the same, also as characters" },
-	{ "ascii", 'A', COUNT(print.ascii, 2), .help = "print the bytes as characters alone" },
-	{ "names", BOOL(names), .help = "print names of ports" },
-	{ "color", 0, "WHEN", .set = set_color, .complete = COLOR_WORDS,
-	  .expected = COLOR_EXPECTED, .help = "auto (default: on a terminal), always or never" },
-	{ "json", BOOL(print.json), .help = "print one JSON object per line" },
-	{ "payload", 0, "FORMAT", .set = set_payload, .complete = "hex base64",
-	  .expected = "hex or base64", .help = "with --json: the payload in hex or base64" },
-	{ "when-blocked", 0, "ACTION", .set = set_when_blocked,
-	  .complete = "drop-lines wait exit", .expected = "drop-lines, wait or exit",
-	  .help = "while stdout is not read: drop-lines (default),\nwait or exit" },
-	{ "verdict", 0, "VERDICT", .set = set_verdict,
-	  .complete = "accept drop repeat stop queue:",
-	  .expected = "accept, drop, repeat, stop or queue:NUM, NUM from 0 to 65535",
-	  .help = "accept (default), drop, repeat, stop, queue:NUM" },
-	{ "mark", 0, "N[/MASK]", .set = set_mark, .expected = MASKED,
-	  .help = "set the packet mark" },
-	{ "set-priority", 0, "PRIORITY", .set = set_priority,
-	  .expected = "a number from 0 to 4294967295, or MAJOR:MINOR in hexadecimal",
-	  .help = "set the packet priority: number or MAJOR:MINOR" },
-	{ "ct-mark", 0, "N[/MASK]", .set = set_ct_mark, .expected = MASKED,
-	  .help = "set the connection mark" },
+	PACKET_ROWS,
 	{ "busy-poll", 0, "USEC", NUMBER(U32, busy_poll_us, 0, 1000000),
 	  .help = "poll for packets this long before sleeping" },
 	{ "coalesce", 0, "USEC", NUMBER(U32, coalesce_us, 0, 10000),
@@ -258,17 +149,22 @@ static const struct option_row dump_rows[] = {
 	{ "secctx", FLAG(MNFQ_QUEUE_SECCTX),
 	  .help = "print the security context of local senders" },
 	{ "conntrack", FLAG(MNFQ_QUEUE_CONNTRACK), .help = "print connection tracking data" },
-	{ "no-sandbox", BOOL(no_sandbox), .help = "keep all privileges (for debugging)" },
+	PACKET_ROW_SANDBOX,
 	OPTION_ROW_HELP,
 };
 
 static const struct option_table dump_table = {
 	.command = DUMP_NAME,
-	.usage = "Usage: mnfq dump -q NUM[:NUM] [-n NETNS]... [OPTIONS]\n"
-		 "       mnfq dump -q NUM[:NUM] [--fd N]... [--from PATH]... [OPTIONS]\n"
-		 "       mnfq dump -q NUM[:NUM] --listen PATH [OPTIONS]\n"
-		 "       mnfq dump -q NUM[:NUM] --all-netns [--exclude NETNS]... [OPTIONS]",
-	.summary = "Print the packets that reach a queue, one line each, and decide them.",
+	.usage =
+		"Usage: mnfq dump -q NUM[:NUM] [-n NETNS]... [OPTIONS] [FILTER]\n"
+		"       mnfq dump -q NUM[:NUM] [--fd N]... [--from PATH]... [OPTIONS] [FILTER]\n"
+		"       mnfq dump -q NUM[:NUM] --listen PATH [OPTIONS] [FILTER]\n"
+		"       mnfq dump -q NUM[:NUM] --all-netns [--exclude NETNS]... [OPTIONS] [FILTER]\n"
+		"       mnfq dump -r FILE [OPTIONS] [FILTER]",
+	.summary =
+		"Print the packets that reach a queue, one line each, and decide them. FILTER: print and\n"
+		"decide only what matches, in the language of tcpdump (pcap-filter(7)).",
+	.operands = "Filter",
 	.rows = dump_rows,
 	.count = sizeof(dump_rows) / sizeof(dump_rows[0]),
 	.footer =
@@ -278,21 +174,57 @@ static const struct option_table dump_table = {
 
 /* ---- checks ----------------------------------------------------------------------------- */
 
+static int check_queue(const struct dump_options *opts, const char *option,
+		       enum mnfq_verdict verdict, const char *text)
+{
+	for (uint32_t num = opts->first; num <= opts->last; num++)
+		if (verdict == mnfq_verdict_queue((uint16_t)num))
+			return fail_usage(
+				DUMP_NAME,
+				"%s %s would loop forever, since we read that queue: use "
+				"another queue",
+				option, text);
+	return 0;
+}
+
 /* Packets that keep coming back would stall the machine. */
 static int check_loop(const struct dump_options *opts)
 {
-	if (opts->verdict == MNFQ_REPEAT && !opts->has_mark)
+	const struct packet_options *packets = &opts->packets;
+
+	if (packets->verdict == MNFQ_REPEAT && !packets->has_mark)
 		return fail_usage(DUMP_NAME,
 				  "--verdict repeat requires --mark, by which the rule can "
 				  "exclude repeated packets: they would loop forever");
-	for (uint32_t num = opts->first; num <= opts->last; num++)
-		if (opts->verdict == mnfq_verdict_queue((uint16_t)num))
-			return fail_usage(
-				DUMP_NAME,
-				"--verdict %s would loop forever, since we read that queue: "
-				"use another queue",
-				opts->verdict_text);
+	if (check_queue(opts, "--verdict", packets->verdict, packets->verdict_text))
+		return EXIT_USAGE;
+	return check_queue(opts, "--else", packets->else_verdict, packets->else_text);
+}
+
+/* What cannot be done with packets of a file is not ignored. */
+static int check_read(const struct dump_options *opts)
+{
+	const struct packet_options *packets = &opts->packets;
+
+	if (opts->has_queues || opts->spec_count > 0 || opts->listen || opts->all_netns)
+		return fail_usage(DUMP_NAME, "-r reads a file: -q and what selects namespaces do "
+					     "not apply");
+	if (packets->has_verdict || packets->has_else || packets->has_mark ||
+	    packets->has_priority || packets->has_ct_mark)
+		return fail_usage(DUMP_NAME, "-r prints what was decided; to decide packets of a "
+					     "file, see mnfq replay");
 	return 0;
+}
+
+/* A filter looks at bytes. */
+static int check_copy(const struct dump_options *opts)
+{
+	if (!opts->packets.filter ||
+	    (opts->queue.copy_mode != MNFQ_COPY_META && opts->queue.copy_mode != MNFQ_COPY_NONE))
+		return 0;
+	return fail_usage(DUMP_NAME,
+			  "a filter needs the bytes of packets, of which --copy meta and "
+			  "--copy none copy none");
 }
 
 static bool has_spec(const struct dump_options *opts, int kind)
@@ -341,7 +273,6 @@ static int check_specs(const struct dump_options *opts)
 		{ opts->coalesce_us > 0 && opts->busy_poll_us > 0,
 		  "--coalesce and --busy-poll cannot be combined" },
 		{ opts->mode != MODE_UNSET && !opts->listen, "--mode requires --listen" },
-		{ opts->print.payload && !opts->print.json, "--payload requires --json" },
 		{ opts->excluded_count > 0 && !opts->all_netns,
 		  "--exclude requires --all-netns" },
 		{ opts->keep && !getenv("NOTIFY_SOCKET"),
@@ -358,14 +289,22 @@ bool dump_parse_options(struct dump_options *opts, int argc, char **argv, int *s
 {
 	*opts = (struct dump_options){ .threads = 1,
 				       .mode = MODE_UNSET,
-				       .max_per_uid = MAX_PER_UID_DEFAULT,
-				       .verdict_text = "accept",
-				       .verdict = MNFQ_ACCEPT };
+				       .max_per_uid = MAX_PER_UID_DEFAULT };
+	packet_options_init(&opts->packets, DUMP_NAME);
 	if (!options_parse(&dump_table, opts, argc, argv, status))
 		return false;
-	if (!opts->has_queues)
+	*status = packet_options_take_filter(&opts->packets, argc, argv);
+	if (!*status)
+		*status = packet_options_check(&opts->packets);
+	if (*status)
+		return false;
+	if (opts->packets.has_ct_mark) /* the connection is known only with its conntrack data */
+		opts->queue.flags |= MNFQ_QUEUE_CONNTRACK;
+	if (opts->read)
+		*status = check_read(opts);
+	else if (!opts->has_queues)
 		*status = fail_usage(DUMP_NAME, "no queue given: use -q NUM");
-	else if (check_specs(opts) || check_threads(opts) || check_loop(opts))
+	else if (check_specs(opts) || check_threads(opts) || check_loop(opts) || check_copy(opts))
 		*status = EXIT_USAGE;
 	return *status == 0;
 }

@@ -10,11 +10,9 @@
 
 #include <mnfq/mnfq.h>
 
-#include "common/color.h"
 #include "common/options.h"
-#include "common/output.h"
 #include "common/parse.h"
-#include "print/print.h"
+#include "packets/options.h"
 
 #define DUMP_NAME "mnfq dump"
 
@@ -28,6 +26,8 @@ struct socket_spec {
 
 #define SPECS_MAX 1024
 struct dump_options {
+	struct packet_options packets;
+	const char *read;     /* a capture in place of queues; NULL: none */
 	uint16_t first, last; /* queues */
 	bool has_queues;
 	uint16_t threads;
@@ -43,24 +43,8 @@ struct dump_options {
 	const char *excluded[SPECS_MAX];
 	unsigned int excluded_count;
 	bool keep;
-	uint64_t count; /* 0: no limit */
 	uint32_t busy_poll_us, coalesce_us;
 	uint32_t receive_buffer; /* bytes; 0: the library's default */
-	bool quiet;
-	enum output_blocked when_blocked;
-	struct print_options print;
-	uint32_t times; /* how often -t was given */
-	bool names;
-	enum color_when color;
-	bool no_sandbox;
-	char verdict_text[VERDICT_SIZE];
-	enum mnfq_verdict verdict;
-	bool has_mark;
-	uint32_t mark, mark_mask;
-	bool has_priority;
-	uint32_t priority;
-	bool has_ct_mark;
-	uint32_t ct_mark, ct_mark_mask;
 	struct mnfq_queue_options queue;
 };
 

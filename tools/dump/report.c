@@ -21,7 +21,7 @@ void report_queues(FILE *out, const struct dump_options *opts)
 }
 
 /* What else is set on the packets. */
-static void print_changes(FILE *out, const struct dump_options *opts)
+static void print_changes(FILE *out, const struct packet_options *opts)
 {
 	const char *separator = " with";
 	char priority[PRIORITY_SIZE], mark[MASKED_SIZE];
@@ -39,6 +39,31 @@ static void print_changes(FILE *out, const struct dump_options *opts)
 	if (opts->has_ct_mark)
 		fprintf(out, "%s connection mark %s", separator,
 			format_masked(mark, opts->ct_mark, opts->ct_mark_mask));
+}
+
+/* Which packets the filter may fail to tell. */
+static void print_filter(FILE *out, const struct dump *dump,
+			 const struct mnfq_queue_options *opts)
+{
+	const struct filter *filter = dump->packets.filter;
+	size_t least, most;
+
+	if (!filter)
+		return;
+	if (filter_limits(filter))
+		fprintf(out, "warning: the filter does not fit all packets: %s\n",
+			filter_limits(filter));
+	filter_needs(filter, &least, &most);
+	if (opts->copy_range >= MNFQ_COPY_RANGE_MAX || most <= opts->copy_range)
+		return;
+	fprintf(out, "warning: the filter looks at %zu bytes of a packet", least);
+	if (most == SIZE_MAX)
+		fprintf(out, ", or at any number of them");
+	else if (most > least)
+		fprintf(out, ", at %zu where there are many options", most);
+	fprintf(out,
+		"; --copy packet:%u copies fewer, and packets that it cannot decide count as cut\n",
+		opts->copy_range);
 }
 
 /* As the kernel has them, if there is a handle to ask. */
@@ -75,9 +100,12 @@ void report_settings(FILE *out, const struct dump *dump, const struct dump_handl
 	if (opts.copy_mode == MNFQ_COPY_NONE) {
 		fprintf(out, ", verdict drop by the kernel\n");
 	} else {
-		fprintf(out, ", verdict %s", dump->opts->verdict_text);
-		print_changes(out, dump->opts);
+		fprintf(out, ", verdict %s", dump->opts->packets.verdict_text);
+		print_changes(out, &dump->opts->packets);
+		if (dump->packets.filter)
+			fprintf(out, ", else %s", dump->opts->packets.else_text);
 		fprintf(out, "\n");
+		print_filter(out, dump, &opts);
 	}
 	if (opts.copy_mode == MNFQ_COPY_NONE)
 		fprintf(out, "warning: with --copy none the kernel drops every packet that "
@@ -89,9 +117,9 @@ void report_settings(FILE *out, const struct dump *dump, const struct dump_handl
 /* After a write error the reason was reported, and after EPIPE the reader wants no more. */
 static uint64_t count_dropped(const struct dump *dump)
 {
-	const int error = output_error(dump->out);
+	const int error = output_error(dump->packets.out);
 
-	return error == 0 || error == EAGAIN ? output_dropped(dump->out) : 0;
+	return error == 0 || error == EAGAIN ? output_dropped(dump->packets.out) : 0;
 }
 
 void report_counters(const struct dump *dump, const struct counters *counters)
@@ -100,6 +128,8 @@ void report_counters(const struct dump *dump, const struct counters *counters)
 	FILE *out = log_begin();
 
 	sums.lines_dropped = count_dropped(dump);
+	sums.filtered = dump->packets.filter != NULL;
+	sums.unwritten = packets_unwritten(&dump->packets);
 	counters_print(out, &sums);
 	putc('\n', out);
 	log_end();
@@ -140,6 +170,9 @@ void report_summary(const struct dump *dump)
 		fprintf(out,
 			"fail-open: packets are accepted unseen while the queue is full, and "
 			"are not counted\n");
+	if (totals->packets.cut)
+		fprintf(out, "cut: the filter could not decide packets of which it had too few "
+			     "bytes, and they got the verdict of --else; raise --copy\n");
 	if (count_dropped(dump))
 		fprintf(out, "lines dropped: the reader of stdout was too slow; see "
 			     "--when-blocked\n");
@@ -151,7 +184,12 @@ void report_closed(struct dump_handle *handle, const char *reason)
 	char name[HANDLE_NAME_SIZE], text[512];
 	FILE *out;
 
-	counters_add(&handle->dump->totals, &handle->counters);
+	struct dump *dump = handle->dump;
+
+	counters_add(&dump->totals, &handle->counters);
+	if (dump->packets.capture)
+		capture_add_drops(dump->packets.capture, handle->netns, handle->label,
+				  counters_kernel_drops(&handle->counters));
 	if (!reason)
 		return;
 	out = log_begin();

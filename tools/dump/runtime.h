@@ -10,10 +10,9 @@
 
 #include <mnfq/mnfq.h>
 
-#include "common/output.h"
 #include "dump/counters.h"
 #include "dump/options.h"
-#include "print/print.h"
+#include "packets/packets.h"
 
 struct systemd_fd;
 
@@ -25,10 +24,7 @@ struct dump {
 	bool single_netns; /* with multi: only one at a time */
 	bool served;       /* packets were served, so there is a summary */
 
-	struct output *out;        /* stdout */
-	struct services *services; /* of --names */
-	struct printer printer;    /* between output_begin() and output_end() */
-	uint64_t seen;             /* packets; between output_begin() and output_end() */
+	struct packets packets; /* what is done with them */
 
 	int wake;                           /* eventfd: a signal, or the end of a thread */
 	struct mnfq_socket *const *sockets; /* that dump_stop() interrupts */
@@ -42,23 +38,19 @@ struct dump {
 	bool abandoned;         /* threads are left that still use all this */
 };
 
-/** Also prepares what lines are printed with. Returns 0 or an exit status. */
-int dump_open_output(struct dump *dump);
-int dump_finish_output(struct dump *dump);
-
 /**
- * SIGINT, SIGTERM, SIGHUP and a failing output stop @dump; SIGUSR1 requests a report. @out is given up on a
- * signal. NULL: handle them no more.
+ * SIGINT, SIGTERM, SIGHUP and a failing output stop @dump; SIGUSR1 requests a report. The output of @packets is given
+ * up on a signal. NULL: handle them no more.
  */
-void dump_catch_signals(struct dump *dump, struct output *out);
+void dump_catch_signals(struct dump *dump, struct packets *packets);
 
 /** All threads end after the batch they are working on. Safe in signal handlers and callbacks. */
 void dump_stop(struct dump *dump);
 
 /**
- * Drop privileges after set-up, then start the threads that write output. @need_net_admin: CAP_NET_ADMIN is
+ * Create the capture, and drop privileges after set-up, then start the threads that write output. @need_net_admin: CAP_NET_ADMIN is
  * what gives us the right over the namespaces. Returns 0 or an exit status.
  */
-int dump_enter_sandbox(const struct dump *dump, bool need_net_admin);
+int dump_enter_sandbox(struct dump *dump, bool need_net_admin);
 
 #endif

@@ -126,7 +126,7 @@ static void report_worker(struct worker *worker)
 {
 	struct single *single = worker->single;
 	struct dump *dump = single->dump;
-	struct counters sum = { .untracked = 0 };
+	struct counters sum = { .uncounted = 0 };
 	unsigned int request;
 	bool complete;
 
@@ -261,7 +261,7 @@ static int run_workers(struct single *single)
 	struct dump *dump = single->dump;
 	int status;
 
-	dump_catch_signals(dump, dump->out);
+	dump_catch_signals(dump, &dump->packets);
 	status = bind_queues(single);
 	if (!status)
 		status = enter_sandbox(single);
@@ -297,7 +297,7 @@ int dump_run_single(struct dump *dump)
 		status = open_sockets(&single);
 	if (!status)
 		status = run_workers(&single);
-	dump_catch_signals(NULL, dump->out); /* before the sockets go */
+	dump_catch_signals(NULL, &dump->packets); /* before the sockets go */
 	for (size_t i = 0; single.workers && i < single.count; i++) {
 		handle_close(&single.workers[i].handle, 0, false);
 		if (single.workers[i].handle.dump)

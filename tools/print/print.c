@@ -54,15 +54,11 @@ static void put_time(struct writer *w, struct printer *printer, const struct lin
 static void put_device(struct writer *w, const char *key, const char *before,
 		       const struct line *line, uint32_t ifindex)
 {
-	struct mnfq_socket *sock = mnfq_queue_get_socket(mnfq_packet_get_queue(line->packet));
 	char name[IF_NAMESIZE];
-	int err;
 
 	if (!ifindex)
 		return;
-	err = line->get_ifname ? line->get_ifname(line->data, ifindex, name)
-			       : mnfq_socket_get_ifname(sock, ifindex, name);
-	if (err < 0)
+	if (mnfq_packet_get_ifname(line->packet, ifindex, name) < 0)
 		snprintf(name, sizeof(name), "if%u", ifindex);
 	put_name(w, key, before, name, strlen(name));
 }
@@ -206,6 +202,10 @@ static void put_connection(struct writer *w, const struct mnfq_packet *packet)
 
 static void put_verdict(struct writer *w, const char *verdict)
 {
+	if (!verdict) {
+		put_color(w, NORMAL);
+		return;
+	}
 	put_word(w, ", ");
 	put_color(w, NORMAL);
 	put_color(w, strcmp(verdict, "drop") == 0 ? RED : GREEN);

@@ -40,11 +40,7 @@ struct line {
 	const char *netns;   /* name of the packet's namespace; NULL: unknown */
 	const char *label;   /* chosen by the peer that handed its socket over, or NULL */
 	bool show_netns;     /* in text, too: there are several */
-	const char *verdict; /* in words */
-
-	/** As mnfq_socket_get_ifname(), for a packet without a socket; otherwise NULL. */
-	int (*get_ifname)(void *data, uint32_t ifindex, char *name);
-	void *data; /* its first argument */
+	const char *verdict; /* in words; NULL: it is not known */
 };
 
 /** The line of a packet of a queue: its number, and the kernel's time, or that of this call. */

@@ -20,9 +20,12 @@
 #define GET_VERSION       1u
 #define RULE_PATH_BENEATH 1
 
+#define FS_WRITE_FILE  (UINT64_C(1) << 1)
 #define FS_READ_FILE   (UINT64_C(1) << 2)
 #define FS_READ_DIR    (UINT64_C(1) << 3)
 #define FS_REMOVE_FILE (UINT64_C(1) << 5)
+#define FS_MAKE_FILE   (UINT64_C(1) << 8)
+#define FS_TRUNCATE    (UINT64_C(1) << 14)
 
 struct ruleset {
 	uint64_t fs, net, scoped;
@@ -72,7 +75,7 @@ static int allow_and_close(int ruleset, const char *path, uint64_t access)
 }
 
 /* The directory in which @own is; what is beneath it goes along. */
-static int allow_removal(int ruleset, const char *own)
+static int allow_beside(int ruleset, const char *own, uint64_t access)
 {
 	char directory[PATH_MAX];
 	const char *slash = strrchr(own, '/');
@@ -84,7 +87,7 @@ static int allow_removal(int ruleset, const char *own)
 	directory[len] = '\0';
 	if (len == 0)
 		strcpy(directory, slash ? "/" : ".");
-	return allow_and_close(ruleset, directory, FS_REMOVE_FILE);
+	return allow_and_close(ruleset, directory, access);
 }
 
 /*
@@ -99,11 +102,17 @@ static int allow_serving(int ruleset)
 	return err < 0 ? err : allow_beneath(ruleset, "/proc/self", FS_READ_FILE);
 }
 
-static int fill(int ruleset, enum sandbox_role role, const char *own)
+/* @all: what this version of Landlock knows, and no other may be asked for. */
+static int fill(int ruleset, enum sandbox_role role, const char *own, uint64_t all)
 {
 	int err = role == SANDBOX_SERVE ? allow_serving(ruleset) : 0;
 
-	return err >= 0 && own ? allow_removal(ruleset, own) : err;
+	if (err < 0 || !own)
+		return err;
+	return allow_beside(ruleset, own,
+			    role == SANDBOX_FILES
+				    ? (FS_MAKE_FILE | FS_WRITE_FILE | FS_TRUNCATE) & all
+				    : FS_REMOVE_FILE);
 }
 
 /* Landlock hides which namespaces the processes of others are in, and is inherited. */
@@ -132,7 +141,7 @@ int sandbox_limit_files(enum sandbox_role role, const char *own)
 	ruleset = (int)syscall(SYS_landlock_create_ruleset, &all, sizeof(all), 0);
 	if (ruleset < 0)
 		return -errno;
-	err = fill(ruleset, role, own);
+	err = fill(ruleset, role, own, all.fs);
 	if (err >= 0)
 		err = syscall(SYS_landlock_restrict_self, ruleset, 0) < 0 ? -errno : 0;
 	close(ruleset);

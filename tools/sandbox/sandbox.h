@@ -23,6 +23,8 @@ enum sandbox_role {
 	SANDBOX_NETNS,    /* the same, enter network namespaces and open netlink sockets there */
 	SANDBOX_RECEIVER, /* receive what clients send, and pass it on; nothing else */
 	SANDBOX_KEEPER, /* start brokers and receivers, end them, remove the path of the listener */
+	SANDBOX_READER, /* read and write what is open; nothing else */
+	SANDBOX_FILES,  /* make files in the directory of one's own path, and pass them */
 	SANDBOX_SHARER, /* accept, open netlink sockets here, pass them, remove one's own path */
 };
 
@@ -36,7 +38,7 @@ enum sandbox_role {
  * To be called while there is one thread: others would keep what they have.
  *
  * @threads     there will be more threads, which inherit all this
- * @own         a path that is to be removed in the end, or NULL; for roles that remove one
+ * @own         a path that is to be removed in the end, or beside which files are made, or NULL; for roles that do
  * @error       where the message of a failure is written
  * Returns 0 or a negative errno; after a failure some of it may be done.
  */

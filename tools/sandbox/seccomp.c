@@ -155,6 +155,12 @@ static const struct rule to_list[] = {
 	{ .name = NULL },
 };
 
+/* Files that are made, or made empty. */
+static const struct rule to_create[] = {
+	{ "openat", 1, { MASKED(2, WRITES, O_WRONLY | O_CREAT | O_TRUNC) } },
+	{ .name = NULL },
+};
+
 /* The address is in memory; its length excludes all families but AF_NETLINK and AF_UNIX. */
 static const struct rule to_bind[] = {
 	{ "bind", 1, { IS(2, sizeof(struct sockaddr_nl)) } },
@@ -214,6 +220,8 @@ static const struct {
 	[SANDBOX_RECEIVER] = { .names = { to_receive } },
 	[SANDBOX_KEEPER] = { { to_accept, to_watch, to_fork, to_end, to_remove },
 			     { to_read, to_open_sockets, to_enter, to_fork_if } },
+	[SANDBOX_READER] = { .names = { NULL } },
+	[SANDBOX_FILES] = { .rules = { to_create } },
 	[SANDBOX_SHARER] = { { to_accept, to_remove }, { to_open_sockets } },
 };
 

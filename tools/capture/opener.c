@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: MIT */
+/* The process that makes the files of a capture. */
+#include "capture/opener.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/sys.h"
+#include "sandbox/sandbox.h"
+
+struct answer {
+	int err; /* a negative errno, or 0: a descriptor goes along */
+	char name[PATH_MAX];
+};
+
+/* What the process is asked with, and answers with. */
+union control {
+	struct cmsghdr head;
+	char bytes[CMSG_SPACE(sizeof(int))];
+};
+
+/* ---- names -------------------------------------------------------------------------------- */
+
+struct series {
+	const struct opener_names *names;
+	time_t since;       /* of the date in the name */
+	unsigned int count; /* of files since then */
+};
+
+static int width_of(unsigned int files)
+{
+	int width = 1;
+
+	for (; files > 10; files = (files + 9) / 10)
+		width++;
+	return width;
+}
+
+/* As tcpdump: "file", "file1", "file2"; those of a ring begin with 0 and are equally long. */
+static int make_name(const struct series *series, char name[PATH_MAX])
+{
+	const struct opener_names *names = series->names;
+	char base[PATH_MAX];
+	struct tm tm;
+	int len;
+
+	if (!names->dated) {
+		len = snprintf(base, sizeof(base), "%s", names->path);
+	} else {
+		localtime_r(&series->since, &tm);
+		len = (int)strftime(base, sizeof(base), names->path, &tm);
+	}
+	if (len <= 0 || len >= PATH_MAX)
+		return -ENAMETOOLONG;
+	if (names->numbered && names->files && !names->dated)
+		len = snprintf(name, PATH_MAX, "%s%0*u", base, width_of(names->files),
+			       series->count % names->files);
+	else if (names->numbered && series->count > 0)
+		len = snprintf(name, PATH_MAX, "%s%u", base, series->count);
+	else
+		len = snprintf(name, PATH_MAX, "%s", base);
+	return len >= PATH_MAX ? -ENAMETOOLONG : 0;
+}
+
+/* ---- the process -------------------------------------------------------------------------- */
+
+/* In the directory as it was at first. No link is followed, which others might have put there. */
+static int make_file(const struct series *series, int directory, struct answer *answer)
+{
+	const char *slash;
+	int fd;
+
+	answer->err = make_name(series, answer->name);
+	if (answer->err < 0)
+		return -1;
+	slash = strrchr(answer->name, '/');
+	fd = openat(directory, slash ? slash + 1 : answer->name,
+		    O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0666);
+	if (fd < 0)
+		answer->err = -errno;
+	return fd;
+}
+
+static int send_answer(int to, const struct answer *answer, int fd)
+{
+	struct iovec iov = { .iov_base = (void *)answer, .iov_len = sizeof(*answer) };
+	union control control = { .bytes = { 0 } };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	if (fd >= 0) {
+		msg.msg_control = control.bytes;
+		msg.msg_controllen = sizeof(control.bytes);
+		control.head.cmsg_level = SOL_SOCKET;
+		control.head.cmsg_type = SCM_RIGHTS;
+		control.head.cmsg_len = CMSG_LEN(sizeof(fd));
+		memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
+	}
+	return sendmsg(to, &msg, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+static void serve(const struct opener_names *names, int directory, int from)
+{
+	struct series series = { .names = names, .since = time(NULL) };
+	struct answer answer;
+	uint8_t reason;
+	ssize_t n;
+	int fd;
+
+	for (;;) {
+		n = recv(from, &reason, sizeof(reason), 0);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n != sizeof(reason))
+			return;
+		series.count += reason == OPENER_SIZE;
+		if (reason == OPENER_TIME) {
+			series.since = time(NULL);
+			series.count = 0;
+		}
+		memset(&answer, 0, sizeof(answer));
+		fd = make_file(&series, directory, &answer);
+		if (send_answer(from, &answer, fd) < 0)
+			return;
+		if (fd >= 0)
+			close(fd);
+	}
+}
+
+static int open_directory(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char directory[PATH_MAX];
+	int fd;
+
+	if (!slash)
+		fd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	else if ((size_t)(slash - path) >= sizeof(directory))
+		return -ENAMETOOLONG;
+	else {
+		snprintf(directory, sizeof(directory), "%.*s", (int)(slash - path) + 1, path);
+		fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	}
+	return fd < 0 ? -errno : fd;
+}
+
+/* Signals go to the whole group, and this ends with the program. The standard descriptors are left to that. */
+static void leave_to_program(int directory, int from)
+{
+	const int ignored[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGPIPE };
+	int kept[] = { directory, from };
+	const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+		signal(ignored[i], SIG_IGN);
+	if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0)
+		_exit(EXIT_FAILURE);
+	close_all_but(kept, 2);
+}
+
+/* Where only root's override lets us write, later files need it as the first one does. */
+static void run_child(const struct opener_names *names, int directory, int from, bool sandbox)
+{
+	struct answer answer = { .err = 0 };
+	char error[256];
+
+	leave_to_program(directory, from);
+	tzset();
+	if (sandbox && sandbox_enter(SANDBOX_FILES, SANDBOX_CAP(CAP_DAC_OVERRIDE), false,
+				     names->path, error, sizeof(error)) < 0) {
+		answer.err = -EPERM;
+		snprintf(answer.name, sizeof(answer.name), "%s", error);
+	}
+	if (send_answer(from, &answer, -1) == 0 && answer.err == 0)
+		serve(names, directory, from);
+	_exit(EXIT_SUCCESS);
+}
+
+/* ---- for the program ---------------------------------------------------------------------- */
+
+/* Returns the descriptor, 0: there is none, or a negative errno. */
+static int receive_answer(int from, struct answer *answer)
+{
+	struct iovec iov = { .iov_base = answer, .iov_len = sizeof(*answer) };
+	union control control;
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = control.bytes,
+			      .msg_controllen = sizeof(control.bytes) };
+	const ssize_t n = recvmsg(from, &msg, MSG_CMSG_CLOEXEC);
+	int fd = 0;
+
+	if (n < 0)
+		return -errno;
+	if (n != (ssize_t)sizeof(*answer))
+		return -EPIPE; /* it has ended */
+	answer->name[sizeof(answer->name) - 1] = '\0';
+	if (msg.msg_controllen > 0 && control.head.cmsg_type == SCM_RIGHTS)
+		memcpy(&fd, CMSG_DATA(&control.head), sizeof(fd));
+	return answer->err < 0 ? answer->err : fd;
+}
+
+int opener_start(struct opener *opener, const struct opener_names *names, bool sandbox,
+		 char *error, size_t error_size)
+{
+	const int directory = open_directory(names->path);
+	struct answer answer = { .name = "" };
+	int pair[2], err;
+
+	opener->fd = -1;
+	if (directory < 0) {
+		snprintf(error, error_size, "cannot open the directory of %s: %s", names->path,
+			 strerror(-directory));
+		return directory;
+	}
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+		err = -errno;
+		close(directory);
+		snprintf(error, error_size, "cannot make a socket: %s", strerror(-err));
+		return err;
+	}
+	opener->pid = fork();
+	if (opener->pid == 0)
+		run_child(names, directory, pair[1], sandbox);
+	err = opener->pid < 0 ? -errno : 0;
+	close(pair[1]);
+	close(directory);
+	opener->fd = pair[0];
+	if (err == 0)
+		err = receive_answer(opener->fd, &answer);
+	if (err < 0) {
+		snprintf(error, error_size, "cannot start the process that makes files: %s",
+			 answer.name[0] ? answer.name : strerror(-err));
+		opener_stop(opener);
+	}
+	return err;
+}
+
+int opener_next(const struct opener *opener, enum opener_reason reason, char *name)
+{
+	const uint8_t request = (uint8_t)reason;
+	struct answer answer;
+	int fd;
+
+	name[0] = '\0';
+	if (send(opener->fd, &request, sizeof(request), MSG_NOSIGNAL) < 0)
+		return -errno;
+	fd = receive_answer(opener->fd, &answer);
+	if (fd >= 0 || fd == answer.err)
+		memcpy(name, answer.name, sizeof(answer.name));
+	return fd == 0 ? -EPROTO : fd;
+}
+
+void opener_stop(struct opener *opener)
+{
+	if (opener->fd < 0)
+		return;
+	close(opener->fd);
+	opener->fd = -1;
+	if (opener->pid > 0)
+		(void)waitpid(opener->pid, NULL, 0);
+}

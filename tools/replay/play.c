@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: MIT */
+/* The packets of a capture in place of those of a queue. */
+#include "replay/play.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "capture/reader.h"
+#include "capture/view.h"
+#include "common/log.h"
+#include "common/program.h"
+#include "common/text.h"
+#include "dump/counters.h"
+#include "packets/packets.h"
+#include "sandbox/sandbox.h"
+
+struct play {
+	struct packet_options *opts;
+	struct packets packets;
+	FILE *file;
+	const char *name;
+	struct capture_reader *reader;
+	bool live; /* it is no regular file: each packet appears at once */
+	bool decide;
+	bool several_netns; /* so far */
+	char netns[256];    /* of the first packet */
+	struct counters counters;
+};
+
+/* ---- stopping ----------------------------------------------------------------------------- */
+
+static volatile sig_atomic_t stopping;
+static struct packets *volatile signalled;
+
+static void on_signal(int number)
+{
+	(void)number;
+	stopping = 1;
+	if (signalled)
+		packets_give_up(signalled);
+}
+
+static void on_stop(void *data)
+{
+	(void)data;
+	stopping = 1;
+}
+
+static void catch_signals(struct packets *packets)
+{
+	struct sigaction end = { .sa_handler = on_signal };
+	struct sigaction ignore = { .sa_handler = SIG_IGN };
+
+	signalled = packets;
+	packets_on_stop(packets, on_stop, NULL);
+	sigaction(SIGINT, &end, NULL);
+	sigaction(SIGTERM, &end, NULL);
+	sigaction(SIGPIPE, &ignore, NULL);
+}
+
+/* ---- packets ------------------------------------------------------------------------------ */
+
+/* Once there is a second namespace, lines name it. */
+static void note_netns(struct play *play, const char *netns)
+{
+	if (!play->counters.stats.packets)
+		snprintf(play->netns, sizeof(play->netns), "%s", netns ? netns : "");
+	play->several_netns |= strcmp(play->netns, netns ? netns : "") != 0;
+}
+
+static void count(struct play *play, const struct mnfq_packet *packet)
+{
+	size_t length;
+
+	play->counters.stats.packets++;
+	if (mnfq_packet_get_length(packet, &length) == 0)
+		play->counters.stats.bytes += length;
+}
+
+/* As the library counts what it sends. */
+static void count_decision(struct play *play, const struct mnfq_packet *packet)
+{
+	struct mnfq_packet_changes changes = MNFQ_INIT(changes);
+	struct mnfq_stats *stats = &play->counters.stats;
+
+	mnfq_packet_get_changes(packet, &changes);
+	stats->marked += (changes.flags & MNFQ_CHANGED_MARK) != 0;
+	switch (changes.verdict & 0xff) {
+	case MNFQ_DROP:
+		stats->dropped++;
+		break;
+	case MNFQ_ACCEPT:
+		stats->accepted++;
+		break;
+	case MNFQ_REPEAT:
+		stats->repeated++;
+		break;
+	case MNFQ_STOP:
+		stats->stopped++;
+		break;
+	default:
+		stats->requeued++;
+	}
+}
+
+/* As it is in the capture. */
+static bool show_recorded(struct play *play, struct mnfq_packet *packet, struct line *line,
+			  const struct record *record)
+{
+	char text[VERDICT_SIZE];
+
+	if (play->packets.filter && filter_run(play->packets.filter, packet) != FILTER_YES)
+		return true;
+	if (record->has_verdict)
+		line->verdict = format_verdict(text, record->verdict);
+	return packets_show(&play->packets, line, record->has_verdict ? &record->verdict : NULL);
+}
+
+static bool decide(struct play *play, struct mnfq_packet *packet, struct line *line)
+{
+	enum mnfq_verdict verdict;
+	bool matches = packets_decide(&play->packets, packet, &play->counters.packets, &verdict);
+
+	(void)mnfq_packet_decide(packet, verdict);
+	count_decision(play, packet);
+	line->verdict = play->opts->verdict_text;
+	return !matches || packets_show(&play->packets, line, &verdict);
+}
+
+/* Returns whether more are to come. */
+static bool play_packet(struct play *play, const struct record *record)
+{
+	struct mnfq_packet *packet;
+	struct line line;
+	bool more;
+
+	if (record_packet(&packet, record) < 0) /* there is no memory */
+		return true;
+	line = record_line(record, packet);
+	note_netns(play, line.netns);
+	line.show_netns = play->several_netns;
+	count(play, packet);
+	more = play->decide ? decide(play, packet, &line)
+			    : show_recorded(play, packet, &line, record);
+	mnfq_packet_free(packet);
+	return more;
+}
+
+static int play_all(struct play *play)
+{
+	struct record record;
+	char name[512];
+	bool more;
+	int n;
+
+	while ((n = capture_read(play->reader, &record)) > 0) {
+		more = play_packet(play, &record);
+		if (play->live)
+			packets_flush(&play->packets);
+		if (!more || stopping)
+			break;
+	}
+	if (n >= 0 || stopping)
+		return 0;
+	packets_flush(&play->packets);
+	return fail(play->opts->command, "%s: %s", quote_word(name, sizeof(name), play->name),
+		    capture_reader_error(play->reader));
+}
+
+/* ---- set-up ------------------------------------------------------------------------------- */
+
+static int open_file(struct play *play)
+{
+	struct stat status;
+	char name[512];
+
+	play->file = strcmp(play->name, "-") == 0 ? stdin : fopen(play->name, "rbe");
+	if (!play->file)
+		return fail(play->opts->command, "cannot open %s: %s",
+			    quote_word(name, sizeof(name), play->name), strerror(errno));
+	play->live = fstat(fileno(play->file), &status) == 0 && !S_ISREG(status.st_mode);
+	play->reader = capture_reader_new(play->file);
+	return play->reader ? 0 : fail(play->opts->command, "out of memory");
+}
+
+/* It would be empty before it is read. */
+static int check_overwrite(const struct play *play)
+{
+	const char *write = play->opts->write;
+	struct stat in, out;
+
+	if (!write || stat(write, &out) < 0 || fstat(fileno(play->file), &in) < 0 ||
+	    !S_ISREG(in.st_mode) || in.st_dev != out.st_dev || in.st_ino != out.st_ino)
+		return 0;
+	return fail(play->opts->command, "-w would overwrite the file that is read");
+}
+
+static int enter_sandbox(const struct play *play)
+{
+	char error[256];
+
+	tzset(); /* reads a file */
+	if (play->opts->no_sandbox ||
+	    sandbox_enter(SANDBOX_READER, 0, true, NULL, error, sizeof(error)) == 0)
+		return 0;
+	return fail(play->opts->command, "%s; see --no-sandbox", error);
+}
+
+static int start(struct play *play)
+{
+	int err, status = packets_open(&play->packets, play->opts, false);
+
+	if (!status)
+		status = open_file(play);
+	if (!status)
+		status = check_overwrite(play);
+	if (!status)
+		status = packets_open_capture(&play->packets);
+	if (status)
+		return status;
+	catch_signals(&play->packets);
+	status = enter_sandbox(play);
+	err = status ? 0 : packets_start(&play->packets);
+	return err ? fail(play->opts->command, "cannot start a thread: %s", strerror(-err))
+		   : status;
+}
+
+static void report(const struct play *play)
+{
+	const uint64_t skipped = capture_reader_skipped(play->reader);
+	FILE *out = log_begin();
+
+	if (skipped)
+		fprintf(out, "%llu %s left out: their link type is not supported\n",
+			(unsigned long long)skipped, plural(skipped, "packet", "packets"));
+	if (play->decide) {
+		counters_print(out, &play->counters);
+		putc('\n', out);
+	}
+	log_end();
+}
+
+/* A file is read no faster than its packets are printed, unless it is wanted otherwise. */
+int play_capture(struct packet_options *opts, const char *file, bool decide_them)
+{
+	struct play play = { .opts = opts,
+			     .name = file,
+			     .decide = decide_them,
+			     .counters.filtered = opts->filter != NULL };
+	int status;
+
+	if (!opts->has_when_blocked)
+		opts->when_blocked = OUTPUT_WAIT;
+	status = start(&play);
+	if (!status) {
+		status = play_all(&play);
+		status |= packets_finish(&play.packets);
+		report(&play);
+	}
+	signalled = NULL;
+	log_close();
+	capture_reader_free(play.reader);
+	if (play.file && play.file != stdin)
+		fclose(play.file);
+	packets_close(&play.packets);
+	return status;
+}
