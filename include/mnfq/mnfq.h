@@ -312,9 +312,9 @@ struct mnfq_socket_options {
 	 * How long a verdict that was given may wait for other packets' callbacks, in microseconds, 100
 	 * to 1,000,000; also while a callback blocks, and between the calls of a program that pulls
 	 * packets or gathers verdicts. A thread of the library sends what has waited for this long:
-	 * one per ring, started with the first round and asleep while nothing waits. It blocks all
-	 * signals. For programs whose callbacks may block. 0: no such thread; verdicts leave as
-	 * described at mnfq_socket_dispatch().
+	 * one per ring, named mnfq-delay, started with the first round and asleep while nothing
+	 * waits. It blocks all signals. For programs whose callbacks may block. 0: no such thread;
+	 * verdicts leave as described at mnfq_socket_dispatch().
 	 */
 	uint32_t max_delay_us;
 };

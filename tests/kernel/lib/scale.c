@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -482,6 +483,11 @@ static void make_noise(void)
 	udp_send_many(&places[0].udp, 0, NOISE);
 	for (unsigned int i = 1; i <= QUIET; i++)
 		udp_send(&places[i].udp, i);
+	for (unsigned int i = 0; i <= QUIET; i++) {
+		struct pollfd fd = { .fd = mnfq_socket_get_fd(places[i].sock), .events = POLLIN };
+
+		cr_assert(poll(&fd, 1, DEADLINE_MS) == 1);
+	}
 }
 
 static void expect_quiet_served(void)
