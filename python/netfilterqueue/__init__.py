@@ -42,6 +42,7 @@ _NO_GSO = 0x04
 _LEND = 0x1
 _TIMESTAMPS = 0x2
 _MAX_DELAY_US = 1000  # how long a verdict may wait while a callback blocks
+_COALESCE_US = 100  # how long packets may gather, where they come faster than this
 _MSG_PEEK = 0x2
 
 _mnfq._set_protocols(PROTOCOLS)
@@ -61,7 +62,7 @@ def _open(sockfd):
         except OSError as error:
             raise _explain("dup2 failed", error) from None
     try:
-        socket._open(None, fd, _TIMESTAMPS | (_LEND if fd >= 0 else 0), 0, 0, 0, 0, _MAX_DELAY_US, 0)
+        socket._open(None, fd, _TIMESTAMPS | (_LEND if fd >= 0 else 0), 0, 0, 0, _COALESCE_US, _MAX_DELAY_US, 0)
     except OSError as error:
         if fd >= 0:
             _os.close(fd)
