@@ -39,7 +39,7 @@ static const struct option_row main_rows[] = { OPTION_ROW_HELP, OPTION_ROW_VERSI
 static const struct option_table main_table = {
 	.command = "mnfq",
 	.usage = "Usage: mnfq COMMAND [OPTIONS]\n"
-		 "       mnfq --help | --version",
+		 "       mnfq -h | -V",
 	.summary =
 		"Decide network packets in user space (NFQUEUE), in this network namespace or\n"
 		"in another one.",
@@ -58,7 +58,7 @@ static int run_command(const char *name, int argc, char **argv)
 	return fail_usage(main_table.command, "unknown command '%s'", name);
 }
 
-static const struct option_row help_rows[] = { OPTION_ROW_HELP };
+static const struct option_row help_rows[] = { OPTION_ROW_HELP, OPTION_ROW_VERSION };
 
 static const struct option_table help_table = {
 	.command = "mnfq help",

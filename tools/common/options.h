@@ -75,7 +75,7 @@ struct option_row {
 	}
 #define OPTION_ROW_VERSION                                                                       \
 	{                                                                                        \
-		"version", .kind = OPTION_VERSION, .help = "print the version"                   \
+		"version", 'V', .kind = OPTION_VERSION, .help = "print the version"                   \
 	}
 
 struct option_table {

@@ -73,14 +73,15 @@ static const struct option_row doctor_rows[] = {
 	  .help = "also note what the kernel lacks but nobody uses here" },
 	{ "json", DOCTOR_BOOL(json), .help = "print one JSON object per line" },
 	OPTION_ROW_HELP,
+	OPTION_ROW_VERSION,
 };
 
 static const struct option_table doctor_table = {
 	.command = DOCTOR_NAME,
 	.usage = "Usage: mnfq doctor [-q NUM[:NUM]] [-n NETNS] [OPTIONS]",
 	.summary =
-		"Say why packets of queues vanish or never come, and what to do. Sends no packet and\n"
-		"changes nothing; as root it sees most.",
+		"Say why packets of queues vanish or never come, and what to do. Sends no packet\n"
+		"and changes nothing; as root it sees most.",
 	.rows = doctor_rows,
 	.count = sizeof(doctor_rows) / sizeof(doctor_rows[0]),
 	.footer = "See mnfq-doctor(1).\n",

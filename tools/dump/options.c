@@ -151,6 +151,7 @@ static const struct option_row dump_rows[] = {
 	{ "conntrack", FLAG(MNFQ_QUEUE_CONNTRACK), .help = "print connection tracking data" },
 	PACKET_ROW_SANDBOX,
 	OPTION_ROW_HELP,
+	OPTION_ROW_VERSION,
 };
 
 static const struct option_table dump_table = {
@@ -159,11 +160,11 @@ static const struct option_table dump_table = {
 		"Usage: mnfq dump -q NUM[:NUM] [-n NETNS]... [OPTIONS] [FILTER]\n"
 		"       mnfq dump -q NUM[:NUM] [--fd N]... [--from PATH]... [OPTIONS] [FILTER]\n"
 		"       mnfq dump -q NUM[:NUM] --listen PATH [OPTIONS] [FILTER]\n"
-		"       mnfq dump -q NUM[:NUM] --all-netns [--exclude NETNS]... [OPTIONS] [FILTER]\n"
+		"       mnfq dump -q NUM[:NUM] --all-netns [OPTIONS] [FILTER]\n"
 		"       mnfq dump -r FILE [OPTIONS] [FILTER]",
 	.summary =
-		"Print the packets that reach a queue, one line each, and decide them. FILTER: print and\n"
-		"decide only what matches, in the language of tcpdump (pcap-filter(7)).",
+		"Print the packets that reach a queue, one line each, and decide them. FILTER\n"
+		"(pcap-filter(7)): print what matches; the rest gets the verdict of --else.",
 	.operands = "Filter",
 	.rows = dump_rows,
 	.count = sizeof(dump_rows) / sizeof(dump_rows[0]),

@@ -9,15 +9,15 @@
 
 #define REPLAY_NAME "mnfq replay"
 
-static const struct option_row replay_rows[] = { PACKET_ROWS, PACKET_ROW_SANDBOX,
-						 OPTION_ROW_HELP };
+static const struct option_row replay_rows[] = { PACKET_ROWS, PACKET_ROW_SANDBOX, OPTION_ROW_HELP,
+						 OPTION_ROW_VERSION };
 
 static const struct option_table replay_table = {
 	.command = REPLAY_NAME,
 	.usage = "Usage: mnfq replay FILE [OPTIONS] [FILTER]",
 	.summary =
-		"Print what mnfq dump would decide on the packets of a capture (-: stdin), without a\n"
-		"queue. FILTER: in the language of tcpdump (pcap-filter(7)).",
+		"Print what mnfq dump would decide on the packets of a capture (-: stdin), without\n"
+		"a queue. FILTER: in the language of tcpdump (pcap-filter(7)).",
 	.operands = "File",
 	.rows = replay_rows,
 	.count = sizeof(replay_rows) / sizeof(replay_rows[0]),

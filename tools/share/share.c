@@ -38,6 +38,7 @@ static const struct option_row share_rows[] = {
 	{ "no-sandbox", .kind = OPTION_BOOL, SHARE_AT(no_sandbox),
 	  .help = "keep all privileges (for debugging)" },
 	OPTION_ROW_HELP,
+	OPTION_ROW_VERSION,
 };
 
 static const struct option_table share_table = {

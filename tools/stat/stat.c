@@ -78,6 +78,7 @@ static const struct option_row stat_rows[] = {
 	{ "color", 0, "WHEN", .set = stat_set_color, .complete = COLOR_WORDS,
 	  .expected = COLOR_EXPECTED, .help = "auto (default), always or never" },
 	OPTION_ROW_HELP,
+	OPTION_ROW_VERSION,
 };
 
 static const struct option_table stat_table = {

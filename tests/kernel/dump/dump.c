@@ -317,14 +317,21 @@ Test(dump, warns_that_copy_none_drops)
 
 Test(dump, help_and_version)
 {
-	static const char *const arguments[] = { "--help", "dump --help", "--version" };
+	static const char *const commands[] = { "",      "dump ",   "replay ", "share ",
+						"stat ", "doctor ", "help " };
+	char expected[64];
 
-	for (size_t i = 0; i < 3; i++) {
-		tool_start(&tool, NULL, -1, "%s", arguments[i]);
-		cr_expect(*tool_out(&tool), "%s", arguments[i]);
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		tool_start(&tool, NULL, -1, "%s-h", commands[i]);
+		expect_contains(tool_out(&tool), "Usage: mnfq ");
 		do
-			cr_expect_leq(strlen(tool.line), 80, "%s", tool.line);
+			cr_expect_leq(strlen(tool.line), 80, "%s%s", commands[i], tool.line);
 		while (*tool_out(&tool) || *tool_out(&tool));
+		cr_expect_eq(tool_finish(&tool), 0);
+		tool_start(&tool, NULL, -1, "%s-V", commands[i]);
+		snprintf(expected, sizeof(expected), "mnfq %s" MNFQ_VERSION " (libmnfq ",
+			 commands[i]);
+		expect_contains(tool_out(&tool), expected);
 		cr_expect_eq(tool_finish(&tool), 0);
 	}
 }
