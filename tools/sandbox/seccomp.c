@@ -155,9 +155,11 @@ static const struct rule to_list[] = {
 	{ .name = NULL },
 };
 
-/* Files that are made, or made empty. */
+/* Files that are made, or made empty; no link is followed. */
 static const struct rule to_create[] = {
-	{ "openat", 1, { MASKED(2, WRITES, O_WRONLY | O_CREAT | O_TRUNC) } },
+	{ "openat",
+	  1,
+	  { MASKED(2, WRITES | O_NOFOLLOW, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW) } },
 	{ .name = NULL },
 };
 

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "dump-fixture.h"
+#include "sandbox/sandbox.h"
 
 static char directory[] = "/tmp/mnfq-test-XXXXXX";
 
@@ -352,12 +353,18 @@ Test(dump_capture, files_change_by_time)
 Test(dump_capture, another_process_makes_the_files)
 {
 	char command[160];
+	const char *status;
 
 	dump_open();
 	capture_start("-C 1 -w %s/x");
 	snprintf(command, sizeof(command),
 		 "for p in $(cat /proc/%d/task/*/children); do cat /proc/$p/status; done",
 		 tool.pid);
-	expect_contains(output(command), "CapEff:\t0000000000000002\n");
+	status = output(command);
+	expect_contains(status, "CapEff:\t0000000000000002\n");
+	expect_contains(status, "CapBnd:\t0000000000000002\n");
+	expect_contains(status, "NoNewPrivs:\t1\n");
+	if (sandbox_has_seccomp)
+		expect_contains(status, "Seccomp:\t2\n");
 	dump_end(SIGTERM);
 }

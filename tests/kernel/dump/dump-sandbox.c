@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/netlink.h>
 #include <signal.h>
@@ -166,6 +167,36 @@ Test(dump_sandbox, dump_keeps_cap_net_admin_over_other_containers)
 	expect_rights(tool.pid, SANDBOX_CAP(CAP_NET_ADMIN));
 	tool_stop(&tool, .packets = 0);
 	cr_assert_eq(container_finish(&container), 0);
+}
+
+/* What reads a capture needs no right at all. The file is a pipe, so that it stays. */
+static void expect_reader(const char *command)
+{
+	char directory[] = "/tmp/mnfq-test-XXXXXX", path[sizeof(directory) + 8];
+	int fd;
+
+	cr_assert(mkdtemp(directory));
+	snprintf(path, sizeof(path), "%s/fifo", directory);
+	cr_assert(mkfifo(path, 0600) == 0);
+	tool_start(&tool, NULL, -1, "%s %s", command, path);
+	fd = open(path, O_WRONLY | O_CLOEXEC); /* until it has opened it, too */
+	cr_assert(fd >= 0);
+	cr_assert(wait_until(
+		process_status(tool.pid, "NoNewPrivs", 10) == 1 &&
+		process_status(tool.pid, "CapBnd", 16) == 0 &&
+		(!sandbox_has_seccomp || process_status(tool.pid, "Seccomp", 10) == 2)));
+	expect_rights(tool.pid, 0);
+	close(fd);
+	expect_contains(tool_err(&tool), "fifo: ");
+	cr_expect_eq(tool_finish(&tool), 1);
+	cr_assert(unlink(path) == 0 && rmdir(directory) == 0);
+}
+
+Test(dump_sandbox, what_reads_a_capture_keeps_nothing)
+{
+	netns_require();
+	expect_reader("replay");
+	expect_reader("dump -r");
 }
 
 Test(dump_sandbox, dump_does_without_it_on_request)

@@ -53,6 +53,8 @@ static void files_end(void)
 {
 	cr_assert(unlink(outside) == 0);
 	(void)unlink("secret");
+	(void)unlink("link");
+	(void)unlink("new");
 	cr_assert(rmdir(directory) == 0, "something was left there");
 }
 
@@ -81,6 +83,16 @@ static bool can_list(const char *path)
 static bool can_make(const char *path)
 {
 	int fd = open(path, O_WRONLY | O_CREAT, 0600);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+/* As the maker of files does it. */
+static bool can_create(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600);
 
 	if (fd >= 0)
 		close(fd);
@@ -146,7 +158,9 @@ static void expect_out_of_reach(int stream, const struct attempt *attempt)
 	EXPECT(!can_list("/"));
 	EXPECT(!can_list("."));
 	EXPECT(!can_list("/proc"));
-	EXPECT(!can_make("new"));
+	EXPECT(!can_make(outside));
+	EXPECT(!can_create(outside));
+	EXPECT(!can_create("/dev/null"));
 	EXPECT(mkdir("new", 0700) < 0);
 	EXPECT(chmod("secret", 0777) < 0 || !sandbox_has_seccomp);
 	EXPECT(!can_bind(attempt->streams[0]));
@@ -162,6 +176,8 @@ static int serve(int stream, void *arg)
 	if (enter(stream, attempt))
 		return 1;
 	expect_out_of_reach(stream, attempt);
+	EXPECT(!can_create("new"));
+	EXPECT(!can_make("new"));
 	EXPECT(unlink("secret") < 0);
 	EXPECT(can_read("/proc/thread-self/status"));
 	EXPECT(can_read("/proc/thread-self/net/netlink"));
@@ -178,9 +194,48 @@ static int share(int stream, void *arg)
 	if (enter(stream, attempt))
 		return 1;
 	expect_out_of_reach(stream, attempt);
+	EXPECT(!can_create("new"));
+	EXPECT(!can_make("new"));
 	EXPECT(!can_read("/proc/thread-self/status"));
 	EXPECT(!can_list("/run"));
 	EXPECT((unlink("secret") == 0) == (attempt->own != NULL));
+	EXPECT(send(attempt->streams[0], "", 1, 0) == 1);
+	return 0;
+}
+
+static int read_open_files(int stream, void *arg)
+{
+	const struct attempt *attempt = arg;
+
+	if (enter(stream, attempt))
+		return 1;
+	expect_out_of_reach(stream, attempt);
+	EXPECT(!can_create("new"));
+	EXPECT(!can_make("new"));
+	EXPECT(!can_make("secret"));
+	EXPECT(!can_read("/proc/thread-self/status"));
+	EXPECT(!can_list("/run"));
+	EXPECT(unlink("secret") < 0);
+	EXPECT(send(attempt->streams[0], "", 1, 0) == 1);
+	return 0;
+}
+
+/* What is beside its own path it can make, or make empty: another file of the capture may be there. */
+static int make_files(int stream, void *arg)
+{
+	const struct attempt *attempt = arg;
+
+	if (symlink(outside, "link") < 0 || enter(stream, attempt))
+		return 1;
+	expect_out_of_reach(stream, attempt);
+	EXPECT(!can_create("link"));
+	EXPECT(!can_make("link"));
+	EXPECT(!can_read("/proc/thread-self/status"));
+	EXPECT(!can_list("/run"));
+	EXPECT(unlink("secret") < 0);
+	EXPECT(can_create("new"));
+	EXPECT(!can_read("new"));
+	EXPECT(can_create("secret"));
 	EXPECT(send(attempt->streams[0], "", 1, 0) == 1);
 	return 0;
 }
@@ -229,6 +284,16 @@ Test(sandbox_files, a_sharer_reads_nothing)
 Test(sandbox_files, a_sharer_removes_its_path_and_what_is_beside_it)
 {
 	expect_silence(share, (struct attempt){ .role = SANDBOX_SHARER, .own = "sock" });
+}
+
+Test(sandbox_files, a_reader_opens_no_file)
+{
+	expect_silence(read_open_files, (struct attempt){ .role = SANDBOX_READER });
+}
+
+Test(sandbox_files, the_maker_of_files_writes_beside_its_own_path)
+{
+	expect_silence(make_files, (struct attempt){ .role = SANDBOX_FILES, .own = "x" });
 }
 
 Test(sandbox_files, a_socket_with_a_name_makes_no_file)

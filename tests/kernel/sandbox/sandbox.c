@@ -42,6 +42,7 @@ TestSuite(sandbox, .timeout = 300);
 #define BROKER (1u << SANDBOX_BROKER)
 #define SHARER (1u << SANDBOX_SHARER)
 #define NETNS  (1u << SANDBOX_NETNS)
+#define FILES  (1u << SANDBOX_FILES)
 
 #define NOWHERE "/nonexistent/file"
 
@@ -83,6 +84,8 @@ TestSuite(sandbox, .timeout = 300);
 	ATTEMPT(0, open(NOWHERE, O_RDONLY | O_TRUNC))                                            \
 	ATTEMPT(0, open(NOWHERE, O_TMPFILE | O_WRONLY, 0600))                                    \
 	ATTEMPT(0, creat(NOWHERE, 0600))                                                         \
+	ATTEMPT(0, open(NOWHERE, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600))                 \
+	ATTEMPT(FILES, open(NOWHERE, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600))           \
 	ATTEMPT(0, mkdir(NOWHERE, 0700))                                                         \
 	ATTEMPT(0, rename(NOWHERE, NOWHERE))                                                     \
 	ATTEMPT(0, symlink(NOWHERE, NOWHERE))                                                    \
@@ -291,6 +294,18 @@ Test(sandbox, a_sharer_can_open_netlink_sockets)
 {
 	require_filter();
 	expect_silence(try_role, &(struct trial){ SANDBOX_SHARER, false, UINT64_MAX });
+}
+
+Test(sandbox, a_reader_opens_nothing)
+{
+	require_filter();
+	expect_silence(try_role, &(struct trial){ SANDBOX_READER, true, UINT64_MAX });
+}
+
+Test(sandbox, the_maker_of_files_makes_files_alone)
+{
+	require_filter();
+	expect_silence(try_role, &(struct trial){ SANDBOX_FILES, false, UINT64_MAX });
 }
 
 Test(sandbox, the_broker_can_enter_network_namespaces)
