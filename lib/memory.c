@@ -53,7 +53,7 @@ static void put_hwaddr(struct nlmsghdr *nlh, const struct mnfq_packet_info *info
 	mnl_attr_put(nlh, NFQA_HWADDR, sizeof(hw), &hw);
 }
 
-static void put_vlan(struct nlmsghdr *nlh, const struct mnfq_packet_info *info)
+static void put_vlan_tag(struct nlmsghdr *nlh, const struct mnfq_packet_info *info)
 {
 	struct nlattr *nest = mnl_attr_nest_start(nlh, MNFQ_I_NFQA_VLAN);
 
@@ -107,7 +107,7 @@ static void put_info(struct nlmsghdr *nlh, const struct mnfq_packet_info *info)
 	if (info->hwaddr_len)
 		put_hwaddr(nlh, info);
 	if (info->flags & MNFQ_INFO_VLAN)
-		put_vlan(nlh, info);
+		put_vlan_tag(nlh, info);
 	if (info->flags & MNFQ_INFO_UID)
 		put32(nlh, NFQA_UID, info->uid);
 	if (info->flags & MNFQ_INFO_GID)
@@ -154,7 +154,7 @@ static int check_info(struct mnfq_packet_info *info)
 	return info->length < info->payload_len ? -EINVAL : 0;
 }
 
-static int check_options(const struct mnfq_memory_options *options)
+static int check_memory_options(const struct mnfq_memory_options *options)
 {
 	if ((options->queue_flags & ~MNFQ_QUEUE_FLAGS) ||
 	    (!options->l2hdr && options->l2hdr_len > 0) ||
@@ -250,7 +250,7 @@ int mnfq_packet_from_memory(struct mnfq_packet **ret, const struct mnfq_packet_i
 	if (err == 0)
 		err = check_info(&read);
 	if (err == 0)
-		err = check_options(&more);
+		err = check_memory_options(&more);
 	return err < 0 ? err : make(ret, &read, &more);
 }
 

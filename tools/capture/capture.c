@@ -12,8 +12,8 @@
 
 #include "capture/pcapng-write.h"
 
-#define BUFFER_SIZE (4u << 20)
-#define TABLE_SIZE  1024u
+#define CAPTURE_BUFFER (4u << 20)
+#define TABLE_SIZE     1024u
 
 struct capture_interface {
 	struct capture_interface *next; /* of those with the same hash */
@@ -35,7 +35,8 @@ struct capture {
 	struct capture_interface *table[TABLE_SIZE];
 	struct capture_interface *oldest, **newest;
 	uint32_t count;
-	uint64_t unbuffered; /* packets that are missing, besides those that the output has dropped */
+	uint64_t
+		unbuffered; /* packets that are missing, besides those that the output has dropped */
 	uint8_t bytes[2 * PCAPNG_BLOCK_MAX]; /* an interface and a packet */
 };
 
@@ -65,24 +66,24 @@ static struct capture_interface **place_of(struct capture *capture,
 	return &capture->table[hash % TABLE_SIZE];
 }
 
-static bool is_same(const struct record_interface *a, const struct record_interface *b)
+static bool is_same_interface(const struct record_interface *a, const struct record_interface *b)
 {
 	return a->link_type == b->link_type && strcmp(a->name, b->name) == 0 &&
 	       strcmp(a->netns, b->netns) == 0 && strcmp(a->label, b->label) == 0;
 }
 
-static struct capture_interface *find(struct capture *capture,
-				      const struct record_interface *interface)
+static struct capture_interface *find_interface(struct capture *capture,
+						const struct record_interface *interface)
 {
 	struct capture_interface *each = *place_of(capture, interface);
 
-	while (each && !is_same(&each->public, interface))
+	while (each && !is_same_interface(&each->public, interface))
 		each = each->next;
 	return each;
 }
 
 /* Once its block is written. */
-static void add(struct capture *capture, struct capture_interface *interface)
+static void append_interface(struct capture *capture, struct capture_interface *interface)
 {
 	struct capture_interface **place = place_of(capture, &interface->public);
 
@@ -94,10 +95,10 @@ static void add(struct capture *capture, struct capture_interface *interface)
 }
 
 /* The one of a packet, which is added with it if it is new. NULL without memory. */
-static struct capture_interface *get(struct capture *capture,
-				     const struct record_interface *public, bool *is_new)
+static struct capture_interface *
+get_interface(struct capture *capture, const struct record_interface *public, bool *is_new)
 {
-	struct capture_interface *interface = find(capture, public);
+	struct capture_interface *interface = find_interface(capture, public);
 
 	*is_new = !interface;
 	if (interface)
@@ -118,7 +119,7 @@ static void write_record(struct capture *capture, const struct record *record,
 			 const struct record_interface *public)
 {
 	bool is_new;
-	struct capture_interface *interface = get(capture, public, &is_new);
+	struct capture_interface *interface = get_interface(capture, public, &is_new);
 	struct record with_drops = *record;
 	size_t len = 0;
 
@@ -142,7 +143,7 @@ static void write_record(struct capture *capture, const struct record *record,
 		return;
 	}
 	if (is_new)
-		add(capture, interface);
+		append_interface(capture, interface);
 	interface->unreported = 0;
 	interface->counts.matched++;
 	interface->counts.written++;
@@ -198,12 +199,12 @@ void capture_add_drops(struct capture *capture, const char *netns, const char *l
 	pthread_mutex_lock(&capture->lock);
 	interface = find_in_netns(capture, nameless.netns, nameless.label);
 	if (!interface) {
-		interface = get(capture, &nameless, &is_new);
+		interface = get_interface(capture, &nameless, &is_new);
 		len = interface ? pcapng_write_interface(capture->bytes, &nameless,
 							 capture->options.snap)
 				: 0;
 		if (len > 0 && output_put(capture->out, capture->bytes, len, true)) {
-			add(capture, interface);
+			append_interface(capture, interface);
 		} else {
 			free(interface);
 			interface = NULL;
@@ -243,7 +244,7 @@ struct capture *capture_open(const struct capture_options *options, char *error,
 			     size_t error_size)
 {
 	struct capture *capture = calloc(1, sizeof(*capture));
-	struct output_options output = { .size = BUFFER_SIZE,
+	struct output_options output = { .size = CAPTURE_BUFFER,
 					 .when_blocked = options->when_blocked,
 					 .next = files_next,
 					 .count = files_count };

@@ -3,6 +3,8 @@
 #include "capture/comment.h"
 
 #include <linux/if_ether.h>
+#include <net/if.h> /* in front of <linux/netfilter.h>, which would have the kernel's headers define the same */
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,7 +61,7 @@ static unsigned int find_in(struct words words, const char *word, unsigned int o
 /* ---- writing ------------------------------------------------------------------------------ */
 
 /* Names and contexts may have any bytes: all that could be mistaken is %XX. */
-static void add_value(struct compose *out, const char *key, const char *value, size_t len)
+static void add_word(struct compose *out, const char *key, const char *value, size_t len)
 {
 	char byte[2] = "";
 
@@ -76,10 +78,10 @@ static void add_value(struct compose *out, const char *key, const char *value, s
 static void add_name(struct compose *out, const char *key, const char *name)
 {
 	if (name[0])
-		add_value(out, key, name, strlen(name));
+		add_word(out, key, name, strlen(name));
 }
 
-static void add_hex(struct compose *out, const char *key, uint32_t number)
+static void add_hex_word(struct compose *out, const char *key, uint32_t number)
 {
 	if (number)
 		add_format(out, " %s=0x%x", key, number);
@@ -104,7 +106,7 @@ static void add_origin(struct compose *out, const struct record *record)
 	add_name(out, "physout", record->physoutdev);
 	add_format(out, " time=%s family=%u", record->kernel_time ? "kernel" : "mnfq",
 		   info->family);
-	add_hex(out, "hw", info->hw_protocol);
+	add_hex_word(out, "hw", info->hw_protocol);
 	if (info->hwaddr_len)
 		add_text(out, " hwaddr=");
 	for (unsigned int i = 0; i < info->hwaddr_len && i < sizeof(info->hwaddr); i++)
@@ -126,7 +128,7 @@ static void add_connection(struct compose *out, const struct record *record)
 			   info < CT_REPLY ? "original" : "reply");
 	else
 		add_format(out, " ct=%s", info == 7 ? "untracked" : "unknown");
-	add_hex(out, "ct_mark", record->ct_mark);
+	add_hex_word(out, "ct_mark", record->ct_mark);
 	add_decimal(out, "ct_id", record->ct_id);
 	add_decimal(out, "ct_zone", record->ct_zone);
 }
@@ -139,8 +141,8 @@ size_t comment_write(char out[COMMENT_SIZE], const struct record *record)
 
 	add_text(&text, PREFIX);
 	add_origin(&text, record);
-	add_hex(&text, "mark", info->mark);
-	add_hex(&text, "skb", info->skb_info);
+	add_hex_word(&text, "mark", info->mark);
+	add_hex_word(&text, "skb", info->skb_info);
 	add_decimal(&text, "priority", info->priority);
 	add_decimal(&text, "classid", info->cgroup_classid);
 	if (info->flags & MNFQ_INFO_UID)
@@ -151,7 +153,7 @@ size_t comment_write(char out[COMMENT_SIZE], const struct record *record)
 	if (record->has_verdict)
 		add_format(&text, " verdict=%s", format_verdict(verdict, record->verdict));
 	if (record->secctx_len)
-		add_value(&text, "secctx", record->secctx, record->secctx_len);
+		add_word(&text, "secctx", record->secctx, record->secctx_len);
 	return text.len;
 }
 

@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <linux/netfilter.h>
 #include <pcap/pcap.h>
+#undef SOCKET /* of its headers, for other systems */
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,7 +58,7 @@ static void compile(struct program *program, int link_type, const char *text)
 	pcap_close(pcap);
 }
 
-static bool parses(const char *text)
+static bool is_filter(const char *text)
 {
 	struct program program = { .compiled = false };
 
@@ -149,7 +150,7 @@ static bool check(struct filter *filter, const char *text, char error[FILTER_ERR
 
 	if (!raw->compiled && !ethernet->compiled) {
 		filter_explain(error, FILTER_ERROR_SIZE, text,
-			       fails(raw) ? raw->error : ethernet->error, parses);
+			       fails(raw) ? raw->error : ethernet->error, is_filter);
 		return false;
 	}
 	if (asks_kernel(raw) || asks_kernel(ethernet)) {
@@ -208,8 +209,8 @@ void filter_free(struct filter *filter)
 
 /* ---- running ------------------------------------------------------------------------------ */
 
-static enum filter_result run(const struct program *program, const uint8_t *bytes, size_t caplen,
-			      size_t length)
+static enum filter_result run_compiled(const struct program *program, const uint8_t *bytes,
+				       size_t caplen, size_t length)
 {
 	unsigned int result;
 
@@ -235,7 +236,7 @@ static enum filter_result run_frame(const struct program *program, const struct 
 		return FILTER_CUT;
 	head = frame_head(frame, record);
 	memcpy(frame + head, record->info.payload, len);
-	result = run(program, frame, head + len, head + length);
+	result = run_compiled(program, frame, head + len, head + length);
 	free(frame);
 	return result;
 }
@@ -251,10 +252,10 @@ enum filter_result filter_run(const struct filter *filter, const struct mnfq_pac
 		return FILTER_CUT;
 	mnfq_packet_get_l2hdr(packet, &l2hdr);
 	if (l2hdr == 0 && (family == NFPROTO_IPV4 || family == NFPROTO_IPV6))
-		return run(&filter->raw, payload, len, length);
+		return run_compiled(&filter->raw, payload, len, length);
 	record_frame_of(&record, packet);
 	if (frame_link_type(&record) == LINK_RAW)
-		return run(&filter->raw, payload, len, length);
+		return run_compiled(&filter->raw, payload, len, length);
 	return run_frame(&filter->ethernet, &record, length);
 }
 

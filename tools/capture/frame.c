@@ -33,7 +33,7 @@ uint32_t frame_link_type(const struct record *record)
 	return LINK_ETHERNET;
 }
 
-static void put16(uint8_t *at, uint16_t value)
+static void put_be16(uint8_t *at, uint16_t value)
 {
 	at[0] = (uint8_t)(value >> 8);
 	at[1] = (uint8_t)value;
@@ -52,14 +52,14 @@ size_t frame_head(uint8_t head[FRAME_HEAD_MAX], const struct record *record)
 	if (len < ETH_HLEN) {
 		if (info->hwaddr_len == ETH_ALEN)
 			memcpy(made_up + ETH_ALEN, info->hwaddr, ETH_ALEN);
-		put16(made_up + ADDRESSES_LEN, info->hw_protocol);
+		put_be16(made_up + ADDRESSES_LEN, info->hw_protocol);
 		l2hdr = made_up;
 		len = sizeof(made_up);
 	}
 	memcpy(head, l2hdr, ADDRESSES_LEN);
 	if (tagged) {
-		put16(head + at, info->vlan_protocol);
-		put16(head + at + 2, info->vlan_tci);
+		put_be16(head + at, info->vlan_protocol);
+		put_be16(head + at + 2, info->vlan_tci);
 		at += 4;
 	}
 	memcpy(head + at, l2hdr + ADDRESSES_LEN, len - ADDRESSES_LEN);
@@ -68,7 +68,7 @@ size_t frame_head(uint8_t head[FRAME_HEAD_MAX], const struct record *record)
 
 /* ---- reading ------------------------------------------------------------------------------ */
 
-static uint16_t get16(const uint8_t *at)
+static uint16_t get_be16(const uint8_t *at)
 {
 	return (uint16_t)(at[0] << 8 | at[1]);
 }
@@ -106,14 +106,14 @@ static void read_ethernet(struct record *record, const uint8_t *bytes, size_t ca
 		set_payload(record, bytes, caplen, length, caplen);
 		return;
 	}
-	protocol = get16(bytes + at);
+	protocol = get_be16(bytes + at);
 	if ((protocol == ETH_P_8021Q || protocol == ETH_P_8021AD) && caplen >= ETH_HLEN + 4) {
 		info->vlan_protocol = protocol;
-		info->vlan_tci = get16(bytes + at + 2);
+		info->vlan_tci = get_be16(bytes + at + 2);
 		info->flags |= MNFQ_INFO_VLAN;
 		at += 4;
 	}
-	info->hw_protocol = get16(bytes + at);
+	info->hw_protocol = get_be16(bytes + at);
 	memcpy(record->l2hdr, bytes, ADDRESSES_LEN);
 	memcpy(record->l2hdr + ADDRESSES_LEN, bytes + at, 2);
 	record->l2hdr_len = ETH_HLEN;
@@ -127,7 +127,7 @@ static void read_cooked(struct record *record, const uint8_t *bytes, size_t capl
 	struct mnfq_packet_info *info = &record->info;
 
 	if (caplen >= head)
-		info->hw_protocol = get16(bytes + protocol_at);
+		info->hw_protocol = get_be16(bytes + protocol_at);
 	set_payload(record, bytes, caplen, length, head);
 	info->family = NFPROTO_BRIDGE;
 	if (info->hw_protocol == ETH_P_IP)

@@ -23,7 +23,7 @@ struct answer {
 };
 
 /* What the process is asked with, and answers with. */
-union control {
+union opener_control {
 	struct cmsghdr head;
 	char bytes[CMSG_SPACE(sizeof(int))];
 };
@@ -93,7 +93,7 @@ static int make_file(const struct series *series, int directory, struct answer *
 static int send_answer(int to, const struct answer *answer, int fd)
 {
 	struct iovec iov = { .iov_base = (void *)answer, .iov_len = sizeof(*answer) };
-	union control control = { .bytes = { 0 } };
+	union opener_control control = { .bytes = { 0 } };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 
 	if (fd >= 0) {
@@ -190,7 +190,7 @@ static void run_child(const struct opener_names *names, int directory, int from,
 static int receive_answer(int from, struct answer *answer)
 {
 	struct iovec iov = { .iov_base = answer, .iov_len = sizeof(*answer) };
-	union control control;
+	union opener_control control;
 	struct msghdr msg = { .msg_iov = &iov,
 			      .msg_iovlen = 1,
 			      .msg_control = control.bytes,

@@ -33,7 +33,7 @@ uint32_t pcapng_order(const struct pcapng *pcapng, uint32_t number)
 	return pcapng->swapped ? bswap_32(number) : number;
 }
 
-static uint16_t get16(const struct pcapng *pcapng, const uint8_t *at)
+static uint16_t read16(const struct pcapng *pcapng, const uint8_t *at)
 {
 	uint16_t number;
 
@@ -41,7 +41,7 @@ static uint16_t get16(const struct pcapng *pcapng, const uint8_t *at)
 	return pcapng->swapped ? bswap_16(number) : number;
 }
 
-static uint32_t get32(const struct pcapng *pcapng, const uint8_t *at)
+static uint32_t read32(const struct pcapng *pcapng, const uint8_t *at)
 {
 	uint32_t number;
 
@@ -49,7 +49,7 @@ static uint32_t get32(const struct pcapng *pcapng, const uint8_t *at)
 	return pcapng_order(pcapng, number);
 }
 
-static uint64_t get64(const struct pcapng *pcapng, const uint8_t *at)
+static uint64_t read64(const struct pcapng *pcapng, const uint8_t *at)
 {
 	uint64_t number;
 
@@ -65,20 +65,21 @@ static int fail_block(struct pcapng *pcapng, int err, const char *why)
 
 /* ---- options ------------------------------------------------------------------------------ */
 
-struct option {
+struct pcapng_option {
 	uint16_t code, len;
 	const uint8_t *value;
 };
 
 /* The next one; what is wrong with one ends them. */
-static bool next_option(const struct pcapng *pcapng, struct rest *rest, struct option *option)
+static bool next_option(const struct pcapng *pcapng, struct rest *rest,
+			struct pcapng_option *option)
 {
 	size_t padded;
 
 	if (rest->len < 4)
 		return false;
-	option->code = get16(pcapng, rest->at);
-	option->len = get16(pcapng, rest->at + 2);
+	option->code = read16(pcapng, rest->at);
+	option->len = read16(pcapng, rest->at + 2);
 	option->value = rest->at + 4;
 	padded = 4 + ((size_t)option->len + 3) / 4 * 4;
 	if (option->code == OPTION_END || padded > rest->len)
@@ -88,7 +89,7 @@ static bool next_option(const struct pcapng *pcapng, struct rest *rest, struct o
 	return true;
 }
 
-static void take_text(char *out, size_t size, const struct option *option)
+static void take_text(char *out, size_t size, const struct pcapng_option *option)
 {
 	const size_t len = option->len < size ? option->len : size - 1;
 
@@ -136,7 +137,7 @@ static struct pcapng_interface *add_interface(struct pcapng *pcapng)
 static int read_interface(struct pcapng *pcapng, const uint8_t *body, size_t len)
 {
 	struct pcapng_interface *interface;
-	struct option option;
+	struct pcapng_option option;
 	struct rest rest;
 
 	if (len < 8)
@@ -147,8 +148,8 @@ static int read_interface(struct pcapng *pcapng, const uint8_t *body, size_t len
 	interface = add_interface(pcapng);
 	if (!interface)
 		return fail_block(pcapng, -ENOMEM, "out of memory");
-	interface->public.link_type = get16(pcapng, body);
-	interface->snap = get32(pcapng, body + 4);
+	interface->public.link_type = read16(pcapng, body);
+	interface->snap = read32(pcapng, body + 4);
 	while (next_option(pcapng, &rest, &option)) {
 		if (option.code == IF_NAME)
 			take_text(interface->public.name, sizeof(interface->public.name),
@@ -156,7 +157,7 @@ static int read_interface(struct pcapng *pcapng, const uint8_t *body, size_t len
 		else if (option.code == IF_TSRESOL && option.len >= 1)
 			interface->resolution = option.value[0];
 		else if (option.code == IF_TSOFFSET && option.len >= 8)
-			interface->offset = (int64_t)get64(pcapng, option.value);
+			interface->offset = (int64_t)read64(pcapng, option.value);
 		else if (option.code == OPTION_COMMENT)
 			comment_read_interface(&interface->public, (const char *)option.value,
 					       option.len);
@@ -212,12 +213,12 @@ void record_begin(struct record *record)
 }
 
 static void take_verdict(struct record *record, const struct pcapng *pcapng,
-			 const struct option *option)
+			 const struct pcapng_option *option)
 {
 	if (record->has_verdict || option->len < 9 || option->value[0] != VERDICT_TC)
 		return;
 	record->has_verdict = true;
-	switch (get64(pcapng, option->value + 1)) {
+	switch (read64(pcapng, option->value + 1)) {
 	case TC_OK:
 		record->verdict = MNFQ_ACCEPT;
 		break;
@@ -233,7 +234,7 @@ static void take_verdict(struct record *record, const struct pcapng *pcapng,
 }
 
 static void take_packet_option(struct record *record, const struct pcapng *pcapng,
-			       const struct option *option)
+			       const struct pcapng_option *option)
 {
 	uint32_t flags;
 
@@ -242,21 +243,21 @@ static void take_packet_option(struct record *record, const struct pcapng *pcapn
 		comment_read(record, (const char *)option->value, option->len);
 		break;
 	case EPB_FLAGS:
-		flags = option->len < 4 ? 0 : get32(pcapng, option->value) & 3;
+		flags = option->len < 4 ? 0 : read32(pcapng, option->value) & 3;
 		record->inbound = flags == EPB_INBOUND;
 		record->outbound = flags == EPB_OUTBOUND;
 		break;
 	case EPB_DROPCOUNT:
 		if (option->len >= 8)
-			record->dropped = (uint32_t)get64(pcapng, option->value);
+			record->dropped = (uint32_t)read64(pcapng, option->value);
 		break;
 	case EPB_PACKETID:
 		if (option->len >= 8)
-			record->info.id = (uint32_t)get64(pcapng, option->value);
+			record->info.id = (uint32_t)read64(pcapng, option->value);
 		break;
 	case EPB_QUEUE:
 		if (option->len >= 4)
-			record->info.queue_num = (uint16_t)get32(pcapng, option->value);
+			record->info.queue_num = (uint16_t)read32(pcapng, option->value);
 		break;
 	case EPB_VERDICT:
 		take_verdict(record, pcapng, option);
@@ -275,7 +276,7 @@ static int read_frame(struct pcapng *pcapng, const struct packet *packet, struct
 {
 	const size_t padded = ((size_t)packet->caplen + 3) / 4 * 4;
 	const struct pcapng_interface *interface;
-	struct option option;
+	struct pcapng_option option;
 	int err;
 
 	if (packet->caplen > rest.len)
@@ -305,11 +306,11 @@ static int read_enhanced(struct pcapng *pcapng, const uint8_t *body, size_t len,
 
 	if (len < 20)
 		return fail_block(pcapng, -EBADMSG, "a packet is cut short");
-	packet = (struct packet){ .interface = old ? get16(pcapng, body) : get32(pcapng, body),
-				  .ticks = (uint64_t)get32(pcapng, body + 4) << 32 |
-					   get32(pcapng, body + 8),
-				  .caplen = get32(pcapng, body + 12),
-				  .length = get32(pcapng, body + 16) };
+	packet = (struct packet){ .interface = old ? read16(pcapng, body) : read32(pcapng, body),
+				  .ticks = (uint64_t)read32(pcapng, body + 4) << 32 |
+					   read32(pcapng, body + 8),
+				  .caplen = read32(pcapng, body + 12),
+				  .length = read32(pcapng, body + 16) };
 	return read_frame(pcapng, &packet, (struct rest){ body + 20, len - 20 }, record);
 }
 
@@ -323,7 +324,7 @@ static int read_simple(struct pcapng *pcapng, const uint8_t *body, size_t len,
 
 	if (len < 4)
 		return fail_block(pcapng, -EBADMSG, "a packet is cut short");
-	packet.length = get32(pcapng, body);
+	packet.length = read32(pcapng, body);
 	packet.caplen = packet.length < len - 4 ? packet.length : (uint32_t)(len - 4);
 	snap = pcapng->count ? pcapng->interfaces[0].snap : 0;
 	if (snap && packet.caplen > snap)

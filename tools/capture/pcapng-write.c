@@ -31,29 +31,29 @@ static void pad(struct block *block)
 		block->bytes[block->len++] = 0;
 }
 
-static void put16(struct block *block, uint16_t value)
+static void block_put16(struct block *block, uint16_t value)
 {
 	put_bytes(block, &value, sizeof(value));
 }
 
-static void put32(struct block *block, uint32_t value)
+static void block_put32(struct block *block, uint32_t value)
 {
 	put_bytes(block, &value, sizeof(value));
 }
 
 /* A time has its upper half first, whatever the byte order. */
-static void put_time(struct block *block, int64_t usec)
+static void put_packet_time(struct block *block, int64_t usec)
 {
-	put32(block, (uint32_t)((uint64_t)usec >> 32));
-	put32(block, (uint32_t)usec);
+	block_put32(block, (uint32_t)((uint64_t)usec >> 32));
+	block_put32(block, (uint32_t)usec);
 }
 
 static struct block begin(uint8_t *out, uint32_t type)
 {
 	struct block block = { .bytes = out };
 
-	put32(&block, type);
-	put32(&block, 0);
+	block_put32(&block, type);
+	block_put32(&block, 0);
 	return block;
 }
 
@@ -62,19 +62,19 @@ static size_t end(struct block *block)
 	const uint32_t len = (uint32_t)block->len + 4;
 
 	memcpy(block->bytes + 4, &len, sizeof(len));
-	put32(block, len);
+	block_put32(block, len);
 	return len;
 }
 
 static void put_option(struct block *block, uint16_t code, const void *value, size_t len)
 {
-	put16(block, code);
-	put16(block, (uint16_t)len);
+	block_put16(block, code);
+	block_put16(block, (uint16_t)len);
 	put_bytes(block, value, len);
 	pad(block);
 }
 
-static void put_text(struct block *block, uint16_t code, const char *text)
+static void block_put_text(struct block *block, uint16_t code, const char *text)
 {
 	if (*text)
 		put_option(block, code, text, strlen(text));
@@ -92,7 +92,7 @@ static void put_option64(struct block *block, uint16_t code, uint64_t value)
 
 static void end_options(struct block *block)
 {
-	put32(block, OPTION_END);
+	block_put32(block, OPTION_END);
 }
 
 /* ---- section and interfaces --------------------------------------------------------------- */
@@ -103,16 +103,16 @@ size_t pcapng_write_section(uint8_t *out)
 	struct utsname system;
 	char os[sizeof(system.sysname) + sizeof(system.release) + 1];
 
-	put32(&block, BYTE_ORDER_MAGIC);
-	put16(&block, 1); /* version 1.0 */
-	put16(&block, 0);
-	put32(&block, UINT32_MAX); /* its length is not known */
-	put32(&block, UINT32_MAX);
+	block_put32(&block, BYTE_ORDER_MAGIC);
+	block_put16(&block, 1); /* version 1.0 */
+	block_put16(&block, 0);
+	block_put32(&block, UINT32_MAX); /* its length is not known */
+	block_put32(&block, UINT32_MAX);
 	if (uname(&system) == 0) {
 		snprintf(os, sizeof(os), "%s %s", system.sysname, system.release);
-		put_text(&block, SHB_OS, os);
+		block_put_text(&block, SHB_OS, os);
 	}
-	put_text(&block, SHB_USERAPPL, "mnfq " MNFQ_VERSION);
+	block_put_text(&block, SHB_USERAPPL, "mnfq " MNFQ_VERSION);
 	end_options(&block);
 	return end(&block);
 }
@@ -125,7 +125,7 @@ static void make_plain(char *text)
 			*text = '?';
 }
 
-static void describe(char *out, size_t size, const struct record_interface *interface)
+static void describe_interface(char *out, size_t size, const struct record_interface *interface)
 {
 	const char *netns = interface->netns, *label = interface->label;
 
@@ -141,18 +141,18 @@ size_t pcapng_write_interface(uint8_t *out, const struct record_interface *inter
 	const uint8_t resolution = TSRESOL_MICROSECONDS;
 	char text[COMMENT_SIZE];
 
-	put16(&block, (uint16_t)interface->link_type);
-	put16(&block, 0);
-	put32(&block, snap);
+	block_put16(&block, (uint16_t)interface->link_type);
+	block_put16(&block, 0);
+	block_put32(&block, snap);
 	snprintf(text, sizeof(text), "%s", interface->name);
 	make_plain(text);
-	put_text(&block, IF_NAME, text);
-	describe(text, sizeof(text), interface);
-	put_text(&block, IF_DESCRIPTION, text);
+	block_put_text(&block, IF_NAME, text);
+	describe_interface(text, sizeof(text), interface);
+	block_put_text(&block, IF_DESCRIPTION, text);
 	put_option(&block, IF_TSRESOL, &resolution, sizeof(resolution));
 	if (interface->netns[0] || interface->label[0]) {
 		comment_write_interface(text, interface);
-		put_text(&block, OPTION_COMMENT, text);
+		block_put_text(&block, OPTION_COMMENT, text);
 	}
 	end_options(&block);
 	return end(&block);
@@ -160,7 +160,7 @@ size_t pcapng_write_interface(uint8_t *out, const struct record_interface *inter
 
 /* ---- packets ------------------------------------------------------------------------------ */
 
-static void put_verdict(struct block *block, enum mnfq_verdict verdict)
+static void put_verdicts(struct block *block, enum mnfq_verdict verdict)
 {
 	uint8_t value[9] = { VERDICT_TC };
 	uint64_t action;
@@ -191,7 +191,7 @@ static void put_packet_options(struct block *block, const struct record *record)
 						      : 0;
 
 	comment_write(comment, record);
-	put_text(block, OPTION_COMMENT, comment);
+	block_put_text(block, OPTION_COMMENT, comment);
 	if (direction)
 		put_option32(block, EPB_FLAGS, direction);
 	if (record->dropped)
@@ -199,7 +199,7 @@ static void put_packet_options(struct block *block, const struct record *record)
 	put_option64(block, EPB_PACKETID, record->info.id);
 	put_option32(block, EPB_QUEUE, record->info.queue_num);
 	if (record->has_verdict)
-		put_verdict(block, record->verdict);
+		put_verdicts(block, record->verdict);
 	end_options(block);
 }
 
@@ -214,10 +214,10 @@ size_t pcapng_write_packet(uint8_t *out, uint32_t id, const struct record *recor
 	if (snap && len > snap)
 		len = snap;
 	first = head_len < len ? head_len : len;
-	put32(&block, id);
-	put_time(&block, record->time);
-	put32(&block, (uint32_t)len);
-	put32(&block, (uint32_t)(head_len + info->length));
+	block_put32(&block, id);
+	put_packet_time(&block, record->time);
+	block_put32(&block, (uint32_t)len);
+	block_put32(&block, (uint32_t)(head_len + info->length));
 	put_bytes(&block, head, first);
 	put_bytes(&block, info->payload, len - first);
 	pad(&block);
@@ -239,14 +239,14 @@ size_t pcapng_write_statistics(uint8_t *out, uint32_t id, const struct pcapng_co
 	struct block block = begin(out, BLOCK_STATISTICS);
 	char comment[160];
 
-	put32(&block, id);
-	put_time(&block, counts->end);
+	block_put32(&block, id);
+	put_packet_time(&block, counts->end);
 	if (counts->dropped || counts->missing) {
 		snprintf(
 			comment, sizeof(comment),
 			"mnfq kernel_dropped=%llu (all interfaces of the namespace) not_written=%llu",
 			(unsigned long long)counts->dropped, (unsigned long long)counts->missing);
-		put_text(&block, OPTION_COMMENT, comment);
+		block_put_text(&block, OPTION_COMMENT, comment);
 	}
 	put_option_time(&block, ISB_STARTTIME, counts->start);
 	put_option_time(&block, ISB_ENDTIME, counts->end);

@@ -45,19 +45,19 @@ static void on_signal(int number)
 		packets_give_up(signalled);
 }
 
-static void on_stop(void *data)
+static void on_enough(void *data)
 {
 	(void)data;
 	stopping = 1;
 }
 
-static void catch_signals(struct packets *packets)
+static void catch_stop_signals(struct packets *packets)
 {
 	struct sigaction end = { .sa_handler = on_signal };
 	struct sigaction ignore = { .sa_handler = SIG_IGN };
 
 	signalled = packets;
-	packets_on_stop(packets, on_stop, NULL);
+	packets_on_stop(packets, on_enough, NULL);
 	sigaction(SIGINT, &end, NULL);
 	sigaction(SIGTERM, &end, NULL);
 	sigaction(SIGPIPE, &ignore, NULL);
@@ -200,7 +200,7 @@ static int check_overwrite(const struct play *play)
 	return fail(play->opts->command, "-w would overwrite the file that is read");
 }
 
-static int enter_sandbox(const struct play *play)
+static int enter_reader(const struct play *play)
 {
 	char error[256];
 
@@ -223,14 +223,14 @@ static int start(struct play *play)
 		status = packets_open_capture(&play->packets);
 	if (status)
 		return status;
-	catch_signals(&play->packets);
-	status = enter_sandbox(play);
+	catch_stop_signals(&play->packets);
+	status = enter_reader(play);
 	err = status ? 0 : packets_start(&play->packets);
 	return err ? fail(play->opts->command, "cannot start a thread: %s", strerror(-err))
 		   : status;
 }
 
-static void report(const struct play *play)
+static void report_play(const struct play *play)
 {
 	const uint64_t skipped = capture_reader_skipped(play->reader);
 	FILE *out = log_begin();
@@ -260,7 +260,7 @@ int play_capture(struct packet_options *opts, const char *file, bool decide_them
 	if (!status) {
 		status = play_all(&play);
 		status |= packets_finish(&play.packets);
-		report(&play);
+		report_play(&play);
 	}
 	signalled = NULL;
 	log_close();

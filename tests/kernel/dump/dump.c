@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <mnfq/version.h>
+
 #include "dump-fixture.h"
 
 TestSuite(dump, .timeout = 300);
