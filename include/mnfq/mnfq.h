@@ -1548,7 +1548,8 @@ struct mnfq_packet *mnfq_packet_free(struct mnfq_packet *packet);
 /* ---- packets without a kernel -------------------------------------------------------------
  *
  * A packet made of bytes and metadata, to test a callback without a kernel, root or rules: the callback is
- * called with it, and everything that can be asked of a packet or set on it works.
+ * called with it, and everything that can be asked of a packet or set on it works. examples/test-callback.c is such
+ * a test.
  */
 
 /** An interface of a packet's namespace, for mnfq_packet_from_memory(). */
@@ -1581,6 +1582,14 @@ struct mnfq_memory_options {
  * mnfq_queue_decide() and mnfq_socket_get_ifname() cannot find it. Getters, setters, edits, repairs and
  * mnfq_packet_retain() work as for a packet that a callback received, mnfq_packet_decide() records the verdict, and
  * mnfq_packet_get_changes() tells what was decided and changed. Any thread may use it, one at a time.
+ *
+ * Numbers are in the byte order of this machine, as getters return them: .hw_protocol of IPv4 is 0x0800. What is
+ * given as bytes is as on the wire: headers and payload, .hwaddr, and the attributes of .ct. Nothing of it is
+ * checked against the rest: a hook that has no outgoing interface may have one here. Checksums are not corrected,
+ * and mnfq_packet_verify() reports what they are.
+ *
+ * All of it is copied: @p info, @p options and what they point to may be gone when the call returns. Nothing is
+ * allocated on failure, and *ret keeps its value.
  *
  * @param ret      the new packet; release it, and copies of it, with mnfq_packet_free()
  * @param info     as mnfq_packet_get_info() returns it. Without .payload_len and MNFQ_INFO_LENGTH the packet is
