@@ -16,8 +16,8 @@ static const struct option_table replay_table = {
 	.command = REPLAY_NAME,
 	.usage = "Usage: mnfq replay FILE [OPTIONS] [FILTER]",
 	.summary =
-		"Print what mnfq dump would decide on the packets of a capture (-: stdin). FILTER:\n"
-		"in the language of tcpdump (pcap-filter(7)).",
+		"Print what mnfq dump would decide on the packets of a capture (-: stdin).\n"
+		"FILTER: in the language of tcpdump (pcap-filter(7)).",
 	.operands = "File",
 	.rows = replay_rows,
 	.count = sizeof(replay_rows) / sizeof(replay_rows[0]),
