@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """filter.py MNFQ: random packets of all kinds in captures; mnfq and tcpdump select the same ones, filter by filter."""
+import logging
 import os
 import random
 import subprocess
 import sys
 import tempfile
 
+logging.getLogger('scapy').setLevel(logging.ERROR)  # that the packets of a file are of several protocols
 from scapy.all import (ARP, Dot1Q, Ether, ICMP, ICMPv6EchoRequest, IP, IPv6, IPv6ExtHdrFragment, Raw, SCTP, TCP, UDP,
                        wrpcap)
 
@@ -92,4 +94,5 @@ def main():
     return wrong > 0
 
 
-sys.exit(main())
+if __name__ == '__main__':
+    sys.exit(main())
