@@ -36,6 +36,17 @@ static void compile(const char *text)
 	cr_assert(filter, "%s: %s", text, error);
 }
 
+/* In a build that has none, as tests/run does not have it, a filter is refused with the reason. */
+Test(filter_support, what_is_missing_is_said)
+{
+	filter = filter_new("udp", error);
+	cr_expect_eq(filter != NULL, filter_supported, "%s", error);
+	if (!filter_supported)
+		cr_expect_str_eq(error,
+				 "this mnfq was built without libpcap, which filters need");
+	filter_free(filter);
+}
+
 /* On the first @caplen bytes of what was built, which are all if it is 0. */
 static enum filter_result run(size_t caplen, const char *l2hdr)
 {
@@ -74,6 +85,16 @@ Test(filter, packets_without_a_link_layer)
 	compile("udp and dst 2001:db8::2");
 	cr_expect_eq(run(0, NULL), FILTER_YES);
 	cr_expect(!filter_limits(filter));
+}
+
+/* As with tcpdump, which does not know the netmask of a capture either. */
+Test(filter, without_a_netmask_broadcasts_are_those_to_all)
+{
+	compile("ip broadcast");
+	build(&packet, AF_INET, IPPROTO_UDP, 32);
+	cr_expect_eq(run(0, NULL), FILTER_NO);
+	memset(packet.p + packet.network + 16, 0xff, 4);
+	cr_expect_eq(run(0, NULL), FILTER_YES);
 }
 
 Test(filter, packets_of_bridges_have_addresses_of_the_link)

@@ -51,7 +51,8 @@ static void compile(struct program *program, int link_type, const char *text)
 		snprintf(program->error, sizeof(program->error), "out of memory");
 		return;
 	}
-	program->compiled = pcap_compile(pcap, &program->bpf, text, 1, PCAP_NETMASK_UNKNOWN) == 0;
+	/* The netmask is not known; with 0, as tcpdump does, "ip broadcast" is 255.255.255.255 and 0.0.0.0. */
+	program->compiled = pcap_compile(pcap, &program->bpf, text, 1, 0) == 0;
 	if (!program->compiled)
 		snprintf(program->error, sizeof(program->error), "%s", pcap_geterr(pcap));
 	program->rejects_all = strstr(program->error, "rejects all packets") != NULL;
