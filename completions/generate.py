@@ -14,11 +14,11 @@ NETNS = 'command ls /run/netns 2>/dev/null'
 
 
 def read(*words):
-    """The options of a command, and the words that it takes, each with what it is."""
+    """The options of a command, the words that it takes, each with what it is, and whether it takes files."""
     lines = subprocess.run([*words, '--print-options'], stdout=subprocess.PIPE, text=True,
                            check=True).stdout.splitlines()
     rows = [line.split('\t') for line in lines]
-    return [Option(*row) for row in rows if len(row) == 6], [row for row in rows if len(row) == 2]
+    return [Option(*row) for row in rows if len(row) == 6], [row for row in rows if len(row) == 2], ['FILE'] in rows
 
 
 def takes(option):
@@ -30,7 +30,7 @@ def names(option):
     return ([] if option.letter == '-' else ['-' + option.letter]) + ['--' + option.name]
 
 
-def bash(program, options, words, commands):
+def bash(program, options, words, commands, files):
     function = '_' + program.replace('-', '_')
     print(f'{function}_reply()\n{{\n'
           '\tmapfile -t COMPREPLY < <(compgen -W "$1" -- "${COMP_WORDS[COMP_CWORD]}")\n}\n\n'
@@ -49,11 +49,14 @@ def bash(program, options, words, commands):
     for command, table in [('', options), *commands.items()]:
         reply = [name for option in table for name in names(option)]
         reply += [word for word, _ in words] if command in ('', 'help') else []
-        print(f'\t\t"{command}") {function}_reply "{" ".join(reply)}" ;;')
+        reply = f'{function}_reply "{" ".join(reply)}"'
+        if command in files:
+            reply = 'if [[ ${COMP_WORDS[COMP_CWORD]} == -* ]]; then ' + reply + '; else compopt -o default; fi'
+        print(f'\t\t"{command}") {reply} ;;')
     print(f'\t\tesac ;;\n\tesac\n}}\ncomplete -F {function} {program}')
 
 
-def zsh(program, options, words, commands):
+def zsh(program, options, words, commands, files):
     def quote(text, special=':[]'):
         for character in '\\' + special:
             text = text.replace(character, '\\' + character)
@@ -76,13 +79,14 @@ def zsh(program, options, words, commands):
         print('\tif (( CURRENT > 2 )); then\n\t\tshift words\n\t\t(( CURRENT-- ))\n\t\tcase $words[1] in')
         for command, table in commands.items():
             operand = f" ':command:({' '.join(word for word, _ in words)})'" if command == 'help' else ''
+            operand += ' ":file:_files"' if command in files else ''
             print(f'\t\t{command}) _arguments{"".join(arguments(table))}{operand} ;;')
         print('\t\tesac\n\t\treturn\n\tfi')
     print("\t_describe word words_of_ours")
     print(f'\t_arguments{"".join(arguments(options))}\n}}\n\n_{program} "$@"')
 
 
-def fish(program, options, words, commands):
+def fish(program, options, words, commands, files):
     def quote(text):
         return "'" + text.replace('\\', '\\\\').replace("'", "\\'") + "'"
 
@@ -92,6 +96,8 @@ def fish(program, options, words, commands):
         print(f'complete -c {program}{condition} -a {word} -d {quote(text)}')
         if commands:
             print(f"complete -c {program} -n '__fish_seen_subcommand_from help' -a {word} -d {quote(text)}")
+    for command in files:
+        print(f"complete -c {program} -n '__fish_seen_subcommand_from {command}' -F")
     for command, table in [('', options), *commands.items()]:
         condition = f" -n '__fish_seen_subcommand_from {command}'" if command else \
             ' -n __fish_use_subcommand' if commands else ''
@@ -106,6 +112,8 @@ def fish(program, options, words, commands):
 
 shell, path = sys.argv[1:]
 name = os.path.basename(path)
-its_options, its_words = read(path)
-its_commands = {word: read(path, word)[0] for word, _ in its_words} if name == 'mnfq' else {}
-{'bash': bash, 'zsh': zsh, 'fish': fish}[shell](name, its_options, its_words, its_commands)
+its_options, its_words, _ = read(path)
+tables = {word: read(path, word) for word, _ in its_words} if name == 'mnfq' else {}
+its_commands = {word: table[0] for word, table in tables.items()}
+its_files = [word for word, table in tables.items() if table[2]]
+{'bash': bash, 'zsh': zsh, 'fish': fish}[shell](name, its_options, its_words, its_commands, its_files)

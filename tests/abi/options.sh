@@ -39,6 +39,14 @@ check_command()
 	sed -n '/^# SYNOPSIS/,/^# DESCRIPTION/{/^#/d; /./p}' "$tmp/page" >"$tmp/synopsis"
 	diff "$tmp/usage" "$tmp/synopsis" || fail "the synopsis of $page(1) (>) is not the usage of $*"
 	[ -d "$BUILD/completions" ] || return 0
+	if "$@" --print-options | grep -qx FILE; then
+		{
+			grep "^[[:space:]]*\"$2\") .*compopt -o default" "$BUILD/completions/mnfq"
+			sed -n "/^[[:space:]]*$2) _arguments/,/;;/p" "$BUILD/completions/_mnfq" | grep ':file:_files'
+			grep "seen_subcommand_from $2' -F" "$BUILD/completions/mnfq.fish"
+		} >"$tmp/files"
+		[ "$(wc -l <"$tmp/files")" -eq 3 ] || fail "a completion lacks the file of $*"
+	fi
 	# Words without spaces.
 	# shellcheck disable=SC2013
 	for option in $(grep -o -e '--[a-z-]*' "$tmp/options"); do

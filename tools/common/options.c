@@ -65,7 +65,7 @@ static void print_help(const struct option_table *table)
 	printf("%s%s", table->footer ? "\n" : "", table->footer ? table->footer : "");
 }
 
-/* Not in the help: a line per option, with tabs between its fields, for scripts. */
+/* Not in the help: a line per option, with tabs between its fields, for scripts; and "FILE" if operands are files. */
 static void print_rows(const struct option_table *table)
 {
 	char argument[32];
@@ -81,6 +81,8 @@ static void print_rows(const struct option_table *table)
 	}
 	if (table->list)
 		table->list(true);
+	if (table->files)
+		puts("FILE");
 }
 
 /* ---- parsing ---------------------------------------------------------------------------- */

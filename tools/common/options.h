@@ -75,7 +75,7 @@ struct option_row {
 	}
 #define OPTION_ROW_VERSION                                                                       \
 	{                                                                                        \
-		"version", 'V', .kind = OPTION_VERSION, .help = "print the version"                   \
+		"version", 'V', .kind = OPTION_VERSION, .help = "print the version"              \
 	}
 
 struct option_table {
@@ -83,6 +83,7 @@ struct option_table {
 	const char *usage;   /* lines, as in the SYNOPSIS of the manual */
 	const char *summary;
 	const char *operands; /* what the words are that are no options; NULL: there are none */
+	bool files;           /* the first of them is a file */
 	void (*list)(bool brief); /* print what they can be, in columns or just the names */
 	const struct option_row *rows;
 	size_t count;

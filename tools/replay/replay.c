@@ -19,6 +19,7 @@ static const struct option_table replay_table = {
 		"Print what mnfq dump would decide on the packets of a capture (-: stdin).\n"
 		"FILTER: in the language of tcpdump (pcap-filter(7)).",
 	.operands = "File",
+	.files = true,
 	.rows = replay_rows,
 	.count = sizeof(replay_rows) / sizeof(replay_rows[0]),
 	.footer = "Options with ... may be repeated. See mnfq-replay(1).\n",

@@ -308,6 +308,39 @@ Test(dump_capture, files_of_a_ring_are_used_again)
 		"id 7 id 8 id 9 id 10 id 5 id 6\n");
 }
 
+/* Of each namespace there is an interface of its own, also in a file that has begun since. */
+Test(dump_capture, files_have_the_interfaces_of_all_namespaces)
+{
+	struct udp udps[2];
+	struct netns *all[2] = { queued_ns_open(&udps[0]), queued_ns_open(&udps[1]) };
+
+	need("tshark");
+	tool_start(&tool, NULL, -1, "dump -q 1 -n %s -n %s -C 1k -w %s/x", all[0]->name,
+		   all[1]->name, directory);
+	tool_await_err(&tool, "listening on ");
+	for (uint32_t seq = 0; seq < 6; seq++)
+		for (int i = 0; i < 2; i++) {
+			udp_send_sized(&udps[i], seq, 600);
+			udp_expect(&udps[i], seq);
+		}
+	dump_end(SIGTERM);
+	expect_output("test $(ls $D | wc -l) -gt 5 && echo many", "many\n");
+	expect_output("for i in $D/x[2-9]*; do capinfos $i | grep -c 'Name = lo'; done | uniq",
+		      "2\n");
+	for (int i = 0; i < 2; i++) {
+		setenv("N", all[i]->name, 1);
+		expect_output(
+			"for i in $D/x*; do capinfos $i; done | grep \"Description = .*$N\" | "
+			"sed 's/.*= .*/it/' | sort -u",
+			"it\n");
+		expect_output("for i in $(ls -v $D); do tshark -r $D/$i -T fields "
+			      "-e frame.interface_description -e frame.packet_id 2>/dev/null; "
+			      "done | grep $N | cut -f2 | xargs",
+			      "1 2 3 4 5 6\n");
+		udp_close(&udps[i]);
+	}
+}
+
 static unsigned int count_files(void)
 {
 	DIR *dir = opendir(directory);
