@@ -36,6 +36,14 @@ struct series {
 	unsigned int count; /* of files since then */
 };
 
+/* Where the name of the file begins, behind its directory. */
+static size_t file_at(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? (size_t)(slash + 1 - path) : 0;
+}
+
 static int width_of(unsigned int files)
 {
 	int width = 1;
@@ -61,6 +69,8 @@ static int make_name(const struct series *series, char name[PATH_MAX])
 	}
 	if (len <= 0 || len >= PATH_MAX)
 		return -ENAMETOOLONG;
+	if (file_at(base) != file_at(names->path)) /* a date in which there is a slash */
+		return -ENOENT;
 	if (names->numbered && names->files && !names->dated)
 		len = snprintf(name, PATH_MAX, "%s%0*u", base, width_of(names->files),
 			       series->count % names->files);
@@ -76,14 +86,12 @@ static int make_name(const struct series *series, char name[PATH_MAX])
 /* In the directory as it was at first. No link is followed, which others might have put there. */
 static int make_file(const struct series *series, int directory, struct answer *answer)
 {
-	const char *slash;
 	int fd;
 
 	answer->err = make_name(series, answer->name);
 	if (answer->err < 0)
 		return -1;
-	slash = strrchr(answer->name, '/');
-	fd = openat(directory, slash ? slash + 1 : answer->name,
+	fd = openat(directory, answer->name + file_at(answer->name),
 		    O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0666);
 	if (fd < 0)
 		answer->err = -errno;

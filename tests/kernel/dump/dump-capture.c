@@ -188,6 +188,19 @@ Test(dump_capture, it_is_live)
 	cr_expect_eq(pclose(tshark), 0);
 }
 
+Test(dump_capture, it_is_live_on_stdout)
+{
+	need("tshark");
+	dump_open_and_start(
+		"-c 3 -w - | tshark -l -r - -T fields -e frame.packet_id 2>/dev/null");
+	for (uint32_t seq = 0; seq < 3; seq++) {
+		udp_send(&udp, seq);
+		udp_expect(&udp, seq);
+		cr_expect_eq(strtoul(tool_out(&tool), NULL, 10), seq + 1);
+	}
+	cr_expect_eq(tool_finish(&tool), 0);
+}
+
 Test(dump_capture, it_ends_when_its_reader_does)
 {
 	dump_open_and_start("-w -");
@@ -253,6 +266,11 @@ Test(dump_capture, a_file_that_cannot_be_made_is_an_error)
 	cr_expect_eq(tool_finish(&tool), 1);
 	tool_start(&tool, NULL, -1, "dump -q 1 -n %s -C 1 -w %s/none/x", ns->name, directory);
 	expect_contains(tool_err(&tool), "mnfq dump: cannot open the directory of ");
+	cr_expect_eq(tool_finish(&tool), 1);
+	/* A date in which there is a slash. */
+	tool_start(&tool, NULL, -1, "dump -q 1 -n %s -G 1 -w %s/%%D", ns->name, directory);
+	expect_contains(tool_err(&tool), "mnfq dump: cannot create ");
+	expect_contains(tool.line, ": No such file or directory");
 	cr_expect_eq(tool_finish(&tool), 1);
 }
 
