@@ -16,7 +16,7 @@ struct mnfq_i_memory;
 struct mnfq_packet {
 	struct mnfq_queue *queue;
 	struct mnfq_i_memory *memory; /* of a packet without a queue: memory.h; else NULL */
-	const uint8_t *msg; /* begins with struct nlmsghdr */
+	const uint8_t *msg;           /* begins with struct nlmsghdr */
 	uint32_t msg_len;
 	uint32_t id;
 	uint32_t present; /* a bit for each attribute type that is there */

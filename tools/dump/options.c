@@ -156,12 +156,11 @@ static const struct option_row dump_rows[] = {
 
 static const struct option_table dump_table = {
 	.command = DUMP_NAME,
-	.usage =
-		"Usage: mnfq dump -q NUM[:NUM] [-n NETNS]... [OPTIONS] [FILTER]\n"
-		"       mnfq dump -q NUM[:NUM] [--fd N]... [--from PATH]... [OPTIONS] [FILTER]\n"
-		"       mnfq dump -q NUM[:NUM] --listen PATH [OPTIONS] [FILTER]\n"
-		"       mnfq dump -q NUM[:NUM] --all-netns [OPTIONS] [FILTER]\n"
-		"       mnfq dump -r FILE [OPTIONS] [FILTER]",
+	.usage = "Usage: mnfq dump -q NUM[:NUM] [-n NETNS]... [OPTIONS] [FILTER]\n"
+		 "       mnfq dump -q NUM[:NUM] [--fd N]... [--from PATH]... [OPTIONS] [FILTER]\n"
+		 "       mnfq dump -q NUM[:NUM] --listen PATH [OPTIONS] [FILTER]\n"
+		 "       mnfq dump -q NUM[:NUM] --all-netns [OPTIONS] [FILTER]\n"
+		 "       mnfq dump -r FILE [OPTIONS] [FILTER]",
 	.summary =
 		"Print the packets that reach a queue, one line each, and decide them. FILTER\n"
 		"(pcap-filter(7)): print what matches; the rest gets the verdict of --else.",
