@@ -15,9 +15,8 @@ static const struct option_row replay_rows[] = { PACKET_ROWS, PACKET_ROW_SANDBOX
 static const struct option_table replay_table = {
 	.command = REPLAY_NAME,
 	.usage = "Usage: mnfq replay FILE [OPTIONS] [FILTER]",
-	.summary =
-		"Print what mnfq dump would decide on the packets of a capture (-: stdin).\n"
-		"FILTER: in the language of tcpdump (pcap-filter(7)).",
+	.summary = "Print what mnfq dump would decide on the packets of a capture (-: stdin).\n"
+		   "FILTER: in the language of tcpdump (pcap-filter(7)).",
 	.operands = "File",
 	.files = true,
 	.rows = replay_rows,
