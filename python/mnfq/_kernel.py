@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
 """The kernel's list of queues."""
-from typing import NamedTuple
+import typing
 
 import _mnfq
 
 from ._constants import Copy
 
 
-class KernelQueue(NamedTuple):
+class KernelQueue(typing.NamedTuple):
     """A queue of a network namespace, as the kernel lists it, whoever owns it."""
 
     num: int
