@@ -17,7 +17,7 @@ import os as _os
 
 import _mnfq
 
-KEEP = 0x1
+KEEP = 0x1  # flags of a message, for Received.keep and Received.plain
 PLAIN = 0x2
 
 __all__ = ["KEEP", "PLAIN", "Received", "receive", "send", "wait"]
@@ -46,6 +46,7 @@ class Received:
         self.keep = bool(self._flags & KEEP)
 
     def fileno(self):
+        """The descriptor."""
         if self._fd < 0:
             raise ValueError("the descriptor was detached")
         return self._fd
@@ -65,6 +66,7 @@ class Received:
         _mnfq._handover_answer(_fd(self._stream), self._flags, errno, message)
 
     def close(self):
+        """Close the descriptor, if it was not detached. The sender gets no reply."""
         if self._fd >= 0:
             _os.close(self.detach())
 

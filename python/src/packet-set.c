@@ -196,9 +196,12 @@ static PyObject *packet_set_ct_mark(struct py_packet *self, PyObject *args)
 static PyObject *packet_set_ct_labels(struct py_packet *self, PyObject *args)
 {
 	Py_ssize_t len, mask_len = MNFQ_CT_LABELS_SIZE;
-	const char *labels, *mask = NULL;
+	PyObject *object = Py_None;
+	char *mask = NULL;
+	const char *labels;
 
-	if (!PyArg_ParseTuple(args, "y#|y#:set_ct_labels", &labels, &len, &mask, &mask_len) ||
+	if (!PyArg_ParseTuple(args, "y#|O:set_ct_labels", &labels, &len, &object) ||
+	    (object != Py_None && PyBytes_AsStringAndSize(object, &mask, &mask_len) < 0) ||
 	    check(self) < 0)
 		return NULL;
 	if (len != MNFQ_CT_LABELS_SIZE || mask_len != MNFQ_CT_LABELS_SIZE) {
@@ -229,24 +232,24 @@ static PyObject *packet_retain(struct py_packet *self, PyObject *unused)
 
 PyMethodDef py_packet_methods[] = {
 	{ "decide", (PyCFunction)packet_decide, METH_O,
-	  "decide(verdict)\n\nDecide the packet, here or later, in any thread." },
+	  "decide($self, verdict, /)\n--\n\nDecide the packet, here or later, in any thread." },
 	{ "retain", (PyCFunction)packet_retain, METH_NOARGS,
-	  "retain() -> self\n\nCopy the packet, so that it can be read after its callback; return Verdict.DEFER then." },
+	  "retain($self, /)\n--\n\nCopy the packet, so that it can be read after its callback, which returns Verdict.DEFER then. Returns the packet." },
 	{ "edit", (PyCFunction)packet_edit, METH_VARARGS,
-	  "edit(offset, remove, data)\n\nReplace bytes of the payload, and repair lengths and checksums." },
+	  "edit($self, offset, remove, data, /)\n--\n\nReplace bytes of the payload, and repair lengths and checksums." },
 	{ "repair", (PyCFunction)packet_repair, METH_NOARGS,
-	  "repair()\n\nSet lengths and checksums of a payload that was set." },
+	  "repair($self, /)\n--\n\nSet lengths and checksums of a payload that was set." },
 	{ "verify", (PyCFunction)packet_verify, METH_NOARGS,
-	  "verify() -> True, False or None\n\nAre the checksums correct? None: there is none to verify." },
+	  "verify($self, /)\n--\n\nAre the checksums correct? True, False, or None: there is none to verify." },
 	{ "layers", (PyCFunction)packet_layers, METH_NOARGS,
-	  "layers() -> dict\n\nWhere the headers are: offsets in the payload." },
+	  "layers($self, /)\n--\n\nWhere the headers are, as a dict: offsets in the payload." },
 	{ "allow", (PyCFunction)packet_allow, METH_O,
-	  "allow(what)\n\nAllow changes that are refused by default: ALLOW_CUT, ALLOW_TCP_RESIZE." },
+	  "allow($self, what, /)\n--\n\nAllow changes that are refused by default: ALLOW_CUT, ALLOW_TCP_RESIZE." },
 	{ "reset", (PyCFunction)packet_reset, METH_NOARGS,
-	  "reset()\n\nDiscard everything that was set." },
+	  "reset($self, /)\n--\n\nDiscard everything that was set." },
 	{ "set_ct_mark", (PyCFunction)packet_set_ct_mark, METH_VARARGS,
-	  "set_ct_mark(mark, mask=0xffffffff)\n\nSet the mark of the packet's connection." },
+	  "set_ct_mark($self, mark, mask=0xffffffff, /)\n--\n\nSet the mark of the packet's connection." },
 	{ "set_ct_labels", (PyCFunction)packet_set_ct_labels, METH_VARARGS,
-	  "set_ct_labels(labels, mask=None)\n\nSet the labels of the packet's connection." },
+	  "set_ct_labels($self, labels, mask=None, /)\n--\n\nSet the labels of the packet's connection." },
 	{ NULL, NULL, 0, NULL },
 };

@@ -333,9 +333,9 @@ static PyObject *get_bound(struct py_queue *self, void *unused)
 
 static PyMethodDef methods[] = {
 	{ "unbind", (PyCFunction)queue_unbind, METH_NOARGS,
-	  "Unbind the queue, after its undecided packets got the default verdict." },
+	  "unbind($self, /)\n--\n\nUnbind the queue, after its undecided packets got the default verdict." },
 	{ "decide", (PyCFunction)queue_decide, METH_VARARGS,
-	  "decide(ids, verdict) -> int\n\nDecide packets that were deferred, by their ids; returns how many were "
+	  "decide($self, ids, verdict, /)\n--\n\nDecide packets that were deferred, by their ids; returns how many were "
 	  "waiting." },
 	{ "_stats", (PyCFunction)queue_stats, METH_NOARGS, NULL },
 	{ "_kernel_stats", (PyCFunction)queue_kernel_stats, METH_NOARGS, NULL },

@@ -2,6 +2,7 @@
 """mnfq: sockets, queues, callbacks and verdicts."""
 import errno
 import gc
+import inspect
 import os
 import signal
 import socket
@@ -45,14 +46,15 @@ def test_constants():
 
 
 def test_names_have_documentation():
-    for name in mnfq.__all__:
-        thing = getattr(mnfq, name)
-        if isinstance(thing, type) or callable(thing):
-            assert thing.__doc__, name
-    for kind in (mnfq.Socket, mnfq.Queue, mnfq.Packet):
-        for name in dir(kind):
-            if not name.startswith("_"):
-                assert getattr(kind, name).__doc__, f"{kind.__name__}.{name}"
+    """What help() shows, with the arguments of each method."""
+    for module in (mnfq, mnfq.handover, netfilterqueue):
+        assert module.__doc__
+        for thing in (getattr(module, name) for name in module.__all__):
+            assert not callable(thing) or thing.__doc__, thing
+            names = dir(thing) if isinstance(thing, type) and not issubclass(thing, int) else ()
+            for member in (getattr(thing, name) for name in names if not name.startswith("_")):
+                assert inspect.getdoc(member), f"{thing}.{member}"
+                assert not callable(member) or inspect.signature(member), member
 
 
 def test_typed_program_uses_each_name():

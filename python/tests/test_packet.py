@@ -105,9 +105,16 @@ def test_conntrack(net, sock):
 
 def test_conntrack_cannot_be_set_without_it(net, sock):
     def change(packet):
-        for setter in (lambda: packet.set_ct_mark(1), lambda: packet.set_ct_labels(bytes(16))):
+        for setter in (
+            lambda: packet.set_ct_mark(1),
+            lambda: packet.set_ct_labels(bytes(16)),
+            lambda: packet.set_ct_labels(bytes(16), None),
+            lambda: packet.set_ct_labels(bytes(16), bytes(16)),
+        ):
             with pytest.raises(OSError, match="conn"):
                 setter()
+        with pytest.raises(TypeError):
+            packet.set_ct_labels(bytes(16), "text")
         with pytest.raises(ValueError):
             packet.set_ct_labels(b"short")
 

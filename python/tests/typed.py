@@ -112,8 +112,8 @@ def change(packet: mnfq.Packet, payload: bytes, vlan: Optional[Tuple[int, int]])
     packet.repair()
     packet.allow(mnfq.ALLOW_CUT | mnfq.ALLOW_TCP_RESIZE)
     packet.set_ct_mark(1)
-    packet.set_ct_mark(mark=1, mask=0xFF)
-    packet.set_ct_labels(bytes(16), mask=None)
+    packet.set_ct_mark(1, 0xFF)
+    packet.set_ct_labels(bytes(16), None)
     packet.reset()
 
 
