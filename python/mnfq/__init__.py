@@ -173,14 +173,15 @@ class Socket(_mnfq.Socket):
         """
         if isinstance(netns, bool):
             raise TypeError("netns: a name, a path, a process id or an object with fileno()")
+        place = netns  # the file that somebody opened for the call has to stay until it returns
         if isinstance(netns, int):
-            netns = str(netns)
+            place = str(netns)
         elif hasattr(netns, "fileno"):
-            netns = netns.fileno()
+            place = netns.fileno()
         self = cls()
         flags = _TIMESTAMPS if timestamps else 0
         ms = max(1, int(timeout * 1000))
-        self._open(netns, -1, flags, receive_buffer, ms, busy_poll_us, coalesce_us, max_delay_us, 1)
+        self._open(place, -1, flags, receive_buffer, ms, busy_poll_us, coalesce_us, max_delay_us, 1)
         return self
 
     @classmethod
