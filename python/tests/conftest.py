@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-CLONE_NEWNET = 0x40000000
+CLONE_NEWNS, CLONE_NEWNET = 0x00020000, 0x40000000
 PORT = 7000
 
 
@@ -48,11 +48,13 @@ def run(command, namespace=None):
 
 @pytest.fixture(scope="session", autouse=True)
 def own_namespace():
-    """The tests run in a namespace of their own; the machine's is not touched."""
+    """The tests run in namespaces of their own, with a /run of their own; the machine's are not touched."""
     if _why_not() is None:
         libc = ctypes.CDLL(None, use_errno=True)
-        if libc.unshare(CLONE_NEWNET) != 0:
+        if libc.unshare(CLONE_NEWNET | CLONE_NEWNS) != 0:
             raise OSError(ctypes.get_errno(), "unshare")
+        run("mount --make-rprivate /")
+        run("mount -t tmpfs tmpfs /run")
         run("ip link set lo up")
 
 
