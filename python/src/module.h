@@ -139,8 +139,9 @@ int py_packet_unviewed(struct py_packet *self);
 extern PyObject *py_protocols; /* names by number, or NULL */
 extern PyType_Spec py_packet_spec, py_nfq_packet_spec;
 extern PyMethodDef py_packet_methods[], py_handover_methods[], py_kernel_methods[];
-PyObject *py_packet_get_ct(struct py_packet *self, void *unused);
-PyObject *py_packet_get_tuple(struct py_packet *self, void *unused);
+PyObject *py_packet_gone(const struct py_packet *self);
+PyObject *py_packet_get_ct(const struct mnfq_packet *view);
+PyObject *py_packet_get_tuple(const struct mnfq_packet *view);
 int py_packet_set_payload(struct py_packet *self, PyObject *value, void *unused);
 int py_packet_set_l2hdr(struct py_packet *self, PyObject *value, void *unused);
 int py_packet_set_vlan(struct py_packet *self, PyObject *value, void *unused);

@@ -11,7 +11,8 @@ struct field {
 	uint32_t flag;         /* None without it; 0: always there */
 };
 
-static PyObject *gone(const struct py_packet *self)
+/* Why nothing can be read or set. Returns NULL. */
+PyObject *py_packet_gone(const struct py_packet *self)
 {
 	PyErr_SetString(PyExc_ValueError, self->state == PY_NONE
 						  ? "not a packet of a queue"
@@ -26,7 +27,7 @@ static PyObject *get_field(struct py_packet *self, void *closure)
 	const uint8_t *at = (const uint8_t *)&info + field->offset;
 
 	if (!py_packet_info(self, &info))
-		return gone(self);
+		return py_packet_gone(self);
 	if (field->flag && !(info.flags & field->flag))
 		Py_RETURN_NONE;
 	switch (field->size) {
@@ -51,50 +52,16 @@ static PyObject *get_field(struct py_packet *self, void *closure)
 static PyObject *get_id(struct py_packet *self, void *unused)
 {
 	(void)unused;
-	return self->state == PY_NONE ? gone(self) : PyLong_FromUnsignedLong(self->id);
+	return self->state == PY_NONE ? py_packet_gone(self) : PyLong_FromUnsignedLong(self->id);
 }
 
 static PyObject *get_queue(struct py_packet *self, void *unused)
 {
 	(void)unused;
 	if (!self->queue)
-		return gone(self);
+		return py_packet_gone(self);
 	Py_INCREF(self->queue);
 	return (PyObject *)self->queue;
-}
-
-static PyObject *get_timestamp(struct py_packet *self, void *unused)
-{
-	struct mnfq_packet_info info;
-
-	(void)unused;
-	if (!py_packet_info(self, &info))
-		return gone(self);
-	if (info.timestamp == 0)
-		Py_RETURN_NONE;
-	return PyFloat_FromDouble((double)info.timestamp / 1e6);
-}
-
-static PyObject *get_hwaddr(struct py_packet *self, void *unused)
-{
-	struct mnfq_packet_info info;
-
-	(void)unused;
-	if (!py_packet_info(self, &info))
-		return gone(self);
-	if (info.hwaddr_len == 0)
-		Py_RETURN_NONE;
-	return PyBytes_FromStringAndSize((const char *)info.hwaddr, info.hwaddr_len);
-}
-
-static PyObject *get_truncated(struct py_packet *self, void *unused)
-{
-	struct mnfq_packet_info info;
-
-	(void)unused;
-	if (!py_packet_info(self, &info))
-		return gone(self);
-	return PyBool_FromLong(!(info.flags & MNFQ_INFO_WHOLE));
 }
 
 static PyObject *get_decided(struct py_packet *self, void *unused)
@@ -103,20 +70,6 @@ static PyObject *get_decided(struct py_packet *self, void *unused)
 	return PyBool_FromLong(self->state == PY_DECIDED || self->state == PY_UNBOUND);
 }
 
-static PyObject *get_vlan(struct py_packet *self, void *unused)
-{
-	struct mnfq_packet_info info;
-
-	(void)unused;
-	if (!py_packet_info(self, &info))
-		return gone(self);
-	if (!(info.flags & MNFQ_INFO_VLAN))
-		Py_RETURN_NONE;
-	return Py_BuildValue("(ii)", info.vlan_tci, info.vlan_protocol);
-}
-
-/* ---- what only the view has ---- */
-
 static PyObject *from_bytes(const void *data, size_t len)
 {
 	if (!data)
@@ -124,48 +77,89 @@ static PyObject *from_bytes(const void *data, size_t len)
 	return PyBytes_FromStringAndSize(data, (Py_ssize_t)len);
 }
 
-static PyObject *get_l2hdr(struct py_packet *self, void *unused)
-{
-	const uint8_t *data;
-	size_t len;
+/* ---- what is made of the metadata ---- */
 
-	(void)unused;
-	if (!self->view)
-		return gone(self);
-	data = mnfq_packet_get_l2hdr(self->view, &len);
+static PyObject *get_timestamp(const struct mnfq_packet_info *info)
+{
+	if (info->timestamp == 0)
+		Py_RETURN_NONE;
+	return PyFloat_FromDouble((double)info->timestamp / 1e6);
+}
+
+static PyObject *get_hwaddr(const struct mnfq_packet_info *info)
+{
+	return from_bytes(info->hwaddr_len > 0 ? info->hwaddr : NULL, info->hwaddr_len);
+}
+
+static PyObject *get_truncated(const struct mnfq_packet_info *info)
+{
+	return PyBool_FromLong(!(info->flags & MNFQ_INFO_WHOLE));
+}
+
+static PyObject *get_vlan(const struct mnfq_packet_info *info)
+{
+	if (!(info->flags & MNFQ_INFO_VLAN))
+		Py_RETURN_NONE;
+	return Py_BuildValue("(ii)", info->vlan_tci, info->vlan_protocol);
+}
+
+/* ---- what only the view has ---- */
+
+static PyObject *get_l2hdr(const struct mnfq_packet *view)
+{
+	size_t len;
+	const uint8_t *data = mnfq_packet_get_l2hdr(view, &len);
+
 	return from_bytes(data, len);
 }
 
-static PyObject *get_secctx(struct py_packet *self, void *unused)
+static PyObject *get_secctx(const struct mnfq_packet *view)
 {
-	const char *data;
 	size_t len;
+	const char *data = mnfq_packet_get_secctx(view, &len);
 
-	(void)unused;
-	if (!self->view)
-		return gone(self);
-	data = mnfq_packet_get_secctx(self->view, &len);
 	return from_bytes(data, len);
 }
 
-static PyObject *get_hook_name(struct py_packet *self, void *unused)
+static PyObject *get_hook_name(const struct mnfq_packet *view)
 {
-	(void)unused;
-	return self->view ? PyUnicode_FromString(mnfq_packet_get_hook_name(self->view))
-			  : gone(self);
+	return PyUnicode_FromString(mnfq_packet_get_hook_name(view));
 }
 
-static PyObject *get_mtu(struct py_packet *self, void *unused)
+static PyObject *get_mtu(const struct mnfq_packet *view)
 {
 	uint32_t mtu;
 
-	(void)unused;
-	if (!self->view)
-		return gone(self);
-	if (mnfq_packet_get_mtu(self->view, &mtu) < 0)
+	if (mnfq_packet_get_mtu(view, &mtu) < 0)
 		Py_RETURN_NONE;
 	return PyLong_FromUnsignedLong(mtu);
 }
+
+struct reader {
+	PyObject *(*of_info)(const struct mnfq_packet_info *info);
+	PyObject *(*of_view)(const struct mnfq_packet *view); /* or this */
+};
+
+static PyObject *read_with(struct py_packet *self, void *closure)
+{
+	const struct reader *reader = closure;
+	struct mnfq_packet_info info;
+
+	if (reader->of_view)
+		return self->view ? reader->of_view(self->view) : py_packet_gone(self);
+	return py_packet_info(self, &info) ? reader->of_info(&info) : py_packet_gone(self);
+}
+
+#define INFO(function)                                                                           \
+	&(struct reader)                                                                         \
+	{                                                                                        \
+		.of_info = (function)                                                            \
+	}
+#define VIEW(function)                                                                           \
+	&(struct reader)                                                                         \
+	{                                                                                        \
+		.of_view = (function)                                                            \
+	}
 
 /* The name of an interface, of which @closure is the field. */
 static PyObject *get_name(struct py_packet *self, void *closure)
@@ -176,7 +170,7 @@ static PyObject *get_name(struct py_packet *self, void *closure)
 	char name[16];
 
 	if (!self->view || !py_packet_info(self, &info))
-		return gone(self);
+		return py_packet_gone(self);
 	index = *(const uint32_t *)(const void *)((const uint8_t *)&info + field->offset);
 	if (index == 0 || mnfq_packet_get_ifname(self->view, index, name) < 0)
 		Py_RETURN_NONE;
@@ -190,8 +184,8 @@ static PyGetSetDef getset[] = {
 	{ "family", (getter)get_field, NULL, "NFPROTO_*: 2 IPv4, 10 IPv6, 7 bridge.",
 	  FIELD(family, 0) },
 	{ "hook", (getter)get_field, NULL, "The hook, as a number.", FIELD(hook, 0) },
-	{ "hook_name", (getter)get_hook_name, NULL, "prerouting, input, forward, output, …",
-	  NULL },
+	{ "hook_name", (getter)read_with, NULL, "prerouting, input, forward, output, …",
+	  VIEW(get_hook_name) },
 	{ "hw_protocol", (getter)get_field, NULL, "The EtherType that the kernel reports, or 0.",
 	  FIELD(hw_protocol, 0) },
 	{ "ethertype", (getter)get_field, NULL, "The protocol of the payload, as an EtherType.",
@@ -216,36 +210,42 @@ static PyGetSetDef getset[] = {
 	  FIELD(physindev, 0) },
 	{ "physoutdev_name", (getter)get_name, NULL, "Name of the output bridge port, or None.",
 	  FIELD(physoutdev, 0) },
-	{ "mtu", (getter)get_mtu, NULL, "MTU of the output interface in bytes, or None.", NULL },
-	{ "hwaddr", (getter)get_hwaddr, NULL, "The sender's link-layer address, or None.", NULL },
-	{ "timestamp", (getter)get_timestamp, NULL,
-	  "When the packet was received, in seconds since 1970; None: not stamped.", NULL },
+	{ "mtu", (getter)read_with, NULL, "MTU of the output interface in bytes, or None.",
+	  VIEW(get_mtu) },
+	{ "hwaddr", (getter)read_with, NULL, "The sender's link-layer address, or None.",
+	  INFO(get_hwaddr) },
+	{ "timestamp", (getter)read_with, NULL,
+	  "When the packet was received, in seconds since 1970; None: not stamped.",
+	  INFO(get_timestamp) },
 	{ "skb_info", (getter)get_field, NULL, "SKB_*: the state of the checksum, and GSO.",
 	  FIELD(skb_info, 0) },
 	{ "uid", (getter)get_field, NULL, "User id of the local sender, or None.",
 	  FIELD(uid, MNFQ_INFO_UID) },
 	{ "gid", (getter)get_field, NULL, "Group id of the local sender, or None.",
 	  FIELD(gid, MNFQ_INFO_GID) },
-	{ "secctx", (getter)get_secctx, NULL, "The security context as bytes, or None.", NULL },
+	{ "secctx", (getter)read_with, NULL, "The security context as bytes, or None.",
+	  VIEW(get_secctx) },
 	{ "cgroup_classid", (getter)get_field, NULL,
 	  "Class id of the sender's control group, or 0.", FIELD(cgroup_classid, 0) },
-	{ "vlan", (getter)get_vlan, (setter)py_packet_set_vlan,
-	  "(tci, protocol) of a bridge's packet, or None.", NULL },
-	{ "l2hdr", (getter)get_l2hdr, (setter)py_packet_set_l2hdr,
-	  "The link-layer header of a bridge's packet as bytes, or None.", NULL },
+	{ "vlan", (getter)read_with, (setter)py_packet_set_vlan,
+	  "(tci, protocol) of a bridge's packet, or None.", INFO(get_vlan) },
+	{ "l2hdr", (getter)read_with, (setter)py_packet_set_l2hdr,
+	  "The link-layer header of a bridge's packet as bytes, or None.", VIEW(get_l2hdr) },
 	{ "length", (getter)get_field, NULL, "The original length in bytes; None: unknown.",
 	  FIELD(length, MNFQ_INFO_LENGTH) },
-	{ "truncated", (getter)get_truncated, NULL, "Was a part of the packet not received?",
-	  NULL },
+	{ "truncated", (getter)read_with, NULL, "Was a part of the packet not received?",
+	  INFO(get_truncated) },
 	{ "decided", (getter)get_decided, NULL, "Does it have its verdict?", NULL },
 	{ "payload", (getter)py_payload_get, (setter)py_packet_set_payload,
 	  "The packet from its network header on: a read-only memoryview without a copy, which is released when the "
 	  "callback returns. Set it to replace the payload as it is.",
 	  NULL },
-	{ "ct", (getter)py_packet_get_ct, NULL,
-	  "What the kernel tracks of its connection, as a dict; or None.", NULL },
-	{ "tuple", (getter)py_packet_get_tuple, NULL,
-	  "Addresses and ports in the packet, as a dict; None: not IP, or malformed.", NULL },
+	{ "ct", (getter)read_with, NULL,
+	  "What the kernel tracks of its connection, as a dict; or None.",
+	  VIEW(py_packet_get_ct) },
+	{ "tuple", (getter)read_with, NULL,
+	  "Addresses and ports in the packet, as a dict; None: not IP, or malformed.",
+	  VIEW(py_packet_get_tuple) },
 	{ NULL, NULL, NULL, NULL, NULL },
 };
 

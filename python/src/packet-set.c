@@ -9,9 +9,10 @@ static int check(struct py_packet *self)
 {
 	if (self->state == PY_HAND || self->state == PY_COPY)
 		return py_packet_unviewed(self);
-	PyErr_SetString(self->state == PY_DECIDED ? PyExc_RuntimeError : PyExc_ValueError,
-			self->state == PY_DECIDED ? "Verdict already given for this packet"
-						  : "the packet is gone: retain() keeps it");
+	if (self->state == PY_DECIDED)
+		PyErr_SetString(PyExc_RuntimeError, "Verdict already given for this packet");
+	else
+		py_packet_gone(self);
 	return -1;
 }
 
@@ -151,10 +152,8 @@ static PyObject *packet_verify(struct py_packet *self, PyObject *unused)
 	int err;
 
 	(void)unused;
-	if (!self->view) {
-		PyErr_SetString(PyExc_ValueError, "the packet is gone: retain() keeps it");
-		return NULL;
-	}
+	if (!self->view)
+		return py_packet_gone(self);
 	err = mnfq_packet_verify(self->view);
 	if (err == -ENODATA)
 		Py_RETURN_NONE;
@@ -167,10 +166,8 @@ static PyObject *packet_layers(struct py_packet *self, PyObject *unused)
 	int err;
 
 	(void)unused;
-	if (!self->view) {
-		PyErr_SetString(PyExc_ValueError, "the packet is gone: retain() keeps it");
-		return NULL;
-	}
+	if (!self->view)
+		return py_packet_gone(self);
 	err = mnfq_packet_get_layers(self->view, &layers);
 	if (err < 0)
 		return py_fail(err, "the headers of the packet cannot be found");
