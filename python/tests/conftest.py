@@ -7,6 +7,8 @@ import socket
 import subprocess
 import sys
 
+import mnfq
+import netfilterqueue
 import pytest
 
 CLONE_NEWNS, CLONE_NEWNET = 0x00020000, 0x40000000
@@ -169,3 +171,39 @@ def foreign():
     foreign.rule()
     yield foreign
     foreign.close()
+
+
+class Stop(Exception):
+    """What callbacks raise to end run()."""
+
+
+@pytest.fixture
+def sock():
+    """A socket of mnfq that ends with the test."""
+    with mnfq.Socket.open() as sock:
+        yield sock
+
+
+@pytest.fixture
+def bound():
+    """bind(callback, …) returns a NetfilterQueue that ends with the test."""
+    queues = []
+
+    def bind(callback, num=1, **kwargs):
+        queue = netfilterqueue.NetfilterQueue()
+        queues.append(queue)
+        queue.bind(num, callback, **kwargs)
+        return queue
+
+    yield bind
+    for queue in queues:
+        queue.unbind()
+
+
+def accept(packet):
+    """A callback of netfilterqueue."""
+    packet.accept()
+
+
+def has_module(name):
+    return subprocess.run([sys.executable, "-c", f"import {name}"], stderr=subprocess.DEVNULL).returncode == 0

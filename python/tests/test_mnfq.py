@@ -14,21 +14,12 @@ import time
 import mnfq
 import netfilterqueue
 import pytest
+from conftest import Stop
 from mnfq import Copy, Verdict
-
-
-@pytest.fixture
-def sock():
-    with mnfq.Socket.open() as sock:
-        yield sock
 
 
 def accept(packet):
     return Verdict.ACCEPT
-
-
-class Stop(Exception):
-    pass
 
 
 def test_constants():

@@ -10,27 +10,8 @@ import weakref
 
 import netfilterqueue
 import pytest
+from conftest import accept
 from netfilterqueue import COPY_META, COPY_NONE, COPY_PACKET, NetfilterQueue, Packet
-
-
-@pytest.fixture
-def bound():
-    """bind(callback, …) returns a queue that ends with the test."""
-    queues = []
-
-    def bind(callback, num=1, **kwargs):
-        queue = NetfilterQueue()
-        queues.append(queue)
-        queue.bind(num, callback, **kwargs)
-        return queue
-
-    yield bind
-    for queue in queues:
-        queue.unbind()
-
-
-def accept(packet):
-    packet.accept()
 
 
 def test_names():

@@ -11,31 +11,8 @@ import sys
 import threading
 
 import pytest
-from conftest import require
+from conftest import Stop, accept, has_module, require
 from netfilterqueue import NetfilterQueue
-
-
-def accept(packet):
-    packet.accept()
-
-
-@pytest.fixture
-def bound():
-    made = []
-
-    def bind(callback, num=1, **kwargs):
-        queue = NetfilterQueue()
-        made.append(queue)
-        queue.bind(num, callback, **kwargs)
-        return queue
-
-    yield bind
-    for queue in made:
-        queue.unbind()
-
-
-class Stop(Exception):
-    pass
 
 
 def test_verdict_takes_effect_in_callback(net, bound):
@@ -262,8 +239,7 @@ nfqueue.unbind()
 
 
 def test_gevent(net4):
-    found = subprocess.run([sys.executable, "-c", "import gevent"], stderr=subprocess.DEVNULL).returncode == 0
-    require(found, "needs gevent")
+    require(has_module("gevent"), "needs gevent")
     net4.flush()
     subprocess.run("iptables -A OUTPUT -p udp --dport 7001 -j NFQUEUE --queue-num 1".split(), check=True)
     done = subprocess.run([sys.executable, "-c", GEVENT], stdout=subprocess.PIPE, text=True, timeout=60)

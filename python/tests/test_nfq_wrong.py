@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """netfilterqueue: wrong arguments."""
 import pytest
+from conftest import accept
 from netfilterqueue import NetfilterQueue, Packet
 
 
@@ -9,10 +10,6 @@ def queue():
     queue = NetfilterQueue()
     yield queue
     queue.unbind()
-
-
-def accept(packet):
-    packet.accept()
 
 
 @pytest.mark.parametrize("num", [70000, -1, 2**40])

@@ -3,20 +3,12 @@
 import gc
 import os
 import socket
-import subprocess
-import sys
 import time
 
 import mnfq
 import pytest
-from conftest import require
+from conftest import has_module, require
 from mnfq import Verdict
-
-
-@pytest.fixture
-def sock():
-    with mnfq.Socket.open() as sock:
-        yield sock
 
 
 def look(net, sock, function, *payloads, **settings):
@@ -352,8 +344,7 @@ def test_packet_without_queue():
 
 
 def test_scapy(net, sock):
-    found = subprocess.run([sys.executable, "-c", "import scapy"], stderr=subprocess.DEVNULL).returncode == 0
-    require(found, "needs scapy")
+    require(has_module("scapy"), "needs scapy")
     seen = look(net, sock, lambda packet: packet.scapy())
     assert bytes(seen[0]["UDP"].payload) == b"hello" and seen[0].name == ("IP" if net.family == 4 else "IPv6")
 

@@ -15,12 +15,6 @@ from conftest import require
 from mnfq import Verdict
 
 
-@pytest.fixture
-def sock():
-    with mnfq.Socket.open() as sock:
-        yield sock
-
-
 def test_for(net, sock):
     queue = sock.bind(1)
     net.send(*(b"%d" % i for i in range(100)))

@@ -12,7 +12,7 @@ import textwrap
 import mnfq
 import netfilterqueue
 import pytest
-from conftest import require, run
+from conftest import Stop, has_module, require, run
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -124,9 +124,6 @@ def test_help_of_mnfq(net4):
 
 
 def test_gevent(net4):
-    class Stop(Exception):
-        pass
-
     def stop(packet):
         packet.accept()
         raise Stop
@@ -143,8 +140,7 @@ def test_gevent(net4):
 
 
 def test_scapy(net4):
-    found = subprocess.run([sys.executable, "-c", "import scapy"], stderr=subprocess.DEVNULL).returncode == 0
-    require(found, "needs scapy")
+    require(has_module("scapy"), "needs scapy")
     names = {"mnfq": mnfq}
     exec(SCAPY, names)
     with mnfq.Socket.open() as sock:
