@@ -104,7 +104,7 @@ class NetfilterQueue:
             self._queue = self._socket._bind(
                 num=queue_num,
                 callback=user_callback,
-                max_len=max_len or _MAX_LEN_ZERO,
+                max_len=_MAX_LEN_ZERO if max_len == 0 else max_len,
                 copy_mode=_COPY_MODES[mode],
                 copy_range=min(range, _COPY_RANGE_MAX),
                 flags=_NO_GSO,
@@ -119,8 +119,8 @@ class NetfilterQueue:
             self._set_buffer(sock_len)
 
     def _set_buffer(self, sock_len):
-        wanted = 2 * sock_len
         try:
+            wanted = 2 * sock_len
             self._socket.receive_buffer = min(wanted, 2**31 - 1)
             size = self._socket.receive_buffer
             if size < wanted:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """netfilterqueue: wrong arguments."""
+import mnfq
 import pytest
 from conftest import accept
 from netfilterqueue import NetfilterQueue, Packet
@@ -69,3 +70,21 @@ def test_sock_len():
         queue.bind(1, accept, sock_len=2**30)
     assert caught[0].filename == __file__
     queue.unbind()
+
+
+@pytest.mark.parametrize("wrong", [object(), "x", -1, 1.5, [1]])
+def test_wrong_sock_len(wrong):
+    queue = NetfilterQueue()
+    for _ in range(2):
+        with pytest.raises((TypeError, OverflowError)):
+            queue.bind(1, accept, sock_len=wrong)
+    queue.bind(1, accept)
+    queue.unbind()
+
+
+@pytest.mark.parametrize("wrong", [{"max_len": None}, {"max_len": ""}, {"range": None}, {"mode": []}, {"queue_num": 1.0}])
+def test_wrong_types(wrong):
+    queue = NetfilterQueue()
+    with pytest.raises(TypeError):
+        queue.bind(**{"queue_num": 1, "user_callback": accept, **wrong})
+    assert mnfq.queues() == []
