@@ -78,9 +78,10 @@ class Packet(_mnfq.Packet):
         return (IPv6 if data[:1] and data[0] >> 4 == 6 else IP)(data)
 
     def __repr__(self):
-        if self.queue is None:
-            return "<mnfq.Packet>"
-        return f"<mnfq.Packet {self.id} of queue {self.queue.num}>"
+        try:
+            return f"<mnfq.Packet {self.id} of queue {self.queue.num}>"
+        except ValueError:
+            return "<mnfq.Packet of no queue>"
 
 
 class Queue(_mnfq.Queue):

@@ -47,13 +47,23 @@ static int send_before(struct py_socket *self)
 	return self->closing ? 0 : PyErr_CheckSignals();
 }
 
+/* Is the socket still open after code of the program has run? Returns 0, or -1 with an exception. */
+static int check_open(const struct py_socket *self)
+{
+	if (self->sock || self->closing)
+		return 0;
+	PyErr_SetString(PyExc_RuntimeError, self->gone);
+	return -1;
+}
+
 /* Waits for a batch. Returns how many messages there are, 0: none in time, or -1 with an exception. */
 static int receive(struct py_socket *self, int timeout_ms)
 {
 	int n;
 
 	if (py_socket_settle(self) < 0 || (self->viewed && py_payload_leave_ring(self) < 0) ||
-	    (timeout_ms != 0 && send_before(self) < 0))
+	    check_open(self) < 0 || (timeout_ms != 0 && send_before(self) < 0) ||
+	    check_open(self) < 0)
 		return -1;
 	self->waiting = true;
 	self->rest = false;
@@ -147,16 +157,18 @@ static int call(struct py_queue *queue, struct py_packet *packet)
 /* The next packet of the batch goes to its callback, or to what is to be pulled. Returns 1, 0: none left; or -1. */
 static int deliver(struct py_socket *self)
 {
-	struct mnfq_packet *view = mnfq_socket_next_packet(self->sock);
-	struct py_queue *queue = view ? py_queue_find(self, view) : NULL;
+	struct mnfq_packet *view;
+	struct py_queue *queue;
 	struct py_packet *packet;
 	int err;
 
-	if (!view)
-		return 0;
-	packet = queue ? py_packet_take(queue, view) : NULL;
-	if (!packet)
-		return queue ? -1 : 1;
+	if (py_packet_prepare(self) < 0)
+		return -1;
+	view = self->sock ? mnfq_socket_next_packet(self->sock) : NULL;
+	queue = view ? py_queue_find(self, view) : NULL;
+	if (!queue)
+		return view ? 1 : 0;
+	packet = py_packet_take(queue, view);
 	self->hand[self->in_hand++] = packet;
 	if (!queue->callback)
 		return PyList_Insert(queue->pending, 0, (PyObject *)packet) < 0 ? -1 : 1;
@@ -190,13 +202,7 @@ static int round_of(struct py_socket *self, int timeout_ms)
 
 	if (n <= 0)
 		return n;
-	if (deliver_all(self) < 0)
-		return -1;
-	if (!self->sock && !self->closing) {
-		PyErr_Format(PyExc_RuntimeError, "%s", self->gone);
-		return -1;
-	}
-	return n;
+	return deliver_all(self) < 0 || check_open(self) < 0 ? -1 : n;
 }
 
 /* Ends receiving for now. */

@@ -118,6 +118,7 @@ extern PyType_Spec py_queue_spec;
 PyObject *py_queue_bind(struct py_socket *self, PyObject *args, PyObject *kwargs);
 
 /* packet.c */
+int py_packet_prepare(struct py_socket *socket);
 struct py_packet *py_packet_take(struct py_queue *queue, struct mnfq_packet *view);
 int py_packet_done(struct py_socket *socket, struct py_packet *self);
 void py_packet_settle(struct py_packet *self);

@@ -16,43 +16,41 @@
 #endif
 
 static PyObject *kept; /* a list of (basis, ring) */
+static PyObject *pickle_buffer;
 
 static void free_ring(PyObject *capsule)
 {
 	mnfq_ring_free(PyCapsule_GetPointer(capsule, NULL));
 }
 
-/* Returns whether no view is left. */
+/* Returns whether no view is left. An exception that is on its way stays. */
 static bool release(PyObject *view)
 {
-	PyObject *none = PyObject_CallMethod(view, "release", NULL);
+	PyObject *none, *type, *value, *traceback;
 
-	if (!none)
-		PyErr_Clear();
+	PyErr_Fetch(&type, &value, &traceback);
+	none = PyObject_CallMethod(view, "release", NULL);
+	PyErr_Restore(type, value, traceback); /* and not that of release() */
 	Py_XDECREF(none);
 	return none;
 }
 
-/* The packet is in hand no more: ends the view of it. Returns 0, or -1 with an exception. */
+/*
+ * The packet is in hand no more: ends the view of it. No object is made here, for which garbage could be collected:
+ * finalizers may do anything. Returns 0, or -1 with an exception.
+ */
 int py_packet_unviewed(struct py_packet *self)
 {
-	PyObject *pair;
 	int err = 0;
 
 	if (!self->memory)
 		return 0;
 	(void)release(self->memory);
 	Py_CLEAR(self->memory);
-	if (self->basis && !release(self->basis)) {
-		if (!kept)
-			kept = PyList_New(0);
-		pair = PyTuple_Pack(2, self->basis, self->queue->socket->ring);
-		err = kept && pair ? PyList_Append(kept, pair) : -1;
+	if (self->basis && !release(PyTuple_GetItem(self->basis, 0))) {
+		err = PyList_Append(kept, self->basis);
 		if (err < 0)
-			Py_INCREF(
-				self->queue->socket
-					->ring); /* for good: the views are not known to be gone */
-		Py_XDECREF(pair);
+			Py_INCREF(self->basis); /* for good: views are not known to be gone */
 		self->queue->socket->viewed = true;
 	}
 	Py_CLEAR(self->basis);
@@ -121,52 +119,85 @@ static bool is_in_ring(const struct py_packet *self)
 	       self->queue->socket->ring && !self->queue->socket->backlog;
 }
 
-static PyObject *view_ring(struct py_packet *self, const uint8_t *data, size_t len)
+/* What views are made of, which takes imports. Returns 0, or -1 with an exception. */
+static int prepare(void)
 {
-	static PyObject *pickle_buffer;
-	PyObject *pickle, *buffer = NULL;
+	PyObject *pickle = NULL;
 
-	if (!pickle_buffer) {
+	if (!kept)
+		kept = PyList_New(0);
+	if (kept && !pickle_buffer) {
 		pickle = PyImport_ImportModule("pickle");
 		pickle_buffer = pickle ? PyObject_GetAttrString(pickle, "PickleBuffer") : NULL;
 		Py_XDECREF(pickle);
 	}
-	self->basis = pickle_buffer ? PyMemoryView_FromMemory((char *)(uintptr_t)data,
-							      (Py_ssize_t)len, PyBUF_READ)
-				    : NULL;
-	if (self->basis)
-		buffer = PyObject_CallFunctionObjArgs(pickle_buffer, self->basis, NULL);
-	if (buffer)
-		self->memory = PyMemoryView_FromObject(buffer);
-	Py_XDECREF(buffer);
-	if (!self->memory)
-		Py_CLEAR(self->basis);
-	return self->memory;
+	return pickle_buffer ? 0 : -1;
 }
 
-/* Packet.payload */
+/* Returns a view of the ring's memory, and in @basis what it stands on; or NULL. */
+static PyObject *view_ring(const struct py_packet *self, PyObject **basis)
+{
+	PyObject *ring = self->queue->socket->ring, *base, *buffer = NULL, *memory = NULL;
+	size_t len;
+	const uint8_t *data = mnfq_packet_get_payload(self->view, &len);
+
+	Py_INCREF(ring);
+	base = PyMemoryView_FromMemory((char *)(uintptr_t)data, (Py_ssize_t)len, PyBUF_READ);
+	*basis = base ? PyTuple_Pack(2, base, ring) : NULL;
+	if (*basis)
+		buffer = PyObject_CallFunctionObjArgs(pickle_buffer, base, NULL);
+	if (buffer)
+		memory = PyMemoryView_FromObject(buffer);
+	Py_XDECREF(buffer);
+	Py_XDECREF(base);
+	Py_DECREF(ring);
+	if (!memory)
+		Py_CLEAR(*basis);
+	return memory;
+}
+
+static PyObject *view_copy(const struct py_packet *self)
+{
+	size_t len;
+	const uint8_t *data = mnfq_packet_get_payload(self->view, &len);
+	PyObject *bytes = PyBytes_FromStringAndSize((const char *)data, (Py_ssize_t)len);
+	PyObject *memory = bytes ? PyMemoryView_FromObject(bytes) : NULL;
+
+	Py_XDECREF(bytes);
+	return memory;
+}
+
+static bool has_payload(const struct py_packet *self)
+{
+	return self->view && self->over <= self->copied;
+}
+
+/* Packet.payload. While objects are made, a finalizer may end the time in which the packet is in hand. */
 PyObject *py_payload_get(struct py_packet *self, void *unused)
 {
-	const uint8_t *data;
-	PyObject *bytes;
-	size_t len;
+	const struct mnfq_packet *view;
+	PyObject *memory, *basis = NULL;
 
 	(void)unused;
-	if (!self->view || self->over > self->copied) {
-		PyErr_SetString(PyExc_ValueError,
-				"the payload is gone: retain() the packet to keep it");
+	if (!self->memory && prepare() < 0)
 		return NULL;
-	}
-	if (!self->memory) {
-		data = mnfq_packet_get_payload(self->view, &len);
-		if (is_in_ring(self)) {
-			(void)view_ring(self, data, len);
+	if (!self->memory && has_payload(self)) {
+		view = self->view;
+		memory = is_in_ring(self) ? view_ring(self, &basis) : view_copy(self);
+		if (!memory)
+			return NULL;
+		if (self->view == view && !self->memory) {
+			self->memory = memory;
+			self->basis = basis;
 		} else {
-			bytes = PyBytes_FromStringAndSize((const char *)data, (Py_ssize_t)len);
-			self->memory = bytes ? PyMemoryView_FromObject(bytes) : NULL;
-			Py_XDECREF(bytes);
+			Py_DECREF(memory);
+			Py_XDECREF(basis);
 		}
 	}
-	Py_XINCREF(self->memory);
-	return self->memory;
+	if (has_payload(self) && self->memory) {
+		Py_INCREF(self->memory);
+		return self->memory;
+	}
+	PyErr_SetString(PyExc_ValueError, "the payload is gone: retain() the packet to keep it");
+	return NULL;
 }

@@ -25,19 +25,6 @@ static int changed(struct py_packet *self, int err)
 	return err < 0 ? -1 : 0;
 }
 
-static int set_bytes(struct py_packet *self, PyObject *value,
-		     int (*set)(struct mnfq_packet *packet, const void *data, size_t len))
-{
-	PyObject *bytes = PyBytes_FromObject(value);
-	int err = -1;
-
-	if (bytes)
-		err = changed(self, set(self->view, PyBytes_AsString(bytes),
-					(size_t)PyBytes_Size(bytes)));
-	Py_XDECREF(bytes);
-	return err;
-}
-
 /* The same for an attribute, which cannot be deleted. */
 static int check_value(struct py_packet *self, PyObject *value)
 {
@@ -47,17 +34,30 @@ static int check_value(struct py_packet *self, PyObject *value)
 	return -1;
 }
 
+static int set_bytes(struct py_packet *self, PyObject *value,
+		     int (*set)(struct mnfq_packet *packet, const void *data, size_t len))
+{
+	PyObject *bytes =
+		value ? PyBytes_FromObject(value) : NULL; /* may run code of the program */
+	int err = -1;
+
+	if (!PyErr_Occurred() && check_value(self, value) == 0)
+		err = changed(self, set(self->view, PyBytes_AsString(bytes),
+					(size_t)PyBytes_Size(bytes)));
+	Py_XDECREF(bytes);
+	return err;
+}
+
 int py_packet_set_payload(struct py_packet *self, PyObject *value, void *unused)
 {
 	(void)unused;
-	return check_value(self, value) < 0 ? -1
-					    : set_bytes(self, value, mnfq_packet_set_payload);
+	return set_bytes(self, value, mnfq_packet_set_payload);
 }
 
 int py_packet_set_l2hdr(struct py_packet *self, PyObject *value, void *unused)
 {
 	(void)unused;
-	return check_value(self, value) < 0 ? -1 : set_bytes(self, value, mnfq_packet_set_l2hdr);
+	return set_bytes(self, value, mnfq_packet_set_l2hdr);
 }
 
 int py_packet_set_vlan(struct py_packet *self, PyObject *value, void *unused)

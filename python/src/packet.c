@@ -24,23 +24,29 @@ PyObject *py_packet_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 	return (PyObject *)make(type);
 }
 
+/*
+ * Sees to it that there is an object for the next packet. This is not left to py_packet_take(): where an object is
+ * made, garbage may be collected, and a finalizer may end the batch. Returns 0, or -1 with an exception.
+ */
+int py_packet_prepare(struct py_socket *socket)
+{
+	struct py_packet *packet;
+
+	if (socket->spares > 0 || !socket->queues)
+		return 0;
+	packet = make(socket->queues->type); /* that of all queues of a socket */
+	if (!packet)
+		return -1;
+	socket->spare[socket->spares++] = packet;
+	return 0;
+}
+
 /* The object of a packet that has arrived. */
 struct py_packet *py_packet_take(struct py_queue *queue, struct mnfq_packet *view)
 {
 	struct py_socket *socket = queue->socket;
-	struct py_packet *self = NULL;
+	struct py_packet *self = socket->spare[--socket->spares];
 
-	while (!self && socket->spares > 0) {
-		self = socket->spare[--socket->spares];
-		if (Py_TYPE(self) != queue->type) {
-			Py_DECREF(self);
-			self = NULL;
-		}
-	}
-	if (!self)
-		self = make(queue->type);
-	if (!self)
-		return NULL;
 	Py_INCREF(queue);
 	self->queue = queue;
 	self->view = view;

@@ -40,7 +40,11 @@ PyObject *py_kernel_stats(const struct mnfq_kernel_stats *stats)
 	return dict;
 }
 
-/* ---- binding ---- */
+/*
+ * ---- binding ----
+ *
+ * With the GIL, so that no other thread uses the socket meanwhile, or closes it. The kernel answers at once.
+ */
 
 static int no_queue(const struct py_queue *self)
 {
@@ -86,8 +90,7 @@ static void unbind(struct py_queue *self)
 	self->queue = NULL;
 	unlink_from(self);
 	self->socket->backlog = true;
-	Py_BEGIN_ALLOW_THREADS mnfq_queue_unbind(queue);
-	Py_END_ALLOW_THREADS
+	mnfq_queue_unbind(queue);
 }
 
 struct settings {
@@ -167,10 +170,8 @@ PyObject *py_queue_bind(struct py_socket *socket, PyObject *args, PyObject *kwar
 		return NULL;
 	to_options(&settings, &options);
 	socket->backlog = true;
-	Py_BEGIN_ALLOW_THREADS err =
-		mnfq_queue_bind(&self->queue, socket->sock, settings.num, &options, NULL, NULL);
-	Py_END_ALLOW_THREADS if (err < 0)
-	{
+	err = mnfq_queue_bind(&self->queue, socket->sock, settings.num, &options, NULL, NULL);
+	if (err < 0) {
 		py_fail_socket(socket, err);
 		Py_CLEAR(self);
 		return NULL;
@@ -251,8 +252,9 @@ static PyObject *queue_configure(struct py_queue *self, PyObject *args)
 		return NULL;
 	to_options(&settings, &options);
 	self->socket->backlog = true;
-	Py_BEGIN_ALLOW_THREADS err = mnfq_queue_configure(self->queue, &options);
-	Py_END_ALLOW_THREADS if (err < 0) return py_fail_socket(self->socket, err);
+	err = mnfq_queue_configure(self->queue, &options);
+	if (err < 0)
+		return py_fail_socket(self->socket, err);
 	self->default_verdict = settings.default_verdict;
 	Py_RETURN_NONE;
 }
@@ -268,16 +270,16 @@ static PyObject *queue_decide(struct py_queue *self, PyObject *args)
 	if (!PyArg_ParseTuple(args, "OO:decide", &sequence, &object) ||
 	    py_check_verdict(object, &verdict) < 0)
 		return NULL;
-	if (!self->queue) {
-		PyErr_SetString(PyExc_ValueError, "the queue is unbound");
-		return NULL;
-	}
-	list = PySequence_List(sequence);
+	list = PySequence_List(sequence); /* runs code of the program */
 	n = list ? PyList_Size(list) : -1;
 	ids = n >= 0 ? malloc((size_t)(n + 1) * sizeof(*ids)) : NULL;
+	if (n >= 0 && !ids)
+		PyErr_NoMemory();
 	for (i = 0; ids && i < n && py_to_u32(PyList_GetItem(list, i), &ids[i]); i++)
 		;
-	if (ids && i == n) {
+	if (ids && i == n && !self->queue) {
+		PyErr_SetString(PyExc_ValueError, "the queue is unbound");
+	} else if (ids && i == n) {
 		count = mnfq_queue_decide(self->queue, ids, (size_t)n, verdict);
 		if (count < 0)
 			py_fail(count, NULL);
@@ -388,8 +390,19 @@ static void dealloc(PyObject *object)
 	Py_DECREF(type);
 }
 
+/* One that a program makes would have no socket. */
+static PyObject *refuse(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+	(void)type;
+	(void)args;
+	(void)kwargs;
+	PyErr_SetString(PyExc_TypeError, "queues are made by Socket.bind()");
+	return NULL;
+}
+
 static PyType_Slot slots[] = {
 	{ Py_tp_doc, (void *)(uintptr_t) "A queue number bound on a socket." },
+	{ Py_tp_new, (void *)refuse },
 	{ Py_tp_methods, methods },
 	{ Py_tp_getset, getset },
 	{ Py_tp_iter, (void *)PyObject_SelfIter },

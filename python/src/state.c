@@ -39,12 +39,20 @@ struct py_queue *py_queue_find(const struct py_socket *self, const struct mnfq_p
 /* The batch is over: of its packets those that somebody keeps become copies. Returns 0, or -1 with an exception. */
 int py_socket_settle(struct py_socket *self)
 {
-	int err = 0;
+	PyObject *type = NULL, *value, *traceback;
 
-	while (self->in_hand > 0)
-		if (py_packet_done(self, self->hand[--self->in_hand]) < 0)
-			err = -1;
-	return err;
+	while (self->in_hand > 0) {
+		if (py_packet_done(self, self->hand[--self->in_hand]) == 0)
+			continue;
+		if (type)
+			PyErr_WriteUnraisable((PyObject *)Py_TYPE(self));
+		else
+			PyErr_Fetch(&type, &value, &traceback);
+	}
+	if (!type)
+		return 0;
+	PyErr_Restore(type, value, traceback);
+	return -1;
 }
 
 /* The same where an exception would be in the way. */
@@ -96,16 +104,18 @@ void py_socket_drop_spares(struct py_socket *self)
 
 void py_socket_close(struct py_socket *self, const char *why)
 {
-	struct mnfq_socket *sock = self->sock;
+	struct mnfq_socket *sock;
 
-	if (!sock)
-		return;
-	if (self->waiting) {
+	if (self->sock && self->waiting) {
 		self->closing = true;
-		mnfq_socket_stop(sock);
+		mnfq_socket_stop(self->sock);
 		return;
 	}
-	py_socket_settle_quietly(self);
+	if (self->sock)
+		py_socket_settle_quietly(self);
+	sock = self->sock; /* who shows warnings may have closed it */
+	if (!sock)
+		return;
 	self->sock = NULL;
 	py_socket_detach(self, why);
 	Py_BEGIN_ALLOW_THREADS mnfq_socket_close(sock);
