@@ -67,7 +67,10 @@ static int check_interpreter(void)
 				"sub-interpreters are not supported");
 		return -1;
 	}
-	modules = PyImport_GetModuleDict();
+	if (!modules) {
+		modules = PyImport_GetModuleDict();
+		Py_INCREF(modules); /* so that no later interpreter has it at its address */
+	}
 	return 0;
 }
 

@@ -349,3 +349,101 @@ def test_exit_in_callback(net4):
     net4.send(b"1", b"2")
     child.communicate(timeout=20)
     assert child.returncode == 7
+
+
+@pytest.mark.parametrize("what", ["close", "unbind", "detach"])
+def test_decided_by_threads_while_it_ends(net, what):
+    """Each packet is decided once, or its thread is told that the queue is gone."""
+    for _ in range(10):
+        sock = mnfq.Socket.open()
+        kept, results = [], []
+        queue = sock.bind(1, lambda packet: (kept.append(packet.retain()), Verdict.DEFER)[1])
+        net.send(*[b"x"] * 60)
+        while len(kept) < 60:
+            sock.dispatch(10)
+        begin = threading.Barrier(4)
+
+        def decide(packets):
+            begin.wait()
+            for packet in packets:
+                try:
+                    packet.decide(Verdict.DROP)
+                    results.append(1)
+                except RuntimeError as error:
+                    assert "already been unbound" in str(error)
+                    results.append(0)
+
+        threads = [threading.Thread(target=decide, args=(kept[i::3],)) for i in range(3)]
+        for thread in threads:
+            thread.start()
+        begin.wait()
+        fd = {"close": sock.close, "unbind": queue.unbind, "detach": sock.detach}[what]()
+        for thread in threads:
+            thread.join()
+        if fd is not None:
+            os.close(fd)
+        sock.close()
+        assert len(results) == 60 and mnfq.queues() == [] and net.pending() == []
+
+
+def test_fork_while_another_thread_waits(net):
+    """The child has no socket, and ends as usual; the parent's thread goes on."""
+    program = (
+        "import mnfq, os, sys, threading\n"
+        "from mnfq import Verdict\n"
+        "sock = mnfq.Socket.open()\n"
+        "sock.bind(1, lambda packet: Verdict.ACCEPT)\n"
+        "thread = threading.Thread(target=sock.run)\n"
+        "thread.start()\n"
+        "print('ready', flush=True)\n"
+        "sys.stdin.readline()\n"
+        "children = []\n"
+        "for _ in range(20):\n"
+        "    child = os.fork()\n"
+        "    if child == 0:\n"
+        "        try:\n"
+        "            sock.stats\n"
+        "        except ValueError as error:\n"
+        "            sock.close()\n"
+        "            with mnfq.Socket.open() as other:\n"
+        "                other.bind(2 + len(children), lambda packet: Verdict.ACCEPT)\n"
+        "                other.dispatch(0)\n"
+        "            sys.exit(7 if 'parent' in str(error) else 8)\n"
+        "        os._exit(9)\n"
+        "    children.append(child)\n"
+        "assert [os.WEXITSTATUS(os.waitpid(child, 0)[1]) for child in children] == [7] * 20\n"
+        "print('forked', flush=True)\n"
+        "sys.stdin.readline()\n"
+        "sock.stop()\n"
+        "thread.join()\n"
+        "print(sock.stats['accepted'])\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    for line, payload in (("ready", b"1"), ("forked", b"2")):
+        assert child.stdout.readline() == f"{line}\n"
+        net.send(payload)
+        assert net.receive() == [payload]
+        child.stdin.write("\n")
+        child.stdin.flush()
+    assert child.communicate(timeout=30)[0] == "2\n" and child.returncode == 0
+
+
+@pytest.mark.parametrize("module", ["mnfq", "netfilterqueue"])
+def test_sub_interpreters_that_come_and_go(module):
+    """The first interpreter that imports the module has it, for good."""
+    program = (
+        "import _xxsubinterpreters as interpreters\n"
+        "for i in range(10):\n"
+        "    other = interpreters.create()\n"
+        "    try:\n"
+        f"        interpreters.run_string(other, 'import {module}; print({module}.__version__)')\n"
+        "    except interpreters.RunFailedError as error:\n"
+        "        assert i and 'sub-interpreters' in str(error), error\n"
+        "    interpreters.destroy(other)\n"
+        "try:\n"
+        f"    import {module}\n"
+        "except ImportError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert done.returncode == 0 and done.stdout.count("\n") == 2 and "not supported" in done.stdout
