@@ -71,21 +71,22 @@ def preload(tmp_path_factory):
     return str(library)
 
 
+def start(preload, attributes, code, family="2"):
+    env = {**os.environ, "MNFQ_TEST_ATTRIBUTES": attributes.hex(), "MNFQ_TEST_FAMILY": family}
+    env["LD_PRELOAD"] = f"{env.get('LD_PRELOAD', '')} {preload}"
+    program = subprocess.Popen(
+        [sys.executable, "-c", code], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert program.stdout.readline() == "bound\n"
+    return program
+
+
 @pytest.fixture
 def look(net4, preload):
     """look(attributes, expression, statement, family) returns what the program reads of one packet."""
 
     def look(attributes, expression, statement="pass", family="2"):
-        env = {**os.environ, "MNFQ_TEST_ATTRIBUTES": attributes.hex(), "MNFQ_TEST_FAMILY": family}
-        env["LD_PRELOAD"] = f"{env.get('LD_PRELOAD', '')} {preload}"
-        program = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM % (expression, statement)],
-            env=env,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert program.stdout.readline() == "bound\n"
+        program = start(preload, attributes, PROGRAM % (expression, statement), family)
         net4.send(b"hello")
         [seen] = ast.literal_eval(program.communicate("\n", timeout=20)[0])
         assert program.returncode == 0 and net4.receive() == [b"hello"]
@@ -128,3 +129,40 @@ def test_conntrack(look):
     for tuple, source, destination, sport, dport in ((original, A, B, 1000, 7000), (reply, B, A, 7000, 1000)):
         assert (tuple["src"], tuple["dst"], tuple["sport"], tuple["dport"]) == (source, destination, sport, dport)
         assert tuple["family"] == 2 and tuple["protocol"] == 17 and tuple["zone"] in (0, 5)
+
+
+def test_finalizer_that_closes_while_it_is_read(net4, preload):
+    """Where dicts are made, garbage is collected."""
+    program = """
+import gc, mnfq, sys
+
+class Garbage:
+    def __init__(self):
+        self.me = self
+    def __del__(self):
+        sock.close()
+
+def decide(packet):
+    gc.collect()
+    Garbage()
+    gc.set_threshold(1)
+    ct = packet.ct
+    gc.set_threshold(700)
+    seen.append((sock.closed, ct["original"]["dport"], ct["raw"]))
+    return mnfq.Verdict.ACCEPT
+
+seen = []
+sock = mnfq.Socket.open()
+sock.bind(1, decide)
+print("bound", flush=True)
+sys.stdin.readline()
+try:
+    sock.dispatch(10)
+except RuntimeError:
+    print(seen)
+"""
+    attributes = attribute(CT | NESTED, CONNECTION) + attribute(CT_INFO, be32(2))
+    child = start(preload, attributes, program)
+    net4.send(b"hello")
+    assert ast.literal_eval(child.communicate("\n", timeout=20)[0]) == [(True, 7000, CONNECTION)]
+    assert child.returncode == 0
