@@ -133,6 +133,8 @@ void py_socket_after_fork(void)
 
 	while ((self = open_sockets)) {
 		for (i = 0; i < self->in_hand; i++) {
+			if (py_packet_unviewed(self->hand[i]) < 0)
+				PyErr_Clear(); /* the view and its memory stay */
 			self->hand[i]->view = NULL;
 			self->hand[i]->state = PY_UNBOUND;
 		}

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import traceback
 import warnings
 
 import mnfq
@@ -447,3 +448,81 @@ def test_sub_interpreters_that_come_and_go(module):
     )
     done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     assert done.returncode == 0 and done.stdout.count("\n") == 2 and "not supported" in done.stdout
+
+
+def in_child(function):
+    """Calls a function in a child, where a failed assertion must not go on to the other tests."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    try:
+        function()
+        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+
+
+def test_views_after_fork(net, sock):
+    """A child may read slices that it has; the view itself is gone, as the packet is."""
+
+    def look(packet):
+        view = packet.payload
+        part = view[net.header :]
+
+        def child():
+            assert bytes(part) == b"hello"
+            for read in (lambda: bytes(view), lambda: packet.payload, lambda: packet.tuple, lambda: packet.mtu):
+                with pytest.raises(ValueError):
+                    read()
+            with pytest.raises(RuntimeError):
+                packet.decide(Verdict.ACCEPT)
+
+        assert in_child(child) == 0
+        assert bytes(part) == net.data(view) == b"hello"
+        return Verdict.ACCEPT
+
+    sock.bind(1, look)
+    for _ in range(2):
+        net.send(b"hello")
+        sock.dispatch(10)
+        assert net.receive() == [b"hello"]
+
+
+def test_child_returns_from_its_callback(net, sock):
+    """As its parent does; then it learns that there is no queue."""
+    children = []
+
+    def fork(packet):
+        children.append(os.fork())
+        return Verdict.ACCEPT
+
+    sock.bind(1, fork)
+    net.send(b"1", b"2")
+    parent, status = os.getpid(), 1
+    try:
+        sock.dispatch(0)
+    except RuntimeError as error:
+        status = 0 if "parent" in str(error) else 2
+    finally:
+        if os.getpid() != parent:
+            os._exit(status)
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0]
+    assert net.receive(2) == [b"1", b"2"]
+
+
+def test_child_that_pulls(net, sock):
+    queue = sock.bind(1)
+    net.send(b"1", b"2")
+    first = next(queue)
+
+    def child():
+        with pytest.raises(RuntimeError, match="unbound"):
+            first.decide(Verdict.ACCEPT)
+        assert list(queue) == [] and not queue.bound
+
+    assert in_child(child) == 0
+    first.decide(Verdict.ACCEPT)
+    next(queue).decide(Verdict.ACCEPT)
+    sock.flush()
+    assert net.receive(2) == [b"1", b"2"]
