@@ -70,7 +70,7 @@ struct mnfq_socket *mnfq_socket_forget(struct mnfq_socket *sock)
 
 	if (!sock)
 		return NULL;
-	dispatched = atomic_load(&sock->dispatching);
+	dispatched = atomic_load(&sock->use) == MNFQ_I_DISPATCHED;
 	mnfq_i_socket_init_locks(sock);
 	atomic_store(&sock->wake, -1);
 	forget_fd(&sock->fd);

@@ -125,7 +125,7 @@ int mnfq_i_guard_start(struct mnfq_i_guard **ret, int64_t delay,
 		destroy(guard);
 		return -err;
 	}
-	(void)pthread_setname_np(guard->thread, "mnfq-delay"); /* for those who wonder whose it is */
+	(void)pthread_setname_np(guard->thread, "mnfq-delay");
 	*ret = guard;
 	return 0;
 }

@@ -178,8 +178,11 @@ void mnfq_i_handle_default(struct mnfq_packet *packet)
  */
 static void send_late(struct mnfq_socket *sock)
 {
-	const int64_t now = mnfq_i_now_ms();
+	int64_t now;
 
+	if (sock->sent_at == 0 && !sock->open && mnfq_i_nothing_left(sock))
+		return; /* a packet alone */
+	now = mnfq_i_now_ms();
 	if (sock->sent_at == 0)
 		sock->sent_at = now;
 	if (now - sock->sent_at < LATE_MS)

@@ -58,8 +58,7 @@ static bool is_done(const struct mnfq_socket *sock)
 	for (; packet < end; packet++)
 		if (packet->in_hand)
 			return false;
-	return sock->closing || (sock->walk.len == 0 && sock->ring_at == sock->ring_count &&
-				 (sock->walk.backlog == 0 || !sock->backlog));
+	return sock->closing || mnfq_i_nothing_left(sock);
 }
 
 /* Ends a round of which nothing is left; @err: what its verdicts met with. */

@@ -392,7 +392,7 @@ int mnfq_queue_set_flags(struct mnfq_queue *queue, uint32_t flags, uint32_t mask
 /* Is no call of dispatch, nor a round of another thread, nor a callback under way? None begins until mnfq_i_unuse(). */
 static bool begin_unbind(struct mnfq_socket *sock)
 {
-	if (mnfq_i_use(sock, false) < 0)
+	if (mnfq_i_use(sock, MNFQ_I_CHANGED) < 0)
 		return false;
 	if (mnfq_i_in_round(sock)) /* unless in a callback of one who pulls */
 		mnfq_i_round_close(sock);

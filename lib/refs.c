@@ -120,8 +120,7 @@ void mnfq_i_socket_init_locks(struct mnfq_socket *sock)
 {
 	pthread_mutexattr_t attr;
 
-	pthread_mutex_init(&sock->use, NULL);
-	atomic_init(&sock->dispatching, false);
+	atomic_init(&sock->use, MNFQ_I_UNUSED);
 	pthread_mutexattr_init(&attr);
 	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
 	pthread_mutex_init(&sock->lock, &attr);
@@ -133,7 +132,6 @@ struct mnfq_socket *mnfq_i_socket_unref(struct mnfq_socket *sock)
 	if (atomic_fetch_sub(&sock->refs, 1) != 1)
 		return NULL;
 	pthread_mutex_destroy(&sock->lock);
-	pthread_mutex_destroy(&sock->use);
 	free_slots(sock);
 	free(sock);
 	return NULL;
@@ -154,21 +152,23 @@ void mnfq_i_queue_unref(struct mnfq_queue *queue)
  * Of the threads that dispatch a socket, or unbind queues of it, one at a time does. Returns -EBUSY if a
  * call of dispatch is under way, perhaps of this thread.
  */
-int mnfq_i_use(struct mnfq_socket *sock, bool dispatch)
+int mnfq_i_use(struct mnfq_socket *sock, enum mnfq_i_use use)
 {
-	while (pthread_mutex_trylock(&sock->use) != 0) {
-		if (atomic_load(&sock->dispatching))
+	int now = MNFQ_I_UNUSED;
+
+	while (!atomic_compare_exchange_strong(&sock->use, &now, (int)use)) {
+		if (now == MNFQ_I_DISPATCHED)
 			return -EBUSY;
-		sched_yield(); /* a queue is being unbound, or it is about to dispatch */
+		now = MNFQ_I_UNUSED;
+		sched_yield(); /* a queue is being unbound */
 	}
-	atomic_store(&sock->dispatching, dispatch);
 	atomic_fetch_add(&sock->refs, 1); /* a callback may close it */
 	return 0;
 }
 
 void mnfq_i_unuse(struct mnfq_socket *sock)
 {
-	pthread_mutex_unlock(&sock->use);
+	atomic_store(&sock->use, MNFQ_I_UNUSED);
 	mnfq_i_socket_unref(sock);
 }
 

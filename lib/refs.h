@@ -144,6 +144,13 @@ struct mnfq_i_walk {
 	int handled;
 };
 
+/* What a thread is doing with a socket that no other may do meanwhile. */
+enum mnfq_i_use {
+	MNFQ_I_UNUSED,
+	MNFQ_I_CHANGED, /* its queues or its ring, which does not take long */
+	MNFQ_I_DISPATCHED,
+};
+
 struct mnfq_socket {
 	atomic_uint refs; /* the user's, and one for each queue */
 	int fd;
@@ -212,8 +219,7 @@ struct mnfq_socket {
 	struct mnfq_i_ifname ifnames[MNFQ_I_IFNAME_SETS][MNFQ_I_IFNAME_WAYS];
 	struct mnfq_i_errmsg error;
 	pthread_mutex_t lock; /* recursive: a late verdict may fill the outbox */
-	pthread_mutex_t use;  /* of whoever dispatches, or unbinds a queue */
-	atomic_bool dispatching;
+	atomic_int use;       /* enum mnfq_i_use, by one thread at a time */
 };
 
 struct mnfq_i_slot *mnfq_i_slot_find(const struct mnfq_socket *sock, uint16_t num);
@@ -226,9 +232,16 @@ void mnfq_i_socket_init_locks(struct mnfq_socket *sock);
 struct mnfq_socket *mnfq_i_socket_unref(struct mnfq_socket *sock);
 void mnfq_i_queue_count(const struct mnfq_queue *queue, struct mnfq_stats *sum);
 void mnfq_i_queue_count_unread(struct mnfq_queue *queue, uint32_t verdict, uint64_t n);
-int mnfq_i_use(struct mnfq_socket *sock, bool dispatch);
+int mnfq_i_use(struct mnfq_socket *sock, enum mnfq_i_use use);
 void mnfq_i_unuse(struct mnfq_socket *sock);
 bool mnfq_i_in_round(struct mnfq_socket *sock);
+
+/* Has the round no message left, but for what is in hand? */
+static inline bool mnfq_i_nothing_left(const struct mnfq_socket *sock)
+{
+	return sock->walk.len == 0 && sock->ring_at == sock->ring_count &&
+	       (sock->walk.backlog == 0 || !sock->backlog);
+}
 
 /*
  * Is a round open between calls? Whichever thread uses the socket now goes on with it. An atomic store for each

@@ -121,15 +121,20 @@ static bool release_rest(struct mnfq_socket *sock)
 }
 
 /*
- * From here on other threads release what they find; what they had to leave is done now. Returns
- * whether more of it is to follow.
+ * From here on other threads release what they find; what they had to leave is done now. They look for the
+ * dispatcher after they have noted a release, so either they or this sees it. Returns whether more is to follow.
  */
 static bool let_others(struct mnfq_socket *sock)
 {
+	struct mnfq_queue *queue = sock->queues;
 	bool more;
 
-	pthread_mutex_lock(&sock->lock);
 	atomic_store(&sock->dispatcher, 0);
+	while (queue && !atomic_load(&queue->has_release))
+		queue = queue->next;
+	if (!queue)
+		return false;
+	pthread_mutex_lock(&sock->lock);
 	more = release_rest(sock);
 	pthread_mutex_unlock(&sock->lock);
 	return more;
@@ -181,7 +186,7 @@ void mnfq_i_round_pause(struct mnfq_socket *sock)
 /* Begins a call that no other of its kind may be in; mnfq_i_round_leave() ends it. Returns 0 or -EBUSY. */
 int mnfq_i_round_enter(struct mnfq_socket *sock)
 {
-	int err = mnfq_i_use(sock, true);
+	int err = mnfq_i_use(sock, MNFQ_I_DISPATCHED);
 
 	return err < 0 ? mnfq_i_fail(&sock->error, err,
 				     "called from within a callback, or while another thread "
@@ -192,7 +197,7 @@ int mnfq_i_round_enter(struct mnfq_socket *sock)
 /* The end of such a call: another thread's unbinding may have come too late to be seen in there. */
 void mnfq_i_round_leave(struct mnfq_socket *sock)
 {
-	atomic_store(&sock->dispatching, false);
+	atomic_store(&sock->use, MNFQ_I_CHANGED);
 	if (atomic_load(&sock->deferred_unbind) && atomic_load(&sock->dispatcher) == 0)
 		mnfq_i_walk_unbind(sock);
 	mnfq_i_unuse(sock);

@@ -370,7 +370,7 @@ int mnfq_socket_set_ring(struct mnfq_socket *sock, struct mnfq_ring *ring)
 
 	if (!sock)
 		return -EINVAL;
-	err = mnfq_i_use(sock, false);
+	err = mnfq_i_use(sock, MNFQ_I_CHANGED);
 	if (err < 0)
 		return refuse_ring(sock);
 	err = set_ring(sock, ring);
