@@ -9,10 +9,16 @@ a group of functions. The other functions of a group get a page that refers to i
 import os
 import re
 import sys
+import time
 
 COMMENT = re.compile(r'/\*.*?\*/', re.S)
 FUNCTION = re.compile(r'^(?!typedef|static|#)[a-z][\w\s]*?[\s*](mnfq_\w+)\([^;{]*\);', re.M)
 INLINE = re.compile(r'^static inline [^(]*?(mnfq_\w+)\([^{]*\)(?=\n\{)', re.M)
+
+
+def date():
+    """Of the page, as scdoc has it: a build that is to be the same again says when it is."""
+    return time.strftime('%Y-%m-%d', time.gmtime(int(os.environ.get('SOURCE_DATE_EPOCH', time.time()))))
 
 
 def text_of(comment):
@@ -93,7 +99,7 @@ def page(header, version, lines, names, prototypes, remarks):
         else:
             parts.setdefault(part, []).append(line)
     text = ' '.join(lines).split('. ')[0].split('@')[0].split(':')[0].strip().rstrip('.')
-    out = ['.\\" made from ' + header, '.TH %s 3 "" "libmnfq %s"' % (names[0], version),
+    out = ['.\\" made from ' + header, '.TH %s 3 "%s" "libmnfq %s"' % (names[0], date(), version),
            '.SH NAME', roff(', '.join(names)) + r' \- ' + roff(text[:1].lower() + text[1:]),
            '.SH SYNOPSIS', '.nf', '.B #include <%s>' % header, '.PP']
     for prototype in prototypes:
