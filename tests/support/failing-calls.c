@@ -71,16 +71,24 @@ static void *look_up(const char *name)
 	return found ? found : dlsym(RTLD_NEXT, name);
 }
 
-__attribute__((constructor)) static void set_up(void)
+/* At the first call, which other libraries' constructors may make before ours. */
+static void look_up_all(void)
 {
-	const char *path = getenv(FAILING_PLAN);
-	void *found, *map;
-	int fd;
+	void *found;
 
 #define LOOK_UP(name)                                                                            \
 	found = look_up(#name);                                                                  \
 	memcpy(&real.name, &found, sizeof(found));
 	FAILING_CALLS(LOOK_UP)
+}
+
+__attribute__((constructor)) static void set_up(void)
+{
+	const char *path = getenv(FAILING_PLAN);
+	void *map;
+	int fd;
+
+	look_up_all();
 	if (!path)
 		return;
 	fd = real.open(path, O_RDWR | O_CLOEXEC);
@@ -96,6 +104,8 @@ static int failure(enum failing_call call)
 {
 	unsigned int number;
 
+	if (!real.open)
+		look_up_all();
 	if (!plan)
 		return 0;
 	atomic_fetch_add(&plan->made[process][call], 1);
