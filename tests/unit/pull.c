@@ -408,6 +408,29 @@ Test(cork, fed_packets_are_decided_together)
 	expect_verdict(11, MNFQ_ACCEPT);
 }
 
+static unsigned int sends_before[4];
+
+static enum mnfq_verdict take_long(struct mnfq_packet *packet, void *data)
+{
+	(void)data;
+	sends_before[mnfq_packet_get_id(packet)] = fake.sends;
+	fake.clock_ms += 5;
+	return MNFQ_ACCEPT;
+}
+
+/* Each datagram is alone in its call. What was decided in a call before is late for all that. */
+Test(cork, no_verdict_waits_for_slow_callbacks_of_what_is_fed)
+{
+	unsigned int i;
+
+	rebind_seven(take_long, MNFQ_DROP);
+	cr_expect(eq(int, mnfq_socket_cork(sock), 0));
+	for (i = 1; i <= 3; i++)
+		cr_expect(eq(int, feed_packet(i), 1));
+	cr_expect(eq(uint, sends_before[2], sends_before[1] + 1));
+	cr_expect(eq(uint, sends_before[3], sends_before[2] + 1));
+}
+
 Test(cork, a_dispatch_sends_what_was_gathered)
 {
 	rebind_seven(hold, MNFQ_DROP);
