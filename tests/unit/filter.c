@@ -186,3 +186,16 @@ Test(filter, the_place_is_found_in_long_ones, .timeout = 60)
 	filter = filter_new(text, error);
 	cr_expect(!filter && strstr(error, "\"prot\""), "%s", error);
 }
+
+/* A parenthesis is a word, and needs no blank in front. */
+Test(filter, the_place_is_found_among_parentheses, .timeout = 60)
+{
+	static char text[4000];
+
+	memset(text, '(', sizeof(text) - 1);
+	filter = filter_new(text, error);
+	cr_expect(!filter && strstr(error, "syntax error"), "%s", error);
+	memset(text, ')', sizeof(text) - 1);
+	filter = filter_new(text, error);
+	cr_expect(!filter && strstr(error, "syntax error at character 1: \")\""), "%s", error);
+}

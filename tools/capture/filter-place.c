@@ -6,6 +6,7 @@
 #include "capture/filter-place.h"
 
 #include <ctype.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,10 +76,11 @@ static size_t next_word(const char *text, size_t at)
 /* Where the first word begins that is wrong; at the end if it is that something is missing. */
 static size_t find_wrong_word(const char *text, filter_parses parses)
 {
-	size_t starts[TEXT_MAX / 2 + 2], count = 0, low = 0, high, middle;
+	uint16_t starts[TEXT_MAX]; /* a word has a character or more */
+	size_t count = 0, low = 0, high, middle;
 
 	for (size_t at = next_word(text, 0); text[at]; at = next_word(text, word_end(text, at)))
-		starts[count++] = at;
+		starts[count++] = (uint16_t)at;
 	/* Words below @low are right together; with the one at @high they are not. */
 	for (high = count; low < high;) {
 		middle = (low + high) / 2;
