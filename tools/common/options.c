@@ -235,6 +235,8 @@ static int handle_option(const struct option_table *table, void *opts, int resul
 		*status = fail_option(table, result, argv);
 	else
 		*status = set_row(table, row, opts);
+	if (row && table->note)
+		table->note(opts, row, optarg);
 	if (*status < 0)
 		*status = fail_argument(table, row);
 	return !row || row->kind >= OPTION_HELP || *status;

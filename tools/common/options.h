@@ -87,6 +87,8 @@ struct option_table {
 	void (*list)(bool brief); /* print what they can be, in columns or just the names */
 	const struct option_row *rows;
 	size_t count;
+	/** NULL, or called with each option that was given; @argument: NULL if there is none. */
+	void (*note)(void *opts, const struct option_row *row, const char *argument);
 	const char *footer;
 };
 

@@ -154,6 +154,25 @@ static const struct option_row dump_rows[] = {
 	OPTION_ROW_VERSION,
 };
 
+/* What is of use with a file. */
+static const struct option_row read_rows[] = { PACKET_ROWS, PACKET_ROW_SANDBOX };
+
+static bool is_of_file(const struct option_row *row)
+{
+	for (size_t i = 0; i < sizeof(read_rows) / sizeof(read_rows[0]); i++)
+		if (strcmp(row->name, read_rows[i].name) == 0)
+			return true;
+	return strcmp(row->name, "read") == 0;
+}
+
+static void note_option(void *data, const struct option_row *row, const char *argument)
+{
+	struct dump_options *opts = data;
+
+	if (!is_of_file(row) && !(row->bare && !argument)) /* see set_netns() */
+		opts->of_queues = row;
+}
+
 static const struct option_table dump_table = {
 	.command = DUMP_NAME,
 	.usage = "Usage: mnfq dump -q NUM[:NUM] [-n NETNS]... [OPTIONS] [FILTER]\n"
@@ -167,6 +186,7 @@ static const struct option_table dump_table = {
 	.operands = "Filter",
 	.rows = dump_rows,
 	.count = sizeof(dump_rows) / sizeof(dump_rows[0]),
+	.note = note_option,
 	.footer =
 		"Options with ... may be repeated. SIGUSR1 prints the counters, which are also\n"
 		"printed at exit. See mnfq-dump(1).\n",
@@ -205,10 +225,12 @@ static int check_loop(const struct dump_options *opts)
 static int check_read(const struct dump_options *opts)
 {
 	const struct packet_options *packets = &opts->packets;
+	const struct option_row *row = opts->of_queues;
+	const char letter[] = { '-', row ? row->letter : '\0', '\0' };
 
-	if (opts->has_queues || opts->spec_count > 0 || opts->listen || opts->all_netns)
-		return fail_usage(DUMP_NAME, "-r reads a file: -q and what selects namespaces do "
-					     "not apply");
+	if (row)
+		return fail_usage(DUMP_NAME, "-r reads a file: %s%s does not apply",
+				  row->letter ? "" : "--", row->letter ? letter : row->name);
 	if (packets->has_verdict || packets->has_else || packets->has_mark ||
 	    packets->has_priority || packets->has_ct_mark)
 		return fail_usage(DUMP_NAME, "-r prints what was decided; to decide packets of a "

@@ -27,7 +27,9 @@ struct socket_spec {
 #define SPECS_MAX 1024
 struct dump_options {
 	struct packet_options packets;
-	const char *read;     /* a capture in place of queues; NULL: none */
+	const char *read; /* a capture in place of queues; NULL: none */
+	const struct option_row
+		*of_queues;   /* an option that was given and is for queues alone, or NULL */
 	uint16_t first, last; /* queues */
 	bool has_queues;
 	uint16_t threads;

@@ -92,3 +92,57 @@ Test(dump_options, lists_that_are_too_long)
 	expect_list_refused("--all-netns", "--exclude", 50000, " at most");
 	expect_list_refused("--listen /tmp/x", "--allow-uid", 50000, " at most");
 }
+
+/* ---- of queues, with a file --------------------------------------------------------------- */
+
+static void expect_refused_with_file(const char *option, const char *named)
+{
+	char message[80];
+	struct tool tool;
+
+	snprintf(message, sizeof(message), "mnfq dump: -r reads a file: %s does not apply",
+		 named);
+	tool_start(&tool, NULL, -1, "dump -r /dev/null %s", option);
+	expect_contains(tool_err(&tool), message);
+	cr_expect_str_eq(tool_err(&tool), "");
+	cr_expect_eq(tool_finish(&tool), 2, "%s", option);
+}
+
+/* Defaults are refused as well: whoever gives them expects something. */
+Test(dump_options, those_of_queues_are_not_ignored_with_a_file)
+{
+	expect_refused_with_file("-q 1", "-q");
+	expect_refused_with_file("-n x", "-n");
+	expect_refused_with_file("--fd 5", "--fd");
+	expect_refused_with_file("--from x", "--from");
+	expect_refused_with_file("--listen x", "--listen");
+	expect_refused_with_file("--mode 0600", "--mode");
+	expect_refused_with_file("--allow-uid 0", "--allow-uid");
+	expect_refused_with_file("--max-per-uid 9", "--max-per-uid");
+	expect_refused_with_file("--lend-rights", "--lend-rights");
+	expect_refused_with_file("--allow-plain", "--allow-plain");
+	expect_refused_with_file("--all-netns", "--all-netns");
+	expect_refused_with_file("--exclude x", "--exclude");
+	expect_refused_with_file("--keep", "--keep");
+	expect_refused_with_file("--threads 1", "--threads");
+	expect_refused_with_file("--busy-poll 0", "--busy-poll");
+	expect_refused_with_file("--coalesce 0", "--coalesce");
+	expect_refused_with_file("--receive-buffer 9", "--receive-buffer");
+	expect_refused_with_file("--max-len 9", "--max-len");
+	expect_refused_with_file("--copy meta", "--copy");
+	expect_refused_with_file("--fail-open", "--fail-open");
+	expect_refused_with_file("--no-gso", "--no-gso");
+	expect_refused_with_file("--uid-gid", "--uid-gid");
+	expect_refused_with_file("--secctx", "--secctx");
+	expect_refused_with_file("--conntrack", "--conntrack");
+}
+
+/* As tcpdump's: it says that names of hosts are not looked up. */
+Test(dump_options, a_letter_of_tcpdump_is_taken_with_a_file)
+{
+	struct tool tool;
+
+	tool_start(&tool, NULL, -1, "dump -nvr /dev/null --no-sandbox --names --json");
+	expect_contains(tool_err(&tool), "it is empty");
+	cr_expect_eq(tool_finish(&tool), 1);
+}
