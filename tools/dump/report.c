@@ -114,20 +114,12 @@ void report_settings(FILE *out, const struct dump *dump, const struct dump_handl
 
 /* ---- counters --------------------------------------------------------------------------- */
 
-/* After a write error the reason was reported, and after EPIPE the reader wants no more. */
-static uint64_t count_dropped(const struct dump *dump)
-{
-	const int error = output_error(dump->packets.out);
-
-	return error == 0 || error == EAGAIN ? output_dropped(dump->packets.out) : 0;
-}
-
 void report_counters(const struct dump *dump, const struct counters *counters)
 {
 	struct counters sums = *counters;
 	FILE *out = log_begin();
 
-	sums.lines_dropped = count_dropped(dump);
+	sums.lines_dropped = packets_lines_dropped(&dump->packets);
 	sums.filtered = dump->packets.filter != NULL;
 	sums.unwritten = packets_unwritten(&dump->packets);
 	counters_print(out, &sums);
@@ -173,7 +165,7 @@ void report_summary(const struct dump *dump)
 	if (totals->packets.cut)
 		fprintf(out, "cut: the filter could not decide packets of which it had too few "
 			     "bytes, and they got the verdict of --else; raise --copy\n");
-	if (count_dropped(dump))
+	if (packets_lines_dropped(&dump->packets))
 		fprintf(out, "lines dropped: the reader of stdout was too slow; see "
 			     "--when-blocked\n");
 	log_end();

@@ -97,7 +97,7 @@ int packet_set_ct_mark(void *options, const char *argument);
 	  .expected = "hex or base64", .help = "with --json: the payload in hex or base64" },    \
 	{ "when-blocked", 0, "ACTION", .set = packet_set_when_blocked,                           \
 	  .complete = "drop-lines wait exit", .expected = "drop-lines, wait or exit",            \
-	  .help = "while stdout is not read: drop-lines (default),\nwait or exit" },             \
+	  .help = "while stdout is not read: drop-lines (default with\nqueues), wait (default with a file) or exit" }, \
 	{ "write", 'w', "FILE", .set = packet_set_write, .complete = "FILE",                     \
 	  .help = "write packets to a pcapng file, -: to stdout,\ninstead of printing them" },   \
 	{ "print", PACKET_BOOL(also_print), .help = "with -w: print them as well" },             \

@@ -257,6 +257,14 @@ uint64_t packets_unwritten(const struct packets *packets)
 	return capture_missing(packets->capture);
 }
 
+/* After EPIPE the reader wants no more. */
+uint64_t packets_lines_dropped(const struct packets *packets)
+{
+	const int error = output_error(packets->out);
+
+	return error == 0 || error == EAGAIN ? output_dropped(packets->out) : 0;
+}
+
 /* ---- the end ------------------------------------------------------------------------------ */
 
 void packets_flush(struct packets *packets)

@@ -72,6 +72,9 @@ bool packets_show(struct packets *packets, const struct line *line,
 /** Packets that are missing in the capture. Who reads it from stdout may have had enough. */
 uint64_t packets_unwritten(const struct packets *packets);
 
+/** Lines that are missing, since their reader was too slow. After an error of writing the reason is reported. */
+uint64_t packets_lines_dropped(const struct packets *packets);
+
 /** What was printed and written appears. */
 void packets_flush(struct packets *packets);
 

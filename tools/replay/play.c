@@ -112,10 +112,15 @@ static void count_decision(struct play *play, const struct mnfq_packet *packet)
 static bool show_recorded(struct play *play, struct mnfq_packet *packet, struct line *line,
 			  const struct record *record)
 {
+	enum filter_result result;
 	char text[VERDICT_SIZE];
 
-	if (play->packets.filter && filter_run(play->packets.filter, packet) != FILTER_YES)
-		return true;
+	if (play->packets.filter) {
+		result = filter_run(play->packets.filter, packet);
+		play->counters.packets.cut += result == FILTER_CUT;
+		if (result != FILTER_YES)
+			return true;
+	}
 	if (record->has_verdict)
 		line->verdict = format_verdict(text, record->verdict);
 	return packets_show(&play->packets, line, record->has_verdict ? &record->verdict : NULL);
@@ -230,11 +235,35 @@ static int start(struct play *play)
 		   : status;
 }
 
-static void report_play(const struct play *play)
+/* What is not in the output, though it was asked for. */
+static void report_missing(FILE *out, const struct play *play)
+{
+	const struct counters *counters = &play->counters;
+	const uint64_t cut = counters->packets.cut;
+	const bool drops = play->opts->when_blocked == OUTPUT_DROP;
+
+	if (cut)
+		fprintf(out, "cut: the capture has too few bytes of %llu %s for the filter\n",
+			(unsigned long long)cut, plural(cut, "packet", "packets"));
+	if (counters->unwritten)
+		fprintf(out, "not written: %llu %s%s\n", (unsigned long long)counters->unwritten,
+			plural(counters->unwritten, "packet", "packets"),
+			drops ? "; see --when-blocked" : "");
+	if (counters->lines_dropped)
+		fprintf(out,
+			"lines dropped: %llu, as the reader of stdout was too slow; see "
+			"--when-blocked\n",
+			(unsigned long long)counters->lines_dropped);
+}
+
+static void report_play(struct play *play)
 {
 	const uint64_t skipped = capture_reader_skipped(play->reader);
-	FILE *out = log_begin();
+	FILE *out;
 
+	play->counters.lines_dropped = packets_lines_dropped(&play->packets);
+	play->counters.unwritten = packets_unwritten(&play->packets);
+	out = log_begin();
 	if (skipped)
 		fprintf(out, "%llu %s left out: their link type is not supported\n",
 			(unsigned long long)skipped, plural(skipped, "packet", "packets"));
@@ -242,6 +271,7 @@ static void report_play(const struct play *play)
 		counters_print(out, &play->counters);
 		putc('\n', out);
 	}
+	report_missing(out, play);
 	log_end();
 }
 
