@@ -251,8 +251,9 @@ bool packets_show(struct packets *packets, const struct line *line,
 
 uint64_t packets_unwritten(const struct packets *packets)
 {
-	if (!packets->capture ||
-	    (is_stdout(packets) && atomic_load(&packets->capture_error) == EPIPE))
+	const int error = atomic_load(&packets->capture_error);
+
+	if (!packets->capture || error == ECANCELED || (error == EPIPE && is_stdout(packets)))
 		return 0;
 	return capture_missing(packets->capture);
 }

@@ -69,7 +69,7 @@ bool packets_decide(struct packets *packets, struct mnfq_packet *packet,
 bool packets_show(struct packets *packets, const struct line *line,
 		  const enum mnfq_verdict *verdict);
 
-/** Packets that are missing in the capture. Who reads it from stdout may have had enough. */
+/** Packets that are missing in the capture. Who reads it from stdout may have had enough, and -G -W as well. */
 uint64_t packets_unwritten(const struct packets *packets);
 
 /** Lines that are missing, since their reader was too slow. After an error of writing the reason is reported. */

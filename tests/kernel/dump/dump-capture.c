@@ -396,6 +396,8 @@ Test(dump_capture, files_change_by_time)
 	cr_assert(wait_until(has_sent_and_files(&seq, 2)));
 	/* The third one would be one too many: it ends by itself. */
 	cr_assert(wait_until(has_sent_and_ended(&seq)));
+	expect_contains(tool_err(&tool), " accepted, 0 dropped");
+	cr_expect(!strstr(tool.line, "not written"), "that was not wanted: %s", tool.line);
 	cr_expect_eq(tool_finish(&tool), 0);
 	cr_expect_eq(count_files(), 2);
 }
