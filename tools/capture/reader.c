@@ -27,6 +27,7 @@ struct capture_reader {
 	bool pcap;
 	struct pcapng pcapng;
 	uint64_t skipped;
+	const volatile sig_atomic_t *stop; /* or NULL */
 	char error[160];
 
 	/* Of a pcap file: */
@@ -61,6 +62,11 @@ const char *capture_reader_error(const struct capture_reader *reader)
 uint64_t capture_reader_skipped(const struct capture_reader *reader)
 {
 	return reader->skipped;
+}
+
+void capture_reader_stop_on(struct capture_reader *reader, const volatile sig_atomic_t *stop)
+{
+	reader->stop = stop;
 }
 
 /* ---- bytes -------------------------------------------------------------------------------- */
@@ -239,7 +245,7 @@ int capture_read(struct capture_reader *reader, struct record *record)
 	size_t len;
 	int n = 0;
 
-	while (n == 0 && !reader->ended) {
+	while (n == 0 && !reader->ended && !(reader->stop && *reader->stop)) {
 		reader->block_at = reader->at;
 		len = read_up_to(reader, &first, sizeof(first));
 		if (len == 0 && !ferror(reader->file)) {

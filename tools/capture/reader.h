@@ -3,6 +3,7 @@
 #ifndef MNFQ_TOOLS_CAPTURE_READER_H
 #define MNFQ_TOOLS_CAPTURE_READER_H
 
+#include <signal.h>
 #include <stdio.h>
 
 #include "capture/record.h"
@@ -11,6 +12,9 @@ struct capture_reader;
 
 /** Returns NULL without memory. The file is read from where it is, and stays the caller's. */
 struct capture_reader *capture_reader_new(FILE *file);
+
+/** Once *@stop is set, as by a signal handler, capture_read() returns 0, however many blocks there are without packets. */
+void capture_reader_stop_on(struct capture_reader *reader, const volatile sig_atomic_t *stop);
 
 /**
  * The next packet: 1, and *@record points into the reader until the next call; 0 at the end; or a negative

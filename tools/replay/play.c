@@ -190,7 +190,10 @@ static int open_file(struct play *play)
 			    quote_word(name, sizeof(name), play->name), strerror(errno));
 	play->live = fstat(fileno(play->file), &status) == 0 && !S_ISREG(status.st_mode);
 	play->reader = capture_reader_new(play->file);
-	return play->reader ? 0 : fail(play->opts->command, "out of memory");
+	if (!play->reader)
+		return fail(play->opts->command, "out of memory");
+	capture_reader_stop_on(play->reader, &stopping);
+	return 0;
 }
 
 /* It would be empty before it is read. */

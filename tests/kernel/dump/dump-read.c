@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* mnfq dump -r and mnfq replay: what is missing in their output is told. */
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -125,6 +126,40 @@ Test(dump_read, nothing_is_missing_without_options)
 		lines++;
 	cr_expect_eq(lines, PACKETS);
 	cr_expect_str_eq(tool_err(&tool), "");
+	cr_expect_eq(tool_finish(&tool), 0);
+}
+
+/* ---- stopping ----------------------------------------------------------------------------- */
+
+static void write_blocks(const char *name, const uint32_t *block, size_t len, unsigned int count)
+{
+	char blocks[96];
+	FILE *to;
+
+	snprintf(blocks, sizeof(blocks), "%s/%s", directory, name);
+	to = fopen(blocks, "we");
+	cr_assert(to);
+	while (count--)
+		fwrite(block, len, 1, to);
+	cr_assert_eq(fclose(to), 0);
+}
+
+/* Blocks that are no packets, without end. Once many were taken, its signals are caught. */
+Test(dump_read, what_has_no_packets_can_be_stopped)
+{
+	const uint32_t section[] = { 0x0a0d0d0a, 28, 0x1a2b3c4d, 1, ~0u, ~0u, 28 };
+	const uint32_t unknown[] = { 0x7fff, 12, 12 };
+	struct tool tool;
+
+	write_blocks("section", section, sizeof(section), 1);
+	write_blocks("blocks", unknown, sizeof(unknown), 20000);
+	tool_start_shell(&tool, NULL, -1,
+			 "cd $D; mkfifo fifo; { cat section blocks; echo fed >&3; "
+			 "while cat blocks; do :; done; } 3>&1 >fifo 2>/dev/null & "
+			 "exec \"$MNFQ_TOOL\" replay $D/fifo");
+	cr_assert_str_eq(tool_out(&tool), "fed");
+	kill(tool.pid, SIGTERM);
+	cr_expect_str_eq(tool_err(&tool), "0 packets, 0 bytes, 0 accepted, 0 dropped");
 	cr_expect_eq(tool_finish(&tool), 0);
 }
 
