@@ -14,9 +14,9 @@
 
 /** What to do with a line that does not fit, because the descriptor blocks. */
 enum output_blocked {
-	OUTPUT_DROP,
-	/* drop and count it */ OUTPUT_WAIT,
-	/* wait */ OUTPUT_EXIT, /* drop it and fail with EAGAIN */
+	OUTPUT_DROP, /* drop and count it */
+	OUTPUT_WAIT, /* wait */
+	OUTPUT_EXIT, /* drop it and fail with EAGAIN */
 };
 
 /** What is written next, and where. */
