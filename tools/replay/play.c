@@ -137,15 +137,16 @@ static bool decide(struct play *play, struct mnfq_packet *packet, struct line *l
 	return !matches || packets_show(&play->packets, line, &verdict);
 }
 
-/* Returns whether more are to come. */
-static bool play_packet(struct play *play, const struct record *record)
+/* Returns 1 if more are to come, 0 if not, or a negative errno. */
+static int play_packet(struct play *play, const struct record *record)
 {
 	struct mnfq_packet *packet;
 	struct line line;
+	int err = record_packet(&packet, record);
 	bool more;
 
-	if (record_packet(&packet, record) < 0) /* there is no memory */
-		return true;
+	if (err < 0)
+		return err;
 	line = record_line(record, packet);
 	note_netns(play, line.netns);
 	line.show_netns = play->several_netns;
@@ -160,21 +161,26 @@ static int play_all(struct play *play)
 {
 	struct record record;
 	char name[512];
-	bool more;
-	int n;
+	uint64_t taken;
+	int n, more = 1;
 
 	while ((n = capture_read(play->reader, &record)) > 0) {
 		more = play_packet(play, &record);
 		if (play->live)
 			packets_flush(&play->packets);
-		if (!more || stopping)
+		if (more <= 0 || stopping)
 			break;
 	}
-	if (n >= 0 || stopping)
+	if (more >= 0 && (n >= 0 || stopping))
 		return 0;
+	taken = play->counters.stats.packets;
 	packets_flush(&play->packets);
-	return fail(play->opts->command, "%s: %s", quote_word(name, sizeof(name), play->name),
-		    capture_reader_error(play->reader));
+	quote_word(name, sizeof(name), play->name);
+	if (more < 0)
+		return fail(play->opts->command, "%s: after %llu %s: %s", name,
+			    (unsigned long long)taken, plural(taken, "packet", "packets"),
+			    strerror(-more));
+	return fail(play->opts->command, "%s: %s", name, capture_reader_error(play->reader));
 }
 
 /* ---- set-up ------------------------------------------------------------------------------- */
