@@ -109,13 +109,13 @@ Test(stat, a_range_of_queues)
 Test(stat, owners_are_found_and_remembered)
 {
 	const struct owner *owner;
-	char link[64], path[64];
+	char link[64] = "", path[64];
 	uint64_t inodes[2] = { 0, 1 };
 	int ends[2], other[2];
 
 	cr_assert(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0 && pipe(other) == 0);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", ends[0]);
-	cr_assert(readlink(path, link, sizeof(link)) > 0);
+	cr_assert(readlink(path, link, sizeof(link) - 1) > 0);
 	cr_assert(sscanf(link, "socket:[%lu]", (unsigned long *)&inodes[0]) == 1);
 	cr_assert_eq(owners_find(&owners, inodes, 2), 0);
 	owner = owners_get(&owners, inodes[0]);
