@@ -3,6 +3,7 @@
 import ctypes
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +14,10 @@ import pytest
 
 CLONE_NEWNS, CLONE_NEWNET = 0x00020000, 0x40000000
 PORT = 7000
+
+
+# The programs of the tests are interrupted, which a shell's background jobs ignore, and whatever they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _why_not():
