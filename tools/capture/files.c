@@ -118,9 +118,11 @@ static bool is_over(const struct files *files)
 	return files->until && clock_ms() >= files->until;
 }
 
+/* What a file begins with may be larger already. Another one would be no better: each gets a packet. */
 static bool is_full(const struct files *files)
 {
-	return files->options.max_size && files->size > files->options.max_size;
+	return files->options.max_size && files->has_packet &&
+	       files->size > files->options.max_size;
 }
 
 /* With -C as well, -W counts the files of a ring, as with tcpdump it does nothing. */
@@ -146,6 +148,7 @@ static int change(struct files *files)
 		return -fd;
 	files->fd = fd;
 	files->size = 0;
+	files->has_packet = false;
 	files->begins = true;
 	if (over) {
 		files->periods++;
@@ -183,6 +186,7 @@ int files_next(void *data, const char *bytes, size_t len, struct output_piece *p
 
 		if (type == BLOCK_SECTION || type == BLOCK_INTERFACE)
 			err = remember(files, bytes + at, block);
+		files->has_packet |= type == BLOCK_PACKET;
 		at += block;
 		files->size += block;
 	} while (!err && at < len && !is_due(files, bytes + at));

@@ -25,8 +25,9 @@ struct files {
 	int fd;
 	char name[PATH_MAX]; /* of the last one, for messages */
 	struct opener opener;
-	uint64_t size; /* of this file so far */
-	int64_t until; /* by the monotonic clock; 0: there is no limit */
+	uint64_t size;   /* of this file so far */
+	bool has_packet; /* this file */
+	int64_t until;   /* by the monotonic clock; 0: there is no limit */
 	unsigned int periods;
 	uint8_t *head; /* what each file begins with: the section and its interfaces */
 	size_t head_len, head_room;

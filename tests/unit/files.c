@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/* capture/files.h: the files that a capture is written to, one after the other. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "capture/files.h"
+#include "capture/pcapng.h"
+
+#define BLOCK 64
+
+static char directory[] = "/tmp/mnfq-test-XXXXXX";
+static char path[sizeof(directory) + 8];
+static struct files files;
+static char error[256];
+
+static void begin(void)
+{
+	cr_assert(mkdtemp(directory) && chdir(directory) == 0);
+	snprintf(path, sizeof(path), "%s/x", directory);
+	files.opener.fd = files.fd = -1;
+}
+
+static void end(void)
+{
+	char command[64];
+
+	(void)files_close(&files);
+	snprintf(command, sizeof(command), "rm -rf %s", directory);
+	if (system(command) != 0)
+		abort();
+}
+
+TestSuite(files, .init = begin, .fini = end, .timeout = 60);
+
+static void open_with_size(uint64_t size)
+{
+	const struct files_options options = { .path = path, .max_size = size };
+
+	cr_assert_eq(files_open(&files, &options, error, sizeof(error)), 0, "%s", error);
+}
+
+static void put_block(char *bytes, uint32_t type)
+{
+	const uint32_t block[] = { type, BLOCK };
+
+	memset(bytes, 0, BLOCK);
+	memcpy(bytes, block, sizeof(block));
+	memcpy(bytes + BLOCK - sizeof(block[1]), &block[1], sizeof(block[1]));
+}
+
+/* Writes them as the thread of the output does. */
+static int write_blocks(const char *bytes, size_t len)
+{
+	struct output_piece piece;
+	size_t at = 0;
+	int err = 0;
+
+	for (unsigned int pieces = 0; at < len && !err; pieces++) {
+		cr_assert_lt(pieces, 100, "it does not end");
+		piece = (struct output_piece){ .bytes = bytes + at };
+		err = files_next(&files, piece.bytes, len - at, &piece);
+		if (!err)
+			cr_assert(write(piece.fd, piece.bytes, piece.len) == (ssize_t)piece.len);
+		at += err || piece.added ? 0 : piece.len;
+	}
+	return err;
+}
+
+static int write_packets(size_t count)
+{
+	char bytes[16 * BLOCK];
+
+	cr_assert_leq(count + 2, 16);
+	put_block(bytes, BLOCK_SECTION);
+	put_block(bytes + BLOCK, BLOCK_INTERFACE);
+	for (size_t i = 0; i < count; i++)
+		put_block(bytes + (i + 2) * BLOCK, BLOCK_PACKET);
+	return write_blocks(bytes, (count + 2) * BLOCK);
+}
+
+static off_t size_of(const char *name)
+{
+	struct stat status;
+
+	return stat(name, &status) == 0 ? status.st_size : -1;
+}
+
+/* What each file begins with may be larger than it is meant to be: each gets a packet. */
+Test(files, a_long_beginning_ends)
+{
+	open_with_size(BLOCK);
+	cr_expect_eq(write_packets(3), 0);
+	cr_expect_eq(size_of("x"), 3 * BLOCK);
+	cr_expect_eq(size_of("x1"), 3 * BLOCK);
+	cr_expect_eq(size_of("x2"), 3 * BLOCK);
+	cr_expect_eq(size_of("x3"), -1);
+}
