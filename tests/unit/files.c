@@ -39,7 +39,7 @@ TestSuite(files, .init = begin, .fini = end, .timeout = 60);
 
 static void open_with_size(uint64_t size)
 {
-	const struct files_options options = { .path = path, .max_size = size };
+	const struct files_options options = { .path = path, .fifo = -1, .max_size = size };
 
 	cr_assert_eq(files_open(&files, &options, error, sizeof(error)), 0, "%s", error);
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "capture/pcapng.h"
@@ -25,6 +26,17 @@ static int fail_to_create(const char *name, int err, char *error, size_t error_s
 	return err;
 }
 
+int files_open_fifo(const struct files_options *options)
+{
+	struct stat status;
+	int fd;
+
+	if (rotates(options) || stat(options->path, &status) < 0 || !S_ISFIFO(status.st_mode))
+		return -ENODEV;
+	fd = open(options->path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+	return fd < 0 ? -errno : fd;
+}
+
 static int open_only(struct files *files, char *error, size_t error_size)
 {
 	const char *path = files->options.path;
@@ -33,6 +45,10 @@ static int open_only(struct files *files, char *error, size_t error_size)
 	if (strcmp(path, "-") == 0) {
 		snprintf(files->name, sizeof(files->name), "stdout");
 		files->fd = STDOUT_FILENO;
+		return 0;
+	}
+	if (files->options.fifo >= 0) {
+		files->fd = files->options.fifo;
 		return 0;
 	}
 	files->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);

@@ -13,6 +13,7 @@
 
 struct files_options {
 	const char *path;       /* "-": stdout */
+	int fifo;               /* what files_open_fifo() has returned */
 	uint64_t max_size;      /* bytes of a file, beyond which there is another; 0: no limit */
 	uint32_t seconds;       /* between files; 0: no limit */
 	unsigned int max_files; /* 0: no limit */
@@ -33,6 +34,12 @@ struct files {
 	size_t head_len, head_room;
 	bool begins; /* a file that lacks its head */
 };
+
+/**
+ * A FIFO cannot be opened before somebody reads from it, for which this waits: so it is opened while nobody waits for
+ * us. Returns its descriptor, -ENODEV if it is something else, or another negative errno.
+ */
+int files_open_fifo(const struct files_options *options);
 
 /** Opens the first one. Returns 0 or a negative errno with the message in @error. While there is one thread. */
 int files_open(struct files *files, const struct files_options *options, char *error,

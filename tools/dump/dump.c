@@ -102,6 +102,8 @@ static int dump_run(struct dump *dump)
 		return status;
 	choose_mode(dump);
 	status = check_handover_options(dump);
+	if (!status)
+		status = packets_await_reader(&dump->packets);
 	if (status)
 		return status;
 	dump->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -108,15 +108,37 @@ static void on_capture_failed(void *data, int error)
 	stop(packets);
 }
 
+static struct files_options files_of(const struct packets *packets)
+{
+	const struct packet_options *opts = packets->opts;
+
+	return (struct files_options){ .path = opts->write,
+				       .fifo = packets->fifo,
+				       .max_size = opts->file_size,
+				       .seconds = opts->file_seconds,
+				       .max_files = opts->max_files,
+				       .sandbox = !opts->no_sandbox };
+}
+
+int packets_await_reader(struct packets *packets)
+{
+	const struct files_options options = files_of(packets);
+	char name[PATH_MAX];
+
+	if (!options.path)
+		return 0;
+	packets->fifo = files_open_fifo(&options);
+	if (packets->fifo >= 0 || packets->fifo == -ENODEV)
+		return 0;
+	return fail(packets->opts->command, "cannot open %s: %s",
+		    clean_text(name, sizeof(name), options.path), strerror(-packets->fifo));
+}
+
 int packets_open_capture(struct packets *packets)
 {
 	const struct packet_options *opts = packets->opts;
 	const struct capture_options options = {
-		.files = { .path = opts->write,
-			   .max_size = opts->file_size,
-			   .seconds = opts->file_seconds,
-			   .max_files = opts->max_files,
-			   .sandbox = !opts->no_sandbox },
+		.files = files_of(packets),
 		.snap = opts->snap,
 		.when_blocked = opts->when_blocked,
 		.filtered = opts->filter != NULL,
@@ -139,6 +161,7 @@ int packets_open(struct packets *packets, const struct packet_options *opts, boo
 
 	packets->opts = opts;
 	packets->live = live;
+	packets->fifo = -1;
 	pthread_mutex_init(&packets->stop_lock, NULL);
 	status = open_output(packets);
 	return status ? status : open_filter(packets);

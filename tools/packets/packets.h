@@ -25,6 +25,7 @@ struct packets {
 	uint64_t seen;           /* packets that match; between output_begin() and output_end() */
 	struct filter *filter;   /* NULL: all match */
 	struct capture *capture; /* NULL: none */
+	int fifo;                /* that the capture goes to; negative: none is open */
 	atomic_int capture_error; /* why the capture has ended: an errno */
 	atomic_bool reported;     /* that, already */
 
@@ -42,6 +43,9 @@ struct packet_counts {
 
 /** Open the output, compile the filter. Before the sandbox is entered. Returns an exit status. */
 int packets_open(struct packets *packets, const struct packet_options *opts, bool live);
+
+/** If the capture goes to a FIFO, wait for its reader. Before packets wait for us. Returns an exit status. */
+int packets_await_reader(struct packets *packets);
 
 /**
  * Create the capture, if there is to be one. Likewise, and while there is one thread; once nothing else can fail, since

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -209,6 +210,29 @@ Test(dump_capture, it_ends_when_its_reader_does)
 	udp_send(&udp, 0);
 	tool_expect_end(&tool, .packets = 1, .accepted = 1);
 	dump_expect(1);
+}
+
+static bool opens_a_file(void)
+{
+	char command[64];
+
+	snprintf(command, sizeof(command), "cut -d' ' -f1 /proc/%d/syscall", tool.pid);
+	return strtol(output(command), NULL, 10) == SYS_openat;
+}
+
+/* Nobody waits for a verdict meanwhile, and a signal ends it. */
+Test(dump_capture, it_waits_for_a_reader_before_packets_do)
+{
+	struct netns_queue queue;
+
+	dump_open();
+	cr_assert(*output("mkfifo $D/fifo; echo") == '\n');
+	tool_start(&tool, NULL, -1, "dump -q 1 -n %s -w %s/fifo", ns->name, directory);
+	cr_assert(wait_until(opens_a_file()));
+	cr_expect(!netns_get_queue(ns, 1, &queue));
+	kill(tool.pid, SIGTERM);
+	cr_expect_str_empty(tool_err(&tool));
+	cr_expect_eq(tool_finish(&tool), -SIGTERM);
 }
 
 static void expect_that_packets_go_on(void)
