@@ -3,9 +3,11 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "capture/files.h"
@@ -99,4 +101,29 @@ Test(files, a_long_beginning_ends)
 	cr_expect_eq(size_of("x1"), 3 * BLOCK);
 	cr_expect_eq(size_of("x2"), 3 * BLOCK);
 	cr_expect_eq(size_of("x3"), -1);
+}
+
+/* Nothing reads from it, or something does. */
+Test(files, a_fifo_in_the_way_is_an_error)
+{
+	open_with_size(BLOCK);
+	cr_assert(mkfifo("x1", 0600) == 0);
+	cr_expect_eq(write_packets(2), EEXIST);
+	cr_expect_eq(files_close(&files), 0);
+	cr_assert(open("x1", O_RDONLY | O_NONBLOCK | O_CLOEXEC) >= 0);
+	open_with_size(BLOCK);
+	cr_expect_eq(write_packets(2), EEXIST);
+}
+
+/* As one that opens a file of a server that does not answer. */
+Test(files, a_process_that_hangs_is_left)
+{
+	pid_t pid;
+
+	open_with_size(BLOCK);
+	pid = files.opener.pid;
+	cr_assert(kill(pid, SIGSTOP) == 0);
+	cr_expect_eq(files_close(&files), 0);
+	cr_assert(kill(pid, SIGKILL) == 0);
+	cr_expect_eq(waitpid(pid, NULL, 0), pid);
 }

@@ -10,12 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "common/sys.h"
 #include "sandbox/sandbox.h"
+
+#define STOP_MS 500
 
 struct answer {
 	int err; /* a negative errno, or 0: a descriptor goes along */
@@ -83,7 +86,26 @@ static int make_name(const struct series *series, char name[PATH_MAX])
 
 /* ---- the process -------------------------------------------------------------------------- */
 
-/* In the directory as it was at first. No link is followed, which others might have put there. */
+/*
+ * In the directory as it was at first. No link is followed, which others might have put there, and for no reader of a
+ * FIFO is waited. Returns a descriptor or a negative errno.
+ */
+static int make_regular(int directory, const char *name)
+{
+	const int fd = openat(directory, name,
+			      O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY |
+				      O_NONBLOCK,
+			      0666);
+	struct stat status;
+
+	if (fd < 0)
+		return errno == ENXIO ? -EEXIST : -errno;
+	if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode))
+		return fd;
+	close(fd);
+	return -EEXIST;
+}
+
 static int make_file(const struct series *series, int directory, struct answer *answer)
 {
 	int fd;
@@ -91,10 +113,9 @@ static int make_file(const struct series *series, int directory, struct answer *
 	answer->err = make_name(series, answer->name);
 	if (answer->err < 0)
 		return -1;
-	fd = openat(directory, answer->name + file_at(answer->name),
-		    O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0666);
+	fd = make_regular(directory, answer->name + file_at(answer->name));
 	if (fd < 0)
-		answer->err = -errno;
+		answer->err = fd;
 	return fd;
 }
 
@@ -267,12 +288,17 @@ int opener_next(const struct opener *opener, enum opener_reason reason, char *na
 	return fd == 0 ? -EPROTO : fd;
 }
 
+/* One that hangs in the kernel ends once it does not any more: it cannot do anything else. */
 void opener_stop(struct opener *opener)
 {
+	const struct timespec pause = { .tv_nsec = 1000000 };
+	const int64_t since = clock_ms();
+
 	if (opener->fd < 0)
 		return;
 	close(opener->fd);
 	opener->fd = -1;
-	if (opener->pid > 0)
-		(void)waitpid(opener->pid, NULL, 0);
+	while (opener->pid > 0 && waitpid(opener->pid, NULL, WNOHANG) == 0 &&
+	       clock_ms() - since < STOP_MS)
+		nanosleep(&pause, NULL);
 }
