@@ -11,6 +11,16 @@
 #include "capture/filter.h"
 #include "support/build.h"
 
+static bool no_memory;
+
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+
+void *__wrap_malloc(size_t size)
+{
+	return no_memory ? NULL : __real_malloc(size);
+}
+
 static struct build packet;
 static struct filter *filter;
 static char error[FILTER_ERROR_SIZE];
@@ -66,7 +76,9 @@ static enum filter_result run(size_t caplen, const char *l2hdr)
 		options.l2hdr_len = 14;
 	}
 	cr_assert_eq(mnfq_packet_from_memory(&made, &info, &options), 0);
+	no_memory = true; /* none is allocated for a packet */
 	result = filter_run(filter, made);
+	no_memory = false;
 	mnfq_packet_free(made);
 	return result;
 }
@@ -108,6 +120,30 @@ Test(filter, packets_of_bridges_have_addresses_of_the_link)
 	compile("arp");
 	cr_expect_eq(run(0, ETHERNET), FILTER_NO);
 	cr_expect(!filter_limits(filter), "no packet without a link layer is of ARP");
+}
+
+/* Of each a frame is made. */
+Test(filter, the_largest_packet_of_a_bridge)
+{
+	static uint8_t payload[MNFQ_COPY_RANGE_MAX] = { 0x45 };
+	struct mnfq_packet_info info = { .size = sizeof(info),
+					 .payload = payload,
+					 .payload_len = sizeof(payload),
+					 .length = sizeof(payload),
+					 .flags = MNFQ_INFO_LENGTH | MNFQ_INFO_VLAN,
+					 .vlan_protocol = ETH_P_8021Q,
+					 .family = NFPROTO_BRIDGE,
+					 .hw_protocol = ETH_P_IP };
+	struct mnfq_memory_options options = MNFQ_INIT(options);
+	struct mnfq_packet *made;
+
+	options.l2hdr = (const uint8_t *)ETHERNET;
+	options.l2hdr_len = 14;
+	payload[sizeof(payload) - 1] = 7;
+	cr_assert_eq(mnfq_packet_from_memory(&made, &info, &options), 0);
+	compile("ether[65548] = 7");
+	cr_expect_eq(filter_run(filter, made), FILTER_YES);
+	mnfq_packet_free(made);
 }
 
 /* Of the ports there is nothing, so that it could be either. */

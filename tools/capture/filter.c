@@ -224,22 +224,20 @@ static enum filter_result run_compiled(const struct program *program, const uint
 	return result == NO_MATCH ? FILTER_NO : FILTER_YES;
 }
 
-/* A program takes its bytes in one piece. */
+/* A program takes its bytes in one piece. On the stack, as any thread may be here, and nothing is allocated for it. */
 static enum filter_result run_frame(const struct program *program, const struct record *record,
 				    size_t length)
 {
 	const size_t len = record->info.payload_len;
-	uint8_t *frame = malloc(FRAME_HEAD_MAX + len);
-	enum filter_result result;
+	uint8_t frame[FRAME_HEAD_MAX + MNFQ_COPY_RANGE_MAX];
 	size_t head;
 
-	if (!frame)
+	if (len > MNFQ_COPY_RANGE_MAX) /* no message has more */
 		return FILTER_CUT;
 	head = frame_head(frame, record);
-	memcpy(frame + head, record->info.payload, len);
-	result = run_compiled(program, frame, head + len, head + length);
-	free(frame);
-	return result;
+	if (len > 0)
+		memcpy(frame + head, record->info.payload, len);
+	return run_compiled(program, frame, head + len, head + length);
 }
 
 enum filter_result filter_run(const struct filter *filter, const struct mnfq_packet *packet)
