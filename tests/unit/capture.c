@@ -464,4 +464,8 @@ Test(capture, packets_are_counted)
 	len += pcapng_write_statistics(bytes + len, 0, &(struct pcapng_counts){ .start = 1 });
 	cr_expect_eq(files_count((char *)bytes, len), 2);
 	cr_expect_eq(files_count((char *)bytes, 0), 0);
+	cr_expect_eq(files_whole((char *)bytes, len), len);
+	cr_expect_eq(files_whole((char *)bytes, 0), 0);
+	cr_expect_eq(files_whole((char *)bytes, 7), 0);
+	cr_expect_lt(files_whole((char *)bytes, len - 1), len - 1);
 }

@@ -247,7 +247,8 @@ struct capture *capture_open(const struct capture_options *options, char *error,
 	struct output_options output = { .size = CAPTURE_BUFFER,
 					 .when_blocked = options->when_blocked,
 					 .next = files_next,
-					 .count = files_count };
+					 .count = files_count,
+					 .whole = files_whole };
 	size_t len;
 
 	if (!capture) {

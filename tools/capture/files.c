@@ -107,6 +107,15 @@ uint64_t files_count(const char *bytes, size_t len)
 	return count;
 }
 
+size_t files_whole(const char *bytes, size_t len)
+{
+	size_t at = 0;
+
+	while (len - at >= 8 && block_length(bytes + at) <= len - at)
+		at += block_length(bytes + at);
+	return at;
+}
+
 /* Further files begin with it, too. */
 static int remember(struct files *files, const char *block, size_t len)
 {

@@ -48,6 +48,7 @@ int files_open(struct files *files, const struct files_options *options, char *e
 /** For struct output_options: @data is the struct files. The errno is ECANCELED after the last file of -G and -W. */
 int files_next(void *data, const char *bytes, size_t len, struct output_piece *piece);
 uint64_t files_count(const char *bytes, size_t len);
+size_t files_whole(const char *bytes, size_t len);
 
 /** Returns 0 or a negative errno: what was written is not there. */
 int files_close(struct files *files);

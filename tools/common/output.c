@@ -11,6 +11,7 @@
 #include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -107,6 +108,17 @@ static uint64_t count_records(const struct output *output, const char *bytes, si
 				     : count_lines(bytes, len);
 }
 
+/* A record of which a part was written is taken back, if the descriptor is a file that ends there: readers fail there. */
+static void take_back(int fd, size_t len)
+{
+	const off_t end = lseek(fd, 0, SEEK_CUR);
+	struct stat status;
+
+	if (len > 0 && end >= (off_t)len && fstat(fd, &status) == 0 && S_ISREG(status.st_mode) &&
+	    status.st_size == end)
+		(void)!ftruncate(fd, end - (off_t)len);
+}
+
 /* Returns 0 or an errno; *@done: how much of it was written, records only whole. */
 static int write_piece(struct output *output, const struct output_piece *piece, size_t *done)
 {
@@ -115,7 +127,9 @@ static int write_piece(struct output *output, const struct output_piece *piece, 
 
 	for (; at < piece->len && !err; at += written)
 		err = write_some(output, piece->fd, piece->bytes + at, piece->len - at, &written);
-	*done = output->options.next && err ? 0 : at;
+	*done = err && output->options.next ? output->options.whole(piece->bytes, at) : at;
+	if (err)
+		take_back(piece->fd, at - *done);
 	return err;
 }
 
@@ -133,10 +147,10 @@ static int write_buffer(struct output *output, struct buffer *buffer)
 			err = options->next(options->data, piece.bytes, buffer->len - at, &piece);
 		else
 			piece.len = get_piece(piece.bytes, buffer->len - at);
+		done = 0;
 		if (!err)
 			err = write_piece(output, &piece, &done);
-		if (!err || !options->next)
-			at += piece.added ? 0 : done;
+		at += piece.added ? 0 : done;
 	}
 	buffer->len -= at;
 	memmove(buffer->bytes, buffer->bytes + at, buffer->len);

@@ -40,6 +40,8 @@ struct output_options {
 	int (*next)(void *data, const char *bytes, size_t len, struct output_piece *piece);
 	/** How many packets are in there; begins where a piece could. */
 	uint64_t (*count)(const char *bytes, size_t len);
+	/** How many bytes of that are whole records; with @next. */
+	size_t (*whole)(const char *bytes, size_t len);
 	void *data;
 };
 

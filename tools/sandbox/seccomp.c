@@ -41,10 +41,11 @@ static const char *const to_live[] = {
 	"timerfd_gettime64", "signalfd4", "nanosleep", "clock_nanosleep",
 	"clock_nanosleep_time64", "pause", "wait4", "waitid",
 	/* output, and files that are read */
-	"read", "readv", "pread64", "write", "writev", "lseek", "_llseek", "close", "dup", "dup2",
-	"dup3", "fstat", "fstat64", "newfstatat", "fstatat64", "stat", "stat64", "lstat",
-	"lstat64", "statx", "statfs", "statfs64", "fstatfs", "fstatfs64", "access", "faccessat",
-	"faccessat2", "getdents", "getdents64", "readlink", "readlinkat",
+	"read", "readv", "pread64", "write", "writev", "lseek", "_llseek", "ftruncate",
+	"ftruncate64", "close", "dup", "dup2", "dup3", "fstat", "fstat64", "newfstatat",
+	"fstatat64", "stat", "stat64", "lstat", "lstat64", "statx", "statfs", "statfs64",
+	"fstatfs", "fstatfs64", "access", "faccessat", "faccessat2", "getdents", "getdents64",
+	"readlink", "readlinkat",
 	/* memory */
 	"brk", "munmap", "mremap", "madvise",
 	/* time, threads, signals */
