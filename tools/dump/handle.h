@@ -9,8 +9,8 @@
 #include <mnfq/handover.h>
 #include <mnfq/mnfq.h>
 
-#include "dump/counters.h"
 #include "dump/runtime.h"
+#include "packets/counters.h"
 
 struct dump_handle {
 	struct dump *dump;

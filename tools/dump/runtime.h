@@ -10,8 +10,8 @@
 
 #include <mnfq/mnfq.h>
 
-#include "dump/counters.h"
 #include "dump/options.h"
+#include "packets/counters.h"
 #include "packets/packets.h"
 
 struct systemd_fd;

@@ -15,7 +15,7 @@
 #include "common/log.h"
 #include "common/program.h"
 #include "common/text.h"
-#include "dump/counters.h"
+#include "packets/counters.h"
 #include "packets/packets.h"
 #include "sandbox/sandbox.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* mnfq dump: the counters of the library and the kernel. */
-#ifndef MNFQ_TOOLS_DUMP_COUNTERS_H
-#define MNFQ_TOOLS_DUMP_COUNTERS_H
+/* The counters of the library, of the kernel, and of what is done with packets. */
+#ifndef MNFQ_TOOLS_PACKETS_COUNTERS_H
+#define MNFQ_TOOLS_PACKETS_COUNTERS_H
 
 #include <stddef.h>
 #include <stdint.h>

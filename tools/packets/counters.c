@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* mnfq dump: the counters of the library and the kernel. */
-#include "dump/counters.h"
+/* The counters of the library, of the kernel, and of what is done with packets. */
+#include "packets/counters.h"
 
 #include <stdbool.h>
 #include <stddef.h>
