@@ -6,15 +6,17 @@
 . "$(dirname "$0")/common.sh"
 temporary
 
+ending='[.]c[.]o$' # what is no name of theirs
+
 # calls DIRECTORY… : a line for each symbol that one object file takes from another.
 calls()
 {
-	find -L "$@" -name '*.o' -exec nm -A {} + | awk '
+	find -L "$@" -name '*.o' -exec nm -A {} + | awk -v ending="$ending" '
 		{
 			split($0, at, ":")
 			file = at[1]
 			sub(/.*\//, "", file)
-			sub(/\.c\.o$/, "", file)
+			sub(ending, "", file)
 		}
 		$(NF - 1) ~ /^[TDBRVWCGS]$/ { home[$NF] = file }
 		$(NF - 1) == "U" { user[++n] = file; symbol[n] = $NF }
@@ -55,4 +57,12 @@ if [ "$TOOL" = true ]; then
 		done
 		check "tools/$folder" "$tmp/$folder/"
 	done
+	# Nor do folders: their files as one.
+	mkdir "$tmp/all"
+	for object in "$BUILD"/tools/*.p/*_*.o; do
+		folder=${object##*/}
+		ln -s "$object" "$tmp/all/${folder%%_*}.${folder#*_}"
+	done
+	ending='[.].*'
+	check "the folders of tools" "$tmp/all/"
 fi
