@@ -127,3 +127,25 @@ Test(files, a_process_that_hangs_is_left)
 	cr_assert(kill(pid, SIGKILL) == 0);
 	cr_expect_eq(waitpid(pid, NULL, 0), pid);
 }
+
+/* The file that is read has a name that the capture comes to. */
+Test(files, what_is_read_is_not_emptied)
+{
+	struct files_options options = { .path = path, .fifo = -1, .max_size = BLOCK };
+	struct stat status;
+
+	cr_assert_eq(system("echo packets >x1"), 0);
+	cr_assert(stat("x1", &status) == 0);
+	options.input = (struct opener_input){ true, status.st_dev, status.st_ino };
+	cr_assert_eq(files_open(&files, &options, error, sizeof(error)), 0, "%s", error);
+	cr_expect_eq(write_packets(2), EEXIST);
+	cr_expect_eq(size_of("x1"), 8);
+}
+
+Test(files, what_was_there_is_emptied)
+{
+	cr_assert_eq(system("dd if=/dev/zero of=x1 bs=1k count=1 2>/dev/null"), 0);
+	open_with_size(BLOCK);
+	cr_expect_eq(write_packets(2), 0);
+	cr_expect_eq(size_of("x1"), 3 * BLOCK);
+}

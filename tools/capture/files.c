@@ -67,7 +67,8 @@ int files_open(struct files *files, const struct files_options *options, char *e
 	const struct opener_names names = { .path = options->path,
 					    .dated = options->seconds > 0,
 					    .numbered = options->max_size > 0,
-					    .files = options->max_files };
+					    .files = options->max_files,
+					    .input = options->input };
 	int err;
 
 	*files = (struct files){ .options = *options, .fd = -1, .opener.fd = -1, .periods = 1 };

@@ -18,6 +18,7 @@ struct files_options {
 	uint32_t seconds;       /* between files; 0: no limit */
 	unsigned int max_files; /* 0: no limit */
 	bool sandbox;           /* for the process that makes further files */
+	struct opener_input input;
 };
 
 /** All but .name belongs to the thread that writes, once there is one. */

@@ -86,24 +86,33 @@ static int make_name(const struct series *series, char name[PATH_MAX])
 
 /* ---- the process -------------------------------------------------------------------------- */
 
+static bool is_input(const struct opener_input *input, const struct stat *status)
+{
+	return input->is_open && input->device == status->st_dev &&
+	       input->inode == status->st_ino;
+}
+
 /*
  * In the directory as it was at first. No link is followed, which others might have put there, and for no reader of a
- * FIFO is waited. Returns a descriptor or a negative errno.
+ * FIFO is waited. What is there is emptied once it is known. Returns a descriptor or a negative errno.
  */
-static int make_regular(int directory, const char *name)
+static int make_regular(int directory, const char *name, const struct opener_input *input)
 {
-	const int fd = openat(directory, name,
-			      O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY |
-				      O_NONBLOCK,
-			      0666);
+	const int fd =
+		openat(directory, name,
+		       O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK, 0666);
 	struct stat status;
+	int err = 0;
 
 	if (fd < 0)
 		return errno == ENXIO ? -EEXIST : -errno;
-	if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode))
-		return fd;
-	close(fd);
-	return -EEXIST;
+	if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode) || is_input(input, &status))
+		err = -EEXIST;
+	else if (status.st_size > 0 && ftruncate(fd, 0) < 0)
+		err = -errno;
+	if (err < 0)
+		close(fd);
+	return err < 0 ? err : fd;
 }
 
 static int make_file(const struct series *series, int directory, struct answer *answer)
@@ -113,7 +122,7 @@ static int make_file(const struct series *series, int directory, struct answer *
 	answer->err = make_name(series, answer->name);
 	if (answer->err < 0)
 		return -1;
-	fd = make_regular(directory, answer->name + file_at(answer->name));
+	fd = make_regular(directory, answer->name + file_at(answer->name), &series->names->input);
 	if (fd < 0)
 		answer->err = fd;
 	return fd;

@@ -11,12 +11,20 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+/** A file that is being read, and must not be made empty. */
+struct opener_input {
+	bool is_open;
+	dev_t device;
+	ino_t inode;
+};
+
 /** As -w, -G and -W have them. */
 struct opener_names {
 	const char *path;
 	bool dated;         /* conversions of strftime(3) in the name */
 	bool numbered;      /* -C: a number behind the name */
 	unsigned int files; /* of a ring; 0: no limit */
+	struct opener_input input;
 };
 
 /** What the next file is due to. */

@@ -117,7 +117,8 @@ static struct files_options files_of(const struct packets *packets)
 				       .max_size = opts->file_size,
 				       .seconds = opts->file_seconds,
 				       .max_files = opts->max_files,
-				       .sandbox = !opts->no_sandbox };
+				       .sandbox = !opts->no_sandbox,
+				       .input = packets->input };
 }
 
 int packets_await_reader(struct packets *packets)

@@ -25,7 +25,8 @@ struct packets {
 	uint64_t seen;           /* packets that match; between output_begin() and output_end() */
 	struct filter *filter;   /* NULL: all match */
 	struct capture *capture; /* NULL: none */
-	int fifo;                /* that the capture goes to; negative: none is open */
+	struct opener_input input;
+	int fifo;                 /* that the capture goes to; negative: none is open */
 	atomic_int capture_error; /* why the capture has ended: an errno */
 	atomic_bool reported;     /* that, already */
 

@@ -202,14 +202,16 @@ static int open_file(struct play *play)
 	return 0;
 }
 
-/* It would be empty before it is read. */
-static int check_overwrite(const struct play *play)
+/* It would be empty before it is read. Names with numbers or dates are compared when their files are made. */
+static int check_overwrite(struct play *play)
 {
 	const char *write = play->opts->write;
 	struct stat in, out;
 
-	if (!write || stat(write, &out) < 0 || fstat(fileno(play->file), &in) < 0 ||
-	    !S_ISREG(in.st_mode) || in.st_dev != out.st_dev || in.st_ino != out.st_ino)
+	if (!write || fstat(fileno(play->file), &in) < 0 || !S_ISREG(in.st_mode))
+		return 0;
+	play->packets.input = (struct opener_input){ true, in.st_dev, in.st_ino };
+	if (stat(write, &out) < 0 || in.st_dev != out.st_dev || in.st_ino != out.st_ino)
 		return 0;
 	return fail(play->opts->command, "-w would overwrite the file that is read");
 }

@@ -68,6 +68,8 @@ static const char *const to_remove[] = { "unlink", "unlinkat", NULL };
 static const char *const to_watch[] = { "inotify_init1", "inotify_add_watch", "inotify_rm_watch",
 					NULL };
 
+static const char *const to_empty[] = { "ftruncate", "ftruncate64", NULL };
+
 static const char *const to_receive[] = { "setitimer", NULL };
 
 /* Child processes, and what they give up further. */
@@ -156,11 +158,9 @@ static const struct rule to_list[] = {
 	{ .name = NULL },
 };
 
-/* Files that are made, or made empty; no link is followed. */
+/* Files that are made, or written; no link is followed. They are emptied once they are known: to_empty. */
 static const struct rule to_create[] = {
-	{ "openat",
-	  1,
-	  { MASKED(2, WRITES | O_NOFOLLOW, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW) } },
+	{ "openat", 1, { MASKED(2, WRITES | O_NOFOLLOW, O_WRONLY | O_CREAT | O_NOFOLLOW) } },
 	{ .name = NULL },
 };
 
@@ -224,7 +224,7 @@ static const struct {
 	[SANDBOX_KEEPER] = { { to_accept, to_watch, to_fork, to_end, to_remove },
 			     { to_read, to_open_sockets, to_enter, to_fork_if } },
 	[SANDBOX_READER] = { .names = { NULL } },
-	[SANDBOX_FILES] = { .rules = { to_create } },
+	[SANDBOX_FILES] = { { to_empty }, { to_create } },
 	[SANDBOX_SHARER] = { { to_accept, to_remove }, { to_open_sockets } },
 };
 

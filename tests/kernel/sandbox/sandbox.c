@@ -85,7 +85,10 @@ TestSuite(sandbox, .timeout = 300);
 	ATTEMPT(0, open(NOWHERE, O_TMPFILE | O_WRONLY, 0600))                                    \
 	ATTEMPT(0, creat(NOWHERE, 0600))                                                         \
 	ATTEMPT(0, open(NOWHERE, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600))                 \
-	ATTEMPT(FILES, open(NOWHERE, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600))           \
+	ATTEMPT(0, open(NOWHERE, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600))               \
+	ATTEMPT(0, open(NOWHERE, O_WRONLY | O_CREAT, 0600))                                      \
+	ATTEMPT(FILES, open(NOWHERE, O_WRONLY | O_CREAT | O_NOFOLLOW, 0600))                     \
+	ATTEMPT(FILES, ftruncate(-1, 0))                                                         \
 	ATTEMPT(0, mkdir(NOWHERE, 0700))                                                         \
 	ATTEMPT(0, rename(NOWHERE, NOWHERE))                                                     \
 	ATTEMPT(0, symlink(NOWHERE, NOWHERE))                                                    \
