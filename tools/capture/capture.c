@@ -8,12 +8,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 
 #include "capture/pcapng-write.h"
 
 #define CAPTURE_BUFFER (4u << 20)
 #define TABLE_SIZE     1024u
+#define NAMED_MAX      4096u /* with names: each file begins with all, and each takes memory */
 
 struct capture_interface {
 	struct capture_interface *next; /* of those with the same hash */
@@ -35,6 +37,7 @@ struct capture {
 	struct capture_interface *table[TABLE_SIZE];
 	struct capture_interface *oldest, **newest;
 	uint32_t count;
+	unsigned int seed; /* of the table: names are those of others */
 	uint64_t
 		unbuffered; /* packets that are missing, besides those that the output has dropped */
 	uint8_t bytes[2 * PCAPNG_BLOCK_MAX]; /* an interface and a packet */
@@ -60,10 +63,11 @@ static unsigned int add_to_hash(unsigned int hash, const char *text)
 static struct capture_interface **place_of(struct capture *capture,
 					   const struct record_interface *interface)
 {
-	unsigned int hash = add_to_hash(2166136261u, interface->name);
+	unsigned int hash = add_to_hash(capture->seed, interface->name);
 
-	hash = add_to_hash(hash, interface->netns) ^ interface->link_type;
-	return &capture->table[hash % TABLE_SIZE];
+	hash = add_to_hash(hash, interface->netns);
+	hash = add_to_hash(hash, interface->label) ^ interface->link_type;
+	return &capture->table[(hash ^ hash >> 16) % TABLE_SIZE];
 }
 
 static bool is_same_interface(const struct record_interface *a, const struct record_interface *b)
@@ -94,22 +98,33 @@ static void append_interface(struct capture *capture, struct capture_interface *
 	capture->count++;
 }
 
-/* The one of a packet, which is added with it if it is new. NULL without memory. */
-static struct capture_interface *
-get_interface(struct capture *capture, const struct record_interface *public, bool *is_new)
+/* A new one is added once its block is written. NULL without memory. */
+static struct capture_interface *make_interface(const struct capture *capture,
+						const struct record_interface *public)
 {
-	struct capture_interface *interface = find_interface(capture, public);
+	struct capture_interface *interface = calloc(1, sizeof(*interface));
 
-	*is_new = !interface;
-	if (interface)
-		return interface;
-	interface = calloc(1, sizeof(*interface));
 	if (!interface)
 		return NULL;
 	interface->public = *public;
 	interface->id = capture->count;
 	interface->counts.start = now_usec();
 	return interface;
+}
+
+/* The one of a packet. Those that are too many share one without a name. NULL without memory. */
+static struct capture_interface *
+get_interface(struct capture *capture, const struct record_interface *public, bool *is_new)
+{
+	const struct record_interface nameless = { .link_type = public->link_type };
+	struct capture_interface *interface = find_interface(capture, public);
+
+	if (!interface && capture->count >= NAMED_MAX) {
+		public = &nameless;
+		interface = find_interface(capture, public);
+	}
+	*is_new = !interface;
+	return interface ? interface : make_interface(capture, public);
 }
 
 /* ---- packets ------------------------------------------------------------------------------ */
@@ -128,7 +143,8 @@ static void write_record(struct capture *capture, const struct record *record,
 		return;
 	}
 	if (is_new)
-		len = pcapng_write_interface(capture->bytes, public, capture->options.snap);
+		len = pcapng_write_interface(capture->bytes, &interface->public,
+					     capture->options.snap);
 	with_drops.dropped += interface->unreported;
 	len += pcapng_write_packet(capture->bytes + len, interface->id, &with_drops,
 				   capture->options.snap);
@@ -183,14 +199,31 @@ static struct capture_interface *find_in_netns(struct capture *capture, const ch
 	return each;
 }
 
+/* The interface of what has no packet. NULL: it cannot be written. */
+static struct capture_interface *add_nameless(struct capture *capture,
+					      const struct record_interface *nameless)
+{
+	bool is_new;
+	struct capture_interface *interface = get_interface(capture, nameless, &is_new);
+	size_t len;
+
+	if (!interface || !is_new)
+		return interface;
+	len = pcapng_write_interface(capture->bytes, &interface->public, capture->options.snap);
+	if (output_put(capture->out, capture->bytes, len, true)) {
+		append_interface(capture, interface);
+		return interface;
+	}
+	free(interface);
+	return NULL;
+}
+
 /* The kernel counts by queue: they count for the first interface of the namespace. */
 void capture_add_drops(struct capture *capture, const char *netns, const char *label,
 		       uint64_t count)
 {
 	struct record_interface nameless = { .link_type = LINK_RAW };
 	struct capture_interface *interface;
-	bool is_new;
-	size_t len;
 
 	if (!count || count == MNFQ_UNKNOWN || atomic_load(&capture->failed))
 		return;
@@ -198,18 +231,8 @@ void capture_add_drops(struct capture *capture, const char *netns, const char *l
 	strncpy(nameless.label, label ? label : "", sizeof(nameless.label) - 1);
 	pthread_mutex_lock(&capture->lock);
 	interface = find_in_netns(capture, nameless.netns, nameless.label);
-	if (!interface) {
-		interface = get_interface(capture, &nameless, &is_new);
-		len = interface ? pcapng_write_interface(capture->bytes, &nameless,
-							 capture->options.snap)
-				: 0;
-		if (len > 0 && output_put(capture->out, capture->bytes, len, true)) {
-			append_interface(capture, interface);
-		} else {
-			free(interface);
-			interface = NULL;
-		}
-	}
+	if (!interface)
+		interface = add_nameless(capture, &nameless);
 	if (interface)
 		interface->counts.dropped += count;
 	pthread_mutex_unlock(&capture->lock);
@@ -257,6 +280,7 @@ struct capture *capture_open(const struct capture_options *options, char *error,
 	}
 	capture->options = *options;
 	capture->newest = &capture->oldest;
+	(void)!getrandom(&capture->seed, sizeof(capture->seed), GRND_NONBLOCK);
 	pthread_mutex_init(&capture->lock, NULL);
 	if (files_open(&capture->files, &options->files, error, error_size) < 0) {
 		capture_free(capture);
