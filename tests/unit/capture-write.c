@@ -101,3 +101,29 @@ Test(capture_write, interfaces_are_limited)
 	fclose(file);
 	cr_expect_eq(system("strings x | grep -q 'kernel_dropped=7 '"), 0);
 }
+
+/* Drops that come while nothing can be written wait in memory for the end. */
+Test(capture_write, drops_do_not_wait_for_a_reader)
+{
+	pid_t reader;
+
+	cr_assert(mkfifo("fifo", 0600) == 0);
+	cr_assert(open("fifo", O_RDONLY | O_NONBLOCK | O_CLOEXEC) >= 0);
+	open_capture("fifo", OUTPUT_DROP);
+	while (capture_missing(capture) == 0)
+		write_packet("blue");
+	for (unsigned int i = 0; i < 2; i++) {
+		capture_add_drops(capture, "red", "a label", 11);
+		capture_add_drops(capture, "blue", NULL, 5);
+	}
+	reader = fork();
+	cr_assert(reader >= 0);
+	if (reader == 0) {
+		execlp("sh", "sh", "-c", "strings <fifo >text", NULL);
+		_exit(127);
+	}
+	finish();
+	cr_expect_eq(waitpid(reader, NULL, 0), reader);
+	cr_expect_eq(system("grep -q 'kernel_dropped=10 ' text"), 0);
+	cr_expect_eq(system("grep -q 'kernel_dropped=22 ' text"), 0);
+}

@@ -36,6 +36,8 @@ struct capture {
 	/* With the lock: */
 	struct capture_interface *table[TABLE_SIZE];
 	struct capture_interface *oldest, **newest;
+	struct capture_interface *unwritten; /* those of drops alone, by .newer */
+	uint32_t unwritten_count;
 	uint32_t count;
 	unsigned int seed; /* of the table: names are those of others */
 	uint64_t
@@ -188,34 +190,33 @@ uint64_t capture_missing(struct capture *capture)
 
 /* ---- statistics --------------------------------------------------------------------------- */
 
-static struct capture_interface *find_in_netns(struct capture *capture, const char *netns,
-					       const char *label)
+static struct capture_interface *find_in_netns(struct capture_interface *each,
+					       const struct record_interface *nameless)
 {
-	struct capture_interface *each = capture->oldest;
-
-	while (each &&
-	       (strcmp(each->public.netns, netns) != 0 || strcmp(each->public.label, label) != 0))
+	while (each && (strcmp(each->public.netns, nameless->netns) != 0 ||
+			strcmp(each->public.label, nameless->label) != 0))
 		each = each->newer;
 	return each;
 }
 
-/* The interface of what has no packet. NULL: it cannot be written. */
-static struct capture_interface *add_nameless(struct capture *capture,
-					      const struct record_interface *nameless)
+/* Its block is written at the end: now that could take long. Those that are too many share one. NULL without memory. */
+static struct capture_interface *get_unwritten(struct capture *capture,
+					       struct record_interface *nameless)
 {
-	bool is_new;
-	struct capture_interface *interface = get_interface(capture, nameless, &is_new);
-	size_t len;
+	struct capture_interface *interface;
 
-	if (!interface || !is_new)
+	if (capture->unwritten_count >= NAMED_MAX)
+		*nameless = (struct record_interface){ .link_type = nameless->link_type };
+	interface = find_in_netns(capture->unwritten, nameless);
+	if (interface)
 		return interface;
-	len = pcapng_write_interface(capture->bytes, &interface->public, capture->options.snap);
-	if (output_put(capture->out, capture->bytes, len, true)) {
-		append_interface(capture, interface);
-		return interface;
-	}
-	free(interface);
-	return NULL;
+	interface = make_interface(capture, nameless);
+	if (!interface)
+		return NULL;
+	interface->newer = capture->unwritten;
+	capture->unwritten = interface;
+	capture->unwritten_count++;
+	return interface;
 }
 
 /* The kernel counts by queue: they count for the first interface of the namespace. */
@@ -230,18 +231,43 @@ void capture_add_drops(struct capture *capture, const char *netns, const char *l
 	strncpy(nameless.netns, netns ? netns : "", sizeof(nameless.netns) - 1);
 	strncpy(nameless.label, label ? label : "", sizeof(nameless.label) - 1);
 	pthread_mutex_lock(&capture->lock);
-	interface = find_in_netns(capture, nameless.netns, nameless.label);
+	interface = find_in_netns(capture->oldest, &nameless);
 	if (!interface)
-		interface = add_nameless(capture, &nameless);
+		interface = get_unwritten(capture, &nameless);
 	if (interface)
 		interface->counts.dropped += count;
 	pthread_mutex_unlock(&capture->lock);
+}
+
+/* In the end: a packet may have brought an interface of its namespace since. */
+static void write_unwritten(struct capture *capture, const struct capture_interface *unwritten)
+{
+	struct capture_interface *interface = find_in_netns(capture->oldest, &unwritten->public);
+	bool is_new = false;
+	size_t len;
+
+	if (!interface)
+		interface = get_interface(capture, &unwritten->public, &is_new);
+	if (!interface)
+		return;
+	if (is_new) {
+		len = pcapng_write_interface(capture->bytes, &interface->public,
+					     capture->options.snap);
+		if (!output_put(capture->out, capture->bytes, len, true)) {
+			free(interface);
+			return;
+		}
+		append_interface(capture, interface);
+	}
+	interface->counts.dropped += unwritten->counts.dropped;
 }
 
 static void write_statistics(struct capture *capture)
 {
 	size_t len;
 
+	for (struct capture_interface *each = capture->unwritten; each; each = each->newer)
+		write_unwritten(capture, each);
 	for (struct capture_interface *each = capture->oldest; each; each = each->newer) {
 		each->counts.end = now_usec();
 		if (!capture->options.filtered)
@@ -338,16 +364,22 @@ const char *capture_name(const struct capture *capture)
 	return capture->files.name;
 }
 
-void capture_free(struct capture *capture)
+static void free_interfaces(struct capture_interface *interface)
 {
 	struct capture_interface *next;
 
+	for (; interface; interface = next) {
+		next = interface->newer;
+		free(interface);
+	}
+}
+
+void capture_free(struct capture *capture)
+{
 	if (!capture)
 		return;
-	for (struct capture_interface *each = capture->oldest; each; each = next) {
-		next = each->newer;
-		free(each);
-	}
+	free_interfaces(capture->oldest);
+	free_interfaces(capture->unwritten);
 	output_free(capture->out);
 	(void)files_close(&capture->files);
 	pthread_mutex_destroy(&capture->lock);
