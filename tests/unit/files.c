@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -14,6 +15,36 @@
 #include "capture/pcapng.h"
 
 #define BLOCK 64
+
+/* Calls that the tests have fail. */
+int __wrap_close(int fd);
+int __real_close(int fd);
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *msg, int flags);
+ssize_t __real_sendmsg(int fd, const struct msghdr *msg, int flags);
+
+static int failing_close = -1;       /* of this descriptor, which is closed nevertheless */
+static unsigned int passed, allowed; /* descriptors; 0: no limit */
+
+int __wrap_close(int fd)
+{
+	const bool fails = fd >= 0 && fd == failing_close;
+
+	if (fails)
+		failing_close = -1;
+	if (__real_close(fd) < 0)
+		return -1;
+	errno = fails ? EIO : 0;
+	return fails ? -1 : 0;
+}
+
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+	if (allowed && msg->msg_controllen > 0 && ++passed > allowed) {
+		errno = ETOOMANYREFS;
+		return -1;
+	}
+	return __real_sendmsg(fd, msg, flags);
+}
 
 static char directory[] = "/tmp/mnfq-test-XXXXXX";
 static char path[sizeof(directory) + 8];
@@ -148,4 +179,30 @@ Test(files, what_was_there_is_emptied)
 	open_with_size(BLOCK);
 	cr_expect_eq(write_packets(2), 0);
 	cr_expect_eq(size_of("x1"), 3 * BLOCK);
+}
+
+/* As on a full disk of others. */
+Test(files, a_close_that_fails_is_not_repeated)
+{
+	open_with_size(BLOCK);
+	failing_close = files.fd;
+	cr_expect_eq(write_packets(2), EIO);
+	cr_expect_eq(files_close(&files), 0);
+}
+
+Test(files, a_descriptor_that_cannot_be_passed_is_named)
+{
+	allowed = 1;
+	open_with_size(BLOCK);
+	cr_expect_eq(write_packets(2), ETOOMANYREFS);
+	cr_expect(strstr(files.name, "/x1"), "%s", files.name);
+}
+
+Test(files, without_the_process_the_name_is_that_of_the_last_file)
+{
+	open_with_size(BLOCK);
+	cr_assert(kill(files.opener.pid, SIGKILL) == 0);
+	cr_assert_eq(waitpid(files.opener.pid, NULL, 0), files.opener.pid);
+	cr_expect_eq(write_packets(2), EPIPE);
+	cr_expect_str_eq(files.name, path);
 }

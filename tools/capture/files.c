@@ -162,13 +162,13 @@ static bool was_last(const struct files *files)
 static int change(struct files *files)
 {
 	const bool over = is_over(files);
-	int fd;
+	int fd = files->fd;
 
 	if (over && was_last(files))
 		return ECANCELED;
-	if (close(files->fd) < 0 && errno != EINTR)
+	files->fd = -1; /* whatever close() says, it is gone */
+	if (close(fd) < 0 && errno != EINTR)
 		return errno;
-	files->fd = -1;
 	fd = opener_next(&files->opener, over ? OPENER_TIME : OPENER_SIZE, files->name);
 	if (fd < 0)
 		return -fd;

@@ -145,6 +145,17 @@ static int send_answer(int to, const struct answer *answer, int fd)
 	return sendmsg(to, &msg, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
+/* A descriptor may be refused where an answer is not: the kernel limits those that are on their way. */
+static int answer_with(int to, struct answer *answer, int fd)
+{
+	const int err = send_answer(to, answer, fd);
+
+	if (err == 0 || fd < 0)
+		return err;
+	answer->err = err;
+	return send_answer(to, answer, -1);
+}
+
 static void serve(const struct opener_names *names, int directory, int from)
 {
 	struct series series = { .names = names, .since = time(NULL) };
@@ -166,7 +177,7 @@ static void serve(const struct opener_names *names, int directory, int from)
 		}
 		memset(&answer, 0, sizeof(answer));
 		fd = make_file(&series, directory, &answer);
-		if (send_answer(from, &answer, fd) < 0)
+		if (answer_with(from, &answer, fd) < 0)
 			return;
 		if (fd >= 0)
 			close(fd);
@@ -238,8 +249,10 @@ static int receive_answer(int from, struct answer *answer)
 
 	if (n < 0)
 		return -errno;
-	if (n != (ssize_t)sizeof(*answer))
-		return -EPIPE; /* it has ended */
+	if (n != (ssize_t)sizeof(*answer)) { /* it has ended */
+		answer->name[0] = '\0';
+		return -EPIPE;
+	}
 	answer->name[sizeof(answer->name) - 1] = '\0';
 	if (msg.msg_controllen > 0 && control.head.cmsg_type == SCM_RIGHTS)
 		memcpy(&fd, CMSG_DATA(&control.head), sizeof(fd));
@@ -285,14 +298,13 @@ int opener_start(struct opener *opener, const struct opener_names *names, bool s
 int opener_next(const struct opener *opener, enum opener_reason reason, char *name)
 {
 	const uint8_t request = (uint8_t)reason;
-	struct answer answer;
+	struct answer answer = { .err = 0 };
 	int fd;
 
-	name[0] = '\0';
 	if (send(opener->fd, &request, sizeof(request), MSG_NOSIGNAL) < 0)
 		return -errno;
 	fd = receive_answer(opener->fd, &answer);
-	if (fd >= 0 || fd == answer.err)
+	if (answer.name[0]) /* there is an answer */
 		memcpy(name, answer.name, sizeof(answer.name));
 	return fd == 0 ? -EPROTO : fd;
 }

@@ -41,7 +41,7 @@ int opener_start(struct opener *opener, const struct opener_names *names, bool s
 
 /**
  * Have the next file made. Returns its descriptor, or a negative errno; -EINTR: this was interrupted. @name, of
- * PATH_MAX bytes, is that of the file.
+ * PATH_MAX bytes, becomes that of the file, if one was tried.
  */
 int opener_next(const struct opener *opener, enum opener_reason reason, char *name);
 
