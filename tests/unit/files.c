@@ -206,3 +206,18 @@ Test(files, without_the_process_the_name_is_that_of_the_last_file)
 	cr_expect_eq(write_packets(2), EPIPE);
 	cr_expect_str_eq(files.name, path);
 }
+
+/* Where others could have put something, the reason is said. */
+Test(files, what_is_in_the_way_is_said)
+{
+	const struct files_options options = { .path = path, .fifo = -1, .max_size = BLOCK };
+
+	cr_assert(symlink("y", "x") == 0);
+	cr_expect_eq(files_open(&files, &options, error, sizeof(error)), -ELOOP);
+	cr_expect(strstr(error, "/x: it is a symbolic link"), "%s", error);
+	cr_expect_eq(size_of("y"), -1);
+	(void)files_close(&files);
+	cr_assert(unlink("x") == 0 && mkfifo("x", 0600) == 0);
+	cr_expect_eq(files_open(&files, &options, error, sizeof(error)), -EEXIST);
+	cr_expect(strstr(error, "/x: it is no regular file"), "%s", error);
+}

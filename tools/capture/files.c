@@ -26,6 +26,22 @@ static int fail_to_create(const char *name, int err, char *error, size_t error_s
 	return err;
 }
 
+/* Of several: in a directory of others, what is not followed or written may be theirs. */
+static int fail_to_begin(const struct files *files, int err, char *error, size_t error_size)
+{
+	const char *name = files->name[0] ? files->name : files->options.path;
+
+	if (err == -ELOOP)
+		snprintf(error, error_size, "cannot create %s: it is a symbolic link", name);
+	else if (err == -EEXIST)
+		snprintf(error, error_size,
+			 "cannot create %s: it is no regular file, or the one that is read",
+			 name);
+	else
+		fail_to_create(name, err, error, error_size);
+	return err;
+}
+
 int files_open_fifo(const struct files_options *options)
 {
 	struct stat status;
@@ -79,8 +95,7 @@ int files_open(struct files *files, const struct files_options *options, char *e
 		return err;
 	files->fd = opener_next(&files->opener, OPENER_FIRST, files->name);
 	if (files->fd < 0)
-		return fail_to_create(files->name[0] ? files->name : options->path, files->fd,
-				      error, error_size);
+		return fail_to_begin(files, files->fd, error, error_size);
 	begin_period(files);
 	return 0;
 }
