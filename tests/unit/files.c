@@ -221,3 +221,17 @@ Test(files, what_is_in_the_way_is_said)
 	cr_expect_eq(files_open(&files, &options, error, sizeof(error)), -EEXIST);
 	cr_expect(strstr(error, "/x: it is no regular file"), "%s", error);
 }
+
+/* As with tcpdump: there is no other from which a number could tell it. */
+Test(files, a_ring_of_one_has_no_number)
+{
+	const struct files_options options = {
+		.path = path, .fifo = -1, .max_size = BLOCK, .max_files = 1
+	};
+
+	cr_assert_eq(files_open(&files, &options, error, sizeof(error)), 0, "%s", error);
+	cr_expect_eq(write_packets(3), 0);
+	cr_expect_eq(size_of("x"), 3 * BLOCK);
+	cr_expect_eq(size_of("x0"), -1);
+	cr_expect_eq(size_of("x1"), -1);
+}

@@ -56,7 +56,7 @@ static int width_of(unsigned int files)
 	return width;
 }
 
-/* As tcpdump: "file", "file1", "file2"; those of a ring begin with 0 and are equally long. */
+/* As tcpdump: "file", "file1", "file2"; those of a ring begin with 0 and are equally long, but for one alone. */
 static int make_name(const struct series *series, char name[PATH_MAX])
 {
 	const struct opener_names *names = series->names;
@@ -74,7 +74,9 @@ static int make_name(const struct series *series, char name[PATH_MAX])
 		return -ENAMETOOLONG;
 	if (file_at(base) != file_at(names->path)) /* a date in which there is a slash */
 		return -ENOENT;
-	if (names->numbered && names->files && !names->dated)
+	if (names->numbered && names->files == 1 && !names->dated)
+		len = snprintf(name, PATH_MAX, "%s", base);
+	else if (names->numbered && names->files && !names->dated)
 		len = snprintf(name, PATH_MAX, "%s%0*u", base, width_of(names->files),
 			       series->count % names->files);
 	else if (names->numbered && series->count > 0)
