@@ -41,11 +41,10 @@ static const char *const to_live[] = {
 	"timerfd_gettime64", "signalfd4", "nanosleep", "clock_nanosleep",
 	"clock_nanosleep_time64", "pause", "wait4", "waitid",
 	/* output, and files that are read */
-	"read", "readv", "pread64", "write", "writev", "lseek", "_llseek", "ftruncate",
-	"ftruncate64", "close", "dup", "dup2", "dup3", "fstat", "fstat64", "newfstatat",
-	"fstatat64", "stat", "stat64", "lstat", "lstat64", "statx", "statfs", "statfs64",
-	"fstatfs", "fstatfs64", "access", "faccessat", "faccessat2", "getdents", "getdents64",
-	"readlink", "readlinkat",
+	"read", "readv", "pread64", "write", "writev", "lseek", "_llseek", "close", "dup", "dup2",
+	"dup3", "fstat", "fstat64", "newfstatat", "fstatat64", "stat", "stat64", "lstat",
+	"lstat64", "statx", "statfs", "statfs64", "fstatfs", "fstatfs64", "access", "faccessat",
+	"faccessat2", "getdents", "getdents64", "readlink", "readlinkat",
 	/* memory */
 	"brk", "munmap", "mremap", "madvise",
 	/* time, threads, signals */
@@ -68,7 +67,8 @@ static const char *const to_remove[] = { "unlink", "unlinkat", NULL };
 static const char *const to_watch[] = { "inotify_init1", "inotify_add_watch", "inotify_rm_watch",
 					NULL };
 
-static const char *const to_empty[] = { "ftruncate", "ftruncate64", NULL };
+/* Of a capture: what a full disk left half written, and what was in a file before. */
+static const char *const to_cut[] = { "ftruncate", "ftruncate64", NULL };
 
 static const char *const to_receive[] = { "setitimer", NULL };
 
@@ -158,7 +158,7 @@ static const struct rule to_list[] = {
 	{ .name = NULL },
 };
 
-/* Files that are made, or written; no link is followed. They are emptied once they are known: to_empty. */
+/* Files that are made, or written; no link is followed. They are emptied once they are known: to_cut. */
 static const struct rule to_create[] = {
 	{ "openat", 1, { MASKED(2, WRITES | O_NOFOLLOW, O_WRONLY | O_CREAT | O_NOFOLLOW) } },
 	{ .name = NULL },
@@ -216,15 +216,15 @@ static const struct {
 	const char *const *names[6];
 	const struct rule *rules[5];
 } roles[] = {
-	[SANDBOX_SERVE] = { .rules = { to_read, to_bind } },
+	[SANDBOX_SERVE] = { { to_cut }, { to_read, to_bind } },
 	[SANDBOX_BROKER] = { { to_accept, to_watch, to_fork }, { to_list, to_fork_if } },
 	[SANDBOX_NETNS] = { { to_accept, to_watch, to_fork },
 			    { to_read, to_open_sockets, to_enter, to_fork_if } },
 	[SANDBOX_RECEIVER] = { .names = { to_receive } },
 	[SANDBOX_KEEPER] = { { to_accept, to_watch, to_fork, to_end, to_remove },
 			     { to_read, to_open_sockets, to_enter, to_fork_if } },
-	[SANDBOX_READER] = { .names = { NULL } },
-	[SANDBOX_FILES] = { { to_empty }, { to_create } },
+	[SANDBOX_READER] = { .names = { to_cut } },
+	[SANDBOX_FILES] = { { to_cut }, { to_create } },
 	[SANDBOX_SHARER] = { { to_accept, to_remove }, { to_open_sockets } },
 };
 

@@ -43,6 +43,7 @@ TestSuite(sandbox, .timeout = 300);
 #define SHARER (1u << SANDBOX_SHARER)
 #define NETNS  (1u << SANDBOX_NETNS)
 #define FILES  (1u << SANDBOX_FILES)
+#define READER (1u << SANDBOX_READER)
 
 #define NOWHERE "/nonexistent/file"
 
@@ -88,7 +89,7 @@ TestSuite(sandbox, .timeout = 300);
 	ATTEMPT(0, open(NOWHERE, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600))               \
 	ATTEMPT(0, open(NOWHERE, O_WRONLY | O_CREAT, 0600))                                      \
 	ATTEMPT(FILES, open(NOWHERE, O_WRONLY | O_CREAT | O_NOFOLLOW, 0600))                     \
-	ATTEMPT(FILES, ftruncate(-1, 0))                                                         \
+	ATTEMPT(FILES | SERVE | READER, ftruncate(-1, 0))                                        \
 	ATTEMPT(0, mkdir(NOWHERE, 0700))                                                         \
 	ATTEMPT(0, rename(NOWHERE, NOWHERE))                                                     \
 	ATTEMPT(0, symlink(NOWHERE, NOWHERE))                                                    \
