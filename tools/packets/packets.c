@@ -75,6 +75,12 @@ static bool is_stdout(const struct packets *packets)
 	return strcmp(packets->opts->write, "-") == 0;
 }
 
+/* Did the capture end because no more is wanted: after the last file of -G and -W, or by whoever reads stdout? */
+static bool is_enough(const struct packets *packets, int error)
+{
+	return error == ECANCELED || (error == EPIPE && is_stdout(packets));
+}
+
 static void stop(struct packets *packets)
 {
 	pthread_mutex_lock(&packets->stop_lock);
@@ -93,8 +99,7 @@ static void on_output_failed(void *data, int error)
 static void on_capture_failed(void *data, int error)
 {
 	struct packets *packets = data;
-	const bool ends =
-		error == ECANCELED || error == EAGAIN || (error == EPIPE && is_stdout(packets));
+	const bool ends = error == EAGAIN || is_enough(packets, error);
 
 	atomic_store(&packets->capture_error, error);
 	if (!ends && packets->live) {
@@ -275,9 +280,7 @@ bool packets_show(struct packets *packets, const struct line *line,
 
 uint64_t packets_unwritten(const struct packets *packets)
 {
-	const int error = atomic_load(&packets->capture_error);
-
-	if (!packets->capture || error == ECANCELED || (error == EPIPE && is_stdout(packets)))
+	if (!packets->capture || is_enough(packets, atomic_load(&packets->capture_error)))
 		return 0;
 	return capture_missing(packets->capture);
 }
@@ -314,7 +317,7 @@ static int finish_capture(struct packets *packets)
 	if (!packets->capture)
 		return 0;
 	error = capture_finish(packets->capture, &name);
-	if (!error || error == ECANCELED || (error == EPIPE && is_stdout(packets)))
+	if (!error || is_enough(packets, error))
 		return 0;
 	if (atomic_load(&packets->reported))
 		return 1;
