@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,6 +69,7 @@ int run_program(const char *name, int (*run)(int argc, char **argv), int argc, c
 	int status;
 
 	fill_standard_descriptors();
+	signal(SIGPIPE, SIG_IGN);
 	status = run(argc, argv);
 	if (fflush(stdout) && errno != EPIPE && status == EXIT_SUCCESS)
 		return fail(name, "cannot write to stdout: %s", strerror(errno));

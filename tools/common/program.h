@@ -14,7 +14,7 @@ int run_doctor(int argc, char **argv);
 
 /**
  * What main() of a program does: run @run with descriptors 0, 1 and 2 in place, and report if what it
- * printed could not be written. Returns the exit status.
+ * printed could not be written. Whoever closes the pipe has seen enough. Returns the exit status.
  */
 int run_program(const char *name, int (*run)(int argc, char **argv), int argc, char **argv);
 

@@ -72,7 +72,6 @@ void dump_catch_signals(struct dump *dump, struct packets *packets)
 {
 	struct sigaction end = { .sa_handler = on_end_signal };
 	struct sigaction report = { .sa_handler = on_report_signal, .sa_flags = SA_RESTART };
-	struct sigaction ignore = { .sa_handler = SIG_IGN };
 
 	signal_dump = dump;
 	signal_packets = packets;
@@ -85,7 +84,6 @@ void dump_catch_signals(struct dump *dump, struct packets *packets)
 	if (!is_ignored(SIGHUP))
 		sigaction(SIGHUP, &end, NULL);
 	sigaction(SIGUSR1, &report, NULL);
-	sigaction(SIGPIPE, &ignore, NULL);
 }
 
 /* ---- sandbox ---------------------------------------------------------------------------- */

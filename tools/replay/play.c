@@ -54,13 +54,11 @@ static void on_enough(void *data)
 static void catch_stop_signals(struct packets *packets)
 {
 	struct sigaction end = { .sa_handler = on_signal };
-	struct sigaction ignore = { .sa_handler = SIG_IGN };
 
 	signalled = packets;
 	packets_on_stop(packets, on_enough, NULL);
 	sigaction(SIGINT, &end, NULL);
 	sigaction(SIGTERM, &end, NULL);
-	sigaction(SIGPIPE, &ignore, NULL);
 }
 
 /* ---- packets ------------------------------------------------------------------------------ */

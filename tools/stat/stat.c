@@ -3,7 +3,6 @@
 #include "stat/stat.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -254,7 +253,6 @@ int run_stat(int argc, char **argv)
 		return status;
 	if (check_stat_options(&opts))
 		return EXIT_USAGE;
-	signal(SIGPIPE, SIG_IGN);
 	raise_file_limit();
 	if (opts.all_netns || opts.netns_count) {
 		source.home = netns_enter_open_home();

@@ -317,18 +317,28 @@ Test(stat, output_that_cannot_be_written)
 	expect_refused(1, "cannot write", STAT ">&-");
 }
 
-/* Whoever closes the pipe has seen enough. */
+/* Whoever closes the pipe has seen enough. It is closed before anything is written. */
 Test(stat, a_closed_pipe)
 {
-	static const char *const options[] = { "", "--prometheus", "--watch 0.1" };
+	static const char *const commands[] = {
+		"stat",        "stat --prometheus", "stat --watch 0.1", "help",
+		"dump --help", "--version",         "doctor -t 0.01"
+	};
 
-	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
-		tool_start_shell(&tool, NULL, -1,
-				 "{ \"$MNFQ_TOOL\" stat %s; echo $? >&2; } | true", options[i]);
-		cr_expect_str_eq(tool_err(&tool), "0");
+	struct netns *ns = netns_new();
+
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		tool_start_shell(
+			&tool, NULL, -1,
+			"d=$(mktemp -d) && mkfifo $d/go && { read -r go <$d/go; "
+			"\"$MNFQ_TOOL\" %s; echo $? >&2; } | { exec <&-; echo >$d/go; }; "
+			"rm -r $d",
+			commands[i]);
+		cr_expect_str_eq(tool_err(&tool), "0", "%s", commands[i]);
 		cr_expect_str_eq(tool_err(&tool), "");
 		cr_expect_eq(tool_finish(&tool), 0);
 	}
+	netns_free(ns);
 }
 
 /* What is behind the cut is not known; what is before it is. */
