@@ -16,7 +16,7 @@
 #include "common/program.h"
 #include "common/sys.h"
 #include "stat/export.h"
-#include "stat/reading.h"
+#include "stat/places.h"
 #include "stat/table.h"
 #include "stat/watch.h"
 
@@ -112,56 +112,6 @@ struct source {
 	struct owners owners;
 };
 
-/* What was opened, or why it was not; nothing of it stays open. */
-static int add_place(struct reading *reading, const struct stat_options *opts,
-		     struct place *place, int opened, char error[PLACE_ERROR_SIZE])
-{
-	int err = opened;
-
-	if (opened == 0) {
-		err = reading_add(reading, place, opts->first, opts->last);
-		if (err < 0)
-			snprintf(error, PLACE_ERROR_SIZE, "cannot read the queues of %.200s: %s",
-				 place->name, strerror(-err));
-	}
-	place_close(place);
-	if (err < 0 && err != -ENOMEM)
-		reading_fail(reading, error);
-	return err == -ENOMEM ? err : 0;
-}
-
-/* Namespaces that have ended meanwhile are no failure. */
-static int add_all(struct reading *reading, struct source *source)
-{
-	char error[PLACE_ERROR_SIZE] = "";
-	int fd, opened, err = netns_scan_scan(source->scan);
-	const uint64_t *inodes;
-	struct place place;
-	size_t count;
-
-	if (err < 0) {
-		snprintf(error, sizeof(error), "cannot look for namespaces: %s", strerror(-err));
-		reading_fail(reading, error);
-		return 0;
-	}
-	inodes = netns_scan_get(source->scan, &count);
-	for (size_t i = 0; i < count && err == 0; i++) {
-		fd = netns_scan_open(source->scan, inodes[i]);
-		place = (struct place){ .queues = -1, .netlink = -1 };
-		opened = fd;
-		if (fd >= 0)
-			opened = place_open_fd(&place, fd, source->home, error);
-		else
-			snprintf(error, sizeof(error), "cannot open net:[%llu]: %s",
-				 (unsigned long long)inodes[i], strerror(-fd));
-		if (fd >= 0)
-			close(fd);
-		if (opened != -ENOENT)
-			err = add_place(reading, source->opts, &place, opened, error);
-	}
-	return err;
-}
-
 /* Returns 0 or -ENOMEM; other failures are in the reading. */
 static int stat_take(struct reading *reading, void *data)
 {
@@ -176,14 +126,15 @@ static int stat_take(struct reading *reading, void *data)
 	reading->time_us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_usec;
 	reading->at_ms = clock_ms();
 	if (opts->all_netns) {
-		err = add_all(reading, source);
+		err = places_add_all(reading, source->scan, source->home, opts->first,
+				     opts->last);
 	} else if (opts->netns_count == 0) {
 		opened = place_open_own(&place, error);
-		err = add_place(reading, opts, &place, opened, error);
+		err = places_add(reading, &place, opened, opts->first, opts->last, error);
 	}
 	for (unsigned int i = 0; i < opts->netns_count && err == 0; i++) {
 		opened = place_open_named(&place, opts->netns[i], source->home, error);
-		err = add_place(reading, opts, &place, opened, error);
+		err = places_add(reading, &place, opened, opts->first, opts->last, error);
 	}
 	return err < 0 ? err : reading_complete(reading, &source->owners);
 }
