@@ -108,7 +108,7 @@ Test(doctor, nobody_listens)
 	sight.queues.count = 0;
 	finding = expect_finding("unbound-queue", LEVEL_ERROR);
 	expect_cause(finding, "rule 1 of chain inet t c (nft) sends to queue 5,");
-	expect_cause(finding, "drops its packets (5 packets so far)");
+	expect_cause(finding, "drops its packets; 5 packets have matched it so far");
 	expect_remedy(finding, "nft delete rule inet t c handle 42;");
 	expect_remedy(finding, "flags bypass");
 	rule.bypass = true;
@@ -149,6 +149,76 @@ Test(doctor, hostile_names)
 	examine();
 }
 
+/* Once a rule is deleted, those behind it have other numbers. */
+Test(doctor, rules_to_delete_come_last_first)
+{
+	struct queue_rule rules[3] = { rule, rule, rule };
+
+	sight.queues.count = 0;
+	sight.rules.list = rules;
+	sight.rules.count = 3;
+	for (unsigned int i = 0; i < 3; i++) {
+		rules[i].source = RULE_LEGACY;
+		rules[i].family = NFPROTO_IPV4;
+		rules[i].number = i + 1;
+	}
+	strcpy(rules[2].chain, "other");
+	examine();
+	cr_assert_eq(findings.count, 3);
+	expect_remedy(&findings.list[0], "the rule: iptables-legacy -t t -D other 3;");
+	expect_remedy(&findings.list[1],
+		      "(of several, the last one first): iptables-legacy -t t -D c 2;");
+	expect_remedy(&findings.list[2],
+		      "(of several, the last one first): iptables-legacy -t t -D c 1;");
+	rules[0].source = rules[1].source = RULE_NFT; /* handles stay what they are */
+	examine();
+	expect_remedy(&findings.list[1], "remove the rule: nft delete");
+}
+
+/* The program is there, but where this rule does not send. */
+Test(doctor, the_owner_is_in_another_namespace)
+{
+	struct row others[2] = { row, row };
+	const struct finding *finding;
+
+	sight.queues.count = 0;
+	sight.inode = others[0].netns_inode = 1;
+	others[1].netns_inode = 2;
+	strcpy(others[1].netns, "a b\n");
+	sight.elsewhere = (struct reading){ .rows = others, .count = 2 };
+	finding = expect_finding("unbound-queue", LEVEL_ERROR);
+	expect_cause(finding, "; 4711/owner is bound to queue 5 in namespace \"a b\\x0a\"");
+	expect_remedy(finding, "start that program in the namespace of the rule; or ");
+	rule.bypass = true;
+	expect_cause(expect_finding("bypassed-queue", LEVEL_WARNING), "is bound to queue 5 in ");
+	sight.rules.count = 0;
+	sight.has_queues = true;
+	sight.first = 4;
+	sight.last = 6;
+	finding = expect_finding("nothing", LEVEL_ERROR);
+	expect_cause(finding,
+		     "no program is bound to queues 4 to 6, and no rule sends there; 4711/");
+	expect_remedy(finding, "mnfq doctor -q 5 -n 4711");
+}
+
+/* Rule and program mean the same, and say different numbers. */
+Test(doctor, different_numbers)
+{
+	rule.first = rule.last = 6;
+	examine();
+	cr_assert_eq(findings.count, 2);
+	cr_expect_str_eq(findings.list[0].name, "unbound-queue");
+	expect_cause(&findings.list[0],
+		     "; 4711/owner is bound to queue 5, to which no rule sends");
+	expect_remedy(&findings.list[0],
+		      "have the rule send to queue 5, or 4711/owner bind queue 6; or start");
+	cr_expect_str_eq(findings.list[1].name, "no-rule");
+	expect_cause(&findings.list[1],
+		     "rule 1 of chain inet t c (nft) sends to queue 6, to which no");
+	expect_remedy(&findings.list[1],
+		      "have that rule send to queue 5, or the program bind queue 6");
+}
+
 Test(doctor, a_member_is_missing)
 {
 	const struct finding *finding;
@@ -157,9 +227,34 @@ Test(doctor, a_member_is_missing)
 	rule.last = 7;
 	finding = expect_finding("balance-gap", LEVEL_ERROR);
 	expect_cause(finding, "over queues 4 to 7, of which 3 are not bound, queue 4 first");
+	expect_remedy(finding, "such as: mnfq dump -q 4 and mnfq dump -q 6:7; or");
 	rule.first = 5;
 	rule.bypass = true;
 	expect_cause(expect_finding("balance-gap", LEVEL_WARNING), "queue 6 first");
+}
+
+/* Only those that are missing: one that is bound cannot be bound again. */
+Test(doctor, many_members_are_missing)
+{
+	struct row rows[6];
+
+	for (uint16_t i = 0; i < 6; i++) {
+		rows[i] = row;
+		rows[i].queue.num = (uint16_t)(2 * i);
+	}
+	sight.queues = (struct reading){ .rows = rows, .count = 6, .elapsed_ms = 1000 };
+	sight.states = (char[]){ 'S', 'S', 'S', 'S', 'S', 'S' };
+	rule.first = 0;
+	rule.last = 10;
+	expect_remedy(
+		expect_finding("balance-gap", LEVEL_ERROR),
+		"such as: mnfq dump -q 1 and mnfq dump -q 3 and mnfq dump -q 5 and mnfq dump "
+		"-q 7 and so on; or");
+	rule.first = 1;
+	rule.last = 2;
+	sight.first = 1;
+	sight.last = 2;
+	expect_remedy(expect_finding("balance-gap", LEVEL_ERROR), "such as: mnfq dump -q 1; or");
 }
 
 Test(doctor, a_computed_queue_may_be_any)
@@ -228,6 +323,11 @@ Test(doctor, an_owner_that_is_stopped)
 	expect_remedy(expect_finding("owner-stopped", LEVEL_ERROR), "kill -CONT 4711");
 	state = 't';
 	expect_remedy(expect_finding("owner-stopped", LEVEL_ERROR), "debugger");
+	row.queue.queue_dropped = row.before.queue_dropped = 2;
+	examine();
+	cr_assert_eq(findings.count, 2);
+	expect_cause(&findings.list[1], "it was full, and at present nothing of it is decided");
+	expect_remedy(&findings.list[1], "first have its program decide packets");
 }
 
 Test(doctor, losses)
@@ -235,6 +335,9 @@ Test(doctor, losses)
 	row.queue.queue_dropped = row.before.queue_dropped = 7;
 	expect_cause(expect_finding("queue-full", LEVEL_WARNING),
 		     "7 packets, since it was bound");
+	/* A command that binds the queue would fail as long as its owner lives. */
+	expect_remedy(&findings.list[0], "restart its program with a longer queue");
+	cr_expect(!strstr(findings.list[0].remedy, "-q 5"), "%s", findings.list[0].remedy);
 	row.before.queue_dropped = 5;
 	expect_cause(expect_finding("queue-full", LEVEL_ERROR), "2 of them just now");
 	row.queue.queue_dropped = row.before.queue_dropped = 0;

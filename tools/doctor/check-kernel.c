@@ -122,35 +122,39 @@ static void check_rights(const struct sight *sight, struct findings *findings)
 /* Whoever asks for a queue expects that there is one. */
 static void check_nothing(const struct sight *sight, struct findings *findings)
 {
-	char name[PLACE_NAME_SIZE + 4];
+	const struct row *row =
+		sight->has_queues ? sight_find_elsewhere(sight, sight->first, sight->last) : NULL;
+	char name[PLACE_NAME_SIZE + 4], queues[WORDS_SIZE], elsewhere[WORDS_SIZE];
 	struct finding *finding;
 
 	for (size_t i = 0; i < sight->rules.count; i++)
 		if (sight_wants_rule(sight, &sight->rules.list[i]))
 			return;
-	for (size_t i = 0; i < sight->queues.count; i++)
-		if (sight->queues.rows[i].queue.num >= sight->first &&
-		    sight->queues.rows[i].queue.num <= sight->last)
-			return;
+	if (sight_count_bound(sight, sight->first, sight->last) > 0)
+		return;
 	if (sight->queues_error || sight->legacy_error || sight->nft_error)
 		return;
 	quote_word(name, sizeof(name), sight->name);
 	finding = findings_add(findings, sight->has_queues ? LEVEL_ERROR : LEVEL_NOTE, "nothing",
 			       sight->has_queues ? sight->first : -1);
-	if (sight->has_queues)
-		finding_cause(
-			finding,
-			"in %.260s no program is bound to queue %u, and no rule sends to it",
-			name, sight->first);
-	else
+	if (!sight->has_queues)
 		finding_cause(
 			finding,
 			"in %.260s no program is bound to a queue, and no rule sends to one",
 			name);
-	finding_remedy(
-		finding,
-		"look into the namespace where they are: mnfq stat --all-netns; mnfq doctor -n "
-		"NETNS");
+	else
+		finding_cause(
+			finding,
+			"in %.260s no program is bound to %s, and no rule sends there%s%.400s",
+			name, format_queues(queues, sight->first, sight->last), row ? "; " : "",
+			row ? format_elsewhere(elsewhere, row) : "");
+	if (row && row->pid)
+		finding_remedy(finding, "look into that namespace: mnfq doctor -q %u -n %d",
+			       row->queue.num, row->pid);
+	else
+		finding_remedy(finding,
+			       "look into the namespace where they are: mnfq stat --all-netns; "
+			       "mnfq doctor -n NETNS");
 }
 
 void check_kernel(const struct sight *sight, struct findings *findings)

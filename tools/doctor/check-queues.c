@@ -28,13 +28,14 @@ static bool is_stuck(const struct row *row)
 	       count_decided(row) == 0;
 }
 
-static void check_waiting(const struct sight *sight, const struct row *row, char state,
+/* Returns whether nothing is decided at present. */
+static bool check_waiting(const struct sight *sight, const struct row *row, char state,
 			  struct findings *findings)
 {
 	const bool stopped = state == 'T' || state == 't';
 	const char *packets = plural(row->queue.waiting, "packet waits", "packets wait");
 	char owner[WORDS_SIZE];
-	struct finding *finding;
+	struct finding *finding = NULL;
 
 	format_owner(owner, row);
 	if (stopped) {
@@ -66,6 +67,7 @@ static void check_waiting(const struct sight *sight, const struct row *row, char
 				"run as root of the machine: mnfq stat -q %u",
 				row->queue.num);
 	}
+	return finding;
 }
 
 /* ---- losses ----------------------------------------------------------------------------- */
@@ -93,19 +95,26 @@ static struct finding *add_loss(struct findings *findings, const struct row *row
 			     plural(loss.total, "packet", "packets"), new, why);
 }
 
-static void check_full(const struct row *row, struct findings *findings)
+static void check_full(const struct row *row, bool at_rest, struct findings *findings)
 {
 	const struct loss loss =
 		get_loss(row, row->queue.queue_dropped, row->before.queue_dropped);
 
-	if (loss.total > 0)
+	if (loss.total == 0)
+		return;
+	if (at_rest)
+		finding_remedy(
+			add_loss(findings, row, "queue-full", loss,
+				 "it was full, and at present nothing of it is decided"),
+			"first have its program decide packets, see the other finding of queue %u",
+			row->queue.num);
+	else
 		finding_remedy(
 			add_loss(findings, row, "queue-full", loss,
 				 "it was full, as packets came faster than they were decided"),
-			"a longer queue (mnfq dump -q %u --max-len 8192), several of them "
-			"(--queue-balance), a rule that matches less, or accept what does not fit "
-			"(--fail-open)",
-			row->queue.num);
+			"restart its program with a longer queue (mnfq dump: --max-len 8192), or "
+			"have it accept what does not fit (--fail-open); or several queues "
+			"(--queue-balance), or a rule that matches less");
 }
 
 static void check_buffer(const struct sight *sight, const struct row *row,
@@ -119,9 +128,8 @@ static void check_buffer(const struct sight *sight, const struct row *row,
 	finding_remedy(
 		add_loss(findings, row, "buffer-full", loss,
 			 "the receive buffer of its program was full"),
-		"a larger one (mnfq dump -q %u --receive-buffer 67108864), or smaller copies of "
-		"packets (--copy packet:128)",
-		row->queue.num);
+		"restart its program with a larger one (mnfq dump: --receive-buffer 67108864), or "
+		"with smaller copies of packets (--copy packet:128)");
 	if (sight->rmem_max == 0 || sight->rmem_max >= need)
 		return;
 	finding_remedy(
@@ -159,8 +167,7 @@ static void check_socket(const struct sight *sight, const struct row *row,
 			" messages of the kernel besides packets of its queues (/proc/net/netlink): "
 			"answers to its requests, or packets of queues it had before",
 			format_owner(owner, row), row->queue.num, row->socket_drops - packets),
-		"a larger receive buffer: mnfq dump -q %u --receive-buffer 67108864",
-		row->queue.num);
+		"restart it with a larger receive buffer (mnfq dump: --receive-buffer 67108864)");
 }
 
 /* ---- all -------------------------------------------------------------------------------- */
@@ -177,43 +184,63 @@ static void check_copy(const struct row *row, struct findings *findings)
 				"%.200s has bound queue %u without a copy mode: the kernel "
 				"drops all its packets",
 				format_owner(owner, row), row->queue.num),
-			"have the program set copy mode packet or meta, as mnfq dump -q %u --copy "
-			"packet does",
-			row->queue.num);
+			"have the program set copy mode packet or meta, as mnfq dump --copy packet does");
 }
 
+/* The number of the rule or that of the program may be wrong. */
 static void check_rule(const struct sight *sight, const struct row *row,
-		       struct findings *findings)
+		       const struct queue_rule *unheard, struct findings *findings)
 {
-	char owner[WORDS_SIZE], enter[WORDS_SIZE];
+	char owner[WORDS_SIZE], enter[WORDS_SIZE], rule[WORDS_SIZE];
+	struct finding *finding;
 
-	if (sight->legacy_error || sight->nft_error || sight->rules.too_many)
-		return; /* it may be among those that were not seen */
+	if (!sight_is_unfed(sight, row->queue.num))
+		return;
+	finding = findings_add(findings, LEVEL_WARNING, "no-rule", row->queue.num);
+	format_owner(owner, row);
+	if (unheard)
+		finding_remedy(
+			finding_cause(
+				finding,
+				"%.200s is bound to queue %u, to which no rule of this namespace "
+				"sends; %.300s sends to queue %u, to which no program is bound",
+				owner, row->queue.num, format_rule(rule, unheard),
+				unheard->first),
+			"have that rule send to queue %u, or the program bind queue %u",
+			row->queue.num, unheard->first);
+	else
+		finding_remedy(
+			finding_cause(finding,
+				      "%.200s is bound to queue %u, to which no rule of this "
+				      "namespace sends",
+				      owner, row->queue.num),
+			"add one, such as: %.220siptables -I INPUT -p icmp -j NFQUEUE --queue-num "
+			"%u --queue-bypass; rules of other namespaces do not send here",
+			format_enter(enter, sight), row->queue.num);
+}
+
+static const struct queue_rule *find_unheard(const struct sight *sight)
+{
 	for (size_t i = 0; i < sight->rules.count; i++)
-		if (row->queue.num >= sight->rules.list[i].first &&
-		    row->queue.num <= sight->rules.list[i].last)
-			return;
-	finding_remedy(
-		finding_cause(
-			findings_add(findings, LEVEL_WARNING, "no-rule", row->queue.num),
-			"%.200s is bound to queue %u, but no rule of this namespace sends to it",
-			format_owner(owner, row), row->queue.num),
-		"add one, such as: %.220siptables -I INPUT -p icmp -j NFQUEUE --queue-num %u "
-		"--queue-bypass",
-		format_enter(enter, sight), row->queue.num);
+		if (sight_is_unheard(sight, &sight->rules.list[i]))
+			return &sight->rules.list[i];
+	return NULL;
 }
 
 void check_queues(const struct sight *sight, struct findings *findings)
 {
+	const struct queue_rule *unheard = find_unheard(sight);
+
 	for (size_t i = 0; i < sight->queues.count; i++) {
 		const struct row *row = &sight->queues.rows[i];
+		bool at_rest;
 
 		if (row->queue.num < sight->first || row->queue.num > sight->last)
 			continue;
 		check_copy(row, findings);
-		check_rule(sight, row, findings);
-		check_waiting(sight, row, sight->states[i], findings);
-		check_full(row, findings);
+		check_rule(sight, row, unheard, findings);
+		at_rest = check_waiting(sight, row, sight->states[i], findings);
+		check_full(row, at_rest, findings);
 		check_buffer(sight, row, findings);
 		check_socket(sight, row, findings);
 	}

@@ -8,94 +8,177 @@
 
 /* What is written of a rule in each finding. */
 struct described {
-	char rule[WORDS_SIZE], queues[WORDS_SIZE], netns[WORDS_SIZE], show[WORDS_SIZE],
-		drop[WORDS_SIZE], counter[64];
+	char rule[WORDS_SIZE], queues[WORDS_SIZE], show[WORDS_SIZE];
+	const struct row *unfed; /* a queue to which no rule sends, or NULL */
 };
 
 static void describe(struct described *text, const struct sight *sight,
 		     const struct queue_rule *rule)
 {
 	format_rule(text->rule, rule);
-	format_queues(text->queues, rule);
-	format_netns(text->netns, sight);
+	format_queues(text->queues, rule->first, rule->last);
 	format_show(text->show, sight, rule);
-	format_delete(text->drop, sight, rule);
-	text->counter[0] = '\0';
-	if (rule->counted)
-		snprintf(text->counter, sizeof(text->counter), " (%" PRIu64 " %s so far)",
-			 rule->packets, plural(rule->packets, "packet", "packets"));
 }
 
-static void report_unbound(const struct queue_rule *rule, const struct described *text,
-			   struct findings *findings)
-{
-	struct finding *finding;
+/* ---- nobody listens --------------------------------------------------------------------- */
 
-	if (rule->bypass) {
-		finding = finding_cause(
-			findings_add(findings, LEVEL_WARNING, "bypassed-queue", rule->first),
-			"%.300s sends to %s, to which no program is bound: the kernel lets its packets "
-			"pass unseen%s",
-			text->rule, text->queues, text->counter);
-		finding_remedy(finding,
-			       "start the program that reads it, such as: mnfq dump -q %u%.220s",
-			       rule->first, text->netns);
-		return;
+/* Where else the program may be, and what that asks for. */
+struct lead {
+	char cause[WORDS_SIZE], remedy[WORDS_SIZE];
+};
+
+/* The one that is bound to the queue elsewhere, or one here that no rule sends to. */
+static void follow(struct lead *lead, const struct sight *sight, const struct queue_rule *rule,
+		   const struct row *unfed)
+{
+	const struct row *row = sight_find_elsewhere(sight, rule->first, rule->last);
+	char text[WORDS_SIZE];
+
+	*lead = (struct lead){ 0 };
+	if (row) {
+		snprintf(lead->cause, sizeof(lead->cause), "; %.460s",
+			 format_elsewhere(text, row));
+		snprintf(lead->remedy, sizeof(lead->remedy),
+			 "start that program in the namespace of the rule; or ");
+	} else if (unfed) {
+		format_owner(text, unfed);
+		snprintf(lead->cause, sizeof(lead->cause),
+			 "; %.200s is bound to queue %u, to which no rule sends", text,
+			 unfed->queue.num);
+		snprintf(lead->remedy, sizeof(lead->remedy),
+			 "have the rule send to queue %u, or %.200s bind queue %u; or ",
+			 unfed->queue.num, text, rule->first);
 	}
-	finding = finding_cause(
-		findings_add(findings, LEVEL_ERROR, "unbound-queue", rule->first),
-		"%.300s sends to %s, to which no program is bound: the kernel drops its packets%s",
-		text->rule, text->queues, text->counter);
-	finding_remedy(
-		finding,
-		"start the program that reads it, such as: mnfq dump -q %u%.220s; or remove "
-		"the rule: %s; or give it %s",
-		rule->first, text->netns, text->drop,
-		rule->source == RULE_NFT ? "flags bypass" : "--queue-bypass");
+}
+
+/* iptables names a rule that is to be deleted by its number, which changes with each that is deleted before it. */
+static const char *get_order(const struct sight *sight, const struct queue_rule *rule)
+{
+	unsigned int count = 0;
+
+	for (size_t i = 0; i < sight->rules.count; i++) {
+		const struct queue_rule *other = &sight->rules.list[i];
+
+		count += other->source == rule->source && other->family == rule->family &&
+			 strcmp(other->table, rule->table) == 0 &&
+			 strcmp(other->chain, rule->chain) == 0;
+	}
+	return count > 1 && rule->source != RULE_NFT ? " (of several, the last one first)" : "";
+}
+
+/* What the counter counts are not only packets that were dropped: a program may have been bound before. */
+static void report_unbound(const struct sight *sight, const struct queue_rule *rule,
+			   const struct described *text, struct findings *findings)
+{
+	char dump[WORDS_SIZE], drop[WORDS_SIZE], counter[64] = "";
+	struct finding *finding =
+		findings_add(findings, rule->bypass ? LEVEL_WARNING : LEVEL_ERROR,
+			     rule->bypass ? "bypassed-queue" : "unbound-queue", rule->first);
+	struct lead lead;
+
+	follow(&lead, sight, rule, text->unfed);
+	format_dump(dump, sight, rule->first, rule->last);
+	if (rule->counted)
+		snprintf(counter, sizeof(counter), "; %" PRIu64 " %s matched it so far",
+			 rule->packets, plural(rule->packets, "packet has", "packets have"));
+	finding_cause(finding,
+		      "%.300s sends to %s, to which no program is bound: the kernel %s%s%.400s",
+		      text->rule, text->queues,
+		      rule->bypass ? "lets its packets pass unseen" : "drops its packets",
+		      counter, lead.cause);
+	if (rule->bypass)
+		finding_remedy(finding, "%.300sstart the program that reads it, such as: %.300s",
+			       lead.remedy, dump);
+	else
+		finding_remedy(
+			finding,
+			"%.300sstart the program that reads it, such as: %.250s; or remove the "
+			"rule%s: %.300s; or add %s to it, and packets pass while no program is bound",
+			lead.remedy, dump, get_order(sight, rule),
+			format_delete(drop, sight, rule),
+			rule->source == RULE_NFT ? "flags bypass" : "--queue-bypass");
+}
+
+/* ---- some are missing ------------------------------------------------------------------- */
+
+#define GAPS_SHOWN 4
+struct gaps {
+	unsigned int missing, count; /* queues, and runs of them */
+	struct {
+		uint16_t first, last;
+	} runs[GAPS_SHOWN];
+};
+
+static void add_gap(struct gaps *gaps, unsigned int begin, unsigned int end)
+{
+	if (begin >= end)
+		return;
+	gaps->missing += end - begin;
+	if (gaps->count < GAPS_SHOWN) {
+		gaps->runs[gaps->count].first = (uint16_t)begin;
+		gaps->runs[gaps->count].last = (uint16_t)(end - 1);
+	}
+	gaps->count++;
+}
+
+static void find_gaps(struct gaps *gaps, const struct sight *sight, const struct queue_rule *rule)
+{
+	unsigned int next = rule->first;
+
+	*gaps = (struct gaps){ 0 };
+	for (size_t i = 0; i < sight->queues.count; i++) {
+		const uint16_t num = sight->queues.rows[i].queue.num;
+
+		if (num < rule->first || num > rule->last)
+			continue;
+		add_gap(gaps, next, num);
+		next = num + 1u;
+	}
+	add_gap(gaps, next, rule->last + 1u);
 }
 
 /* The kernel chooses by the addresses of a packet: a part of the connections meets a missing one, and always. */
-static void report_gap(const struct queue_rule *rule, uint16_t missing, unsigned int count,
-		       const struct described *text, struct findings *findings)
+static void report_gaps(const struct sight *sight, const struct queue_rule *rule,
+			const struct described *text, struct findings *findings)
 {
-	struct finding *finding = findings_add(
-		findings, rule->bypass ? LEVEL_WARNING : LEVEL_ERROR, "balance-gap", missing);
+	char dump[WORDS_SIZE], commands[GAPS_SHOWN * 120] = "";
+	struct finding *finding;
+	struct gaps gaps;
 
+	find_gaps(&gaps, sight, rule);
+	finding = findings_add(findings, rule->bypass ? LEVEL_WARNING : LEVEL_ERROR,
+			       "balance-gap", gaps.runs[0].first);
 	finding_cause(
 		finding,
 		"%.300s balances over %s, of which %u %s not bound, queue %u first: the kernel %s "
 		"their share of the connections",
-		text->rule, text->queues, count, plural(count, "is", "are"), missing,
-		rule->bypass ? "lets pass unseen" : "drops");
+		text->rule, text->queues, gaps.missing, plural(gaps.missing, "is", "are"),
+		gaps.runs[0].first, rule->bypass ? "lets pass unseen" : "drops");
+	for (unsigned int i = 0; i < gaps.count && i < GAPS_SHOWN; i++)
+		snprintf(commands + strlen(commands), sizeof(commands) - strlen(commands),
+			 "%s%.100s", i ? " and " : "",
+			 format_dump(dump, sight, gaps.runs[i].first, gaps.runs[i].last));
 	finding_remedy(
 		finding,
-		"bind all of them, as mnfq dump -q %u:%u%.220s does; or balance over those that "
-		"are bound, in place of: %s",
-		rule->first, rule->last, text->netns, text->show);
+		"bind the missing ones as well, such as: %s%s; or have the rule balance over "
+		"bound ones only, to be seen with: %s",
+		commands, gaps.count > GAPS_SHOWN ? " and so on" : "", text->show);
 }
 
 /* Returns how many of its queues are bound. */
 static unsigned int check_listeners(const struct sight *sight, const struct queue_rule *rule,
 				    const struct described *text, struct findings *findings)
 {
-	const unsigned int total = rule->last - rule->first + 1u;
-	uint16_t missing = rule->first; /* the first one, if there are any */
-	unsigned int bound = 0;
+	const unsigned int bound = sight_count_bound(sight, rule->first, rule->last);
 
-	for (size_t i = 0; i < sight->queues.count; i++) {
-		const uint16_t num = sight->queues.rows[i].queue.num;
-
-		bound += num >= rule->first && num <= rule->last;
-		missing += num == missing;
-	}
-	if (rule->computed || sight->queues_error)
-		return bound;
-	if (bound == 0)
-		report_unbound(rule, text, findings);
-	else if (bound < total)
-		report_gap(rule, missing, total - bound, text, findings);
+	if (sight_is_unheard(sight, rule))
+		report_unbound(sight, rule, text, findings);
+	else if (!rule->computed && !sight->queues_error && bound < rule->last - rule->first + 1u)
+		report_gaps(sight, rule, text, findings);
 	return bound;
 }
+
+/* ---- packets do not come, or do not go on ----------------------------------------------- */
 
 static void report_unreached(const struct sight *sight, const struct queue_rule *rule,
 			     const struct described *text, struct findings *findings)
@@ -120,7 +203,7 @@ static void report_silent(const struct queue_rule *rule, const struct described 
 			"no packet has come to %.300s: it is in another namespace, chain or IP version than "
 			"the traffic, or a rule in front of it decides",
 			text->rule),
-		"compare its counter and those of the rules around it: %s", text->show);
+		"compare the counters of the rules around it: %s", text->show);
 }
 
 static void report_skipped(const struct queue_rule *rule, const struct described *text,
@@ -134,16 +217,25 @@ static void report_skipped(const struct queue_rule *rule, const struct described
 			text->rule, rule->behind, plural(rule->behind, "rule", "rules"),
 			rule->source == RULE_NFT ? "base chain" : "table"),
 		"move it behind those that must see the packets too; or have the program mark and repeat "
-		"them (--verdict repeat --mark 1), and the rule leave out that mark: %s",
+		"them (--verdict repeat --mark 1), and the rule leave out that mark; the chain: %s",
 		text->show);
+}
+
+static const struct row *find_unfed(const struct sight *sight)
+{
+	for (size_t i = 0; i < sight->queues.count; i++)
+		if (sight_is_unfed(sight, sight->queues.rows[i].queue.num))
+			return &sight->queues.rows[i];
+	return NULL;
 }
 
 void check_rules(const struct sight *sight, struct findings *findings)
 {
-	struct described text;
+	struct described text = { .unfed = find_unfed(sight) };
 	unsigned int bound;
 
-	for (size_t i = 0; i < sight->rules.count; i++) {
+	/* From the last one on: whoever runs the commands in this order deletes the right rules. */
+	for (size_t i = sight->rules.count; i-- > 0;) {
 		const struct queue_rule *rule = &sight->rules.list[i];
 
 		if (!sight_wants_rule(sight, rule))

@@ -8,10 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "broker/netns-enter.h"
 #include "common/sys.h"
 #include "doctor/network.h"
 #include "doctor/read-rules.h"
+#include "stat/places.h"
 
 /* ---- queues ----------------------------------------------------------------------------- */
 
@@ -27,6 +30,7 @@ static int look_at_queues(struct sight *sight, struct reading *reading, struct o
 	reading->at_ms = clock_ms();
 	if (err == 0) {
 		snprintf(sight->name, sizeof(sight->name), "%s", place.name);
+		sight->inode = place.inode;
 		err = reading_add(reading, &place, 0, UINT16_MAX);
 		if (err < 0)
 			snprintf(sight->queues_why, sizeof(sight->queues_why),
@@ -84,6 +88,69 @@ bool sight_wants_rule(const struct sight *sight, const struct queue_rule *rule)
 	return rule->first <= sight->last && rule->last >= sight->first;
 }
 
+/* ---- what is missing -------------------------------------------------------------------- */
+
+unsigned int sight_count_bound(const struct sight *sight, uint16_t first, uint16_t last)
+{
+	unsigned int count = 0;
+
+	for (size_t i = 0; i < sight->queues.count; i++)
+		count += sight->queues.rows[i].queue.num >= first &&
+			 sight->queues.rows[i].queue.num <= last;
+	return count;
+}
+
+const struct row *sight_find_elsewhere(const struct sight *sight, uint16_t first, uint16_t last)
+{
+	for (size_t i = 0; i < sight->elsewhere.count; i++) {
+		const struct row *row = &sight->elsewhere.rows[i];
+
+		if (row->netns_inode != sight->inode && row->queue.num >= first &&
+		    row->queue.num <= last)
+			return row;
+	}
+	return NULL;
+}
+
+bool sight_is_unfed(const struct sight *sight, uint16_t num)
+{
+	if (sight->legacy_error || sight->nft_error || sight->rules.too_many)
+		return false; /* its rule may be among those that were not seen */
+	for (size_t i = 0; i < sight->rules.count; i++)
+		if (num >= sight->rules.list[i].first && num <= sight->rules.list[i].last)
+			return false;
+	return true;
+}
+
+bool sight_is_unheard(const struct sight *sight, const struct queue_rule *rule)
+{
+	return !sight->queues_error && !rule->computed &&
+	       sight_count_bound(sight, rule->first, rule->last) == 0;
+}
+
+static bool misses_queue(const struct sight *sight)
+{
+	for (size_t i = 0; i < sight->rules.count; i++)
+		if (sight_wants_rule(sight, &sight->rules.list[i]) &&
+		    sight_is_unheard(sight, &sight->rules.list[i]))
+			return true;
+	return sight->has_queues && sight_count_bound(sight, sight->first, sight->last) == 0;
+}
+
+/* What cannot be seen there is not missed. Returns 0 or -ENOMEM. */
+static int look_elsewhere(struct sight *sight, struct owners *owners)
+{
+	struct netns_scan *scan = NULL;
+	int home = netns_enter_open_home(), err = 0;
+
+	if (home >= 0 && netns_scan_new(&scan) == 0)
+		err = places_add_all(&sight->elsewhere, scan, home, 0, UINT16_MAX);
+	netns_scan_free(scan);
+	if (home >= 0)
+		close(home);
+	return err < 0 ? err : reading_complete(&sight->elsewhere, owners);
+}
+
 /* ---- all -------------------------------------------------------------------------------- */
 
 void sight_begin(struct sight *sight)
@@ -128,6 +195,8 @@ int sight_take(struct sight *sight, uint32_t ms)
 	}
 	if (err == 0)
 		err = read_rules(sight);
+	if (err == 0 && !support_is_asleep(&sight->support) && misses_queue(sight))
+		err = look_elsewhere(sight, &owners);
 	reading_free(&before);
 	owners_free(&owners);
 	return err;
@@ -136,6 +205,7 @@ int sight_take(struct sight *sight, uint32_t ms)
 void sight_free(struct sight *sight)
 {
 	reading_free(&sight->queues);
+	reading_free(&sight->elsewhere);
 	rules_free(&sight->rules);
 	free(sight->states);
 	sight->states = NULL;

@@ -30,6 +30,7 @@ struct sight {
 	bool verbose;
 
 	char name[PLACE_NAME_SIZE]; /* of the namespace */
+	uint64_t inode;             /* of it */
 	bool has_rights;            /* CAP_NET_ADMIN over it */
 	struct support support;
 	uint64_t rmem_max; /* 0: not known */
@@ -38,6 +39,8 @@ struct sight {
 	char queues_why[PLACE_ERROR_SIZE];
 	struct reading queues; /* compared with those before; in ascending order */
 	char *states;          /* of their owners, as ps(1) has it; 0: not known */
+	struct reading
+		elsewhere; /* if one is missing here: those of all namespaces, as far as they can be seen */
 
 	int nft_error, legacy_error; /* negative errnos: their rules cannot be read */
 	struct rules rules;
@@ -55,6 +58,18 @@ void sight_free(struct sight *sight);
 
 /** Does that rule send to queues that were asked for? */
 bool sight_wants_rule(const struct sight *sight, const struct queue_rule *rule);
+
+/** How many of the queues from @first to @last are bound. */
+unsigned int sight_count_bound(const struct sight *sight, uint16_t first, uint16_t last);
+
+/** The first of these queues that is bound in another namespace, or NULL. */
+const struct row *sight_find_elsewhere(const struct sight *sight, uint16_t first, uint16_t last);
+
+/** Is it known that no rule of the namespace sends to this queue? */
+bool sight_is_unfed(const struct sight *sight, uint16_t num);
+
+/** Is it known that none of the queues is bound which the rule sends to? */
+bool sight_is_unheard(const struct sight *sight, const struct queue_rule *rule);
 
 /* ---- conclusions, each about a subject ---- */
 

@@ -43,6 +43,18 @@ const char *format_netns(char out[WORDS_SIZE], const struct sight *sight)
 	return out;
 }
 
+const char *format_dump(char out[WORDS_SIZE], const struct sight *sight, uint16_t first,
+			uint16_t last)
+{
+	char netns[WORDS_SIZE], range[8] = "";
+
+	if (last > first)
+		snprintf(range, sizeof(range), ":%u", last);
+	snprintf(out, WORDS_SIZE, "mnfq dump -q %u%s%.220s", first, range,
+		 format_netns(netns, sight));
+	return out;
+}
+
 /* ---- rules ------------------------------------------------------------------------------ */
 
 static const char *get_family(const struct queue_rule *rule)
@@ -89,12 +101,12 @@ const char *format_rule(char out[WORDS_SIZE], const struct queue_rule *rule)
 	return out;
 }
 
-const char *format_queues(char out[WORDS_SIZE], const struct queue_rule *rule)
+const char *format_queues(char out[WORDS_SIZE], uint16_t first, uint16_t last)
 {
-	if (rule->first == rule->last)
-		snprintf(out, WORDS_SIZE, "queue %u", rule->first);
+	if (first == last)
+		snprintf(out, WORDS_SIZE, "queue %u", first);
 	else
-		snprintf(out, WORDS_SIZE, "queues %u to %u", rule->first, rule->last);
+		snprintf(out, WORDS_SIZE, "queues %u to %u", first, last);
 	return out;
 }
 
@@ -110,8 +122,8 @@ const char *format_show(char out[WORDS_SIZE], const struct sight *sight,
 		snprintf(out, WORDS_SIZE, "%.220snft -a list chain %s %.130s %.130s", enter,
 			 get_family(rule), table, chain);
 	else
-		snprintf(out, WORDS_SIZE, "%.220s%s -t %.64s -nvL %.130s %u", enter,
-			 get_command(rule), table, chain, rule->number);
+		snprintf(out, WORDS_SIZE, "%.220s%s -t %.64s -nvL %.130s --line-numbers", enter,
+			 get_command(rule), table, chain);
 	return out;
 }
 
@@ -156,5 +168,15 @@ const char *format_owner(char out[WORDS_SIZE], const struct row *row)
 			 quote_word(command, sizeof(command), row->command));
 	else
 		snprintf(out, WORDS_SIZE, "the socket with portid %u", row->queue.portid);
+	return out;
+}
+
+const char *format_elsewhere(char out[WORDS_SIZE], const struct row *row)
+{
+	char owner[WORDS_SIZE], name[PLACE_NAME_SIZE + 4];
+
+	snprintf(out, WORDS_SIZE, "%.160s is bound to queue %u in namespace %.260s",
+		 format_owner(owner, row), row->queue.num,
+		 quote_word(name, sizeof(name), row->netns));
 	return out;
 }

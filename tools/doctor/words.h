@@ -11,12 +11,15 @@
 const char *format_rule(char out[WORDS_SIZE], const struct queue_rule *rule);
 
 /** "queue 5", "queues 5 to 7". */
-const char *format_queues(char out[WORDS_SIZE], const struct queue_rule *rule);
+const char *format_queues(char out[WORDS_SIZE], uint16_t first, uint16_t last);
 
 /** "4711/mnfq", or the portid if no process is visible. */
 const char *format_owner(char out[WORDS_SIZE], const struct row *row);
 
-/** A command that shows the rule, or one that deletes it. */
+/** "4711/mnfq is bound to queue 5 in namespace blue". */
+const char *format_elsewhere(char out[WORDS_SIZE], const struct row *row);
+
+/** A command that shows the rule and those around it, or one that deletes it. */
 const char *format_show(char out[WORDS_SIZE], const struct sight *sight,
 			const struct queue_rule *rule);
 const char *format_delete(char out[WORDS_SIZE], const struct sight *sight,
@@ -31,5 +34,9 @@ const char *format_enter(char out[WORDS_SIZE], const struct sight *sight);
 
 /** Options of mnfq that name the namespace: " -n blue", or "". */
 const char *format_netns(char out[WORDS_SIZE], const struct sight *sight);
+
+/** "mnfq dump -q 5:7 -n blue" */
+const char *format_dump(char out[WORDS_SIZE], const struct sight *sight, uint16_t first,
+			uint16_t last);
 
 #endif

@@ -147,7 +147,7 @@ Test(doctor, nobody_listens_legacy)
 	examine(ns, "", 1);
 	expect("unbound-queue", "error",
 	       "rule 1 of INPUT in table filter (iptables-legacy) sends to queue 5, to which no "
-	       "program is bound: the kernel drops its packets (2 packets so far)",
+	       "program is bound: the kernel drops its packets; 2 packets have matched it so far",
 	       "iptables-legacy -t filter -D INPUT 1");
 	examine(ns, "-q 6", 1);
 	cr_expect(!find("unbound-queue"), "not asked for: %s", text);
@@ -179,6 +179,28 @@ Test(doctor, the_remedy_helps)
 	netns_free(ns);
 }
 
+/* Whoever runs them as they are printed deletes these rules and no other. */
+Test(doctor, the_remedies_help_in_their_order)
+{
+	static const char begin[] = ": ip netns exec ";
+	struct netns *ns = netns_new();
+	char *rules;
+
+	netns_rule(ns, 4, "-A INPUT -p udp --dport 9 -j NFQUEUE --queue-num 5");
+	netns_rule(ns, 4, "-A INPUT -p udp --dport 10 -j NFQUEUE --queue-num 6");
+	netns_rule(ns, 4, "-A INPUT -p icmp -j ACCEPT");
+	netns_rule(ns, 4, "-A INPUT -p udp --dport 11 -j NFQUEUE --queue-num 7");
+	netns_rule(ns, 4, "-A INPUT -p tcp -j ACCEPT");
+	examine(ns, "", 1);
+	for (char *at = text; (at = strstr(at, begin)); at += sizeof(begin))
+		netns_run(NULL, "%.*s", (int)strcspn(at + 2, ";"), at + 2);
+	rules = netns_output(ns, "iptables-legacy -S INPUT");
+	cr_expect_str_eq(rules, "-P INPUT ACCEPT\n-A INPUT -p icmp -j ACCEPT\n"
+				"-A INPUT -p tcp -j ACCEPT\n");
+	free(rules);
+	netns_free(ns);
+}
+
 Test(doctor, nobody_listens_iptables_nft)
 {
 	struct netns *ns = netns_new();
@@ -189,7 +211,7 @@ Test(doctor, nobody_listens_iptables_nft)
 	examine(ns, "", 1);
 	expect("unbound-queue", "error",
 	       "rule 2 of INPUT in table filter (iptables-nft) sends to queues 5 to 7, to which no "
-	       "program is bound: the kernel drops its packets (1 packet so far)",
+	       "program is bound: the kernel drops its packets; 1 packet has matched it so far",
 	       "iptables-nft -t filter -D INPUT 2");
 	netns_free(ns);
 }
@@ -204,8 +226,8 @@ Test(doctor, nobody_listens_but_it_is_bypassed)
 	netns_rule(ns, 6, "-A INPUT -p udp --dport 9 -j NFQUEUE --queue-num 6 --queue-bypass");
 	send_to(ns, 9);
 	examine(ns, "-q 5", 1);
-	expect("bypassed-queue", "warning", "lets its packets pass unseen (1 packet so far)",
-	       "mnfq dump -q 5");
+	expect("bypassed-queue", "warning",
+	       "lets its packets pass unseen; 1 packet has matched it so far", "mnfq dump -q 5");
 	examine(ns, "-q 6", 1);
 	expect("bypassed-queue", "warning", "(ip6tables-legacy) sends to queue 6", "-q 6");
 	netns_free(ns);
@@ -234,7 +256,86 @@ QueueTest(doctor, a_member_of_a_range_is_missing)
 	expect("balance-gap", "error",
 	       "balances over queues 0 to 3, of which 3 are not bound, queue 0 first: the kernel "
 	       "drops",
-	       "mnfq dump -q 0:3");
+	       "mnfq dump -q 0 ");
+}
+
+/* As the remedy says it, while the others stay bound. */
+QueueTest(doctor, the_missing_members_can_be_bound)
+{
+	struct tool left, right;
+	char remedy[256];
+
+	netns_rule(fixture.ns, 4, "-A OUTPUT -p tcp -j NFQUEUE --queue-balance 0:3");
+	fixture_bind(NULL, count_packet);
+	examine(fixture.ns, "", 1);
+	snprintf(remedy, sizeof(remedy),
+		 "such as: mnfq dump -q 0 -n %s and mnfq dump -q 2:3 -n %s;", fixture.ns->name,
+		 fixture.ns->name);
+	expect("balance-gap", "error", "of which 3 are not bound", remedy);
+	tool_start(&left, NULL, -1, "dump -q 0 -n %s --quiet", fixture.ns->name);
+	tool_listening(&left);
+	tool_start(&right, NULL, -1, "dump -q 2:3 -n %s --quiet", fixture.ns->name);
+	tool_listening(&right);
+	examine(fixture.ns, "", 0);
+	cr_expect(!find("balance-gap"), "%s", text);
+	tool_stop(&left, .packets = 0);
+	tool_stop(&right, .packets = 0);
+}
+
+/* The namespace or the number is wrong: the finding says where the program is. */
+Test(doctor, the_program_is_elsewhere)
+{
+	struct netns *ns = netns_new(), *other = netns_new();
+	char expected[128];
+	struct tool tool;
+
+	netns_rule(ns, 4, "-A INPUT -p udp --dport 9 -j NFQUEUE --queue-num 5");
+	tool_start(&tool, other, -1, "dump -q 5 --quiet");
+	tool_listening(&tool);
+	snprintf(expected, sizeof(expected), "/mnfq is bound to queue 5 in namespace %s",
+		 other->name);
+	examine(ns, "-q 5", 1);
+	expect("unbound-queue", "error", expected,
+	       "start that program in the namespace of the rule");
+	netns_rule(ns, 4, "-F");
+	examine(ns, "-q 5", 1);
+	expect("nothing", "error", expected, "look into that namespace: mnfq doctor -q 5 -n ");
+	tool_stop(&tool, .packets = 0);
+	netns_free(other);
+	netns_free(ns);
+}
+
+Test(doctor, the_program_has_another_number)
+{
+	struct netns *ns = netns_new();
+	struct tool tool;
+
+	netns_rule(ns, 4, "-A INPUT -p udp --dport 9 -j NFQUEUE --queue-num 5");
+	tool_start(&tool, ns, -1, "dump -q 6 --quiet");
+	tool_listening(&tool);
+	examine(ns, "", 1);
+	expect("unbound-queue", "error", "/mnfq is bound to queue 6, to which no rule sends",
+	       "have the rule send to queue 6, or ");
+	expect("no-rule", "warning", "sends to queue 5, to which no program is bound",
+	       "have that rule send to queue 6, or the program bind queue 5");
+	tool_stop(&tool, .packets = 0);
+	netns_free(ns);
+}
+
+Test(doctor, too_many_rules)
+{
+	struct netns *ns = netns_new();
+
+	netns_run(
+		ns,
+		"{ echo '*filter'; for i in $(seq 4097); do echo '-A INPUT -p udp -j NFQUEUE "
+		"--queue-num 5 --queue-bypass'; done; echo COMMIT; } | iptables-legacy-restore");
+	/* Beyond what @text holds. */
+	netns_run(
+		ns,
+		"\"$MNFQ_TOOL\" doctor -t 0.01 | grep -A 1 '^unseen: only the first 4096 rules that "
+		"send to queues were looked at' | grep 'remedy: replace them by fewer ones'");
+	netns_free(ns);
 }
 
 QueueTest(doctor, no_packet_has_come)
@@ -242,7 +343,7 @@ QueueTest(doctor, no_packet_has_come)
 	fixture_bind(NULL, count_packet);
 	examine(fixture.ns, "", 0);
 	expect("no-packet", "note", "no packet has come to rule 1 of INPUT in table mangle",
-	       "iptables-legacy -t mangle -nvL INPUT 1");
+	       "iptables-legacy -t mangle -nvL INPUT --line-numbers");
 	fixture_pass(0, 1);
 	expect_healthy(fixture.ns, "");
 }
@@ -266,7 +367,8 @@ QueueTest(doctor, a_queue_without_a_rule)
 	netns_rule(fixture.ns, 4, "-t mangle -F");
 	fixture_bind(NULL, count_packet);
 	examine(fixture.ns, "-q 1", 1);
-	expect("no-rule", "warning", "is bound to queue 1, but no rule of this namespace",
+	expect("no-rule", "warning",
+	       "is bound to queue 1, to which no rule of this namespace sends",
 	       "iptables -I INPUT -p icmp -j NFQUEUE --queue-num 1");
 }
 
@@ -276,8 +378,14 @@ Test(doctor, neither_a_queue_nor_a_rule)
 
 	examine(ns, "", 0);
 	expect("nothing", "note", "no program is bound to a queue", "--all-netns");
+	if (system("grep -q -e ' nft_queue_eval' /proc/kallsyms || "
+		   "ls /lib/modules/$(uname -r)/kernel/net/netfilter/nft_queue.* >/dev/null 2>&1"))
+		expect("kernel-support", "note", "has no nft_queue: rules of nft cannot send",
+		       "modprobe nft_queue");
+	else
+		cr_expect(!find("kernel-support"));
 	examine(ns, "-q 7", 1);
-	expect("nothing", "error", "no program is bound to queue 7, and no rule sends to it",
+	expect("nothing", "error", "no program is bound to queue 7, and no rule sends there",
 	       "mnfq doctor -n");
 	netns_free(ns);
 }
@@ -310,18 +418,26 @@ Test(doctor, the_owner_is_stopped)
 	struct udp udp;
 	struct netns *ns = queued_ns_open(&udp);
 
-	tool_start(&tool, ns, -1, "dump -q 1 --quiet");
+	tool_start(&tool, ns, -1, "dump -q 1 --max-len 2 --quiet");
 	tool_listening(&tool);
 	tool_freeze(&tool);
-	udp_send_many(&udp, 0, 2);
+	udp_send_many(&udp, 0, 3);
 	examine(ns, "", 1);
 	expect("owner-stopped", "error", "is stopped: it decides nothing, 2 packets wait",
 	       "kill -CONT ");
+	expect("queue-full", "warning", "it was full, and at present nothing of it is decided",
+	       "first have its program decide packets");
 	kill(tool.pid, SIGCONT);
 	queued_ns_expect(ns, &udp, 2);
 	examine(ns, "", 1); /* without a rule now */
 	cr_expect(!find("owner-stopped"), "%s", text);
-	tool_stop(&tool, .packets = 2, .accepted = 2);
+	kill(tool.pid, SIGTERM);
+	tool_err(&tool);
+	tool_account(tool.line, &(struct account){ .sent = 0 });
+	expect_contains(tool.line, "2 packets, 120 bytes, 2 accepted, 0 dropped, 1 queue full");
+	expect_contains(tool_err(&tool), "raise --max-len (now 2");
+	cr_expect_str_eq(tool_err(&tool), "");
+	cr_expect_eq(tool_finish(&tool), 0);
 	netns_free(ns);
 }
 
@@ -342,6 +458,7 @@ QueueTest(doctor, a_queue_is_full)
 
 	fixture_bind(QUEUE_OPTIONS(.max_len = 3), count_packet);
 	udp_send_many(&fixture.udp, 0, 5);
+	drain();
 	examine(fixture.ns, "", 1);
 	expect("queue-full", "warning", "queue 1 has lost 2 packets, since it was bound",
 	       "--max-len");
@@ -349,7 +466,8 @@ QueueTest(doctor, a_queue_is_full)
 	examine(fixture.ns, "-t 0.5", 1);
 	enough = true;
 	pthread_join(thread, NULL);
-	expect("queue-full", "error", "of them just now", "--queue-balance");
+	expect("queue-full", "error", "of them just now",
+	       "first have its program decide packets");
 	drain();
 }
 
