@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # The programs that README.md and libmnfq(3) show, and those in examples/, compile and link as they are;
-# examples/README.md lists each. Command lines of mnfq dump and mnfq replay are right.
+# examples/README.md lists each. Command lines: tests/peers/commands.py.
 # shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
 temporary
@@ -45,26 +45,3 @@ done
 for file in "$SOURCE"/examples/*.c; do
 	grep -q "\`${file##*/}\`" "$SOURCE/examples/README.md" || fail "examples/README.md lacks ${file##*/}"
 done
-
-# Those that read a capture work with one; those of a queue get as far as a namespace that does not exist. Some would
-# serve what is not ours.
-[ "$TOOL" = true ] || exit 0
-cp "$SOURCE/tests/fuzz/corpus/capture/pcapng-little-endian" "$tmp/packets.pcapng"
-cd "$tmp"
-mnfq()
-{
-	case $* in
-	*" -r - "* | *--listen* | *--from* | *--fd* | *--all-netns*) return 0 ;;
-	dump\ -r* | replay*) "$BUILD/tools/mnfq" "$@" ;;
-	dump*) "$BUILD/tools/mnfq" "$@" --netns none/such 2>&1 | grep "^mnfq dump: there is no network namespace" ;;
-	esac
-}
-case $(mnfq replay packets.pcapng 'udp' 2>&1) in
-*"built without libpcap"*) skip "command lines with filters: mnfq was built without libpcap" ;;
-esac
-sed -n 's/ | tshark .*//; s/^\(sudo \)\?\(mnfq \(dump\|replay\) .*\)/\2/p' "$SOURCE/README.md" \
-	"$SOURCE/man/mnfq-dump.1.scd" "$SOURCE/man/mnfq-replay.1.scd" >commands
-[ "$(wc -l <commands)" -gt 15 ] || fail "found few command lines"
-while read -r command; do
-	(eval "$command") >log 2>&1 </dev/null || { cat log; fail "$command"; }
-done <commands
