@@ -30,7 +30,17 @@ for name in $(header_functions); do
 	grep -q '^\.SH DESCRIPTION' "$page" || fail "the page of $name() does not describe it"
 	lint "$page"
 done
+# Marks of scdoc that have become text: within a word it takes them for that.
+marks()
+{
+	! command -v mandoc >/dev/null || ! mandoc -T ascii "$1" | sed "s/.$(printf '\b')//g" |
+		grep -nE '[a-z]_[A-Z]+_([^[:alnum:]_]|$)|(^|[ (])[*][a-z-]+[*]' ||
+		fail "there are marks of scdoc in the text of $1"
+}
+
 for page in "$SOURCE"/man/*.scd; do
 	page=$BUILD/man/$(basename "$page" .scd)
-	[ ! -e "$page" ] || lint "$page" # there is none without scdoc
+	[ -e "$page" ] || continue # there is none without scdoc
+	lint "$page"
+	marks "$page"
 done
