@@ -94,7 +94,8 @@ static void add_extension(struct decoded *decoded, uint8_t number, const uint8_t
 			       strlen(decoded->headers) };
 
 	if (number == IPPROTO_FRAGMENT)
-		add_format(&out, "frag (%u|%zu) ", get16(header + 2) & 0xfff8u, rest);
+		add_format(&out, "frag (0x%08x:%u|%zu) ", get32(header + 4),
+			   get16(header + 2) & 0xfff8u, rest);
 	else if (number == IPPROTO_ROUTING)
 		add_format(&out, "RT6 (len=%u, type=%u, segleft=%u) ", header[1], header[2],
 			   header[3]);

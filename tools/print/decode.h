@@ -27,7 +27,7 @@ struct decoded {
 	uint32_t ip_id;      /* of IPv4 */
 	uint32_t flow_label; /* of IPv6 */
 	size_t ip_length;    /* from the IP header on; of IPv6 from its end on */
-	char headers[96];    /* those of extensions, as tcpdump writes them: "HBH " */
+	char headers[128];   /* those of extensions, as tcpdump -v writes them: "HBH " */
 
 	bool fragment; /* a part of a datagram */
 	bool more_fragments;

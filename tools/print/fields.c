@@ -96,15 +96,17 @@ static void put_port(struct writer *w, const char *key, const char *before,
 		put_number(w, key, before, port);
 }
 
-/* Those of extensions, without the space at their end. */
-static void put_headers(struct writer *w, const struct decoded *decoded)
+/* Those of extensions, without the space at their end; the id of a fragment, "0x0000abcd:", is for -v. */
+static void put_headers(struct writer *w, const struct decoded *decoded, bool verbose)
 {
-	char headers[sizeof(decoded->headers)];
+	char headers[sizeof(decoded->headers)], *id = headers;
 	const size_t len = strlen(decoded->headers);
 
 	strcpy(headers, decoded->headers);
 	if (len > 0 && headers[len - 1] == ' ')
 		headers[len - 1] = '\0';
+	while (!verbose && (id = strstr(id, "(0x")) && strchr(id, ':'))
+		memmove(id + 1, strchr(id, ':') + 1, strlen(strchr(id, ':')));
 	put_text(w, NULL, " ", headers);
 }
 
@@ -125,7 +127,7 @@ static void put_addresses(struct writer *w, const struct decoded *decoded,
 		put_port(w, "dport", ".", decoded, decoded->dport, options);
 	put_word(w, show ? ":" : NULL);
 	if (apart)
-		put_headers(w, decoded);
+		put_headers(w, decoded, options->verbose);
 	if (decoded->has_ports && apart) {
 		put_port(w, "sport", " ", decoded, decoded->sport, options);
 		put_port(w, "dport", " > ", decoded, decoded->dport, options);
