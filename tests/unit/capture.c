@@ -114,6 +114,8 @@ Test(capture, what_was_known_is_read_again)
 			  .hwaddr = { 2, 4, 6, 8, 10, 0xff },
 			  .family = NFPROTO_IPV4,
 			  .hook = NF_INET_FORWARD },
+		.has_queue = true,
+		.has_id = true,
 		.secctx = "a b%=\n\xff",
 		.secctx_len = 7,
 		.ct_mark = 1,
@@ -148,6 +150,8 @@ Test(capture, what_was_known_is_read_again)
 #define SAME(member)                                                                             \
 	cr_expect(memcmp(&record.member, &before.member, sizeof(record.member)) == 0, #member)
 	SAME(info);
+	SAME(has_queue);
+	SAME(has_id);
 	SAME(l2hdr);
 	SAME(l2hdr_len);
 	SAME(made_up_l2hdr);
@@ -169,6 +173,32 @@ Test(capture, what_was_known_is_read_again)
 	SAME(dropped);
 #undef SAME
 	cr_expect_eq(capture_read(reader, &record), 0);
+}
+
+/* As Wireshark 4.0 writes a capture anew: the verdict, of 9 bytes, has the number of the queue. */
+Test(capture, options_of_another_length_are_none)
+{
+	static const uint8_t verdict[] = { 7, 0, 9, 0 }, id[] = { 5, 0, 8, 0 };
+	uint8_t *at;
+
+	record.has_queue = record.has_id = record.has_verdict = true;
+	record.verdict = MNFQ_DROP;
+	record.info.queue_num = 7;
+	write_record(0);
+	at = memmem(bytes, len, verdict, sizeof(verdict));
+	cr_assert(at);
+	at[0] = 6;
+	open_bytes();
+	read_again();
+	cr_expect(record.has_queue);
+	cr_expect_eq(record.info.queue_num, 7);
+	cr_expect_eq(record.verdict, MNFQ_DROP, "as the comment says");
+	at = memmem(bytes, len, id, sizeof(id));
+	cr_assert(at);
+	at[2] = 7; /* with a byte to fill up */
+	open_bytes();
+	read_again();
+	cr_expect(!record.has_id);
 }
 
 Test(capture, states_of_connections_are_read_again)
@@ -348,6 +378,7 @@ Test(capture, a_pcap_file_is_read)
 	cr_expect_eq(record.info.family, NFPROTO_IPV4);
 	cr_expect_eq(record.info.hook, RECORD_HOOK_UNKNOWN);
 	cr_expect_eq(record.info.id, 1);
+	cr_expect(!record.has_id && !record.has_queue, "it is only the number in the file");
 	cr_expect(!record.has_verdict);
 	read_again();
 	cr_expect_eq(record.time, 1700000000000001);
@@ -357,11 +388,14 @@ Test(capture, a_pcap_file_is_read)
 
 Test(capture, an_unknown_link_type_is_counted)
 {
+	uint32_t type;
+
 	begin_pcap(0xa1b2c3d4, 9999);
 	put_pcap(0, 28, 28);
 	open_bytes();
 	cr_expect_eq(capture_read(reader, &record), 0);
-	cr_expect_eq(capture_reader_skipped(reader), 1);
+	cr_expect_eq(capture_reader_skipped(reader, &type), 1);
+	cr_expect_eq(type, 9999);
 }
 
 Test(capture, cooked_frames_are_packets_of_ip)

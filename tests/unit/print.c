@@ -57,6 +57,9 @@ static void put_tcp(bool more, size_t len)
 }
 
 /* What has been put into `msg`, as text and as JSON. */
+static const char *verdict = "accept";
+static bool foreign; /* as in captures of other programs */
+
 static void print(void)
 {
 	static struct mnfq_packet packet; /* of no queue */
@@ -67,7 +70,8 @@ static void print(void)
 
 	cr_assert_eq(mnfq_i_packet_parse(&packet, msg.bytes, msg.len), 0);
 	line = line_of(&packet);
-	line.verdict = "accept";
+	line.verdict = verdict;
+	line.no_queue = line.no_id = line.no_hook = foreign;
 	printers[1].options.json = true;
 	free(text);
 	out = open_memstream(&text, &size);
@@ -143,6 +147,26 @@ Test(print, a_plain_packet_has_none_of_it)
 	print();
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		expect_nowhere(words[i]);
+}
+
+Test(print, what_a_capture_lacks)
+{
+	foreign = true;
+	begin();
+	message_attr32(&msg, NFQA_IFINDEX_INDEV, 99);
+	print();
+	expect_text(" | if99, accept\n");
+	expect_nowhere("\"queue\"");
+	expect_nowhere("\"id\"");
+	expect_nowhere("\"hook\"");
+	begin();
+	message_attr32(&msg, NFQA_MARK, 7);
+	print();
+	expect_text(" | mark 0x7, accept\n");
+	verdict = NULL;
+	begin();
+	print();
+	cr_expect(!strchr(text, '|'), "%s", text);
 }
 
 /* 2001-09-09 01:46:40.123456 UTC */

@@ -154,9 +154,9 @@ static int read_interface(struct pcapng *pcapng, const uint8_t *body, size_t len
 		if (option.code == IF_NAME)
 			take_text(interface->public.name, sizeof(interface->public.name),
 				  &option);
-		else if (option.code == IF_TSRESOL && option.len >= 1)
+		else if (option.code == IF_TSRESOL && option.len == 1)
 			interface->resolution = option.value[0];
-		else if (option.code == IF_TSOFFSET && option.len >= 8)
+		else if (option.code == IF_TSOFFSET && option.len == 8)
 			interface->offset = (int64_t)read64(pcapng, option.value);
 		else if (option.code == OPTION_COMMENT)
 			comment_read_interface(&interface->public, (const char *)option.value,
@@ -215,7 +215,7 @@ void record_begin(struct record *record)
 static void take_verdict(struct record *record, const struct pcapng *pcapng,
 			 const struct pcapng_option *option)
 {
-	if (record->has_verdict || option->len < 9 || option->value[0] != VERDICT_TC)
+	if (record->has_verdict || option->len != 9 || option->value[0] != VERDICT_TC)
 		return;
 	record->has_verdict = true;
 	switch (read64(pcapng, option->value + 1)) {
@@ -233,6 +233,10 @@ static void take_verdict(struct record *record, const struct pcapng *pcapng,
 	}
 }
 
+/*
+ * An option of another length than it should have is none: Wireshark 4.0 writes verdicts with the number of the queue's
+ * option.
+ */
 static void take_packet_option(struct record *record, const struct pcapng *pcapng,
 			       const struct pcapng_option *option)
 {
@@ -243,21 +247,25 @@ static void take_packet_option(struct record *record, const struct pcapng *pcapn
 		comment_read(record, (const char *)option->value, option->len);
 		break;
 	case EPB_FLAGS:
-		flags = option->len < 4 ? 0 : read32(pcapng, option->value) & 3;
+		flags = option->len != 4 ? 0 : read32(pcapng, option->value) & 3;
 		record->inbound = flags == EPB_INBOUND;
 		record->outbound = flags == EPB_OUTBOUND;
 		break;
 	case EPB_DROPCOUNT:
-		if (option->len >= 8)
+		if (option->len == 8)
 			record->dropped = (uint32_t)read64(pcapng, option->value);
 		break;
 	case EPB_PACKETID:
-		if (option->len >= 8)
-			record->info.id = (uint32_t)read64(pcapng, option->value);
+		if (option->len != 8)
+			break;
+		record->has_id = true;
+		record->info.id = (uint32_t)read64(pcapng, option->value);
 		break;
 	case EPB_QUEUE:
-		if (option->len >= 4)
-			record->info.queue_num = (uint16_t)read32(pcapng, option->value);
+		if (option->len != 4)
+			break;
+		record->has_queue = true;
+		record->info.queue_num = (uint16_t)read32(pcapng, option->value);
 		break;
 	case EPB_VERDICT:
 		take_verdict(record, pcapng, option);

@@ -196,8 +196,10 @@ static void put_packet_options(struct block *block, const struct record *record)
 		put_option32(block, EPB_FLAGS, direction);
 	if (record->dropped)
 		put_option64(block, EPB_DROPCOUNT, record->dropped);
-	put_option64(block, EPB_PACKETID, record->info.id);
-	put_option32(block, EPB_QUEUE, record->info.queue_num);
+	if (record->has_id)
+		put_option64(block, EPB_PACKETID, record->info.id);
+	if (record->has_queue)
+		put_option32(block, EPB_QUEUE, record->info.queue_num);
 	if (record->has_verdict)
 		put_verdicts(block, record->verdict);
 	end_options(block);

@@ -27,6 +27,7 @@ struct capture_reader {
 	bool pcap;
 	struct pcapng pcapng;
 	uint64_t skipped;
+	uint32_t skipped_type;
 	const volatile sig_atomic_t *stop; /* or NULL */
 	char error[160];
 
@@ -59,14 +60,22 @@ const char *capture_reader_error(const struct capture_reader *reader)
 	return reader->error;
 }
 
-uint64_t capture_reader_skipped(const struct capture_reader *reader)
+uint64_t capture_reader_skipped(const struct capture_reader *reader, uint32_t *link_type)
 {
+	*link_type = reader->skipped_type;
 	return reader->skipped;
 }
 
 void capture_reader_stop_on(struct capture_reader *reader, const volatile sig_atomic_t *stop)
 {
 	reader->stop = stop;
+}
+
+static int skip_packet(struct capture_reader *reader, const struct record *record)
+{
+	if (reader->skipped++ == 0)
+		reader->skipped_type = record->interface->link_type;
+	return 0;
 }
 
 /* ---- bytes -------------------------------------------------------------------------------- */
@@ -160,10 +169,8 @@ static int read_block(struct capture_reader *reader, uint32_t type, struct recor
 		return 0;
 	n = pcapng_read_block(&reader->pcapng, pcapng_order(&reader->pcapng, type), reader->bytes,
 			      (size_t)len, record);
-	if (n == -EPROTONOSUPPORT) {
-		reader->skipped++;
-		return 0;
-	}
+	if (n == -EPROTONOSUPPORT)
+		return skip_packet(reader, record);
 	return n < 0 ? fail_reading(reader, n, reader->pcapng.error) : n;
 }
 
@@ -212,8 +219,7 @@ static int read_pcap(struct capture_reader *reader, uint32_t seconds, struct rec
 	if (frame_read(record, reader->interface.link_type, reader->bytes, words[1], words[2]) ==
 	    0)
 		return 1;
-	reader->skipped++;
-	return 0;
+	return skip_packet(reader, record);
 }
 
 /* ---- both --------------------------------------------------------------------------------- */
@@ -250,8 +256,10 @@ int capture_read(struct capture_reader *reader, struct record *record)
 		len = read_up_to(reader, &first, sizeof(first));
 		if (len == 0 && !ferror(reader->file)) {
 			reader->ended = true;
-			if (!reader->begun)
-				n = fail_reading(reader, -EBADMSG, "it is empty");
+			if (!reader->begun) {
+				strcpy(reader->error, "it is empty");
+				n = -EBADMSG;
+			}
 		} else if (len < sizeof(first)) {
 			n = ferror(reader->file)
 				    ? fail_reading(reader, -EIO, strerror(errno))

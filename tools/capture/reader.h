@@ -25,8 +25,8 @@ int capture_read(struct capture_reader *reader, struct record *record);
 /** Why reading has failed, and where. */
 const char *capture_reader_error(const struct capture_reader *reader);
 
-/** Packets that were left out, since their link type is not supported. */
-uint64_t capture_reader_skipped(const struct capture_reader *reader);
+/** Packets that were left out, since their link type is not supported; the first of them had *@link_type. */
+uint64_t capture_reader_skipped(const struct capture_reader *reader, uint32_t *link_type);
 
 void capture_reader_free(struct capture_reader *reader);
 

@@ -28,6 +28,8 @@ struct record_interface {
 struct record {
 	/** Without .timestamp; interfaces are 1 if there is a name, and so on: see record_packet(). */
 	struct mnfq_packet_info info;
+	bool has_queue,
+		has_id; /* captures of other programs have none; then the id is the packet's number */
 	uint8_t l2hdr[RECORD_L2HDR_MAX];
 	size_t l2hdr_len;   /* 0: none */
 	bool made_up_l2hdr; /* there was none, and the link type needs one */

@@ -68,6 +68,8 @@ void record_of(struct record *record, const struct line *line)
 	const struct mnfq_packet_info *info = &record->info;
 
 	record_frame_of(record, packet);
+	record->has_queue = !line->no_queue;
+	record->has_id = !line->no_id;
 	record->time = line->time;
 	record->kernel_time = line->kernel_time;
 	name_device(record->indev, packet, info->indev);
@@ -198,6 +200,9 @@ struct line record_line(const struct record *record, const struct mnfq_packet *p
 	const struct record_interface *interface = record->interface;
 	struct line line = { .packet = packet,
 			     .queue = record->info.queue_num,
+			     .no_queue = !record->has_queue,
+			     .no_id = !record->has_id,
+			     .no_hook = record->info.hook == RECORD_HOOK_UNKNOWN,
 			     .time = record->time,
 			     .kernel_time = record->kernel_time };
 

@@ -75,10 +75,13 @@ static void put_origin(struct writer *w, const struct line *line)
 	if (line->label)
 		put_quoted(w, "label", line->show_netns ? " label " : NULL, line->label);
 	if (line->show_netns && (line->netns || line->label))
-		put_word(w, " ");
-	put_number(w, "queue", "q", line->queue);
-	put_number(w, "id", " id ", mnfq_packet_get_id(packet));
-	put_text(w, "hook", " ", mnfq_packet_get_hook_name(packet));
+		begin_section(w, " ");
+	if (!line->no_queue)
+		put_number(w, "queue", "q", line->queue);
+	if (!line->no_id)
+		put_number(w, "id", " id ", mnfq_packet_get_id(packet));
+	if (!line->no_hook)
+		put_text(w, "hook", " ", mnfq_packet_get_hook_name(packet));
 	put_device(w, "indev", " ", line, indev);
 	put_device(w, "outdev", indev ? " > " : " ", line, mnfq_packet_get_outdev(packet));
 	put_device(w, "physindev", " physin ", line, mnfq_packet_get_physindev(packet));
@@ -264,7 +267,7 @@ int print_line(FILE *out, struct printer *printer, const struct line *line)
 	put_time(&w, printer, line);
 	put_decoded(&w, &decoded, options);
 	put_color(&w, FAINT);
-	put_word(&w, " | ");
+	begin_section(&w, " | ");
 	put_origin(&w, line);
 	put_marks(&w, packet, options->verbose);
 	put_sizes(&w, packet, options->verbose);

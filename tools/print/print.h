@@ -35,9 +35,10 @@ struct printer {
 struct line {
 	const struct mnfq_packet *packet;
 	uint16_t queue;
-	int64_t time;        /* microseconds since 1970 */
-	bool kernel_time;    /* else it is not when the packet was received */
-	const char *netns;   /* name of the packet's namespace; NULL: unknown */
+	bool no_queue, no_id, no_hook; /* captures of other programs do not have them */
+	int64_t time;                  /* microseconds since 1970 */
+	bool kernel_time;              /* else it is not when the packet was received */
+	const char *netns;             /* name of the packet's namespace; NULL: unknown */
 	const char *label;   /* chosen by the peer that handed its socket over, or NULL */
 	bool show_netns;     /* in text, too: there are several */
 	const char *verdict; /* in words; NULL: it is not known */

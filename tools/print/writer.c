@@ -18,6 +18,11 @@ static bool begin_field(struct writer *w, const char *key, const char *before)
 		fputs_unlocked("\":", w->out);
 		w->separated = true;
 	} else if (!w->json && before) {
+		if (w->section) {
+			before += strspn(before, ", ");
+			fputs_unlocked(w->section, w->out);
+			w->section = NULL;
+		}
 		fputs_unlocked(before, w->out);
 	}
 	return w->json ? key : before;
@@ -28,6 +33,11 @@ void begin_line(struct writer *w)
 	w->separated = false;
 	if (w->json)
 		putc_unlocked('{', w->out);
+}
+
+void begin_section(struct writer *w, const char *mark)
+{
+	w->section = mark;
 }
 
 void end_line(struct writer *w)

@@ -14,13 +14,17 @@
 struct writer {
 	FILE *out; /* locked by flockfile() */
 	bool json;
-	bool color;     /* in text */
-	bool separated; /* JSON: the next field takes a comma */
+	bool color;          /* in text */
+	bool separated;      /* JSON: the next field takes a comma */
+	const char *section; /* in text: precedes the next field */
 };
 
 /** A line: an object in JSON. */
 void begin_line(struct writer *writer);
 void end_line(struct writer *writer);
+
+/** In text: if anything follows, @mark precedes it, without the comma or the blank before. */
+void begin_section(struct writer *writer, const char *mark);
 
 /** An object within it, in JSON. */
 void begin_object(struct writer *writer, const char *key);

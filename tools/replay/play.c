@@ -155,6 +155,15 @@ static int play_packet(struct play *play, const struct record *record)
 	return more;
 }
 
+/* Nothing was done then: report_skipped() says so. */
+static bool has_none_supported(const struct play *play)
+{
+	uint32_t type;
+
+	return play->counters.stats.packets == 0 &&
+	       capture_reader_skipped(play->reader, &type) > 0;
+}
+
 static int play_all(struct play *play)
 {
 	struct record record;
@@ -170,7 +179,7 @@ static int play_all(struct play *play)
 			break;
 	}
 	if (more >= 0 && (n >= 0 || stopping))
-		return 0;
+		return has_none_supported(play) ? EXIT_FAILURE : 0;
 	taken = play->counters.stats.packets;
 	packets_flush(&play->packets);
 	quote_word(name, sizeof(name), play->name);
@@ -244,6 +253,16 @@ static int start(struct play *play)
 		   : status;
 }
 
+static void report_skipped(FILE *out, const struct play *play)
+{
+	uint32_t type;
+	const uint64_t skipped = capture_reader_skipped(play->reader, &type);
+
+	if (skipped)
+		fprintf(out, "%llu %s left out: link type %u is not supported\n",
+			(unsigned long long)skipped, plural(skipped, "packet", "packets"), type);
+}
+
 /* What is not in the output, though it was asked for. */
 static void report_missing(FILE *out, const struct play *play)
 {
@@ -267,15 +286,12 @@ static void report_missing(FILE *out, const struct play *play)
 
 static void report_play(struct play *play)
 {
-	const uint64_t skipped = capture_reader_skipped(play->reader);
 	FILE *out;
 
 	play->counters.lines_dropped = packets_lines_dropped(&play->packets);
 	play->counters.unwritten = packets_unwritten(&play->packets);
 	out = log_begin();
-	if (skipped)
-		fprintf(out, "%llu %s left out: their link type is not supported\n",
-			(unsigned long long)skipped, plural(skipped, "packet", "packets"));
+	report_skipped(out, play);
 	if (play->decide) {
 		counters_print(out, &play->counters);
 		putc('\n', out);

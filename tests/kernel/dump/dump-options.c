@@ -143,6 +143,21 @@ Test(dump_options, a_letter_of_tcpdump_is_taken_with_a_file)
 	struct tool tool;
 
 	tool_start(&tool, NULL, -1, "dump -nvr /dev/null --no-sandbox --names --json");
-	expect_contains(tool_err(&tool), "it is empty");
+	cr_expect_str_eq(tool_err(&tool), "mnfq dump: /dev/null: it is empty");
+	cr_expect_eq(tool_finish(&tool), 1);
+}
+
+/* A capture of something else than packets of IP or Ethernet, here of radio. */
+Test(dump_options, a_link_type_that_is_not_supported)
+{
+	struct tool tool;
+
+	tool_start_shell(
+		&tool, NULL, -1,
+		"printf '\\324\\303\\262\\241\\2\\0\\4\\0%%12s\\177\\0\\0\\0%%8s\\1\\0\\0\\0\\1\\0\\0"
+		"\\0x' '' '' | tr ' ' '\\0' | \"$MNFQ_TOOL\" dump -r -");
+	cr_expect_str_eq(tool_out(&tool), "");
+	cr_expect_str_eq(tool_err(&tool), "1 packet left out: link type 127 is not supported");
+	cr_expect_str_eq(tool_err(&tool), "");
 	cr_expect_eq(tool_finish(&tool), 1);
 }
