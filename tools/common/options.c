@@ -13,6 +13,7 @@
 #include "common/program.h"
 
 #define OPTIONS_MAX 64
+#define IGNORED_MAX 8
 #define COLUMN      25 /* of the help texts */
 
 /* ---- printing --------------------------------------------------------------------------- */
@@ -102,19 +103,25 @@ static int fail_option(const struct option_table *table, int result, char **argv
 	if (is_long && optopt)
 		return fail_usage(table->command, "option %.*s takes no argument",
 				  (int)strcspn(word, "="), word);
+	for (const struct option_hint *hint = table->hints; hint && hint->text; hint++)
+		if (!is_long && hint->letter == optopt)
+			return fail_usage(table->command, "no option %s: %s", word, hint->text);
 	return fail_usage(table->command, "unknown option %s", word);
 }
 
-static int fail_argument(const struct option_table *table, const struct option_row *row)
+/* It is named as it was given. */
+static int fail_argument(const struct option_table *table, const struct option_row *row,
+			 bool is_long)
 {
-	const char short_name[] = { '-', row->letter, '\0' };
-	char range[64], long_name[64];
+	char range[64], name[64];
 
-	snprintf(long_name, sizeof(long_name), "--%s", row->name);
+	if (is_long)
+		snprintf(name, sizeof(name), "--%s", row->name);
+	else
+		snprintf(name, sizeof(name), "-%c", row->letter);
 	snprintf(range, sizeof(range), "a number from %llu to %llu", (unsigned long long)row->min,
 		 (unsigned long long)row->max);
-	return fail_usage(table->command, "%s %s: must be %s",
-			  row->letter ? short_name : long_name, optarg,
+	return fail_usage(table->command, "%s %s: must be %s", name, optarg,
 			  row->expected ? row->expected : range);
 }
 
@@ -194,7 +201,7 @@ static void fill_getopt(const struct option_table *table, struct option *longs, 
 			*shorts++ = ':';
 	}
 	longs[table->count] = (struct option){ NULL, 0, NULL, 0 };
-	*shorts = '\0';
+	strcpy(shorts, table->ignored ? table->ignored : "");
 }
 
 static const struct option_row *find_row(const struct option_table *table, int result)
@@ -225,6 +232,8 @@ static int handle_option(const struct option_table *table, void *opts, int resul
 {
 	const struct option_row *row = find_row(table, result);
 
+	if (!row && table->ignored && strchr(table->ignored, result))
+		return 0;
 	if (row)
 		take_next_word(row, result, argv);
 	if (row && row->kind == OPTION_HELP)
@@ -238,7 +247,7 @@ static int handle_option(const struct option_table *table, void *opts, int resul
 	if (row && table->note)
 		table->note(opts, row, optarg);
 	if (*status < 0)
-		*status = fail_argument(table, row);
+		*status = fail_argument(table, row, result >= 256);
 	return !row || row->kind >= OPTION_HELP || *status;
 }
 
@@ -246,7 +255,7 @@ bool options_parse(const struct option_table *table, void *opts, int argc, char 
 		   int *status)
 {
 	struct option longs[OPTIONS_MAX + 1];
-	char shorts[2 * OPTIONS_MAX + 2];
+	char shorts[2 * OPTIONS_MAX + IGNORED_MAX + 2];
 	int result;
 
 	*status = 0;

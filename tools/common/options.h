@@ -87,6 +87,13 @@ struct option_table {
 	void (*list)(bool brief); /* print what they can be, in columns or just the names */
 	const struct option_row *rows;
 	size_t count;
+	const char
+		*ignored; /* letters that are taken, and ask for what is done anyway; or NULL */
+	/** NULL, or why an option is none that the table has: pairs of a letter and a text, then NULL. */
+	const struct option_hint {
+		char letter;
+		const char *text;
+	} * hints;
 	/** NULL, or called with each option that was given; @argument: NULL if there is none. */
 	void (*note)(void *opts, const struct option_row *row, const char *argument);
 	const char *footer;

@@ -173,6 +173,14 @@ static void note_option(void *data, const struct option_row *row, const char *ar
 		opts->of_queues = row;
 }
 
+/* Of tcpdump, whose users type them from habit. */
+static const struct option_hint tcpdump_hints[] = {
+	{ 'i', "packets come from a queue: have its rule match the interface (iptables -i), or "
+	       "see -q" },
+	{ 'e', "-v prints the hardware address, -xx the header of the link layer" },
+	{ 0, NULL },
+};
+
 static const struct option_table dump_table = {
 	.command = DUMP_NAME,
 	.usage = "Usage: mnfq dump -q NUM[:NUM] [-n NETNS]... [OPTIONS] [FILTER]\n"
@@ -186,6 +194,8 @@ static const struct option_table dump_table = {
 	.operands = "Filter",
 	.rows = dump_rows,
 	.count = sizeof(dump_rows) / sizeof(dump_rows[0]),
+	.ignored = PACKET_IGNORED,
+	.hints = tcpdump_hints,
 	.note = note_option,
 	.footer =
 		"Options with ... may be repeated. SIGUSR1 prints the counters, which are also\n"

@@ -186,6 +186,9 @@ int packet_options_check(const struct packet_options *options)
 		const char *errmsg;
 	} checks[] = {
 		{ options->print.payload && !options->print.json, "--payload requires --json" },
+		{ options->print.json && (options->print.hex || options->print.hex_ascii ||
+					  options->print.ascii),
+		  "-x, -X and -A are for text: --json has bytes with --payload" },
 		{ options->has_else && !options->filter,
 		  "--else requires a filter, which some packets do not match" },
 		{ options->has_else && options->else_verdict == MNFQ_REPEAT,

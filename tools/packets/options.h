@@ -73,6 +73,12 @@ int packet_set_ct_mark(void *options, const char *argument);
 	.complete = "accept drop repeat stop queue:",                                            \
 	.expected = "accept, drop, repeat, stop or queue:NUM, NUM from 0 to 65535"
 
+/**
+ * Letters of tcpdump for what is done anyway: lines and packets are written once none are pending, sequence numbers are
+ * absolute.
+ */
+#define PACKET_IGNORED "lSU"
+
 /* clang-format off */
 /** What is printed and written, and what is decided: rows of a table. */
 #define PACKET_ROWS                                                                              \

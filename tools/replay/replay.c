@@ -21,6 +21,7 @@ static const struct option_table replay_table = {
 	.files = true,
 	.rows = replay_rows,
 	.count = sizeof(replay_rows) / sizeof(replay_rows[0]),
+	.ignored = PACKET_IGNORED,
 	.footer = "Options with ... may be repeated. See mnfq-replay(1).\n",
 };
 

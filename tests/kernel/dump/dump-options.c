@@ -161,3 +161,37 @@ Test(dump_options, a_link_type_that_is_not_supported)
 	cr_expect_str_eq(tool_err(&tool), "");
 	cr_expect_eq(tool_finish(&tool), 1);
 }
+
+/* What is done anyway is accepted, what cannot be done is explained. */
+Test(dump_options, other_letters_of_tcpdump)
+{
+	static const struct {
+		const char *options, *says;
+	} refused[] = {
+		{ "-q 1 -i eth0", "mnfq dump: no option -i: packets come from a queue" },
+		{ "-q 1 -vei", "mnfq dump: no option -e: -v prints the hardware address" },
+		{ "-q 1 -#", "mnfq dump: unknown option -#" },
+		{ "-q 1 --json -x",
+		  "mnfq dump: -x, -X and -A are for text: --json has bytes with --payload" },
+		{ "-q 1 --json -XX", "--payload" },
+		{ "-r x --json -A", "--payload" },
+		{ "-q x", "mnfq dump: -q x: must be" },
+		{ "--queue x", "mnfq dump: --queue x: must be" },
+		{ "--queue=x", "mnfq dump: --queue x: must be" },
+		{ "--que x", "mnfq dump: --queue x: must be" },
+	};
+	struct tool tool;
+
+	tool_start(&tool, NULL, -1, "dump -lSUvr /dev/null");
+	cr_expect_str_eq(tool_err(&tool), "mnfq dump: /dev/null: it is empty");
+	cr_expect_eq(tool_finish(&tool), 1);
+	tool_start(&tool, NULL, -1, "replay -lSU /dev/null");
+	cr_expect_str_eq(tool_err(&tool), "mnfq replay: /dev/null: it is empty");
+	cr_expect_eq(tool_finish(&tool), 1);
+	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+		tool_start(&tool, NULL, -1, "dump %s", refused[i].options);
+		expect_contains(tool_err(&tool), refused[i].says);
+		cr_expect_str_eq(tool_err(&tool), "");
+		cr_expect_eq(tool_finish(&tool), 2);
+	}
+}
