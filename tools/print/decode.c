@@ -236,15 +236,24 @@ static void decode_arp(struct decoded *decoded, struct span bytes)
 
 /* ---- any ---------------------------------------------------------------------------------- */
 
-static void set_link(struct decoded *decoded, uint16_t ethertype)
+/* Returns what its header is called where it is missing, or NULL. */
+static const char *set_link(struct decoded *decoded, uint16_t ethertype)
 {
-	static const char *const names[] = { "IP", "IP6", "ARP" };
-	static const uint16_t ethertypes[] = { ETH_P_IP, ETH_P_IPV6, ETH_P_ARP };
+	static const struct {
+		uint16_t ethertype;
+		const char *link, *header;
+	} known[] = { { ETH_P_IP, "IP", "ip" },
+		      { ETH_P_IPV6, "IP6", "ip6" },
+		      { ETH_P_ARP, "ARP", "arp" } };
 
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		if (ethertype == known[i].ethertype) {
+			strcpy(decoded->link, known[i].link);
+			return known[i].header;
+		}
+	}
 	strcpy(decoded->link, decoded->protocol);
-	for (size_t i = 0; i < 3; i++)
-		if (ethertype == ethertypes[i])
-			strcpy(decoded->link, names[i]);
+	return NULL;
 }
 
 void decode_packet(struct decoded *decoded, const struct mnfq_packet *packet)
@@ -266,14 +275,17 @@ void decode_packet(struct decoded *decoded, const struct mnfq_packet *packet)
 	};
 	const uint16_t ethertype = mnfq_packet_get_ethertype(packet);
 	struct span bytes = { 0 };
+	const char *header;
 	size_t length;
 
 	memset(decoded, 0, sizeof(*decoded));
 	name_protocol(decoded, ethertypes, ethertype, "ethertype-0x%04x");
-	set_link(decoded, ethertype);
+	header = set_link(decoded, ethertype);
 	bytes.at = mnfq_packet_get_payload(packet, &bytes.len);
-	if (bytes.len == 0 || mnfq_packet_get_length(packet, &length) < 0)
+	if (bytes.len == 0 || mnfq_packet_get_length(packet, &length) < 0) {
+		decoded->cut = header;
 		return;
+	}
 	bytes.total = length < bytes.len ? bytes.len : length;
 	if (ethertype == ETH_P_ARP)
 		decode_arp(decoded, bytes);
