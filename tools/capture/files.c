@@ -22,24 +22,21 @@ static bool rotates(const struct files_options *options)
 
 static int fail_to_create(const char *name, int err, char *error, size_t error_size)
 {
-	snprintf(error, error_size, "cannot create %s: %s", name, strerror(-err));
+	snprintf(error, error_size, "cannot create %s: %s", name, files_strerror(-err));
 	return err;
 }
 
-/* Of several: in a directory of others, what is not followed or written may be theirs. */
-static int fail_to_begin(const struct files *files, int err, char *error, size_t error_size)
+/* Of several files: in a directory of others, what is not followed or written may be theirs. */
+const char *files_strerror(int err)
 {
-	const char *name = files->name[0] ? files->name : files->options.path;
-
-	if (err == -ELOOP)
-		snprintf(error, error_size, "cannot create %s: it is a symbolic link", name);
-	else if (err == -EEXIST)
-		snprintf(error, error_size,
-			 "cannot create %s: it is no regular file, or the one that is read",
-			 name);
-	else
-		fail_to_create(name, err, error, error_size);
-	return err;
+	switch (err) {
+	case ELOOP:
+		return "it is a symbolic link";
+	case EEXIST:
+		return "it is no regular file, or the one that is read";
+	default:
+		return strerror(err);
+	}
 }
 
 int files_open_fifo(const struct files_options *options)
@@ -95,7 +92,8 @@ int files_open(struct files *files, const struct files_options *options, char *e
 		return err;
 	files->fd = opener_next(&files->opener, OPENER_FIRST, files->name);
 	if (files->fd < 0)
-		return fail_to_begin(files, files->fd, error, error_size);
+		return fail_to_create(files->name[0] ? files->name : options->path, files->fd,
+				      error, error_size);
 	begin_period(files);
 	return 0;
 }

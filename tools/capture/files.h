@@ -51,6 +51,9 @@ int files_next(void *data, const char *bytes, size_t len, struct output_piece *p
 uint64_t files_count(const char *bytes, size_t len);
 size_t files_whole(const char *bytes, size_t len);
 
+/** Why writing has failed, in words. */
+const char *files_strerror(int err);
+
 /** Returns 0 or a negative errno: what was written is not there. */
 int files_close(struct files *files);
 

@@ -107,7 +107,8 @@ static void on_capture_failed(void *data, int error)
 		log_line(
 			"%s: the capture has ended, and packets are still decided: cannot write to %s: "
 			"%s",
-			packets->opts->command, capture_name(packets->capture), strerror(error));
+			packets->opts->command, capture_name(packets->capture),
+			files_strerror(error));
 		return;
 	}
 	stop(packets);
@@ -324,7 +325,8 @@ static int finish_capture(struct packets *packets)
 	if (error == EAGAIN)
 		return fail(packets->opts->command,
 			    "%s takes no more, and packets would have been missing", name);
-	return fail(packets->opts->command, "cannot write to %s: %s", name, strerror(error));
+	return fail(packets->opts->command, "cannot write to %s: %s", name,
+		    files_strerror(error));
 }
 
 /* As with tcpdump, a reader that closes stdout early is no error. */

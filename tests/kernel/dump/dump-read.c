@@ -178,3 +178,20 @@ Test(dump_read, what_a_filter_cannot_decide_is_told)
 	cr_expect_str_eq(tool_out(&tool), "");
 	cr_expect_eq(tool_finish(&tool), 0);
 }
+
+/* As at the first one. */
+Test(dump_read, what_is_in_the_way_of_a_later_file_is_said)
+{
+	struct tool tool;
+	char expected[128];
+
+	write_capture(4, LENGTH);
+	snprintf(expected, sizeof(expected),
+		 "mnfq replay: cannot write to %s/out1: it is a symbolic link", directory);
+	tool_start_shell(&tool, NULL, -1,
+			 "ln -s x $D/out1 && exec \"$MNFQ_TOOL\" replay $D/x -C 1k -w $D/out");
+	cr_expect_str_eq(tool_err(&tool), expected);
+	while (tool_err(&tool)[0])
+		;
+	cr_expect_eq(tool_finish(&tool), 1);
+}
