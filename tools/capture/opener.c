@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/pass-fd.h"
 #include "common/sys.h"
 #include "sandbox/sandbox.h"
 
@@ -23,12 +24,6 @@
 struct answer {
 	int err; /* a negative errno, or 0: a descriptor goes along */
 	char name[PATH_MAX];
-};
-
-/* What the process is asked with, and answers with. */
-union opener_control {
-	struct cmsghdr head;
-	char bytes[CMSG_SPACE(sizeof(int))];
 };
 
 /* ---- names -------------------------------------------------------------------------------- */
@@ -130,32 +125,15 @@ static int make_file(const struct series *series, int directory, struct answer *
 	return fd;
 }
 
-static int send_answer(int to, const struct answer *answer, int fd)
-{
-	struct iovec iov = { .iov_base = (void *)answer, .iov_len = sizeof(*answer) };
-	union opener_control control = { .bytes = { 0 } };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-
-	if (fd >= 0) {
-		msg.msg_control = control.bytes;
-		msg.msg_controllen = sizeof(control.bytes);
-		control.head.cmsg_level = SOL_SOCKET;
-		control.head.cmsg_type = SCM_RIGHTS;
-		control.head.cmsg_len = CMSG_LEN(sizeof(fd));
-		memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
-	}
-	return sendmsg(to, &msg, MSG_NOSIGNAL) < 0 ? -errno : 0;
-}
-
 /* A descriptor may be refused where an answer is not: the kernel limits those that are on their way. */
 static int answer_with(int to, struct answer *answer, int fd)
 {
-	const int err = send_answer(to, answer, fd);
+	const int err = pass_fd(to, answer, sizeof(*answer), fd, 0);
 
 	if (err == 0 || fd < 0)
 		return err;
 	answer->err = err;
-	return send_answer(to, answer, -1);
+	return pass_fd(to, answer, sizeof(*answer), -1, 0);
 }
 
 static void serve(const struct opener_names *names, int directory, int from)
@@ -230,35 +208,29 @@ static void run_child(const struct opener_names *names, int directory, int from,
 		answer.err = -EPERM;
 		snprintf(answer.name, sizeof(answer.name), "%s", error);
 	}
-	if (send_answer(from, &answer, -1) == 0 && answer.err == 0)
+	if (answer_with(from, &answer, -1) == 0 && answer.err == 0)
 		serve(names, directory, from);
 	_exit(EXIT_SUCCESS);
 }
 
 /* ---- for the program ---------------------------------------------------------------------- */
 
-/* Returns the descriptor, 0: there is none, or a negative errno. */
-static int receive_answer(int from, struct answer *answer)
+/* Returns 0 or a negative errno; *@fd: what came along, or -1. */
+static int receive_answer(int from, struct answer *answer, int *fd)
 {
-	struct iovec iov = { .iov_base = answer, .iov_len = sizeof(*answer) };
-	union opener_control control;
-	struct msghdr msg = { .msg_iov = &iov,
-			      .msg_iovlen = 1,
-			      .msg_control = control.bytes,
-			      .msg_controllen = sizeof(control.bytes) };
-	const ssize_t n = recvmsg(from, &msg, MSG_CMSG_CLOEXEC);
-	int fd = 0;
+	int flags = 0;
+	const ssize_t n = take_fd(from, answer, sizeof(*answer), fd, &flags);
 
 	if (n < 0)
-		return -errno;
+		return (int)n;
 	if (n != (ssize_t)sizeof(*answer)) { /* it has ended */
 		answer->name[0] = '\0';
 		return -EPIPE;
 	}
 	answer->name[sizeof(answer->name) - 1] = '\0';
-	if (msg.msg_controllen > 0 && control.head.cmsg_type == SCM_RIGHTS)
-		memcpy(&fd, CMSG_DATA(&control.head), sizeof(fd));
-	return answer->err < 0 ? answer->err : fd;
+	if (answer->err < 0 && *fd >= 0)
+		close(*fd);
+	return answer->err;
 }
 
 int opener_start(struct opener *opener, const struct opener_names *names, bool sandbox,
@@ -266,7 +238,7 @@ int opener_start(struct opener *opener, const struct opener_names *names, bool s
 {
 	const int directory = open_directory(names->path);
 	struct answer answer = { .name = "" };
-	int pair[2], err;
+	int pair[2], err, none;
 
 	opener->fd = -1;
 	if (directory < 0) {
@@ -288,7 +260,7 @@ int opener_start(struct opener *opener, const struct opener_names *names, bool s
 	close(directory);
 	opener->fd = pair[0];
 	if (err == 0)
-		err = receive_answer(opener->fd, &answer);
+		err = receive_answer(opener->fd, &answer, &none);
 	if (err < 0) {
 		snprintf(error, error_size, "cannot start the process that makes files: %s",
 			 answer.name[0] ? answer.name : strerror(-err));
@@ -301,14 +273,16 @@ int opener_next(const struct opener *opener, enum opener_reason reason, char *na
 {
 	const uint8_t request = (uint8_t)reason;
 	struct answer answer = { .err = 0 };
-	int fd;
+	int fd, err;
 
 	if (send(opener->fd, &request, sizeof(request), MSG_NOSIGNAL) < 0)
 		return -errno;
-	fd = receive_answer(opener->fd, &answer);
+	err = receive_answer(opener->fd, &answer, &fd);
 	if (answer.name[0]) /* there is an answer */
 		memcpy(name, answer.name, sizeof(answer.name));
-	return fd == 0 ? -EPROTO : fd;
+	if (err < 0)
+		return err;
+	return fd < 0 ? -EPROTO : fd;
 }
 
 /* One that hangs in the kernel ends once it does not any more: it cannot do anything else. */

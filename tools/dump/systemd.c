@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "common/parse.h"
+#include "common/pass-fd.h"
 #include "sandbox/sandbox.h"
 
 #define FIRST 3
@@ -119,21 +120,6 @@ int64_t systemd_watchdog_ms(void)
 
 void systemd_notify(int manager, const char *state, int fd)
 {
-	union {
-		struct cmsghdr header;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control = { .header = { .cmsg_level = SOL_SOCKET,
-				  .cmsg_type = SCM_RIGHTS,
-				  .cmsg_len = CMSG_LEN(sizeof(int)) } };
-	struct iovec iov = { .iov_base = (void *)(uintptr_t)state, .iov_len = strlen(state) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-
-	if (manager < 0)
-		return;
-	if (fd >= 0) {
-		memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
-		msg.msg_control = &control;
-		msg.msg_controllen = sizeof(control);
-	}
-	(void)sendmsg(manager, &msg, MSG_NOSIGNAL);
+	if (manager >= 0)
+		(void)pass_fd(manager, state, strlen(state), fd, 0);
 }
