@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "capture/filter.h"
 #include "kernel-fixture.h"
 #include "tool.h"
 
@@ -133,12 +134,10 @@ Test(dump_rare, packets_without_a_connection_are_counted)
 		cr_assert(udp_await(&udp, &datagram) && datagram.seq == seq);
 }
 
-/* Tagged frames through a bridge, which keeps the tag beside them. */
-Test(dump_rare, vlan_of_a_bridge)
+/* left -- middle's bridge -- right, over which 10.0.9.1 and 10.0.9.2 talk with tag 5; @match is queued in the middle. */
+static struct netns *tagged_bridge(struct udp *udp, const char *match)
 {
 	struct netns *left = netns_new(), *middle = netns_new(), *right = netns_new();
-	struct tool tool;
-	struct udp udp;
 
 	netns_bridge(left, middle, right);
 	netns_run(left, "ip link set eth0 address 02:00:00:00:00:01 &&"
@@ -147,10 +146,22 @@ Test(dump_rare, vlan_of_a_bridge)
 	netns_run(right, "ip link set eth0 address 02:00:00:00:00:02 &&"
 			 " ip link add link eth0 name v type vlan id 5 &&"
 			 " ip address add 10.0.9.2/24 dev v && ip link set v up");
-	netns_run(middle, "nft 'add table bridge t; add chain bridge t c "
-			  "{ type filter hook forward priority filter; }; "
-			  "add rule bridge t c vlan id 5 vlan type ip queue num 1'");
-	udp_open(&udp, left, right, "10.0.9.2", PORT);
+	netns_run(
+		middle,
+		"nft 'add table bridge t; add chain bridge t c "
+		"{ type filter hook forward priority filter; }; add rule bridge t c %s queue num 1'",
+		match);
+	udp_open(udp, left, right, "10.0.9.2", PORT);
+	return middle;
+}
+
+/* Tagged frames through a bridge, which keeps the tag beside them. */
+Test(dump_rare, vlan_of_a_bridge)
+{
+	struct tool tool;
+	struct udp udp;
+	struct netns *middle = tagged_bridge(&udp, "vlan id 5 vlan type ip");
+
 	start(&tool, middle, "-c 1");
 	udp_send(&udp, 1);
 	expect_contains(tool_out(&tool),
@@ -162,5 +173,39 @@ Test(dump_rare, vlan_of_a_bridge)
 	expect_contains(tool_out(&tool),
 			"\"vlan\":{\"id\":5,\"priority\":3,\"dei\":false,\"protocol\":33024}");
 	expect_contains(tool.line, "\"l2hdr\":\"0200000000020200000000010800\"");
+	cr_assert_eq(tool_finish(&tool), 0);
+}
+
+/* They are frames of an Ethernet to it, and the tag is where it was: 46 bytes of headers, and then the data. */
+Test(dump_rare, a_filter_of_frames_of_a_bridge)
+{
+	struct tool tool;
+	struct udp udp;
+	struct netns *middle = tagged_bridge(&udp, "counter");
+
+	if (!filter_supported)
+		skip_or_fail("built without libpcap");
+	start(&tool, middle,
+	      "--verdict drop 'ether src 02:00:00:00:00:01 and len = 246 and vlan 5 and udp port 7000'");
+	expect_contains(tool_err(&tool), "it can only match packets of bridges");
+	udp_send(&udp, 0);
+	udp_send_sized(&udp, 1, 200);
+	udp_send_sized(&udp, 2, 199);
+	udp_expect(&udp, 0);
+	udp_expect(&udp, 2);
+	kill(tool.pid, SIGTERM);
+	expect_contains(tool_out(&tool), ": UDP, length 200 | q1 id ");
+	expect_contains(tool.line, " forward br0 > br0 physin p1 physout p2, vlan 5, p 3, drop");
+	cr_expect_str_eq(tool_out(&tool), "");
+	expect_contains(tool_err(&tool), " 1 matched, ");
+	expect_contains(tool.line, ", 1 dropped");
+	cr_assert_eq(tool_finish(&tool), 0);
+
+	start(&tool, middle, "--verdict drop --else accept 'arp or ip6'");
+	udp_send(&udp, 3);
+	udp_expect(&udp, 3);
+	kill(tool.pid, SIGTERM);
+	while (tool_out(&tool)[0])
+		cr_expect(!strstr(tool.line, "UDP, length 32"), "%s", tool.line);
 	cr_assert_eq(tool_finish(&tool), 0);
 }
