@@ -144,6 +144,11 @@ Test(doctor, hostile_names)
 	cr_expect(!strstr(finding->remedy, "reboot"), "%s", finding->remedy);
 	strcpy(rule.chain, "-x");
 	expect_remedy(expect_finding("unbound-queue", LEVEL_ERROR), "inet TABLE CHAIN handle");
+	/* Cut off, it would be another one. */
+	memset(rule.table, 'a', 101);
+	expect_remedy(expect_finding("unbound-queue", LEVEL_ERROR), "inet TABLE CHAIN handle 42");
+	rule.table[100] = '\0';
+	expect_remedy(expect_finding("unbound-queue", LEVEL_ERROR), "aaa CHAIN handle 42");
 	memset(rule.table, '\001', sizeof(rule.table) - 1);
 	memset(rule.chain, '\001', sizeof(rule.chain) - 1);
 	examine();

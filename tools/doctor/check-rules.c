@@ -87,13 +87,13 @@ static void report_unbound(const struct sight *sight, const struct queue_rule *r
 		      rule->bypass ? "lets its packets pass unseen" : "drops its packets",
 		      counter, lead.cause);
 	if (rule->bypass)
-		finding_remedy(finding, "%.300sstart the program that reads it, such as: %.300s",
+		finding_remedy(finding, "%sstart the program that reads it, such as: %s",
 			       lead.remedy, dump);
 	else
 		finding_remedy(
 			finding,
-			"%.300sstart the program that reads it, such as: %.250s; or remove the "
-			"rule%s: %.300s; or add %s to it, and packets pass while no program is bound",
+			"%sstart the program that reads it, such as: %s; or remove the "
+			"rule%s: %s; or add %s to it, and packets pass while no program is bound",
 			lead.remedy, dump, get_order(sight, rule),
 			format_delete(drop, sight, rule),
 			rule->source == RULE_NFT ? "flags bypass" : "--queue-bypass");
@@ -141,7 +141,7 @@ static void find_gaps(struct gaps *gaps, const struct sight *sight, const struct
 static void report_gaps(const struct sight *sight, const struct queue_rule *rule,
 			const struct described *text, struct findings *findings)
 {
-	char dump[WORDS_SIZE], commands[GAPS_SHOWN * 120] = "";
+	char dump[WORDS_SIZE], commands[GAPS_SHOWN * WORDS_SIZE] = "";
 	struct finding *finding;
 	struct gaps gaps;
 
@@ -155,8 +155,8 @@ static void report_gaps(const struct sight *sight, const struct queue_rule *rule
 		text->rule, text->queues, gaps.missing, plural(gaps.missing, "is", "are"),
 		gaps.runs[0].first, rule->bypass ? "lets pass unseen" : "drops");
 	for (unsigned int i = 0; i < gaps.count && i < GAPS_SHOWN; i++)
-		snprintf(commands + strlen(commands), sizeof(commands) - strlen(commands),
-			 "%s%.100s", i ? " and " : "",
+		snprintf(commands + strlen(commands), sizeof(commands) - strlen(commands), "%s%s",
+			 i ? " and " : "",
 			 format_dump(dump, sight, gaps.runs[i].first, gaps.runs[i].last));
 	finding_remedy(
 		finding,

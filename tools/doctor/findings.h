@@ -14,7 +14,7 @@ enum level {
 	LEVEL_NOTE,    /* nothing wrong by itself, but an explanation */
 };
 
-#define FINDING_SIZE 1024
+#define FINDING_SIZE 2048
 struct finding {
 	enum level level;
 	const char *name;                               /* for programs: "unbound-queue" */

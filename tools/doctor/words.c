@@ -12,13 +12,17 @@
 
 /* ---- shell words ------------------------------------------------------------------------ */
 
-/* A name that means itself in a shell, and is no option; else what stands for it. */
+#define WORD_MAX 100u /* so that no command is cut off, and then means something else */
+
+/* A name that means itself in a shell, is no option and not too long; else what stands for it. */
 static const char *shell_word(const char *text, const char *instead)
 {
 	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 				    "0123456789_-.,:@%+=/";
 
-	return *text && *text != '-' && !text[strspn(text, plain)] ? text : instead;
+	return *text && *text != '-' && !text[strspn(text, plain)] && strlen(text) <= WORD_MAX
+		       ? text
+		       : instead;
 }
 
 const char *format_enter(char out[WORDS_SIZE], const struct sight *sight)
