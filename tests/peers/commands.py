@@ -54,6 +54,18 @@ def blocks(path):
             yield [span]
 
 
+def processes(session, name):
+    """Those of a session that have this name."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open("/proc/%s/stat" % pid, encoding="utf-8", errors="replace") as stat:
+                head, tail = stat.read().rsplit(")", 1)
+        except OSError:
+            continue
+        if head.endswith("(" + name) and int(tail.split()[3]) == session:
+            yield int(pid)
+
+
 class Server:
     """A command that goes on until it is told to end."""
 
@@ -79,8 +91,9 @@ class Server:
         """Returns what is wrong, or None."""
         if self.shell.poll() is not None:
             return "ended by itself with status %d" % self.shell.returncode
-        # All of its own processes but the shell, which then ends with the status of the last one.
-        subprocess.run(["pkill", "-INT", "--session", str(self.shell.pid), "-x", "mnfq"], check=False)
+        # Then the shell ends, with the status of its last command.
+        for pid in processes(self.shell.pid, "mnfq"):
+            os.kill(pid, signal.SIGINT)
         try:
             status = self.shell.wait(SECONDS)
         except subprocess.TimeoutExpired:
