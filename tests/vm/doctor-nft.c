@@ -42,7 +42,7 @@ Test(doctor_nft, nobody_listens)
 	expect_contains(
 		text,
 		"error: rule 1 of chain inet t c (nft) sends to queues 5 to 7, to which no "
-		"program is bound: the kernel drops its packets; 0 packets have matched it so far");
+		"program is bound: the kernel drops its packets; no packet has matched it so far");
 	expect_contains(text, "nft delete rule inet t c handle ");
 	netns_run(ns, "nft flush ruleset");
 	add_rule(ns, "udp dport 9 counter queue flags bypass to 5");

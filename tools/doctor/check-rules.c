@@ -78,7 +78,9 @@ static void report_unbound(const struct sight *sight, const struct queue_rule *r
 
 	follow(&lead, sight, rule, text->unfed);
 	format_dump(dump, sight, rule->first, rule->last);
-	if (rule->counted)
+	if (rule->counted && rule->packets == 0)
+		strcpy(counter, "; no packet has matched it so far");
+	else if (rule->counted)
 		snprintf(counter, sizeof(counter), "; %" PRIu64 " %s matched it so far",
 			 rule->packets, plural(rule->packets, "packet has", "packets have"));
 	finding_cause(finding,
