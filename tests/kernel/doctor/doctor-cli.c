@@ -100,6 +100,10 @@ Test(doctor_cli, it_changes_nothing)
 	run_shell(&tool, ns, "exec \"$MNFQ_TOOL\" doctor -t 0.05");
 	cr_expect_str_eq(tool_err(&tool), "");
 	cr_expect_eq(tool_finish(&tool), 0, "%s", text);
+	/* It looks for this queue in all namespaces. */
+	run_shell(&tool, ns, "exec \"$MNFQ_TOOL\" doctor -t 0.05 -q 5");
+	cr_expect_str_eq(tool_err(&tool), "");
+	cr_expect_eq(tool_finish(&tool), 1, "%s", text);
 	after = netns_output(ns, "%s", look);
 	cr_expect_str_eq(after, before);
 	free(before);
