@@ -282,24 +282,27 @@ QueueTest(doctor, the_missing_members_can_be_bound)
 	tool_stop(&right, .packets = 0);
 }
 
-/* The namespace or the number is wrong: the finding says where the program is. */
+/*
+ * The namespace or the number is wrong: the finding says where the program is. No other test that runs at the same time
+ * binds these queues.
+ */
 Test(doctor, the_program_is_elsewhere)
 {
 	struct netns *ns = netns_new(), *other = netns_new();
 	char expected[128];
 	struct tool tool;
 
-	netns_rule(ns, 4, "-A INPUT -p udp --dport 9 -j NFQUEUE --queue-num 5");
-	tool_start(&tool, other, -1, "dump -q 5 --quiet");
+	netns_rule(ns, 4, "-A INPUT -p udp --dport 9 -j NFQUEUE --queue-num 505");
+	tool_start(&tool, other, -1, "dump -q 505 --quiet");
 	tool_listening(&tool);
-	snprintf(expected, sizeof(expected), "/mnfq is bound to queue 5 in namespace %s",
+	snprintf(expected, sizeof(expected), "/mnfq is bound to queue 505 in namespace %s",
 		 other->name);
-	examine(ns, "-q 5", 1);
+	examine(ns, "-q 505", 1);
 	expect("unbound-queue", "error", expected,
 	       "start that program in the namespace of the rule");
 	netns_rule(ns, 4, "-F");
-	examine(ns, "-q 5", 1);
-	expect("nothing", "error", expected, "look into that namespace: mnfq doctor -q 5 -n ");
+	examine(ns, "-q 505", 1);
+	expect("nothing", "error", expected, "look into that namespace: mnfq doctor -q 505 -n ");
 	tool_stop(&tool, .packets = 0);
 	netns_free(other);
 	netns_free(ns);
@@ -310,14 +313,14 @@ Test(doctor, the_program_has_another_number)
 	struct netns *ns = netns_new();
 	struct tool tool;
 
-	netns_rule(ns, 4, "-A INPUT -p udp --dport 9 -j NFQUEUE --queue-num 5");
-	tool_start(&tool, ns, -1, "dump -q 6 --quiet");
+	netns_rule(ns, 4, "-A INPUT -p udp --dport 9 -j NFQUEUE --queue-num 506");
+	tool_start(&tool, ns, -1, "dump -q 507 --quiet");
 	tool_listening(&tool);
 	examine(ns, "", 1);
-	expect("unbound-queue", "error", "/mnfq is bound to queue 6, to which no rule sends",
-	       "have the rule send to queue 6, or ");
-	expect("no-rule", "warning", "sends to queue 5, to which no program is bound",
-	       "have that rule send to queue 6, or the program bind queue 5");
+	expect("unbound-queue", "error", "/mnfq is bound to queue 507, to which no rule sends",
+	       "have the rule send to queue 507, or ");
+	expect("no-rule", "warning", "sends to queue 506, to which no program is bound",
+	       "have that rule send to queue 507, or the program bind queue 506");
 	tool_stop(&tool, .packets = 0);
 	netns_free(ns);
 }
