@@ -222,6 +222,16 @@ Test(files, what_is_in_the_way_is_said)
 	cr_expect(strstr(error, "/x: it is no regular file"), "%s", error);
 }
 
+/* One file alone follows links, so that one is not the reason. */
+Test(files, a_loop_of_links_is_no_link)
+{
+	const struct files_options options = { .path = path, .fifo = -1 };
+
+	cr_assert(symlink("x", "x") == 0);
+	cr_expect_eq(files_open(&files, &options, error, sizeof(error)), -ELOOP);
+	cr_expect(strstr(error, "/x: Too many levels of symbolic links"), "%s", error);
+}
+
 /* As with tcpdump: there is no other from which a number could tell it. */
 Test(files, a_ring_of_one_has_no_number)
 {

@@ -20,13 +20,7 @@ static bool rotates(const struct files_options *options)
 
 /* ---- opening ------------------------------------------------------------------------------ */
 
-static int fail_to_create(const char *name, int err, char *error, size_t error_size)
-{
-	snprintf(error, error_size, "cannot create %s: %s", name, files_strerror(-err));
-	return err;
-}
-
-/* Of several files: in a directory of others, what is not followed or written may be theirs. */
+/* Of several files, which follow no link: in a directory of others, what is not followed or written may be theirs. */
 const char *files_strerror(int err)
 {
 	switch (err) {
@@ -53,6 +47,7 @@ int files_open_fifo(const struct files_options *options)
 static int open_only(struct files *files, char *error, size_t error_size)
 {
 	const char *path = files->options.path;
+	int err;
 
 	snprintf(files->name, sizeof(files->name), "%s", path);
 	if (strcmp(path, "-") == 0) {
@@ -65,7 +60,11 @@ static int open_only(struct files *files, char *error, size_t error_size)
 		return 0;
 	}
 	files->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
-	return files->fd < 0 ? fail_to_create(path, -errno, error, error_size) : 0;
+	if (files->fd >= 0)
+		return 0;
+	err = -errno;
+	snprintf(error, error_size, "cannot create %s: %s", path, strerror(-err));
+	return err;
 }
 
 static void begin_period(struct files *files)
@@ -91,9 +90,12 @@ int files_open(struct files *files, const struct files_options *options, char *e
 	if (err < 0)
 		return err;
 	files->fd = opener_next(&files->opener, OPENER_FIRST, files->name);
-	if (files->fd < 0)
-		return fail_to_create(files->name[0] ? files->name : options->path, files->fd,
-				      error, error_size);
+	if (files->fd < 0) {
+		snprintf(error, error_size, "cannot create %s: %s",
+			 files->name[0] ? files->name : options->path,
+			 files_strerror(-files->fd));
+		return files->fd;
+	}
 	begin_period(files);
 	return 0;
 }
