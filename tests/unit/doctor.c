@@ -125,6 +125,8 @@ Test(doctor, commands_are_for_the_namespace)
 		"mnfq dump -q 5 -n blue; or remove the rule: ip netns exec blue nft delete");
 	sight.netns = "4711";
 	expect_remedy(expect_finding("unbound-queue", LEVEL_ERROR), "nsenter -t 4711 -n nft ");
+	sight.netns_has_name = true; /* "ip netns add 4711" */
+	expect_remedy(expect_finding("unbound-queue", LEVEL_ERROR), "ip netns exec 4711 nft ");
 	sight.netns = "/run/x";
 	expect_remedy(expect_finding("unbound-queue", LEVEL_ERROR), "nsenter --net=/run/x nft ");
 }

@@ -156,8 +156,11 @@ static int look_elsewhere(struct sight *sight, struct owners *owners)
 void sight_begin(struct sight *sight)
 {
 	FILE *file = fopen("/proc/sys/net/core/rmem_max", "re");
+	char path[sizeof("/run/netns/") + 256];
 
 	support_read(&sight->support);
+	snprintf(path, sizeof(path), "/run/netns/%.255s", sight->netns ? sight->netns : "");
+	sight->netns_has_name = sight->netns && access(path, F_OK) == 0;
 	if (!file)
 		return;
 	if (fscanf(file, "%" SCNu64, &sight->rmem_max) != 1)

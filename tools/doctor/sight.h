@@ -26,7 +26,8 @@ struct sight {
 	/* What was asked for. */
 	bool has_queues;
 	uint16_t first, last;
-	const char *netns; /* NULL: our own */
+	const char *netns;   /* NULL: our own */
+	bool netns_has_name; /* it is below /run/netns, even if it looks like a process id */
 	bool verbose;
 
 	char name[PLACE_NAME_SIZE]; /* of the namespace */

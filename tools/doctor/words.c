@@ -32,7 +32,7 @@ const char *format_enter(char out[WORDS_SIZE], const struct sight *sight)
 	out[0] = '\0';
 	if (*word && strchr(word, '/'))
 		snprintf(out, WORDS_SIZE, "nsenter --net=%.200s ", word);
-	else if (*word && !word[strspn(word, "0123456789")])
+	else if (*word && !sight->netns_has_name && !word[strspn(word, "0123456789")])
 		snprintf(out, WORDS_SIZE, "nsenter -t %.200s -n ", word);
 	else if (*word)
 		snprintf(out, WORDS_SIZE, "ip netns exec %.200s ", word);

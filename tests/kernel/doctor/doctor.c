@@ -179,6 +179,22 @@ Test(doctor, the_remedy_helps)
 	netns_free(ns);
 }
 
+/* A name that looks like a process id, as "ip netns add 4711" makes it: no command is for another namespace. */
+Test(doctor, a_namespace_whose_name_is_a_number)
+{
+	struct netns *ns = netns_new(), numeric = *ns;
+
+	netns_rule(ns, 4, "-A INPUT -p udp -j NFQUEUE --queue-num 5");
+	snprintf(numeric.name, sizeof(numeric.name), "%d", getpid());
+	netns_run(NULL, "touch /run/netns/%s && mount --bind /run/netns/%s /run/netns/%s",
+		  numeric.name, ns->name, numeric.name);
+	examine(&numeric, "", 1);
+	netns_run(NULL, "ip netns delete %s", numeric.name);
+	expect("unbound-queue", "error", "sends to queue 5", numeric.name);
+	expect("unbound-queue", "error", "sends to queue 5", ": ip netns exec ");
+	netns_free(ns);
+}
+
 /* Whoever runs them as they are printed deletes these rules and no other. */
 Test(doctor, the_remedies_help_in_their_order)
 {
