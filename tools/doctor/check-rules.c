@@ -189,9 +189,22 @@ static void report_unreached(const struct sight *sight, const struct queue_rule 
 	struct finding *finding =
 		findings_add(findings, LEVEL_WARNING, "unreached-rule", rule->first);
 
+	if (rule->shadowed) {
+		finding_cause(
+			finding,
+			"%.300s never gets a packet: a rule in front of it takes all packets "
+			"of the chain",
+			text->rule);
+		finding_remedy(finding, "move it in front of that rule, to be seen with: %s",
+			       text->show);
+		return;
+	}
 	quote_word(chain, sizeof(chain), rule->chain);
-	finding_cause(finding, "%.300s never gets a packet: no chain of a hook leads to %s",
-		      text->rule, chain);
+	finding_cause(
+		finding,
+		"%.300s never gets a packet: no built-in chain leads to %s, or only behind a "
+		"rule that takes all packets",
+		text->rule, chain);
 	finding_remedy(finding, "let one lead there, such as: %s",
 		       format_jump(jump, sight, rule));
 }

@@ -82,10 +82,12 @@ static bool begin_own_chain(struct queue_rule *at, const struct entry *entry)
 	return true;
 }
 
-static int add_rule(struct rules *rules, const struct queue_rule *at, const struct entry *entry)
+/* The kernel follows a chain up to a rule that takes all packets, and notes at each one from which hooks it came. */
+static int add_rule(struct rules *rules, struct queue_rule *at, const struct entry *entry)
 {
 	struct queue_rule rule = *at;
 
+	at->hooks |= entry->hooks & 0x1f;
 	rules->number++;
 	if (strcmp(entry->name, "NFQUEUE") != 0 ||
 	    !rules_parse_xt(&rule, entry->revision, entry->data, entry->data_len))
@@ -95,6 +97,7 @@ static int add_rule(struct rules *rules, const struct queue_rule *at, const stru
 	rule.packets = entry->packets;
 	rule.hooks = entry->hooks & 0x1f;
 	rule.unreached = rule.hooks == 0;
+	rule.shadowed = rule.unreached && at->hooks != 0;
 	return rules_append(rules, &rule) || rules->too_many ? 0 : -ENOMEM;
 }
 
@@ -122,11 +125,13 @@ int rules_parse_legacy(struct rules *rules, const struct legacy_table *table, co
 		if (hook >= 0) {
 			rules_end_chain(rules);
 			snprintf(at.chain, sizeof(at.chain), "%s", chains[hook]);
+			at.hooks = 0;
 		}
 		if (begin_own_chain(&at, &entry)) {
 			/* The last entry of the chain before was no rule. */
 			rules->number -= own && rules->number > 0;
 			rules_end_chain(rules);
+			at.hooks = 0;
 			own = true;
 		} else if (find_hook(table, table->underflow, i) < 0) {
 			err = add_rule(rules, &at, &entry);

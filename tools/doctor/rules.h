@@ -30,7 +30,8 @@ struct queue_rule {
 	bool counted;
 	uint64_t packets;
 	uint32_t hooks; /* bits 1 << NF_INET_*; 0: none, or not known */
-	bool unreached; /* no hook leads there */
+	bool unreached; /* no hook leads there, */
+	bool shadowed; /* though one leads to the chain: a rule in front of it takes all packets */
 };
 
 struct base_chain {

@@ -155,7 +155,7 @@ const char *format_jump(char out[WORDS_SIZE], const struct sight *sight,
 	const bool filter = strcmp(rule->table, "filter") == 0;
 	char enter[WORDS_SIZE];
 
-	snprintf(out, WORDS_SIZE, "%.220s%s -t %.64s -A %s -j %.130s", format_enter(enter, sight),
+	snprintf(out, WORDS_SIZE, "%.220s%s -t %.64s -I %s -j %.130s", format_enter(enter, sight),
 		 get_command(rule), shell_word(rule->table, "TABLE"),
 		 filter ? "INPUT" : "PREROUTING", shell_word(rule->chain, "CHAIN"));
 	return out;

@@ -249,6 +249,44 @@ Test(doctor, nobody_listens_but_it_is_bypassed)
 	netns_free(ns);
 }
 
+/* Chains that packets reach, and rules that they do not. */
+Test(doctor, a_rule_behind_one_that_takes_everything)
+{
+	static const char taken[] = "a rule in front of it takes all packets of the chain";
+	struct netns *ns = netns_new();
+
+	netns_run(ns, "iptables-legacy -N own && iptables-legacy -A own -j RETURN && "
+		      "iptables-legacy -A own -p udp -j NFQUEUE --queue-num 5");
+	netns_rule(ns, 4, "-A INPUT -j own");
+	examine(ns, "", 1);
+	expect("unreached-rule", "warning", taken, "iptables-legacy -t filter -nvL own --line");
+	netns_rule(ns, 4, "-F own");
+	netns_rule(ns, 4, "-A INPUT -j ACCEPT");
+	netns_rule(ns, 4, "-A INPUT -p udp -j NFQUEUE --queue-num 5");
+	examine(ns, "", 1);
+	expect("unreached-rule", "warning", taken, "iptables-legacy -t filter -nvL INPUT --line");
+	netns_free(ns);
+}
+
+/* A jump at the end of a chain may be behind such a rule. */
+Test(doctor, a_jump_that_packets_reach)
+{
+	struct netns *ns = netns_new();
+	json_t *finding;
+
+	netns_run(ns, "iptables-legacy -N own && iptables-legacy -A own -p udp -j NFQUEUE");
+	netns_rule(ns, 4, "-A INPUT -j DROP");
+	examine(ns, "", 1);
+	finding = find("unreached-rule");
+	cr_assert(finding);
+	netns_run(NULL, "%s",
+		  strstr(json_string_value(json_object_get(finding, "remedy")), "ip netns exec"));
+	examine(ns, "", 1);
+	cr_expect(!find("unreached-rule"), "%s", text);
+	json_decref(finding);
+	netns_free(ns);
+}
+
 Test(doctor, a_chain_where_nothing_leads)
 {
 	struct netns *ns = netns_new();
@@ -257,7 +295,7 @@ Test(doctor, a_chain_where_nothing_leads)
 	examine(ns, "", 1);
 	expect("unreached-rule", "warning",
 	       "rule 1 of own in table filter (iptables-legacy) never gets a packet",
-	       "iptables-legacy -t filter -A INPUT -j own");
+	       "iptables-legacy -t filter -I INPUT -j own");
 	netns_rule(ns, 4, "-A INPUT -j own");
 	examine(ns, "", 1);
 	cr_expect(!find("unreached-rule"), "%s", text);
