@@ -353,6 +353,18 @@ Test(doctor, losses)
 	expect_cause(expect_finding("buffer-full", LEVEL_ERROR), "lost 1 packet, 1 of them");
 }
 
+/* A packet that gets into a queue takes a number, and none has. */
+Test(doctor, a_queue_of_length_0)
+{
+	row.queue.last_id = row.before.last_id = 0;
+	row.queue.queue_dropped = row.before.queue_dropped = 7;
+	expect_cause(expect_finding("queue-full", LEVEL_ERROR),
+		     "7 packets, since it was bound: its length is 0, so none gets in");
+	expect_remedy(&findings.list[0], "have its program set a length");
+	row.queue.last_id = row.before.last_id = 1;
+	expect_finding("queue-full", LEVEL_WARNING);
+}
+
 Test(doctor, a_small_receive_buffer)
 {
 	row.queue.user_dropped = row.before.user_dropped = 3;

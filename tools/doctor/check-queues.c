@@ -95,6 +95,17 @@ static struct finding *add_loss(struct findings *findings, const struct row *row
 			     plural(loss.total, "packet", "packets"), new, why);
 }
 
+/* What gets in takes a number. Of a length that was set to 0 later this says nothing. */
+static void report_no_length(const struct row *row, struct loss loss, struct findings *findings)
+{
+	struct finding *finding =
+		add_loss(findings, row, "queue-full", loss, "its length is 0, so none gets in");
+
+	if (finding)
+		finding->level = LEVEL_ERROR;
+	finding_remedy(finding, "have its program set a length (mnfq dump: --max-len 1024)");
+}
+
 static void check_full(const struct row *row, bool at_rest, struct findings *findings)
 {
 	const struct loss loss =
@@ -102,7 +113,9 @@ static void check_full(const struct row *row, bool at_rest, struct findings *fin
 
 	if (loss.total == 0)
 		return;
-	if (at_rest)
+	if (row->queue.last_id == 0)
+		report_no_length(row, loss, findings);
+	else if (at_rest)
 		finding_remedy(
 			add_loss(findings, row, "queue-full", loss,
 				 "it was full, and at present nothing of it is decided"),
