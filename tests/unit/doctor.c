@@ -316,6 +316,9 @@ Test(doctor, packets_that_are_stuck)
 	finding = expect_finding("stuck-packets", LEVEL_ERROR);
 	expect_cause(finding,
 		     "3 packets wait in queue 5, and 4711/owner has decided none for 1000 ms");
+	row.pid =
+		0; /* in another PID namespace; root of the machine is in another network namespace */
+	expect_remedy(expect_finding("stuck-packets", LEVEL_ERROR), "mnfq stat --all-netns -q 5");
 	row.queue.waiting = 2;
 	examine();
 	cr_expect_eq(findings.count, 0, "one came, one was decided");

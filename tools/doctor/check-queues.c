@@ -64,7 +64,7 @@ static bool check_waiting(const struct sight *sight, const struct row *row, char
 			finding_remedy(
 				finding,
 				"find the process that has the socket, which this one cannot see: "
-				"run as root of the machine: mnfq stat -q %u",
+				"run as root of the machine: mnfq stat --all-netns -q %u",
 				row->queue.num);
 	}
 	return finding;
