@@ -122,8 +122,9 @@ Test(dump, shows_what_was_captured)
 	dump_start("-c 1 -v --copy meta --uid-gid");
 	expect_contains(tool.line, "no payload");
 	udp_send(&udp, 1);
-	expect_contains(tool_out(&tool),
-			"~ IP [|ip] | q1 id 1 output lo, checksum not ready, uid 0, gid 0, accept");
+	expect_contains(
+		tool_out(&tool),
+		"~ IP [|ip] | q1 id 1 output lo, checksum not ready, uid 0, gid 0, accept");
 	cr_assert_eq(tool_finish(&tool), 0);
 	dump_expect(2);
 }
