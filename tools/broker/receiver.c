@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
@@ -119,11 +120,14 @@ _Noreturn void receiver_work(const struct receiver_setup *setup)
 	const struct receiver_job *jobs = setup->jobs;
 	char error[IPC_TEXT_SIZE];
 
+	/* Whoever finds it by its name finds it limited. */
+	if (limit_life(setup->life_ms) < 0)
+		_exit(EXIT_FAILURE);
+	prctl(PR_SET_NAME, "mnfq-receiver");
 	close_others(setup->control, setup->ipc, jobs, setup->count);
 	signal(SIGALRM, SIG_DFL);
-	if (limit_life(setup->life_ms) < 0 ||
-	    (setup->sandbox &&
-	     sandbox_enter(SANDBOX_RECEIVER, 0, false, NULL, error, sizeof(error)) < 0))
+	if (setup->sandbox &&
+	    sandbox_enter(SANDBOX_RECEIVER, 0, false, NULL, error, sizeof(error)) < 0)
 		_exit(EXIT_FAILURE);
 	for (unsigned int i = 0; i < setup->count; i++) {
 		struct ipc_msg message = { .id = jobs[i].id,
@@ -141,6 +145,7 @@ _Noreturn void receiver_hold(int control, const struct receiver_job *jobs, unsig
 {
 	struct pollfd ready = { .fd = control };
 
+	prctl(PR_SET_NAME, "mnfq-receiver");
 	close_others(control, control, jobs, count);
 	while (poll(&ready, 1, -1) < 0)
 		;

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -188,7 +187,6 @@ static _Noreturn void run_receiver(const struct receivers *receivers, pid_t brok
 	sigset_t none;
 
 	die_with_parent(broker, SIGKILL);
-	prctl(PR_SET_NAME, "mnfq-receiver");
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (hold)
