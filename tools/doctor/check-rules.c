@@ -173,9 +173,11 @@ static unsigned int check_listeners(const struct sight *sight, const struct queu
 {
 	const unsigned int bound = sight_count_bound(sight, rule->first, rule->last);
 
-	if (sight_is_unheard(sight, rule))
+	if (rule->computed || sight->queues_error)
+		return bound;
+	if (bound == 0)
 		report_unbound(sight, rule, text, findings);
-	else if (!rule->computed && !sight->queues_error && bound < rule->last - rule->first + 1u)
+	else if (bound < rule->last - rule->first + 1u)
 		report_gaps(sight, rule, text, findings);
 	return bound;
 }
