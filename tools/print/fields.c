@@ -99,14 +99,14 @@ static void put_port(struct writer *w, const char *key, const char *before,
 /* Those of extensions, without the space at their end; the id of a fragment, "0x0000abcd:", is for -v. */
 static void put_headers(struct writer *w, const struct decoded *decoded, bool verbose)
 {
-	char headers[sizeof(decoded->headers)], *id = headers;
+	char headers[sizeof(decoded->headers)], *id = headers, *end;
 	const size_t len = strlen(decoded->headers);
 
 	strcpy(headers, decoded->headers);
 	if (len > 0 && headers[len - 1] == ' ')
 		headers[len - 1] = '\0';
-	while (!verbose && (id = strstr(id, "(0x")) && strchr(id, ':'))
-		memmove(id + 1, strchr(id, ':') + 1, strlen(strchr(id, ':')));
+	while (!verbose && (id = strstr(id, "(0x")) && (end = strchr(id, ':')))
+		memmove(id + 1, end + 1, strlen(end)); /* with the zero at the end */
 	put_text(w, NULL, " ", headers);
 }
 
