@@ -88,6 +88,11 @@ class Server:
         return self.log.read()
 
     def end(self):
+        """Returns what is wrong, with all that it said, or None."""
+        failure = self.stop()
+        return failure and "%s: %s" % (failure, self.said())
+
+    def stop(self):
         """Returns what is wrong, or None."""
         if self.shell.poll() is not None:
             return "ended by itself with status %d" % self.shell.returncode
@@ -134,12 +139,11 @@ def run_block(commands):
     """In a namespace that is new. Returns how many have run, and what was wrong."""
     servers, wrong, count = [], [], 0
 
-    def end(server):
-        failure = server.end()
-        if failure and "built without libpcap" in server.said():
-            print("[SKIP] %s: mnfq was built without libpcap" % server.command)
+    def note(command, failure):
+        if failure and "built without libpcap" in failure:
+            print("[SKIP] %s: mnfq was built without libpcap" % command)
         elif failure:
-            wrong.append("%s: %s: %s" % (server.command, failure, server.said()))
+            wrong.append("%s: %s" % (command, failure))
 
     for word, needed in NEEDED.items():
         if any(word in command for command in commands):
@@ -152,18 +156,14 @@ def run_block(commands):
         count += 1
         command = "".join(AS[word] for word in AS if word in command) + command
         for server in [server for server in servers if server.excludes(command)]:
-            end(server)
+            note(server.command, server.end())
             servers.remove(server)
         if SERVES.search(command):
             servers.append(Server(command))
-            continue
-        failure = run(command)
-        if failure and "built without libpcap" in failure:
-            print("[SKIP] %s: mnfq was built without libpcap" % command)
-        elif failure:
-            wrong.append("%s: %s" % (command, failure))
+        else:
+            note(command, run(command))
     for server in reversed(servers):
-        end(server)
+        note(server.command, server.end())
     return count, wrong
 
 
