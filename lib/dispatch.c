@@ -110,24 +110,24 @@ static bool waits_first(struct mnfq_socket *sock)
 	       mnfq_i_release_left(sock) != 0;
 }
 
-/* May the next wait be in the receive: one without limit, with nothing else to do at its end? */
+/* May the next wait be in the receive: one that is long enough, with nothing else to do at its end? */
 static bool waits_in_receive(struct mnfq_socket *sock, int64_t left)
 {
-	return left < 0 && !must_look(sock) && mnfq_i_release_left(sock) < 0 &&
-	       mnfq_i_wait_prepare(sock);
+	return (left < 0 || left >= MNFQ_I_WAIT_MS) && !must_look(sock) &&
+	       mnfq_i_release_left(sock) < 0 && mnfq_i_wait_prepare(sock);
 }
 
-/* Returns as mnfq_i_receive(): 0 also if it was only woken. */
-static int wait_in_receive(struct mnfq_socket *sock, bool pulled)
+/* Returns as mnfq_i_receive(): 0 also if it was only woken, or nothing came for a while. */
+static int wait_in_receive(struct mnfq_socket *sock, bool pulled, int64_t left)
 {
 	int n = mnfq_i_round_take(sock);
 
 	if (n < 0)
 		return n;
 	n = mnfq_i_receive_wait(sock, pulled);
-	if (n != -EAGAIN || atomic_load(&sock->stop))
-		return n == -EAGAIN ? 0 : n;
-	return wait_for(sock, -1);
+	if (n != -EAGAIN)
+		return n;
+	return left < 0 && !atomic_load(&sock->stop) ? wait_for(sock, -1) : 0;
 }
 
 /* Has more packets gather for the next batch, unless there is something else to do. */
@@ -193,7 +193,7 @@ static int next_round(struct mnfq_socket *sock, int timeout_ms, bool pulled)
 		in_receive = waits_in_receive(sock, left);
 		wait = !in_receive && left != 0 && waits_first(sock);
 		batch = mnfq_i_batch(sock);
-		n = in_receive ? wait_in_receive(sock, pulled)
+		n = in_receive ? wait_in_receive(sock, pulled, left)
 		    : wait     ? 0
 			       : mnfq_i_receive(sock, pulled);
 		if (n > 0 && pulled)
@@ -206,12 +206,12 @@ static int next_round(struct mnfq_socket *sock, int timeout_ms, bool pulled)
 			return -ECANCELED;
 		if (n != 0)
 			return n;
-		if (in_receive || mnfq_i_has_failed(sock))
-			continue;
-		if (left == 0)
+		if (left == 0 && !mnfq_i_has_failed(sock))
 			return 0;
-		sock->single_packet = false; /* what ends the wait is looked for at once */
-		err = wait_or_spin(sock, left, wait);
+		if (!in_receive && !mnfq_i_has_failed(sock)) {
+			sock->single_packet = false; /* look at once what ends it */
+			err = wait_or_spin(sock, left, wait);
+		}
 		left = mnfq_i_time_left(timeout_ms, deadline);
 	}
 	return err;

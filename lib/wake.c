@@ -18,8 +18,6 @@
 #include "ring.h"
 #include "wire.h"
 
-#define WAIT_S 1
-
 /*
  * May dispatch wait in the receive? With a timeout of the socket a signal always ends the wait, as it
  * ends poll(): without one the kernel restarts the receive if the handler has SA_RESTART. Others that
@@ -27,7 +25,7 @@
  */
 bool mnfq_i_wait_prepare(struct mnfq_socket *sock)
 {
-	const struct timeval timeout = { .tv_sec = WAIT_S };
+	const struct timeval timeout = { .tv_sec = MNFQ_I_WAIT_MS / 1000 };
 
 	if (!sock->can_block || atomic_load(&sock->ring->refs) > 1)
 		return false;

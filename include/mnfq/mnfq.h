@@ -531,9 +531,9 @@ int64_t mnfq_socket_get_receive_buffer(const struct mnfq_socket *sock);
  * verdicts sent together. While that fails, a dispatch that waits retries after 0.1 to 1 second;
  * an event loop that got the error calls mnfq_socket_dispatch(sock, 0) from a timer.
  *
- * A socket opened by the library waits in the receive itself if the wait has no limit, which saves a
- * system call per wait; it sets SO_RCVTIMEO to 1 second for that. Other sockets, those that share a
- * ring, and a wait that has lasted for a second, wait in poll(2).
+ * A socket opened by the library waits in the receive itself if the wait may last a second or more,
+ * which saves a system call per wait; it sets SO_RCVTIMEO to 1 second for that. Other sockets, those
+ * that share a ring, and a wait without limit that has lasted for a second, wait in poll(2).
  *
  * The descriptor's O_NONBLOCK flag is neither needed nor changed: every process with a copy of
  * the descriptor shares it.
