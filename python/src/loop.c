@@ -3,9 +3,11 @@
 #include "module.h"
 
 #include <errno.h>
+#include <time.h>
 #include <unistd.h>
 
-#define FEW 8 /* packets, whose verdicts are sent in some microseconds */
+#define FEW     8    /* packets, whose verdicts are sent in some microseconds */
+#define LOOK_MS 1000 /* a wait of this time is one in the receive */
 
 static int begin(struct py_socket *self)
 {
@@ -56,9 +58,13 @@ static int check_open(const struct py_socket *self)
 	return -1;
 }
 
-/* Waits for a batch. Returns how many messages there are, 0: none in time, or -1 with an exception. */
+/*
+ * Waits for a batch. Returns how many messages there are, 0: none in time, -EINTR: to be called again, or -1 with an
+ * exception. A signal between the last look for it and the wait does not end the wait: so that has several parts.
+ */
 static int receive(struct py_socket *self, int timeout_ms)
 {
+	const bool part = timeout_ms < 0 || timeout_ms > LOOK_MS;
 	int n;
 
 	if (py_socket_settle(self) < 0 || (self->viewed && py_payload_leave_ring(self) < 0) ||
@@ -67,7 +73,7 @@ static int receive(struct py_socket *self, int timeout_ms)
 		return -1;
 	self->waiting = true;
 	self->rest = false;
-	Py_BEGIN_ALLOW_THREADS n = mnfq_socket_receive(self->sock, timeout_ms);
+	Py_BEGIN_ALLOW_THREADS n = mnfq_socket_receive(self->sock, part ? LOOK_MS : timeout_ms);
 	Py_END_ALLOW_THREADS self->waiting = false;
 	if (n == 0 || n > 1)
 		self->backlog = false;
@@ -75,7 +81,7 @@ static int receive(struct py_socket *self, int timeout_ms)
 	self->messages = n;
 	if (self->closing && n == -ECANCELED)
 		return 0;
-	if (n == -EINTR)
+	if (n == -EINTR || (n == 0 && part))
 		return PyErr_CheckSignals() < 0 ? -1 : -EINTR;
 	if (n == -ECANCELED) {
 		self->stop = true;
@@ -213,6 +219,22 @@ static void finish(struct py_socket *self)
 	end(self);
 }
 
+/* Milliseconds of the monotonic clock. */
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static int time_left(int64_t end)
+{
+	const int64_t left = end - now_ms();
+
+	return left > 0 ? (int)left : 0;
+}
+
 /*
  * Calls the callbacks of packets that arrive. @timeout_ms: negative: until stopped; 0: all that is there; else until
  * something came, or the time is over. @once: one batch. Returns the number of messages of the last batch, or -1
@@ -220,15 +242,18 @@ static void finish(struct py_socket *self)
  */
 int py_loop_run(struct py_socket *self, int timeout_ms, bool once)
 {
+	const int64_t end = timeout_ms > 0 ? now_ms() + timeout_ms : 0;
+	int n, left = timeout_ms;
 	bool empty;
-	int n;
 
 	if (begin(self) < 0)
 		return -1;
 	Py_INCREF(self);
 	do {
-		n = round_of(self, timeout_ms);
+		n = round_of(self, left);
 		empty = n == 0 || (timeout_ms == 0 && n > 0 && n < BATCH && !self->backlog);
+		if (timeout_ms > 0)
+			left = time_left(end);
 	} while (self->sock && !self->stop && !self->closing &&
 		 (n == -EINTR || (n > 0 && timeout_ms <= 0 && !once && !empty) ||
 		  (n == 0 && timeout_ms < 0)));
@@ -251,17 +276,15 @@ static PyObject *take_pending(struct py_queue *queue)
 	return packet;
 }
 
-/* Returns 1, 0: nothing in time; or -1 with an exception. */
+/* Returns 1, if only because of a signal; 0: nothing in time; or -1 with an exception. */
 static int fetch(struct py_socket *self, bool wait)
 {
 	int n = self->rest ? deliver(self) : 0;
 
 	if (n != 0)
 		return n;
-	do
-		n = receive(self, wait ? -1 : 0);
-	while (n == -EINTR);
-	return n < 0 ? -1 : n > 0;
+	n = receive(self, wait ? -1 : 0);
+	return n == -EINTR ? 1 : n < 0 ? -1 : n > 0;
 }
 
 /*

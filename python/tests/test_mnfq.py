@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """mnfq: sockets, queues, callbacks and verdicts."""
+import contextlib
 import errno
 import gc
 import inspect
@@ -162,6 +163,54 @@ def test_signal(sock):
             sock.run()
     finally:
         signal.signal(signal.SIGALRM, before)
+
+
+@contextlib.contextmanager
+def signal_elsewhere(handle):
+    """A signal that does not end the main thread's wait, as one does that comes just before."""
+    before = signal.signal(signal.SIGALRM, handle)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+    over = threading.Event()
+
+    def take():
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])
+        over.wait()
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])
+        signal.signal(signal.SIGALRM, before)
+
+
+def fail_on_signal(number, frame):
+    raise Stop
+
+
+@pytest.mark.parametrize("timeout", [None, 600])
+def test_signal_before_the_wait(sock, timeout):
+    sock.bind(1, accept)
+    with signal_elsewhere(fail_on_signal), pytest.raises(Stop):
+        sock.run() if timeout is None else sock.dispatch(timeout)
+
+
+def test_signal_before_the_wait_of_who_pulls(sock):
+    queue = sock.bind(1)
+    with signal_elsewhere(fail_on_signal), pytest.raises(Stop):
+        next(iter(queue))
+
+
+@pytest.mark.parametrize("what", ["stop", "close", "unbind"])
+def test_signal_that_ends_pulling(sock, what):
+    queue = sock.bind(1)
+    act = {"stop": sock.stop, "close": sock.close, "unbind": queue.unbind}[what]
+    with signal_elsewhere(lambda number, frame: act()):
+        assert list(queue) == []
 
 
 def test_dispatch_with_a_timeout(sock):
