@@ -39,8 +39,22 @@ RULES = [
 ]
 
 
+started = []
+
+
 def start(code, **kwargs):
-    return subprocess.Popen([sys.executable, "-u", "-c", code], stdout=subprocess.PIPE, text=True, **kwargs)
+    program = subprocess.Popen([sys.executable, "-u", "-c", code], stdout=subprocess.PIPE, text=True, **kwargs)
+    started.append(program)
+    return program
+
+
+@pytest.fixture(autouse=True)
+def nothing_left():
+    """Whatever a test came to, the next one finds its queue free."""
+    yield
+    while started:
+        with started.pop() as program:
+            program.kill()
 
 
 def wait_for(program, happened):
