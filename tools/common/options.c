@@ -248,6 +248,8 @@ static int handle_option(const struct option_table *table, void *opts, int resul
 		table->note(opts, row, optarg);
 	if (*status < 0)
 		*status = fail_argument(table, row, result >= 256);
+	if (row && row->kind >= OPTION_HELP)
+		*status = finish_stdout(table->command, EXIT_SUCCESS);
 	return !row || row->kind >= OPTION_HELP || *status;
 }
 

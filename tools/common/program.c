@@ -64,6 +64,14 @@ static void fill_standard_descriptors(void)
 		close(fd);
 }
 
+int finish_stdout(const char *command, int status)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return status;
+	return errno == EPIPE ? status
+			      : fail(command, "cannot write to stdout: %s", strerror(errno));
+}
+
 int run_program(const char *name, int (*run)(int argc, char **argv), int argc, char **argv)
 {
 	int status;
@@ -71,7 +79,5 @@ int run_program(const char *name, int (*run)(int argc, char **argv), int argc, c
 	fill_standard_descriptors();
 	signal(SIGPIPE, SIG_IGN);
 	status = run(argc, argv);
-	if (fflush(stdout) && errno != EPIPE && status == EXIT_SUCCESS)
-		return fail(name, "cannot write to stdout: %s", strerror(errno));
-	return status;
+	return status == EXIT_SUCCESS ? finish_stdout(name, status) : status;
 }

@@ -13,10 +13,16 @@ int run_stat(int argc, char **argv);
 int run_doctor(int argc, char **argv);
 
 /**
- * What main() of a program does: run @run with descriptors 0, 1 and 2 in place, and report if what it
- * printed could not be written. Whoever closes the pipe has seen enough. Returns the exit status.
+ * What main() of a program does: run @run with descriptors 0, 1 and 2 in place, and report if it returns success
+ * though what it printed could not be written. Returns the exit status.
  */
 int run_program(const char *name, int (*run)(int argc, char **argv), int argc, char **argv);
+
+/**
+ * Write out what was printed. Returns @status, or EXIT_FAILURE after a message if that is impossible; whoever closes
+ * the pipe has seen enough.
+ */
+int finish_stdout(const char *command, int status);
 
 /** Write "mnfq COMMAND: …" as one line to stderr; returns EXIT_FAILURE. */
 int fail(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -139,7 +139,8 @@ static int report_findings(const struct doctor_options *opts, const struct sight
 	findings_print(stdout, &findings, opts->json);
 	if (findings.count == 0 && !opts->json && isatty(STDOUT_FILENO))
 		printf("nothing wrong found\n");
-	status = findings_are_bad(&findings) ? EXIT_FAILURE : EXIT_SUCCESS;
+	status = finish_stdout(DOCTOR_NAME,
+			       findings_are_bad(&findings) ? EXIT_FAILURE : EXIT_SUCCESS);
 	if (findings.no_memory)
 		status = fail(DOCTOR_NAME, "out of memory");
 	findings_free(&findings);

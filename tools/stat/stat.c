@@ -153,11 +153,7 @@ static int print_readings(const struct stat_options *opts, const struct reading 
 		export_prometheus(stdout, reading);
 	else
 		table_print(stdout, reading, &table);
-	if (fflush(stdout) == 0 && !ferror(stdout))
-		return EXIT_SUCCESS;
-	if (errno == EPIPE)
-		return EXIT_SUCCESS;
-	return fail(STAT_NAME, "cannot write to stdout: %s", strerror(errno));
+	return finish_stdout(STAT_NAME, EXIT_SUCCESS);
 }
 
 static int report(const struct stat_options *opts, const struct reading *reading)

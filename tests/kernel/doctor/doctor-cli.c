@@ -80,7 +80,26 @@ Test(doctor_cli, wrong_command_lines)
 	expect_refused(2, "unexpected argument 'x'", "x");
 	expect_refused(1, "mnfq-no-such", "-n mnfq-no-such");
 	expect_refused(1, "/dev/null is not a network namespace", "-n /dev/null");
-	expect_refused(1, "No space left", "-t 0.05 >/dev/full");
+	expect_refused(1, "mnfq doctor: cannot write to stdout: No space left",
+		       "--help >/dev/full");
+	expect_refused(1, "mnfq doctor: cannot write to stdout: Bad file", "-V >&-");
+}
+
+/* Something is wrong here, of which nobody would hear. */
+Test(doctor_cli, what_cannot_be_written)
+{
+	static const char *const arguments[] = { ">/dev/full", ">&-", "--json >/dev/full" };
+	struct netns *ns = netns_new();
+	struct tool tool;
+
+	netns_rule(ns, 4, "-A INPUT -p udp --dport 9 -j NFQUEUE --queue-num 5");
+	for (size_t i = 0; i < sizeof(arguments) / sizeof(arguments[0]); i++) {
+		tool_start(&tool, NULL, -1, "doctor -t 0.05 -n %s %s", ns->name, arguments[i]);
+		expect_contains(tool_err(&tool), "mnfq doctor: cannot write to stdout: ");
+		cr_expect_str_eq(tool_err(&tool), "", "one line");
+		cr_expect_eq(tool_finish(&tool), 1);
+	}
+	netns_free(ns);
 }
 
 /* It changes nothing: neither tables, nor settings, nor modules. */
