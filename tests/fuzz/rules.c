@@ -48,6 +48,7 @@ static void try_nft(struct rules *rules, const uint8_t *data, size_t size)
 	memcpy(copy, data, size);
 	(void)rules_parse_list(rules, copy, size, SEQ);
 	rules_end_chain(rules);
+	(void)rules_follow(rules);
 	free(copy);
 }
 

@@ -188,6 +188,7 @@ static int parse(void)
 	int result = rules_parse_list(&rules, datagram, datagram_len, SEQ);
 
 	rules_end_chain(&rules);
+	cr_assert_eq(rules_follow(&rules), 0);
 	return result;
 }
 
@@ -210,7 +211,7 @@ Test(doctor_rules, of_nft)
 	cr_expect(rules.list[0].counted && rules.list[0].packets == 8);
 	cr_expect(rules.list[0].number == 2 && rules.list[0].handle == 42);
 	cr_expect_eq(rules.list[0].behind, 2, "without the one to a queue, nor those of chain d");
-	cr_expect_eq(rules.list[0].hooks, 1u << NF_INET_FORWARD);
+	cr_expect(rules.list[0].hooks == 1u << NF_INET_FORWARD && !rules.list[0].unreached);
 	cr_expect(rules.list[1].first == 9 && rules.list[1].last == 9 && !rules.list[1].bypass);
 	cr_expect(!rules.list[1].counted, "a counter behind the queue counts nothing");
 	cr_expect(rules.list[1].number == 4 && rules.list[1].behind == 1);
@@ -232,6 +233,143 @@ Test(doctor_rules, of_iptables_nft)
 	cr_expect(rules.list[0].first == 5 && rules.list[0].last == 7 && rules.list[0].bypass);
 	cr_expect(rules.list[1].first == 6 && rules.list[1].last == 6 && !rules.list[1].bypass);
 	cr_expect(rules.list[2].first == 7 && rules.list[2].last == 8 && !rules.list[2].bypass);
+}
+
+/* ---- where packets get ------------------------------------------------------------------ */
+
+struct verdict {
+	int code;
+	const char *chain;
+};
+
+static void verdict_data(struct nlmsghdr *header, const void *arg)
+{
+	const struct verdict *verdict = arg;
+	struct nlattr *data, *nest;
+
+	mnl_attr_put_u32(header, NFTA_IMMEDIATE_DREG, htobe32(NFT_REG_VERDICT));
+	data = mnl_attr_nest_start(header, NFTA_IMMEDIATE_DATA);
+	nest = mnl_attr_nest_start(header, NFTA_DATA_VERDICT);
+	mnl_attr_put_u32(header, NFTA_VERDICT_CODE, htobe32((uint32_t)verdict->code));
+	if (verdict->chain)
+		mnl_attr_put_strz(header, NFTA_VERDICT_CHAIN, verdict->chain);
+	mnl_attr_nest_end(header, nest);
+	mnl_attr_nest_end(header, data);
+}
+
+static void map_data(struct nlmsghdr *header, const void *arg)
+{
+	(void)arg;
+	mnl_attr_put_u32(header, NFTA_LOOKUP_DREG, htobe32(NFT_REG_VERDICT));
+}
+
+static void no_data(struct nlmsghdr *header, const void *arg)
+{
+	(void)header;
+	(void)arg;
+}
+
+/* Of a chain of table t, on all packets, or on those that a comparison leaves. */
+static void put_verdict_rule(const char *chain, bool all, int code, const char *to)
+{
+	struct nlattr *list;
+	struct nlmsghdr *header = begin_rule(NFPROTO_INET, "t", chain, &list);
+
+	if (!all)
+		put_expression(header, "cmp", no_data, NULL);
+	put_counter(header, 5);
+	put_expression(header, "immediate", verdict_data, &(struct verdict){ code, to });
+	end_rule(header, list);
+}
+
+/* Base chains in and fwd, own ones a, b and c; the rule to a queue is in c. */
+static void put_chains(void)
+{
+	static const char *const own[] = { "c", "a", "b" };
+
+	put_chain(NFPROTO_INET, "t", "in", NF_INET_LOCAL_IN);
+	for (size_t i = 0; i < 3; i++)
+		put_chain(NFPROTO_INET, "t", own[i], -1);
+	put_chain(NFPROTO_INET, "t", "fwd", NF_INET_FORWARD);
+	put_chain(NFPROTO_INET, "other", "c", NF_INET_FORWARD);
+}
+
+/* What is known of that rule. */
+static void expect_reached(uint32_t hooks, bool unreached, bool shadowed, const char *why)
+{
+	put_queue_rule(5, 1, 0, 1, 0);
+	put_control(NLMSG_DONE, 0);
+	cr_assert_eq(parse(), 1);
+	cr_assert_eq(rules.count, 1);
+	cr_expect_eq(rules.list[0].hooks, hooks, "%s: %x", why, rules.list[0].hooks);
+	cr_expect_eq(rules.list[0].unreached, unreached, "%s", why);
+	cr_expect_eq(rules.list[0].shadowed, shadowed, "%s", why);
+	rules_free(&rules);
+	datagram_len = 0;
+	put_chains();
+}
+
+Test(doctor_rules, packets_get_there_along_jumps)
+{
+	put_chains();
+	expect_reached(0, true, false, "no jump");
+	put_verdict_rule("a", true, NFT_JUMP, "c");
+	put_verdict_rule("b", true, NFT_GOTO, "a");
+	expect_reached(0, true, false, "from where nothing leads");
+	put_verdict_rule("a", false, NFT_JUMP, "c");
+	put_verdict_rule("in", false, NFT_JUMP, "a");
+	put_verdict_rule("fwd", true, NFT_GOTO, "c");
+	expect_reached(1u << NF_INET_LOCAL_IN | 1u << NF_INET_FORWARD, false, false, "two ways");
+	put_verdict_rule("c", false, NFT_JUMP, "a");
+	put_verdict_rule("a", false, NFT_JUMP, "c");
+	put_verdict_rule("fwd", true, NFT_JUMP, "a");
+	expect_reached(1u << NF_INET_FORWARD, false, false, "a circle");
+	put_verdict_rule("in", true, NFT_JUMP, "no-such");
+	expect_reached(0, true, false, "to a chain that is gone");
+}
+
+Test(doctor_rules, packets_do_not_pass_a_rule_that_takes_all)
+{
+	put_chains();
+	put_verdict_rule("in", false, NF_ACCEPT, NULL);
+	put_verdict_rule("in", true, NFT_JUMP, "b");
+	put_verdict_rule("in", true, NFT_CONTINUE, NULL);
+	put_verdict_rule("in", true, NFT_BREAK, NULL);
+	put_verdict_rule("in", true, NFT_JUMP, "c");
+	expect_reached(1u << NF_INET_LOCAL_IN, false, false, "these take none, or not all");
+	put_verdict_rule("in", true, NF_DROP, NULL);
+	put_verdict_rule("in", true, NFT_JUMP, "c");
+	expect_reached(0, true, false, "the jump is behind one");
+	put_verdict_rule("in", true, NFT_JUMP, "c");
+	put_verdict_rule("c", true, NFT_RETURN, NULL);
+	expect_reached(1u << NF_INET_LOCAL_IN, true, true, "the rule is behind one");
+	put_verdict_rule("a", true, NFT_RETURN, NULL);
+	put_verdict_rule("c", false, NF_ACCEPT, NULL);
+	put_verdict_rule("in", true, NFT_JUMP, "c");
+	expect_reached(1u << NF_INET_LOCAL_IN, false, false, "each chain for itself");
+	put_verdict_rule("c", true, NFT_RETURN, NULL);
+	expect_reached(0, true, false, "behind one, where nothing leads");
+}
+
+/* Which chains a map has is not read. */
+Test(doctor_rules, a_map_of_verdicts_may_lead_anywhere)
+{
+	struct nlattr *list;
+	struct nlmsghdr *header;
+
+	for (int reached = 0; reached < 2; reached++) {
+		datagram_len = 0;
+		put_chains();
+		header = begin_rule(NFPROTO_INET, "t", reached ? "in" : "a", &list);
+		put_expression(header, "lookup", map_data, NULL);
+		end_rule(header, list);
+		expect_reached(reached ? 1u << NF_INET_LOCAL_IN : 0, !reached, false, "a map");
+	}
+}
+
+Test(doctor_rules, a_chain_that_is_not_listed)
+{
+	expect_reached(0, false, false, "nothing is known of it");
 }
 
 Test(doctor_rules, a_computed_queue_is_any)

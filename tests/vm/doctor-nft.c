@@ -71,6 +71,40 @@ QueueTest(doctor_nft, a_computed_queue)
 	cr_expect(!strstr(text, "no rule"), "it may be any: %s", text);
 }
 
+/* The remedy leads there, as do a map of verdicts and an anonymous chain; a rule in front that takes all does not. */
+Test(doctor_nft, a_chain_where_nothing_leads)
+{
+	static const char unreached[] = "rule 1 of chain inet t own (nft) never gets a packet";
+	struct netns *ns = netns_new();
+	char *command;
+
+	netns_run(ns,
+		  "nft 'add table inet t; add chain inet t own; add chain inet t far; add rule "
+		  "inet t own counter queue flags bypass to 5; add rule inet t far jump own; "
+		  "add chain inet t in { type filter hook input priority 0; }'");
+	examine(ns, 1);
+	expect_contains(text, unreached);
+	command = strstr(text, "ip netns exec");
+	for (; command && !strstr(command, "nft insert rule inet t in jump own\n");)
+		command = strstr(command + 1, "ip netns exec");
+	cr_assert(command, "%s", text);
+	netns_run(NULL, "%.*s", (int)strcspn(command, "\n"), command);
+	examine(ns, 1);
+	cr_expect(!strstr(text, unreached), "%s", text);
+	netns_run(ns, "nft 'flush chain inet t in; add rule inet t in counter accept; add rule "
+		      "inet t in jump own'");
+	examine(ns, 1);
+	expect_contains(text, unreached);
+	netns_run(ns, "nft 'flush chain inet t in; add rule inet t in tcp dport vmap { 80 : jump "
+		      "own }'");
+	examine(ns, 1);
+	cr_expect(!strstr(text, unreached), "%s", text);
+	netns_run(ns, "nft 'flush chain inet t in; add rule inet t in jump { jump far; }'");
+	examine(ns, 1);
+	cr_expect(!strstr(text, unreached), "%s", text);
+	netns_free(ns);
+}
+
 /* The rules are on the bridge's hooks, where br_netfilter takes IP away. */
 Test(doctor_nft, a_bridge_with_br_netfilter)
 {

@@ -202,11 +202,10 @@ static void report_unreached(const struct sight *sight, const struct queue_rule 
 		return;
 	}
 	quote_word(chain, sizeof(chain), rule->chain);
-	finding_cause(
-		finding,
-		"%.300s never gets a packet: no built-in chain leads to %s, or only behind a "
-		"rule that takes all packets",
-		text->rule, chain);
+	finding_cause(finding,
+		      "%.300s never gets a packet: no %s chain leads to %s, or only behind a "
+		      "rule that takes all packets",
+		      text->rule, rule->source == RULE_NFT ? "base" : "built-in", chain);
 	finding_remedy(finding, "let one lead there, such as: %s",
 		       format_jump(jump, sight, rule));
 }

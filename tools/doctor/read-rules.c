@@ -85,7 +85,9 @@ static int read_both(struct rules *rules, int fd, char *buf)
 {
 	int err = read_list(rules, fd, buf, NFT_MSG_GETCHAIN);
 
-	return err < 0 ? err : read_list(rules, fd, buf, NFT_MSG_GETRULE);
+	if (err == 0)
+		err = read_list(rules, fd, buf, NFT_MSG_GETRULE);
+	return err < 0 ? err : rules_follow(rules);
 }
 
 /* Takes over what is in @found. */
@@ -97,6 +99,9 @@ static int merge(struct rules *rules, struct rules *found)
 		err = rules_append(rules, &found->list[i]) || rules->too_many ? 0 : -ENOMEM;
 	rules->too_many |= found->too_many;
 	rules->chain_begin = rules->count;
+	rules->chains = found->chains;
+	rules->chain_count = found->chain_count;
+	found->chains = NULL;
 	rules_free(found);
 	return err;
 }

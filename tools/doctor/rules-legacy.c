@@ -112,7 +112,9 @@ int rules_parse_legacy(struct rules *rules, const struct legacy_table *table, co
 					      "POSTROUTING" };
 	const struct offsets *offsets =
 		table->family == NFPROTO_IPV6 ? &ip6_offsets : &ip4_offsets;
-	struct queue_rule at = { .source = RULE_LEGACY, .family = table->family };
+	struct queue_rule at = { .source = RULE_LEGACY,
+				 .family = table->family,
+				 .at = CHAIN_UNKNOWN };
 	struct entry entry = { 0 };
 	bool own = false;
 	int hook, err = 0;

@@ -71,7 +71,7 @@ static bool is_text(const struct nlattr *attr, const char *text)
 
 /* ---- chains ----------------------------------------------------------------------------- */
 
-static bool is_same(const struct base_chain *a, const struct base_chain *b)
+static bool is_same(const struct rule_chain *a, const struct rule_chain *b)
 {
 	return a->family == b->family && strcmp(a->table, b->table) == 0 &&
 	       strcmp(a->chain, b->chain) == 0;
@@ -80,16 +80,17 @@ static bool is_same(const struct base_chain *a, const struct base_chain *b)
 static int add_chain(struct rules *rules, uint8_t family, const struct nlattr **attrs)
 {
 	const struct nlattr *hook[ATTRIBUTES_MAX];
-	struct base_chain chain = { .family = family };
-	struct base_chain *grown;
+	struct rule_chain chain = { .family = family };
+	struct rule_chain *grown;
 	uint64_t number;
 
 	split_nested(hook, attrs[NFTA_CHAIN_HOOK]);
-	if (!get(hook[NFTA_HOOK_HOOKNUM], 4, &number) || number >= 32 ||
-	    !get_name(attrs[NFTA_CHAIN_TABLE], chain.table) ||
+	if (!get_name(attrs[NFTA_CHAIN_TABLE], chain.table) ||
 	    !get_name(attrs[NFTA_CHAIN_NAME], chain.chain) || rules->chain_count == CHAINS_MAX)
 		return 0;
-	chain.hook = (uint32_t)number;
+	if (get(hook[NFTA_HOOK_HOOKNUM], 4, &number) && number < 32)
+		chain.hooks = 1u << number;
+	rules->sorted = false;
 	if ((rules->chain_count & (rules->chain_count - 1)) == 0) {
 		grown = reallocarray(rules->chains,
 				     rules->chain_count ? 2 * rules->chain_count : 1,
@@ -100,13 +101,6 @@ static int add_chain(struct rules *rules, uint8_t family, const struct nlattr **
 	}
 	rules->chains[rules->chain_count++] = chain;
 	return 0;
-}
-
-static void find_base_hook(const struct rules *rules, struct queue_rule *rule)
-{
-	for (size_t i = 0; i < rules->chain_count; i++)
-		if (is_same(&rules->chains[i], &rules->current))
-			rule->hooks = 1u << rules->chains[i].hook;
 }
 
 /* ---- rules ------------------------------------------------------------------------------ */
@@ -153,11 +147,48 @@ static void parse_counter(struct queue_rule *rule, const struct nlattr *data)
 	rule->counted |= get(attrs[NFTA_COUNTER_PACKETS], 8, &rule->packets);
 }
 
+/* What a rule decides that sends to no queue. */
+struct verdict {
+	int code;         /* NFT_CONTINUE: nothing */
+	bool is_map;      /* or that is looked up */
+	bool conditional; /* not on all packets, as far as that is understood */
+	char chain[RULE_NAME_SIZE];
+};
+
+static void parse_immediate(struct verdict *verdict, const struct nlattr *data)
+{
+	const struct nlattr *attrs[ATTRIBUTES_MAX], *value[ATTRIBUTES_MAX];
+	uint64_t reg, code;
+
+	split_nested(attrs, data);
+	if (!get(attrs[NFTA_IMMEDIATE_DREG], 4, &reg) || reg != NFT_REG_VERDICT)
+		return;
+	split_nested(value, attrs[NFTA_IMMEDIATE_DATA]);
+	split_nested(attrs, value[NFTA_DATA_VERDICT]);
+	if (!get(attrs[NFTA_VERDICT_CODE], 4, &code))
+		return;
+	verdict->code = (int)(uint32_t)code;
+	if (!get_name(attrs[NFTA_VERDICT_CHAIN], verdict->chain))
+		verdict->chain[0] = '\0';
+}
+
+static void parse_lookup(struct verdict *verdict, const struct nlattr *data)
+{
+	const struct nlattr *attrs[ATTRIBUTES_MAX];
+	uint64_t reg;
+
+	split_nested(attrs, data);
+	verdict->is_map |= get(attrs[NFTA_LOOKUP_DREG], 4, &reg) && reg == NFT_REG_VERDICT;
+	verdict->conditional = true;
+}
+
 /* Returns whether the rule sends to a queue. A counter behind that counts nothing. */
-static bool parse_expressions(struct queue_rule *rule, const struct nlattr *list)
+static bool parse_expressions(struct queue_rule *rule, struct verdict *verdict,
+			      const struct nlattr *list)
 {
 	const struct nlattr *attrs[ATTRIBUTES_MAX], *element;
 
+	*verdict = (struct verdict){ .code = NFT_CONTINUE };
 	if (!list)
 		return false;
 	mnl_attr_for_each_nested(element, list)
@@ -165,21 +196,48 @@ static bool parse_expressions(struct queue_rule *rule, const struct nlattr *list
 		split_nested(attrs, element);
 		if (is_text(attrs[NFTA_EXPR_NAME], "counter"))
 			parse_counter(rule, attrs[NFTA_EXPR_DATA]);
+		else if (is_text(attrs[NFTA_EXPR_NAME], "immediate"))
+			parse_immediate(verdict, attrs[NFTA_EXPR_DATA]);
+		else if (is_text(attrs[NFTA_EXPR_NAME], "lookup"))
+			parse_lookup(verdict, attrs[NFTA_EXPR_DATA]);
 		else if (is_text(attrs[NFTA_EXPR_NAME], "queue") &&
 			 parse_nft_queue(rule, attrs[NFTA_EXPR_DATA]))
 			return true;
 		else if (is_text(attrs[NFTA_EXPR_NAME], "target") &&
 			 parse_target(rule, attrs[NFTA_EXPR_DATA]))
 			return true;
+		else
+			verdict->conditional = true;
 	}
 	return false;
+}
+
+/* What is behind a rule that takes all packets gets none, nor does the chain to which that jumps. */
+static int follow_verdict(struct rules *rules, const struct verdict *verdict)
+{
+	const bool jumps = verdict->code == NFT_JUMP || verdict->code == NFT_GOTO;
+	struct rule_chain to = { .family = rules->current.family };
+	int err = 0;
+
+	if (rules->taken || rules->at == CHAIN_UNKNOWN)
+		return 0;
+	rules->chains[rules->at].has_map |= verdict->is_map;
+	if (jumps) {
+		memcpy(to.table, rules->current.table, sizeof(to.table));
+		memcpy(to.chain, verdict->chain, sizeof(to.chain));
+		err = rules_add_jump(rules, rules->at, rules_find_chain(rules, &to));
+	}
+	rules->taken = !verdict->conditional && verdict->code != NFT_CONTINUE &&
+		       verdict->code != NFT_BREAK && verdict->code != NFT_JUMP;
+	return err;
 }
 
 /* The kernel dumps the rules of one chain after the other. */
 static int add_nft_rule(struct rules *rules, uint8_t family, const struct nlattr **attrs)
 {
 	struct queue_rule rule = { .family = family };
-	struct base_chain chain = { .family = family };
+	struct rule_chain chain = { .family = family };
+	struct verdict verdict;
 
 	if (!get_name(attrs[NFTA_RULE_TABLE], chain.table) ||
 	    !get_name(attrs[NFTA_RULE_CHAIN], chain.chain))
@@ -187,15 +245,17 @@ static int add_nft_rule(struct rules *rules, uint8_t family, const struct nlattr
 	if (!is_same(&chain, &rules->current)) {
 		rules_end_chain(rules);
 		rules->current = chain;
+		rules->at = rules_find_chain(rules, &chain);
 	}
 	rules->number++;
-	if (!parse_expressions(&rule, attrs[NFTA_RULE_EXPRESSIONS]))
-		return 0;
+	rule.at = rules->at;
+	rule.shadowed = rules->taken;
+	if (!parse_expressions(&rule, &verdict, attrs[NFTA_RULE_EXPRESSIONS]))
+		return follow_verdict(rules, &verdict);
 	memcpy(rule.table, chain.table, sizeof(rule.table));
 	memcpy(rule.chain, chain.chain, sizeof(rule.chain));
 	rule.number = rules->number;
 	(void)get(attrs[NFTA_RULE_HANDLE], 8, &rule.handle);
-	find_base_hook(rules, &rule);
 	return rules_append(rules, &rule) || rules->too_many ? 0 : -ENOMEM;
 }
 

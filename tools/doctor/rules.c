@@ -39,6 +39,7 @@ void rules_end_chain(struct rules *rules)
 	}
 	rules->chain_begin = rules->count;
 	rules->number = 0;
+	rules->taken = false;
 }
 
 bool rules_parse_xt(struct queue_rule *rule, uint32_t revision, const void *data, size_t len)
@@ -62,5 +63,6 @@ void rules_free(struct rules *rules)
 {
 	free(rules->list);
 	free(rules->chains);
+	free(rules->jumps);
 	*rules = (struct rules){ 0 };
 }

@@ -32,12 +32,25 @@ struct queue_rule {
 	uint32_t hooks; /* bits 1 << NF_INET_*; 0: none, or not known */
 	bool unreached; /* no hook leads there, */
 	bool shadowed; /* though one leads to the chain: a rule in front of it takes all packets */
+	size_t at;     /* its chain among those of nf_tables, or CHAIN_UNKNOWN */
 };
 
-struct base_chain {
+#define CHAIN_UNKNOWN SIZE_MAX
+
+/** A chain of nf_tables. */
+struct rule_chain {
 	uint8_t family;
 	char table[RULE_NAME_SIZE], chain[RULE_NAME_SIZE];
-	uint32_t hook;
+	uint32_t hooks; /* its own, a bit, or 0 */
+	bool has_map;   /* of verdicts: it may lead anywhere in the table */
+
+	/* By rules_follow(). */
+	uint32_t reached, mapped; /* hooks that lead there; by a map, in the first of a table */
+	bool open;
+};
+
+struct rule_jump {
+	uint32_t from, to;
 };
 
 struct rules {
@@ -45,13 +58,19 @@ struct rules {
 	size_t count;
 	bool too_many; /* the rest was left out */
 
-	struct base_chain *chains; /* of nf_tables */
+	struct rule_chain *chains; /* of nf_tables */
 	size_t chain_count;
+	bool sorted;
+	struct rule_jump *
+		jumps; /* between them; those behind a rule that takes all packets are left out */
+	size_t jump_count;
 
 	/* The chain that is being read. */
 	size_t chain_begin;  /* its first in @list */
 	unsigned int number; /* rules in it so far */
-	struct base_chain current;
+	bool taken;          /* one of them takes all packets */
+	struct rule_chain current;
+	size_t at;
 };
 
 /**
@@ -60,6 +79,15 @@ struct rules {
  * must be read again, -EBADMSG if it is malformed, -ENOMEM, or the kernel's answer.
  */
 int rules_parse_list(struct rules *rules, const void *datagram, size_t len, uint32_t seq);
+
+/** Find the chain that has the family, table and name of @name. Returns its index, or CHAIN_UNKNOWN. */
+size_t rules_find_chain(struct rules *rules, const struct rule_chain *name);
+
+/** One leads to another. Returns 0 or -ENOMEM. */
+int rules_add_jump(struct rules *rules, size_t from, size_t to);
+
+/** All lists of nf_tables have been read: find out which rules packets get to. Returns 0 or -ENOMEM. */
+int rules_follow(struct rules *rules);
 
 /** A chain has ended: what is behind its rules is known now. */
 void rules_end_chain(struct rules *rules);

@@ -148,16 +148,36 @@ const char *format_delete(char out[WORDS_SIZE], const struct sight *sight,
 	return out;
 }
 
+/* A chain with a hook in the table of the rule. */
+static const char *find_base_chain(const struct sight *sight, const struct queue_rule *rule)
+{
+	for (size_t i = 0; i < sight->rules.chain_count; i++) {
+		const struct rule_chain *chain = &sight->rules.chains[i];
+
+		if (chain->hooks && chain->family == rule->family &&
+		    strcmp(chain->table, rule->table) == 0)
+			return chain->chain;
+	}
+	return "";
+}
+
 /* Table filter alone has no PREROUTING. */
 const char *format_jump(char out[WORDS_SIZE], const struct sight *sight,
 			const struct queue_rule *rule)
 {
 	const bool filter = strcmp(rule->table, "filter") == 0;
+	const char *table = shell_word(rule->table, "TABLE");
+	const char *chain = shell_word(rule->chain, "CHAIN");
 	char enter[WORDS_SIZE];
 
-	snprintf(out, WORDS_SIZE, "%.220s%s -t %.64s -I %s -j %.130s", format_enter(enter, sight),
-		 get_command(rule), shell_word(rule->table, "TABLE"),
-		 filter ? "INPUT" : "PREROUTING", shell_word(rule->chain, "CHAIN"));
+	format_enter(enter, sight);
+	if (rule->source == RULE_NFT)
+		snprintf(out, WORDS_SIZE, "%.180snft insert rule %s %.100s %.100s jump %.100s",
+			 enter, get_family(rule), table,
+			 shell_word(find_base_chain(sight, rule), "BASE_CHAIN"), chain);
+	else
+		snprintf(out, WORDS_SIZE, "%.220s%s -t %.64s -I %s -j %.130s", enter,
+			 get_command(rule), table, filter ? "INPUT" : "PREROUTING", chain);
 	return out;
 }
 

@@ -25,7 +25,7 @@ const char *format_show(char out[WORDS_SIZE], const struct sight *sight,
 const char *format_delete(char out[WORDS_SIZE], const struct sight *sight,
 			  const struct queue_rule *rule);
 
-/** A command that lets a chain of a hook of iptables lead to the rule. */
+/** A command that lets a chain with a hook lead to the rule. */
 const char *format_jump(char out[WORDS_SIZE], const struct sight *sight,
 			const struct queue_rule *rule);
 

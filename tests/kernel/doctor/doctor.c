@@ -72,6 +72,19 @@ static void drain(void)
 		;
 }
 
+/* Both kinds of iptables have the same rules. */
+#define CommandTest(suite, name)                                                                 \
+	static void suite##_##name(const char *command);                                         \
+	Test(suite, name##_legacy)                                                               \
+	{                                                                                        \
+		suite##_##name("iptables-legacy");                                               \
+	}                                                                                        \
+	Test(suite, name##_nft)                                                                  \
+	{                                                                                        \
+		suite##_##name("iptables-nft");                                                  \
+	}                                                                                        \
+	static void suite##_##name(const char *command)
+
 /* ---- nothing is wrong ------------------------------------------------------------------- */
 
 FamilyTest(doctor, a_healthy_rule_of_legacy)
@@ -250,32 +263,32 @@ Test(doctor, nobody_listens_but_it_is_bypassed)
 }
 
 /* Chains that packets reach, and rules that they do not. */
-Test(doctor, a_rule_behind_one_that_takes_everything)
+CommandTest(doctor, a_rule_behind_one_that_takes_everything)
 {
 	static const char taken[] = "a rule in front of it takes all packets of the chain";
 	struct netns *ns = netns_new();
 
-	netns_run(ns, "iptables-legacy -N own && iptables-legacy -A own -j RETURN && "
-		      "iptables-legacy -A own -p udp -j NFQUEUE --queue-num 5");
-	netns_rule(ns, 4, "-A INPUT -j own");
+	netns_run(ns,
+		  "%s -N own && %s -A own -j RETURN && %s -A own -p udp -j NFQUEUE --queue-num 5",
+		  command, command, command);
+	netns_run(ns, "%s -A INPUT -j own", command);
 	examine(ns, "", 1);
-	expect("unreached-rule", "warning", taken, "iptables-legacy -t filter -nvL own --line");
-	netns_rule(ns, 4, "-F own");
-	netns_rule(ns, 4, "-A INPUT -j ACCEPT");
-	netns_rule(ns, 4, "-A INPUT -p udp -j NFQUEUE --queue-num 5");
+	expect("unreached-rule", "warning", taken, "-t filter -nvL own --line");
+	netns_run(ns, "%s -F own && %s -A INPUT -j ACCEPT", command, command);
+	netns_run(ns, "%s -A INPUT -p udp -j NFQUEUE --queue-num 5", command);
 	examine(ns, "", 1);
-	expect("unreached-rule", "warning", taken, "iptables-legacy -t filter -nvL INPUT --line");
+	expect("unreached-rule", "warning", taken, "-t filter -nvL INPUT --line");
 	netns_free(ns);
 }
 
 /* A jump at the end of a chain may be behind such a rule. */
-Test(doctor, a_jump_that_packets_reach)
+CommandTest(doctor, a_jump_that_packets_reach)
 {
 	struct netns *ns = netns_new();
 	json_t *finding;
 
-	netns_run(ns, "iptables-legacy -N own && iptables-legacy -A own -p udp -j NFQUEUE");
-	netns_rule(ns, 4, "-A INPUT -j DROP");
+	netns_run(ns, "%s -N own && %s -A own -p udp -j NFQUEUE", command, command);
+	netns_run(ns, "%s -A INPUT -j DROP && %s -A INPUT -j own", command, command);
 	examine(ns, "", 1);
 	finding = find("unreached-rule");
 	cr_assert(finding);
@@ -287,16 +300,18 @@ Test(doctor, a_jump_that_packets_reach)
 	netns_free(ns);
 }
 
-Test(doctor, a_chain_where_nothing_leads)
+CommandTest(doctor, a_chain_where_nothing_leads)
 {
 	struct netns *ns = netns_new();
+	char remedy[64];
 
-	netns_run(ns, "iptables-legacy -N own && iptables-legacy -A own -p udp -j NFQUEUE");
+	netns_run(ns, "%s -N own && %s -A own -p udp -j NFQUEUE", command, command);
+	netns_run(ns, "%s -N far && %s -A far -j own", command, command);
 	examine(ns, "", 1);
+	snprintf(remedy, sizeof(remedy), "%s -t filter -I INPUT -j own", command);
 	expect("unreached-rule", "warning",
-	       "rule 1 of own in table filter (iptables-legacy) never gets a packet",
-	       "iptables-legacy -t filter -I INPUT -j own");
-	netns_rule(ns, 4, "-A INPUT -j own");
+	       ") never gets a packet: no built-in chain leads to own", remedy);
+	netns_run(ns, "%s -A INPUT -j far", command);
 	examine(ns, "", 1);
 	cr_expect(!find("unreached-rule"), "%s", text);
 	netns_free(ns);

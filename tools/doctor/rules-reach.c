@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+/* Which rules of nf_tables packets get to: from the chains with a hook, along the jumps of their rules. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "doctor/rules.h"
+
+static int by_table(const struct rule_chain *a, const struct rule_chain *b)
+{
+	return a->family != b->family ? a->family - b->family : strcmp(a->table, b->table);
+}
+
+static int by_name(const void *a, const void *b)
+{
+	const struct rule_chain *left = a, *right = b;
+	const int order = by_table(left, right);
+
+	return order ? order : strcmp(left->chain, right->chain);
+}
+
+size_t rules_find_chain(struct rules *rules, const struct rule_chain *name)
+{
+	const struct rule_chain *found;
+
+	if (!rules->sorted && rules->chain_count > 0)
+		qsort(rules->chains, rules->chain_count, sizeof(*rules->chains), by_name);
+	rules->sorted = true;
+	found = rules->chain_count ? bsearch(name, rules->chains, rules->chain_count,
+					     sizeof(*rules->chains), by_name)
+				   : NULL;
+	return found ? (size_t)(found - rules->chains) : CHAIN_UNKNOWN;
+}
+
+int rules_add_jump(struct rules *rules, size_t from, size_t to)
+{
+	struct rule_jump *grown;
+
+	if (from == CHAIN_UNKNOWN || to == CHAIN_UNKNOWN)
+		return 0;
+	if ((rules->jump_count & (rules->jump_count - 1)) == 0) {
+		grown = reallocarray(rules->jumps, rules->jump_count ? 2 * rules->jump_count : 1,
+				     sizeof(*grown));
+		if (!grown)
+			return -ENOMEM;
+		rules->jumps = grown;
+	}
+	rules->jumps[rules->jump_count++] = (struct rule_jump){ (uint32_t)from, (uint32_t)to };
+	return 0;
+}
+
+/* ---- following -------------------------------------------------------------------------- */
+
+/* Chains from which it is still to go on: each is there once. */
+struct open_chains {
+	uint32_t *list;
+	size_t count;
+};
+
+static void reach(struct rules *rules, struct open_chains *open, size_t chain, uint32_t hooks)
+{
+	struct rule_chain *at = &rules->chains[chain];
+
+	if ((at->reached | hooks) == at->reached)
+		return;
+	at->reached |= hooks;
+	if (!at->open)
+		open->list[open->count++] = (uint32_t)chain;
+	at->open = true;
+}
+
+static int by_from(const void *a, const void *b)
+{
+	const struct rule_jump *left = a, *right = b;
+
+	return left->from < right->from ? -1 : left->from > right->from;
+}
+
+/* The first jump from @chain or one behind it. */
+static size_t find_jumps(const struct rules *rules, size_t chain)
+{
+	size_t begin = 0, end = rules->jump_count, middle;
+
+	while (begin < end) {
+		middle = begin + (end - begin) / 2;
+		if (rules->jumps[middle].from < chain)
+			begin = middle + 1;
+		else
+			end = middle;
+	}
+	return begin;
+}
+
+/* A map of verdicts may lead to any chain of its table: which ones is not read. */
+static void reach_table(struct rules *rules, struct open_chains *open, size_t chain)
+{
+	const uint32_t hooks = rules->chains[chain].reached;
+	size_t first = chain;
+
+	while (first > 0 && by_table(&rules->chains[first - 1], &rules->chains[chain]) == 0)
+		first--;
+	if ((rules->chains[first].mapped | hooks) == rules->chains[first].mapped)
+		return;
+	rules->chains[first].mapped |= hooks;
+	for (size_t i = first;
+	     i < rules->chain_count && by_table(&rules->chains[i], &rules->chains[chain]) == 0;
+	     i++)
+		reach(rules, open, i, hooks);
+}
+
+static void go_on(struct rules *rules, struct open_chains *open, size_t chain)
+{
+	rules->chains[chain].open = false;
+	for (size_t i = find_jumps(rules, chain);
+	     i < rules->jump_count && rules->jumps[i].from == chain; i++)
+		reach(rules, open, rules->jumps[i].to, rules->chains[chain].reached);
+	if (rules->chains[chain].has_map)
+		reach_table(rules, open, chain);
+}
+
+static void note_reached(struct queue_rule *rule, const struct rule_chain *chain)
+{
+	rule->hooks = chain->reached;
+	rule->unreached = !chain->reached || rule->shadowed;
+	rule->shadowed &= chain->reached != 0;
+}
+
+int rules_follow(struct rules *rules)
+{
+	struct open_chains open = { .list = calloc(rules->chain_count + 1, sizeof(*open.list)) };
+
+	if (!open.list)
+		return -ENOMEM;
+	if (rules->jump_count > 0)
+		qsort(rules->jumps, rules->jump_count, sizeof(*rules->jumps), by_from);
+	for (size_t i = 0; i < rules->chain_count; i++)
+		reach(rules, &open, i, rules->chains[i].hooks);
+	while (open.count > 0)
+		go_on(rules, &open, open.list[--open.count]);
+	for (size_t i = 0; i < rules->count; i++)
+		if (rules->list[i].at != CHAIN_UNKNOWN && rules->list[i].source != RULE_LEGACY)
+			note_reached(&rules->list[i], &rules->chains[rules->list[i].at]);
+	free(open.list);
+	return 0;
+}
