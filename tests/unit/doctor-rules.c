@@ -372,6 +372,32 @@ Test(doctor_rules, a_chain_that_is_not_listed)
 	expect_reached(0, false, false, "nothing is known of it");
 }
 
+/* Only of the same rule in the same place. */
+Test(doctor_rules, what_has_come_since)
+{
+	struct rules before;
+
+	for (int moved = 0; moved < 2; moved++) {
+		datagram_len = 0;
+		put_queue_rule(5, 1, 0, 7, 0);
+		put_queue_rule(6, 1, 0, 9, 0);
+		cr_assert_eq(parse(), 0);
+		before = rules;
+		rules = (struct rules){ 0 };
+		datagram_len = 0;
+		if (moved)
+			put_queue_rule(4, 1, 0, 7, 0);
+		put_queue_rule(5, 1, 0, 10, 0);
+		put_queue_rule(6, 1, 0, 8, 0);
+		cr_assert_eq(parse(), 0);
+		rules_compare(&rules, &before);
+		cr_expect_eq(rules.list[0].new, moved ? 0 : 3);
+		cr_expect_eq(rules.list[1].new, 0, "its counter was set back, or it is another");
+		rules_free(&before);
+		rules_free(&rules);
+	}
+}
+
 Test(doctor_rules, a_computed_queue_is_any)
 {
 	struct nlattr *list;
@@ -562,6 +588,21 @@ Test(doctor_rules, what_the_kernel_has_is_not_known)
 	for (int i = 0; i < PARTS; i++)
 		cr_expect_eq(support.parts[i], PRESENCE_UNKNOWN);
 	cr_expect(!support_is_asleep(&support));
+}
+
+Test(doctor_rules, packets_of_devices)
+{
+	char text[] =
+		"Inter-|   Receive            |  Transmit\n"
+		" face |bytes    packets errs |bytes    packets errs\n"
+		"    lo:    6534      58    0    0    0     0          0         0     6534      "
+		"58    0    0    0     0       0          0\n"
+		"a:b: 1 18446744073709551000 0 0 0 0 0 0 1 7 0 0 0 0 0 0\n"
+		"  cut: 1 2 3\n";
+	FILE *file = fmemopen(text, strlen(text), "r");
+
+	cr_expect_eq(network_count_devices(file), 18446744073709551000ull + 58 + 58 + 7);
+	fclose(file);
 }
 
 Test(doctor_rules, counters_of_netstat)

@@ -294,6 +294,77 @@ Test(doctor, rules_behind)
 
 /* ---- queues ----------------------------------------------------------------------------- */
 
+/* ---- packets that come again and again -------------------------------------------------- */
+
+/* @made: packets of the namespace meanwhile. */
+static void let_come(uint64_t to_rule, uint32_t to_queue, uint64_t made)
+{
+	rule.new = to_rule;
+	row.queue.last_id = row.before.last_id + to_queue;
+	sight.before.counted = sight.now.counted = true;
+	sight.before.packets = 1000;
+	sight.now.packets = 1000 + made;
+}
+
+Test(doctor, packets_that_are_repeated)
+{
+	const struct finding *finding;
+
+	let_come(34000, 34000, 3);
+	finding = expect_finding("verdict-loop", LEVEL_ERROR);
+	expect_cause(finding,
+		     "rule 1 of chain inet t c (nft) has matched 34000 packets in 1000 ms, "
+		     "while 3 came in, went out or were made here");
+	expect_remedy(finding, "--verdict repeat --mark 1");
+	expect_remedy(finding, "'meta mark != 1'");
+	rule.source = RULE_IPTABLES_NFT;
+	expect_remedy(expect_finding("verdict-loop", LEVEL_ERROR), "'-m mark ! --mark 1'");
+}
+
+/* A rule may be met at each hook, and a bridge copies packets to all its ports. */
+Test(doctor, many_packets_that_are_no_loop)
+{
+	let_come(34000, 34000, 3400);
+	examine();
+	cr_expect_eq(findings.count, 0);
+	let_come(99, 99, 0);
+	examine();
+	cr_expect_eq(findings.count, 0, "too few");
+	let_come(34000, 34000, 34);
+	strcpy(sight.now.bridge, "br0");
+	examine();
+	cr_expect_eq(findings.count, 0);
+	sight.now.bridge[0] = '\0';
+	sight.before.counted = false;
+	examine();
+	cr_expect_eq(findings.count, 0, "how many there were is not known");
+	sight.before.counted = true;
+	sight.before.packets = 2000;
+	examine();
+	cr_expect_eq(findings.count, 0, "a device has gone with its counters");
+}
+
+Test(doctor, packets_that_are_sent_from_queue_to_queue)
+{
+	let_come(1, 34000, 1);
+	expect_cause(
+		expect_finding("verdict-loop", LEVEL_ERROR),
+		"34000 packets have come to queue 5 in 1000 ms, while 1 came in, went out or was "
+		"made here: 4711/owner and other programs send them");
+	let_come(1000, 34000, 500);
+	examine();
+	cr_expect_eq(findings.count, 0, "one may be 64 segments");
+}
+
+/* What a verdict sends to a queue takes no rule. */
+Test(doctor, a_queue_that_another_one_feeds)
+{
+	rule.first = rule.last = 6;
+	rule.bypass = true;
+	let_come(1, 2, 3);
+	expect_finding("bypassed-queue", LEVEL_WARNING);
+}
+
 Test(doctor, without_a_rule)
 {
 	rule.first = rule.last = 6;

@@ -70,6 +70,48 @@ static bool check_waiting(const struct sight *sight, const struct row *row, char
 	return finding;
 }
 
+/* ---- packets that come again and again -------------------------------------------------- */
+
+#define SEGMENTS 64 /* that the kernel makes of a packet in front of a queue */
+
+static bool has_loop(const struct sight *sight, uint16_t num)
+{
+	for (size_t i = 0; i < sight->rules.count; i++) {
+		const struct queue_rule *rule = &sight->rules.list[i];
+
+		if (num >= rule->first && num <= rule->last && sight_is_loop(sight, rule->new, 1))
+			return true;
+	}
+	return false;
+}
+
+/* Packets that came while we looked. */
+static uint32_t count_new(const struct row *row)
+{
+	return row->compared ? row->queue.last_id - row->before.last_id : 0;
+}
+
+/* A packet that a verdict sends to another queue meets no rule. */
+static void check_loop(const struct sight *sight, const struct row *row,
+		       struct findings *findings)
+{
+	const uint32_t count = count_new(row);
+	const uint64_t packets = sight_count_packets(sight);
+	char owner[WORDS_SIZE];
+
+	if (!sight_is_loop(sight, count, SEGMENTS) || has_loop(sight, row->queue.num))
+		return;
+	finding_remedy(
+		finding_cause(
+			findings_add(findings, LEVEL_ERROR, "verdict-loop", row->queue.num),
+			"%u packets have come to queue %u in %u ms, while %" PRIu64
+			" came in, went out or %s made here: %.200s and other programs send them "
+			"from queue to queue and back",
+			count, row->queue.num, sight->queues.elapsed_ms, packets,
+			plural(packets, "was", "were"), format_owner(owner, row)),
+		"have one of these programs accept or drop what another queue sends it");
+}
+
 /* ---- losses ----------------------------------------------------------------------------- */
 
 /* How many of a counter, and whether some of them are new. */
@@ -207,8 +249,8 @@ static void check_rule(const struct sight *sight, const struct row *row,
 	char owner[WORDS_SIZE], enter[WORDS_SIZE], rule[WORDS_SIZE];
 	struct finding *finding;
 
-	if (!sight_is_unfed(sight, row->queue.num))
-		return;
+	if (!sight_is_unfed(sight, row->queue.num) || count_new(row) > 0)
+		return; /* or a program sends there, by a verdict */
 	finding = findings_add(findings, LEVEL_WARNING, "no-rule", row->queue.num);
 	format_owner(owner, row);
 	if (unheard)
@@ -252,6 +294,7 @@ void check_queues(const struct sight *sight, struct findings *findings)
 			continue;
 		check_copy(row, findings);
 		check_rule(sight, row, unheard, findings);
+		check_loop(sight, row, findings);
 		at_rest = check_waiting(sight, row, sight->states[i], findings);
 		check_full(row, at_rest, findings);
 		check_buffer(sight, row, findings);

@@ -13,4 +13,7 @@ void network_read(struct network *network);
 /** A counter such as IPReversePathFilter in a file like /proc/net/netstat; 0 if it is not there. */
 uint64_t network_get_counter(FILE *netstat, const char *name);
 
+/** How many packets all devices have received and sent, from a file like /proc/net/dev. */
+uint64_t network_count_devices(FILE *dev);
+
 #endif

@@ -28,9 +28,9 @@ struct queue_rule {
 	bool computed; /* by an expression: any queue */
 	bool bypass;
 	bool counted;
-	uint64_t packets;
-	uint32_t hooks; /* bits 1 << NF_INET_*; 0: none, or not known */
-	bool unreached; /* no hook leads there, */
+	uint64_t packets, new; /* new: by rules_compare() */
+	uint32_t hooks;        /* bits 1 << NF_INET_*; 0: none, or not known */
+	bool unreached;        /* no hook leads there, */
 	bool shadowed; /* though one leads to the chain: a rule in front of it takes all packets */
 	size_t at;     /* its chain among those of nf_tables, or CHAIN_UNKNOWN */
 };
@@ -109,6 +109,9 @@ struct legacy_table {
 /** Take in all entries of a table. Returns 0, -ENOMEM, or -EBADMSG from where they are malformed. */
 int rules_parse_legacy(struct rules *rules, const struct legacy_table *table, const void *entries,
 		       size_t len);
+
+/** Count what has come to the rules since @before was read; 0 where rules have changed. */
+void rules_compare(struct rules *rules, const struct rules *before);
 
 void rules_free(struct rules *rules);
 

@@ -73,11 +73,11 @@ static int read_states(struct sight *sight)
 /* ---- rules ------------------------------------------------------------------------------ */
 
 /* Nothing is asked of nf_tables unless it is there; where it is not, it has no rules. */
-static int read_rules(struct sight *sight)
+static int read_rules(struct sight *sight, struct rules *rules)
 {
-	sight->legacy_error = read_rules_legacy(&sight->rules);
+	sight->legacy_error = read_rules_legacy(rules);
 	if (sight->support.parts[PART_NF_TABLES] == PRESENCE_LOADED)
-		sight->nft_error = read_rules_nft(&sight->rules);
+		sight->nft_error = read_rules_nft(rules);
 	else if (sight->support.parts[PART_NF_TABLES] == PRESENCE_UNKNOWN)
 		sight->nft_error = -ENOSYS;
 	return sight->legacy_error == -ENOMEM || sight->nft_error == -ENOMEM ? -ENOMEM : 0;
@@ -86,6 +86,27 @@ static int read_rules(struct sight *sight)
 bool sight_wants_rule(const struct sight *sight, const struct queue_rule *rule)
 {
 	return rule->first <= sight->last && rule->last >= sight->first;
+}
+
+/* ---- packets ---------------------------------------------------------------------------- */
+
+#define LOOP_MIN   100  /* of fewer packets nothing is said */
+#define TIMES_MAX  10   /* that a rule is met: from several hooks, or chains */
+#define COPIES_MAX 1024 /* that a bridge makes of a packet */
+
+uint64_t sight_count_packets(const struct sight *sight)
+{
+	return sight->now.packets - sight->before.packets;
+}
+
+bool sight_is_loop(const struct sight *sight, uint64_t count, unsigned int each)
+{
+	const uint64_t most =
+		(uint64_t)each * TIMES_MAX * (sight->now.bridge[0] ? COPIES_MAX : 1);
+
+	return sight->before.counted && sight->now.counted &&
+	       sight->now.packets >= sight->before.packets && count >= LOOP_MIN &&
+	       count / most > sight_count_packets(sight);
 }
 
 /* ---- what is missing -------------------------------------------------------------------- */
@@ -179,28 +200,41 @@ static void wait_ms(uint32_t ms)
 	}
 }
 
-int sight_take(struct sight *sight, uint32_t ms)
+/* Before that and after it the network is read: no packet comes to a rule or a queue that is not counted there. */
+static int take_rules_and_queues(struct sight *sight, uint32_t ms, struct owners *owners)
 {
 	struct reading before = { 0 };
+	struct rules rules_before = { 0 };
+	int err = read_rules(sight, &rules_before);
+
+	if (err == 0)
+		err = look_at_queues(sight, &before, owners);
+	if (err == 0) {
+		wait_ms(ms);
+		err = look_at_queues(sight, &sight->queues, owners);
+	}
+	if (err == 0)
+		err = read_rules(sight, &sight->rules);
+	if (err == 0) {
+		rules_compare(&sight->rules, &rules_before);
+		reading_compare(&sight->queues, &before);
+		err = read_states(sight);
+	}
+	reading_free(&before);
+	rules_free(&rules_before);
+	return err;
+}
+
+int sight_take(struct sight *sight, uint32_t ms)
+{
 	struct owners owners = { 0 };
 	int err;
 
 	network_read(&sight->before);
-	err = look_at_queues(sight, &before, &owners);
-	if (err == 0) {
-		wait_ms(ms);
-		network_read(&sight->now);
-		err = look_at_queues(sight, &sight->queues, &owners);
-	}
-	if (err == 0) {
-		reading_compare(&sight->queues, &before);
-		err = read_states(sight);
-	}
-	if (err == 0)
-		err = read_rules(sight);
+	err = take_rules_and_queues(sight, ms, &owners);
+	network_read(&sight->now);
 	if (err == 0 && !support_is_asleep(&sight->support) && misses_queue(sight))
 		err = look_elsewhere(sight, &owners);
-	reading_free(&before);
 	owners_free(&owners);
 	return err;
 }

@@ -18,6 +18,8 @@ struct network {
 	uint64_t reverse_path;    /* packets that rp_filter dropped so far */
 	char strict[IF_NAMESIZE]; /* a device where it is strict; "": none */
 	char bridge[IF_NAMESIZE]; /* a bridge; "": none */
+	uint64_t packets; /* that came in, went out or were made here so far, some twice */
+	bool counted;     /* is that known? */
 	/* br_netfilter hands bridged packets to the hooks of IPv4 and IPv6 */
 	bool bridge_calls_v4, bridge_calls_v6;
 };
@@ -44,7 +46,7 @@ struct sight {
 		elsewhere; /* if one is missing here: those of all namespaces, as far as they can be seen */
 
 	int nft_error, legacy_error; /* negative errnos: their rules cannot be read */
-	struct rules rules;
+	struct rules rules;          /* compared with those before */
 
 	struct network before, now;
 };
@@ -59,6 +61,15 @@ void sight_free(struct sight *sight);
 
 /** Does that rule send to queues that were asked for? */
 bool sight_wants_rule(const struct sight *sight, const struct queue_rule *rule);
+
+/**
+ * Do packets go to a rule or a queue again and again? @count: how many have come there meanwhile; @each: how often one
+ * may come at most.
+ */
+bool sight_is_loop(const struct sight *sight, uint64_t count, unsigned int each);
+
+/** How many packets have come in meanwhile, gone out or been made here, some counted twice. */
+uint64_t sight_count_packets(const struct sight *sight);
 
 /** How many of the queues from @first to @last are bound. */
 unsigned int sight_count_bound(const struct sight *sight, uint16_t first, uint16_t last);

@@ -420,6 +420,55 @@ QueueTest(doctor, no_packet_has_come)
 	expect_healthy(fixture.ns, "");
 }
 
+/* A packet for a closed port, again and again. */
+Test(doctor, packets_are_repeated)
+{
+	struct netns *ns = netns_new();
+	struct tool tool;
+
+	netns_rule(ns, 4, "-A INPUT -p udp --dport 9 -j NFQUEUE --queue-num 1");
+	tool_start(&tool, ns, -1, "dump -q 1 --verdict repeat --mark 1 --quiet");
+	tool_listening(&tool);
+	send_to(ns, 9);
+	examine(ns, "-t 0.5", 1);
+	expect("verdict-loop", "error",
+	       "rule 1 of INPUT in table filter (iptables-legacy) has matched ",
+	       "add '-m mark ! --mark 1' to it");
+	netns_rule(ns, 4, "-F");
+	netns_rule(ns, 4,
+		   "-A INPUT -p udp --dport 9 -m mark ! --mark 1 -j NFQUEUE --queue-num 1");
+	send_to(ns, 9);
+	examine(ns, "-t 0.5", 0);
+	cr_expect(!find("verdict-loop"), "%s", text);
+	kill(tool.pid, SIGTERM);
+	expect_contains(tool_err(&tool), " repeated, ");
+	cr_expect_eq(tool_finish(&tool), 0);
+	netns_free(ns);
+}
+
+Test(doctor, packets_go_from_queue_to_queue)
+{
+	struct netns *ns = netns_new();
+	struct tool tools[2];
+
+	netns_rule(ns, 4, "-A INPUT -p udp --dport 9 -j NFQUEUE --queue-num 1");
+	for (int i = 0; i < 2; i++) {
+		tool_start(&tools[i], ns, -1, "dump -q %d --verdict queue:%d --quiet", 1 + i,
+			   2 - i);
+		tool_listening(&tools[i]);
+	}
+	send_to(ns, 9);
+	examine(ns, "-t 0.5", 1);
+	expect("verdict-loop", "error", " packets have come to queue ", "accept or drop");
+	cr_expect(!find("no-rule"), "%s", text);
+	for (int i = 0; i < 2; i++) {
+		kill(tools[i].pid, SIGTERM);
+		expect_contains(tool_err(&tools[i]), " requeued");
+		cr_expect_eq(tool_finish(&tools[i]), 0);
+	}
+	netns_free(ns);
+}
+
 QueueTest(doctor, rules_behind_are_skipped)
 {
 	netns_rule(fixture.ns, 4, "-t mangle -A INPUT -p udp --dport %d -j DROP", PORT);
