@@ -356,6 +356,36 @@ Test(doctor, packets_that_are_sent_from_queue_to_queue)
 	cr_expect_eq(findings.count, 0, "one may be 64 segments");
 }
 
+Test(doctor, packets_of_one_version_of_ip)
+{
+	const struct finding *finding;
+
+	rule.source = RULE_LEGACY;
+	rule.family = NFPROTO_IPV4;
+	sight.now.has_v4 = sight.now.has_v6 = true;
+	examine();
+	cr_expect_eq(findings.count, 0, "nobody asked for the queue");
+	sight.has_queues = true;
+	finding = expect_finding("one-ip-version", LEVEL_NOTE);
+	expect_cause(finding,
+		     "only packets of IPv4 come to queue 5, as by rule 1 of c in table t");
+	expect_remedy(finding, "the same rule by ip6tables");
+	rule.family = NFPROTO_IPV6;
+	expect_remedy(expect_finding("one-ip-version", LEVEL_NOTE), "the same rule by iptables");
+	sight.now.has_v4 = false;
+	examine();
+	cr_expect_eq(findings.count, 0, "there is no IPv4");
+	sight.now.has_v4 = true;
+	rule.family = NFPROTO_INET;
+	examine();
+	cr_expect_eq(findings.count, 0, "both come");
+	rule.family = NFPROTO_IPV4;
+	sight.nft_error = -EPERM;
+	examine();
+	cr_expect(findings.count == 1 && strcmp(findings.list[0].name, "unseen") == 0,
+		  "there may be another rule");
+}
+
 /* What a verdict sends to a queue takes no rule. */
 Test(doctor, a_queue_that_another_one_feeds)
 {

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Conclusions about queues that are bound: their owners, what waits in them, what they have lost. */
 #include <inttypes.h>
+#include <netinet/in.h>
 #include <string.h>
+
+#include <linux/netfilter.h>
 
 #include "common/text.h"
 #include "doctor/words.h"
@@ -274,6 +277,45 @@ static void check_rule(const struct sight *sight, const struct row *row,
 			format_enter(enter, sight), row->queue.num);
 }
 
+/* All rules that send to the queue are of this version of IP: returns the last one, or NULL. */
+static const struct queue_rule *find_only_family(const struct sight *sight, uint16_t num)
+{
+	const struct queue_rule *rule, *one = NULL;
+
+	for (size_t i = 0; i < sight->rules.count; i++) {
+		rule = &sight->rules.list[i];
+		if (num < rule->first || num > rule->last)
+			continue;
+		if ((rule->family != NFPROTO_IPV4 && rule->family != NFPROTO_IPV6) ||
+		    (one && one->family != rule->family))
+			return NULL;
+		one = rule;
+	}
+	return one;
+}
+
+/* Rules of iptables are of one version of IP: packets of the other one pass the queue by. */
+static void check_families(const struct sight *sight, const struct row *row,
+			   struct findings *findings)
+{
+	const struct queue_rule *rule = find_only_family(sight, row->queue.num);
+	const bool v4 = rule && rule->family == NFPROTO_IPV4;
+	const char *other = v4 ? "IPv6" : "IPv4", *command = v4 ? "ip6tables" : "iptables";
+	char text[WORDS_SIZE];
+
+	if (!rule || (!sight->has_queues && !sight->verbose) || !sight_knows_rules(sight) ||
+	    !(v4 ? sight->now.has_v6 : sight->now.has_v4))
+		return;
+	finding_remedy(
+		finding_cause(
+			findings_add(findings, LEVEL_NOTE, "one-ip-version", row->queue.num),
+			"only packets of %s come to queue %u, as by %.300s; this namespace has "
+			"addresses of %s, too",
+			v4 ? "IPv4" : "IPv6", row->queue.num, format_rule(text, rule), other),
+		"if those of %s are to come as well: add the same rule by %s", other,
+		rule->source == RULE_NFT ? "nft, or one in family inet" : command);
+}
+
 static const struct queue_rule *find_unheard(const struct sight *sight)
 {
 	for (size_t i = 0; i < sight->rules.count; i++)
@@ -294,6 +336,7 @@ void check_queues(const struct sight *sight, struct findings *findings)
 			continue;
 		check_copy(row, findings);
 		check_rule(sight, row, unheard, findings);
+		check_families(sight, row, findings);
 		check_loop(sight, row, findings);
 		at_rest = check_waiting(sight, row, sight->states[i], findings);
 		check_full(row, at_rest, findings);

@@ -2,9 +2,11 @@
 /* What else in a network namespace keeps packets from a rule. */
 #include "doctor/network.h"
 
+#include <ifaddrs.h>
 #include <inttypes.h>
 #include <linux/ethtool.h>
 #include <linux/sockios.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -139,6 +141,25 @@ static void look_at_devices(struct network *network)
 		close(fd);
 }
 
+/* Those of which every namespace has some do not count: of lo, and of a link. */
+static void look_at_addresses(struct network *network)
+{
+	struct ifaddrs *list = NULL;
+	const struct sockaddr_in6 *v6;
+
+	if (getifaddrs(&list) < 0)
+		return;
+	for (const struct ifaddrs *at = list; at; at = at->ifa_next) {
+		if (!at->ifa_addr || (at->ifa_flags & IFF_LOOPBACK))
+			continue;
+		v6 = (const struct sockaddr_in6 *)at->ifa_addr;
+		network->has_v4 |= at->ifa_addr->sa_family == AF_INET;
+		network->has_v6 |= at->ifa_addr->sa_family == AF_INET6 &&
+				   !IN6_IS_ADDR_LINKLOCAL(&v6->sin6_addr);
+	}
+	freeifaddrs(list);
+}
+
 void network_read(struct network *network)
 {
 	FILE *netstat = fopen(OWN "netstat", "re");
@@ -151,5 +172,6 @@ void network_read(struct network *network)
 	network->bridge_calls_v4 = read_setting("bridge/", "bridge-nf-call-iptables", "") == 1;
 	network->bridge_calls_v6 = read_setting("bridge/", "bridge-nf-call-ip6tables", "") == 1;
 	look_at_devices(network);
+	look_at_addresses(network);
 	count_packets(network);
 }

@@ -133,9 +133,14 @@ const struct row *sight_find_elsewhere(const struct sight *sight, uint16_t first
 	return NULL;
 }
 
+bool sight_knows_rules(const struct sight *sight)
+{
+	return !sight->legacy_error && !sight->nft_error && !sight->rules.too_many;
+}
+
 bool sight_is_unfed(const struct sight *sight, uint16_t num)
 {
-	if (sight->legacy_error || sight->nft_error || sight->rules.too_many)
+	if (!sight_knows_rules(sight))
 		return false; /* its rule may be among those that were not seen */
 	for (size_t i = 0; i < sight->rules.count; i++)
 		if (num >= sight->rules.list[i].first && num <= sight->rules.list[i].last)

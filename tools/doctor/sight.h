@@ -18,8 +18,9 @@ struct network {
 	uint64_t reverse_path;    /* packets that rp_filter dropped so far */
 	char strict[IF_NAMESIZE]; /* a device where it is strict; "": none */
 	char bridge[IF_NAMESIZE]; /* a bridge; "": none */
-	uint64_t packets; /* that came in, went out or were made here so far, some twice */
-	bool counted;     /* is that known? */
+	uint64_t packets;    /* that came in, went out or were made here so far, some twice */
+	bool counted;        /* is that known? */
+	bool has_v4, has_v6; /* addresses by which other machines reach it */
 	/* br_netfilter hands bridged packets to the hooks of IPv4 and IPv6 */
 	bool bridge_calls_v4, bridge_calls_v6;
 };
@@ -76,6 +77,9 @@ unsigned int sight_count_bound(const struct sight *sight, uint16_t first, uint16
 
 /** The first of these queues that is bound in another namespace, or NULL. */
 const struct row *sight_find_elsewhere(const struct sight *sight, uint16_t first, uint16_t last);
+
+/** Were all rules seen? */
+bool sight_knows_rules(const struct sight *sight);
 
 /** Is it known that no rule of the namespace sends to this queue? */
 bool sight_is_unfed(const struct sight *sight, uint16_t num);

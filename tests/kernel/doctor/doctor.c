@@ -469,6 +469,23 @@ Test(doctor, packets_go_from_queue_to_queue)
 	netns_free(ns);
 }
 
+/* No rule is missing where there is no other version of IP. */
+QueueTest(doctor, packets_of_one_version_of_ip)
+{
+	netns_run(fixture.ns,
+		  "ip link add left type veth peer right && ip addr add 10.7.0.1/24 dev left");
+	fixture_bind(NULL, count_packet);
+	fixture_pass(0, 1);
+	expect_healthy(fixture.ns, "-q 1");
+	netns_run(fixture.ns, "ip addr add fd07::1/64 dev left");
+	expect_healthy(fixture.ns, "");
+	examine(fixture.ns, "-q 1", 0);
+	expect("one-ip-version", "note", "only packets of IPv4 come to queue 1", "ip6tables");
+	netns_rule(fixture.ns, 6, "-A INPUT -p udp --dport 9 -j NFQUEUE --queue-num 1");
+	examine(fixture.ns, "-q 1", 0);
+	cr_expect(!find("one-ip-version"), "%s", text);
+}
+
 QueueTest(doctor, rules_behind_are_skipped)
 {
 	netns_rule(fixture.ns, 4, "-t mangle -A INPUT -p udp --dport %d -j DROP", PORT);
