@@ -194,8 +194,15 @@ Test(doctor, the_owner_is_in_another_namespace)
 	strcpy(others[1].netns, "a b\n");
 	sight.elsewhere = (struct reading){ .rows = others, .count = 2 };
 	finding = expect_finding("unbound-queue", LEVEL_ERROR);
-	expect_cause(finding, "; 4711/owner is bound to queue 5 in namespace \"a b\\x0a\"");
-	expect_remedy(finding, "start that program in the namespace of the rule; or ");
+	expect_cause(finding,
+		     "; elsewhere 4711/owner is bound to queue 5 in namespace \"a b\\x0a\"");
+	expect_remedy(finding,
+		      "or if that program is meant for this rule: start it in this namespace");
+	others[0].netns_inode = 3;
+	finding = expect_finding("unbound-queue", LEVEL_ERROR);
+	expect_cause(finding, "in namespace blue, others in 1 more");
+	expect_remedy(finding, "or if one of these is meant for this rule:");
+	others[0].netns_inode = 1;
 	rule.bypass = true;
 	expect_cause(expect_finding("bypassed-queue", LEVEL_WARNING), "is bound to queue 5 in ");
 	sight.rules.count = 0;
@@ -211,19 +218,18 @@ Test(doctor, the_owner_is_in_another_namespace)
 /* Rule and program mean the same, and say different numbers. */
 Test(doctor, different_numbers)
 {
+	const struct finding *finding;
+
 	rule.first = rule.last = 6;
-	examine();
-	cr_assert_eq(findings.count, 2);
-	cr_expect_str_eq(findings.list[0].name, "unbound-queue");
-	expect_cause(&findings.list[0],
-		     "; 4711/owner is bound to queue 5, to which no rule sends");
-	expect_remedy(&findings.list[0],
-		      "have the rule send to queue 5, or 4711/owner bind queue 6; or start");
-	cr_expect_str_eq(findings.list[1].name, "no-rule");
-	expect_cause(&findings.list[1],
-		     "rule 1 of chain inet t c (nft) sends to queue 6, to which no");
-	expect_remedy(&findings.list[1],
-		      "have that rule send to queue 5, or the program bind queue 6");
+	finding = expect_finding("unbound-queue", LEVEL_ERROR);
+	expect_cause(finding, "; 4711/owner is bound to queue 5, to which no rule sends");
+	expect_remedy(finding,
+		      "or if the numbers are meant to be the same: have the rule send to "
+		      "queue 5, or 4711/owner bind queue 6");
+	sight.last = 5;
+	finding = expect_finding("no-rule", LEVEL_WARNING);
+	expect_cause(finding, "rule 1 of chain inet t c (nft) sends to queue 6, to which no");
+	expect_remedy(finding, "have that rule send to queue 5, or the program bind queue 6");
 }
 
 Test(doctor, a_member_is_missing)
@@ -233,11 +239,15 @@ Test(doctor, a_member_is_missing)
 	rule.first = 4;
 	rule.last = 7;
 	finding = expect_finding("balance-gap", LEVEL_ERROR);
-	expect_cause(finding, "over queues 4 to 7, of which 3 are not bound, queue 4 first");
-	expect_remedy(finding, "such as: mnfq dump -q 4 and mnfq dump -q 6:7; or");
-	rule.first = 5;
+	expect_cause(finding,
+		     "over queues 4 to 7, but no program is bound to queues 4, 6 to 7: the "
+		     "kernel drops their share of the connections; 5 packets have matched");
+	expect_remedy(finding, "such as: mnfq dump -q 4 & mnfq dump -q 6:7; or");
+	rule.first = 4;
+	rule.last = 5;
 	rule.bypass = true;
-	expect_cause(expect_finding("balance-gap", LEVEL_WARNING), "queue 6 first");
+	expect_cause(expect_finding("balance-gap", LEVEL_WARNING),
+		     "no program is bound to queue 4: the kernel lets pass unseen its share");
 }
 
 /* Only those that are missing: one that is bound cannot be bound again. */
@@ -255,8 +265,10 @@ Test(doctor, many_members_are_missing)
 	rule.last = 10;
 	expect_remedy(
 		expect_finding("balance-gap", LEVEL_ERROR),
-		"such as: mnfq dump -q 1 and mnfq dump -q 3 and mnfq dump -q 5 and mnfq dump "
-		"-q 7 and so on; or");
+		"such as: mnfq dump -q 1 & mnfq dump -q 3 & mnfq dump -q 5 & mnfq dump -q 7; "
+		"or");
+	expect_cause(&findings.list[0],
+		     "to queues 1, 3, 5, 7 and more, 5 in all: the kernel drops");
 	rule.first = 1;
 	rule.last = 2;
 	sight.first = 1;
@@ -445,16 +457,28 @@ Test(doctor, losses)
 {
 	row.queue.queue_dropped = row.before.queue_dropped = 7;
 	expect_cause(expect_finding("queue-full", LEVEL_WARNING),
-		     "7 packets, since it was bound");
+		     "7 packets, since it was bound, none of them just now: it was full, as "
+		     "packets came faster than they were decided, or its program was stopped");
 	/* A command that binds the queue would fail as long as its owner lives. */
-	expect_remedy(&findings.list[0], "restart its program with a longer queue");
+	expect_remedy(&findings.list[0], "if that comes again: a longer queue (NFQA_CFG_");
 	cr_expect(!strstr(findings.list[0].remedy, "-q 5"), "%s", findings.list[0].remedy);
 	row.before.queue_dropped = 5;
-	expect_cause(expect_finding("queue-full", LEVEL_ERROR), "2 of them just now");
+	row.queue.last_id += 10;
+	row.queue.waiting = 4;
+	expect_cause(
+		expect_finding("queue-full", LEVEL_ERROR),
+		"2 of them just now: it is full, as 4711/owner decides 6 packets a second, and "
+		"12 come");
+	expect_remedy(&findings.list[0], "or against short bursts only: a longer queue (");
 	row.queue.queue_dropped = row.before.queue_dropped = 0;
-	row.queue.user_dropped = 1;
-	row.queue.last_id++;
-	expect_cause(expect_finding("buffer-full", LEVEL_ERROR), "lost 1 packet, 1 of them");
+	row.queue.user_dropped = 3;
+	expect_cause(
+		expect_finding("buffer-full", LEVEL_ERROR),
+		"3 of them just now: the receive buffer of its program is full, as 4711/owner "
+		"decides 3 packets a second, and 10 come");
+	row.before.user_dropped = 3;
+	expect_cause(expect_finding("buffer-full", LEVEL_WARNING),
+		     "none of them just now: the receive buffer of its program was full, as");
 }
 
 /* A packet that gets into a queue takes a number, and none has. */
@@ -463,7 +487,7 @@ Test(doctor, a_queue_of_length_0)
 	row.queue.last_id = row.before.last_id = 0;
 	row.queue.queue_dropped = row.before.queue_dropped = 7;
 	expect_cause(expect_finding("queue-full", LEVEL_ERROR),
-		     "7 packets, since it was bound: its length is 0, so none gets in");
+		     "7 packets, since it was bound, none of them just now: its length is 0");
 	expect_remedy(&findings.list[0], "have its program set a length");
 	row.queue.last_id = row.before.last_id = 1;
 	expect_finding("queue-full", LEVEL_WARNING);
@@ -604,10 +628,12 @@ Test(doctor, the_worst_first)
 	finding_remedy(finding_cause(findings_add(&findings, LEVEL_NOTE, "n", -1), "a \"c\""),
 		       "r");
 	finding_remedy(finding_cause(findings_add(&findings, LEVEL_ERROR, "e", 5), "c%d", 2),
-		       "r2");
-	expect_printed(false, "error: c2\n  remedy: r2\nnote: a \"c\"\n  remedy: r\n");
-	expect_printed(true,
-		       "{\"level\":\"error\",\"finding\":\"e\",\"queue\":5,\"cause\":\"c2\","
-		       "\"remedy\":\"r2\"}\n{\"level\":\"note\",\"finding\":\"n\",\"cause\":"
-		       "\"a \\\"c\\\"\",\"remedy\":\"r\"}\n");
+		       "r2; or r3; or r4");
+	expect_printed(false, "error: c2\n  remedy: r2\n      or: r3\n      or: r4\nnote: a "
+			      "\"c\"\n  remedy: r\n");
+	expect_printed(
+		true,
+		"{\"level\":\"error\",\"finding\":\"e\",\"queue\":5,\"cause\":\"c2\","
+		"\"remedy\":\"r2; or r3; or r4\"}\n{\"level\":\"note\",\"finding\":\"n\",\"cause\":"
+		"\"a \\\"c\\\"\",\"remedy\":\"r\"}\n");
 }

@@ -30,8 +30,9 @@ static void add_absent(const struct sight *sight, struct findings *findings, enu
 static void check_support(const struct sight *sight, struct findings *findings)
 {
 	const bool both = is_absent(sight, PART_XT) && is_absent(sight, PART_NFT);
-	const bool more = sight->verbose ||
-			  (sight->rules.count == 0 && !sight->nft_error && !sight->legacy_error);
+	const bool more =
+		sight->verbose || (sight->rules.count == 0 && sight->queues.count == 0 &&
+				   !sight->nft_error && !sight->legacy_error);
 
 	if (is_absent(sight, PART_QUEUE))
 		add_absent(sight, findings, LEVEL_ERROR, PART_QUEUE,
@@ -147,7 +148,7 @@ static void check_nothing(const struct sight *sight, struct findings *findings)
 			finding,
 			"in %.260s no program is bound to %s, and no rule sends there%s%.400s",
 			name, format_queues(queues, sight->first, sight->last), row ? "; " : "",
-			row ? format_elsewhere(elsewhere, row) : "");
+			row ? format_elsewhere(elsewhere, sight, row) : "");
 	if (row && row->pid)
 		finding_remedy(finding, "look into that namespace: mnfq doctor -q %u -n %d",
 			       row->queue.num, row->pid);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Conclusions about queues that are bound: their owners, what waits in them, what they have lost. */
+/* Conclusions about queues that are bound: their owners, what comes to them and waits in them. */
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -9,26 +9,13 @@
 #include "common/text.h"
 #include "doctor/words.h"
 
-/* What a packet of 1,500 bytes takes of a receive buffer, and how many wait in a queue unless it is told otherwise. */
-#define MESSAGE_SIZE 2304u
-#define LENGTH       1024u
-
 /* ---- what waits ------------------------------------------------------------------------- */
-
-/* A packet whose message could not be delivered took a number, too. */
-static uint32_t count_decided(const struct row *row)
-{
-	const struct mnfq_kernel_queue *now = &row->queue, *then = &row->before;
-
-	return (now->last_id - then->last_id) - (now->user_dropped - then->user_dropped) -
-	       (now->waiting - then->waiting);
-}
 
 /* Nothing was decided while we looked. Since when that is so, the kernel does not keep. */
 static bool is_stuck(const struct row *row)
 {
 	return row->compared && row->before.waiting > 0 && row->queue.waiting > 0 &&
-	       count_decided(row) == 0;
+	       sight_count_decided(row) == 0;
 }
 
 /* Returns whether nothing is decided at present. */
@@ -113,119 +100,6 @@ static void check_loop(const struct sight *sight, const struct row *row,
 			count, row->queue.num, sight->queues.elapsed_ms, packets,
 			plural(packets, "was", "were"), format_owner(owner, row)),
 		"have one of these programs accept or drop what another queue sends it");
-}
-
-/* ---- losses ----------------------------------------------------------------------------- */
-
-/* How many of a counter, and whether some of them are new. */
-struct loss {
-	uint32_t total, new;
-};
-
-static struct loss get_loss(const struct row *row, uint32_t now, uint32_t before)
-{
-	return (struct loss){ now, row->compared ? now - before : 0 };
-}
-
-static struct finding *add_loss(struct findings *findings, const struct row *row,
-				const char *name, struct loss loss, const char *why)
-{
-	char new[64] = "since it was bound";
-
-	if (loss.new > 0)
-		snprintf(new, sizeof(new), "%u of them just now", loss.new);
-	return finding_cause(findings_add(findings, loss.new > 0 ? LEVEL_ERROR : LEVEL_WARNING,
-					  name, row->queue.num),
-			     "queue %u has lost %u %s, %s: %s", row->queue.num, loss.total,
-			     plural(loss.total, "packet", "packets"), new, why);
-}
-
-/* What gets in takes a number. Of a length that was set to 0 later this says nothing. */
-static void report_no_length(const struct row *row, struct loss loss, struct findings *findings)
-{
-	struct finding *finding =
-		add_loss(findings, row, "queue-full", loss, "its length is 0, so none gets in");
-
-	if (finding)
-		finding->level = LEVEL_ERROR;
-	finding_remedy(finding, "have its program set a length (mnfq dump: --max-len 1024)");
-}
-
-static void check_full(const struct row *row, bool at_rest, struct findings *findings)
-{
-	const struct loss loss =
-		get_loss(row, row->queue.queue_dropped, row->before.queue_dropped);
-
-	if (loss.total == 0)
-		return;
-	if (row->queue.last_id == 0)
-		report_no_length(row, loss, findings);
-	else if (at_rest)
-		finding_remedy(
-			add_loss(findings, row, "queue-full", loss,
-				 "it was full, and at present nothing of it is decided"),
-			"first have its program decide packets, see the other finding of queue %u",
-			row->queue.num);
-	else
-		finding_remedy(
-			add_loss(findings, row, "queue-full", loss,
-				 "it was full, as packets came faster than they were decided"),
-			"restart its program with a longer queue (mnfq dump: --max-len 8192), or "
-			"have it accept what does not fit (--fail-open); or several queues "
-			"(--queue-balance), or a rule that matches less");
-}
-
-static void check_buffer(const struct sight *sight, const struct row *row,
-			 struct findings *findings)
-{
-	const struct loss loss = get_loss(row, row->queue.user_dropped, row->before.user_dropped);
-	const uint64_t need = (uint64_t)LENGTH * MESSAGE_SIZE;
-
-	if (loss.total == 0)
-		return;
-	finding_remedy(
-		add_loss(findings, row, "buffer-full", loss,
-			 "the receive buffer of its program was full"),
-		"restart its program with a larger one (mnfq dump: --receive-buffer 67108864), or "
-		"with smaller copies of packets (--copy packet:128)");
-	if (sight->rmem_max == 0 || sight->rmem_max >= need)
-		return;
-	finding_remedy(
-		finding_cause(
-			findings_add(findings, LEVEL_WARNING, "rmem-max", row->queue.num),
-			"net.core.rmem_max is %" PRIu64 " bytes, about %" PRIu64
-			" packets of 1500 bytes, while a queue holds %u: a program "
-			"without rights over the initial namespace gets no larger receive buffer",
-			sight->rmem_max, sight->rmem_max / MESSAGE_SIZE, LENGTH),
-		"sysctl -w net.core.rmem_max=8388608, and start the program anew");
-}
-
-/* Beyond packets: a socket loses acknowledgements as well. Its queues share the counter. */
-static void check_socket(const struct sight *sight, const struct row *row,
-			 struct findings *findings)
-{
-	uint64_t packets = 0;
-	uint16_t first = row->queue.num;
-	char owner[WORDS_SIZE];
-
-	for (size_t i = sight->queues.count; i-- > 0;) {
-		const struct row *other = &sight->queues.rows[i];
-
-		if (other->queue.portid != row->queue.portid)
-			continue;
-		packets += other->queue.user_dropped;
-		first = other->queue.num;
-	}
-	if (row->socket_drops <= packets || first != row->queue.num)
-		return;
-	finding_remedy(
-		finding_cause(
-			findings_add(findings, LEVEL_WARNING, "socket-losses", row->queue.num),
-			"the socket of %.200s, which owns queue %u, has lost %" PRIu64
-			" messages of the kernel besides packets of its queues (/proc/net/netlink): "
-			"answers to its requests, or packets of queues it had before",
-			format_owner(owner, row), row->queue.num, row->socket_drops - packets),
-		"restart it with a larger receive buffer (mnfq dump: --receive-buffer 67108864)");
 }
 
 /* ---- all -------------------------------------------------------------------------------- */
@@ -327,6 +201,8 @@ static const struct queue_rule *find_unheard(const struct sight *sight)
 void check_queues(const struct sight *sight, struct findings *findings)
 {
 	const struct queue_rule *unheard = find_unheard(sight);
+	const struct row *told = /* beside that rule, see check-rules.c */
+		unheard && sight_wants_rule(sight, unheard) ? sight_find_unfed(sight) : NULL;
 
 	for (size_t i = 0; i < sight->queues.count; i++) {
 		const struct row *row = &sight->queues.rows[i];
@@ -335,12 +211,11 @@ void check_queues(const struct sight *sight, struct findings *findings)
 		if (row->queue.num < sight->first || row->queue.num > sight->last)
 			continue;
 		check_copy(row, findings);
-		check_rule(sight, row, unheard, findings);
+		if (row != told)
+			check_rule(sight, row, unheard, findings);
 		check_families(sight, row, findings);
 		check_loop(sight, row, findings);
 		at_rest = check_waiting(sight, row, sight->states[i], findings);
-		check_full(row, at_rest, findings);
-		check_buffer(sight, row, findings);
-		check_socket(sight, row, findings);
+		check_losses(sight, row, at_rest, findings);
 	}
 }

@@ -8,8 +8,9 @@
 
 /* What is written of a rule in each finding. */
 struct described {
-	char rule[WORDS_SIZE], queues[WORDS_SIZE], show[WORDS_SIZE];
-	const struct row *unfed; /* a queue to which no rule sends, or NULL */
+	char rule[WORDS_SIZE], queues[WORDS_SIZE];
+	char show[WORDS_SIZE], words[WORDS_SIZE]; /* commands that print the chain, or the rule */
+	const struct row *unfed;                  /* a queue to which no rule sends, or NULL */
 };
 
 static void describe(struct described *text, const struct sight *sight,
@@ -18,6 +19,7 @@ static void describe(struct described *text, const struct sight *sight,
 	format_rule(text->rule, rule);
 	format_queues(text->queues, rule->first, rule->last);
 	format_show(text->show, sight, rule);
+	format_spec(text->words, sight, rule);
 }
 
 /* ---- nobody listens --------------------------------------------------------------------- */
@@ -27,7 +29,7 @@ struct lead {
 	char cause[WORDS_SIZE], remedy[WORDS_SIZE];
 };
 
-/* The one that is bound to the queue elsewhere, or one here that no rule sends to. */
+/* One here that no rule sends to is likelier than one elsewhere, which may have nothing to do with the rule. */
 static void follow(struct lead *lead, const struct sight *sight, const struct queue_rule *rule,
 		   const struct row *unfed)
 {
@@ -35,19 +37,22 @@ static void follow(struct lead *lead, const struct sight *sight, const struct qu
 	char text[WORDS_SIZE];
 
 	*lead = (struct lead){ 0 };
-	if (row) {
-		snprintf(lead->cause, sizeof(lead->cause), "; %.460s",
-			 format_elsewhere(text, row));
-		snprintf(lead->remedy, sizeof(lead->remedy),
-			 "start that program in the namespace of the rule; or ");
-	} else if (unfed) {
+	if (unfed) {
 		format_owner(text, unfed);
 		snprintf(lead->cause, sizeof(lead->cause),
 			 "; %.200s is bound to queue %u, to which no rule sends", text,
 			 unfed->queue.num);
 		snprintf(lead->remedy, sizeof(lead->remedy),
-			 "have the rule send to queue %u, or %.200s bind queue %u; or ",
+			 "; or if the numbers are meant to be the same: have the rule send to "
+			 "queue %u, or %.200s bind queue %u",
 			 unfed->queue.num, text, rule->first);
+	} else if (row) {
+		snprintf(lead->cause, sizeof(lead->cause), "; elsewhere %.440s",
+			 format_elsewhere(text, sight, row));
+		snprintf(lead->remedy, sizeof(lead->remedy),
+			 "; or if %s is meant for this rule: start it in this namespace",
+			 sight_count_elsewhere(sight, row->queue.num) > 1 ? "one of these"
+									  : "that program");
 	}
 }
 
@@ -67,10 +72,21 @@ static const char *get_order(const struct sight *sight, const struct queue_rule 
 }
 
 /* What the counter counts are not only packets that were dropped: a program may have been bound before. */
+static const char *format_counter(char out[64], const struct queue_rule *rule)
+{
+	out[0] = '\0';
+	if (rule->counted && rule->packets == 0)
+		strcpy(out, "; no packet has matched it so far");
+	else if (rule->counted)
+		snprintf(out, 64, "; %" PRIu64 " %s matched it so far", rule->packets,
+			 plural(rule->packets, "packet has", "packets have"));
+	return out;
+}
+
 static void report_unbound(const struct sight *sight, const struct queue_rule *rule,
 			   const struct described *text, struct findings *findings)
 {
-	char dump[WORDS_SIZE], drop[WORDS_SIZE], counter[64] = "";
+	char dump[WORDS_SIZE], drop[WORDS_SIZE], counter[64];
 	struct finding *finding =
 		findings_add(findings, rule->bypass ? LEVEL_WARNING : LEVEL_ERROR,
 			     rule->bypass ? "bypassed-queue" : "unbound-queue", rule->first);
@@ -78,27 +94,23 @@ static void report_unbound(const struct sight *sight, const struct queue_rule *r
 
 	follow(&lead, sight, rule, text->unfed);
 	format_dump(dump, sight, rule->first, rule->last);
-	if (rule->counted && rule->packets == 0)
-		strcpy(counter, "; no packet has matched it so far");
-	else if (rule->counted)
-		snprintf(counter, sizeof(counter), "; %" PRIu64 " %s matched it so far",
-			 rule->packets, plural(rule->packets, "packet has", "packets have"));
 	finding_cause(finding,
-		      "%.300s sends to %s, to which no program is bound: the kernel %s%s%.400s",
+		      "%.300s sends to %s, to which no program is bound: the kernel %s%s%.500s",
 		      text->rule, text->queues,
 		      rule->bypass ? "lets its packets pass unseen" : "drops its packets",
-		      counter, lead.cause);
+		      format_counter(counter, rule), lead.cause);
 	if (rule->bypass)
-		finding_remedy(finding, "%sstart the program that reads it, such as: %s",
-			       lead.remedy, dump);
+		finding_remedy(finding, "start the program that reads it, such as: %s%.500s",
+			       dump, lead.remedy);
 	else
 		finding_remedy(
 			finding,
-			"%sstart the program that reads it, such as: %s; or remove the "
-			"rule%s: %s; or add %s to it, and packets pass while no program is bound",
-			lead.remedy, dump, get_order(sight, rule),
-			format_delete(drop, sight, rule),
-			rule->source == RULE_NFT ? "flags bypass" : "--queue-bypass");
+			"start the program that reads it, such as: %s; or remove the rule%s: %s; "
+			"or replace it by one with %s, so that packets pass while no program is "
+			"bound; this prints it: %s%.500s",
+			dump, get_order(sight, rule), format_delete(drop, sight, rule),
+			rule->source == RULE_NFT ? "flags bypass" : "--queue-bypass", text->words,
+			lead.remedy);
 }
 
 /* ---- some are missing ------------------------------------------------------------------- */
@@ -139,47 +151,66 @@ static void find_gaps(struct gaps *gaps, const struct sight *sight, const struct
 	add_gap(gaps, next, rule->last + 1u);
 }
 
+/* "queues 0 and 2 to 3"; @commands: that bind them. */
+static void format_gaps(char out[WORDS_SIZE], char commands[GAPS_SHOWN * WORDS_SIZE],
+			const struct sight *sight, const struct gaps *gaps)
+{
+	char dump[WORDS_SIZE];
+	size_t len =
+		(size_t)snprintf(out, WORDS_SIZE, "%s", plural(gaps->missing, "queue", "queues"));
+	size_t commands_len = 0;
+
+	for (unsigned int i = 0; i < gaps->count && i < GAPS_SHOWN; i++) {
+		const unsigned int first = gaps->runs[i].first, last = gaps->runs[i].last;
+
+		len += (size_t)snprintf(out + len, WORDS_SIZE - len, "%s %u", i ? "," : "",
+					first);
+		if (last > first)
+			len += (size_t)snprintf(out + len, WORDS_SIZE - len, " to %u", last);
+		format_dump(dump, sight, (uint16_t)first, (uint16_t)last);
+		commands_len += (size_t)snprintf(commands + commands_len, WORDS_SIZE, "%s%.500s",
+						 i ? " & " : "", dump);
+	}
+	if (gaps->count > GAPS_SHOWN)
+		snprintf(out + len, WORDS_SIZE - len, " and more, %u in all", gaps->missing);
+}
+
 /* The kernel chooses by the addresses of a packet: a part of the connections meets a missing one, and always. */
 static void report_gaps(const struct sight *sight, const struct queue_rule *rule,
 			const struct described *text, struct findings *findings)
 {
-	char dump[WORDS_SIZE], commands[GAPS_SHOWN * WORDS_SIZE] = "";
+	char missing[WORDS_SIZE], commands[GAPS_SHOWN * WORDS_SIZE] = "", counter[64];
 	struct finding *finding;
 	struct gaps gaps;
 
 	find_gaps(&gaps, sight, rule);
+	format_gaps(missing, commands, sight, &gaps);
 	finding = findings_add(findings, rule->bypass ? LEVEL_WARNING : LEVEL_ERROR,
 			       "balance-gap", gaps.runs[0].first);
-	finding_cause(
-		finding,
-		"%.300s balances over %s, of which %u %s not bound, queue %u first: the kernel %s "
-		"their share of the connections",
-		text->rule, text->queues, gaps.missing, plural(gaps.missing, "is", "are"),
-		gaps.runs[0].first, rule->bypass ? "lets pass unseen" : "drops");
-	for (unsigned int i = 0; i < gaps.count && i < GAPS_SHOWN; i++)
-		snprintf(commands + strlen(commands), sizeof(commands) - strlen(commands), "%s%s",
-			 i ? " and " : "",
-			 format_dump(dump, sight, gaps.runs[i].first, gaps.runs[i].last));
+	finding_cause(finding,
+		      "%.300s balances over %s, but no program is bound to %.200s: the kernel %s "
+		      "%s share of the connections%s",
+		      text->rule, text->queues, missing,
+		      rule->bypass ? "lets pass unseen" : "drops",
+		      plural(gaps.missing, "its", "their"), format_counter(counter, rule));
 	finding_remedy(
 		finding,
-		"bind the missing ones as well, such as: %s%s; or have the rule balance over "
-		"bound ones only, to be seen with: %s",
-		commands, gaps.count > GAPS_SHOWN ? " and so on" : "", text->show);
+		"bind %s as well, such as: %s; or replace the rule by one over queues that "
+		"are bound; this prints it: %s",
+		plural(gaps.missing, "it", "them"), commands, text->words);
 }
 
-/* Returns how many of its queues are bound. */
-static unsigned int check_listeners(const struct sight *sight, const struct queue_rule *rule,
-				    const struct described *text, struct findings *findings)
+static void check_listeners(const struct sight *sight, const struct queue_rule *rule,
+			    const struct described *text, struct findings *findings)
 {
 	const unsigned int bound = sight_count_bound(sight, rule->first, rule->last);
 
 	if (rule->computed || sight->queues_error)
-		return bound;
+		return;
 	if (bound == 0)
 		report_unbound(sight, rule, text, findings);
 	else if (bound < rule->last - rule->first + 1u)
 		report_gaps(sight, rule, text, findings);
-	return bound;
 }
 
 /* ---- packets come again and again ------------------------------------------------------- */
@@ -258,36 +289,38 @@ static void report_skipped(const struct queue_rule *rule, const struct described
 		text->show);
 }
 
-static const struct row *find_unfed(const struct sight *sight)
+/* Of those that a program listens to, or some. */
+static void check_flow(const struct sight *sight, const struct queue_rule *rule,
+		       const struct described *text, struct findings *findings)
 {
-	for (size_t i = 0; i < sight->queues.count; i++)
-		if (sight_is_unfed(sight, sight->queues.rows[i].queue.num))
-			return &sight->queues.rows[i];
-	return NULL;
+	const bool bound = sight_count_bound(sight, rule->first, rule->last) > 0;
+
+	if (sight_is_loop(sight, rule->new, 1))
+		report_loop(sight, rule, text, findings);
+	if (rule->unreached)
+		report_unreached(sight, rule, text, findings);
+	else if (bound && rule->counted && rule->packets == 0)
+		report_silent(rule, text, findings);
+	if (bound && rule->behind > 0)
+		report_skipped(rule, text, findings);
 }
 
 void check_rules(const struct sight *sight, struct findings *findings)
 {
-	struct described text = { .unfed = find_unfed(sight) };
-	unsigned int bound;
+	const struct queue_rule *list = sight->rules.list;
+	struct described text = { .unfed = sight_find_unfed(sight) };
 
 	/* From the last one on: whoever runs the commands in this order deletes the right rules. */
-	for (size_t i = sight->rules.count; i-- > 0;) {
-		const struct queue_rule *rule = &sight->rules.list[i];
-
-		if (!sight_wants_rule(sight, rule))
-			continue;
-		describe(&text, sight, rule);
-		bound = check_listeners(sight, rule, &text, findings);
-		if (sight_is_loop(sight, rule->new, 1))
-			report_loop(sight, rule, &text, findings);
-		if (rule->unreached)
-			report_unreached(sight, rule, &text, findings);
-		else if (bound > 0 && rule->counted && rule->packets == 0)
-			report_silent(rule, &text, findings);
-		if (bound > 0 && rule->behind > 0)
-			report_skipped(rule, &text, findings);
-	}
+	for (size_t i = sight->rules.count; i-- > 0;)
+		if (sight_wants_rule(sight, &list[i])) {
+			describe(&text, sight, &list[i]);
+			check_listeners(sight, &list[i], &text, findings);
+		}
+	for (size_t i = 0; i < sight->rules.count; i++)
+		if (sight_wants_rule(sight, &list[i])) {
+			describe(&text, sight, &list[i]);
+			check_flow(sight, &list[i], &text, findings);
+		}
 	if (sight->rules.too_many)
 		finding_remedy(
 			finding_cause(

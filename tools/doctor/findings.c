@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "print/writer.h"
 
@@ -77,6 +78,20 @@ static void print_json(FILE *out, const struct finding *finding)
 	end_line(&w);
 }
 
+/* What can be done instead begins a line, so that each command can be copied with its line. */
+static void print_text(FILE *out, const struct finding *finding)
+{
+	static const char other[] = "; or ";
+	const char *at = finding->remedy, *end;
+
+	fprintf(out, "%s: %s\n  remedy: ", level_names[finding->level], finding->cause);
+	while ((end = strstr(at, other))) {
+		fprintf(out, "%.*s\n      or: ", (int)(end - at), at);
+		at = end + strlen(other);
+	}
+	fprintf(out, "%s\n", at);
+}
+
 void findings_print(FILE *out, const struct findings *findings, bool json)
 {
 	flockfile(out);
@@ -89,8 +104,7 @@ void findings_print(FILE *out, const struct findings *findings, bool json)
 			if (json)
 				print_json(out, finding);
 			else
-				fprintf(out, "%s: %s\n  remedy: %s\n", level_names[level],
-					finding->cause, finding->remedy);
+				print_text(out, finding);
 		}
 	}
 	funlockfile(out);

@@ -70,6 +70,15 @@ static int read_states(struct sight *sight)
 	return 0;
 }
 
+/* A packet whose message could not be delivered took a number, too. */
+uint32_t sight_count_decided(const struct row *row)
+{
+	const struct mnfq_kernel_queue *now = &row->queue, *then = &row->before;
+
+	return (now->last_id - then->last_id) - (now->user_dropped - then->user_dropped) -
+	       (now->waiting - then->waiting);
+}
+
 /* ---- rules ------------------------------------------------------------------------------ */
 
 /* Nothing is asked of nf_tables unless it is there; where it is not, it has no rules. */
@@ -133,6 +142,16 @@ const struct row *sight_find_elsewhere(const struct sight *sight, uint16_t first
 	return NULL;
 }
 
+unsigned int sight_count_elsewhere(const struct sight *sight, uint16_t num)
+{
+	unsigned int count = 0;
+
+	for (size_t i = 0; i < sight->elsewhere.count; i++)
+		count += sight->elsewhere.rows[i].netns_inode != sight->inode &&
+			 sight->elsewhere.rows[i].queue.num == num;
+	return count;
+}
+
 bool sight_knows_rules(const struct sight *sight)
 {
 	return !sight->legacy_error && !sight->nft_error && !sight->rules.too_many;
@@ -146,6 +165,14 @@ bool sight_is_unfed(const struct sight *sight, uint16_t num)
 		if (num >= sight->rules.list[i].first && num <= sight->rules.list[i].last)
 			return false;
 	return true;
+}
+
+const struct row *sight_find_unfed(const struct sight *sight)
+{
+	for (size_t i = 0; i < sight->queues.count; i++)
+		if (sight_is_unfed(sight, sight->queues.rows[i].queue.num))
+			return &sight->queues.rows[i];
+	return NULL;
 }
 
 bool sight_is_unheard(const struct sight *sight, const struct queue_rule *rule)

@@ -78,8 +78,17 @@ unsigned int sight_count_bound(const struct sight *sight, uint16_t first, uint16
 /** The first of these queues that is bound in another namespace, or NULL. */
 const struct row *sight_find_elsewhere(const struct sight *sight, uint16_t first, uint16_t last);
 
+/** How many packets of a queue have got a verdict meanwhile; it must be compared. */
+uint32_t sight_count_decided(const struct row *row);
+
 /** Were all rules seen? */
 bool sight_knows_rules(const struct sight *sight);
+
+/** In how many other namespaces this queue is bound. */
+unsigned int sight_count_elsewhere(const struct sight *sight, uint16_t num);
+
+/** The first queue of this kind that is bound, or NULL. */
+const struct row *sight_find_unfed(const struct sight *sight);
 
 /** Is it known that no rule of the namespace sends to this queue? */
 bool sight_is_unfed(const struct sight *sight, uint16_t num);
@@ -92,6 +101,9 @@ bool sight_is_unheard(const struct sight *sight, const struct queue_rule *rule);
 void check_kernel(const struct sight *sight, struct findings *findings);
 void check_rules(const struct sight *sight, struct findings *findings);
 void check_queues(const struct sight *sight, struct findings *findings);
+/** Of one queue. @at_rest: none of its packets is decided at present, which is said elsewhere. */
+void check_losses(const struct sight *sight, const struct row *row, bool at_rest,
+		  struct findings *findings);
 void check_network(const struct sight *sight, struct findings *findings);
 
 #endif

@@ -131,6 +131,19 @@ const char *format_show(char out[WORDS_SIZE], const struct sight *sight,
 	return out;
 }
 
+const char *format_spec(char out[WORDS_SIZE], const struct sight *sight,
+			const struct queue_rule *rule)
+{
+	char enter[WORDS_SIZE];
+
+	if (rule->source == RULE_NFT)
+		return format_show(out, sight, rule);
+	snprintf(out, WORDS_SIZE, "%.220s%s -t %.64s -S %.130s %u", format_enter(enter, sight),
+		 get_command(rule), shell_word(rule->table, "TABLE"),
+		 shell_word(rule->chain, "CHAIN"), rule->number);
+	return out;
+}
+
 const char *format_delete(char out[WORDS_SIZE], const struct sight *sight,
 			  const struct queue_rule *rule)
 {
@@ -195,12 +208,16 @@ const char *format_owner(char out[WORDS_SIZE], const struct row *row)
 	return out;
 }
 
-const char *format_elsewhere(char out[WORDS_SIZE], const struct row *row)
+const char *format_elsewhere(char out[WORDS_SIZE], const struct sight *sight,
+			     const struct row *row)
 {
-	char owner[WORDS_SIZE], name[PLACE_NAME_SIZE + 4];
+	const unsigned int more = sight_count_elsewhere(sight, row->queue.num) - 1;
+	char owner[WORDS_SIZE], name[PLACE_NAME_SIZE + 4], others[48] = "";
 
-	snprintf(out, WORDS_SIZE, "%.160s is bound to queue %u in namespace %.260s",
+	if (more > 0)
+		snprintf(others, sizeof(others), ", others in %u more", more);
+	snprintf(out, WORDS_SIZE, "%.160s is bound to queue %u in namespace %.220s%s",
 		 format_owner(owner, row), row->queue.num,
-		 quote_word(name, sizeof(name), row->netns));
+		 quote_word(name, sizeof(name), row->netns), others);
 	return out;
 }

@@ -16,11 +16,14 @@ const char *format_queues(char out[WORDS_SIZE], uint16_t first, uint16_t last);
 /** "4711/mnfq", or the portid if no process is visible. */
 const char *format_owner(char out[WORDS_SIZE], const struct row *row);
 
-/** "4711/mnfq is bound to queue 5 in namespace blue". */
-const char *format_elsewhere(char out[WORDS_SIZE], const struct row *row);
+/** "4711/mnfq is bound to queue 5 in namespace blue", and in how many others. */
+const char *format_elsewhere(char out[WORDS_SIZE], const struct sight *sight,
+			     const struct row *row);
 
-/** A command that shows the rule and those around it, or one that deletes it. */
+/** A command that shows the rule and those around it, one that prints it to be replaced, or one that deletes it. */
 const char *format_show(char out[WORDS_SIZE], const struct sight *sight,
+			const struct queue_rule *rule);
+const char *format_spec(char out[WORDS_SIZE], const struct sight *sight,
 			const struct queue_rule *rule);
 const char *format_delete(char out[WORDS_SIZE], const struct sight *sight,
 			  const struct queue_rule *rule);

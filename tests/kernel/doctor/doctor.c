@@ -211,7 +211,7 @@ Test(doctor, a_namespace_whose_name_is_a_number)
 /* Whoever runs them as they are printed deletes these rules and no other. */
 Test(doctor, the_remedies_help_in_their_order)
 {
-	static const char begin[] = ": ip netns exec ";
+	static const char begin[] = "or remove the rule (of several, the last one first): ";
 	struct netns *ns = netns_new();
 	char *rules;
 
@@ -222,7 +222,8 @@ Test(doctor, the_remedies_help_in_their_order)
 	netns_rule(ns, 4, "-A INPUT -p tcp -j ACCEPT");
 	examine(ns, "", 1);
 	for (char *at = text; (at = strstr(at, begin)); at += sizeof(begin))
-		netns_run(NULL, "%.*s", (int)strcspn(at + 2, ";"), at + 2);
+		netns_run(NULL, "%.*s", (int)strcspn(at + strlen(begin), ";"),
+			  at + strlen(begin));
 	rules = netns_output(ns, "iptables-legacy -S INPUT");
 	cr_expect_str_eq(rules, "-P INPUT ACCEPT\n-A INPUT -p icmp -j ACCEPT\n"
 				"-A INPUT -p tcp -j ACCEPT\n");
@@ -323,8 +324,8 @@ QueueTest(doctor, a_member_of_a_range_is_missing)
 	fixture_bind(NULL, count_packet);
 	examine(fixture.ns, "", 1);
 	expect("balance-gap", "error",
-	       "balances over queues 0 to 3, of which 3 are not bound, queue 0 first: the kernel "
-	       "drops",
+	       "balances over queues 0 to 3, but no program is bound to queues 0, 2 to 3: the "
+	       "kernel drops their share of the connections; no packet has matched it so far",
 	       "mnfq dump -q 0 ");
 }
 
@@ -338,9 +339,9 @@ QueueTest(doctor, the_missing_members_can_be_bound)
 	fixture_bind(NULL, count_packet);
 	examine(fixture.ns, "", 1);
 	snprintf(remedy, sizeof(remedy),
-		 "such as: mnfq dump -q 0 -n %s and mnfq dump -q 2:3 -n %s;", fixture.ns->name,
+		 "such as: mnfq dump -q 0 -n %s & mnfq dump -q 2:3 -n %s;", fixture.ns->name,
 		 fixture.ns->name);
-	expect("balance-gap", "error", "of which 3 are not bound", remedy);
+	expect("balance-gap", "error", "no program is bound to queues 0, 2 to 3", remedy);
 	tool_start(&left, NULL, -1, "dump -q 0 -n %s --quiet", fixture.ns->name);
 	tool_listening(&left);
 	tool_start(&right, NULL, -1, "dump -q 2:3 -n %s --quiet", fixture.ns->name);
@@ -368,7 +369,7 @@ Test(doctor, the_program_is_elsewhere)
 		 other->name);
 	examine(ns, "-q 505", 1);
 	expect("unbound-queue", "error", expected,
-	       "start that program in the namespace of the rule");
+	       "if that program is meant for this rule: start it in this namespace");
 	netns_rule(ns, 4, "-F");
 	examine(ns, "-q 505", 1);
 	expect("nothing", "error", expected, "look into that namespace: mnfq doctor -q 505 -n ");
@@ -388,6 +389,8 @@ Test(doctor, the_program_has_another_number)
 	examine(ns, "", 1);
 	expect("unbound-queue", "error", "/mnfq is bound to queue 507, to which no rule sends",
 	       "have the rule send to queue 507, or ");
+	cr_expect(!find("no-rule"), "twice the same: %s", text);
+	examine(ns, "-q 507", 1);
 	expect("no-rule", "warning", "sends to queue 506, to which no program is bound",
 	       "have that rule send to queue 507, or the program bind queue 506");
 	tool_stop(&tool, .packets = 0);
@@ -569,6 +572,8 @@ Test(doctor, the_owner_is_stopped)
 	queued_ns_expect(ns, &udp, 2);
 	examine(ns, "", 1); /* without a rule now */
 	cr_expect(!find("owner-stopped"), "%s", text);
+	expect("queue-full", "warning", "or its program was stopped for a while",
+	       "the counter begins anew once");
 	kill(tool.pid, SIGTERM);
 	tool_err(&tool);
 	tool_account(tool.line, &(struct account){ .sent = 0 });
@@ -606,6 +611,34 @@ QueueTest(doctor, a_queue_is_full)
 	pthread_join(thread, NULL);
 	expect("queue-full", "error", "of them just now",
 	       "first have its program decide packets");
+	drain();
+}
+
+/* It decides at most 3 packets each 20 ms. */
+static void *decide_slowly(void *arg)
+{
+	(void)arg;
+	while (!enough) {
+		mnfq_socket_dispatch(fixture.sock, 0);
+		usleep(20000);
+	}
+	return NULL;
+}
+
+QueueTest(doctor, a_program_is_too_slow)
+{
+	pthread_t sender, decider;
+
+	fixture_bind(QUEUE_OPTIONS(.max_len = 3), count_packet);
+	cr_assert(pthread_create(&sender, NULL, keep_sending, &fixture.udp) == 0);
+	cr_assert(pthread_create(&decider, NULL, decide_slowly, NULL) == 0);
+	examine(fixture.ns, "-t 0.5", 1);
+	enough = true;
+	pthread_join(sender, NULL);
+	pthread_join(decider, NULL);
+	expect("queue-full", "error", " packets a second, and ", "a rule that matches less; or");
+	expect("queue-full", "error", "of them just now: it is full, as ",
+	       "against short bursts");
 	drain();
 }
 
