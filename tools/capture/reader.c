@@ -83,8 +83,11 @@ static int skip_packet(struct capture_reader *reader, const struct record *recor
 static int fail_reading(struct capture_reader *reader, int err, const char *why)
 {
 	reader->ended = true;
-	snprintf(reader->error, sizeof(reader->error), "%s, at byte %llu", why,
-		 (unsigned long long)reader->block_at);
+	if (reader->begun)
+		snprintf(reader->error, sizeof(reader->error), "%s, at byte %llu", why,
+			 (unsigned long long)reader->block_at);
+	else
+		snprintf(reader->error, sizeof(reader->error), "%s", why);
 	return err;
 }
 
@@ -230,6 +233,21 @@ static bool is_pcap(uint32_t magic)
 	       magic == bswap_32(PCAP_MICROSECONDS) || magic == bswap_32(PCAP_NANOSECONDS);
 }
 
+/* What begins with none of our numbers. */
+static const char *explain_magic(uint32_t first)
+{
+	static const uint8_t gzip[] = { 0x1f, 0x8b }, zstd[] = { 0x28, 0xb5, 0x2f, 0xfd },
+			     xz[] = { 0xfd, '7', 'z', 'X' };
+
+	if (memcmp(&first, gzip, sizeof(gzip)) == 0)
+		return "it is compressed: try zcat FILE, and read its output with -";
+	if (memcmp(&first, zstd, sizeof(zstd)) == 0)
+		return "it is compressed: try zstdcat FILE, and read its output with -";
+	if (memcmp(&first, xz, sizeof(xz)) == 0)
+		return "it is compressed: try xzcat FILE, and read its output with -";
+	return "it is neither pcapng nor a pcap file";
+}
+
 /* A block, or a packet with its header, or the header of the file. Returns as capture_read(), also 0. */
 static int read_next(struct capture_reader *reader, uint32_t first, struct record *record)
 {
@@ -240,7 +258,7 @@ static int read_next(struct capture_reader *reader, uint32_t first, struct recor
 		return begin_pcap(reader, first);
 	}
 	if (!reader->begun && first != BLOCK_SECTION)
-		return fail_reading(reader, -EBADMSG, "it is neither pcapng nor a pcap file");
+		return fail_reading(reader, -EBADMSG, explain_magic(first));
 	reader->begun = true;
 	return read_block(reader, first, record);
 }

@@ -155,6 +155,18 @@ static int add_uid(const struct option_table *table, struct uid_list *list,
 	return 0;
 }
 
+static int set_text(const struct option_table *table, const struct option_row *row,
+		    const char **field)
+{
+	const char letter[] = { '-', row->letter, '\0' };
+
+	if (*field)
+		return fail_usage(table->command, "%s%s can be given only once",
+				  row->letter ? "" : "--", row->letter ? letter : row->name);
+	*field = optarg;
+	return 0;
+}
+
 static int set_row(const struct option_table *table, const struct option_row *row, void *opts)
 {
 	void *field = (char *)opts + row->offset;
@@ -172,8 +184,7 @@ static int set_row(const struct option_table *table, const struct option_row *ro
 		*(uint32_t *)field |= (uint32_t)row->max;
 		return 0;
 	case OPTION_TEXT:
-		*(const char **)field = optarg;
-		return 0;
+		return set_text(table, row, field);
 	case OPTION_MODE:
 		return parse_mode(optarg, field);
 	case OPTION_UID:

@@ -177,7 +177,12 @@ static void note_option(void *data, const struct option_row *row, const char *ar
 static const struct option_hint tcpdump_hints[] = {
 	{ 'i', "packets come from a queue: have its rule match the interface (iptables -i), or "
 	       "see -q" },
-	{ 'e', "-v prints the hardware address, -xx the header of the link layer" },
+	{ 'D', "mnfq stat lists queues: packets come from those, not from interfaces" },
+	{ 'Q',
+	  "the chain of the rule chooses: INPUT for packets that come in, OUTPUT for others" },
+	{ 'B', "see --receive-buffer, in bytes" },
+	{ 'Z', "privileges are given up once all is open, see --no-sandbox" },
+	PACKET_HINTS,
 	{ 0, NULL },
 };
 

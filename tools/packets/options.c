@@ -55,6 +55,8 @@ int packet_set_write(void *data, const char *argument)
 
 	if (!*argument)
 		return fail_usage(opts->command, "-w needs the name of a file, or -");
+	if (opts->write)
+		return fail_usage(opts->command, "-w can be given only once");
 	opts->write = argument;
 	return 0;
 }
@@ -180,14 +182,15 @@ int packet_options_check(const struct packet_options *options)
 {
 	const bool to_stdout = options->write && strcmp(options->write, "-") == 0;
 	const bool rotates = options->file_size || options->file_seconds;
+	const bool has_bytes =
+		options->print.hex || options->print.hex_ascii || options->print.ascii;
 	const char *slash = options->write ? strrchr(options->write, '/') : NULL;
 	const struct {
 		bool wrong;
 		const char *errmsg;
 	} checks[] = {
 		{ options->print.payload && !options->print.json, "--payload requires --json" },
-		{ options->print.json && (options->print.hex || options->print.hex_ascii ||
-					  options->print.ascii),
+		{ options->print.json && has_bytes,
 		  "-x, -X and -A are for text: --json has bytes with --payload" },
 		{ options->has_else && !options->filter,
 		  "--else requires a filter, which some packets do not match" },
@@ -197,6 +200,9 @@ int packet_options_check(const struct packet_options *options)
 		{ !options->write &&
 			  (options->also_print || options->snap || rotates || options->max_files),
 		  "--print, -s, -C, -G and -W require -w" },
+		{ options->write && !options->also_print && (options->print.json || has_bytes),
+		  "-w writes packets instead of printing them: --json, -x, -X and -A require "
+		  "--print" },
 		{ to_stdout && options->also_print,
 		  "--print and -w - cannot be combined: stdout has the capture" },
 		{ to_stdout && rotates, "-C and -G require the name of a file" },

@@ -75,9 +75,18 @@ int packet_set_ct_mark(void *options, const char *argument);
 
 /**
  * Letters of tcpdump for what is done anyway: lines and packets are written once none are pending, sequence numbers are
- * absolute.
+ * absolute, no device is set to promiscuous mode, checksums are no part of a line, names of hosts are not looked up.
  */
-#define PACKET_IGNORED "lSU"
+#define PACKET_IGNORED "lSUpKN"
+
+/** And of others. */
+#define PACKET_HINTS                                                                             \
+	{ 'e', "-v prints the hardware address, -xx the header of the link layer, which the "    \
+	       "kernel gives of a bridge's packets alone" },                                     \
+		{ 'F', "write \"$(cat FILE)\" behind the options" },                             \
+	{                                                                                        \
+		'#', "lines have the id of each packet; see also --json"                         \
+	}
 
 /* clang-format off */
 /** What is printed and written, and what is decided: rows of a table. */
@@ -89,7 +98,7 @@ int packet_set_ct_mark(void *options, const char *argument);
 	{ "time", 't', PACKET_COUNT(times, TIME_STYLES - 1),                                     \
 	  .help = "no time; -tt: seconds since 1970; -ttt: since the\nprevious line; -tttt: with the date; -ttttt: since\nthe first line" }, \
 	{ "hex", 'x', PACKET_COUNT(print.hex, 2),                                                \
-	  .help = "print the bytes; -xx: with the link-layer header" },                          \
+	  .help = "print the bytes; -xx: with the link-layer header,\nwhich only a bridge's packets have" }, \
 	{ "hex-ascii", 'X', PACKET_COUNT(print.hex_ascii, 2),                                    \
 	  .help = "the same, also as characters" },                                              \
 	{ "ascii", 'A', PACKET_COUNT(print.ascii, 2),                                            \
@@ -107,8 +116,8 @@ int packet_set_ct_mark(void *options, const char *argument);
 	{ "write", 'w', "FILE", .set = packet_set_write, .complete = "FILE",                     \
 	  .help = "write packets to a pcapng file, -: to stdout,\ninstead of printing them" },   \
 	{ "print", PACKET_BOOL(also_print), .help = "with -w: print them as well" },             \
-	{ "snap", 's', "BYTES", PACKET_NUMBER(U32, snap, 1, 262144),                             \
-	  .help = "with -w: bytes of each packet (default: all)" },                              \
+	{ "snap", 's', "BYTES", PACKET_NUMBER(U32, snap, 0, 262144),                             \
+	  .help = "with -w: bytes of each packet, 0: all (default)" },                           \
 	{ "file-size", 'C', "SIZE", .set = packet_set_file_size,                                 \
 	  .expected = "a number of millions of bytes, or one followed by k, m or g",             \
 	  .help = "with -w: begin another file after so many\nmillions of bytes" },              \

@@ -12,6 +12,12 @@
 static const struct option_row replay_rows[] = { PACKET_ROWS, PACKET_ROW_SANDBOX, OPTION_ROW_HELP,
 						 OPTION_ROW_VERSION };
 
+static const struct option_hint replay_hints[] = {
+	{ 'r', "the first word that is no option is the file" },
+	PACKET_HINTS,
+	{ 0, NULL },
+};
+
 static const struct option_table replay_table = {
 	.command = REPLAY_NAME,
 	.usage = "Usage: mnfq replay FILE [OPTIONS] [FILTER]",
@@ -22,6 +28,7 @@ static const struct option_table replay_table = {
 	.rows = replay_rows,
 	.count = sizeof(replay_rows) / sizeof(replay_rows[0]),
 	.ignored = PACKET_IGNORED,
+	.hints = replay_hints,
 	.footer = "Options with ... may be repeated. See mnfq-replay(1).\n",
 };
 

@@ -170,7 +170,15 @@ Test(dump_options, other_letters_of_tcpdump)
 	} refused[] = {
 		{ "-q 1 -i eth0", "mnfq dump: no option -i: packets come from a queue" },
 		{ "-q 1 -vei", "mnfq dump: no option -e: -v prints the hardware address" },
-		{ "-q 1 -#", "mnfq dump: unknown option -#" },
+		{ "-q 1 -#", "mnfq dump: no option -#: lines have the id of each packet" },
+		{ "-D", "mnfq dump: no option -D: mnfq stat lists queues" },
+		{ "-r x -F y", "mnfq dump: no option -F: write \"$(cat FILE)\"" },
+		{ "-q 1 -j x", "mnfq dump: unknown option -j" },
+		{ "-r x -r y", "mnfq dump: -r can be given only once" },
+		{ "-q 1 --listen x --listen y", "mnfq dump: --listen can be given only once" },
+		{ "-q 1 -w x -w y", "mnfq dump: -w can be given only once" },
+		{ "-q 1 -w - --json", "--json, -x, -X and -A require --print" },
+		{ "-q 1 -w x -XX", "--json, -x, -X and -A require --print" },
 		{ "-q 1 --json -x",
 		  "mnfq dump: -x, -X and -A are for text: --json has bytes with --payload" },
 		{ "-q 1 --json -XX", "--payload" },
@@ -182,9 +190,15 @@ Test(dump_options, other_letters_of_tcpdump)
 	};
 	struct tool tool;
 
-	tool_start(&tool, NULL, -1, "dump -lSUvr /dev/null");
+	tool_start(&tool, NULL, -1, "dump -lSUpKNvvr /dev/null");
 	cr_expect_str_eq(tool_err(&tool), "mnfq dump: /dev/null: it is empty");
 	cr_expect_eq(tool_finish(&tool), 1);
+	tool_start(&tool, NULL, -1, "dump -r /");
+	cr_expect_str_eq(tool_err(&tool), "mnfq dump: /: Is a directory");
+	cr_expect_eq(tool_finish(&tool), 1);
+	tool_start(&tool, NULL, -1, "replay -r x");
+	expect_contains(tool_err(&tool), "the first word that is no option is the file");
+	cr_expect_eq(tool_finish(&tool), 2);
 	tool_start(&tool, NULL, -1, "replay -lSU /dev/null");
 	cr_expect_str_eq(tool_err(&tool), "mnfq replay: /dev/null: it is empty");
 	cr_expect_eq(tool_finish(&tool), 1);
