@@ -131,6 +131,10 @@ SAME = PLAIN + FRAGMENTS6 + [
     *(error6(ICMPv6DestUnreach(code=code)) for code in range(5)),
     ip6() / ICMPv6DestUnreach(code=4) / IPv6(src=B6, dst=A6) / TCP(dport=80),
     ip6() / ICMPv6DestUnreach(code=4) / IPv6(src=B6, dst=A6, nh=59),
+    *(ip6() / ICMPv6DestUnreach(code=4) / IPv6(src=B6, dst=A6) / header / UDP(dport=9)
+      for header in (IPv6ExtHdrHopByHop(), IPv6ExtHdrDestOpt(options=[PadN(optdata=b"x" * 12)]),
+                     IPv6ExtHdrDestOpt() / IPv6ExtHdrFragment(m=1), IPv6ExtHdrFragment(offset=3),
+                     IPv6ExtHdrRouting(addresses=["2001:db8::7"]))),
     error6(ICMPv6PacketTooBig(mtu=1280)),
     *(error6(ICMPv6TimeExceeded(code=code)) for code in range(3)),
     *(error6(ICMPv6ParamProblem(code=code, ptr=6)) for code in range(4)),

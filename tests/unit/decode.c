@@ -73,6 +73,7 @@ static const struct sample samples[] = {
 	SAMPLE("behind a tag", 0x8100, 32, "udp", 0, 5, 8, 0, IPV4_HEADER(28, 0, 17),
 	       UDP_HEADER(8)),
 	SAMPLE("lldp", 0x88cc, 0, "lldp", 2, 7, 4),
+	SAMPLE("a length, not an ethertype", 38, 0, "802.3", 0x42, 0x42, 3),
 	SAMPLE("unnamed ethertype", 0x9abc, 0, "ethertype-0x9abc", 2, 7, 4),
 };
 

@@ -22,11 +22,33 @@ struct inner {
 	uint16_t port;
 };
 
+static bool is_extension(uint8_t number)
+{
+	return number == IPPROTO_HOPOPTS || number == IPPROTO_ROUTING ||
+	       number == IPPROTO_DSTOPTS || number == IPPROTO_FRAGMENT || number == IPPROTO_AH;
+}
+
+/* The length of an extension header that is there as a whole, and is followed by another one; or 0. */
+static size_t get_extension(const uint8_t *header, uint8_t number, size_t len)
+{
+	size_t size = 0;
+
+	if (len < 8)
+		return 0;
+	if (number == IPPROTO_HOPOPTS || number == IPPROTO_ROUTING || number == IPPROTO_DSTOPTS)
+		size = (header[1] + 1u) * 8;
+	else if (number == IPPROTO_FRAGMENT && (get16(header + 2) & 0xfff8u) == 0)
+		size = 8;
+	else if (number == IPPROTO_AH)
+		size = (header[1] + 2u) * 4;
+	return size <= len ? size : 0;
+}
+
 /* Returns whether its addresses are there. */
 static bool read_inner(struct decoded *decoded, struct inner *inner, struct span bytes, bool v4)
 {
 	const size_t fixed = v4 ? 20 : 40;
-	size_t header;
+	size_t header, more;
 
 	memset(inner, 0, sizeof(*inner));
 	if (!has(decoded, bytes, fixed, v4 ? "icmp" : "icmp6"))
@@ -35,7 +57,12 @@ static bool read_inner(struct decoded *decoded, struct inner *inner, struct span
 	format_address(inner->dst, v4 ? AF_INET : AF_INET6, bytes.at + (v4 ? 16 : 24));
 	inner->protocol = bytes.at[v4 ? 9 : 6];
 	header = v4 ? (bytes.at[0] & 15) * 4u : fixed;
-	inner->has_port = bytes.len >= header + 4;
+	while (!v4 && header < bytes.len &&
+	       (more = get_extension(bytes.at + header, inner->protocol, bytes.len - header))) {
+		inner->protocol = bytes.at[header];
+		header += more;
+	}
+	inner->has_port = bytes.len >= header + 4 && !is_extension(inner->protocol);
 	if (inner->has_port)
 		inner->port = get16(bytes.at + header + 2);
 	return true;

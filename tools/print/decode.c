@@ -279,7 +279,8 @@ void decode_packet(struct decoded *decoded, const struct mnfq_packet *packet)
 	size_t length;
 
 	memset(decoded, 0, sizeof(*decoded));
-	name_protocol(decoded, ethertypes, ethertype, "ethertype-0x%04x");
+	name_protocol(decoded, ethertypes, ethertype,
+		      ethertype < ETH_P_802_3_MIN ? "802.3" : "ethertype-0x%04x");
 	header = set_link(decoded, ethertype);
 	bytes.at = mnfq_packet_get_payload(packet, &bytes.len);
 	if (bytes.len == 0 || mnfq_packet_get_length(packet, &length) < 0) {
