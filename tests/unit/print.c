@@ -187,7 +187,7 @@ Test(print, whose_time_it_is)
 
 	begin();
 	print();
-	cr_expect_eq(strncmp(text + 15, "~ IP [|ip] | q", 14), 0, "%s", text);
+	cr_expect_eq(strncmp(text + 15, " IP [|ip] | q", 13), 0, "%s", text);
 	expect_json(",\"time_source\":\"mnfq\",");
 }
 
@@ -234,7 +234,7 @@ Test(print, checksums)
 	begin();
 	message_attr32(&msg, NFQA_SKB_INFO, MNFQ_SKB_CSUMNOTREADY | MNFQ_SKB_GSO);
 	print();
-	expect_text(", checksum not ready, accept\n");
+	expect_text(", checksum not computed yet, accept\n");
 	expect_json(",\"checksum\":\"not-ready\",");
 
 	put_icmp(8, 0xf7ff);

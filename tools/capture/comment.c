@@ -152,6 +152,8 @@ size_t comment_write(char out[COMMENT_SIZE], const struct record *record)
 	add_connection(&text, record);
 	if (record->has_verdict)
 		add_format(&text, " verdict=%s", format_verdict(verdict, record->verdict));
+	if (record->has_verdict_mark)
+		add_format(&text, " verdict_mark=0x%x", record->verdict_mark);
 	if (record->secctx_len)
 		add_word(&text, "secctx", record->secctx, record->secctx_len);
 	return text.len;
@@ -258,6 +260,7 @@ static const struct {
 	{ "ct_mark", U32, RECORD(ct_mark), 0 },
 	{ "ct_id", U32, RECORD(ct_id), 0 },
 	{ "ct_zone", U16, RECORD(ct_zone), 0 },
+	{ "verdict_mark", U32, RECORD(verdict_mark), 0 },
 };
 
 /* Returns whether the key is among those. */
@@ -292,6 +295,7 @@ static void read_word(void *data, const char *key, const char *value)
 {
 	struct record *record = data;
 
+	record->has_verdict_mark |= strcmp(key, "verdict_mark") == 0;
 	if (read_member(record, key, value))
 		return;
 	if (strcmp(key, "time") == 0)

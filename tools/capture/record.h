@@ -43,6 +43,8 @@ struct record {
 	char indev[16], outdev[16], physindev[16], physoutdev[16];
 	bool has_verdict;
 	enum mnfq_verdict verdict;
+	bool has_verdict_mark; /* the packet went on with it */
+	uint32_t verdict_mark;
 	bool outbound, inbound;
 	uint32_t dropped; /* packets of its interface that are missing in front of it */
 

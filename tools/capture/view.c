@@ -78,6 +78,7 @@ void record_of(struct record *record, const struct line *line)
 	name_device(record->physoutdev, packet, info->physoutdev);
 	take_direction(record, mnfq_packet_get_hook_name(packet));
 	take_context(record, packet);
+	record->has_verdict_mark = line_get_verdict_mark(line, &record->verdict_mark);
 	record->ct_mark = mnfq_packet_get_ct_mark(packet);
 	record->ct_id = mnfq_packet_get_ct_id(packet);
 	record->ct_zone = mnfq_packet_get_ct_zone(packet);

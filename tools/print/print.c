@@ -47,7 +47,7 @@ static void put_time(struct writer *w, struct printer *printer, const struct lin
 	if (!time[0])
 		return;
 	put_word(w, time);
-	put_word(w, line->kernel_time ? " " : "~ ");
+	put_word(w, " ");
 }
 
 /* One that no longer exists is "if7". */
@@ -108,7 +108,7 @@ static void put_checksum(struct writer *w, const struct mnfq_packet *packet, boo
 	else if (unfinished && w->json)
 		put_text(w, "checksum", before, "not-ready");
 	else if (unfinished)
-		put_word(w, ", checksum not ready");
+		put_word(w, ", checksum not computed yet");
 }
 
 static void put_sizes(struct writer *w, const struct mnfq_packet *packet, bool verbose)
@@ -130,7 +130,7 @@ static void put_link(struct writer *w, const struct mnfq_packet *packet, bool ve
 
 	bytes = mnfq_packet_get_hwaddr(packet, &len);
 	if (len > 0)
-		put_hex(w, "hwaddr", verbose ? ", hwaddr " : NULL, bytes, len, ':');
+		put_hex(w, "hwaddr", verbose ? ", source MAC " : NULL, bytes, len, ':');
 	if (mnfq_packet_get_vlan(packet, &tci, &protocol) == 0) {
 		begin_object(w, "vlan");
 		put_number(w, "id", ", vlan ", tci & 0xfffu);
@@ -203,8 +203,21 @@ static void put_connection(struct writer *w, const struct mnfq_packet *packet)
 		put_number(w, "ct_zone", " zone ", number);
 }
 
-static void put_verdict(struct writer *w, const char *verdict)
+bool line_get_verdict_mark(const struct line *line, uint32_t *mark)
 {
+	struct mnfq_packet_changes changes = MNFQ_INIT(changes);
+	bool changed = mnfq_packet_get_changes(line->packet, &changes) == 0 &&
+		       changes.flags & MNFQ_CHANGED_MARK;
+
+	*mark = line->has_verdict_mark ? line->verdict_mark : changes.mark;
+	return line->has_verdict_mark || changed;
+}
+
+static void put_verdict(struct writer *w, const struct line *line)
+{
+	const char *verdict = line->verdict;
+	uint32_t mark;
+
 	if (!verdict) {
 		put_color(w, NORMAL);
 		return;
@@ -213,6 +226,8 @@ static void put_verdict(struct writer *w, const char *verdict)
 	put_color(w, NORMAL);
 	put_color(w, strcmp(verdict, "drop") == 0 ? RED : GREEN);
 	put_text(w, "verdict", "", verdict);
+	if (line_get_verdict_mark(line, &mark))
+		put_mark(w, "verdict_mark", " with mark ", mark);
 	put_color(w, NORMAL);
 }
 
@@ -275,7 +290,7 @@ int print_line(FILE *out, struct printer *printer, const struct line *line)
 	put_link(&w, packet, options->verbose);
 	put_sender(&w, packet, options->verbose);
 	put_connection(&w, packet);
-	put_verdict(&w, line->verdict);
+	put_verdict(&w, line);
 	put_payload(&w, packet, options->payload);
 	end_line(&w);
 	if (!options->json)

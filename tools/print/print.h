@@ -39,10 +39,15 @@ struct line {
 	int64_t time;                  /* microseconds since 1970 */
 	bool kernel_time;              /* else it is not when the packet was received */
 	const char *netns;             /* name of the packet's namespace; NULL: unknown */
-	const char *label;   /* chosen by the peer that handed its socket over, or NULL */
-	bool show_netns;     /* in text, too: there are several */
-	const char *verdict; /* in words; NULL: it is not known */
+	const char *label;     /* chosen by the peer that handed its socket over, or NULL */
+	bool show_netns;       /* in text, too: there are several */
+	const char *verdict;   /* in words; NULL: it is not known */
+	bool has_verdict_mark; /* as a capture has it; else see line_get_verdict_mark() */
+	uint32_t verdict_mark;
 };
+
+/** The mark that a packet goes on with, of a capture or as it was decided. Returns whether it is set. */
+bool line_get_verdict_mark(const struct line *line, uint32_t *mark);
 
 /** The line of a packet of a queue: its number, and the kernel's time, or that of this call. */
 struct line line_of(const struct mnfq_packet *packet);

@@ -119,6 +119,8 @@ static bool show_recorded(struct play *play, struct mnfq_packet *packet, struct 
 		if (result != FILTER_YES)
 			return true;
 	}
+	line->has_verdict_mark = record->has_verdict_mark;
+	line->verdict_mark = record->verdict_mark;
 	if (record->has_verdict)
 		line->verdict = format_verdict(text, record->verdict);
 	return packets_show(&play->packets, line, record->has_verdict ? &record->verdict : NULL);

@@ -96,7 +96,7 @@ Test(dump_capture, tshark_lists_what_is_known)
 		      "lo\t2\t1\t0\t0x00000002\t60\t40\n");
 	expect_contains(output("tshark -r $D/x -T fields -e frame.comment 2>/dev/null"),
 			"mnfq hook=output out=lo time=mnfq family=2 hw=0x800 skb=0x1 uid=0 gid=0 "
-			"verdict=accept\n");
+			"verdict=accept verdict_mark=0x1\n");
 	expect_output("tshark -r $D/x -Y '_ws.malformed' 2>/dev/null", "");
 	expect_contains(output("capinfos -c $D/x"), "2\n");
 	expect_contains(output("capinfos $D/x"), "Name = lo");
@@ -121,8 +121,8 @@ Test(dump_capture, a_capture_prints_the_lines_again)
 		"\"$MNFQ_TOOL\" dump -r $D/x -w - | \"$MNFQ_TOOL\" dump -r - --json --payload hex",
 		first);
 	expect_output("\"$MNFQ_TOOL\" dump -r $D/x -c 2 -t | cut -d'|' -f2",
-		      " q1 id 1 output lo, uid 0, gid 0, accept\n"
-		      " q1 id 2 output lo, uid 0, gid 0, accept\n");
+		      " q1 id 1 output lo, uid 0, gid 0, accept with mark 0x7\n"
+		      " q1 id 2 output lo, uid 0, gid 0, accept with mark 0x7\n");
 }
 
 /* Of IPv6, and through a router: interfaces are those of their direction. */

@@ -338,9 +338,10 @@ Test(dump_json, what_a_local_sender_adds)
 	next_object();
 	expect_keys(
 		"time time_source netns queue id hook hw_protocol outdev mark priority length caplen checksum"
-		" uid gid family protocol src dst sport dport verdict tos ttl ip_id dont_fragment"
-		" ip_protocol data_length");
+		" uid gid family protocol src dst sport dport verdict verdict_mark tos ttl ip_id"
+		" dont_fragment ip_protocol data_length");
 	expect_number("mark", 0xfffffffe);
+	expect_number("verdict_mark", 3);
 	expect_number("priority", 0x10002);
 	expect_text("outdev", "lo");
 	expect_number("uid", 0);

@@ -37,8 +37,8 @@ Test(dump_lines, times)
 {
 	dump_open();
 	expect_line_begins("-t", "IP 127.0.0.1.");
-	expect_line_begins("-ttt", " 00:00:00.000000~ IP 127.0.0.1.");
-	expect_line_begins("-ttttttt", " 00:00:00.000000~ IP 127.0.0.1.");
+	expect_line_begins("-ttt", " 00:00:00.000000 IP 127.0.0.1.");
+	expect_line_begins("-ttttttt", " 00:00:00.000000 IP 127.0.0.1.");
 	expect_line_begins("-t -v", "IP (tos 0x0, ttl 64, id ");
 }
 

@@ -79,7 +79,7 @@ static void expect_line(const char *line, bool seen[QUEUES][ALL])
 	int end = 0;
 
 	sscanf(line,
-	       "%*2u:%*2u:%*2u.%*6u~ IP 127.0.0.%*u.%*u > 127.0.0.%*u.9: UDP, length 32 | "
+	       "%*2u:%*2u:%*2u.%*6u IP 127.0.0.%*u.%*u > 127.0.0.%*u.9: UDP, length 32 | "
 	       "q%u id %u output lo, accept%n",
 	       &num, &id, &end);
 	cr_assert(end > 0 && line[end] == '\0', "'%s'", line);

@@ -81,14 +81,14 @@ Test(dump_verdicts, priority_of_the_sender_and_another_one)
 	static const struct {
 		const char *option, *seen, *changed;
 	} cases[] = {
-		{ "", ", priority 6, checksum not ready, queue:2",
-		  ", priority 6, checksum not ready, accept" },
-		{ "--set-priority 1:10", ", priority 6, checksum not ready, queue:2",
-		  ", priority 1:10, checksum not ready, accept" },
-		{ "--set-priority 3", ", priority 6, checksum not ready, queue:2",
-		  ", priority 3, checksum not ready, accept" },
-		{ "--set-priority 0", ", priority 6, checksum not ready, queue:2",
-		  " output lo, checksum not ready, accept" },
+		{ "", ", priority 6, checksum not computed yet, queue:2",
+		  ", priority 6, checksum not computed yet, accept" },
+		{ "--set-priority 1:10", ", priority 6, checksum not computed yet, queue:2",
+		  ", priority 1:10, checksum not computed yet, accept" },
+		{ "--set-priority 3", ", priority 6, checksum not computed yet, queue:2",
+		  ", priority 3, checksum not computed yet, accept" },
+		{ "--set-priority 0", ", priority 6, checksum not computed yet, queue:2",
+		  " output lo, checksum not computed yet, accept" },
 	};
 	struct tool first, second;
 

@@ -29,7 +29,7 @@ Test(dump, prints_a_line_a_packet)
 
 	line = tool_out(&tool);
 	cr_assert(strlen(line) > 16 && line[2] == ':' && line[5] == ':' && line[8] == '.');
-	cr_assert(strncmp(line + 15, "~ IP 127.0.0.1.", 15) == 0, "%s", line);
+	cr_assert(strncmp(line + 15, " IP 127.0.0.1.", 14) == 0, "%s", line);
 	expect_contains(line, " > 127.0.0.1.9: UDP, length 32 | q1 id 1 output lo, accept");
 	cr_expect_leq(strlen(line), 100);
 	expect_contains(tool_out(&tool), " q1 id 2 output");
@@ -124,7 +124,7 @@ Test(dump, shows_what_was_captured)
 	udp_send(&udp, 1);
 	expect_contains(
 		tool_out(&tool),
-		"~ IP [|ip] | q1 id 1 output lo, checksum not ready, uid 0, gid 0, accept");
+		" IP [|ip] | q1 id 1 output lo, checksum not computed yet, uid 0, gid 0, accept");
 	cr_assert_eq(tool_finish(&tool), 0);
 	dump_expect(2);
 }
