@@ -153,18 +153,20 @@ static void check_socket(const struct sight *sight, const struct row *row,
 			 struct findings *findings)
 {
 	uint64_t packets = 0;
-	uint16_t first = row->queue.num;
 	char owner[WORDS_SIZE];
 
-	for (size_t i = sight->queues.count; i-- > 0;) {
+	if (row->socket_drops <= row->queue.user_dropped)
+		return;
+	for (size_t i = 0; i < sight->queues.count; i++) {
 		const struct row *other = &sight->queues.rows[i];
 
 		if (other->queue.portid != row->queue.portid)
 			continue;
+		if (other < row)
+			return; /* it is told of the first one */
 		packets += other->queue.user_dropped;
-		first = other->queue.num;
 	}
-	if (row->socket_drops <= packets || first != row->queue.num)
+	if (row->socket_drops <= packets)
 		return;
 	finding_remedy(
 		finding_cause(

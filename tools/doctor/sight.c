@@ -120,14 +120,24 @@ bool sight_is_loop(const struct sight *sight, uint64_t count, unsigned int each)
 
 /* ---- what is missing -------------------------------------------------------------------- */
 
+/* How many have a lower number. They are in ascending order. */
+static size_t count_below(const struct sight *sight, unsigned int num)
+{
+	size_t begin = 0, end = sight->queues.count, middle;
+
+	while (begin < end) {
+		middle = begin + (end - begin) / 2;
+		if (sight->queues.rows[middle].queue.num < num)
+			begin = middle + 1;
+		else
+			end = middle;
+	}
+	return begin;
+}
+
 unsigned int sight_count_bound(const struct sight *sight, uint16_t first, uint16_t last)
 {
-	unsigned int count = 0;
-
-	for (size_t i = 0; i < sight->queues.count; i++)
-		count += sight->queues.rows[i].queue.num >= first &&
-			 sight->queues.rows[i].queue.num <= last;
-	return count;
+	return (unsigned int)(count_below(sight, last + 1u) - count_below(sight, first));
 }
 
 const struct row *sight_find_elsewhere(const struct sight *sight, uint16_t first, uint16_t last)
