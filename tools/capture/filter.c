@@ -164,6 +164,9 @@ static bool check(struct filter *filter, const char *text, char error[FILTER_ERR
 	if (fails(raw))
 		snprintf(filter->limits, sizeof(filter->limits),
 			 "it can only match packets of bridges: %s", raw->error);
+	else if (raw->rejects_all)
+		snprintf(filter->limits, sizeof(filter->limits),
+			 "it can only match packets of bridges, and none of IP");
 	else if (fails(ethernet))
 		snprintf(filter->limits, sizeof(filter->limits),
 			 "it cannot match packets of bridges: %s", ethernet->error);
