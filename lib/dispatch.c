@@ -127,7 +127,9 @@ static int wait_in_receive(struct mnfq_socket *sock, bool pulled, int64_t left)
 	n = mnfq_i_receive_wait(sock, pulled);
 	if (n != -EAGAIN)
 		return n;
-	return left < 0 && !atomic_load(&sock->stop) ? wait_for(sock, -1) : 0;
+	if (atomic_load(&sock->stop))
+		return 0;
+	return wait_for(sock, left < 0 ? -1 : (int)(left - MNFQ_I_WAIT_MS));
 }
 
 /* Has more packets gather for the next batch, unless there is something else to do. */

@@ -533,7 +533,7 @@ int64_t mnfq_socket_get_receive_buffer(const struct mnfq_socket *sock);
  *
  * A socket opened by the library waits in the receive itself if the wait may last a second or more,
  * which saves a system call per wait; it sets SO_RCVTIMEO to 1 second for that. Other sockets, those
- * that share a ring, and a wait without limit that has lasted for a second, wait in poll(2).
+ * that share a ring, and a wait that has lasted for a second, wait in poll(2).
  *
  * The descriptor's O_NONBLOCK flag is neither needed nor changed: every process with a copy of
  * the descriptor shares it.

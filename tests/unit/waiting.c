@@ -214,6 +214,16 @@ Test(waiting, a_long_wait_is_one_in_poll)
 	expect_stopped();
 }
 
+/* The same if its receive does not wait at all, as with O_NONBLOCK. */
+Test(waiting, what_is_left_of_a_long_wait_is_one_in_poll)
+{
+	fake.on_poll = come;
+	cr_expect(eq(int, mnfq_socket_dispatch(sock, 5000), 1));
+	cr_expect(eq(uint, fake.waits, 1));
+	cr_expect(eq(uint, fake.polls, 1));
+	cr_expect(eq(int, fake.poll_timeout, 4000));
+}
+
 /* ---- stop in a callback ---- */
 
 static enum mnfq_verdict stop_at_two(struct mnfq_packet *packet, void *data)
