@@ -68,8 +68,10 @@ int finish_stdout(const char *command, int status)
 {
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return status;
-	return errno == EPIPE ? status
-			      : fail(command, "cannot write to stdout: %s", strerror(errno));
+	if (errno != EPIPE)
+		return fail(command, "cannot write to stdout: %s", strerror(errno));
+	clearerr(stdout); /* for whoever asks again, with another errno by then */
+	return status;
 }
 
 int run_program(const char *name, int (*run)(int argc, char **argv), int argc, char **argv)
