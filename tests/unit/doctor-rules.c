@@ -372,6 +372,41 @@ Test(doctor_rules, a_chain_that_is_not_listed)
 	expect_reached(0, false, false, "nothing is known of it");
 }
 
+/* Then a way may lead over one that was left out. */
+Test(doctor_rules, at_most_so_many_chains)
+{
+	char name[16];
+
+	put_chain(NFPROTO_INET, "t", "c", -1);
+	for (int i = 0; i <= 65536; i++) {
+		cr_assert_eq(rules_parse_list(&rules, datagram, datagram_len, SEQ), 0);
+		datagram_len = 0;
+		snprintf(name, sizeof(name), "c%d", i);
+		put_chain(NFPROTO_INET, i % 2 ? "t" : "u", name, -1);
+	}
+	datagram_len = 0;
+	put_queue_rule(5, 1, 0, 1, 0);
+	cr_assert_eq(parse(), 0);
+	cr_assert_eq(rules.count, 1);
+	cr_expect(!rules.list[0].unreached);
+}
+
+/* Such a name is that of no chain. */
+Test(doctor_rules, a_rule_without_a_name)
+{
+	struct nlattr *list;
+	struct nlmsghdr *header = begin_rule(0, "", "", &list);
+
+	put_expression(header, "immediate", verdict_data, &(struct verdict){ NFT_JUMP, "c" });
+	put_expression(header, "lookup", map_data, NULL);
+	end_rule(header, list);
+	header = begin_rule(0, "", "", &list);
+	put_queue(header, 5, 1, 0);
+	end_rule(header, list);
+	cr_assert_eq(parse(), 0);
+	cr_expect(rules.count == 1 && !rules.list[0].unreached);
+}
+
 /* Only of the same rule in the same place. */
 Test(doctor_rules, what_has_come_since)
 {

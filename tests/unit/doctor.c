@@ -220,6 +220,7 @@ Test(doctor, different_numbers)
 {
 	const struct finding *finding;
 
+	row.queue.last_id = row.before.last_id = 0;
 	rule.first = rule.last = 6;
 	finding = expect_finding("unbound-queue", LEVEL_ERROR);
 	expect_cause(finding, "; 4711/owner is bound to queue 5, to which no rule sends");
@@ -342,8 +343,9 @@ Test(doctor, many_packets_that_are_no_loop)
 	let_come(99, 99, 0);
 	examine();
 	cr_expect_eq(findings.count, 0, "too few");
-	let_come(34000, 34000, 34);
+	let_come(34000, 34000, 106);
 	strcpy(sight.now.bridge, "br0");
+	sight.now.devices = 31;
 	examine();
 	cr_expect_eq(findings.count, 0);
 	sight.now.bridge[0] = '\0';
@@ -354,6 +356,24 @@ Test(doctor, many_packets_that_are_no_loop)
 	sight.before.packets = 2000;
 	examine();
 	cr_expect_eq(findings.count, 0, "a device has gone with its counters");
+}
+
+/* Nothing can be said of the rule then. */
+Test(doctor, packets_that_are_repeated_by_a_rule_without_a_counter)
+{
+	rule.counted = false;
+	let_come(0, 34000, 1);
+	expect_cause(expect_finding("verdict-loop", LEVEL_ERROR),
+		     "4711/owner repeats them (verdict repeat), and a rule matches them again");
+	expect_remedy(&findings.list[0], "'meta mark != 1'");
+}
+
+/* Without a program nothing is repeated: then the counters are late. */
+Test(doctor, packets_that_nobody_can_repeat)
+{
+	sight.queues.count = 0;
+	let_come(34000, 0, 1);
+	expect_finding("unbound-queue", LEVEL_ERROR);
 }
 
 Test(doctor, packets_that_are_sent_from_queue_to_queue)
@@ -380,7 +400,7 @@ Test(doctor, packets_of_one_version_of_ip)
 	sight.has_queues = true;
 	finding = expect_finding("one-ip-version", LEVEL_NOTE);
 	expect_cause(finding,
-		     "only packets of IPv4 come to queue 5, as by rule 1 of c in table t");
+		     "only rules of IPv4 send to queue 5, such as rule 1 of c in table t");
 	expect_remedy(finding, "the same rule by ip6tables");
 	rule.family = NFPROTO_IPV6;
 	expect_remedy(expect_finding("one-ip-version", LEVEL_NOTE), "the same rule by iptables");
@@ -403,12 +423,17 @@ Test(doctor, a_queue_that_another_one_feeds)
 {
 	rule.first = rule.last = 6;
 	rule.bypass = true;
-	let_come(1, 2, 3);
-	expect_finding("bypassed-queue", LEVEL_WARNING);
+	examine();
+	cr_assert_eq(findings.count, 2);
+	cr_expect(!strstr(findings.list[0].cause, "4711"), "%s", findings.list[0].cause);
+	cr_expect(findings.list[1].level == LEVEL_NOTE, "%s", findings.list[1].cause);
+	expect_cause(&findings.list[1],
+		     "5 packets have come to queue 5 of 4711/owner, but no rule");
 }
 
 Test(doctor, without_a_rule)
 {
+	row.queue.last_id = row.before.last_id = 0;
 	rule.first = rule.last = 6;
 	sight.last = 5;
 	expect_cause(expect_finding("no-rule", LEVEL_WARNING), "4711/owner is bound to queue 5");
@@ -476,6 +501,8 @@ Test(doctor, losses)
 		expect_finding("buffer-full", LEVEL_ERROR),
 		"3 of them just now: the receive buffer of its program is full, as 4711/owner "
 		"decides 3 packets a second, and 10 come");
+	row.queue.waiting = 100;
+	expect_cause(expect_finding("buffer-full", LEVEL_ERROR), "decides 0 packets a second");
 	row.before.user_dropped = 3;
 	expect_cause(expect_finding("buffer-full", LEVEL_WARNING),
 		     "none of them just now: the receive buffer of its program was full, as");
@@ -621,6 +648,14 @@ static void expect_printed(bool json, const char *expected)
 	fclose(out);
 	cr_expect_str_eq(text, expected);
 	free(text);
+}
+
+/* A name of a process is no remedy. */
+Test(doctor, remedies_in_quotes)
+{
+	finding_remedy(finding_cause(findings_add(&findings, LEVEL_ERROR, "e", 5), "c"),
+		       "end 1/\"; or \\\"; or \"; or r2");
+	expect_printed(false, "error: c\n  remedy: end 1/\"; or \\\"; or \"\n      or: r2\n");
 }
 
 Test(doctor, the_worst_first)

@@ -21,8 +21,8 @@ static void add_absent(const struct sight *sight, struct findings *findings, enu
 		finding_cause(findings_add(findings, level, "kernel-support", -1),
 			      "this kernel (%.200s) has no %s: %s", release, support_module(part),
 			      what),
-		"modprobe %s; if there is no such module, install the kernel's package of extra modules, "
-		"or boot another kernel",
+		"modprobe %s; or if there is no such module: install the kernel's package of extra "
+		"modules, or boot another kernel",
 		support_module(part));
 }
 

@@ -47,8 +47,8 @@ static bool check_waiting(const struct sight *sight, const struct row *row, char
 		if (row->pid)
 			finding_remedy(
 				finding,
-				"see what it does: cat /proc/%d/stack; it must read its socket and "
-				"answer each packet. Ending it drops them: kill %d",
+				"it must read its socket and answer each packet; see what it does "
+				"instead: cat /proc/%d/stack; or end it, which drops them: kill %d",
 				row->pid, row->pid);
 		else
 			finding_remedy(
@@ -64,42 +64,47 @@ static bool check_waiting(const struct sight *sight, const struct row *row, char
 
 #define SEGMENTS 64 /* that the kernel makes of a packet in front of a queue */
 
-static bool has_loop(const struct sight *sight, uint16_t num)
+/* Is that told of a rule? @uncounted: or could not be, as one has no counter. */
+static bool has_loop(const struct sight *sight, uint16_t num, bool *uncounted)
 {
+	*uncounted = false;
 	for (size_t i = 0; i < sight->rules.count; i++) {
 		const struct queue_rule *rule = &sight->rules.list[i];
 
-		if (num >= rule->first && num <= rule->last && sight_is_loop(sight, rule->new, 1))
+		if (num < rule->first || num > rule->last)
+			continue;
+		*uncounted |= !rule->counted;
+		if (sight_is_loop(sight, rule->new, 1))
 			return true;
 	}
 	return false;
-}
-
-/* Packets that came while we looked. */
-static uint32_t count_new(const struct row *row)
-{
-	return row->compared ? row->queue.last_id - row->before.last_id : 0;
 }
 
 /* A packet that a verdict sends to another queue meets no rule. */
 static void check_loop(const struct sight *sight, const struct row *row,
 		       struct findings *findings)
 {
-	const uint32_t count = count_new(row);
+	const uint32_t count = sight_count_new(row);
 	const uint64_t packets = sight_count_packets(sight);
 	char owner[WORDS_SIZE];
+	bool uncounted;
 
-	if (!sight_is_loop(sight, count, SEGMENTS) || has_loop(sight, row->queue.num))
+	if (!sight_is_loop(sight, count, SEGMENTS) || has_loop(sight, row->queue.num, &uncounted))
 		return;
 	finding_remedy(
 		finding_cause(
 			findings_add(findings, LEVEL_ERROR, "verdict-loop", row->queue.num),
 			"%u packets have come to queue %u in %u ms, while %" PRIu64
-			" came in, went out or %s made here: %.200s and other programs send them "
-			"from queue to queue and back",
+			" came in, went out or %s made here: %.200s %s",
 			count, row->queue.num, sight->queues.elapsed_ms, packets,
-			plural(packets, "was", "were"), format_owner(owner, row)),
-		"have one of these programs accept or drop what another queue sends it");
+			plural(packets, "was", "were"), format_owner(owner, row),
+			uncounted ? "repeats them (verdict repeat), and a rule matches them again"
+				  : "and other programs send them from queue to queue and back"),
+		"%s",
+		uncounted
+			? "have the program mark what it repeats (mnfq dump: --verdict repeat "
+			  "--mark 1), and the rule leave that mark out: add 'meta mark != 1' to it"
+			: "have one of these programs accept or drop what another queue sends it");
 }
 
 /* ---- all -------------------------------------------------------------------------------- */
@@ -119,6 +124,21 @@ static void check_copy(const struct row *row, struct findings *findings)
 			"have the program set copy mode packet or meta, as mnfq dump --copy packet does");
 }
 
+/* A rule that is gone, or the verdict of another program has sent packets. */
+static void report_fed(const struct row *row, struct findings *findings)
+{
+	char owner[WORDS_SIZE];
+
+	finding_remedy(
+		finding_cause(findings_add(findings, LEVEL_NOTE, "no-rule", row->queue.num),
+			      "%u packets have come to queue %u of %.200s, but no rule of this "
+			      "namespace sends there now",
+			      row->queue.last_id, row->queue.num, format_owner(owner, row)),
+		"nothing, if another program sends them by its verdict (mnfq dump: --verdict "
+		"queue:%u); or add the rule again",
+		row->queue.num);
+}
+
 /* The number of the rule or that of the program may be wrong. */
 static void check_rule(const struct sight *sight, const struct row *row,
 		       const struct queue_rule *unheard, struct findings *findings)
@@ -126,8 +146,12 @@ static void check_rule(const struct sight *sight, const struct row *row,
 	char owner[WORDS_SIZE], enter[WORDS_SIZE], rule[WORDS_SIZE];
 	struct finding *finding;
 
-	if (!sight_is_unfed(sight, row->queue.num) || count_new(row) > 0)
-		return; /* or a program sends there, by a verdict */
+	if (!sight_is_unfed(sight, row->queue.num))
+		return;
+	if (row->queue.last_id > 0) {
+		report_fed(row, findings);
+		return;
+	}
 	finding = findings_add(findings, LEVEL_WARNING, "no-rule", row->queue.num);
 	format_owner(owner, row);
 	if (unheard)
@@ -146,8 +170,8 @@ static void check_rule(const struct sight *sight, const struct row *row,
 				      "%.200s is bound to queue %u, to which no rule of this "
 				      "namespace sends",
 				      owner, row->queue.num),
-			"add one, such as: %.220siptables -I INPUT -p icmp -j NFQUEUE --queue-num "
-			"%u --queue-bypass; rules of other namespaces do not send here",
+			"rules of other namespaces do not send here: add one, such as: "
+			"%.220siptables -I INPUT -p icmp -j NFQUEUE --queue-num %u --queue-bypass",
 			format_enter(enter, sight), row->queue.num);
 }
 
@@ -183,7 +207,7 @@ static void check_families(const struct sight *sight, const struct row *row,
 	finding_remedy(
 		finding_cause(
 			findings_add(findings, LEVEL_NOTE, "one-ip-version", row->queue.num),
-			"only packets of %s come to queue %u, as by %.300s; this namespace has "
+			"only rules of %s send to queue %u, such as %.300s; this namespace has "
 			"addresses of %s, too",
 			v4 ? "IPv4" : "IPv6", row->queue.num, format_rule(text, rule), other),
 		"if those of %s are to come as well: add the same rule by %s", other,

@@ -295,7 +295,7 @@ static void check_flow(const struct sight *sight, const struct queue_rule *rule,
 {
 	const bool bound = sight_count_bound(sight, rule->first, rule->last) > 0;
 
-	if (sight_is_loop(sight, rule->new, 1))
+	if (bound && sight_is_loop(sight, rule->new, 1))
 		report_loop(sight, rule, text, findings);
 	if (rule->unreached)
 		report_unreached(sight, rule, text, findings);

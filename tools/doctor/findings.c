@@ -14,6 +14,8 @@ static const char *const level_names[] = { [LEVEL_ERROR] = "error",
 					   [LEVEL_UNSEEN] = "unseen",
 					   [LEVEL_NOTE] = "note" };
 
+#define OTHER "; or " /* in front of another remedy */
+
 struct finding *findings_add(struct findings *findings, enum level level, const char *name,
 			     int queue)
 {
@@ -78,16 +80,31 @@ static void print_json(FILE *out, const struct finding *finding)
 	end_line(&w);
 }
 
+/* The next remedy; one that is quoted, in a name, is none. Returns NULL if there is no other. */
+static const char *find_other(const char *text)
+{
+	bool quoted = false;
+
+	for (; *text; text++) {
+		if (quoted && *text == '\\' && text[1])
+			text++;
+		else if (*text == '"')
+			quoted = !quoted;
+		else if (!quoted && strncmp(text, OTHER, strlen(OTHER)) == 0)
+			return text;
+	}
+	return NULL;
+}
+
 /* What can be done instead begins a line, so that each command can be copied with its line. */
 static void print_text(FILE *out, const struct finding *finding)
 {
-	static const char other[] = "; or ";
 	const char *at = finding->remedy, *end;
 
 	fprintf(out, "%s: %s\n  remedy: ", level_names[finding->level], finding->cause);
-	while ((end = strstr(at, other))) {
+	while ((end = find_other(at))) {
 		fprintf(out, "%.*s\n      or: ", (int)(end - at), at);
-		at = end + strlen(other);
+		at = end + strlen(OTHER);
 	}
 	fprintf(out, "%s\n", at);
 }

@@ -48,7 +48,7 @@ uint64_t network_get_counter(FILE *netstat, const char *name)
 			word = strtok_r(at_names, " \n", &at_names);
 			value = strtok_r(at_values, " \n", &at_values);
 			if (word && value && strcmp(word, name) == 0)
-				found = strtoull(value, NULL, 10);
+				found += strtoull(value, NULL, 10);
 		} while (word && value);
 	}
 	free(names);
@@ -74,18 +74,35 @@ uint64_t network_count_devices(FILE *dev)
 }
 
 /* "Ip6OutRequests   16" */
-static uint64_t read_made_v6(FILE *snmp6)
+static uint64_t count_v6(FILE *snmp6)
 {
 	char name[64];
-	uint64_t value, made = 0;
+	uint64_t value, total = 0;
 
 	while (fscanf(snmp6, "%63s %" SCNu64, name, &value) == 2)
-		if (strcmp(name, "Ip6OutRequests") == 0)
-			made = value;
-	return made;
+		if (strcmp(name, "Ip6InReceives") == 0 || strcmp(name, "Ip6OutRequests") == 0)
+			total += value;
+	return total;
 }
 
-/* What was made here and dropped in front of a device is in no counter of a device. */
+/*
+ * In front of the hooks. Where a packet that was made here has been counted when it gets to the hook differs between
+ * kernels: with its protocol it always has.
+ */
+static uint64_t count_v4(FILE *snmp)
+{
+	static const char *const names[] = { "InReceives", "OutRequests", "OutSegs",
+					     "OutDatagrams", "OutMsgs" };
+	uint64_t total = 0;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		rewind(snmp);
+		total += network_get_counter(snmp, names[i]);
+	}
+	return total;
+}
+
+/* What was made here and dropped in front of a device is in no counter of a device, and some of these are late. */
 static void count_packets(struct network *network)
 {
 	FILE *dev = fopen(OWN "dev", "re"), *snmp = fopen(OWN "snmp", "re");
@@ -95,9 +112,9 @@ static void count_packets(struct network *network)
 	if (dev)
 		network->packets += network_count_devices(dev);
 	if (snmp)
-		network->packets += network_get_counter(snmp, "OutRequests");
+		network->packets += count_v4(snmp);
 	if (snmp6)
-		network->packets += read_made_v6(snmp6);
+		network->packets += count_v6(snmp6);
 	if (dev)
 		fclose(dev);
 	if (snmp)
@@ -130,6 +147,7 @@ static void look_at_devices(struct network *network)
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
 	for (const struct if_nameindex *at = devices; at && at->if_name; at++) {
+		network->devices++;
 		if (!network->strict[0] && is_strict(at->if_name))
 			snprintf(network->strict, sizeof(network->strict), "%.15s", at->if_name);
 		if (!network->bridge[0] && fd >= 0 && is_bridge(fd, at->if_name))

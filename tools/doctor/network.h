@@ -10,7 +10,7 @@
 /** Of the namespace that the process is in. What cannot be read is as if it were not there. */
 void network_read(struct network *network);
 
-/** A counter such as IPReversePathFilter in a file like /proc/net/netstat; 0 if it is not there. */
+/** A counter such as IPReversePathFilter in a file like /proc/net/netstat, of all protocols that have it. */
 uint64_t network_get_counter(FILE *netstat, const char *name);
 
 /** How many packets all devices have received and sent, from a file like /proc/net/dev. */

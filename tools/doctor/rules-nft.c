@@ -86,7 +86,10 @@ static int add_chain(struct rules *rules, uint8_t family, const struct nlattr **
 
 	split_nested(hook, attrs[NFTA_CHAIN_HOOK]);
 	if (!get_name(attrs[NFTA_CHAIN_TABLE], chain.table) ||
-	    !get_name(attrs[NFTA_CHAIN_NAME], chain.chain) || rules->chain_count == CHAINS_MAX)
+	    !get_name(attrs[NFTA_CHAIN_NAME], chain.chain))
+		return 0;
+	rules->too_many_chains |= rules->chain_count == CHAINS_MAX;
+	if (rules->too_many_chains)
 		return 0;
 	if (get(hook[NFTA_HOOK_HOOKNUM], 4, &number) && number < 32)
 		chain.hooks = 1u << number;
@@ -242,7 +245,7 @@ static int add_nft_rule(struct rules *rules, uint8_t family, const struct nlattr
 	if (!get_name(attrs[NFTA_RULE_TABLE], chain.table) ||
 	    !get_name(attrs[NFTA_RULE_CHAIN], chain.chain))
 		return 0;
-	if (!is_same(&chain, &rules->current)) {
+	if (rules->number == 0 || !is_same(&chain, &rules->current)) {
 		rules_end_chain(rules);
 		rules->current = chain;
 		rules->at = rules_find_chain(rules, &chain);

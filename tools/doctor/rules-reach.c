@@ -91,14 +91,27 @@ static size_t find_jumps(const struct rules *rules, size_t chain)
 	return begin;
 }
 
+/* The first chain of its table. */
+static size_t find_table(const struct rules *rules, size_t chain)
+{
+	size_t begin = 0, end = chain, middle;
+
+	while (begin < end) {
+		middle = begin + (end - begin) / 2;
+		if (by_table(&rules->chains[middle], &rules->chains[chain]) < 0)
+			begin = middle + 1;
+		else
+			end = middle;
+	}
+	return begin;
+}
+
 /* A map of verdicts may lead to any chain of its table: which ones is not read. */
 static void reach_table(struct rules *rules, struct open_chains *open, size_t chain)
 {
 	const uint32_t hooks = rules->chains[chain].reached;
-	size_t first = chain;
+	const size_t first = find_table(rules, chain);
 
-	while (first > 0 && by_table(&rules->chains[first - 1], &rules->chains[chain]) == 0)
-		first--;
 	if ((rules->chains[first].mapped | hooks) == rules->chains[first].mapped)
 		return;
 	rules->chains[first].mapped |= hooks;
@@ -131,6 +144,10 @@ int rules_follow(struct rules *rules)
 
 	if (!open.list)
 		return -ENOMEM;
+	if (rules->too_many_chains) {
+		free(open.list);
+		return 0;
+	}
 	if (rules->jump_count > 0)
 		qsort(rules->jumps, rules->jump_count, sizeof(*rules->jumps), by_from);
 	for (size_t i = 0; i < rules->chain_count; i++)

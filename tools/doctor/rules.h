@@ -60,6 +60,7 @@ struct rules {
 
 	struct rule_chain *chains; /* of nf_tables */
 	size_t chain_count;
+	bool too_many_chains; /* the rest was left out: where packets get to is not known */
 	bool sorted;
 	struct rule_jump *
 		jumps; /* between them; those behind a rule that takes all packets are left out */

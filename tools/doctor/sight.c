@@ -70,13 +70,23 @@ static int read_states(struct sight *sight)
 	return 0;
 }
 
-/* A packet whose message could not be delivered took a number, too. */
+uint32_t sight_count_new(const struct row *row)
+{
+	return row->compared ? row->queue.last_id - row->before.last_id : 0;
+}
+
+/*
+ * A packet whose message could not be delivered took a number, too. The kernel writes these counters down while they
+ * change: one may be ahead of another.
+ */
 uint32_t sight_count_decided(const struct row *row)
 {
 	const struct mnfq_kernel_queue *now = &row->queue, *then = &row->before;
+	const uint32_t decided = (now->last_id - then->last_id) -
+				 (now->user_dropped - then->user_dropped) -
+				 (now->waiting - then->waiting);
 
-	return (now->last_id - then->last_id) - (now->user_dropped - then->user_dropped) -
-	       (now->waiting - then->waiting);
+	return decided > INT32_MAX ? 0 : decided;
 }
 
 /* ---- rules ------------------------------------------------------------------------------ */
@@ -99,9 +109,8 @@ bool sight_wants_rule(const struct sight *sight, const struct queue_rule *rule)
 
 /* ---- packets ---------------------------------------------------------------------------- */
 
-#define LOOP_MIN   100  /* of fewer packets nothing is said */
-#define TIMES_MAX  10   /* that a rule is met: from several hooks, or chains */
-#define COPIES_MAX 1024 /* that a bridge makes of a packet */
+#define LOOP_MIN  100 /* of fewer packets nothing is said */
+#define TIMES_MAX 10  /* that a rule is met: from several hooks, or chains */
 
 uint64_t sight_count_packets(const struct sight *sight)
 {
@@ -110,8 +119,9 @@ uint64_t sight_count_packets(const struct sight *sight)
 
 bool sight_is_loop(const struct sight *sight, uint64_t count, unsigned int each)
 {
+	/* A bridge makes a copy for each of its ports. */
 	const uint64_t most =
-		(uint64_t)each * TIMES_MAX * (sight->now.bridge[0] ? COPIES_MAX : 1);
+		(uint64_t)each * TIMES_MAX * (sight->now.bridge[0] ? sight->now.devices + 1 : 1);
 
 	return sight->before.counted && sight->now.counted &&
 	       sight->now.packets >= sight->before.packets && count >= LOOP_MIN &&
@@ -180,7 +190,8 @@ bool sight_is_unfed(const struct sight *sight, uint16_t num)
 const struct row *sight_find_unfed(const struct sight *sight)
 {
 	for (size_t i = 0; i < sight->queues.count; i++)
-		if (sight_is_unfed(sight, sight->queues.rows[i].queue.num))
+		if (sight->queues.rows[i].queue.last_id == 0 &&
+		    sight_is_unfed(sight, sight->queues.rows[i].queue.num))
 			return &sight->queues.rows[i];
 	return NULL;
 }

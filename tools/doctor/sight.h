@@ -18,7 +18,8 @@ struct network {
 	uint64_t reverse_path;    /* packets that rp_filter dropped so far */
 	char strict[IF_NAMESIZE]; /* a device where it is strict; "": none */
 	char bridge[IF_NAMESIZE]; /* a bridge; "": none */
-	uint64_t packets;    /* that came in, went out or were made here so far, some twice */
+	uint64_t packets; /* that came in, went out or were made here so far, some twice */
+	unsigned int devices;
 	bool counted;        /* is that known? */
 	bool has_v4, has_v6; /* addresses by which other machines reach it */
 	/* br_netfilter hands bridged packets to the hooks of IPv4 and IPv6 */
@@ -78,6 +79,9 @@ unsigned int sight_count_bound(const struct sight *sight, uint16_t first, uint16
 /** The first of these queues that is bound in another namespace, or NULL. */
 const struct row *sight_find_elsewhere(const struct sight *sight, uint16_t first, uint16_t last);
 
+/** How many packets have come to a queue meanwhile; 0 if it is not compared. */
+uint32_t sight_count_new(const struct row *row);
+
 /** How many packets of a queue have got a verdict meanwhile; it must be compared. */
 uint32_t sight_count_decided(const struct row *row);
 
@@ -87,7 +91,7 @@ bool sight_knows_rules(const struct sight *sight);
 /** In how many other namespaces this queue is bound. */
 unsigned int sight_count_elsewhere(const struct sight *sight, uint16_t num);
 
-/** The first queue of this kind that is bound, or NULL. */
+/** The first queue that is bound, to which no rule sends and no packet has come by a verdict, or NULL. */
 const struct row *sight_find_unfed(const struct sight *sight);
 
 /** Is it known that no rule of the namespace sends to this queue? */

@@ -174,11 +174,12 @@ static const char *find_base_chain(const struct sight *sight, const struct queue
 	return "";
 }
 
-/* Table filter alone has no PREROUTING. */
+/* Tables filter and security have no PREROUTING. */
 const char *format_jump(char out[WORDS_SIZE], const struct sight *sight,
 			const struct queue_rule *rule)
 {
-	const bool filter = strcmp(rule->table, "filter") == 0;
+	const bool input =
+		strcmp(rule->table, "filter") == 0 || strcmp(rule->table, "security") == 0;
 	const char *table = shell_word(rule->table, "TABLE");
 	const char *chain = shell_word(rule->chain, "CHAIN");
 	char enter[WORDS_SIZE];
@@ -190,7 +191,7 @@ const char *format_jump(char out[WORDS_SIZE], const struct sight *sight,
 			 shell_word(find_base_chain(sight, rule), "BASE_CHAIN"), chain);
 	else
 		snprintf(out, WORDS_SIZE, "%.220s%s -t %.64s -I %s -j %.130s", enter,
-			 get_command(rule), table, filter ? "INPUT" : "PREROUTING", chain);
+			 get_command(rule), table, input ? "INPUT" : "PREROUTING", chain);
 	return out;
 }
 
