@@ -327,7 +327,7 @@ Test(doctor, packets_that_are_repeated)
 	finding = expect_finding("verdict-loop", LEVEL_ERROR);
 	expect_cause(finding,
 		     "rule 1 of chain inet t c (nft) has matched 34000 packets in 1000 ms, "
-		     "while 3 came in, went out or were made here");
+		     "while at most 3 came in, went out or were made here");
 	expect_remedy(finding, "--verdict repeat --mark 1");
 	expect_remedy(finding, "'meta mark != 1'");
 	rule.source = RULE_IPTABLES_NFT;
@@ -381,7 +381,7 @@ Test(doctor, packets_that_are_sent_from_queue_to_queue)
 	let_come(1, 34000, 1);
 	expect_cause(
 		expect_finding("verdict-loop", LEVEL_ERROR),
-		"34000 packets have come to queue 5 in 1000 ms, while 1 came in, went out or was "
+		"34000 packets have come to queue 5 in 1000 ms, while at most 1 came in, went out or was "
 		"made here: 4711/owner and other programs send them");
 	let_come(1000, 34000, 500);
 	examine();

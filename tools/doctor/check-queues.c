@@ -94,7 +94,7 @@ static void check_loop(const struct sight *sight, const struct row *row,
 	finding_remedy(
 		finding_cause(
 			findings_add(findings, LEVEL_ERROR, "verdict-loop", row->queue.num),
-			"%u packets have come to queue %u in %u ms, while %" PRIu64
+			"%u packets have come to queue %u in %u ms, while at most %" PRIu64
 			" came in, went out or %s made here: %.200s %s",
 			count, row->queue.num, sight->queues.elapsed_ms, packets,
 			plural(packets, "was", "were"), format_owner(owner, row),

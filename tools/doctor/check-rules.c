@@ -223,7 +223,7 @@ static void report_loop(const struct sight *sight, const struct queue_rule *rule
 	finding_remedy(
 		finding_cause(
 			findings_add(findings, LEVEL_ERROR, "verdict-loop", rule->first),
-			"%.300s has matched %" PRIu64 " packets in %u ms, while %" PRIu64
+			"%.300s has matched %" PRIu64 " packets in %u ms, while at most %" PRIu64
 			" came in, went out or %s made here: its program repeats them (verdict "
 			"repeat), and the rule matches them again",
 			text->rule, rule->new, sight->queues.elapsed_ms, packets,
