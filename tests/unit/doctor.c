@@ -210,8 +210,9 @@ Test(doctor, the_owner_is_in_another_namespace)
 	sight.first = 4;
 	sight.last = 6;
 	finding = expect_finding("nothing", LEVEL_ERROR);
-	expect_cause(finding,
-		     "no program is bound to queues 4 to 6, and no rule sends there; 4711/");
+	expect_cause(
+		finding,
+		"no program is bound to queues 4 to 6, and no rule sends there; elsewhere 4711/");
 	expect_remedy(finding, "mnfq doctor -q 5 -n 4711");
 }
 
@@ -295,6 +296,13 @@ Test(doctor, other_queues_than_asked_for)
 	cr_expect(!findings_are_bad(&findings));
 	sight.has_queues = true;
 	expect_finding("nothing", LEVEL_ERROR);
+	sight.queues.count = 1;
+	expect_cause(expect_finding("nothing", LEVEL_ERROR),
+		     "no rule sends there; rule 1 of chain inet t c (nft) sends to queue 5; "
+		     "4711/owner is bound to queue 5");
+	expect_remedy(&findings.list[0],
+		      "by its verdict (queue:6), which the kernel drops now: mnfq "
+		      "dump -q 6");
 }
 
 Test(doctor, rules_behind)

@@ -120,12 +120,31 @@ static void check_rights(const struct sight *sight, struct findings *findings)
 
 /* ---- nothing ---------------------------------------------------------------------------- */
 
+/* Who asks for a wrong number sees the right one. */
+static const char *format_others(char out[2 * WORDS_SIZE], const struct sight *sight)
+{
+	const struct queue_rule *rule = sight->rules.count ? &sight->rules.list[0] : NULL;
+	const struct row *row = sight->queues.count ? &sight->queues.rows[0] : NULL;
+	char text[WORDS_SIZE], queues[WORDS_SIZE];
+	int len = 0;
+
+	out[0] = '\0';
+	if (rule)
+		len = snprintf(out, WORDS_SIZE, "; %.300s sends to %s", format_rule(text, rule),
+			       format_queues(queues, rule->first, rule->last));
+	if (row)
+		snprintf(out + len, WORDS_SIZE, "; %.200s is bound to queue %u",
+			 format_owner(text, row), row->queue.num);
+	return out;
+}
+
 /* Whoever asks for a queue expects that there is one. */
 static void check_nothing(const struct sight *sight, struct findings *findings)
 {
 	const struct row *row =
 		sight->has_queues ? sight_find_elsewhere(sight, sight->first, sight->last) : NULL;
 	char name[PLACE_NAME_SIZE + 4], queues[WORDS_SIZE], elsewhere[WORDS_SIZE];
+	char others[2 * WORDS_SIZE], dump[WORDS_SIZE];
 	struct finding *finding;
 
 	for (size_t i = 0; i < sight->rules.count; i++)
@@ -146,16 +165,24 @@ static void check_nothing(const struct sight *sight, struct findings *findings)
 	else
 		finding_cause(
 			finding,
-			"in %.260s no program is bound to %s, and no rule sends there%s%.400s",
-			name, format_queues(queues, sight->first, sight->last), row ? "; " : "",
+			"in %.260s no program is bound to %s, and no rule sends there%.700s%s%.400s",
+			name, format_queues(queues, sight->first, sight->last),
+			format_others(others, sight), row ? "; elsewhere " : "",
 			row ? format_elsewhere(elsewhere, sight, row) : "");
+	format_dump(dump, sight, sight->first, sight->first);
 	if (row && row->pid)
 		finding_remedy(finding, "look into that namespace: mnfq doctor -q %u -n %d",
 			       row->queue.num, row->pid);
+	else if (sight->has_queues)
+		finding_remedy(
+			finding,
+			"look for the namespace where they are: mnfq stat --all-netns; or if "
+			"another program sends packets there by its verdict (queue:%u), which "
+			"the kernel drops now: %s",
+			sight->first, dump);
 	else
-		finding_remedy(finding,
-			       "look into the namespace where they are: mnfq stat --all-netns; "
-			       "mnfq doctor -n NETNS");
+		finding_remedy(finding, "look for the namespace where they are: mnfq stat "
+					"--all-netns; or look into one: mnfq doctor -n NETNS");
 }
 
 void check_kernel(const struct sight *sight, struct findings *findings)

@@ -527,7 +527,7 @@ Test(doctor, neither_a_queue_nor_a_rule)
 		cr_expect(!find("kernel-support"));
 	examine(ns, "-q 7", 1);
 	expect("nothing", "error", "no program is bound to queue 7, and no rule sends there",
-	       "mnfq doctor -n");
+	       "mnfq stat --all-netns");
 	netns_free(ns);
 }
 
