@@ -197,9 +197,10 @@ int packet_options_check(const struct packet_options *options)
 		{ options->has_else && options->else_verdict == MNFQ_REPEAT,
 		  "--else repeat would loop forever: nothing is changed by which a rule could "
 		  "exclude repeated packets" },
-		{ !options->write &&
-			  (options->also_print || options->snap || rotates || options->max_files),
-		  "--print, -s, -C, -G and -W require -w" },
+		{ !options->write && options->snap,
+		  "-s requires -w: to have fewer bytes of packets copied, see --copy packet:BYTES" },
+		{ !options->write && (options->also_print || rotates || options->max_files),
+		  "--print, -C, -G and -W require -w" },
 		{ options->write && !options->also_print && (options->print.json || has_bytes),
 		  "-w writes packets instead of printing them: --json, -x, -X and -A require "
 		  "--print" },

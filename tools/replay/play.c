@@ -236,12 +236,22 @@ static int enter_reader(const struct play *play)
 	return fail(play->opts->command, "%s; see --no-sandbox", error);
 }
 
+static void warn_of_filter(const struct play *play)
+{
+	const char *limits = play->packets.filter ? filter_limits(play->packets.filter) : NULL;
+
+	if (limits)
+		log_line("warning: the filter does not fit all packets: %s", limits);
+}
+
 static int start(struct play *play)
 {
 	int err, status = packets_open(&play->packets, play->opts, false);
 
 	if (!status)
 		status = open_file(play);
+	if (!status)
+		warn_of_filter(play);
 	if (!status)
 		status = check_overwrite(play);
 	if (!status)

@@ -100,6 +100,15 @@ Test(dump_filter, a_capture_has_what_matches)
 	cr_expect_eq(tool_finish(&tool), 0);
 }
 
+Test(dump_filter, one_that_fits_no_packet_of_ip_is_warned_of)
+{
+	tool_start(&tool, NULL, -1, "dump -r /dev/null arp");
+	expect_contains(tool_err(&tool),
+			"warning: the filter does not fit all packets: it can only");
+	cr_expect_str_eq(tool_err(&tool), "mnfq dump: /dev/null: it is empty");
+	cr_expect_eq(tool_finish(&tool), 1);
+}
+
 /* ---- wrong ones --------------------------------------------------------------------------- */
 
 static void expect_refusal(const char *arguments, const char *message)
@@ -120,6 +129,8 @@ Test(dump_filter, errors_are_one_line)
 	expect_refusal("-q 1 --else queue:1 udp", "--else queue:1 would loop forever");
 	expect_refusal("-q 1 --else repeat udp", "--else repeat would loop forever");
 	expect_refusal("-q 1 -C 1", "require -w");
+	expect_refusal("-q 1 -s 96",
+		       "-s requires -w: to have fewer bytes of packets copied, see --copy");
 	expect_refusal("-q 1 -w x -W 2", "-W requires -C or -G");
 	expect_refusal("-q 1 -w - -C 1", "-C and -G require the name of a file");
 	expect_refusal("-q 1 -w - --print", "--print and -w - cannot be combined");
