@@ -71,7 +71,7 @@ static bool is_text(const struct nlattr *attr, const char *text)
 
 /* ---- chains ----------------------------------------------------------------------------- */
 
-static bool is_same(const struct rule_chain *a, const struct rule_chain *b)
+static bool is_same_chain(const struct rule_chain *a, const struct rule_chain *b)
 {
 	return a->family == b->family && strcmp(a->table, b->table) == 0 &&
 	       strcmp(a->chain, b->chain) == 0;
@@ -245,7 +245,7 @@ static int add_nft_rule(struct rules *rules, uint8_t family, const struct nlattr
 	if (!get_name(attrs[NFTA_RULE_TABLE], chain.table) ||
 	    !get_name(attrs[NFTA_RULE_CHAIN], chain.chain))
 		return 0;
-	if (rules->number == 0 || !is_same(&chain, &rules->current)) {
+	if (rules->number == 0 || !is_same_chain(&chain, &rules->current)) {
 		rules_end_chain(rules);
 		rules->current = chain;
 		rules->at = rules_find_chain(rules, &chain);

@@ -59,7 +59,7 @@ bool rules_parse_xt(struct queue_rule *rule, uint32_t revision, const void *data
 	return true;
 }
 
-static bool is_same(const struct queue_rule *a, const struct queue_rule *b)
+static bool is_same_rule(const struct queue_rule *a, const struct queue_rule *b)
 {
 	return a->source == b->source && a->family == b->family && a->handle == b->handle &&
 	       a->number == b->number && a->first == b->first && a->last == b->last &&
@@ -71,7 +71,8 @@ void rules_compare(struct rules *rules, const struct rules *before)
 	for (size_t i = 0; i < rules->count && i < before->count; i++) {
 		struct queue_rule *rule = &rules->list[i];
 
-		if (is_same(rule, &before->list[i]) && rule->packets >= before->list[i].packets)
+		if (is_same_rule(rule, &before->list[i]) &&
+		    rule->packets >= before->list[i].packets)
 			rule->new = rule->packets - before->list[i].packets;
 	}
 }
