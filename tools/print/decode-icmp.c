@@ -22,33 +22,42 @@ struct inner {
 	uint16_t port;
 };
 
-static bool is_extension(uint8_t number)
+/* The length of an extension header of IPv6; 0: it is none, SIZE_MAX: nothing that is there follows it. */
+static size_t get_extension(uint8_t number, struct span bytes)
 {
-	return number == IPPROTO_HOPOPTS || number == IPPROTO_ROUTING ||
-	       number == IPPROTO_DSTOPTS || number == IPPROTO_FRAGMENT || number == IPPROTO_AH;
+	switch (number) {
+	case IPPROTO_HOPOPTS:
+	case IPPROTO_ROUTING:
+	case IPPROTO_DSTOPTS:
+		return bytes.len < 8 ? SIZE_MAX : (bytes.at[1] + 1u) * 8;
+	case IPPROTO_FRAGMENT:
+		return bytes.len < 8 || get16(bytes.at + 2) & 0xfff8u ? SIZE_MAX : 8;
+	case IPPROTO_AH:
+		return bytes.len < 8 ? SIZE_MAX : (bytes.at[1] + 2u) * 4;
+	default:
+		return 0;
+	}
 }
 
-/* The length of an extension header that is there as a whole, and is followed by another one; or 0. */
-static size_t get_extension(const uint8_t *header, uint8_t number, size_t len)
+/* Returns what follows them. */
+static struct span pass_extensions(uint8_t *number, struct span bytes)
 {
-	size_t size = 0;
+	size_t header;
 
-	if (len < 8)
-		return 0;
-	if (number == IPPROTO_HOPOPTS || number == IPPROTO_ROUTING || number == IPPROTO_DSTOPTS)
-		size = (header[1] + 1u) * 8;
-	else if (number == IPPROTO_FRAGMENT && (get16(header + 2) & 0xfff8u) == 0)
-		size = 8;
-	else if (number == IPPROTO_AH)
-		size = (header[1] + 2u) * 4;
-	return size <= len ? size : 0;
+	while ((header = get_extension(*number, bytes)) > 0) {
+		if (header > bytes.len)
+			return skip(bytes, bytes.len);
+		*number = bytes.at[0];
+		bytes = skip(bytes, header);
+	}
+	return bytes;
 }
 
 /* Returns whether its addresses are there. */
 static bool read_inner(struct decoded *decoded, struct inner *inner, struct span bytes, bool v4)
 {
 	const size_t fixed = v4 ? 20 : 40;
-	size_t header, more;
+	size_t header;
 
 	memset(inner, 0, sizeof(*inner));
 	if (!has(decoded, bytes, fixed, v4 ? "icmp" : "icmp6"))
@@ -57,14 +66,12 @@ static bool read_inner(struct decoded *decoded, struct inner *inner, struct span
 	format_address(inner->dst, v4 ? AF_INET : AF_INET6, bytes.at + (v4 ? 16 : 24));
 	inner->protocol = bytes.at[v4 ? 9 : 6];
 	header = v4 ? (bytes.at[0] & 15) * 4u : fixed;
-	while (!v4 && header < bytes.len &&
-	       (more = get_extension(bytes.at + header, inner->protocol, bytes.len - header))) {
-		inner->protocol = bytes.at[header];
-		header += more;
-	}
-	inner->has_port = bytes.len >= header + 4 && !is_extension(inner->protocol);
+	bytes = skip(bytes, header < bytes.len ? header : bytes.len);
+	if (!v4)
+		bytes = pass_extensions(&inner->protocol, bytes);
+	inner->has_port = bytes.len >= 4;
 	if (inner->has_port)
-		inner->port = get16(bytes.at + header + 2);
+		inner->port = get16(bytes.at + 2);
 	return true;
 }
 
