@@ -76,47 +76,31 @@ static int by_from(const void *a, const void *b)
 	return left->from < right->from ? -1 : left->from > right->from;
 }
 
-/* The first jump from @chain or one behind it. */
-static size_t find_jumps(const struct rules *rules, size_t chain)
+/* The jumps of a chain, and the chains of a table, are beside each other. */
+static void note_begins(struct rules *rules)
 {
-	size_t begin = 0, end = rules->jump_count, middle;
+	struct rule_chain *chains = rules->chains;
 
-	while (begin < end) {
-		middle = begin + (end - begin) / 2;
-		if (rules->jumps[middle].from < chain)
-			begin = middle + 1;
-		else
-			end = middle;
+	for (size_t i = 0; i < rules->chain_count; i++) {
+		chains[i].table_begin = i > 0 && by_table(&chains[i - 1], &chains[i]) == 0
+						? chains[i - 1].table_begin
+						: i;
+		chains[i].jumps_begin = rules->jump_count;
 	}
-	return begin;
-}
-
-/* The first chain of its table. */
-static size_t find_table(const struct rules *rules, size_t chain)
-{
-	size_t begin = 0, end = chain, middle;
-
-	while (begin < end) {
-		middle = begin + (end - begin) / 2;
-		if (by_table(&rules->chains[middle], &rules->chains[chain]) < 0)
-			begin = middle + 1;
-		else
-			end = middle;
-	}
-	return begin;
+	for (size_t i = rules->jump_count; i-- > 0;)
+		chains[rules->jumps[i].from].jumps_begin = i;
 }
 
 /* A map of verdicts may lead to any chain of its table: which ones is not read. */
 static void reach_table(struct rules *rules, struct open_chains *open, size_t chain)
 {
 	const uint32_t hooks = rules->chains[chain].reached;
-	const size_t first = find_table(rules, chain);
+	const size_t first = rules->chains[chain].table_begin;
 
 	if ((rules->chains[first].mapped | hooks) == rules->chains[first].mapped)
 		return;
 	rules->chains[first].mapped |= hooks;
-	for (size_t i = first;
-	     i < rules->chain_count && by_table(&rules->chains[i], &rules->chains[chain]) == 0;
+	for (size_t i = first; i < rules->chain_count && rules->chains[i].table_begin == first;
 	     i++)
 		reach(rules, open, i, hooks);
 }
@@ -124,7 +108,7 @@ static void reach_table(struct rules *rules, struct open_chains *open, size_t ch
 static void go_on(struct rules *rules, struct open_chains *open, size_t chain)
 {
 	rules->chains[chain].open = false;
-	for (size_t i = find_jumps(rules, chain);
+	for (size_t i = rules->chains[chain].jumps_begin;
 	     i < rules->jump_count && rules->jumps[i].from == chain; i++)
 		reach(rules, open, rules->jumps[i].to, rules->chains[chain].reached);
 	if (rules->chains[chain].has_map)
@@ -140,16 +124,16 @@ static void note_reached(struct queue_rule *rule, const struct rule_chain *chain
 
 int rules_follow(struct rules *rules)
 {
-	struct open_chains open = { .list = calloc(rules->chain_count + 1, sizeof(*open.list)) };
+	struct open_chains open = { 0 };
 
+	if (rules->too_many_chains)
+		return 0;
+	open.list = calloc(rules->chain_count + 1, sizeof(*open.list));
 	if (!open.list)
 		return -ENOMEM;
-	if (rules->too_many_chains) {
-		free(open.list);
-		return 0;
-	}
 	if (rules->jump_count > 0)
 		qsort(rules->jumps, rules->jump_count, sizeof(*rules->jumps), by_from);
+	note_begins(rules);
 	for (size_t i = 0; i < rules->chain_count; i++)
 		reach(rules, &open, i, rules->chains[i].hooks);
 	while (open.count > 0)

@@ -46,6 +46,7 @@ struct rule_chain {
 
 	/* By rules_follow(). */
 	uint32_t reached, mapped; /* hooks that lead there; by a map, in the first of a table */
+	size_t table_begin, jumps_begin; /* among chains and jumps */
 	bool open;
 };
 
