@@ -20,8 +20,8 @@ static char text[1 << 16]; /* what it printed */
 
 /* ---- the doctor ------------------------------------------------------------------------- */
 
-/* With its status. It looks so shortly where nothing has to move meanwhile. */
-static void examine(struct netns *ns, const char *arguments, int status)
+/* Returns its status. */
+static int run_doctor(struct netns *ns, const char *arguments)
 {
 	struct tool tool;
 	size_t len;
@@ -30,7 +30,13 @@ static void examine(struct netns *ns, const char *arguments, int status)
 	len = fread(text, 1, sizeof(text) - 1, tool.out);
 	text[len] = '\0';
 	cr_expect_str_eq(tool_err(&tool), "");
-	cr_expect_eq(tool_finish(&tool), status, "%s", text);
+	return tool_finish(&tool);
+}
+
+/* It looks so shortly where nothing has to move meanwhile. */
+static void examine(struct netns *ns, const char *arguments, int status)
+{
+	cr_expect_eq(run_doctor(ns, arguments), status, "%s", text);
 }
 
 /* A finding of that name, to free; NULL: there is none. */
@@ -63,15 +69,12 @@ static void expect(const char *name, const char *level, const char *cause, const
 /* However slow this machine is: looks longer and longer, until enough has moved for that finding. */
 static void examine_until(struct netns *ns, const char *name)
 {
-	struct tool tool;
 	json_t *found = NULL;
+	char time[32];
 
 	for (unsigned int ms = 250; !found && ms < 60000; ms *= 2) {
-		tool_start(&tool, NULL, -1, "doctor -n %s --json -t %u.%03u", ns->name, ms / 1000,
-			   ms % 1000);
-		text[fread(text, 1, sizeof(text) - 1, tool.out)] = '\0';
-		cr_expect_str_eq(tool_err(&tool), "");
-		(void)tool_finish(&tool);
+		snprintf(time, sizeof(time), "-t %u.%03u", ms / 1000, ms % 1000);
+		(void)run_doctor(ns, time);
 		found = find(name);
 	}
 	json_decref(found);
