@@ -71,7 +71,7 @@ static bool has_loop(const struct sight *sight, uint16_t num, bool *uncounted)
 	for (size_t i = 0; i < sight->rules.count; i++) {
 		const struct queue_rule *rule = &sight->rules.list[i];
 
-		if (num < rule->first || num > rule->last)
+		if (!rule_sends_to(rule, num))
 			continue;
 		*uncounted |= !rule->counted;
 		if (sight_is_loop(sight, rule->new, 1))
@@ -182,7 +182,7 @@ static const struct queue_rule *find_only_family(const struct sight *sight, uint
 
 	for (size_t i = 0; i < sight->rules.count; i++) {
 		rule = &sight->rules.list[i];
-		if (num < rule->first || num > rule->last)
+		if (!rule_sends_to(rule, num))
 			continue;
 		if ((rule->family != NFPROTO_IPV4 && rule->family != NFPROTO_IPV6) ||
 		    (one && one->family != rule->family))

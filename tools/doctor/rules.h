@@ -37,6 +37,12 @@ struct queue_rule {
 
 #define CHAIN_UNKNOWN SIZE_MAX
 
+/** Does it send to this queue, as far as that is known? */
+static inline bool rule_sends_to(const struct queue_rule *rule, uint16_t num)
+{
+	return num >= rule->first && num <= rule->last;
+}
+
 /** A chain of nf_tables. */
 struct rule_chain {
 	uint8_t family;

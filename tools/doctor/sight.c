@@ -182,7 +182,7 @@ bool sight_is_unfed(const struct sight *sight, uint16_t num)
 	if (!sight_knows_rules(sight))
 		return false; /* its rule may be among those that were not seen */
 	for (size_t i = 0; i < sight->rules.count; i++)
-		if (num >= sight->rules.list[i].first && num <= sight->rules.list[i].last)
+		if (rule_sends_to(&sight->rules.list[i], num))
 			return false;
 	return true;
 }
