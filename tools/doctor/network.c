@@ -33,8 +33,15 @@ static int read_setting(const char *directory, const char *name, const char *fil
 	return value;
 }
 
+static bool is_among(const char *const *names, const char *name)
+{
+	while (*names && strcmp(*names, name) != 0)
+		names++;
+	return *names;
+}
+
 /* Two lines belong together: one of names, one of values, each behind the same word. */
-uint64_t network_get_counter(FILE *netstat, const char *name)
+uint64_t network_sum_counters(FILE *netstat, const char *const *wanted)
 {
 	char *names = NULL, *values = NULL, *word, *value, *at_names, *at_values;
 	size_t names_size = 0, values_size = 0;
@@ -47,7 +54,7 @@ uint64_t network_get_counter(FILE *netstat, const char *name)
 		do {
 			word = strtok_r(at_names, " \n", &at_names);
 			value = strtok_r(at_values, " \n", &at_values);
-			if (word && value && strcmp(word, name) == 0)
+			if (word && value && is_among(wanted, word))
 				found += strtoull(value, NULL, 10);
 		} while (word && value);
 	}
@@ -91,15 +98,10 @@ static uint64_t count_v6(FILE *snmp6)
  */
 static uint64_t count_v4(FILE *snmp)
 {
-	static const char *const names[] = { "InReceives", "OutRequests", "OutSegs",
-					     "OutDatagrams", "OutMsgs" };
-	uint64_t total = 0;
+	static const char *const names[] = { "InReceives",   "OutRequests", "OutSegs",
+					     "OutDatagrams", "OutMsgs",     NULL };
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		rewind(snmp);
-		total += network_get_counter(snmp, names[i]);
-	}
-	return total;
+	return network_sum_counters(snmp, names);
 }
 
 /* What was made here and dropped in front of a device is in no counter of a device, and some of these are late. */
@@ -178,18 +180,24 @@ static void look_at_addresses(struct network *network)
 	freeifaddrs(list);
 }
 
-void network_read(struct network *network)
+void network_count(struct network *network)
 {
+	static const char *const names[] = { "IPReversePathFilter", NULL };
 	FILE *netstat = fopen(OWN "netstat", "re");
 
 	*network = (struct network){ 0 };
 	if (netstat) {
-		network->reverse_path = network_get_counter(netstat, "IPReversePathFilter");
+		network->reverse_path = network_sum_counters(netstat, names);
 		fclose(netstat);
 	}
+	count_packets(network);
+}
+
+void network_read(struct network *network)
+{
+	network_count(network);
 	network->bridge_calls_v4 = read_setting("bridge/", "bridge-nf-call-iptables", "") == 1;
 	network->bridge_calls_v6 = read_setting("bridge/", "bridge-nf-call-ip6tables", "") == 1;
 	look_at_devices(network);
 	look_at_addresses(network);
-	count_packets(network);
 }

@@ -283,7 +283,7 @@ int sight_take(struct sight *sight, uint32_t ms)
 	struct owners owners = { 0 };
 	int err;
 
-	network_read(&sight->before);
+	network_count(&sight->before);
 	err = take_rules_and_queues(sight, ms, &owners);
 	network_read(&sight->now);
 	if (err == 0 && !support_is_asleep(&sight->support) && misses_queue(sight))
