@@ -60,53 +60,6 @@ static bool check_waiting(const struct sight *sight, const struct row *row, char
 	return finding;
 }
 
-/* ---- packets that come again and again -------------------------------------------------- */
-
-#define SEGMENTS 64 /* that the kernel makes of a packet in front of a queue */
-
-/* Is that told of a rule? @uncounted: or could not be, as one has no counter. */
-static bool has_loop(const struct sight *sight, uint16_t num, bool *uncounted)
-{
-	*uncounted = false;
-	for (size_t i = 0; i < sight->rules.count; i++) {
-		const struct queue_rule *rule = &sight->rules.list[i];
-
-		if (!rule_sends_to(rule, num))
-			continue;
-		*uncounted |= !rule->counted;
-		if (sight_is_loop(sight, rule->new, 1))
-			return true;
-	}
-	return false;
-}
-
-/* A packet that a verdict sends to another queue meets no rule. */
-static void check_loop(const struct sight *sight, const struct row *row,
-		       struct findings *findings)
-{
-	const uint32_t count = sight_count_new(row);
-	const uint64_t packets = sight_count_packets(sight);
-	char owner[WORDS_SIZE];
-	bool uncounted;
-
-	if (!sight_is_loop(sight, count, SEGMENTS) || has_loop(sight, row->queue.num, &uncounted))
-		return;
-	finding_remedy(
-		finding_cause(
-			findings_add(findings, LEVEL_ERROR, "verdict-loop", row->queue.num),
-			"%u packets have come to queue %u in %u ms, while at most %" PRIu64
-			" came in, went out or %s made here: %.200s %s",
-			count, row->queue.num, sight->queues.elapsed_ms, packets,
-			plural(packets, "was", "were"), format_owner(owner, row),
-			uncounted ? "repeats them (verdict repeat), and a rule matches them again"
-				  : "and other programs send them from queue to queue and back"),
-		"%s",
-		uncounted
-			? "have the program mark what it repeats (mnfq dump: --verdict repeat "
-			  "--mark 1), and the rule leave that mark out: add 'meta mark != 1' to it"
-			: "have one of these programs accept or drop what another queue sends it");
-}
-
 /* ---- all -------------------------------------------------------------------------------- */
 
 /* In this mode, which each queue has until its program sets another one, nothing gets in, --queue-bypass or not. */
@@ -238,7 +191,7 @@ void check_queues(const struct sight *sight, struct findings *findings)
 		if (row != told)
 			check_rule(sight, row, unheard, findings);
 		check_families(sight, row, findings);
-		check_loop(sight, row, findings);
+		check_queue_loop(sight, row, findings);
 		at_rest = check_waiting(sight, row, sight->states[i], findings);
 		check_losses(sight, row, at_rest, findings);
 	}

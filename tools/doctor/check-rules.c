@@ -213,27 +213,6 @@ static void check_listeners(const struct sight *sight, const struct queue_rule *
 		report_gaps(sight, rule, text, findings);
 }
 
-/* ---- packets come again and again ------------------------------------------------------- */
-
-static void report_loop(const struct sight *sight, const struct queue_rule *rule,
-			const struct described *text, struct findings *findings)
-{
-	const uint64_t packets = sight_count_packets(sight);
-
-	finding_remedy(
-		finding_cause(
-			findings_add(findings, LEVEL_ERROR, "verdict-loop", rule->first),
-			"%.300s has matched %" PRIu64 " packets in %u ms, while at most %" PRIu64
-			" came in, went out or %s made here: its program repeats them (verdict "
-			"repeat), and the rule matches them again",
-			text->rule, rule->new, sight->queues.elapsed_ms, packets,
-			plural(packets, "was", "were")),
-		"have the program mark what it repeats (mnfq dump: --verdict repeat --mark 1), and the "
-		"rule leave that mark out: add %s to it; the chain: %s",
-		rule->source == RULE_NFT ? "'meta mark != 1'" : "'-m mark ! --mark 1'",
-		text->show);
-}
-
 /* ---- packets do not come, or do not go on ----------------------------------------------- */
 
 static void report_unreached(const struct sight *sight, const struct queue_rule *rule,
@@ -295,8 +274,8 @@ static void check_flow(const struct sight *sight, const struct queue_rule *rule,
 {
 	const bool bound = sight_count_bound(sight, rule->first, rule->last) > 0;
 
-	if (bound && sight_is_loop(sight, rule->new, 1))
-		report_loop(sight, rule, text, findings);
+	if (bound)
+		check_rule_loop(sight, rule, findings);
 	if (rule->unreached)
 		report_unreached(sight, rule, text, findings);
 	else if (bound && rule->counted && rule->packets == 0)

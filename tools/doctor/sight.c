@@ -107,27 +107,6 @@ bool sight_wants_rule(const struct sight *sight, const struct queue_rule *rule)
 	return rule->first <= sight->last && rule->last >= sight->first;
 }
 
-/* ---- packets ---------------------------------------------------------------------------- */
-
-#define LOOP_MIN  100 /* of fewer packets nothing is said */
-#define TIMES_MAX 10  /* that a rule is met: from several hooks, or chains */
-
-uint64_t sight_count_packets(const struct sight *sight)
-{
-	return sight->now.packets - sight->before.packets;
-}
-
-bool sight_is_loop(const struct sight *sight, uint64_t count, unsigned int each)
-{
-	/* A bridge makes a copy for each of its ports. */
-	const uint64_t most =
-		(uint64_t)each * TIMES_MAX * (sight->now.bridge[0] ? sight->now.devices + 1 : 1);
-
-	return sight->before.counted && sight->now.counted &&
-	       sight->now.packets >= sight->before.packets && count >= LOOP_MIN &&
-	       count / most > sight_count_packets(sight);
-}
-
 /* ---- what is missing -------------------------------------------------------------------- */
 
 /* How many have a lower number. They are in ascending order. */

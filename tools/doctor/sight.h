@@ -64,15 +64,6 @@ void sight_free(struct sight *sight);
 /** Does that rule send to queues that were asked for? */
 bool sight_wants_rule(const struct sight *sight, const struct queue_rule *rule);
 
-/**
- * Do packets go to a rule or a queue again and again? @count: how many have come there meanwhile; @each: how often one
- * may come at most.
- */
-bool sight_is_loop(const struct sight *sight, uint64_t count, unsigned int each);
-
-/** How many packets have come in meanwhile, gone out or been made here, some counted twice. */
-uint64_t sight_count_packets(const struct sight *sight);
-
 /** How many of the queues from @first to @last are bound. */
 unsigned int sight_count_bound(const struct sight *sight, uint16_t first, uint16_t last);
 
@@ -105,6 +96,12 @@ bool sight_is_unheard(const struct sight *sight, const struct queue_rule *rule);
 void check_kernel(const struct sight *sight, struct findings *findings);
 void check_rules(const struct sight *sight, struct findings *findings);
 void check_queues(const struct sight *sight, struct findings *findings);
+/** Do packets come again and again, to a rule or, if that is not told of a rule, to a queue? */
+void check_rule_loop(const struct sight *sight, const struct queue_rule *rule,
+		     struct findings *findings);
+void check_queue_loop(const struct sight *sight, const struct row *row,
+		      struct findings *findings);
+
 /** Of one queue. @at_rest: none of its packets is decided at present, which is said elsewhere. */
 void check_losses(const struct sight *sight, const struct row *row, bool at_rest,
 		  struct findings *findings);
